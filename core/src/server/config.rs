@@ -1,0 +1,347 @@
+//! What a server is told before it starts.
+//!
+//! Owns: endpoints, namespaces, limits and their defaults, and the check that they make sense. Must never know: a
+//! connection.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Everything a [`Server`](super::Server) is built from. Defaults are those of the official servers.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is served where. An [`EndpointId`] is the place in this list.
+    pub endpoints: Vec<Endpoint>,
+    /// Bounds on everything that peers can make grow.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A server of these endpoints with the default limits.
+    pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        Self { endpoints: endpoints.into_iter().collect(), limits: Limits::default() }
+    }
+
+    /// The first thing wrong with it, if any.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            if !endpoint.path.starts_with('/') {
+                return Err(ConfigError::PathWithoutSlash);
+            }
+            if self.endpoints.iter().take(index).any(|other| other.same_path(endpoint)) {
+                return Err(ConfigError::PathTwice);
+            }
+            let spans = match &endpoint.kind {
+                EndpointKind::SocketIo(engine, socket) => vec![engine.ping_interval, engine.ping_timeout, engine.upgrade_timeout, socket.connect_timeout],
+                EndpointKind::EngineIo(engine) => vec![engine.ping_interval, engine.ping_timeout, engine.upgrade_timeout],
+                EndpointKind::WebSocket(ws) => vec![ws.ping_interval, ws.ping_timeout],
+            };
+            if spans.iter().any(|span| span.is_zero() || *span > SPAN_MAX) {
+                return Err(ConfigError::SpanOutOfRange);
+            }
+            if let EndpointKind::SocketIo(_, socket) = &endpoint.kind
+                && socket.namespaces.iter().any(|rule| !rule.pattern.text().starts_with('/'))
+            {
+                return Err(ConfigError::NamespaceWithoutSlash);
+            }
+        }
+        if self.limits.queue_soft_bytes > self.limits.queue_bytes_max {
+            return Err(ConfigError::SoftLimitAboveHard);
+        }
+        Ok(())
+    }
+}
+
+/// Why a [`Config`] cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A path must start with `/`.
+    PathWithoutSlash,
+    /// Two endpoints have the same path.
+    PathTwice,
+    /// A time is zero or longer than a day.
+    SpanOutOfRange,
+    /// A namespace must start with `/`.
+    NamespaceWithoutSlash,
+    /// `queue_soft_bytes` is above `queue_bytes_max`.
+    SoftLimitAboveHard,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PathWithoutSlash => "the path of an endpoint must start with '/'",
+            Self::PathTwice => "two endpoints have the same path",
+            Self::SpanOutOfRange => "an interval or timeout must be above zero and at most a day",
+            Self::NamespaceWithoutSlash => "a namespace must start with '/'",
+            Self::SoftLimitAboveHard => "queue_soft_bytes must not exceed queue_bytes_max",
+        })
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The place of an [`Endpoint`] in [`Config::endpoints`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(pub(crate) u16);
+
+impl EndpointId {
+    /// The endpoint at `index` of the list.
+    pub const fn new(index: u16) -> Self {
+        Self(index)
+    }
+
+    /// The index in the list.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A path, and what is spoken there.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Begins with `/`; with and without a slash at its end it is the same path.
+    pub path: String,
+    /// Who may ask from a browser.
+    pub origins: Origins,
+    /// What is spoken.
+    pub kind: EndpointKind,
+}
+
+impl Endpoint {
+    /// Socket.IO at `path`, any origin, the root namespace open to all.
+    pub fn socket_io(path: impl Into<String>) -> Self {
+        Self { path: path.into(), origins: Origins::Any, kind: EndpointKind::SocketIo(EngineIo::default(), SocketIo::default()) }
+    }
+
+    /// Bare Engine.IO at `path`, any origin.
+    pub fn engine_io(path: impl Into<String>) -> Self {
+        Self { path: path.into(), origins: Origins::Any, kind: EndpointKind::EngineIo(EngineIo::default()) }
+    }
+
+    /// Bare WebSocket at `path`, any origin.
+    pub fn web_socket(path: impl Into<String>) -> Self {
+        Self { path: path.into(), origins: Origins::Any, kind: EndpointKind::WebSocket(WebSocket::default()) }
+    }
+
+    /// The path without slashes at its end, as it is compared.
+    pub(crate) fn bare_path(&self) -> &str {
+        self.path.trim_end_matches('/')
+    }
+
+    fn same_path(&self, other: &Endpoint) -> bool {
+        self.bare_path() == other.bare_path()
+    }
+
+    /// The largest body of an HTTP request there, in bytes.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        match &self.kind {
+            EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => engine.max_payload_bytes,
+            EndpointKind::WebSocket(_) => 0,
+        }
+    }
+}
+
+/// What is spoken at an endpoint.
+#[derive(Clone, Debug)]
+pub enum EndpointKind {
+    /// Socket.IO v5 over Engine.IO v4.
+    SocketIo(EngineIo, SocketIo),
+    /// Engine.IO v4 alone.
+    EngineIo(EngineIo),
+    /// RFC 6455 alone.
+    WebSocket(WebSocket),
+}
+
+/// Which browser origins may talk to an endpoint: CORS on polling, the `Origin` header of a WebSocket handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Everybody, without credentials (`Access-Control-Allow-Origin: *`).
+    Any,
+    /// These alone, with credentials. Requests without an `Origin` are no browser's and pass.
+    List(Vec<String>),
+}
+
+/// Engine.IO's settings.
+#[derive(Clone, Debug)]
+pub struct EngineIo {
+    /// Which transports are offered.
+    pub transports: Transports,
+    /// Time between a pong (or the open packet) and the next ping. 25 s.
+    pub ping_interval: Duration,
+    /// Time in which a pong must come. 20 s.
+    pub ping_timeout: Duration,
+    /// Time from the WebSocket's arrival to the end of an upgrade. 10 s.
+    pub upgrade_timeout: Duration,
+    /// Largest message on WebSocket and largest body of a POST, in bytes; announced to clients. 1,000,000.
+    pub max_payload_bytes: usize,
+    /// What a POST is answered with: `ok` (engine.io) or `OK` (python-engineio).
+    pub post_answer: &'static str,
+}
+
+impl Default for EngineIo {
+    fn default() -> Self {
+        Self {
+            transports: Transports::Both,
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            max_payload_bytes: 1_000_000,
+            post_answer: "ok",
+        }
+    }
+}
+
+/// Which transports an endpoint offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transports {
+    /// Long polling, with upgrades, and WebSocket.
+    Both,
+    /// Long polling alone.
+    Polling,
+    /// WebSocket alone.
+    WebSocket,
+}
+
+/// Socket.IO's settings.
+#[derive(Clone, Debug)]
+pub struct SocketIo {
+    /// Which namespaces exist; the first rule that matches decides, and what matches none is refused.
+    pub namespaces: Vec<NamespaceRule>,
+    /// Time in which a connection must have joined a namespace. 45 s.
+    pub connect_timeout: Duration,
+}
+
+impl Default for SocketIo {
+    fn default() -> Self {
+        Self {
+            namespaces: vec![NamespaceRule { pattern: Pattern::Exact("/".into()), admission: Admission::Open }],
+            connect_timeout: Duration::from_secs(45),
+        }
+    }
+}
+
+/// A namespace, or a family of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceRule {
+    /// Which names.
+    pub pattern: Pattern,
+    /// Who may come in.
+    pub admission: Admission,
+}
+
+/// Names of namespaces. A name begins with `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// This name alone.
+    Exact(String),
+    /// This, followed by one or more decimal digits and nothing else.
+    Digits(String),
+    /// Whatever begins with this. The application sees the name before it accepts.
+    Prefix(String),
+}
+
+impl Pattern {
+    /// Whether `name` is one of them.
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Exact(exact) => name == exact,
+            Self::Digits(prefix) => name.strip_prefix(prefix.as_str()).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())),
+            Self::Prefix(prefix) => name.starts_with(prefix.as_str()),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Exact(text) | Self::Digits(text) | Self::Prefix(text) => text,
+        }
+    }
+}
+
+/// Who may come into a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Everybody: CONNECT is answered at once and [`Event::Connected`](super::Event::Connected) tells of it.
+    Open,
+    /// [`Event::Connecting`](super::Event::Connecting) asks; the application answers with a command.
+    Ask,
+    /// Nobody: CONNECT_ERROR with `{"message":"Invalid namespace"}`.
+    Closed,
+}
+
+/// A bare WebSocket's settings.
+#[derive(Clone, Debug)]
+pub struct WebSocket {
+    /// Largest message in bytes. 1,000,000.
+    pub message_bytes_max: usize,
+    /// Most fragments of one message. 100,000.
+    pub fragments_max: u32,
+    /// Time between two pings of the server (RFC 6455 section 5.5.2). 25 s.
+    pub ping_interval: Duration,
+    /// Time in which something must come after a ping. 20 s.
+    pub ping_timeout: Duration,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 1_000_000,
+            fragments_max: 100_000,
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Bounds on everything that peers can make grow.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Sessions at once; one more is answered 503. 1,000,000.
+    pub sessions_max: usize,
+    /// Namespaces that one session may be in or ask for at once. 32.
+    pub namespaces_per_session_max: usize,
+    /// Length of a namespace's name in bytes. 512.
+    pub namespace_bytes_max: usize,
+    /// Rooms that one socket may be in. 10,000.
+    pub rooms_per_socket_max: usize,
+    /// Length of a room's name in bytes. 1,024.
+    pub room_bytes_max: usize,
+    /// Attachments of one packet. 1,024.
+    pub attachments_max: u32,
+    /// Bytes of one packet with its attachments. 64 MiB.
+    pub packet_bytes_max: usize,
+    /// Nesting of a packet's JSON. 128.
+    pub json_depth_max: u32,
+    /// Events of one session that the application has not handled; above, its reading is paused. 256.
+    pub unanswered_max: u32,
+    /// Emits of the server that one socket still has to acknowledge; above, the oldest is given up. 10,000.
+    pub acks_per_socket_max: usize,
+    /// Queued bytes of one session above which volatile packets are dropped, its reading is paused and `emit` to it
+    /// waits. 1 MiB.
+    pub queue_soft_bytes: usize,
+    /// Queued bytes of one session above which it is closed as too slow, once its socket has refused bytes. 32 MiB.
+    pub queue_bytes_max: usize,
+    /// Time that a closing connection has to take what is queued and to answer the close. 5 s.
+    pub close_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions_max: 1_000_000,
+            namespaces_per_session_max: 32,
+            namespace_bytes_max: 512,
+            rooms_per_socket_max: 10_000,
+            room_bytes_max: 1024,
+            attachments_max: 1024,
+            packet_bytes_max: 64 << 20,
+            json_depth_max: 128,
+            unanswered_max: 256,
+            acks_per_socket_max: 10_000,
+            queue_soft_bytes: 1 << 20,
+            queue_bytes_max: 32 << 20,
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+const SPAN_MAX: Duration = Duration::from_secs(86_400);
