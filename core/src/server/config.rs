@@ -31,8 +31,12 @@ impl Config {
                 return Err(ConfigError::PathTwice);
             }
             let spans = match &endpoint.kind {
-                EndpointKind::SocketIo(engine, socket) => vec![engine.ping_interval, engine.ping_timeout, engine.upgrade_timeout, socket.connect_timeout],
-                EndpointKind::EngineIo(engine) => vec![engine.ping_interval, engine.ping_timeout, engine.upgrade_timeout],
+                EndpointKind::SocketIo(engine, socket) => {
+                    vec![engine.ping_interval, engine.ping_timeout, engine.upgrade_timeout, socket.connect_timeout]
+                }
+                EndpointKind::EngineIo(engine) => {
+                    vec![engine.ping_interval, engine.ping_timeout, engine.upgrade_timeout]
+                }
                 EndpointKind::WebSocket(ws) => vec![ws.ping_interval, ws.ping_timeout],
             };
             if spans.iter().any(|span| span.is_zero() || *span > SPAN_MAX) {
@@ -110,7 +114,11 @@ pub struct Endpoint {
 impl Endpoint {
     /// Socket.IO at `path`, any origin, the root namespace open to all.
     pub fn socket_io(path: impl Into<String>) -> Self {
-        Self { path: path.into(), origins: Origins::Any, kind: EndpointKind::SocketIo(EngineIo::default(), SocketIo::default()) }
+        Self {
+            path: path.into(),
+            origins: Origins::Any,
+            kind: EndpointKind::SocketIo(EngineIo::default(), SocketIo::default()),
+        }
     }
 
     /// Bare Engine.IO at `path`, any origin.
@@ -245,7 +253,9 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::Exact(exact) => name == exact,
-            Self::Digits(prefix) => name.strip_prefix(prefix.as_str()).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())),
+            Self::Digits(prefix) => name
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())),
             Self::Prefix(prefix) => name.starts_with(prefix.as_str()),
         }
     }

@@ -468,7 +468,14 @@ pub struct Selection {
 impl Selection {
     /// Everybody in a namespace.
     pub fn of(scope: Scope) -> Self {
-        Self { scope, rooms: Vec::new(), sockets: Vec::new(), except_rooms: Vec::new(), except_sockets: Vec::new(), reach: Reach::default() }
+        Self {
+            scope,
+            rooms: Vec::new(),
+            sockets: Vec::new(),
+            except_rooms: Vec::new(),
+            except_sockets: Vec::new(),
+            reach: Reach::default(),
+        }
     }
 }
 

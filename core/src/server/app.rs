@@ -1,0 +1,138 @@
+//! An application as a machine on top of the server, and the two run as one.
+//!
+//! Owns: the [`App`] trait and [`Stack`]. Must never know: any particular application.
+
+use std::convert::Infallible;
+
+use super::{Command, ConnId, Event, Input, Output, Server, TimerKind, Transmit};
+use crate::time::Instant;
+
+/// A machine that is fed the server's events and gives it commands.
+///
+/// It asks stores by queries: [`poll_query`](App::poll_query) hands one to the driver, which answers some time later
+/// with [`handle_reply`](App::handle_reply). A query carries whatever the application needs to know its reply again.
+pub trait App {
+    /// What only a store knows.
+    type Query: Send + 'static;
+    /// What it answers.
+    type Reply: Send + 'static;
+
+    /// Something happened. Events that are not the application's are given back, for the layer above.
+    fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event>;
+
+    /// A store answered.
+    fn handle_reply(&mut self, reply: Self::Reply, cx: &mut Cx<'_>);
+
+    /// Time has passed. Spurious calls do nothing.
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>);
+
+    /// The next question to a store.
+    fn poll_query(&mut self) -> Option<Self::Query>;
+
+    /// When to call [`handle_timeout`](App::handle_timeout).
+    fn poll_timeout(&self) -> Option<Instant>;
+}
+
+/// What an application may reach while it handles something.
+#[derive(Debug)]
+pub struct Cx<'a> {
+    /// The server: its getters, and commands by [`command`](Cx::command).
+    pub server: &'a mut Server,
+    /// Now.
+    pub now: Instant,
+}
+
+impl Cx<'_> {
+    /// Tells the server to do something.
+    pub fn command(&mut self, command: Command) {
+        self.server.handle_input(Input::Command(command), self.now);
+    }
+}
+
+/// No application: every event is given back.
+impl App for () {
+    type Query = Infallible;
+    type Reply = Infallible;
+
+    fn handle_event(&mut self, event: Event, _cx: &mut Cx<'_>) -> Option<Event> {
+        Some(event)
+    }
+
+    fn handle_reply(&mut self, reply: Infallible, _cx: &mut Cx<'_>) {
+        match reply {}
+    }
+
+    fn handle_timeout(&mut self, _cx: &mut Cx<'_>) {}
+
+    fn poll_query(&mut self) -> Option<Infallible> {
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// A server with an application on top, run until both are quiet: the same methods as [`Server`], except that
+/// [`poll_output`](Stack::poll_output) takes `now` and yields only the events that the application gave back.
+#[derive(Debug)]
+pub struct Stack<A> {
+    /// The server below. Feed it as it is: what it has to say passes through the application on its way out.
+    pub server: Server,
+    /// The application.
+    pub app: A,
+}
+
+impl<A: App> Stack<A> {
+    /// Puts them together.
+    pub const fn new(server: Server, app: A) -> Self {
+        Self { server, app }
+    }
+
+    /// A store answered.
+    pub fn handle_reply(&mut self, reply: A::Reply, now: Instant) {
+        self.app.handle_reply(reply, &mut Cx { server: &mut self.server, now });
+    }
+
+    /// Time has passed. Spurious calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.server.handle_timeout(now);
+        if self.app.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.app.handle_timeout(&mut Cx { server: &mut self.server, now });
+        }
+    }
+
+    /// The next thing to do, or an event that the application left. `None`: both are quiet.
+    pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        loop {
+            match self.server.poll_output()? {
+                Output::Event(event) => {
+                    if let Some(event) = self.app.handle_event(event, &mut Cx { server: &mut self.server, now }) {
+                        return Some(Output::Event(event));
+                    }
+                }
+                output @ (Output::Respond(..)
+                | Output::Writable(_)
+                | Output::ReadPaused(_)
+                | Output::ReadResumed(_)
+                | Output::Close(_)) => return Some(output),
+            }
+        }
+    }
+
+    /// The next question to a store.
+    pub fn poll_query(&mut self) -> Option<A::Query> {
+        self.app.poll_query()
+    }
+
+    /// See [`Server::poll_transmit`].
+    pub fn poll_transmit(&mut self, conn: ConnId, transmit: &mut Transmit) -> bool {
+        self.server.poll_transmit(conn, transmit)
+    }
+
+    /// The earlier of both machines' deadlines.
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
+        let app = self.app.poll_timeout().map(|deadline| (deadline, TimerKind::App));
+        [self.server.poll_timeout(), app].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
+    }
+}

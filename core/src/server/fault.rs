@@ -1,0 +1,82 @@
+//! Who is to blame, and what the peer is told.
+//!
+//! Owns: [`PeerError`] and the one table from faults to HTTP status, Engine.IO error body and WebSocket close code.
+//! Must never know: a connection.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::websocket::CloseCode;
+
+/// A fault of a peer. It ends that one request or connection, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerError {
+    /// `transport` is absent, unknown or not offered.
+    UnknownTransport,
+    /// `sid` names no session of this endpoint.
+    UnknownSession,
+    /// Not a method that opens or uses a session.
+    BadMethod,
+    /// A request that makes no sense: a second poll, a poll after the upgrade, a body of no packets.
+    BadRequest,
+    /// The browser's origin is not allowed.
+    ForbiddenOrigin,
+    /// `EIO` is absent or not 4.
+    UnsupportedVersion,
+    /// The body or message is larger than announced in `maxPayload`.
+    PayloadTooLarge,
+    /// The server is full or ending.
+    Unavailable,
+    /// The WebSocket handshake is wrong.
+    BadHandshake,
+    /// A WebSocket frame is against RFC 6455; the close code says how.
+    BadFrame(CloseCode),
+    /// Not a packet of Engine.IO, or not one that a client may send now.
+    BadEnginePacket,
+    /// Not a packet of Socket.IO, or not one that may come now.
+    BadSocketPacket,
+    /// One of the [`Limits`](super::config::Limits) was passed.
+    OverLimit,
+}
+
+/// What a fault looks like on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Status of the HTTP answer.
+    pub status: StatusCode,
+    /// `code` of the Engine.IO error body.
+    pub code: u8,
+    /// `message` of the Engine.IO error body.
+    pub message: &'static str,
+    /// Code of the WebSocket close frame.
+    pub close: CloseCode,
+}
+
+impl PeerError {
+    /// The table: Engine.IO protocol, "Error codes" of the reference implementation; RFC 6455 section 7.4.1.
+    pub const fn verdict(self) -> Verdict {
+        let (status, code, message, close) = match self {
+            Self::UnknownTransport => (StatusCode::BAD_REQUEST, 0, "Transport unknown", CloseCode::POLICY),
+            Self::UnknownSession => (StatusCode::BAD_REQUEST, 1, "Session ID unknown", CloseCode::POLICY),
+            Self::BadMethod => (StatusCode::BAD_REQUEST, 2, "Bad handshake method", CloseCode::POLICY),
+            Self::BadRequest => (StatusCode::BAD_REQUEST, 3, "Bad request", CloseCode::POLICY),
+            Self::ForbiddenOrigin => (StatusCode::FORBIDDEN, 4, "Forbidden", CloseCode::POLICY),
+            Self::UnsupportedVersion => (StatusCode::BAD_REQUEST, 5, "Unsupported protocol version", CloseCode::POLICY),
+            Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, 3, "Payload too large", CloseCode::TOO_BIG),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, 3, "Service unavailable", CloseCode::GOING_AWAY),
+            Self::BadHandshake => (StatusCode::BAD_REQUEST, 3, "Bad request", CloseCode::PROTOCOL),
+            Self::BadFrame(close) => (StatusCode::BAD_REQUEST, 3, "Bad request", close),
+            Self::BadEnginePacket | Self::BadSocketPacket => {
+                (StatusCode::BAD_REQUEST, 3, "Bad request", CloseCode::PROTOCOL)
+            }
+            Self::OverLimit => (StatusCode::BAD_REQUEST, 3, "Bad request", CloseCode::POLICY),
+        };
+        Verdict { status, code, message, close }
+    }
+
+    /// The Engine.IO error body: `{"code":1,"message":"Session ID unknown"}`.
+    pub fn body(self) -> Bytes {
+        let verdict = self.verdict();
+        Bytes::from(format!(r#"{{"code":{},"message":"{}"}}"#, verdict.code, verdict.message))
+    }
+}
