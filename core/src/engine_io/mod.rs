@@ -1,1 +1,2 @@
-//! Being built.
+//! Engine.IO v4.
+pub mod session;

@@ -184,13 +184,51 @@ pub struct Connect {
     pub request: Arc<Handshake>,
 }
 
-/// The request that opened a session: what an application may want to look at.
-#[derive(Clone, Debug, Default)]
+/// The request that opened a session, as text: what an application may want to look at, in one small allocation that
+/// lives as long as the session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handshake {
+    text: Box<[u8]>,
+}
+
+impl Handshake {
+    /// Keeps the target and the header fields of a request.
+    pub fn of<T>(request: &http::Request<T>) -> Self {
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let fields = request.headers();
+        let bytes = target.len() + 1 + fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum::<usize>();
+        let mut text = Vec::with_capacity(bytes);
+        text.extend_from_slice(target.as_bytes());
+        text.push(b'\n');
+        for (name, value) in fields {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.push(b':');
+            text.extend_from_slice(value.as_bytes());
+            text.push(b'\n');
+        }
+        Self { text: text.into_boxed_slice() }
+    }
+
     /// Path and query.
-    pub uri: http::Uri,
-    /// Header fields.
-    pub headers: http::HeaderMap,
+    pub fn target(&self) -> &str {
+        let line = self.text.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
+        std::str::from_utf8(line).unwrap_or("/")
+    }
+
+    /// The header fields in the order received, names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.text.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at(colon);
+            Some((std::str::from_utf8(name).ok()?, value.get(1..)?))
+        })
+    }
+
+    /// The first header field of this name (in lower case), if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers().find(|(other, _)| *other == name)?;
+        std::str::from_utf8(value).ok()
+    }
 }
 
 /// A message of a bare Engine.IO or WebSocket peer.

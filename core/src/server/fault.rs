@@ -27,6 +27,8 @@ pub enum PeerError {
     PayloadTooLarge,
     /// The server is full or ending.
     Unavailable,
+    /// Nothing but a WebSocket is spoken there.
+    UpgradeRequired,
     /// The WebSocket handshake is wrong.
     BadHandshake,
     /// A WebSocket frame is against RFC 6455; the close code says how.
@@ -64,6 +66,7 @@ impl PeerError {
             Self::UnsupportedVersion => (StatusCode::BAD_REQUEST, 5, "Unsupported protocol version", CloseCode::POLICY),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, 3, "Payload too large", CloseCode::TOO_BIG),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, 3, "Service unavailable", CloseCode::GOING_AWAY),
+            Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, 3, "Upgrade required", CloseCode::POLICY),
             Self::BadHandshake => (StatusCode::BAD_REQUEST, 3, "Bad request", CloseCode::PROTOCOL),
             Self::BadFrame(close) => (StatusCode::BAD_REQUEST, 3, "Bad request", close),
             Self::BadEnginePacket | Self::BadSocketPacket => {

@@ -1,24 +1,57 @@
-//! The composition root: [`Server`].
+//! The composition root: [`Server`] puts WebSocket, Engine.IO, Socket.IO, rooms and timers together.
+//!
+//! Owns: sessions and what they are made of, and the order in which outputs come. Must never know: sockets of the
+//! operating system, a clock, or what an application does with its events.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`config`], [`event`], [`fault`] | vocabulary: settings, inputs and outputs, faults and what peers are told |
+//! | [`app`] | a machine on top, run together with the server |
+//! | `http` | polling requests: head, body, answers, CORS |
+//! | `conn` | WebSockets: handshake, messages, closing |
+//! | `session` | Engine.IO sessions: open, heartbeat, upgrade, end |
+//! | `socket` | Socket.IO: connect, events, acks, disconnect |
+//! | `emit` | targets, fan-out, rooms |
+//! | `outbound` | encoded packets, queues, transmits |
+//! | `state` | the records that the others work on |
 
 pub mod app;
 pub mod config;
+mod conn;
+mod emit;
 pub mod event;
 pub mod fault;
+mod http;
+mod outbound;
+mod session;
+mod socket;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use std::io::IoSlice;
 
 pub use self::app::{App, Cx, Stack};
 pub use self::config::{Config, ConfigError, Endpoint, EndpointId};
 pub use self::event::*;
 pub use self::fault::PeerError;
+pub use self::outbound::{After, Transmit};
+use self::outbound::{Encoded, Outbound};
+use self::state::{Closing, Conn, Namespace, NamespaceId, Pending, Request, Session, Socket};
+use crate::rng::{KeyedMap, Rng};
+use crate::slab::Slab;
 use crate::time::{Instant, WallTime};
+use crate::timer::{Fifo, Timers};
+use crate::websocket;
 
 /// What a server is started with: all that is not deterministic about it.
 #[derive(Clone, Debug)]
 pub struct Start {
     /// The number of this node among those that share clients: session ids begin with it.
-    pub node: u8,
+    pub node: u16,
     /// Monotonic time.
     pub now: Instant,
     /// Calendar time.
@@ -27,14 +60,254 @@ pub struct Start {
     pub seed: [u8; 32],
 }
 
+/// Engine.IO and Socket.IO sessions, bare WebSockets, their rooms and their timers, as one machine.
+///
+/// Four kinds of method:
+///
+/// * **Getters** take `&self`.
+/// * **`handle_*`**: the world tells the machine something, `now` last. Each runs to completion, never fails because of
+///   a peer, and any number may be called before draining: that is what makes writes coalesce.
+/// * **Commands**: the application tells it to do something, as [`Input::Command`].
+/// * **`poll_*`**: the machine tells the world.
+///
+/// The loop of a driver:
+///
+/// 1. Feed what has come: [`handle_upgrade`](Self::handle_upgrade), [`handle_http_head`](Self::handle_http_head),
+///    [`handle_input`](Self::handle_input), [`handle_timeout`](Self::handle_timeout).
+/// 2. [`poll_output`](Self::poll_output) until `None`. Events come before answers and writes, so that what the
+///    application does about them goes out in the same write. At [`Output::Writable`], call
+///    [`poll_transmit`](Self::poll_transmit) and write, until it says `false` or the socket takes no more; then give
+///    the rest to [`handle_refused`](Self::handle_refused), and poll transmits again when the socket is ready.
+/// 3. Sleep until [`poll_timeout`](Self::poll_timeout) or until something comes. Every `handle_*` and `poll_*` may
+///    change the timeout.
+///
+/// A stale handle is ignored and counted: a close that crosses a read on its way is normal.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    endpoints: Vec<EndpointState>,
+    node: u16,
+    rng: Rng,
+    wall: WallTime,
+    running: Running,
+
+    sessions: Slab<SessionId, Session>,
+    /// What waits for each session, by its slot.
+    outs: Vec<Outbound>,
+    conns: Slab<ConnId, Conn>,
+    requests: Slab<RequestId, Request>,
+    sockets: Slab<SocketId, Socket>,
+    namespaces: Slab<NamespaceId, Namespace>,
+    session_sids: KeyedMap<Sid, SessionId>,
+    socket_sids: KeyedMap<Sid, SocketId>,
+    namespace_names: KeyedMap<Scope, NamespaceId>,
+    pending: BTreeMap<u64, Pending>,
+    next_packet_id: u64,
+
+    spread_pings: Timers<SessionId>,
+    ack_deadlines: Timers<u64>,
+    closings: Fifo<Closing>,
+    connectings: Fifo<SocketId>,
+
+    outputs: VecDeque<Output>,
+    writable: VecDeque<Due>,
+    /// Sessions whose queue ran over, to be ended after the walk that found them.
+    too_slow: Vec<SessionId>,
+    /// Scratch of the fan-out: lanes to announce, and lanes that ran over.
+    fresh: Vec<u32>,
+    slow_lanes: Vec<u32>,
+    constant: Constants,
+    counters: Counters,
+}
+
+impl Server {
+    /// A server of these endpoints.
+    pub fn new(config: Config, start: Start) -> Result<Self, ConfigError> {
+        config.check()?;
+        let mut rng = Rng::from_seed(start.seed);
+        Ok(Self {
+            endpoints: config.endpoints.iter().map(EndpointState::new).collect(),
+            config,
+            node: start.node,
+            wall: start.wall,
+            running: Running::Yes,
+            sessions: Slab::new(),
+            outs: Vec::new(),
+            conns: Slab::new(),
+            requests: Slab::new(),
+            sockets: Slab::new(),
+            namespaces: Slab::new(),
+            session_sids: KeyedMap::with_hasher(rng.keyed_hash()),
+            socket_sids: KeyedMap::with_hasher(rng.keyed_hash()),
+            namespace_names: KeyedMap::with_hasher(rng.keyed_hash()),
+            pending: BTreeMap::new(),
+            next_packet_id: 0,
+            spread_pings: Timers::new(),
+            ack_deadlines: Timers::new(),
+            closings: Fifo::new(),
+            connectings: Fifo::new(),
+            outputs: VecDeque::new(),
+            writable: VecDeque::new(),
+            too_slow: Vec::new(),
+            fresh: Vec::new(),
+            slow_lanes: Vec::new(),
+            constant: Constants::new(),
+            counters: Counters::default(),
+            rng,
+        })
+    }
+
+    /// What the world has to say, except for requests.
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        match input {
+            Input::WsBytes { conn, bytes } => self.handle_ws_bytes(conn, bytes, now),
+            Input::WsEnded { conn } => self.handle_ws_ended(conn, now),
+            Input::HttpAborted { request } => self.handle_http_aborted(request, now),
+            Input::WallClock(wall) => self.wall = wall,
+            Input::Command(command) => self.handle_command(command, now),
+        }
+    }
+
+    /// Time has passed. Spurious calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for index in 0..self.endpoints.len() {
+            self.handle_endpoint_timeout(index, now);
+        }
+        while let Some(session) = self.spread_pings.pop_due(now) {
+            self.ping_due(session, now);
+        }
+        while let Some(packet_id) = self.ack_deadlines.pop_due(now) {
+            self.end_pending(packet_id, AckEnd::TimedOut);
+        }
+        while let Some(socket) = self.connectings.pop_due(now) {
+            self.connecting_overdue(socket, now);
+        }
+        while let Some(closing) = self.closings.pop_due(now) {
+            match closing {
+                Closing::Conn(conn) => self.close_conn_now(conn),
+                Closing::Session(session) => self.close_overdue(session, now),
+            }
+        }
+    }
+
+    /// The next thing to do. `None`: sleep.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            match self.writable.pop_front()? {
+                Due::Conn(conn) => return Some(Output::Writable(conn)),
+                Due::Session(session) => {
+                    if let Some(output) = self.session_due(session) {
+                        return Some(output);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
+        let own = [
+            self.spread_pings.next_deadline().map(|at| (at, TimerKind::Ping)),
+            self.ack_deadlines.next_deadline().map(|at| (at, TimerKind::Ack)),
+            self.connectings.next_deadline().map(|at| (at, TimerKind::Connect)),
+            self.closings.next_deadline().map(|at| (at, TimerKind::Close)),
+        ];
+        let endpoints = self.endpoints.iter().flat_map(EndpointState::deadlines);
+        endpoints.chain(own).flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// The endpoint that serves `path`, with or without a slash at its end.
+    pub fn route(&self, path: &str) -> Option<EndpointId> {
+        let path = path.trim_end_matches('/');
+        let index = self.config.endpoints.iter().position(|endpoint| endpoint.bare_path() == path)?;
+        u16::try_from(index).ok().map(EndpointId::new)
+    }
+
+    /// Largest body of an HTTP request to an endpoint, in bytes.
+    pub fn body_bytes_max(&self, endpoint: EndpointId) -> usize {
+        self.config.endpoints.get(endpoint.index()).map_or(0, Endpoint::body_bytes_max)
+    }
+
+    /// Calendar time, as last told by [`Input::WallClock`].
+    pub fn wall(&self) -> WallTime {
+        self.wall
+    }
+
+    /// What must be all zeros once everybody has left.
+    pub fn audit(&self) -> Audit {
+        let endpoint_timers: usize = self.endpoints.iter().map(EndpointState::armed).sum();
+        Audit {
+            sessions: self.sessions.len(),
+            conns: self.conns.len(),
+            requests: self.requests.len(),
+            sockets: self.sockets.len(),
+            namespaces: self.namespaces.len(),
+            rooms: self.namespaces.iter().map(|(_, namespace)| namespace.rooms.room_count()).sum(),
+            session_sids: self.session_sids.len(),
+            socket_sids: self.socket_sids.len(),
+            acks: self.pending.len(),
+            timers: endpoint_timers
+                + self.spread_pings.len()
+                + self.ack_deadlines.len()
+                + self.closings.len()
+                + self.connectings.len(),
+            queued_bytes: self.outs.iter().map(Outbound::bytes).sum::<usize>()
+                + self.conns.iter().map(|(_, conn)| conn.ahead_bytes).sum::<usize>(),
+            outputs: self.outputs.len() + self.writable.len(),
+        }
+    }
+
+    /// What has happened since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn endpoint(&self, endpoint: EndpointId) -> Option<&Endpoint> {
+        self.config.endpoints.get(endpoint.index())
+    }
+
+    fn timers(&mut self, endpoint: EndpointId) -> Option<&mut EndpointState> {
+        self.endpoints.get_mut(endpoint.index())
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn stale(&mut self) {
+        self.counters.stale_handles += 1;
+    }
+
+    /// A new session id: the node, and 104 random bits.
+    fn new_sid(&mut self) -> Sid {
+        let mut raw = [0; 15];
+        self.rng.fill(&mut raw);
+        let [high, low] = self.node.to_be_bytes();
+        raw[0] = high;
+        raw[1] = low;
+        Sid::from_bytes(raw)
+    }
+}
+
 /// Why a deadline was armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerKind {
-    /// Output is queued: drain it now.
-    Drain,
     /// A ping is due.
     Ping,
+    /// A pong is overdue.
+    Pong,
+    /// A namespace must be joined, or an application must have answered who asks to.
+    Connect,
+    /// An upgrade must be done.
+    Upgrade,
+    /// A closing transport must be gone.
+    Close,
+    /// An ack is overdue.
+    Ack,
     /// The application's.
     App,
 }
@@ -45,150 +318,132 @@ pub enum Head {
     /// Read the body (at most [`Server::body_bytes_max`]) and give it to [`Server::handle_http_body`].
     Continue(RequestId),
     /// Answer this; the body is of no interest.
-    Refuse(Box<http::Response<Bytes>>),
-}
-
-/// The server.
-#[derive(Debug)]
-pub struct Server {}
-
-impl Server {
-    /// A server.
-    pub fn new(config: Config, start: Start) -> Result<Self, ConfigError> {
-        config.check()?;
-        let _ = start;
-        Ok(Self {})
-    }
-    /// The endpoint that serves `path`, if any.
-    pub fn route(&self, path: &str) -> Option<EndpointId> {
-        let _ = path;
-        None
-    }
-    /// Largest body of an HTTP request to an endpoint, in bytes.
-    pub fn body_bytes_max(&self, endpoint: EndpointId) -> usize {
-        let _ = endpoint;
-        0
-    }
-    /// The head of a request that does not ask for a WebSocket. The uri and headers are kept if it opens a session.
-    pub fn handle_http_head(&mut self, endpoint: EndpointId, request: http::Request<()>, now: Instant) -> Head {
-        let _ = (endpoint, request, now);
-        unreachable!()
-    }
-    /// Its body. The answer is an [`Output::Respond`], perhaps much later.
-    pub fn handle_http_body(&mut self, request: RequestId, body: Bytes, now: Instant) {
-        let _ = (request, body, now);
-    }
-    /// A request that asks for a WebSocket.
-    pub fn handle_upgrade(&mut self, endpoint: EndpointId, request: &http::Request<()>, now: Instant) -> Upgrade {
-        let _ = (endpoint, request, now);
-        unreachable!()
-    }
-    /// Everything else.
-    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
-        let _ = (input, now);
-    }
-    /// The socket has taken a part of a transmit and refuses the rest for now.
-    pub fn handle_refused(&mut self, conn: ConnId, rest: &mut Transmit, now: Instant) {
-        let _ = (conn, rest, now);
-    }
-    /// Time has passed. Spurious calls do nothing.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-    }
-    /// The next thing to do.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        None
-    }
-    /// Some frames for one write. `false`: nothing to send.
-    pub fn poll_transmit(&mut self, conn: ConnId, transmit: &mut Transmit) -> bool {
-        let _ = (conn, transmit);
-        false
-    }
-    /// When to call `handle_timeout`, and why.
-    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
-        None
-    }
-    /// Whether a session's queue is over the soft limit: who emits to it alone should wait for [`Event::Relieved`].
-    pub fn is_congested(&mut self, session: SessionId) -> bool {
-        let _ = session;
-        false
-    }
-    /// A socket's sid.
-    pub fn sid(&self, socket: SocketId) -> Option<Sid> {
-        let _ = socket;
-        None
-    }
-    /// The socket of a sid.
-    pub fn socket(&self, scope: &Scope, sid: &str) -> Option<SocketId> {
-        let _ = (scope, sid);
-        None
-    }
-    /// A socket's session.
-    pub fn session(&self, socket: SocketId) -> Option<SessionId> {
-        let _ = socket;
-        None
-    }
-    /// The rooms a socket is in, by joining.
-    pub fn rooms(&self, socket: SocketId) -> impl Iterator<Item = &str> {
-        let _ = socket;
-        std::iter::empty()
-    }
-    /// The sockets in a room.
-    pub fn members(&self, scope: &Scope, room: &str) -> impl Iterator<Item = SocketId> {
-        let _ = (scope, room);
-        std::iter::empty()
-    }
-    /// What must be all zeros once everybody has left.
-    pub fn audit(&self) -> Audit {
-        Audit::default()
-    }
+    Refuse(Box<::http::Response<Bytes>>),
 }
 
 /// What must be all zeros once everybody has left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Audit {
-    /// Sessions.
+    /// Peers.
     pub sessions: usize,
+    /// WebSocket streams.
+    pub conns: usize,
+    /// HTTP requests under way.
+    pub requests: usize,
+    /// Presences in namespaces.
+    pub sockets: usize,
+    /// Namespaces that somebody is in.
+    pub namespaces: usize,
+    /// Rooms that somebody is in.
+    pub rooms: usize,
+    /// Engine.IO session ids that are known.
+    pub session_sids: usize,
+    /// Socket.IO ids that are known.
+    pub socket_sids: usize,
+    /// Emits whose acks are awaited.
+    pub acks: usize,
+    /// Deadlines.
+    pub timers: usize,
+    /// Bytes that wait to be sent.
+    pub queued_bytes: usize,
+    /// Outputs that have not been polled.
+    pub outputs: usize,
 }
 
-/// Frames for one write. The driver keeps one and uses it for all connections.
-#[derive(Debug, Default)]
-pub struct Transmit {}
+/// What has happened since the start, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// Sockets connected to a namespace.
+    pub sockets_connected: u64,
+    /// Engine.IO packets and bare messages received.
+    pub packets_received: u64,
+    /// Packets put into queues, once per recipient.
+    pub packets_queued: u64,
+    /// Volatile packets dropped, once per recipient.
+    pub volatile_dropped: u64,
+    /// Upgrades from polling to WebSocket that were completed.
+    pub upgrades: u64,
+    /// Sessions closed as too slow.
+    pub too_slow: u64,
+    /// Sessions ended for a missing pong.
+    pub pings_unanswered: u64,
+    /// Sessions and requests ended for a fault of the peer.
+    pub peer_faults: u64,
+    /// Inputs and commands with a stale handle.
+    pub stale_handles: u64,
+}
 
-impl Transmit {
-    /// Empty; allocates nothing.
-    pub const fn new() -> Self {
-        Self {}
+/// Whether new peers are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Running {
+    Yes,
+    Ending,
+}
+
+/// Something that has output of its own pace: told when the events are out.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Session(SessionId),
+    Conn(ConnId),
+}
+
+/// Deadlines of one constant length each.
+#[derive(Debug)]
+struct EndpointState {
+    ws_limits: websocket::Limits,
+    ping: Fifo<SessionId>,
+    pong: Fifo<SessionId>,
+    connect: Fifo<SessionId>,
+    upgrade: Fifo<SessionId>,
+}
+
+impl EndpointState {
+    fn new(endpoint: &Endpoint) -> Self {
+        let (message_bytes_max, fragments_max) = match &endpoint.kind {
+            config::EndpointKind::SocketIo(engine, _) | config::EndpointKind::EngineIo(engine) => {
+                (engine.max_payload_bytes, u32::MAX)
+            }
+            config::EndpointKind::WebSocket(ws) => (ws.message_bytes_max, ws.fragments_max),
+        };
+        Self {
+            ws_limits: websocket::Limits { message_bytes_max, fragments_max },
+            ping: Fifo::new(),
+            pong: Fifo::new(),
+            connect: Fifo::new(),
+            upgrade: Fifo::new(),
+        }
     }
-    /// Fills `slices` from the front with what is to be written; how many. Large and few: 16 are plenty.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let _ = slices;
-        0
+
+    fn deadlines(&self) -> [Option<(Instant, TimerKind)>; 4] {
+        [
+            self.ping.next_deadline().map(|at| (at, TimerKind::Ping)),
+            self.pong.next_deadline().map(|at| (at, TimerKind::Pong)),
+            self.connect.next_deadline().map(|at| (at, TimerKind::Connect)),
+            self.upgrade.next_deadline().map(|at| (at, TimerKind::Upgrade)),
+        ]
     }
-    /// If all of it is one piece (the common case): that piece.
-    pub fn single(&self) -> Option<&[u8]> {
-        None
-    }
-    /// The socket took this many bytes.
-    pub fn advance(&mut self, written: usize) {
-        let _ = written;
-    }
-    /// Whether all was taken.
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-    /// What to do once all is written.
-    pub fn after(&self) -> After {
-        After::Keep
+
+    fn armed(&self) -> usize {
+        self.ping.len() + self.pong.len() + self.connect.len() + self.upgrade.len()
     }
 }
 
-/// What follows a transmit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum After {
-    /// Go on.
-    #[default]
-    Keep,
-    /// Close the stream: the close handshake is done. The [`ConnId`] is free.
-    Close,
+/// Packets that are always the same.
+#[derive(Debug)]
+struct Constants {
+    ping: Arc<Encoded>,
+    probe_answer: Arc<Encoded>,
+    ws_ping: Arc<Encoded>,
+}
+
+impl Constants {
+    fn new() -> Self {
+        Self {
+            ping: Encoded::packet(1, |out| out.push(b'2'), &[]),
+            probe_answer: Encoded::packet(6, |out| out.extend_from_slice(b"3probe"), &[]),
+            ws_ping: Encoded::frame(websocket::Opcode::Ping, &[]),
+        }
+    }
 }
