@@ -1,1 +1,25 @@
-//! Being built.
+//! Fuzz targets. A body is an ordinary function over bytes which panics when its property does not hold: libFuzzer
+//! calls it from a binary (`./test.sh fuzz`), and `cargo test` runs it over the committed corpus.
+//!
+//! A new target `NAME` is its body and its line in [`TARGETS`], a binary of three lines in `src/bin/NAME.rs`, its
+//! entry in `Cargo.toml`, and at least one file in `corpus/NAME/`. A test fails until all of them are there.
+//!
+//! An input that found a bug goes into the corpus with the fix.
+
+pub mod slab;
+pub mod token;
+
+/// A body: panics when its property does not hold.
+pub type Body = fn(&[u8]);
+
+/// Every target by name.
+pub const TARGETS: &[(&str, Body)] = &[("slab", slab::slab), ("token", token::token)];
+
+/// The whole of a target's binary: `roomcast_fuzz::target!(slab::slab);`.
+#[cfg(feature = "libfuzzer")]
+#[macro_export]
+macro_rules! target {
+    ($module:ident::$body:ident) => {
+        ::libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::$module::$body(data));
+    };
+}

@@ -1,0 +1,3 @@
+//! See `roomcast_fuzz::slab`.
+#![no_main]
+roomcast_fuzz::target!(slab::slab);

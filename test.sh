@@ -1,0 +1,166 @@
+#!/usr/bin/env bash
+# Sets a fresh machine up and runs every check of roomcast.
+#
+#   ./test.sh                everything
+#   ./test.sh fmt clippy     these sections, in this order
+#
+# It needs Rust, Node and Python; what else is missing it installs, as root, from Debian's packages.
+# FUZZ_SECONDS (5) is the time of each fuzz target, FUZZ_SEED (1) its seed.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$root"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+sections=(fmt clippy doc test fuzz clients)
+
+# Sections whose subject is still to come, and what it comes with. An entry fails as soon as that is there.
+declare -A pending=([clients]=conformance/clients/run.sh)
+
+section_fmt() {
+    cargo fmt --all --check
+}
+
+section_clippy() {
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    # Features that are off by default; those of fuzz/ need libFuzzer and belong to its own section.
+    cargo clippy --workspace --exclude roomcast-fuzz --all-targets --all-features --locked -- -D warnings
+}
+
+section_doc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+}
+
+section_test() {
+    cargo test --workspace --locked
+}
+
+# libFuzzer without cargo-fuzz and without nightly: the coverage pass of LLVM is an ordinary codegen option. The core
+# forbids unsafe code, so that a sanitizer, which does need nightly, would find nothing here that a panic does not.
+section_fuzz() {
+    needs g++ g++
+    local host flags name folder log
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
+    flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
+    flags+=" -Cllvm-args=-sanitizer-coverage-trace-compares"
+    # With --target the flags stay away from build scripts and macros.
+    RUSTFLAGS=$flags cargo build -p roomcast-fuzz --bins --features libfuzzer --profile fuzz --target "$host" --locked
+    for binary in fuzz/src/bin/*.rs; do
+        name=$(basename "$binary" .rs)
+        # What it finds stays below the target directory: only a chosen input enters the committed corpus.
+        folder=$CARGO_TARGET_DIR/fuzz-corpus/$name
+        log=$CARGO_TARGET_DIR/fuzz-corpus/$name.log
+        mkdir -p "$folder" "fuzz/artifacts/$name"
+        if ! "$CARGO_TARGET_DIR/$host/fuzz/$name" -max_total_time="${FUZZ_SECONDS:-5}" -seed="${FUZZ_SEED:-1}" \
+            -timeout=10 -rss_limit_mb=2048 -artifact_prefix="fuzz/artifacts/$name/" \
+            "$folder" "fuzz/corpus/$name" >"$log" 2>&1; then
+            tail -n 60 "$log"
+            printf 'fuzz target %s failed; the input is in fuzz/artifacts/%s/\n' "$name" "$name"
+            return 1
+        fi
+        printf '%-20s %s\n' "$name" "$(grep -E '^#[0-9]+\s+DONE' "$log")"
+    done
+}
+
+section_clients() {
+    needs node nodejs
+    needs npm npm
+    needs python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || debian_packages python3-venv
+    (
+        cd conformance/clients/js
+        if ! cmp -s package-lock.json node_modules/.installed; then
+            npm ci --no-audit --no-fund
+            cp package-lock.json node_modules/.installed
+        fi
+    )
+    (
+        cd conformance/clients/python
+        if ! cmp -s requirements.txt .venv/.installed; then
+            python3 -m venv --clear .venv
+            .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+            cp requirements.txt .venv/.installed
+        fi
+    )
+    PYTHON=$root/conformance/clients/python/.venv/bin/python conformance/clients/run.sh
+}
+
+# needs COMMAND PACKAGE: installs the package if the command is missing.
+needs() {
+    command -v "$1" >/dev/null || debian_packages "$2"
+}
+
+# debian_packages PACKAGE…: installs those that are missing.
+debian_packages() {
+    local package missing=()
+    for package in "$@"; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    if [[ $(id -u) != 0 ]]; then
+        printf 'missing: %s; install these or run ./test.sh as root\n' "${missing[*]}" >&2
+        return 1
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+set_up() {
+    command -v cargo >/dev/null || {
+        printf 'Rust is missing: https://rustup.rs\n' >&2
+        return 1
+    }
+    needs cc gcc
+    local component
+    for component in rustfmt clippy; do
+        cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
+    done
+    # All of the lock file at once: a test reads the dependency tree without a network.
+    cargo fetch --locked
+}
+
+summary=()
+failed=0
+
+# run NAME FUNCTION: in a subshell that ends at the first failure, while the sections after it still run.
+run() {
+    local name=$1 started=$SECONDS result=ok code subject=${pending[$1]:-}
+    printf '\n=== %s\n' "$name"
+    if [[ -n $subject && -e $subject ]]; then
+        printf '%s is there: take %s out of `pending`\n' "$subject" "$name"
+        result=FAILED
+    elif [[ -n $subject ]]; then
+        result=pending
+    else
+        set +e
+        (
+            set -e
+            "$2"
+        )
+        code=$?
+        set -e
+        ((code == 0)) || result=FAILED
+    fi
+    [[ $result != FAILED ]] || failed=1
+    summary+=("$(printf '%-8s %-8s %4d s' "$name" "$result" $((SECONDS - started)))")
+}
+
+chosen=("${@:-${sections[@]}}")
+for name in "${chosen[@]}"; do
+    if [[ $(type -t "section_$name") != function ]]; then
+        printf 'no section %s; there are: %s\n' "$name" "${sections[*]}" >&2
+        exit 2
+    fi
+done
+run setup set_up
+if ((!failed)); then
+    for name in "${chosen[@]}"; do
+        run "$name" "section_$name"
+    done
+fi
+
+printf '\n=== summary\n'
+printf '%s\n' "${summary[@]}"
+exit "$failed"
