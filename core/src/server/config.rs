@@ -315,7 +315,7 @@ pub struct Limits {
     pub rooms_per_socket_max: usize,
     /// Length of a room's name in bytes. 1,024.
     pub room_bytes_max: usize,
-    /// Attachments of one packet. 1,024.
+    /// Attachments of one packet. 10, where JavaScript's parser stops (socket.io-parser 4.2.7).
     pub attachments_max: u32,
     /// Bytes of one packet with its attachments. 64 MiB.
     pub packet_bytes_max: usize,
@@ -342,7 +342,7 @@ impl Default for Limits {
             namespace_bytes_max: 512,
             rooms_per_socket_max: 10_000,
             room_bytes_max: 1024,
-            attachments_max: 1024,
+            attachments_max: 10,
             packet_bytes_max: 64 << 20,
             json_depth_max: 128,
             unanswered_max: 256,

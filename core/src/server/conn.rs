@@ -26,7 +26,7 @@ impl Server {
     pub fn handle_upgrade(&mut self, endpoint: EndpointId, request: &Request<()>, now: Instant) -> Upgrade {
         let origin = request.headers().get(ORIGIN);
         let refused = match self.admit_upgrade(endpoint, request, origin) {
-            Ok(existing) => match websocket::accept(request) {
+            Ok(existing) => match websocket::handshake::accept(request) {
                 Ok(response) => return self.accept_upgrade(endpoint, request, existing, response, now),
                 Err(error) => {
                     self.counters.peer_faults += 1;

@@ -137,14 +137,23 @@ impl Server {
             }
             Target::Room { namespace: scope, room } => match self.socket(scope, room) {
                 Some(own) => {
-                    let selection = Selection { rooms: vec![room.clone()], sockets: vec![own], ..Selection::of(scope.clone()) };
+                    let selection =
+                        Selection { rooms: vec![room.clone()], sockets: vec![own], ..Selection::of(scope.clone()) };
                     self.fan_out_selected(namespace, &selection, packet, delivery);
                 }
                 None => {
                     let limits = QueueLimits::of(self);
                     let Self { namespaces, outs, .. } = self;
                     let Some(entry) = namespaces.get(namespace) else { return };
-                    let mut fan = Fan { outs, packet, delivery, limits, announced: &mut self.fresh, counts: [0; 2], slow: &mut self.slow_lanes };
+                    let mut fan = Fan {
+                        outs,
+                        packet,
+                        delivery,
+                        limits,
+                        announced: &mut self.fresh,
+                        counts: [0; 2],
+                        slow: &mut self.slow_lanes,
+                    };
                     entry.rooms.members(room).iter().for_each(|member| fan.push(*member));
                     let counts = fan.counts;
                     self.after_fan_out(counts);
@@ -154,12 +163,26 @@ impl Server {
         }
     }
 
-    fn fan_out_selected(&mut self, namespace: NamespaceId, selection: &Selection, packet: &Arc<Encoded>, delivery: Delivery) {
+    fn fan_out_selected(
+        &mut self,
+        namespace: NamespaceId,
+        selection: &Selection,
+        packet: &Arc<Encoded>,
+        delivery: Delivery,
+    ) {
         let sids = self.sids_among(selection);
         let limits = QueueLimits::of(self);
         let Self { namespaces, outs, .. } = self;
         let Some(entry) = namespaces.get_mut(namespace) else { return };
-        let mut fan = Fan { outs, packet, delivery, limits, announced: &mut self.fresh, counts: [0; 2], slow: &mut self.slow_lanes };
+        let mut fan = Fan {
+            outs,
+            packet,
+            delivery,
+            limits,
+            announced: &mut self.fresh,
+            counts: [0; 2],
+            slow: &mut self.slow_lanes,
+        };
         walk(&mut entry.rooms, selection, &sids, &mut |member| fan.push(member));
         let counts = fan.counts;
         self.after_fan_out(counts);

@@ -196,7 +196,8 @@ impl Handshake {
     pub fn of<T>(request: &http::Request<T>) -> Self {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let fields = request.headers();
-        let bytes = target.len() + 1 + fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum::<usize>();
+        let bytes =
+            target.len() + 1 + fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum::<usize>();
         let mut text = Vec::with_capacity(bytes);
         text.extend_from_slice(target.as_bytes());
         text.push(b'\n');

@@ -21,7 +21,7 @@ use super::outbound::{Encoded, Flow};
 use super::state::{self, RequestKind, SessionKind};
 use super::{Due, Head, Server};
 use crate::engine_io::session::{Action, Event as Happening, State};
-use crate::engine_io::{self, decode_payload};
+use crate::engine_io::{self, PayloadWriter, decode_payload};
 use crate::time::Instant;
 
 impl Server {
@@ -97,22 +97,18 @@ impl Server {
         let Some(record) = self.sessions.get_mut(session) else { return true };
         let Some(request) = record.poll.take() else { return true };
         let Some(out) = self.outs.get_mut(session.slot()) else { return true };
-        let mut body = Vec::with_capacity(out.bytes().min(POLL_BYTES_MAX) + 16);
-        let room = PACKETS_MAX - usize::from(last.is_some());
-        let packets = out.pop_polling(room, POLL_BYTES_MAX, &mut body);
+        let mut body = PayloadWriter::new();
+        out.pop_polling(usize::from(last.is_some()), POLL_BYTES_MAX, &mut body);
         out.announced = false;
         if out.flow == Flow::PollWaits {
             out.flow = Flow::NoPoll;
         }
         let complete = out.is_empty();
         if let (true, Some(last)) = (complete, last) {
-            if packets > 0 {
-                body.push(0x1e);
-            }
-            body.extend_from_slice(last);
+            body.push(last);
         }
         self.relieve(session);
-        self.respond(request, StatusCode::OK, Bytes::from(body));
+        self.respond(request, StatusCode::OK, body.finish());
         complete
     }
 
@@ -411,8 +407,6 @@ impl Server {
     }
 }
 
-/// Most packets in the answer of a poll: python-engineio's client drops an answer with more.
-const PACKETS_MAX: usize = 16;
 /// About how many bytes the answer of a poll takes.
 const POLL_BYTES_MAX: usize = 1 << 20;
 

@@ -26,8 +26,6 @@ mod outbound;
 mod session;
 mod socket;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

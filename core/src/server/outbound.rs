@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::{Arc, OnceLock};
 
-use base64::Engine as _;
 use bytes::Bytes;
 
+use crate::engine_io::{PACKETS_PER_ANSWER_MAX, PayloadWriter};
 use crate::websocket::{Opcode, SERVER_HEADER_BYTES_MAX, server_header};
 
 /// One packet as it goes out: whole WebSocket frames, header and all. Server frames are not masked, so the same bytes
@@ -54,8 +54,7 @@ impl Encoded {
         bytes.resize(SERVER_HEADER_BYTES_MAX, 0);
         write(&mut bytes);
         let start = put_header(&mut bytes, Opcode::Text);
-        let first =
-            Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: bytes.len(), kind: PartKind::Text };
+        let first = Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: bytes.len(), kind: PartKind::Text };
         if attachments.is_empty() {
             return Arc::new(Self { bytes, start, parts: Parts::One(first), base64: OnceLock::new() });
         }
@@ -122,10 +121,9 @@ impl Encoded {
                 PartKind::Text => Bytes::new(),
                 PartKind::Binary => {
                     let payload = self.bytes.get(part.payload..part.end).unwrap_or(&[]);
-                    let mut text = String::with_capacity(1 + payload.len().div_ceil(3) * 4);
-                    text.push('b');
-                    base64::engine::general_purpose::STANDARD.encode_string(payload, &mut text);
-                    Bytes::from(text)
+                    let mut form = PayloadWriter::new();
+                    form.push_binary(payload);
+                    form.finish()
                 }
             };
             self.parts().iter().map(form).collect()
@@ -255,20 +253,17 @@ impl Outbound {
         Some(Slice { packet, start })
     }
 
-    /// Takes packets for the answer of a poll: at most `packets_max` and about `bytes_max`, at least one.
-    pub(super) fn pop_polling(&mut self, packets_max: usize, bytes_max: usize, body: &mut Vec<u8>) -> usize {
-        let mut packets = 0;
+    /// Takes packets for the answer of a poll: until it is full, leaving room for `reserved` more, or has about
+    /// `bytes_max`; at least one.
+    pub(super) fn pop_polling(&mut self, reserved: usize, bytes_max: usize, body: &mut PayloadWriter) {
+        let packets_max = PACKETS_PER_ANSWER_MAX - reserved;
         while let Some(packet) = self.queue.front() {
-            while packets < packets_max
-                && (packets == 0 || body.len() < bytes_max)
+            while body.packets() < packets_max
+                && (body.is_empty() || body.bytes() < bytes_max)
                 && (self.parts_taken as usize) < packet.part_count()
             {
-                if packets > 0 {
-                    body.push(SEPARATOR);
-                }
-                body.extend_from_slice(packet.polling_form(self.parts_taken as usize));
+                body.push(packet.polling_form(self.parts_taken as usize));
                 self.parts_taken += 1;
-                packets += 1;
             }
             if (self.parts_taken as usize) < packet.part_count() {
                 break;
@@ -278,7 +273,6 @@ impl Outbound {
             self.queue.pop_front();
         }
         self.release_memory();
-        packets
     }
 
     /// Empty again, for the next session in this place.
@@ -294,8 +288,6 @@ impl Outbound {
     }
 }
 
-/// Record separator between packets of a polling payload (Engine.IO protocol, "Payload").
-const SEPARATOR: u8 = 0x1e;
 /// Places in an empty queue that are kept: 64 packets are what a busy room coalesces in a turn.
 const KEPT_CAPACITY_MAX: usize = 64;
 /// Frames up to this size are copied together when there are several: as cheap as a vectored write or cheaper.
@@ -512,9 +504,9 @@ mod tests {
         let attachments = [Bytes::from_static(b"\x01\x02"), Bytes::from_static(b"\x03")];
         let packet = Encoded::packet(8, |out| out.extend_from_slice(b"452-[\"x\"]"), &attachments);
         assert_eq!(outbound.push(&packet, 100), Pushed::Announce);
-        let mut body = Vec::new();
-        assert_eq!(outbound.pop_polling(2, 1000, &mut body), 2);
-        assert_eq!(body, b"452-[\"x\"]\x1ebAQI=");
+        let mut body = PayloadWriter::new();
+        outbound.pop_polling(PACKETS_PER_ANSWER_MAX - 2, 1000, &mut body);
+        assert_eq!(body.finish(), &b"452-[\"x\"]\x1ebAQI="[..]);
         assert_eq!(outbound.pop().unwrap().as_bytes(), b"\x82\x01\x03");
         assert_eq!((outbound.bytes(), outbound.is_empty()), (0, true));
     }

@@ -85,13 +85,7 @@ impl Server {
 
     /// Takes a step of the table and carries out what concerns the session; what concerns the request or the WebSocket
     /// that brought it is the caller's, by the action returned.
-    pub(super) fn advance(
-        &mut self,
-        session: SessionId,
-        happening: Happening,
-        reason: Reason,
-        now: Instant,
-    ) -> Action {
+    pub(super) fn advance(&mut self, session: SessionId, happening: Happening, reason: Reason, now: Instant) -> Action {
         let Some(record) = self.sessions.get_mut(session) else { return Action::RefuseRequest };
         let Step { next, action } = step(record.state, happening);
         record.state = next;
@@ -132,12 +126,7 @@ impl Server {
     }
 
     /// An Engine.IO packet on a session's transport.
-    pub(super) fn handle_packet(
-        &mut self,
-        session: SessionId,
-        packet: Packet,
-        now: Instant,
-    ) -> Result<(), PeerError> {
+    pub(super) fn handle_packet(&mut self, session: SessionId, packet: Packet, now: Instant) -> Result<(), PeerError> {
         self.counters.packets_received += 1;
         let Some(kind) = self.sessions.get(session).map(|record| record.kind) else { return Ok(()) };
         match packet {
@@ -246,10 +235,7 @@ impl Server {
         let limits = &self.config.limits;
         let bytes = self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
         let Some(record) = self.sessions.get_mut(session) else { return };
-        if record.paused
-            && record.unanswered <= limits.unanswered_max / 2
-            && bytes <= limits.queue_soft_bytes / 2
-        {
+        if record.paused && record.unanswered <= limits.unanswered_max / 2 && bytes <= limits.queue_soft_bytes / 2 {
             record.paused = false;
             if let Some(conn) = record.conn {
                 self.outputs.push_back(Output::ReadResumed(conn));
@@ -558,9 +544,7 @@ impl Server {
             (SessionKind::WebSocket, Message::Text(text)) => {
                 Encoded::frame(crate::websocket::Opcode::Text, text.as_bytes())
             }
-            (SessionKind::WebSocket, Message::Binary(bytes)) => {
-                Encoded::frame(crate::websocket::Opcode::Binary, bytes)
-            }
+            (SessionKind::WebSocket, Message::Binary(bytes)) => Encoded::frame(crate::websocket::Opcode::Binary, bytes),
             (SessionKind::SocketIo | SessionKind::EngineIo, Message::Text(text)) => Encoded::packet(
                 1 + text.len(),
                 |out| {

@@ -11,9 +11,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::config::{Admission, EndpointKind};
-use super::event::{
-    AckEnd, AckId, Connect, Event, Extent, Reason, Scope, SessionId, Sid, SocketId,
-};
+use super::event::{AckEnd, AckId, Connect, Event, Extent, Reason, Scope, SessionId, Sid, SocketId};
 use super::fault::PeerError;
 use super::outbound::Encoded;
 use super::state::{Answer, Namespace, NamespaceId, Partial, Socket, Stage};
@@ -86,11 +84,10 @@ impl Server {
                 }
             }
             PacketType::Event | PacketType::BinaryEvent => {
-                let (name, json) =
-                    socket_io::split_event(&packet.data).map_err(|_| PeerError::BadSocketPacket)?;
+                let (name, json) = socket_io::split_event(&packet.data).map_err(|_| PeerError::BadSocketPacket)?;
                 // A packet for a namespace that the server has just ended crosses our DISCONNECT: no fault.
                 if let Some(socket) = self.connected_in(session, &packet.namespace) {
-                    let args = Args::from_parts(json, attachments);
+                    let args = Args::from_checked(json, attachments);
                     if let Some(record) = self.sessions.get_mut(session) {
                         record.unanswered += 1;
                     }
@@ -100,7 +97,7 @@ impl Server {
             PacketType::Ack | PacketType::BinaryAck => {
                 let json = socket_io::ack_args(&packet.data).map_err(|_| PeerError::BadSocketPacket)?;
                 if let (Some(socket), Some(id)) = (self.connected_in(session, &packet.namespace), packet.ack_id) {
-                    self.handle_ack(socket, id, Args::from_parts(json, attachments));
+                    self.handle_ack(socket, id, Args::from_checked(json, attachments));
                 }
             }
         }
@@ -184,7 +181,9 @@ impl Server {
             return;
         }
         let (session, sid, namespace) = (record.session, record.sid, record.namespace);
-        let (Some(peer), Some(namespace)) = (self.sessions.get(session), self.namespaces.get(namespace)) else { return };
+        let (Some(peer), Some(namespace)) = (self.sessions.get(session), self.namespaces.get(namespace)) else {
+            return;
+        };
         let connect = Connect {
             socket,
             session,
@@ -307,7 +306,9 @@ impl Server {
 
     fn send_disconnect(&mut self, session: SessionId, socket: SocketId) {
         let Some(record) = self.sockets.get(socket) else { return };
-        let Some(name) = self.namespaces.get(record.namespace).map(|entry| entry.scope.namespace.clone()) else { return };
+        let Some(name) = self.namespaces.get(record.namespace).map(|entry| entry.scope.namespace.clone()) else {
+            return;
+        };
         self.send_packet(session, 8 + name.len(), |out| {
             socket_io::encode_header(out, PacketType::Disconnect, 0, &name, None);
         });
@@ -448,9 +449,8 @@ impl Server {
 
     fn socket_in(&self, session: SessionId, namespace: &str) -> Option<SocketId> {
         let sockets = &self.sessions.get(session)?.sockets;
-        let is_named = |id: &NamespaceId| {
-            self.namespaces.get(*id).is_some_and(|entry| &*entry.scope.namespace == namespace)
-        };
+        let is_named =
+            |id: &NamespaceId| self.namespaces.get(*id).is_some_and(|entry| &*entry.scope.namespace == namespace);
         sockets.iter().find(|(id, _)| is_named(id)).map(|(_, socket)| *socket)
     }
 
@@ -466,6 +466,7 @@ impl Server {
             attachments_max: limits.attachments_max,
             json_depth_max: limits.json_depth_max,
             namespace_bytes_max: limits.namespace_bytes_max,
+            ..socket_io::Limits::default()
         }
     }
 }

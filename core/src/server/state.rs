@@ -210,4 +210,3 @@ pub(super) enum Closing {
     Conn(ConnId),
     Session(SessionId),
 }
-

@@ -1,19 +1,15 @@
-//! Stand-in until the codecs land.
+//! Socket.IO protocol revision 5.
+//!
+//! Owns: packets, argument lists with their attachments, namespaces, acks. Must never know: transports, rooms, what an
+//! event means.
 
-/// Arguments.
-#[derive(Clone, Debug, Default)]
-pub struct Args {
-    json: bytestring::ByteString,
-    attachments: Vec<bytes::Bytes>,
-}
+pub mod args;
+pub mod json;
+pub mod packet;
+mod positional;
 
-impl Args {
-    /// The arguments' JSON, comma separated, without brackets.
-    pub fn json(&self) -> &str {
-        &self.json
-    }
-    /// The attachments.
-    pub fn attachments(&self) -> &[bytes::Bytes] {
-        &self.attachments
-    }
-}
+pub use args::{Args, ArgsBuilder, ArgsError, Attachment};
+pub use json::{JsonError, JsonLimits};
+pub use packet::{
+    Limits, Packet, PacketError, PacketType, ack_args, encode_ack, encode_event, encode_header, split_event,
+};
