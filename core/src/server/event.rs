@@ -186,9 +186,16 @@ pub struct Connect {
 
 /// The request that opened a session, as text: what an application may want to look at, in one small allocation that
 /// lives as long as the session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Handshake {
     text: Box<[u8]>,
+}
+
+impl std::fmt::Debug for Handshake {
+    /// Not its fields: cookies and tokens do not belong into a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handshake({} bytes)", self.text.len())
+    }
 }
 
 impl Handshake {
@@ -216,7 +223,7 @@ impl Handshake {
         std::str::from_utf8(line).unwrap_or("/")
     }
 
-    /// The header fields in the order received, names in lower case.
+    /// The header fields, names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.text.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
             let colon = line.iter().position(|byte| *byte == b':')?;
