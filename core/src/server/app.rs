@@ -16,6 +16,10 @@ pub trait App {
     type Query: Send + 'static;
     /// What it answers.
     type Reply: Send + 'static;
+    /// What other parts of the program ask of the application: an HTTP route that publishes, say.
+    type Request: Send + 'static;
+    /// What they are answered.
+    type Answer: Send + 'static;
 
     /// Something happened. Events that are not the application's are given back, for the layer above.
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event>;
@@ -23,15 +27,25 @@ pub trait App {
     /// A store answered.
     fn handle_reply(&mut self, reply: Self::Reply, cx: &mut Cx<'_>);
 
+    /// Another part of the program asks. The answer, now or later, is polled under the same ticket.
+    fn handle_request(&mut self, ticket: Ticket, request: Self::Request, cx: &mut Cx<'_>);
+
     /// Time has passed. Spurious calls do nothing.
     fn handle_timeout(&mut self, cx: &mut Cx<'_>);
 
     /// The next question to a store.
     fn poll_query(&mut self) -> Option<Self::Query>;
 
+    /// The next answer to a request. Each request is answered once.
+    fn poll_answer(&mut self) -> Option<(Ticket, Self::Answer)>;
+
     /// When to call [`handle_timeout`](App::handle_timeout).
     fn poll_timeout(&self) -> Option<Instant>;
 }
+
+/// The number of a request, chosen by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
 
 /// What an application may reach while it handles something.
 #[derive(Debug)]
@@ -53,6 +67,8 @@ impl Cx<'_> {
 impl App for () {
     type Query = Infallible;
     type Reply = Infallible;
+    type Request = Infallible;
+    type Answer = Infallible;
 
     fn handle_event(&mut self, event: Event, _cx: &mut Cx<'_>) -> Option<Event> {
         Some(event)
@@ -62,9 +78,17 @@ impl App for () {
         match reply {}
     }
 
+    fn handle_request(&mut self, _ticket: Ticket, request: Infallible, _cx: &mut Cx<'_>) {
+        match request {}
+    }
+
     fn handle_timeout(&mut self, _cx: &mut Cx<'_>) {}
 
     fn poll_query(&mut self) -> Option<Infallible> {
+        None
+    }
+
+    fn poll_answer(&mut self) -> Option<(Ticket, Infallible)> {
         None
     }
 
@@ -92,6 +116,11 @@ impl<A: App> Stack<A> {
     /// A store answered.
     pub fn handle_reply(&mut self, reply: A::Reply, now: Instant) {
         self.app.handle_reply(reply, &mut Cx { server: &mut self.server, now });
+    }
+
+    /// Another part of the program asks.
+    pub fn handle_request(&mut self, ticket: Ticket, request: A::Request, now: Instant) {
+        self.app.handle_request(ticket, request, &mut Cx { server: &mut self.server, now });
     }
 
     /// Time has passed. Spurious calls do nothing.
@@ -123,6 +152,11 @@ impl<A: App> Stack<A> {
     /// The next question to a store.
     pub fn poll_query(&mut self) -> Option<A::Query> {
         self.app.poll_query()
+    }
+
+    /// The next answer to a request.
+    pub fn poll_answer(&mut self) -> Option<(Ticket, A::Answer)> {
+        self.app.poll_answer()
     }
 
     /// See [`Server::poll_transmit`].

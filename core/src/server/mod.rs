@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::app::{App, Cx, Stack};
+pub use self::app::{App, Cx, Stack, Ticket};
 pub use self::config::{Config, ConfigError, Endpoint, EndpointId};
 pub use self::event::*;
 pub use self::fault::PeerError;
