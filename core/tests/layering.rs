@@ -110,6 +110,7 @@ fn an_application_string_is_found() {
     assert_eq!(found("rooms.rs", r#"join("channel:1")"#), 1);
     assert_eq!(found("rooms.rs", r##"br#"42["user-join",{}]"#"##), 1);
     assert_eq!(found("server/mod.rs", r#"format!("P:ydoc:{id}") "x""#), 1);
+    assert_eq!(found("rooms.rs", r#"format!("user:{id}") "user:secret@host""#), 1);
     assert_eq!(found("openwebui/rooms.rs", r#"join("channel:1")"#), 0);
     assert_eq!(found("rooms.rs", "// the \"channel:\" rooms\n \"a channel: x\" \"keynote:1\" \"note: see\" 'n'"), 0);
 }
@@ -189,7 +190,8 @@ const APPLICATION: &[&str] = &[
     "session_pool",
     "usage_pool",
     "user-join",
-    "user:",
+    // Not `user:`, which is how a URL names somebody.
+    "user:{",
     "ydoc:",
 ];
 
