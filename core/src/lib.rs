@@ -6,9 +6,8 @@
 
 pub mod auth;
 pub mod engine_io;
-pub mod http;
 pub mod id;
-pub mod queue;
+pub mod openwebui;
 pub mod rng;
 pub mod rooms;
 pub mod server;

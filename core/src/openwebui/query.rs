@@ -1,0 +1,185 @@
+//! What the application asks its stores, and what they answer.
+//!
+//! Owns: the vocabulary between the machine and every store. Must never know: SQL, Redis, or how an answer is found.
+
+use bytestring::ByteString;
+
+use super::access::AccessControl;
+
+/// The number of a question: its answer carries it back. A late answer, after the question's deadline, is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(pub u64);
+
+/// A question to a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Its number.
+    pub id: QueryId,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// What only a store knows, or must keep. Ids are those of Open WebUI's tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// A user whose token has been verified, unless the token is revoked. Answered by [`Answer::User`].
+    Authenticate {
+        /// `id` of the token.
+        user: ByteString,
+        /// `jti` of the token.
+        jti: Option<ByteString>,
+        /// `iat` of the token, in seconds: a user's tokens may be revoked up to a moment.
+        issued_at_secs: Option<u64>,
+    },
+    /// The channels whose rooms a user belongs into, and whether the user may use channels at all. Answered by
+    /// [`Answer::Channels`].
+    Channels {
+        /// Who.
+        user: ByteString,
+    },
+    /// A note's owner and access rules, and the asker's groups. Answered by [`Answer::Note`].
+    Note {
+        /// Which.
+        note: ByteString,
+        /// Who asks.
+        user: ByteString,
+    },
+    /// A chat's owner. Answered by [`Answer::Chat`].
+    Chat {
+        /// Which.
+        chat: ByteString,
+    },
+    /// Write `user.last_active_at`. Answered by [`Answer::Done`].
+    TouchUser {
+        /// Who.
+        user: ByteString,
+        /// Seconds since the epoch.
+        at_secs: u64,
+    },
+    /// Write `channel_member.last_read_at`, where there is such a row. Answered by [`Answer::Done`].
+    ReadChannel {
+        /// Which.
+        channel: ByteString,
+        /// Who.
+        user: ByteString,
+        /// Nanoseconds since the epoch.
+        at_nanos: u64,
+    },
+    /// Write when a user last read a chat of its own, where the table has a place for it. Answered by
+    /// [`Answer::Done`].
+    ReadChat {
+        /// Which.
+        chat: ByteString,
+        /// Who: the chat's owner.
+        user: ByteString,
+        /// Seconds since the epoch.
+        at_secs: u64,
+    },
+    /// Change `chat.history.messages[message]`, all changes of one question in one transaction. Answered by
+    /// [`Answer::Done`]; [`StoreError::NotFound`] if there is no such chat.
+    ChangeMessage {
+        /// Which chat.
+        chat: ByteString,
+        /// Which message of it; made if it is missing.
+        message: ByteString,
+        /// What to do, in order.
+        changes: Vec<MessageChange>,
+    },
+}
+
+/// A change to a message of a chat. JSON is text, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageChange {
+    /// Append this object to `statusHistory`.
+    AppendStatus(ByteString),
+    /// Append this text to `content`.
+    AppendContent(ByteString),
+    /// Let this text be `content`.
+    ReplaceContent(ByteString),
+    /// Append these values (a JSON array) to `embeds`.
+    ExtendEmbeds(ByteString),
+    /// Append these values (a JSON array) to `files`.
+    ExtendFiles(ByteString),
+    /// Append this object to `sources`.
+    AppendSource(ByteString),
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The question's number.
+    pub id: QueryId,
+    /// What was found, or why nothing.
+    pub result: Result<Answer, StoreError>,
+}
+
+/// What a store found.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The user, or that there is none or that the token is revoked.
+    User(Option<User>),
+    /// Ids of channels.
+    Channels {
+        /// Those whose rooms the user belongs into.
+        channels: Vec<ByteString>,
+        /// What groups and defaults say of `features.channels`; where they say nothing, it is allowed.
+        permission: Permission,
+    },
+    /// The note, or that there is none.
+    Note(Option<Note>),
+    /// The chat, or that there is none.
+    Chat(Option<Chat>),
+    /// It is written.
+    Done,
+}
+
+/// Whether a feature may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// It may.
+    Granted,
+    /// It may not.
+    Denied,
+}
+
+/// A row of `user`, as far as the real-time layer knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its id.
+    pub id: ByteString,
+    /// Its name.
+    pub name: ByteString,
+    /// `admin`, `user` or `pending`.
+    pub role: ByteString,
+    /// The row as a JSON object, less the fields that a session pool leaves out.
+    pub profile: ByteString,
+}
+
+/// A row of `note`, as far as access goes, and the groups of whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Its owner.
+    pub owner: ByteString,
+    /// Its rules.
+    pub access: AccessControl,
+    /// The asker's groups.
+    pub groups: Vec<ByteString>,
+}
+
+/// A row of `chat`, as far as access goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat {
+    /// Its owner.
+    pub owner: ByteString,
+}
+
+/// Why a store has no answer. The peer gets a refusal, and nothing is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// What was to be changed is not there.
+    NotFound,
+    /// The store cannot be reached, or took too long.
+    Unavailable,
+    /// The store holds something that cannot be read.
+    Corrupt,
+}
