@@ -18,13 +18,6 @@ fn doors_open_downwards() {
 }
 
 #[test]
-fn the_queue_holds_plain_bytes() {
-    let sources = core_sources();
-    let (_, queue) = sources.iter().find(|(path, _)| path == "queue.rs").expect("the queue is one file");
-    assert_none(more_than_bytes(queue));
-}
-
-#[test]
 fn the_application_stays_upstairs() {
     assert_none(core_sources().iter().flat_map(|(path, source)| application_strings(path, source)));
 }
@@ -95,16 +88,6 @@ fn a_door_upwards_is_found() {
 }
 
 #[test]
-fn what_a_queue_must_not_hold_is_found() {
-    let found = |text: &str| more_than_bytes(&Source::parse(text)).len();
-    let plain =
-        "use std::collections::VecDeque; use bytes::{Buf, Bytes}; use crate::slab::Slab; use super::id::Handle;";
-    assert_eq!(found(plain), 0);
-    assert_eq!(found("use serde_json::Value;"), 1);
-    assert_eq!(found("use ::http::Request; use crate::http::Response; mod t { use proptest::prelude::*; }"), 2);
-}
-
-#[test]
 fn an_application_string_is_found() {
     let found = |path: &str, text: &str| application_strings(path, &Source::parse(text)).len();
     assert_eq!(found("rooms.rs", r#"join("channel:1")"#), 1);
@@ -156,7 +139,7 @@ fn a_runtime_is_found() {
 
 /// The house from the ground up. A room may use the floors below its own.
 const FLOORS: &[(&[&str], Neighbours)] = &[
-    (&["time", "id", "slab", "queue", "rng", "timer"], Neighbours::Meet),
+    (&["time", "id", "slab", "rng", "timer"], Neighbours::Meet),
     (&["http", "websocket"], Neighbours::Meet),
     (&["engine_io"], Neighbours::Meet),
     (&["socket_io"], Neighbours::Meet),
@@ -256,15 +239,6 @@ fn doors_upwards(path: &str, source: &Source) -> Vec<String> {
         }
     }
     faults
-}
-
-fn more_than_bytes(source: &Source) -> Vec<String> {
-    let imports = source.paths().into_iter().filter(|path| path.is_import && path.inline_modules == 0);
-    let not_plain = imports.filter(|path| match path.room_below(1) {
-        Some(room) => floor(room) != Some(0),
-        None => !["std", "core", "alloc", "bytes", "self"].contains(&path.first()),
-    });
-    not_plain.map(|path| format!("queue.rs:{}: {}", path.line, path.text())).collect()
 }
 
 fn application_strings(path: &str, source: &Source) -> Vec<String> {

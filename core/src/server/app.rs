@@ -20,8 +20,11 @@ pub trait App {
     type Request: Send + 'static;
     /// What they are answered.
     type Answer: Send + 'static;
+    /// What it tells the rest of the program unasked.
+    type Notice: Send + 'static;
 
-    /// Something happened. Events that are not the application's are given back, for the layer above.
+    /// Something happened. Events that are not the application's are given back, for the layer above; at once, or later
+    /// by [`poll_event`](App::poll_event) if they have to wait for their turn.
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event>;
 
     /// A store answered.
@@ -33,11 +36,17 @@ pub trait App {
     /// Time has passed. Spurious calls do nothing.
     fn handle_timeout(&mut self, cx: &mut Cx<'_>);
 
+    /// The next event that was held back and is not the application's.
+    fn poll_event(&mut self) -> Option<Event>;
+
     /// The next question to a store.
     fn poll_query(&mut self) -> Option<Self::Query>;
 
     /// The next answer to a request. Each request is answered once.
     fn poll_answer(&mut self) -> Option<(Ticket, Self::Answer)>;
+
+    /// The next thing that the rest of the program should know.
+    fn poll_notice(&mut self) -> Option<Self::Notice>;
 
     /// When to call [`handle_timeout`](App::handle_timeout).
     fn poll_timeout(&self) -> Option<Instant>;
@@ -69,6 +78,7 @@ impl App for () {
     type Reply = Infallible;
     type Request = Infallible;
     type Answer = Infallible;
+    type Notice = Infallible;
 
     fn handle_event(&mut self, event: Event, _cx: &mut Cx<'_>) -> Option<Event> {
         Some(event)
@@ -84,7 +94,15 @@ impl App for () {
 
     fn handle_timeout(&mut self, _cx: &mut Cx<'_>) {}
 
+    fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
+
     fn poll_query(&mut self) -> Option<Infallible> {
+        None
+    }
+
+    fn poll_notice(&mut self) -> Option<Infallible> {
         None
     }
 
@@ -134,6 +152,9 @@ impl<A: App> Stack<A> {
     /// The next thing to do, or an event that the application left. `None`: both are quiet.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         loop {
+            if let Some(event) = self.app.poll_event() {
+                return Some(Output::Event(event));
+            }
             match self.server.poll_output()? {
                 Output::Event(event) => {
                     if let Some(event) = self.app.handle_event(event, &mut Cx { server: &mut self.server, now }) {
@@ -152,6 +173,11 @@ impl<A: App> Stack<A> {
     /// The next question to a store.
     pub fn poll_query(&mut self) -> Option<A::Query> {
         self.app.poll_query()
+    }
+
+    /// The next thing that the rest of the program should know.
+    pub fn poll_notice(&mut self) -> Option<A::Notice> {
+        self.app.poll_notice()
     }
 
     /// The next answer to a request.
