@@ -235,6 +235,7 @@ impl<'a, W: Watch> Scanner<'a, W> {
             match (self.peek(), container) {
                 (b',', Container::Array) => {
                     self.at += 1;
+                    self.skip_short_integers();
                     return Ok(false);
                 }
                 (b',', Container::Object) => {
@@ -359,6 +360,19 @@ impl<'a, W: Watch> Scanner<'a, W> {
         Ok(())
     }
 
+    /// Within an array: steps over integers of up to seven digits, each with its comma. Updates of documents come as long
+    /// arrays of bytes, and this takes half the time of one value after the other. What is left is for the general case.
+    fn skip_short_integers(&mut self) {
+        while let Some((word, _)) = self.bytes.get(self.at..).and_then(|rest| rest.split_first_chunk::<8>()) {
+            let digits = digit_run(word);
+            let leading_zero = word[0] == b'0' && digits > 1;
+            if digits == 0 || leading_zero || digits > self.limits.number_bytes_max || word.get(digits) != Some(&b',') {
+                return;
+            }
+            self.at += digits + 1;
+        }
+    }
+
     /// At least one.
     fn digits(&mut self) -> Result<(), JsonError> {
         let start = self.at;
@@ -475,12 +489,14 @@ fn value_end(bytes: &[u8]) -> usize {
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             b',' if depth == 0 => return at,
+            // Numbers come in long arrays; strings are better looked for byte by byte, being near.
+            b'0'..=b'9' if depth > 0 => {
+                at += structure_run(&bytes[at..]);
+                continue;
+            }
             _ => {}
         }
         at += 1;
-        if depth > 0 {
-            at += structure_run(bytes.get(at..).unwrap_or_default());
-        }
     }
     bytes.len()
 }
@@ -521,6 +537,7 @@ mod tests {
             r#""\ud83d""#,
             r#""\udE00\ud83d""#,
             "\"\u{7f}\u{2028}\"",
+            "[0,12,1234567,12345678,0.5,1e3,-1,123456789,0,1]",
             r#"{"a":1,"a":2}"#,
         ] {
             assert_eq!(check(good), Ok(trim(good)), "{good}");
@@ -555,6 +572,10 @@ mod tests {
             "[1,]",
             "[,1]",
             "[1 2]",
+            "[1,01,2,3,4,5,6]",
+            "[1,2,,3,4,5,6,7]",
+            "[1,2a,3,4,5,6,7]",
+            "[1,2,3,4,5,6,7,]",
             "[1}",
             "{]",
             "{",
@@ -585,6 +606,8 @@ mod tests {
         assert_eq!(check(r#"[{"a":[1234]},[[],[]]]"#), Ok(()));
         assert_eq!(check("-123"), Ok(()));
         assert_eq!(check("[12.45]"), Err(JsonError::NumberTooLong));
+        assert_eq!(check("[1,1234,1234,0,0,0,0]"), Ok(()));
+        assert_eq!(check("[1,12345,0,0,0,0]"), Err(JsonError::NumberTooLong));
     }
 
     #[test]
@@ -755,6 +778,7 @@ mod tests {
             any_tree().prop_map(|tree| format!("{tree:#}")),
             nearly,
             "[\\[\\]{}\",:0-9eE+.\\\\udtrn \t-]{0,12}",
+            "\\[([0-9]{1,9}[,.e]?){0,12}\\]",
             "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,3})?",
             "\"(\\\\u[dD][89a-fA-F][0-9a-f]{2}|\\\\[\"nu0]|[ -~]|é|\u{1f}){0,12}\"",
             "(?s:.{0,20})",

@@ -90,7 +90,7 @@ pub(super) fn digit_run(bytes: &[u8]) -> usize {
         bytes,
         |word| {
             let from_zero = word ^ ZEROS;
-            ((from_zero & !HIGH_BITS) + (HIGH_BITS - ONES * 10) | from_zero) & HIGH_BITS
+            (((from_zero & !HIGH_BITS) + (HIGH_BITS - ONES * 10)) | from_zero) & HIGH_BITS
         },
         |byte| !byte.is_ascii_digit(),
     )
