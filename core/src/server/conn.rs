@@ -382,10 +382,12 @@ impl Server {
         let conn = match existing {
             Some(session) => {
                 let conn = self.conns.insert(Conn::new(endpoint, session, ConnRole::Probe));
-                match self.advance(session, Happening::WsArrived, Reason::TransportClose, now) {
-                    Action::AttachProbe => self.attach_probe(session, conn, now),
+                let action = self.advance(session, Happening::WsArrived, Reason::TransportClose, now);
+                if action == Action::AttachProbe {
+                    self.attach_probe(session, conn, now);
+                } else {
                     // The session has its WebSocket, or is ending: this one is not part of it.
-                    _ => self.close_conn(conn, Some(CloseCode::POLICY), now),
+                    self.close_conn(conn, Some(CloseCode::POLICY), now);
                 }
                 conn
             }

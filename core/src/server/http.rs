@@ -316,7 +316,7 @@ impl Server {
             self.end_post(session, request);
             return self.respond_fault(request, PeerError::PayloadTooLarge);
         }
-        if !self.sessions.get(session).is_some_and(|record| record.post == Some(request)) {
+        if self.sessions.get(session).is_none_or(|record| record.post != Some(request)) {
             return self.respond_fault(request, PeerError::UnknownSession);
         }
         for packet in decode_payload(body) {

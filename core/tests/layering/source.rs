@@ -11,8 +11,6 @@ pub struct Source {
 pub struct UsedPath {
     /// Where it begins.
     pub line: usize,
-    /// Whether it is part of a `use`.
-    pub is_import: bool,
     /// How many inline modules it stands in.
     pub inline_modules: usize,
     segments: Vec<String>,
@@ -85,7 +83,7 @@ impl Source {
             let end = self.tree(at, &[], &mut found);
             let inline_modules = braces.iter().filter(|is_module| **is_module).count();
             let line = self.tokens[at].0;
-            paths.extend(found.into_iter().map(|segments| UsedPath { line, is_import, inline_modules, segments }));
+            paths.extend(found.into_iter().map(|segments| UsedPath { line, inline_modules, segments }));
             at = end;
         }
         paths
