@@ -2,6 +2,7 @@
 //!
 //! Owns: the vocabulary between the machine and every store. Must never know: SQL, Redis, or how an answer is found.
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::access::AccessControl;
@@ -85,7 +86,53 @@ pub enum Question {
         /// What to do, in order.
         changes: Vec<MessageChange>,
     },
+    /// `content` of a note's data. Answered by [`Answer::NoteContent`].
+    NoteContent {
+        /// Which.
+        note: ByteString,
+    },
+    /// Let this be `content` of a note's data; the rest of the data stays as it is. Answered by [`Answer::Done`];
+    /// [`StoreError::NotFound`] if there is no such note.
+    SaveNoteContent {
+        /// Which.
+        note: ByteString,
+        /// A JSON object.
+        content: ByteString,
+        /// For `updated_at`: nanoseconds since the epoch.
+        at_nanos: u64,
+    },
+    /// A document's snapshot and the updates that came after it, from roomcast's own store. Answered by
+    /// [`Answer::Document`].
+    LoadDocument {
+        /// Which.
+        document: ByteString,
+    },
+    /// Append updates to a document's log. Answered by [`Answer::Done`] once they survive a crash. Asked again after a
+    /// failure with the same numbers; numbers that the log has already are passed over.
+    AppendUpdates {
+        /// Which.
+        document: ByteString,
+        /// The number of the first; the others follow.
+        first_sequence: u64,
+        /// Yjs updates, version 1.
+        updates: Vec<Bytes>,
+    },
+    /// Store a snapshot, and then cut from the log what it holds. Answered by [`Answer::Done`].
+    SaveSnapshot {
+        /// Which.
+        document: ByteString,
+        /// The whole state as one Yjs update, version 1.
+        snapshot: Bytes,
+        /// What [`Answer::Document`] gives back with it.
+        content_hash: Option<ContentHash>,
+        /// The last update of the log that the snapshot holds.
+        up_to_sequence: u64,
+    },
 }
+
+/// What tells whether a note's content is still the one that a snapshot was saved with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentHash(pub [u8; 20]);
 
 /// A change to a message of a chat. JSON is text, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,8 +176,25 @@ pub enum Answer {
     Note(Option<Note>),
     /// The chat, or that there is none.
     Chat(Option<Chat>),
+    /// `note.data.content` as JSON text; `None` if there is no such note, or it has none.
+    NoteContent(Option<ByteString>),
+    /// What is stored of a document; empty if nothing is.
+    Document(StoredDocument),
     /// It is written.
     Done,
+}
+
+/// A document as stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredDocument {
+    /// The last snapshot.
+    pub snapshot: Option<Bytes>,
+    /// As it was saved with the snapshot.
+    pub content_hash: Option<ContentHash>,
+    /// The updates after the snapshot, in the order of their numbers.
+    pub updates: Vec<Bytes>,
+    /// The number of the last update that was ever appended; 0 if there was none.
+    pub last_sequence: u64,
 }
 
 /// Whether a feature may be used.

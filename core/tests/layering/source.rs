@@ -63,14 +63,12 @@ impl Source {
     /// Every path in the order of the text.
     pub fn paths(&self) -> Vec<UsedPath> {
         let mut paths = Vec::new();
-        let (mut braces, mut is_import, mut at) = (Vec::new(), false, 0);
+        let (mut braces, mut at) = (Vec::new(), 0);
         while at < self.tokens.len() {
             let token = self.token(at);
             match token {
                 "{" => braces.push(at >= 2 && self.token(at - 2) == "mod"),
                 "}" => drop(braces.pop()),
-                "use" => is_import = true,
-                ";" => is_import = false,
                 _ => {}
             }
             let begins_path =
