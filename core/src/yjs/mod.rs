@@ -1,1 +1,3 @@
-//! Being built.
+//! Yjs documents.
+
+pub mod journal;
