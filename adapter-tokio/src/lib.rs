@@ -1,1 +1,95 @@
-//! Being built.
+//! roomcast on tokio: a server that stands alone, or a tower `Service` in a server of yours.
+//!
+//! ```no_run
+//! use roomcast_tokio::{Builder, Data, Socket, Tokio};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let builder = Builder::new().socket_io("/socket.io", |io| {
+//!     io.namespace("/", |ns| {
+//!         ns.on("message", async |socket: Socket, Data((text,)): Data<(String,)>| {
+//!             socket.broadcast().emit("message", text).await;
+//!         });
+//!     });
+//! });
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! builder.start(Tokio)?.serve(listener).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In axum, the service stands beside routes of your own; the plain TCP stream is taken out of axum's connection when a
+//! client upgrades:
+//!
+//! ```no_run
+//! # use roomcast_tokio::{Builder, Tokio};
+//! # async fn run(builder: Builder) -> Result<(), Box<dyn std::error::Error>> {
+//! let server = builder.start(Tokio)?;
+//! let app = axum::Router::new()
+//!     .route("/", axum::routing::get(async || "hello"))
+//!     .fallback_service(server.service());
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Owns: tokio's sockets, timers and tasks as a [`Runtime`]. Must never know: what is served.
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+
+pub use roomcast_adapter::*;
+
+/// The tokio runtime in whose context this is used, of one thread or of many. Its timers and IO must be enabled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokio;
+
+impl Runtime for Tokio {
+    type Stream = TokioIo<TcpStream>;
+    type Listener = TcpListener;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        tokio::spawn(future);
+    }
+
+    /// Without tokio's budget, which would let a task do 128 operations on sockets at a time and say of the others that
+    /// they are not ready.
+    fn spawn_driver<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        tokio::spawn(tokio::task::unconstrained(future));
+    }
+
+    fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + Sync + 'static {
+        tokio::time::sleep(span)
+    }
+
+    async fn accept(&self, listener: &mut TcpListener) -> io::Result<Self::Stream> {
+        let (stream, _) = listener.accept().await?;
+        // It fails on a connection that is broken already, which its first read will tell.
+        let _ = stream.set_nodelay(true);
+        Ok(TokioIo::new(stream))
+    }
+
+    fn defer(&self, waker: &Waker) {
+        // Its first poll hands the waker to the runtime, to be woken after the sockets have been looked at.
+        let yielding = pin!(tokio::task::yield_now());
+        let _ = yielding.poll(&mut Context::from_waker(waker));
+    }
+
+    fn downcast(&self, upgraded: Upgraded) -> Result<(Self::Stream, Bytes), Upgraded> {
+        let upgraded = match upgraded.downcast::<Self::Stream>() {
+            Ok(parts) => return Ok((parts.io, parts.read_buf)),
+            Err(upgraded) => upgraded,
+        };
+        // What `axum::serve` wraps around a stream while it finds out which version of HTTP is spoken.
+        hyper_util::server::conn::auto::upgrade::downcast(upgraded).map(|parts| (parts.io, parts.read_buf))
+    }
+}

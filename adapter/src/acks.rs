@@ -1,0 +1,92 @@
+//! What is answered to emits that ask for acks.
+//!
+//! Owns: [`Acks`] and the futures that wait for them. Must never know: how an emit is sent.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use roomcast_core::server::{AckEnd, SocketId};
+use roomcast_core::socket_io::{Args, ArgsError};
+
+use crate::promise::Promise;
+
+/// What the members of a room answered.
+#[derive(Clone, Debug)]
+pub struct Acks {
+    /// Who answered what, in the order in which it came.
+    pub answers: Vec<(SocketId, Args)>,
+    /// How many were asked.
+    pub asked: u32,
+    /// Why the waiting ended.
+    pub end: AckEnd,
+}
+
+/// Why there is no ack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckError {
+    /// The time was over.
+    TimedOut,
+    /// The socket is gone.
+    Disconnected,
+    /// The server is gone.
+    ServerEnded,
+    /// The arguments could not be made.
+    Args(ArgsError),
+}
+
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "no ack in time",
+            Self::Disconnected => "the socket is gone",
+            Self::ServerEnded => "the server is gone",
+            Self::Args(error) => return error.fmt(f),
+        })
+    }
+}
+
+impl std::error::Error for AckError {}
+
+/// Waits for one socket's ack. Dropped, the event is sent all the same.
+#[must_use = "to send an event without waiting for an ack there is `emit`"]
+#[derive(Debug)]
+pub struct AckFuture(pub(crate) Result<Promise<Acks>, ArgsError>);
+
+impl Future for AckFuture {
+    type Output = Result<Args, AckError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let promise = match &mut self.0 {
+            Ok(promise) => promise,
+            Err(error) => return Poll::Ready(Err(AckError::Args(*error))),
+        };
+        let Some(mut acks) = std::task::ready!(Pin::new(promise).poll(cx)) else {
+            return Poll::Ready(Err(AckError::ServerEnded));
+        };
+        Poll::Ready(match (acks.answers.pop(), acks.end) {
+            (Some((_, args)), _) => Ok(args),
+            (None, AckEnd::TimedOut) => Err(AckError::TimedOut),
+            (None, AckEnd::Gone | AckEnd::Complete) => Err(AckError::Disconnected),
+        })
+    }
+}
+
+/// Waits until everybody has answered or the time is over. Dropped, the event is sent all the same.
+#[must_use = "to send an event without waiting for acks there is `emit`"]
+#[derive(Debug)]
+pub struct AcksFuture(pub(crate) Result<Promise<Acks>, ArgsError>);
+
+impl Future for AcksFuture {
+    type Output = Result<Acks, AckError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Ok(promise) => {
+                Poll::Ready(std::task::ready!(Pin::new(promise).poll(cx)).ok_or(AckError::ServerEnded))
+            }
+            Err(error) => Poll::Ready(Err(AckError::Args(*error))),
+        }
+    }
+}

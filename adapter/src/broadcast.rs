@@ -1,0 +1,145 @@
+//! Many sockets at once.
+//!
+//! Owns: [`Broadcast`]: who is meant, and what can be done to them. Must never know: who they are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use roomcast_core::server::{Command, Delivery, Emit, Extent, Reach, Scope, Selection, Target};
+
+use crate::acks::AcksFuture;
+use crate::args::{IntoArgs, or_log, weight};
+use crate::flow::Sent;
+use crate::handle::Handle;
+use crate::mailbox::{Mail, Shared};
+use crate::promise::promise;
+use crate::socket::Socket;
+
+/// A selection of the sockets in a namespace: everybody, until rooms are named.
+///
+/// ```
+/// # use roomcast_adapter::Handle;
+/// async fn announce(handle: Handle) {
+///     handle.of("/").emit("notice", "to everybody").await;
+///     handle.of("/").to("kitchen").to("hall").except("guests").emit("notice", "dinner").await;
+/// }
+/// ```
+#[must_use = "does nothing until told what to send or do"]
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    shared: Arc<Shared>,
+    selection: Selection,
+    delivery: Delivery,
+}
+
+impl Broadcast {
+    pub(crate) fn new(shared: Arc<Shared>, scope: Scope) -> Self {
+        Self { shared, selection: Selection::of(scope), delivery: Delivery::Reliable }
+    }
+
+    /// The members of this room too. Each socket is meant once, however many rooms it shares.
+    pub fn to(mut self, room: impl Into<ByteString>) -> Self {
+        self.selection.rooms.push(room.into());
+        self
+    }
+
+    /// Not the members of this room.
+    pub fn except(mut self, room: impl Into<ByteString>) -> Self {
+        self.selection.except_rooms.push(room.into());
+        self
+    }
+
+    /// Not this socket.
+    pub fn except_socket(mut self, socket: &Socket) -> Self {
+        self.selection.except_sockets.push(socket.id());
+        self
+    }
+
+    /// Only those who are connected to this node.
+    pub fn local(mut self) -> Self {
+        self.selection.reach = Reach::Local;
+        self
+    }
+
+    /// What is sent may be lost: who is behind does not get it.
+    pub fn volatile(mut self) -> Self {
+        self.delivery = Delivery::Volatile;
+        self
+    }
+
+    /// Sends an event. It is sent by the call, and no slow member holds it up; awaiting the result lets the server
+    /// write before the next one is made.
+    pub fn emit<M>(self, name: impl Into<ByteString>, args: impl IntoArgs<M>) -> Sent {
+        let name = name.into();
+        let Some(args) = or_log(args, &name) else { return Sent::nothing() };
+        let bytes = name.len() + weight(&args);
+        let (shared, delivery) = (self.shared.clone(), self.delivery);
+        let emit = Emit { target: self.into_target(), name, args, delivery, ack: None };
+        let ticket = shared.send(Mail::Command(Command::Emit(emit)), bytes);
+        Sent::to_many(&shared, ticket)
+    }
+
+    /// Sends an event and gathers everybody's acks.
+    ///
+    /// # Errors
+    ///
+    /// The arguments have no JSON form, or the server is gone. That some did not answer is no error.
+    pub fn emit_with_ack<M>(
+        self,
+        name: impl Into<ByteString>,
+        args: impl IntoArgs<M>,
+        timeout: Duration,
+    ) -> AcksFuture {
+        let args = match args.into_args() {
+            Ok(args) => args,
+            Err(error) => return AcksFuture(Err(error)),
+        };
+        let (shared, delivery) = (self.shared.clone(), self.delivery);
+        let emit = Emit { target: self.into_target(), name: name.into(), args, delivery, ack: None };
+        let (acks, debt) = promise();
+        shared.send(Mail::Ask(emit, timeout, debt), 0);
+        AcksFuture(Ok(acks))
+    }
+
+    /// Puts them into a room.
+    pub fn join(self, room: impl Into<ByteString>) {
+        let shared = self.shared.clone();
+        shared.command(Command::Join { target: self.into_target(), room: room.into() });
+    }
+
+    /// Takes them out of a room.
+    pub fn leave(self, room: impl Into<ByteString>) {
+        let shared = self.shared.clone();
+        shared.command(Command::Leave { target: self.into_target(), room: room.into() });
+    }
+
+    /// Ends their presence in the namespace, or their whole connections.
+    pub fn disconnect(self, extent: Extent) {
+        let shared = self.shared.clone();
+        shared.command(Command::Disconnect { target: self.into_target(), extent });
+    }
+
+    /// Who they are, on this node.
+    pub async fn sockets(self) -> Vec<Socket> {
+        let Self { shared, selection, .. } = self;
+        Handle::new(shared).query(move |view| view.select(&selection).cloned().collect()).await.unwrap_or_default()
+    }
+
+    /// The core has a short way for all members of one room.
+    fn into_target(self) -> Target {
+        let mut selection = self.selection;
+        let plain = selection.sockets.is_empty()
+            && selection.except_rooms.is_empty()
+            && selection.except_sockets.is_empty()
+            && selection.reach == Reach::Cluster
+            && selection.rooms.len() == 1;
+        match selection.rooms.pop() {
+            Some(room) if plain => Target::Room { namespace: selection.scope, room },
+            room => {
+                selection.rooms.extend(room);
+                Target::Select(Box::new(selection))
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! A server, before it starts.
+//!
+//! Owns: [`Builder`] and what is registered on it. Must never know: a runtime.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomcast_core::server::config::{
+    Admission, EndpointKind, EngineIo, Limits, NamespaceRule, Origins, Pattern, SocketIo, WebSocket,
+};
+use roomcast_core::server::{App, Config, Endpoint};
+
+use crate::handle::Handle;
+use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, Incoming, Opened, Received};
+use crate::registry::{Call, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
+
+/// What a server serves, and what happens then.
+///
+/// ```
+/// use roomcast_adapter::{Builder, Data, Refusal, Socket};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Auth {
+///     name: String,
+/// }
+///
+/// let builder = Builder::new().socket_io("/socket.io", |io| {
+///     io.namespace("/", |ns| {
+///         ns.admit(async |Data(auth): Data<Auth>| match auth.name.as_str() {
+///             "" => Err(Refusal::new("a name, please")),
+///             _ => Ok(()),
+///         });
+///         ns.on_connect(async |socket: Socket, Data(auth): Data<Auth>| {
+///             socket.broadcast().emit("came", auth.name).await;
+///         });
+///         // What a handler returns is the ack.
+///         ns.on("add", async |Data((a, b)): Data<(i64, i64)>| a.saturating_add(b));
+///         ns.on("join", async |socket: Socket, Data((room,)): Data<(String,)>| {
+///             socket.join(room.as_str());
+///             ("joined", room)
+///         });
+///     });
+/// });
+/// # let _ = builder;
+/// ```
+pub struct Builder<A: App = ()> {
+    pub(crate) config: Config,
+    pub(crate) kinds: Vec<KindRoutes>,
+    pub(crate) pages: BTreeMap<String, Page>,
+    pub(crate) http: crate::http::Limits,
+    pub(crate) node: u8,
+    pub(crate) app: A,
+    pub(crate) store: Option<Store<A>>,
+}
+
+/// Asks a store.
+pub(crate) struct Store<A: App>(Arc<dyn Fn(A::Query) -> Reply<A> + Send + Sync>);
+
+/// A store's reply, in time.
+pub(crate) struct Reply<A: App>(Pin<Box<dyn Future<Output = A::Reply> + Send>>);
+
+impl Builder {
+    /// Serves nothing yet.
+    pub fn new() -> Self {
+        Self::of(())
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: App> Builder<A> {
+    /// A server with an application below the handlers: it is given every event first, and what it gives back goes to
+    /// the handlers. Sockets whose [`Connected`](roomcast_core::server::Event::Connected) it keeps for itself are
+    /// unknown to them.
+    ///
+    /// Each question of the application is asked in a task of its own.
+    pub fn with_app<S, Fut>(app: A, store: S) -> Self
+    where
+        S: Fn(A::Query) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = A::Reply> + Send + 'static,
+    {
+        Self { store: Some(Store(Arc::new(move |query| Reply(Box::pin(store(query)))))), ..Self::of(app) }
+    }
+
+    /// Socket.IO at this path. Namespaces that are not registered are refused.
+    #[must_use]
+    pub fn socket_io(mut self, path: impl Into<String>, set_up: impl FnOnce(&mut SocketIoRoutes)) -> Self {
+        let mut io = SocketIoRoutes {
+            origins: Origins::Any,
+            engine: EngineIo::default(),
+            connect_timeout: SocketIo::default().connect_timeout,
+            namespaces: Vec::new(),
+        };
+        set_up(&mut io);
+        let namespaces = io
+            .namespaces
+            .iter()
+            .map(|routes| NamespaceRule {
+                pattern: routes.pattern.clone(),
+                admission: if routes.admit.is_some() { Admission::Ask } else { Admission::Open },
+            })
+            .collect();
+        let socket = SocketIo { namespaces, connect_timeout: io.connect_timeout };
+        self.config.endpoints.push(Endpoint {
+            path: path.into(),
+            origins: io.origins,
+            kind: EndpointKind::SocketIo(io.engine, socket),
+        });
+        self.kinds.push(KindRoutes::SocketIo(io.namespaces));
+        self
+    }
+
+    /// Bare Engine.IO at this path.
+    #[must_use]
+    pub fn engine_io(mut self, path: impl Into<String>, set_up: impl FnOnce(&mut EngineIoRoutes)) -> Self {
+        let mut eio =
+            EngineIoRoutes { origins: Origins::Any, engine: EngineIo::default(), peers: PeerHandlers::default() };
+        set_up(&mut eio);
+        self.config.endpoints.push(Endpoint {
+            path: path.into(),
+            origins: eio.origins,
+            kind: EndpointKind::EngineIo(eio.engine),
+        });
+        self.kinds.push(KindRoutes::Bare(eio.peers.routes));
+        self
+    }
+
+    /// Bare WebSocket (RFC 6455) at this path.
+    #[must_use]
+    pub fn web_socket(mut self, path: impl Into<String>, set_up: impl FnOnce(&mut WebSocketRoutes)) -> Self {
+        let mut ws =
+            WebSocketRoutes { origins: Origins::Any, ws: WebSocket::default(), peers: PeerHandlers::default() };
+        set_up(&mut ws);
+        self.config.endpoints.push(Endpoint {
+            path: path.into(),
+            origins: ws.origins,
+            kind: EndpointKind::WebSocket(ws.ws),
+        });
+        self.kinds.push(KindRoutes::Bare(ws.peers.routes));
+        self
+    }
+
+    /// Answers HTTP requests for exactly this path: a health check, a way in for other processes. Whatever needs more
+    /// than that is better served by a web framework, with the [`Service`](crate::Service) mounted in it.
+    #[must_use]
+    pub fn page<F, Fut>(mut self, path: impl Into<String>, page: F) -> Self
+    where
+        F: Fn(http::Request<Bytes>, Handle) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = http::Response<Bytes>> + Send + 'static,
+    {
+        self.pages.insert(path.into(), Page::new(page));
+        self
+    }
+
+    /// Bounds on everything that clients can make grow.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// Bounds on HTTP requests.
+    #[must_use]
+    pub fn http_limits(mut self, limits: crate::http::Limits) -> Self {
+        self.http = limits;
+        self
+    }
+
+    /// The number of this process among those that share clients. 0.
+    #[must_use]
+    pub fn node(mut self, node: u8) -> Self {
+        self.node = node;
+        self
+    }
+
+    fn of(app: A) -> Self {
+        Self {
+            config: Config::new([]),
+            kinds: Vec::new(),
+            pages: BTreeMap::new(),
+            http: crate::http::Limits::default(),
+            node: 0,
+            app,
+            store: None,
+        }
+    }
+}
+
+impl<A: App> std::fmt::Debug for Builder<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<A: App> Store<A> {
+    pub(crate) async fn ask(self, query: A::Query) -> A::Reply {
+        let Reply(future) = (self.0)(query);
+        future.await
+    }
+}
+
+impl<A: App> Clone for Store<A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// A Socket.IO endpoint in the making.
+pub struct SocketIoRoutes {
+    /// Who may come from a browser. Everybody.
+    pub origins: Origins,
+    /// Transports, heartbeat and sizes.
+    pub engine: EngineIo,
+    /// Time in which a connection must have joined a namespace. 45 s.
+    pub connect_timeout: Duration,
+    namespaces: Vec<NamespaceRoutes>,
+}
+
+impl SocketIoRoutes {
+    /// A namespace.
+    pub fn namespace(&mut self, name: impl Into<String>, set_up: impl FnOnce(&mut Namespace)) {
+        self.namespaces(Pattern::Exact(name.into()), set_up);
+    }
+
+    /// A family of namespaces with the same handlers. The first registration that matches a name decides.
+    pub fn namespaces(&mut self, pattern: Pattern, set_up: impl FnOnce(&mut Namespace)) {
+        let mut namespace = Namespace(NamespaceRoutes {
+            pattern,
+            admit: None,
+            connected: None,
+            disconnected: None,
+            events: BTreeMap::new(),
+            any: None,
+        });
+        set_up(&mut namespace);
+        self.namespaces.push(namespace.0);
+    }
+}
+
+impl std::fmt::Debug for SocketIoRoutes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketIoRoutes").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+/// A namespace in the making. Handlers of one socket run one after the other, in the order of what happened; those of
+/// different sockets run side by side. One that panics is logged, and sends no ack.
+pub struct Namespace(NamespaceRoutes);
+
+impl Namespace {
+    /// Decides who may come in: may refuse with a payload. Nothing can be sent to the socket yet; what it
+    /// [`extend`](crate::Socket::extend)s the socket with is there for the other handlers.
+    pub fn admit<M>(&mut self, handler: impl Handler<Connecting, M>) {
+        self.0.admit = Some(Call::admit(handler));
+    }
+
+    /// A client came in. Its events wait until this is done.
+    pub fn on_connect<M>(&mut self, handler: impl Handler<Connected, M>) {
+        self.0.connected = Some(Call::hook(handler));
+    }
+
+    /// A client sent this event. What the handler returns is the ack, if the client wants one: the elements of a tuple
+    /// are its arguments, and `()` is none. [`NoAck`](crate::NoAck) stands for no ack at all.
+    pub fn on<M>(&mut self, name: impl Into<String>, handler: impl Handler<Received, M>) {
+        self.0.events.insert(name.into(), Call::event(handler));
+    }
+
+    /// A client sent an event that has no handler.
+    pub fn on_any<M>(&mut self, handler: impl Handler<Received, M>) {
+        self.0.any = Some(Call::event(handler));
+    }
+
+    /// A client left. It is in no room any more, and what is sent to it is dropped.
+    pub fn on_disconnect<M>(&mut self, handler: impl Handler<Disconnected, M>) {
+        self.0.disconnected = Some(Call::hook(handler));
+    }
+}
+
+impl std::fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Namespace").field("pattern", &self.0.pattern).finish_non_exhaustive()
+    }
+}
+
+/// A bare Engine.IO endpoint in the making.
+#[derive(Debug)]
+pub struct EngineIoRoutes {
+    /// Who may come from a browser. Everybody.
+    pub origins: Origins,
+    /// Transports, heartbeat and sizes.
+    pub engine: EngineIo,
+    /// What happens there.
+    pub peers: PeerHandlers,
+}
+
+/// A bare WebSocket endpoint in the making.
+#[derive(Debug)]
+pub struct WebSocketRoutes {
+    /// Who may come from a browser. Everybody.
+    pub origins: Origins,
+    /// Heartbeat and sizes.
+    pub ws: WebSocket,
+    /// What happens there.
+    pub peers: PeerHandlers,
+}
+
+/// The handlers of an endpoint without namespaces.
+#[derive(Default)]
+pub struct PeerHandlers {
+    routes: PeerRoutes,
+}
+
+impl PeerHandlers {
+    /// A client is there.
+    pub fn on_open<M>(&mut self, handler: impl Handler<Opened, M>) {
+        self.routes.opened = Some(Call::hook(handler));
+    }
+
+    /// A client sent a message.
+    pub fn on_message<M>(&mut self, handler: impl Handler<Incoming, M>) {
+        self.routes.message = Some(Call::message(handler));
+    }
+
+    /// A client is gone.
+    pub fn on_close<M>(&mut self, handler: impl Handler<Closed, M>) {
+        self.routes.closed = Some(Call::hook(handler));
+    }
+}
+
+impl std::fmt::Debug for PeerHandlers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PeerHandlers")
+    }
+}

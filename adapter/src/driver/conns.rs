@@ -1,0 +1,328 @@
+//! The streams of all WebSockets.
+//!
+//! Owns: their reading and writing. A stream costs its own state and a waker: what is read goes through one buffer for
+//! all, and what is written comes straight from the core. Must never know: what is in the bytes.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBuf, Write};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use roomcast_core::server::{After, App, ConnId, Input, Transmit};
+use roomcast_core::time::Instant;
+
+use super::Driver;
+use crate::http::Tallied;
+use crate::mailbox::{ConnWaker, Shared};
+use crate::runtime::Runtime;
+
+/// All streams, by the slot of their handle.
+pub(super) struct Conns<R: Runtime> {
+    shared: Arc<Shared>,
+    slots: Vec<Option<Conn<R>>>,
+    len: usize,
+    writable: Vec<ConnId>,
+    scratch: Box<[u8]>,
+}
+
+struct Conn<R: Runtime> {
+    id: ConnId,
+    stream: Stream<R>,
+    waker: Arc<ConnWaker>,
+    reading: Reading,
+    writing: Writing,
+}
+
+enum Stream<R: Runtime> {
+    /// The 101 is on its way.
+    Upgrading(OnUpgrade),
+    Plain(R::Stream),
+    /// Whatever else carries HTTP: TLS, a pipe.
+    Other(Box<Upgraded>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Open,
+    /// The core wants no more for now.
+    Paused,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    Idle,
+    /// In the list of those that have something to send.
+    Listed,
+    /// The stream takes no more; its waker will tell.
+    Blocked,
+}
+
+/// What became of a stream.
+enum Fate {
+    Stays,
+    /// Its end, or an error.
+    Ended,
+    /// Closed as the core wished.
+    Closed,
+}
+
+impl<R: Runtime> Conns<R> {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            slots: Vec::new(),
+            len: 0,
+            writable: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+        }
+    }
+
+    /// A stream that will be there when the upgrade is done.
+    pub(super) fn insert(&mut self, id: ConnId, upgrade: OnUpgrade) {
+        let slot = id.slot();
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        let index = u32::try_from(slot).unwrap_or(u32::MAX);
+        let conn = Conn {
+            id,
+            stream: Stream::Upgrading(upgrade),
+            waker: Arc::new(ConnWaker::new(self.shared.clone(), index)),
+            reading: Reading::Open,
+            writing: Writing::Idle,
+        };
+        if let Some(place) = self.slots.get_mut(slot) {
+            self.len += usize::from(place.is_none());
+            *place = Some(conn);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: ConnId) {
+        if self.conn(id).is_some()
+            && let Some(place) = self.slots.get_mut(id.slot())
+        {
+            *place = None;
+            self.len -= 1;
+        }
+    }
+
+    pub(super) fn set_writable(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        if conn.writing == Writing::Idle {
+            conn.writing = Writing::Listed;
+            self.writable.push(id);
+        }
+    }
+
+    pub(super) fn pause(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn(id) {
+            conn.reading = Reading::Paused;
+        }
+    }
+
+    /// `true` if it is to be read now.
+    pub(super) fn resume(&mut self, id: ConnId) -> bool {
+        self.conn(id).is_some_and(|conn| std::mem::replace(&mut conn.reading, Reading::Open) == Reading::Paused)
+    }
+
+    pub(super) fn slot(&self, id: ConnId) -> u32 {
+        u32::try_from(id.slot()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) const fn has_writable(&self) -> bool {
+        !self.writable.is_empty()
+    }
+
+    fn conn(&mut self, id: ConnId) -> Option<&mut Conn<R>> {
+        self.slots.get_mut(id.slot())?.as_mut().filter(|conn| conn.id == id)
+    }
+}
+
+impl<R: Runtime, A: App + 'static> Driver<R, A> {
+    /// A stream's waker was called, or it is to be looked at for the first time.
+    pub(super) fn conn_ready(&mut self, slot: u32, now: Instant) {
+        let Some(Some(conn)) = usize::try_from(slot).ok().and_then(|slot| self.conns.slots.get_mut(slot)) else {
+            return;
+        };
+        conn.waker.unlist();
+        let id = conn.id;
+        let waker = Waker::from(conn.waker.clone());
+        let cx = &mut Context::from_waker(&waker);
+        if let Stream::Upgrading(upgrade) = &mut conn.stream {
+            let Poll::Ready(upgraded) = Pin::new(upgrade).poll(cx) else { return };
+            let Ok(upgraded) = upgraded else { return self.conn_gone(id, Fate::Ended, now) };
+            let (stream, early) = unwrap(&self.runtime, upgraded);
+            conn.stream = stream;
+            if !early.is_empty() {
+                self.stack.server.handle_input(Input::WsBytes { conn: id, bytes: &early }, now);
+            }
+        }
+        if conn.writing == Writing::Blocked {
+            conn.writing = Writing::Listed;
+            self.conns.writable.push(id);
+        }
+        if conn.reading == Reading::Open {
+            let fate = conn.read(cx, &mut self.conns.scratch, |bytes| {
+                self.stack.server.handle_input(Input::WsBytes { conn: id, bytes }, now);
+            });
+            self.conn_gone(id, fate, now);
+        }
+    }
+
+    /// Writes what the core has for those streams that take it; `false` if there was nothing to do.
+    pub(super) fn write(&mut self, now: Instant) -> bool {
+        if self.conns.writable.is_empty() {
+            return false;
+        }
+        let mut writable = std::mem::take(&mut self.conns.writable);
+        for id in writable.drain(..) {
+            let Some(conn) = self.conns.conn(id) else { continue };
+            if conn.writing != Writing::Listed {
+                continue;
+            }
+            if matches!(conn.stream, Stream::Upgrading(_)) {
+                conn.writing = Writing::Blocked;
+                continue;
+            }
+            conn.writing = Writing::Idle;
+            let waker = Waker::from(conn.waker.clone());
+            let cx = &mut Context::from_waker(&waker);
+            let fate = conn.write(cx, &mut self.stack, &mut self.transmit, now);
+            self.conn_gone(id, fate, now);
+        }
+        if self.conns.writable.is_empty() {
+            self.conns.writable = writable;
+        }
+        true
+    }
+
+    fn conn_gone(&mut self, id: ConnId, fate: Fate, now: Instant) {
+        match fate {
+            Fate::Stays => {}
+            Fate::Ended => {
+                self.conns.remove(id);
+                self.stack.server.handle_input(Input::WsEnded { conn: id }, now);
+            }
+            Fate::Closed => self.conns.remove(id),
+        }
+    }
+}
+
+impl<R: Runtime> Conn<R> {
+    /// Reads until there is no more, or until others should get a turn.
+    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], mut sink: impl FnMut(&[u8])) -> Fate {
+        for _ in 0..READS_PER_CONN {
+            let mut buf = ReadBuf::new(scratch);
+            let read = match &mut self.stream {
+                Stream::Upgrading(_) => return Fate::Stays,
+                Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf.unfilled()),
+                Stream::Other(stream) => Pin::new(&mut **stream).poll_read(cx, buf.unfilled()),
+            };
+            match read {
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => return Fate::Ended,
+                Poll::Ready(Ok(())) => sink(buf.filled()),
+                Poll::Ready(Err(_)) => return Fate::Ended,
+                Poll::Pending => return Fate::Stays,
+            }
+        }
+        // The waker is not armed.
+        cx.waker().wake_by_ref();
+        Fate::Stays
+    }
+
+    /// Writes until the core has no more or the stream takes no more.
+    fn write<A: App>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stack: &mut roomcast_core::server::Stack<A>,
+        transmit: &mut Transmit,
+        now: Instant,
+    ) -> Fate {
+        while stack.poll_transmit(self.id, transmit) {
+            while !transmit.is_empty() {
+                match self.write_some(cx, transmit) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(0) | Err(_)) => return Fate::Ended,
+                    Poll::Pending => {
+                        stack.server.handle_refused(self.id, transmit, now);
+                        self.writing = Writing::Blocked;
+                        return Fate::Stays;
+                    }
+                }
+            }
+            match transmit.after() {
+                After::Keep => {}
+                After::Close => {
+                    // What TLS still has to say; nobody waits for it.
+                    let _ = self.flush(cx);
+                    return Fate::Closed;
+                }
+            }
+        }
+        match self.flush(cx) {
+            Poll::Ready(Ok(())) => Fate::Stays,
+            Poll::Ready(Err(_)) => Fate::Ended,
+            Poll::Pending => {
+                self.writing = Writing::Blocked;
+                Fate::Stays
+            }
+        }
+    }
+
+    fn write_some(&mut self, cx: &mut Context<'_>, transmit: &mut Transmit) -> Poll<std::io::Result<usize>> {
+        let written = if let Some(bytes) = transmit.single() {
+            match &mut self.stream {
+                Stream::Upgrading(_) => Poll::Pending,
+                Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+                Stream::Other(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            }
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = transmit.slices(&mut slices);
+            let slices = &slices[..count.min(SLICES)];
+            match &mut self.stream {
+                Stream::Upgrading(_) => Poll::Pending,
+                Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+                Stream::Other(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+            }
+        };
+        if let Poll::Ready(Ok(bytes)) = written {
+            transmit.advance(bytes);
+        }
+        written
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match &mut self.stream {
+            Stream::Upgrading(_) | Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Other(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+}
+
+/// The plain stream, with what had already been read from it.
+fn unwrap<R: Runtime>(runtime: &R, upgraded: Upgraded) -> (Stream<R>, Bytes) {
+    let upgraded = match upgraded.downcast::<Tallied<R::Stream>>() {
+        Ok(parts) => return (Stream::Plain(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => upgraded,
+    };
+    match runtime.downcast(upgraded) {
+        Ok((stream, early)) => (Stream::Plain(stream), early),
+        // It hands out by itself what had been read.
+        Err(upgraded) => (Stream::Other(Box::new(upgraded)), Bytes::new()),
+    }
+}
+
+/// As much as a socket's buffer usually holds.
+const SCRATCH_BYTES: usize = 64 << 10;
+/// Reads of one stream before others get a turn.
+const READS_PER_CONN: usize = 4;
+/// Pieces of one write.
+const SLICES: usize = 16;

@@ -1,0 +1,334 @@
+//! What users write: functions that are called when something happens.
+//!
+//! Owns: which arguments such a function may take ([`Extract`]), what it may return ([`IntoAnswer`]), and the call
+//! itself ([`Handler`]). Must never know: when it is called.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+
+use bytestring::ByteString;
+use roomcast_core::server::{AckId, Message, Reason};
+use roomcast_core::socket_io::{Args, ArgsError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::args::{Raw, Typed};
+use crate::handle::Handle;
+use crate::peer::Peer;
+use crate::socket::Socket;
+
+/// A function that is called when something happens: an async function, or a closure that returns a future, of up to
+/// six arguments which the happening `C` can give (see [`Extract`]).
+///
+/// `M` only tells the compiler what the arguments are; there is nothing to write for it.
+pub trait Handler<C: Happening, M>: Send + Sync + 'static {
+    /// Calls it.
+    fn call(&self, happening: C) -> impl Future<Output = Result<C::Answer, Rejection>> + Send;
+}
+
+/// Something that happens, for which a handler can be registered.
+pub trait Happening: Send + 'static {
+    /// What the handler's result becomes.
+    type Answer: Send;
+}
+
+/// An argument of a handler.
+pub trait Extract<C>: Sized + Send {
+    /// Takes it from what happened.
+    ///
+    /// # Errors
+    ///
+    /// The client sent something else: the handler is not called.
+    fn extract(happening: &C) -> Result<Self, Rejection>;
+}
+
+/// What a handler may return.
+pub trait IntoAnswer<A, M> {
+    /// Makes the answer.
+    fn into_answer(self) -> A;
+}
+
+/// A client asks to come into a namespace, and its [`admit`](crate::Namespace::admit) handler decides.
+#[derive(Clone, Debug)]
+pub struct Connecting(pub(crate) Socket);
+
+/// A client came into a namespace.
+#[derive(Clone, Debug)]
+pub struct Connected(pub(crate) Socket);
+
+/// A client sent an event.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub(crate) socket: Socket,
+    pub(crate) name: ByteString,
+    pub(crate) args: Args,
+    pub(crate) ack: Option<AckId>,
+}
+
+/// A client left a namespace.
+#[derive(Clone, Debug)]
+pub struct Disconnected(pub(crate) Socket, pub(crate) Reason);
+
+/// A client of a bare endpoint is there.
+#[derive(Clone, Debug)]
+pub struct Opened(pub(crate) Peer);
+
+/// A client of a bare endpoint sent a message.
+#[derive(Clone, Debug)]
+pub struct Incoming(pub(crate) Peer, pub(crate) Message);
+
+/// A client of a bare endpoint is gone.
+#[derive(Clone, Debug)]
+pub struct Closed(pub(crate) Peer, pub(crate) Reason);
+
+/// Arguments of an event, or a client's auth payload, as a Rust value.
+///
+/// Of an event's arguments, a tuple takes one after the other, and any other type the first one. Missing ones read as
+/// `null`, so that an `Option` may stand for them. If they do not fit, the handler is not called and no ack is sent; to
+/// answer that too, take a [`Result`] of this and [`ArgsError`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Data<T>(pub T);
+
+/// The name of an event, for handlers of any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventName(pub ByteString);
+
+/// Returned by a handler of an event: no ack, even where the client asks for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoAck;
+
+/// Why a client may not come into a namespace: the payload of CONNECT_ERROR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal(pub(crate) ByteString);
+
+impl Refusal {
+    /// `{"message": …}`.
+    pub fn new(message: &str) -> Self {
+        Self(serde_json::json!({ "message": message }).to_string().into())
+    }
+
+    /// `{"message": …, "data": …}`. Data that have no JSON form are left out, and logged.
+    ///
+    /// ```
+    /// # use roomcast_adapter::Refusal;
+    /// #[derive(serde::Serialize)]
+    /// struct Why {
+    ///     code: &'static str,
+    /// }
+    /// let refusal = Refusal::with_data("not authorized", &Why { code: "E_AUTH" });
+    /// assert_eq!(refusal.as_json(), r#"{"message":"not authorized","data":{"code":"E_AUTH"}}"#);
+    /// ```
+    pub fn with_data(message: &str, data: &impl Serialize) -> Self {
+        match (serde_json::to_string(message), serde_json::to_string(data)) {
+            (Ok(message), Ok(data)) => Self(format!(r#"{{"message":{message},"data":{data}}}"#).into()),
+            (_, Err(error)) | (Err(error), _) => {
+                tracing::error!(%error, "the data of a refusal cannot be sent");
+                Self::new(message)
+            }
+        }
+    }
+
+    /// The payload.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A handler was not called: what the client sent does not fit its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection(pub ArgsError);
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl<T> Deref for Data<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What becomes of an event's ack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack(pub(crate) Option<Args>);
+
+impl Happening for Connecting {
+    type Answer = Result<(), Refusal>;
+}
+
+impl Happening for Connected {
+    type Answer = ();
+}
+
+impl Happening for Received {
+    type Answer = Ack;
+}
+
+impl Happening for Disconnected {
+    type Answer = ();
+}
+
+impl Happening for Opened {
+    type Answer = ();
+}
+
+impl Happening for Incoming {
+    type Answer = ();
+}
+
+impl Happening for Closed {
+    type Answer = ();
+}
+
+impl<T: Serialize> IntoAnswer<Ack, Typed> for T {
+    fn into_answer(self) -> Ack {
+        Ack(crate::args::or_log(self, "ack"))
+    }
+}
+
+impl IntoAnswer<Ack, Raw> for Args {
+    fn into_answer(self) -> Ack {
+        Ack(Some(self))
+    }
+}
+
+impl IntoAnswer<Ack, Raw> for Option<Args> {
+    fn into_answer(self) -> Ack {
+        Ack(self)
+    }
+}
+
+impl IntoAnswer<Ack, Raw> for NoAck {
+    fn into_answer(self) -> Ack {
+        Ack(None)
+    }
+}
+
+impl IntoAnswer<Result<(), Refusal>, Raw> for () {
+    fn into_answer(self) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+impl<E: Into<Refusal>> IntoAnswer<Result<(), Refusal>, Raw> for Result<(), E> {
+    fn into_answer(self) -> Result<(), Refusal> {
+        self.map_err(Into::into)
+    }
+}
+
+impl IntoAnswer<(), Raw> for () {
+    fn into_answer(self) {}
+}
+
+macro_rules! extract {
+    ($($happening:ident { $($argument:ident = |$it:ident| $value:expr;)* })*) => {
+        $($(
+            impl Extract<$happening> for $argument {
+                fn extract($it: &$happening) -> Result<Self, Rejection> {
+                    Ok($value)
+                }
+            }
+        )*)*
+    };
+}
+
+extract! {
+    Connecting {
+        Socket = |it| it.0.clone();
+        Handle = |it| it.0.handle();
+    }
+    Connected {
+        Socket = |it| it.0.clone();
+        Handle = |it| it.0.handle();
+    }
+    Received {
+        Socket = |it| it.socket.clone();
+        Handle = |it| it.socket.handle();
+        Args = |it| it.args.clone();
+        EventName = |it| EventName(it.name.clone());
+    }
+    Disconnected {
+        Socket = |it| it.0.clone();
+        Handle = |it| it.0.handle();
+        Reason = |it| it.1;
+    }
+    Opened {
+        Peer = |it| it.0.clone();
+        Handle = |it| it.0.handle();
+    }
+    Incoming {
+        Peer = |it| it.0.clone();
+        Handle = |it| it.0.handle();
+        Message = |it| it.1.clone();
+    }
+    Closed {
+        Peer = |it| it.0.clone();
+        Handle = |it| it.0.handle();
+        Reason = |it| it.1;
+    }
+}
+
+impl<T: DeserializeOwned + Send> Extract<Received> for Data<T> {
+    fn extract(it: &Received) -> Result<Self, Rejection> {
+        it.args.parse().map(Data).map_err(Rejection)
+    }
+}
+
+impl<T: DeserializeOwned + Send> Extract<Connecting> for Data<T> {
+    fn extract(it: &Connecting) -> Result<Self, Rejection> {
+        auth(&it.0)
+    }
+}
+
+impl<T: DeserializeOwned + Send> Extract<Connected> for Data<T> {
+    fn extract(it: &Connected) -> Result<Self, Rejection> {
+        auth(&it.0)
+    }
+}
+
+/// Anything that may fail, as a result: the handler is called either way.
+impl<C, T: Extract<C>> Extract<C> for Result<T, ArgsError> {
+    fn extract(it: &C) -> Result<Self, Rejection> {
+        Ok(T::extract(it).map_err(|rejection| rejection.0))
+    }
+}
+
+fn auth<T: DeserializeOwned>(socket: &Socket) -> Result<Data<T>, Rejection> {
+    let text = if socket.auth().is_empty() { "{}" } else { socket.auth() };
+    serde_json::from_str(text).map(Data).map_err(|_| Rejection(ArgsError::Deserialize))
+}
+
+macro_rules! handler {
+    ($($argument:ident)*) => {
+        impl<C, F, Fut, O, M, $($argument,)*> Handler<C, (M, $($argument,)*)> for F
+        where
+            C: Happening,
+            F: Fn($($argument,)*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = O> + Send,
+            O: IntoAnswer<C::Answer, M>,
+            $($argument: Extract<C>,)*
+        {
+            fn call(&self, happening: C) -> impl Future<Output = Result<C::Answer, Rejection>> + Send {
+                let called = (|_happening: &C| -> Result<Fut, Rejection> {
+                    Ok(self($(<$argument as Extract<C>>::extract(_happening)?,)*))
+                })(&happening);
+                async move { Ok(called?.await.into_answer()) }
+            }
+        }
+    };
+}
+
+handler! {}
+handler! { A }
+handler! { A B }
+handler! { A B D }
+handler! { A B D E }
+handler! { A B D E G }
+handler! { A B D E G H }

@@ -1,0 +1,211 @@
+//! A server that stands alone.
+//!
+//! Owns: the accept loop and hyper's connections, with their time limits. Must never know: Engine.IO.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+
+use super::service::{Responding, Service, plain};
+use super::tally::{Lines, Tallied};
+use crate::mailbox::{Mail, Shared, Stopped};
+use crate::promise::promise;
+use crate::runtime::{HyperTimer, Runtime};
+use crate::server::Server;
+
+impl<R: Runtime> Server<R> {
+    /// Accepts connections until the server is [shut down](crate::Handle::shutdown), and returns when everybody is gone.
+    pub async fn serve(self, mut listener: R::Listener) {
+        let shared = self.service.handle().shared().clone();
+        let mut stopped = pin!(Stopped::new(shared.clone()));
+        loop {
+            let accepted = {
+                let mut accept = pin!(self.runtime.accept(&mut listener));
+                poll_fn(|cx| {
+                    if stopped.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                    accept.as_mut().poll(cx).map(Some)
+                })
+                .await
+            };
+            match accepted {
+                None => break,
+                Some(Ok(stream)) => {
+                    let conn = connection(self.runtime.clone(), self.service.clone(), stream);
+                    self.runtime.spawn(conn);
+                }
+                Some(Err(error)) if is_of_one_connection(&error) => {}
+                Some(Err(error)) => {
+                    // Out of file descriptors, most likely: those who leave make room.
+                    tracing::warn!(%error, "cannot accept");
+                    self.runtime.sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        let (ended, debt) = promise();
+        shared.send(Mail::Shutdown(Duration::MAX, debt), 0);
+        ended.await;
+    }
+}
+
+async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream) {
+    let shared = service.handle().shared().clone();
+    let _counted = Counted::new(shared.clone());
+    let limits = shared.routes.limits;
+    let lines = Arc::new(Lines::default());
+    let state = Arc::new(State::new(service, lines.clone()));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(HyperTimer(runtime.clone()))
+        .header_read_timeout(limits.head_timeout)
+        .max_header_size(limits.head_bytes_max)
+        .max_buf_size((2 * limits.head_bytes_max).max(BUFFER_BYTES_MIN));
+    let stream = Tallied::new(stream, lines);
+    let mut conn = pin!(builder.serve_connection(stream, Watched(state.clone())).with_upgrades());
+    let mut stopped = pin!(Stopped::new(shared));
+    let mut stalled = pin!(state.stalled(&runtime, limits.head_timeout));
+    let mut ending = false;
+    poll_fn(|cx| {
+        if !ending && stopped.as_mut().poll(cx).is_ready() {
+            ending = true;
+            conn.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(result) = conn.as_mut().poll(cx) {
+            if let Err(error) = result {
+                tracing::trace!(%error, "an HTTP connection ended");
+            }
+            return Poll::Ready(());
+        }
+        stalled.as_mut().poll(cx)
+    })
+    .await;
+}
+
+/// What is known of a connection.
+struct State {
+    service: Service,
+    lines: Arc<Lines>,
+    /// `Content-Length` lines that hyper has shown.
+    lines_known: AtomicU32,
+    /// A request is being answered.
+    answering: AtomicBool,
+    /// Requests and answers so far.
+    steps: AtomicU32,
+}
+
+impl State {
+    fn new(service: Service, lines: Arc<Lines>) -> Self {
+        Self {
+            service,
+            lines,
+            lines_known: AtomicU32::new(0),
+            answering: AtomicBool::new(false),
+            steps: AtomicU32::new(0),
+        }
+    }
+
+    /// Resolves when a client has not taken an answer for two to three times this span: hyper has no limit for that,
+    /// and none for a head runs before.
+    async fn stalled<R: Runtime>(&self, runtime: &R, span: Duration) {
+        let (mut steps, mut unchanged) = (0, 0);
+        while unchanged < 3 {
+            runtime.sleep(span).await;
+            let steps_now = self.steps.load(Ordering::Relaxed);
+            let idle = steps_now == steps && !self.answering.load(Ordering::Relaxed);
+            unchanged = if idle { unchanged + 1 } else { 0 };
+            steps = steps_now;
+        }
+    }
+
+    /// Whether the request's body is framed in two ways.
+    fn is_framed_twice(&self, request: &Request<Incoming>) -> bool {
+        if request.headers().contains_key(header::CONTENT_LENGTH) {
+            self.lines_known.fetch_add(1, Ordering::Relaxed);
+        }
+        request.headers().contains_key(header::TRANSFER_ENCODING)
+            && self.lines.seen() > self.lines_known.load(Ordering::Relaxed)
+    }
+}
+
+/// The service of one connection.
+struct Watched(Arc<State>);
+
+impl hyper::service::Service<Request<Incoming>> for Watched {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Watching;
+
+    fn call(&self, request: Request<Incoming>) -> Watching {
+        self.0.steps.fetch_add(1, Ordering::Relaxed);
+        if self.0.is_framed_twice(&request) {
+            return Watching { state: self.0.clone(), responding: None };
+        }
+        self.0.answering.store(true, Ordering::Relaxed);
+        let responding = hyper::service::Service::call(&self.0.service, request);
+        Watching { state: self.0.clone(), responding: Some(responding) }
+    }
+}
+
+struct Watching {
+    state: Arc<State>,
+    /// `None`: the request is refused.
+    responding: Option<Responding>,
+}
+
+impl Future for Watching {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let Some(responding) = &mut self.responding else {
+            let mut response = plain(StatusCode::BAD_REQUEST, "a body is framed once");
+            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+            return Poll::Ready(Ok(response));
+        };
+        let response = std::task::ready!(Pin::new(responding).poll(cx));
+        self.state.answering.store(false, Ordering::Relaxed);
+        self.state.steps.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(response)
+    }
+}
+
+/// Counts a connection while it lives.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.http_conns.fetch_add(1, Ordering::AcqRel);
+        Self(shared)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.http_conns.fetch_sub(1, Ordering::AcqRel);
+        if self.0.stopping.load(Ordering::Acquire) {
+            self.0.send(Mail::Nudge, 0);
+        }
+    }
+}
+
+/// Whether only the connection that was to be accepted is broken, and the next one may be well.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::ConnectionRefused, ErrorKind::Interrupted]
+        .contains(&error.kind())
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What hyper requires at least.
+const BUFFER_BYTES_MIN: usize = 8192;

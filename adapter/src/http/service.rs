@@ -1,0 +1,309 @@
+//! One HTTP request.
+//!
+//! Owns: [`Service`]: routing by path, the limits on a body, and the way to the driver and back. Must never know:
+//! Engine.IO.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::upgrade::OnUpgrade;
+use roomcast_core::server::{EndpointId, PeerError};
+
+use super::exchange::{Answer, exchange};
+use crate::handle::Handle;
+use crate::mailbox::{Incoming, Mail, Shared, Upgrading};
+
+/// The server as a service: a tower `Service` for HTTP requests, to be mounted in a web framework or served by hyper
+/// (with upgrades). Cheap to clone.
+///
+/// Requests find their endpoint by the whole path; what is no endpoint's and no page's is answered 404.
+#[derive(Clone, Debug)]
+pub struct Service {
+    handle: Handle,
+    mounted: Option<EndpointId>,
+}
+
+impl Service {
+    pub(crate) const fn new(handle: Handle) -> Self {
+        Self { handle, mounted: None }
+    }
+
+    /// The endpoint with this path alone, for a router that cuts the path off before it calls the service: every
+    /// request for `/` is for this endpoint. `None` if there is no such endpoint.
+    pub fn endpoint(&self, path: &str) -> Option<Self> {
+        Some(Self { handle: self.handle.clone(), mounted: Some(self.handle.endpoint(path)?) })
+    }
+
+    /// The server's handle.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Answers a request. For WebSockets it needs the [`OnUpgrade`] that hyper puts into the extensions.
+    pub async fn respond<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>> {
+        let (mut parts, body) = request.into_parts();
+        if parts.version == Version::HTTP_11 && parts.headers.get_all(header::HOST).iter().count() != 1 {
+            // RFC 9112 section 3.2.
+            return plain(StatusCode::BAD_REQUEST, "exactly one Host, please");
+        }
+        let shared = self.handle.shared();
+        let path = parts.uri.path();
+        let endpoint = match self.mounted {
+            Some(endpoint) => (path.is_empty() || path == "/").then_some(endpoint),
+            None => shared.routes.endpoint(path),
+        };
+        let Some(endpoint) = endpoint else {
+            return self.page(parts, body).await;
+        };
+        let upgrade = parts.extensions.remove::<OnUpgrade>();
+        let request = Request::from_parts(parts, ());
+        if asks_for_web_socket(request.headers()) {
+            let Some(stream) = upgrade else { return fault(PeerError::BadHandshake) };
+            let (asked, answer) = exchange(shared);
+            shared.send(Mail::Upgrade(Box::new(Upgrading { endpoint, request, stream, answer })), 0);
+            return finish(asked.await);
+        }
+        match ask(shared, endpoint, request, body).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.response(),
+        }
+    }
+
+    async fn page<B: Body>(&self, parts: http::request::Parts, body: B) -> Response<Full<Bytes>> {
+        let shared = self.handle.shared();
+        let page = if self.mounted.is_some() { None } else { shared.routes.pages.get(parts.uri.path()) };
+        let Some(page) = page else { return plain(StatusCode::NOT_FOUND, "not found") };
+        let mut gathered = Gathered::new(shared.routes.limits.page_body_bytes_max);
+        if gathered.announced_too_much(&parts.headers) {
+            return Refusal::TooLarge.response();
+        }
+        if let Err(refusal) = in_time(shared, gathered.all(pin!(body))).await {
+            return refusal.response();
+        }
+        page.answer(Request::from_parts(parts, gathered.into_bytes()), self.handle.clone()).await.map(Full::new)
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Service
+where
+    B: Body + Send + 'static,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Responding;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Responding {
+        Responding::new(self.clone(), request)
+    }
+}
+
+impl<B> hyper::service::Service<Request<B>> for Service
+where
+    B: Body + Send + 'static,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Responding;
+
+    fn call(&self, request: Request<B>) -> Responding {
+        Responding::new(self.clone(), request)
+    }
+}
+
+/// A request that is being answered. Dropped, it is aborted.
+pub struct Responding(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>);
+
+impl Responding {
+    fn new<B: Body + Send + 'static>(service: Service, request: Request<B>) -> Self {
+        Self(Box::pin(async move { service.respond(request).await }))
+    }
+}
+
+impl Future for Responding {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl std::fmt::Debug for Responding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Responding")
+    }
+}
+
+/// Brings a request to the driver: in one piece if its body is there already, else the head first, so that what is
+/// refused by its head is not waited for.
+async fn ask<B: Body>(
+    shared: &Arc<Shared>,
+    endpoint: EndpointId,
+    request: Request<()>,
+    body: B,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    let limit = shared.routes.endpoints.get(endpoint.index()).map_or(0, |routes| routes.body_bytes_max);
+    let mut gathered = Gathered::new(limit);
+    if gathered.announced_too_much(request.headers()) {
+        return Err(Refusal::TooLarge);
+    }
+    let mut body = pin!(body);
+    // Polling the body makes hyper send `100 Continue`: then the head decides first.
+    let look = *request.method() != Method::GET && !request.headers().contains_key(header::EXPECT);
+    let complete = body.is_end_stream() || (look && gathered.what_is_there(body.as_mut()).await?);
+    let (mut asked, answer) = exchange(shared);
+    let whole = complete.then(|| std::mem::replace(&mut gathered, Gathered::new(limit)).into_bytes());
+    shared.send(Mail::Http(Box::new(Incoming { endpoint, request, body: whole, answer })), 0);
+    match (&mut asked).await {
+        Some(Answer::Continue(id)) => {
+            in_time(shared, gathered.all(body)).await?;
+            shared.send(Mail::Body(id, gathered.into_bytes()), 0);
+            Ok(finish((&mut asked).await))
+        }
+        answer => Ok(finish(answer)),
+    }
+}
+
+fn finish(answer: Option<Answer>) -> Response<Full<Bytes>> {
+    match answer {
+        Some(Answer::Final(response)) => response.map(Full::new),
+        Some(Answer::Continue(_)) | None => fault(PeerError::Unavailable),
+    }
+}
+
+/// The bytes of a body.
+struct Gathered {
+    limit: usize,
+    /// Most bodies come in one piece, which need not be copied.
+    first: Bytes,
+    more: BytesMut,
+}
+
+impl Gathered {
+    fn new(limit: usize) -> Self {
+        Self { limit, first: Bytes::new(), more: BytesMut::new() }
+    }
+
+    fn announced_too_much(&self, headers: &HeaderMap) -> bool {
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        announced.is_some_and(|bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > self.limit))
+    }
+
+    /// Takes what can be had without waiting; whether that is all. hyper reads on only after it has been asked, so the
+    /// first answer says nothing.
+    async fn what_is_there<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<bool, Refusal> {
+        let mut asked = false;
+        poll_fn(|cx| match self.poll_all(body.as_mut(), cx) {
+            Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
+            Poll::Pending if std::mem::replace(&mut asked, true) => Poll::Ready(Ok(false)),
+            Poll::Pending => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    async fn all<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<(), Refusal> {
+        poll_fn(|cx| self.poll_all(body.as_mut(), cx)).await
+    }
+
+    fn poll_all<B: Body>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        while !body.is_end_stream() {
+            match std::task::ready!(body.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(mut data) = frame.into_data() else { continue };
+                    if data.remaining() > self.limit - self.len() {
+                        return Poll::Ready(Err(Refusal::TooLarge));
+                    }
+                    let data = data.copy_to_bytes(data.remaining());
+                    if self.first.is_empty() {
+                        self.first = data;
+                    } else {
+                        self.more.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(_)) => return Poll::Ready(Err(Refusal::Broken)),
+                None => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() + self.more.len()
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.more.is_empty() {
+            return self.first;
+        }
+        let mut all = BytesMut::with_capacity(self.len());
+        all.extend_from_slice(&self.first);
+        all.extend_from_slice(&self.more);
+        all.freeze()
+    }
+}
+
+/// Why a body is not read.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    TooLarge,
+    TooSlow,
+    Broken,
+}
+
+impl Refusal {
+    fn response(self) -> Response<Full<Bytes>> {
+        match self {
+            Self::TooLarge => fault(PeerError::PayloadTooLarge),
+            Self::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+            Self::Broken => plain(StatusCode::BAD_REQUEST, "the body broke off"),
+        }
+    }
+}
+
+async fn in_time(shared: &Shared, work: impl Future<Output = Result<(), Refusal>>) -> Result<(), Refusal> {
+    let mut work = pin!(work);
+    let mut timer = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = work.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        let timer = timer.get_or_insert_with(|| (shared.sleep)(shared.routes.limits.body_timeout));
+        timer.as_mut().poll(cx).map(|()| Err(Refusal::TooSlow))
+    })
+    .await
+}
+
+/// Whether the client wants to speak WebSocket; the core says whether it may.
+fn asks_for_web_socket(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).iter().any(|value| {
+        value.to_str().is_ok_and(|text| text.split(',').any(|token| token.trim().eq_ignore_ascii_case("websocket")))
+    })
+}
+
+pub(super) fn fault(error: PeerError) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(error.body()));
+    *response.status_mut() = error.verdict().status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain"));
+    response
+}
+

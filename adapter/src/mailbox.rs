@@ -1,0 +1,371 @@
+//! What the driver shares with everybody else in the program.
+//!
+//! Owns: the queue of what others want from the driver, the list of connections that are ready, the driver's waker, and
+//! who waits for the end of a turn. Must never know: how the driver does any of it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::upgrade::OnUpgrade;
+use roomcast_core::server::{App, Command, Cx, Emit, EndpointId, RequestId, SessionId};
+
+use crate::acks::Acks;
+use crate::flow::Flow;
+use crate::http::exchange::Owed;
+use crate::promise::{Debt, lock};
+use crate::registry::Routes;
+use crate::view::View;
+
+/// Something for the driver.
+pub(crate) enum Mail {
+    /// A command, as it is.
+    Command(Command),
+    /// A command to one peer, whose sender may want to wait while the peer is congested.
+    Paced(Command, SessionId, Arc<Flow>),
+    /// An emit whose acks are wanted.
+    Ask(Emit, Duration, Debt<Acks>),
+    /// An HTTP request.
+    Http(Box<Incoming>),
+    /// Its body, where that came later.
+    Body(RequestId, Bytes),
+    /// Its client went away.
+    Aborted(RequestId),
+    /// A request that asks for a WebSocket.
+    Upgrade(Box<Upgrading>),
+    /// A question about sockets and rooms.
+    Query(Box<dyn FnOnce(&View<'_>) + Send>),
+    /// The application layer has mail of its own.
+    App,
+    /// End the server within this time.
+    Shutdown(Duration, Debt<()>),
+    /// Something changed that only matters to a server which ends.
+    Nudge,
+}
+
+/// A request.
+pub(crate) struct Incoming {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) request: http::Request<()>,
+    /// The body, if all of it is there.
+    pub(crate) body: Option<Bytes>,
+    pub(crate) answer: Owed,
+}
+
+/// A request for a WebSocket.
+pub(crate) struct Upgrading {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) request: http::Request<()>,
+    pub(crate) stream: OnUpgrade,
+    pub(crate) answer: Owed,
+}
+
+/// Shared by the driver, the handles and the HTTP side.
+pub(crate) struct Shared {
+    mailbox: Mutex<Mailbox>,
+    /// Turns of the driver that are over, IO included.
+    turns_done: AtomicU64,
+    /// Handles and services: the driver ends with the last of them.
+    pub(crate) owners: AtomicUsize,
+    /// HTTP connections of `serve`.
+    pub(crate) http_conns: AtomicUsize,
+    pub(crate) stopping: AtomicBool,
+    stop_waiters: Mutex<StopWaiters>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
+}
+
+/// A runtime's timer.
+pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Default)]
+struct Mailbox {
+    mail: Vec<Mail>,
+    ready: Vec<u32>,
+    waker: Option<Waker>,
+    /// The driver runs or has been woken: it will look.
+    awake: bool,
+    /// Payload bytes of the emits in `mail`.
+    emit_bytes: usize,
+    /// How often the driver has emptied this.
+    turns_begun: u64,
+    turn_waiters: Vec<Waker>,
+    /// The driver is gone.
+    dead: bool,
+}
+
+/// When something that was sent will have been dealt with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) turn: u64,
+    pub(crate) backlog_bytes: usize,
+}
+
+impl Ticket {
+    /// The driver is gone.
+    pub(crate) const fn is_lost(self) -> bool {
+        self.turn == 0
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(routes: Arc<Routes>, sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>) -> Self {
+        Self {
+            mailbox: Mutex::new(Mailbox { awake: true, ..Mailbox::default() }),
+            turns_done: AtomicU64::new(0),
+            owners: AtomicUsize::new(0),
+            http_conns: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            stop_waiters: Mutex::default(),
+            routes,
+            sleep,
+        }
+    }
+
+    /// Puts something into the queue. If the driver is gone, it is dropped.
+    pub(crate) fn send(&self, mail: Mail, emit_bytes: usize) -> Ticket {
+        let mut mailbox = lock(&self.mailbox);
+        if mailbox.dead {
+            drop(mailbox);
+            drop(mail);
+            return Ticket { turn: 0, backlog_bytes: 0 };
+        }
+        mailbox.mail.push(mail);
+        mailbox.emit_bytes += emit_bytes;
+        let ticket = Ticket { turn: mailbox.turns_begun + 1, backlog_bytes: mailbox.emit_bytes };
+        let waker = mailbox.to_wake();
+        drop(mailbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        ticket
+    }
+
+    pub(crate) fn command(&self, command: Command) -> Ticket {
+        self.send(Mail::Command(command), 0)
+    }
+
+    /// Swaps the queues with the driver's empty ones.
+    pub(crate) fn take(&self, mail: &mut Vec<Mail>, ready: &mut Vec<u32>) -> u64 {
+        let mut mailbox = lock(&self.mailbox);
+        mailbox.awake = true;
+        mailbox.turns_begun += 1;
+        mailbox.emit_bytes = 0;
+        std::mem::swap(&mut mailbox.mail, mail);
+        std::mem::swap(&mut mailbox.ready, ready);
+        mailbox.turns_begun
+    }
+
+    /// A turn is over, IO included.
+    pub(crate) fn finish_turn(&self, turn: u64) {
+        self.turns_done.store(turn, Ordering::Release);
+        let waiters = {
+            let mut mailbox = lock(&self.mailbox);
+            if mailbox.turn_waiters.is_empty() {
+                return;
+            }
+            std::mem::take(&mut mailbox.turn_waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready once the turn is over.
+    pub(crate) fn poll_turn(&self, turn: u64, cx: &Context<'_>) -> Poll<()> {
+        if self.turns_done.load(Ordering::Acquire) >= turn {
+            return Poll::Ready(());
+        }
+        let mut mailbox = lock(&self.mailbox);
+        // The driver publishes the number first and takes the waiters then: looking again under the lock misses neither.
+        if mailbox.dead || self.turns_done.load(Ordering::Acquire) >= turn {
+            return Poll::Ready(());
+        }
+        if !mailbox.turn_waiters.iter().any(|known| known.will_wake(cx.waker())) {
+            mailbox.turn_waiters.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The driver wants to sleep; `false` if there is something to do after all.
+    pub(crate) fn fall_asleep(&self, cx: &Context<'_>) -> bool {
+        let mut mailbox = lock(&self.mailbox);
+        if !mailbox.mail.is_empty() || !mailbox.ready.is_empty() {
+            return false;
+        }
+        crate::promise::remember(&mut mailbox.waker, cx);
+        mailbox.awake = false;
+        true
+    }
+
+    /// The driver is gone: nobody waits any longer.
+    pub(crate) fn bury(&self) {
+        let (mail, waiters) = {
+            let mut mailbox = lock(&self.mailbox);
+            mailbox.dead = true;
+            (std::mem::take(&mut mailbox.mail), std::mem::take(&mut mailbox.turn_waiters))
+        };
+        drop(mail);
+        waiters.into_iter().for_each(Waker::wake);
+        self.stop();
+    }
+
+    /// Tells everybody that the server ends.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let waiters = std::mem::take(&mut lock(&self.stop_waiters).wakers);
+        waiters.into_values().for_each(Waker::wake);
+    }
+
+    fn set_ready(&self, slot: u32) {
+        let mut mailbox = lock(&self.mailbox);
+        mailbox.ready.push(slot);
+        let waker = mailbox.to_wake();
+        drop(mailbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// What is only for the application layer, whose type the rest of the program need not know.
+pub(crate) struct AppMail<A: App>(Arc<Mutex<Vec<AppLetter<A>>>>);
+
+/// One of them.
+pub(crate) enum AppLetter<A: App> {
+    /// A store answered.
+    Reply(A::Reply),
+    /// A call.
+    Call(Box<dyn FnOnce(&mut A, &mut Cx<'_>) + Send>),
+}
+
+impl<A: App> AppMail<A> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    pub(crate) fn reply(&self, shared: &Shared, reply: A::Reply) {
+        self.push(shared, AppLetter::Reply(reply));
+    }
+
+    pub(crate) fn call(&self, shared: &Shared, call: Box<dyn FnOnce(&mut A, &mut Cx<'_>) + Send>) {
+        self.push(shared, AppLetter::Call(call));
+    }
+
+    pub(crate) fn take(&self) -> Vec<AppLetter<A>> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+
+    fn push(&self, shared: &Shared, letter: AppLetter<A>) {
+        lock(&self.0).push(letter);
+        if shared.send(Mail::App, 0).is_lost() {
+            self.take();
+        }
+    }
+}
+
+impl<A: App> Clone for AppMail<A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl Mailbox {
+    fn to_wake(&mut self) -> Option<Waker> {
+        if std::mem::replace(&mut self.awake, true) {
+            return None;
+        }
+        self.waker.take()
+    }
+}
+
+/// A connection's waker: puts its place into the list of those that are ready.
+pub(crate) struct ConnWaker {
+    shared: Arc<Shared>,
+    slot: u32,
+    listed: AtomicBool,
+}
+
+impl ConnWaker {
+    pub(crate) fn new(shared: Arc<Shared>, slot: u32) -> Self {
+        Self { shared, slot, listed: AtomicBool::new(false) }
+    }
+
+    /// To be called before the connection is looked at.
+    pub(crate) fn unlist(&self) {
+        self.listed.store(false, Ordering::Release);
+    }
+}
+
+impl Wake for ConnWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.listed.swap(true, Ordering::AcqRel) {
+            self.shared.set_ready(self.slot);
+        }
+    }
+}
+
+#[derive(Default)]
+struct StopWaiters {
+    next: u64,
+    wakers: BTreeMap<u64, Waker>,
+}
+
+/// Resolves when the server begins to end.
+pub(crate) struct Stopped {
+    shared: Arc<Shared>,
+    key: Option<u64>,
+}
+
+impl Stopped {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, key: None }
+    }
+}
+
+impl Future for Stopped {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.shared.stopping.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        let shared = self.shared.clone();
+        let mut waiters = lock(&shared.stop_waiters);
+        if shared.stopping.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        let key = *self.key.get_or_insert_with(|| {
+            waiters.next += 1;
+            waiters.next
+        });
+        match waiters.wakers.get(&key) {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            Some(_) | None => {
+                waiters.wakers.insert(key, cx.waker().clone());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            lock(&self.shared.stop_waiters).wakers.remove(&key);
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}

@@ -1,0 +1,130 @@
+//! A server that runs.
+//!
+//! Owns: the start of a server: seed, clocks, driver. Must never know: what is served.
+
+use std::sync::Arc;
+
+use roomcast_core::server::{self as core, App, ConfigError, Start};
+
+use crate::builder::Builder;
+use crate::clock::{Clock, wall_now};
+use crate::driver::Driver;
+use crate::handle::Handle;
+use crate::http::Service;
+use crate::mailbox::{AppMail, Shared};
+use crate::registry::Routes;
+use crate::runtime::Runtime;
+
+/// A running server. It ends with [`shutdown`](Handle::shutdown), or when this, its services and its handles are dropped.
+#[derive(Debug)]
+pub struct Server<R> {
+    pub(crate) runtime: R,
+    pub(crate) service: Service,
+}
+
+impl<R> Server<R> {
+    /// The server as a tower `Service`, to be mounted in a web framework.
+    pub fn service(&self) -> Service {
+        self.service.clone()
+    }
+
+    /// What talks to it from elsewhere in the program.
+    pub fn handle(&self) -> Handle {
+        self.service.handle().clone()
+    }
+}
+
+impl<A: App + Send + 'static> Builder<A> {
+    /// Starts the server: its driver runs in the background of this runtime from now on. Connections come by
+    /// [`Server::serve`] or by way of [`Server::service`].
+    ///
+    /// # Errors
+    ///
+    /// The configuration makes no sense, or the operating system gives no random numbers.
+    pub fn start<R: Runtime>(self, runtime: R) -> Result<Server<R>, StartError> {
+        Ok(self.start_with_app(runtime)?.0)
+    }
+
+    /// As [`start`](Self::start), with a handle of the application.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with_app<R: Runtime>(self, runtime: R) -> Result<(Server<R>, AppHandle<A>), StartError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
+        let clock = Clock::start();
+        let start = Start { node: self.node, now: clock.now(), wall: wall_now(), seed };
+        let routes = Arc::new(Routes::new(&self.config, self.kinds, self.pages, self.http));
+        let core = core::Server::new(self.config, start).map_err(StartError::Config)?;
+        let sleep = {
+            let runtime = runtime.clone();
+            Box::new(move |span| -> crate::mailbox::Sleep { Box::pin(runtime.sleep(span)) })
+        };
+        let shared = Arc::new(Shared::new(routes, sleep));
+        let app_mail = AppMail::new();
+        let service = Service::new(Handle::new(shared.clone()));
+        let stack = core::Stack::new(core, self.app);
+        let driver = Driver::new(runtime.clone(), shared.clone(), stack, clock, self.store, app_mail.clone());
+        runtime.spawn_driver(driver);
+        Ok((Server { runtime, service }, AppHandle { handle: Handle::new(shared), mail: app_mail }))
+    }
+}
+
+/// Reaches the application layer from elsewhere in the program.
+pub struct AppHandle<A: App> {
+    handle: Handle,
+    mail: AppMail<A>,
+}
+
+impl<A: App> AppHandle<A> {
+    /// Calls a closure with the application, between two of the server's inputs; `None` if the server has ended. It runs
+    /// in the driver and holds everybody up: it should be quick.
+    pub async fn with<T, F>(&self, call: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut A, &mut core::Cx<'_>) -> T + Send + 'static,
+    {
+        let (answer, debt) = crate::promise::promise();
+        self.mail.call(self.handle.shared(), Box::new(move |app, cx| debt.pay(call(app, cx))));
+        answer.await
+    }
+
+    /// The server's handle.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl<A: App> Clone for AppHandle<A> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone(), mail: self.mail.clone() }
+    }
+}
+
+impl<A: App> std::fmt::Debug for AppHandle<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AppHandle")
+    }
+}
+
+/// Why a server cannot start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration makes no sense.
+    Config(ConfigError),
+    /// The operating system gives no random numbers.
+    NoRandomness,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::NoRandomness => f.write_str("the operating system gives no random numbers"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
