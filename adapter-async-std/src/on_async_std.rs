@@ -1,0 +1,38 @@
+//! The runtime async-std.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use async_io::Timer;
+use async_std::net::{TcpListener, TcpStream};
+use roomcast_adapter::Runtime;
+
+use crate::FuturesIo;
+
+/// The runtime async-std: its global executor runs the tasks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncStd;
+
+impl Runtime for AsyncStd {
+    type Stream = FuturesIo<TcpStream>;
+    type Listener = TcpListener;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        drop(async_std::task::spawn(future));
+    }
+
+    fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + Sync + 'static {
+        let timer = Timer::after(span);
+        async {
+            timer.await;
+        }
+    }
+
+    async fn accept(&self, listener: &mut TcpListener) -> io::Result<Self::Stream> {
+        let (stream, _) = listener.accept().await?;
+        // It fails on a connection that is broken already, which its first read will tell.
+        let _ = stream.set_nodelay(true);
+        Ok(FuturesIo(stream))
+    }
+}
