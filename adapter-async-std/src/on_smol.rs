@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use async_io::Timer;
-use smol::net::{TcpListener, TcpStream};
 use roomcast_adapter::Runtime;
+use smol::net::{TcpListener, TcpStream};
 
 use crate::FuturesIo;
 

@@ -83,9 +83,7 @@ impl Future for AcksFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Ok(promise) => {
-                Poll::Ready(std::task::ready!(Pin::new(promise).poll(cx)).ok_or(AckError::ServerEnded))
-            }
+            Ok(promise) => Poll::Ready(std::task::ready!(Pin::new(promise).poll(cx)).ok_or(AckError::ServerEnded)),
             Err(error) => Poll::Ready(Err(AckError::Args(*error))),
         }
     }

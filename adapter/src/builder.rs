@@ -52,10 +52,14 @@ pub struct Builder<A: App = ()> {
     pub(crate) kinds: Vec<KindRoutes>,
     pub(crate) pages: BTreeMap<String, Page>,
     pub(crate) http: crate::http::Limits,
-    pub(crate) node: u8,
+    pub(crate) node: u16,
     pub(crate) app: A,
     pub(crate) store: Option<Store<A>>,
+    pub(crate) on_notice: Option<OnNotice<A>>,
 }
+
+/// Told what the application tells.
+pub(crate) struct OnNotice<A: App>(Box<dyn FnMut(A::Notice) + Send>);
 
 /// Asks a store.
 pub(crate) struct Store<A: App>(Arc<dyn Fn(A::Query) -> Reply<A> + Send + Sync>);
@@ -88,6 +92,14 @@ impl<A: App> Builder<A> {
         Fut: Future<Output = A::Reply> + Send + 'static,
     {
         Self { store: Some(Store(Arc::new(move |query| Reply(Box::pin(store(query)))))), ..Self::of(app) }
+    }
+
+    /// What to do when the application tells something. It runs in the driver and holds everybody up: it should be
+    /// quick, and pass on what takes longer.
+    #[must_use]
+    pub fn on_notice(mut self, notice: impl FnMut(A::Notice) + Send + 'static) -> Self {
+        self.on_notice = Some(OnNotice(Box::new(notice)));
+        self
     }
 
     /// Socket.IO at this path. Namespaces that are not registered are refused.
@@ -176,7 +188,7 @@ impl<A: App> Builder<A> {
 
     /// The number of this process among those that share clients. 0.
     #[must_use]
-    pub fn node(mut self, node: u8) -> Self {
+    pub fn node(mut self, node: u16) -> Self {
         self.node = node;
         self
     }
@@ -190,6 +202,7 @@ impl<A: App> Builder<A> {
             node: 0,
             app,
             store: None,
+            on_notice: None,
         }
     }
 }
@@ -204,6 +217,12 @@ impl<A: App> Store<A> {
     pub(crate) async fn ask(self, query: A::Query) -> A::Reply {
         let Reply(future) = (self.0)(query);
         future.await
+    }
+}
+
+impl<A: App> OnNotice<A> {
+    pub(crate) fn tell(&mut self, notice: A::Notice) {
+        (self.0)(notice);
     }
 }
 

@@ -21,9 +21,9 @@ impl Clock {
     }
 }
 
-/// What the calendar says.
+/// What the calendar says, for those who check a token themselves.
 #[expect(clippy::disallowed_methods, reason = "the adapter is who tells the core the time")]
-pub(crate) fn wall_now() -> WallTime {
+pub fn wall_now() -> WallTime {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     WallTime::from_unix_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }

@@ -36,9 +36,8 @@ pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};
 pub use crate::acks::{AckError, AckFuture, Acks, AcksFuture};
 pub use crate::args::{IntoArgs, Raw, Typed};
 pub use crate::broadcast::Broadcast;
-pub use crate::builder::{
-    Builder, EngineIoRoutes, Namespace, PeerHandlers, SocketIoRoutes, WebSocketRoutes,
-};
+pub use crate::builder::{Builder, EngineIoRoutes, Namespace, PeerHandlers, SocketIoRoutes, WebSocketRoutes};
+pub use crate::clock::wall_now;
 pub use crate::flow::Sent;
 pub use crate::handle::Handle;
 pub use crate::handler::{

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
-use roomcast_core::server::{App, Command, Cx, Emit, EndpointId, RequestId, SessionId};
+use roomcast_core::server::{App, Command, Emit, EndpointId, RequestId, SessionId};
 
 use crate::acks::Acks;
 use crate::flow::Flow;
@@ -81,7 +81,15 @@ pub(crate) struct Shared {
 }
 
 /// A runtime's timer.
-pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) struct Sleep(pub(crate) Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
 
 #[derive(Default)]
 struct Mailbox {
@@ -138,7 +146,7 @@ impl Shared {
         mailbox.mail.push(mail);
         mailbox.emit_bytes += emit_bytes;
         let ticket = Ticket { turn: mailbox.turns_begun + 1, backlog_bytes: mailbox.emit_bytes };
-        let waker = mailbox.to_wake();
+        let waker = mailbox.claim_waker();
         drop(mailbox);
         if let Some(waker) = waker {
             waker.wake();
@@ -223,7 +231,7 @@ impl Shared {
     fn set_ready(&self, slot: u32) {
         let mut mailbox = lock(&self.mailbox);
         mailbox.ready.push(slot);
-        let waker = mailbox.to_wake();
+        let waker = mailbox.claim_waker();
         drop(mailbox);
         if let Some(waker) = waker {
             waker.wake();
@@ -238,8 +246,8 @@ pub(crate) struct AppMail<A: App>(Arc<Mutex<Vec<AppLetter<A>>>>);
 pub(crate) enum AppLetter<A: App> {
     /// A store answered.
     Reply(A::Reply),
-    /// A call.
-    Call(Box<dyn FnOnce(&mut A, &mut Cx<'_>) + Send>),
+    /// Somebody asks.
+    Request(A::Request, Debt<A::Answer>),
 }
 
 impl<A: App> AppMail<A> {
@@ -251,8 +259,8 @@ impl<A: App> AppMail<A> {
         self.push(shared, AppLetter::Reply(reply));
     }
 
-    pub(crate) fn call(&self, shared: &Shared, call: Box<dyn FnOnce(&mut A, &mut Cx<'_>) + Send>) {
-        self.push(shared, AppLetter::Call(call));
+    pub(crate) fn request(&self, shared: &Shared, request: A::Request, debt: Debt<A::Answer>) {
+        self.push(shared, AppLetter::Request(request, debt));
     }
 
     pub(crate) fn take(&self) -> Vec<AppLetter<A>> {
@@ -274,7 +282,7 @@ impl<A: App> Clone for AppMail<A> {
 }
 
 impl Mailbox {
-    fn to_wake(&mut self) -> Option<Waker> {
+    fn claim_waker(&mut self) -> Option<Waker> {
         if std::mem::replace(&mut self.awake, true) {
             return None;
         }

@@ -26,12 +26,7 @@ struct Inner {
 }
 
 impl Peer {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        session: SessionId,
-        endpoint: EndpointId,
-        request: Arc<Handshake>,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, session: SessionId, endpoint: EndpointId, request: Arc<Handshake>) -> Self {
         Self(Arc::new(Inner { shared, session, endpoint, request, lane: Lane::default(), flow: Arc::default() }))
     }
 

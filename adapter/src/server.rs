@@ -8,10 +8,10 @@ use roomcast_core::server::{self as core, App, ConfigError, Start};
 
 use crate::builder::Builder;
 use crate::clock::{Clock, wall_now};
-use crate::driver::Driver;
+use crate::driver::{AppSide, Driver};
 use crate::handle::Handle;
 use crate::http::Service;
-use crate::mailbox::{AppMail, Shared};
+use crate::mailbox::{AppMail, Shared, Sleep};
 use crate::registry::Routes;
 use crate::runtime::Runtime;
 
@@ -59,13 +59,14 @@ impl<A: App + Send + 'static> Builder<A> {
         let core = core::Server::new(self.config, start).map_err(StartError::Config)?;
         let sleep = {
             let runtime = runtime.clone();
-            Box::new(move |span| -> crate::mailbox::Sleep { Box::pin(runtime.sleep(span)) })
+            Box::new(move |span| Sleep(Box::pin(runtime.sleep(span))))
         };
         let shared = Arc::new(Shared::new(routes, sleep));
         let app_mail = AppMail::new();
         let service = Service::new(Handle::new(shared.clone()));
         let stack = core::Stack::new(core, self.app);
-        let driver = Driver::new(runtime.clone(), shared.clone(), stack, clock, self.store, app_mail.clone());
+        let app = AppSide::new(self.store, self.on_notice, app_mail.clone());
+        let driver = Driver::new(runtime.clone(), shared.clone(), stack, clock, app);
         runtime.spawn_driver(driver);
         Ok((Server { runtime, service }, AppHandle { handle: Handle::new(shared), mail: app_mail }))
     }
@@ -78,15 +79,10 @@ pub struct AppHandle<A: App> {
 }
 
 impl<A: App> AppHandle<A> {
-    /// Calls a closure with the application, between two of the server's inputs; `None` if the server has ended. It runs
-    /// in the driver and holds everybody up: it should be quick.
-    pub async fn with<T, F>(&self, call: F) -> Option<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut A, &mut core::Cx<'_>) -> T + Send + 'static,
-    {
+    /// Asks the application; `None` if the server has ended.
+    pub async fn ask(&self, request: A::Request) -> Option<A::Answer> {
         let (answer, debt) = crate::promise::promise();
-        self.mail.call(self.handle.shared(), Box::new(move |app, cx| debt.pay(call(app, cx))));
+        self.mail.request(self.handle.shared(), request, debt);
         answer.await
     }
 

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -35,6 +36,8 @@ struct Inner {
     lane: Lane,
     flow: Arc<Flow>,
     connected: AtomicBool,
+    /// Who waits for its end; `None` once that has come.
+    end_waiters: Mutex<Option<Vec<Waker>>>,
     extensions: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -49,6 +52,7 @@ impl Socket {
             lane: Lane::default(),
             flow: Arc::default(),
             connected: AtomicBool::new(false),
+            end_waiters: Mutex::new(Some(Vec::new())),
             extensions: Mutex::default(),
         }))
     }
@@ -170,6 +174,20 @@ impl Socket {
         self.0.connected.load(Ordering::Acquire)
     }
 
+    /// Resolves once the client is gone.
+    pub async fn disconnected(&self) {
+        std::future::poll_fn(|cx| match &mut *lock(&self.0.end_waiters) {
+            None => Poll::Ready(()),
+            Some(waiters) => {
+                if !waiters.iter().any(|known| known.will_wake(cx.waker())) {
+                    waiters.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
     /// Its id on the wire, which is also the name of a room of its own.
     pub fn sid(&self) -> Sid {
         self.0.connect.sid
@@ -240,9 +258,16 @@ impl Socket {
         &self.0.flow
     }
 
-    /// Says how it was before.
-    pub(crate) fn set_connected(&self, connected: bool) -> bool {
-        self.0.connected.swap(connected, Ordering::AcqRel)
+    pub(crate) fn begin(&self) {
+        self.0.connected.store(true, Ordering::Release);
+    }
+
+    /// It is gone; whether it was there.
+    pub(crate) fn end(&self) -> bool {
+        self.0.flow.clear();
+        let waiters = lock(&self.0.end_waiters).take();
+        waiters.into_iter().flatten().for_each(Waker::wake);
+        self.0.connected.swap(false, Ordering::AcqRel)
     }
 }
 

@@ -61,12 +61,10 @@ enum Writing {
 }
 
 /// What became of a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Stays,
-    /// Its end, or an error.
     Ended,
-    /// Closed as the core wished.
-    Closed,
 }
 
 impl<R: Runtime> Conns<R> {
@@ -204,13 +202,9 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     fn conn_gone(&mut self, id: ConnId, fate: Fate, now: Instant) {
-        match fate {
-            Fate::Stays => {}
-            Fate::Ended => {
-                self.conns.remove(id);
-                self.stack.server.handle_input(Input::WsEnded { conn: id }, now);
-            }
-            Fate::Closed => self.conns.remove(id),
+        if fate == Fate::Ended {
+            self.conns.remove(id);
+            self.stack.server.handle_input(Input::WsEnded { conn: id }, now);
         }
     }
 }
@@ -259,10 +253,13 @@ impl<R: Runtime> Conn<R> {
             }
             match transmit.after() {
                 After::Keep => {}
+                // What TLS still has to say is said if it can be at once; nobody waits for it.
+                After::CloseWrite => {
+                    let _ = self.close_write(cx);
+                }
                 After::Close => {
-                    // What TLS still has to say; nobody waits for it.
-                    let _ = self.flush(cx);
-                    return Fate::Closed;
+                    let _ = self.close_write(cx);
+                    return Fate::Ended;
                 }
             }
         }
@@ -297,6 +294,14 @@ impl<R: Runtime> Conn<R> {
             transmit.advance(bytes);
         }
         written
+    }
+
+    fn close_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match &mut self.stream {
+            Stream::Upgrading(_) => Poll::Ready(Ok(())),
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Other(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {

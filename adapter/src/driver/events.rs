@@ -83,7 +83,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 let Some(socket) = self.remove_socket(socket) else { return };
                 let shared = self.shared.clone();
                 let routes = shared.routes.namespace(socket.scope().endpoint, socket.rule());
-                if socket.set_connected(false)
+                if socket.end()
                     && let Some(call) = routes.and_then(|routes| routes.disconnected.as_ref())
                 {
                     let job = call.job(Disconnected(socket.clone(), reason));
@@ -161,7 +161,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Some(socket) => socket.clone(),
             None => self.add_socket(connect),
         };
-        socket.set_connected(true);
+        socket.begin();
         let shared = self.shared.clone();
         let routes = shared.routes.namespace(socket.scope().endpoint, socket.rule());
         if let Some(call) = routes.and_then(|routes| routes.connected.as_ref()) {
@@ -186,7 +186,6 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 self.congested.remove(&socket.session());
             }
         }
-        socket.flow().clear();
         Some(socket)
     }
 

@@ -3,15 +3,13 @@
 //! Owns: HTTP requests and commands on their way into the core. Must never know: how they came.
 
 use bytes::Bytes;
-use roomcast_core::server::{
-    AckRequest, App, Command, Emit, EmitId, Head, Input, RequestId, Upgrade,
-};
+use roomcast_core::server::{AckRequest, App, Command, Emit, EmitId, Head, Input, RequestId, Upgrade};
 use roomcast_core::time::Instant;
 
 use super::Driver;
 use super::events::Ask;
 use crate::http::exchange::Owed;
-use crate::mailbox::{AppLetter, Incoming, Mail, Upgrading};
+use crate::mailbox::{Incoming, Mail, Upgrading};
 use crate::promise::Debt;
 use crate::runtime::Runtime;
 use crate::view::View;
@@ -50,18 +48,6 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
 
     pub(super) fn command(&mut self, command: Command, now: Instant) {
         self.stack.server.handle_input(Input::Command(command), now);
-    }
-
-    fn handle_app_letters(&mut self, now: Instant) {
-        for letter in self.app_mail.take() {
-            match letter {
-                AppLetter::Reply(reply) => self.stack.handle_reply(reply, now),
-                AppLetter::Call(call) => {
-                    let mut cx = roomcast_core::server::Cx { server: &mut self.stack.server, now };
-                    call(&mut self.stack.app, &mut cx);
-                }
-            }
-        }
     }
 
     fn ask(&mut self, mut emit: Emit, timeout: std::time::Duration, debt: Debt<crate::acks::Acks>, now: Instant) {

@@ -4,6 +4,7 @@
 //! first everything that came in, then what the core says to it, at last what is to be written, so that writes
 //! coalesce. Must never know: what handlers do.
 
+mod app;
 mod conns;
 mod events;
 mod mail;
@@ -20,13 +21,13 @@ use roomcast_core::server::{App, Input, Output, RequestId, SessionId, Stack, Tra
 use roomcast_core::slab::Slab;
 use roomcast_core::time::Instant;
 
+pub(crate) use self::app::AppSide;
 use self::conns::Conns;
 use self::events::{Ask, AskId, Running};
-use crate::builder::Store;
 use crate::clock::{Clock, wall_now};
 use crate::flow::Flow;
 use crate::http::exchange::Owed;
-use crate::mailbox::{AppMail, Mail, Shared, Sleep};
+use crate::mailbox::{Mail, Shared, Sleep};
 use crate::peer::Peer;
 use crate::promise::Debt;
 use crate::runtime::Runtime;
@@ -38,8 +39,7 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     shared: Arc<Shared>,
     stack: Stack<A>,
     clock: Clock,
-    store: Option<Store<A>>,
-    app_mail: AppMail<A>,
+    app: AppSide<A>,
     conns: Conns<R>,
     /// What HTTP requests are owed, by the slot of their handle.
     requests: Vec<Option<(RequestId, Owed)>>,
@@ -67,14 +67,7 @@ struct Ending {
 }
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
-    pub(crate) fn new(
-        runtime: R,
-        shared: Arc<Shared>,
-        stack: Stack<A>,
-        clock: Clock,
-        store: Option<Store<A>>,
-        app_mail: AppMail<A>,
-    ) -> Self {
+    pub(crate) fn new(runtime: R, shared: Arc<Shared>, stack: Stack<A>, clock: Clock, app: AppSide<A>) -> Self {
         Self {
             conns: Conns::new(shared.clone()),
             runtime,
@@ -82,8 +75,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             stack,
             wall_due: clock.now() + WALL_INTERVAL,
             clock,
-            store,
-            app_mail,
+            app,
             requests: Vec::new(),
             requests_open: 0,
             sockets: Vec::new(),
@@ -118,9 +110,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             while let Some(output) = self.stack.poll_output(now) {
                 self.handle_output(output, now);
             }
-            while let Some(query) = self.stack.poll_query() {
-                self.ask_store(query);
-            }
+            self.handle_app_outputs();
             self.shared.take(&mut self.mail, &mut self.woken);
             self.ready.extend(self.woken.drain(..));
             let quiet = self.mail.is_empty() && self.running.is_empty();
@@ -147,20 +137,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         }
     }
 
-    fn ask_store(&self, query: A::Query) {
-        let Some(store) = self.store.clone() else {
-            tracing::error!("the application asks, and there is no store");
-            return;
-        };
-        let (mail, shared) = (self.app_mail.clone(), self.shared.clone());
-        self.runtime.spawn(async move {
-            let reply = store.ask(query).await;
-            mail.reply(&shared, reply);
-        });
-    }
-
     fn tell_time(&mut self, now: Instant) {
-        if now >= self.wall_due {
+        if now >= self.wall_due - (WALL_INTERVAL - WALL_INTERVAL_BUSY) {
             self.wall_due = now + WALL_INTERVAL;
             self.stack.server.handle_input(Input::WallClock(wall_now()), now);
         }
@@ -180,10 +158,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             if span.is_zero() {
                 return true;
             }
-            self.timer = Some((due, Box::pin(self.runtime.sleep(span))));
+            self.timer = Some((due, Sleep(Box::pin(self.runtime.sleep(span)))));
         }
         let Some((_, sleep)) = &mut self.timer else { return false };
-        let elapsed = sleep.as_mut().poll(cx).is_ready();
+        let elapsed = Pin::new(sleep).poll(cx).is_ready();
         if elapsed {
             self.timer = None;
         }
@@ -197,9 +175,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             self.settle(now);
         }
         let Some(ending) = &self.ending else { return false };
-        let idle = self.conns.is_empty()
-            && self.requests_open == 0
-            && self.shared.http_conns.load(Ordering::Acquire) == 0;
+        let idle =
+            self.conns.is_empty() && self.requests_open == 0 && self.shared.http_conns.load(Ordering::Acquire) == 0;
         idle || ending.deadline <= now
     }
 
@@ -212,9 +189,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             }
             None => {
                 self.ending = Some(Ending { deadline, waiters: waiter.into_iter().collect() });
-                self.stack
-                    .server
-                    .handle_input(Input::Command(roomcast_core::server::Command::Shutdown), now);
+                self.stack.server.handle_input(Input::Command(roomcast_core::server::Command::Shutdown), now);
                 self.shared.stop();
             }
         }
@@ -250,12 +225,13 @@ impl<R: Runtime, A: App + 'static> Future for Driver<R, A> {
 impl<R: Runtime, A: App> Drop for Driver<R, A> {
     fn drop(&mut self) {
         self.shared.bury();
-        self.app_mail.take();
+        self.app.bury();
     }
 }
 
-/// How often the core is told what the calendar says.
+/// How often the core is told what the calendar says: where nothing happens, and where the driver runs in any case.
 const WALL_INTERVAL: Duration = Duration::from_secs(5);
+const WALL_INTERVAL_BUSY: Duration = Duration::from_secs(1);
 /// Connections that are read before what they said is dealt with.
 const READS_PER_TURN: usize = 256;
 /// How often handlers may answer the core and the core the handlers before others get a turn.

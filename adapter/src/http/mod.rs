@@ -11,8 +11,8 @@ mod tally;
 use std::time::Duration;
 
 pub use self::service::{Responding, Service};
-pub use self::tally::read_with;
 pub(crate) use self::tally::Tallied;
+pub use self::tally::read_with;
 
 /// Bounds on HTTP requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -281,7 +281,7 @@ async fn in_time(shared: &Shared, work: impl Future<Output = Result<(), Refusal>
             return Poll::Ready(result);
         }
         let timer = timer.get_or_insert_with(|| (shared.sleep)(shared.routes.limits.body_timeout));
-        timer.as_mut().poll(cx).map(|()| Err(Refusal::TooSlow))
+        Pin::new(timer).poll(cx).map(|()| Err(Refusal::TooSlow))
     })
     .await
 }
@@ -306,4 +306,3 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Full<Byt
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain"));
     response
 }
-

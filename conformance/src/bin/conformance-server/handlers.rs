@@ -1,0 +1,214 @@
+//! What the conformance server serves.
+//!
+//! Owns: its endpoints, namespaces and events. Must never know: the runtime, beyond its timers.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomcast_core::auth::{Claim, Claims, Key, Policy, Verifier};
+use roomcast_tokio::{
+    Args, ArgsError, Builder, Data, EngineIo, Extent, Handle, Message, Namespace, NoAck, Pattern, Peer, PeerHandlers,
+    Refusal, Runtime, Socket, wall_now,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::settings::Settings;
+
+pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, Box<dyn Error>> {
+    let policy = Policy { required: vec![Claim::Expiry, Claim::Subject], ..Policy::default() };
+    let verifier = Verifier::new(policy, vec![Key::hmac(settings.jwt_secret.as_bytes())?])?;
+    let engine = EngineIo {
+        ping_interval: settings.ping_interval,
+        ping_timeout: settings.ping_timeout,
+        max_payload_bytes: settings.max_payload,
+        ..EngineIo::default()
+    };
+    let builder = Builder::new()
+        .socket_io("/socket.io", |io| {
+            io.engine = engine.clone();
+            io.connect_timeout = settings.connect_timeout;
+            for open in ["/", "/custom"] {
+                io.namespace(open, |ns| open_to_all(ns, runtime.clone(), settings));
+            }
+            io.namespaces(Pattern::Digits("/dyn-".into()), |ns| open_to_all(ns, runtime.clone(), settings));
+            io.namespace("/deny", |ns| {
+                ns.admit(async || Err::<(), _>(Refusal::with_data("not authorized", &Why { code: "E_AUTH" })));
+            });
+            io.namespace("/jwt", |ns| with_token(ns, runtime.clone(), verifier, settings));
+        })
+        .engine_io("/engine.io", |eio| {
+            eio.engine = engine.clone();
+            echo(&mut eio.peers);
+        })
+        .web_socket("/websocket", |ws| {
+            ws.ws.message_bytes_max = 64 << 20;
+            ws.ws.fragments_max = 100_000;
+            echo(&mut ws.peers);
+        })
+        .page("/debug/audit", async |_request: http::Request<Bytes>, handle: Handle| {
+            let body = handle.audit().await.and_then(|audit| serde_json::to_vec(&audit).ok());
+            http::Response::new(Bytes::from(body.unwrap_or_default()))
+        });
+    Ok(builder)
+}
+
+fn echo(peers: &mut PeerHandlers) {
+    peers.on_message(async |peer: Peer, message: Message| {
+        peer.send(message).await;
+    });
+}
+
+fn open_to_all(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
+    ns.on_connect(async |socket: Socket| {
+        let auth = if socket.auth().is_empty() { "{}" } else { socket.auth() };
+        if let Ok(args) = Args::from_json_values(auth) {
+            socket.emit("auth", args).await;
+        }
+    });
+    events(ns, runtime, settings);
+}
+
+fn with_token(ns: &mut Namespace, runtime: impl Runtime, verifier: Verifier, settings: &Settings) {
+    ns.admit(move |socket: Socket, token: Result<Data<Token>, ArgsError>| {
+        let claims = token.ok().and_then(|token| verifier.verify(&token.token, wall_now()).ok());
+        async move {
+            socket.extend(claims.ok_or_else(|| Refusal::new("unauthorized"))?);
+            Ok::<(), Refusal>(())
+        }
+    });
+    let timers = runtime.clone();
+    ns.on_connect(move |socket: Socket| {
+        let timers = timers.clone();
+        async move {
+            let Some(claims) = socket.extension::<Claims>() else { return };
+            timers.spawn(until_expiry(timers.clone(), socket.clone(), claims.exp().unwrap_or_default()));
+            socket.emit("auth", Subject { sub: claims.subject() }).await;
+        }
+    });
+    events(ns, runtime, settings);
+}
+
+/// Ends the socket's presence when its token does.
+async fn until_expiry(runtime: impl Runtime, socket: Socket, expiry: roomcast_core::time::WallTime) {
+    let left = Duration::from_millis(expiry.as_unix_millis().saturating_sub(wall_now().as_unix_millis()));
+    let (mut timer, mut gone) = (std::pin::pin!(runtime.sleep(left)), std::pin::pin!(socket.disconnected()));
+    std::future::poll_fn(|cx| {
+        if gone.as_mut().poll(cx).is_ready() { std::task::Poll::Ready(()) } else { timer.as_mut().poll(cx) }
+    })
+    .await;
+    socket.disconnect(Extent::Namespace);
+}
+
+fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
+    ns.on("message", async |socket: Socket, args: Args| {
+        socket.emit("message-back", args).await;
+    });
+    ns.on("message-with-ack", async |args: Args| args);
+    ns.on("echo", async |args: Args| args);
+    ns.on("ask", move |socket: Socket, args: Args| {
+        // In a task of its own: the client's next events need not wait for its answer.
+        runtime.spawn(async move {
+            if let Ok(answer) = socket.emit_with_ack("ask", args, ASK_TIMEOUT).await {
+                socket.emit("ask-result", answer).await;
+            }
+        });
+        async {}
+    });
+    ns.on("whoami", async |socket: Socket| WhoAmI {
+        sid: socket.sid().to_string(),
+        rooms: socket.rooms().await.len(),
+        nsp: socket.namespace().to_owned(),
+    });
+    ns.on("kick", async |socket: Socket, Data((whole,)): Data<(bool,)>| {
+        socket.disconnect(if whole { Extent::Connection } else { Extent::Namespace });
+    });
+    in_rooms(ns);
+    in_masses(ns);
+    if settings.load == "1" {
+        ns.on("join", async |socket: Socket, Data((room,)): Data<(String,)>| {
+            socket.join(room);
+            "ok"
+        });
+        ns.on("broadcast", async |socket: Socket, args: Args| {
+            socket.everyone().to("r").emit("msg", args);
+        });
+    }
+}
+
+fn in_rooms(ns: &mut Namespace) {
+    ns.on("join", async |socket: Socket, room: Result<Data<(String,)>, ArgsError>| match room {
+        Ok(Data((room,))) => {
+            socket.join(room.as_str());
+            Args::from_serialize(&("joined", room)).ok()
+        }
+        Err(_) => Args::from_serialize("error").ok(),
+    });
+    ns.on("leave", async |socket: Socket, Data((room,)): Data<(String,)>| {
+        socket.leave(room.as_str());
+        ("left", room)
+    });
+    ns.on("room-cast", async |socket: Socket, Data((room,)): Data<(String,)>, args: Args| {
+        if !socket.is_in(room.as_str()).await {
+            return "denied";
+        }
+        socket.everyone().to(room).emit("room-event", args).await;
+        "sent"
+    });
+    ns.on("broadcast", async |socket: Socket, args: Args| {
+        socket.everyone().emit("broadcast", args).await;
+    });
+    ns.on("typing", async |socket: Socket, Data((room,)): Data<(String,)>, args: Args| {
+        socket.to(room).emit("typing", args.slice_from(1)).await;
+        NoAck
+    });
+}
+
+fn in_masses(ns: &mut Namespace) {
+    ns.on("burst", async |socket: Socket, Data((count,)): Data<(u32,)>| {
+        for number in 0..count.min(BURST_MAX) {
+            socket.emit("seq", number).await;
+        }
+    });
+    ns.on("volatile", async |socket: Socket, Data((count,)): Data<(u32,)>| {
+        for number in 0..count.min(BURST_MAX) {
+            socket.emit_volatile("vol", number).await;
+        }
+        socket.emit("vol-done", count).await;
+    });
+    ns.on("flood", async |socket: Socket, Data((room, count, size)): Data<(String, u32, usize)>| {
+        let text = "x".repeat(size.min(FLOOD_BYTES_MAX));
+        let room = socket.everyone().to(room);
+        for number in 0..count.min(FLOOD_MAX) {
+            room.clone().emit("flood", (number, &text)).await;
+        }
+        count
+    });
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: String,
+}
+
+#[derive(Serialize)]
+struct Subject<'a> {
+    sub: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Why {
+    code: &'static str,
+}
+
+#[derive(Serialize)]
+struct WhoAmI {
+    sid: String,
+    rooms: usize,
+    nsp: String,
+}
+
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+const BURST_MAX: u32 = 100_000;
+const FLOOD_MAX: u32 = 20_000;
+const FLOOD_BYTES_MAX: usize = 200_000;

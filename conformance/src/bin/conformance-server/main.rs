@@ -1,0 +1,101 @@
+//! What protocol suites, real clients and load generators talk to: a program as a user of the library would write it,
+//! the same on each runtime.
+//!
+//! Owns: the start and the end of the process. Must never know: what is served; that is in `handlers`.
+
+mod handlers;
+mod settings;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use roomcast_tokio::{Runtime, Server};
+
+use crate::settings::{On, Settings};
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
+    let run = match settings.runtime {
+        On::Tokio => on_tokio(&settings),
+        On::Smol => smol::block_on(on_smol(&settings)),
+        On::AsyncStd => async_std::task::block_on(on_async_std(&settings)),
+    };
+    match run {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("conformance-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn on_tokio(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    use roomcast_tokio::Tokio;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    // One thread: a message that crosses threads costs more than it saves.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind((settings.host.as_str(), settings.port)).await?;
+        let address = listener.local_addr()?;
+        let mut term = signal(SignalKind::terminate())?;
+        let server = handlers::builder(Tokio, settings)?.start(Tokio)?;
+        let handle = server.handle();
+        tokio::spawn(async move {
+            term.recv().await;
+            handle.shutdown(GRACE).await;
+        });
+        serve(server, listener, address).await
+    })
+}
+
+async fn on_smol(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    use roomcast_async_std::Smol;
+
+    let listener = smol::net::TcpListener::bind((settings.host.as_str(), settings.port)).await?;
+    let address = listener.local_addr()?;
+    let server = handlers::builder(Smol, settings)?.start(Smol)?;
+    smol::spawn(shut_down_on_signal(server.handle())?).detach();
+    serve(server, listener, address).await
+}
+
+async fn on_async_std(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    use roomcast_async_std::AsyncStd;
+
+    let listener = async_std::net::TcpListener::bind((settings.host.as_str(), settings.port)).await?;
+    let address = listener.local_addr()?;
+    let server = handlers::builder(AsyncStd, settings)?.start(AsyncStd)?;
+    drop(async_std::task::spawn(shut_down_on_signal(server.handle())?));
+    serve(server, listener, address).await
+}
+
+fn shut_down_on_signal(handle: roomcast_tokio::Handle) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    use async_signal::{Signal, Signals};
+    use smol::stream::StreamExt as _;
+
+    let mut signals = Signals::new([Signal::Term])?;
+    Ok(async move {
+        signals.next().await;
+        handle.shutdown(GRACE).await;
+    })
+}
+
+async fn serve<R: Runtime>(
+    server: Server<R>,
+    listener: R::Listener,
+    address: SocketAddr,
+) -> Result<(), Box<dyn Error>> {
+    // Whoever started this waits for the line; a pipe may be closed after that.
+    writeln!(std::io::stdout(), "listening on http://{address}")?;
+    server.serve(listener).await;
+    Ok(())
+}
+
+const GRACE: Duration = Duration::from_secs(5);

@@ -1,0 +1,45 @@
+//! How the conformance server is set up from outside.
+//!
+//! Owns: arguments and environment. Must never know: what they are for.
+
+use std::time::Duration;
+
+use clap::builder::TypedValueParser as _;
+
+/// The server that conformance suites talk to.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "conformance-server")]
+pub struct Settings {
+    /// Which runtime runs it.
+    #[arg(long, value_enum, default_value_t = On::Tokio)]
+    pub runtime: On,
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    #[arg(long, env = "PORT", default_value_t = 3000)]
+    pub port: u16,
+    #[arg(long, env = "PING_INTERVAL", default_value = "25000", value_parser = millis())]
+    pub ping_interval: Duration,
+    #[arg(long, env = "PING_TIMEOUT", default_value = "20000", value_parser = millis())]
+    pub ping_timeout: Duration,
+    #[arg(long, env = "CONNECT_TIMEOUT", default_value = "45000", value_parser = millis())]
+    pub connect_timeout: Duration,
+    #[arg(long, env = "MAX_PAYLOAD", default_value_t = 1_000_000)]
+    pub max_payload: usize,
+    #[arg(long, env = "JWT_SECRET", default_value = "conformance-secret-conformance-secret", hide_env_values = true)]
+    pub jwt_secret: String,
+    /// `1`: `join` and `broadcast` as the load generator wants them.
+    #[arg(long, env = "LOAD", default_value = "0")]
+    pub load: String,
+}
+
+/// A runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum On {
+    Tokio,
+    Smol,
+    AsyncStd,
+}
+
+fn millis() -> impl clap::builder::TypedValueParser<Value = Duration> {
+    clap::value_parser!(u64).map(Duration::from_millis)
+}
