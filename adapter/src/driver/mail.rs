@@ -8,7 +8,6 @@ use roomcast_core::time::Instant;
 
 use super::Driver;
 use super::events::Ask;
-use crate::http::exchange::Owed;
 use crate::mailbox::{Incoming, Mail, Upgrading};
 use crate::promise::Debt;
 use crate::runtime::Runtime;
@@ -71,14 +70,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 if body.is_none() {
                     answer.ask_for_body(id);
                 }
-                let slot = id.slot();
-                if self.requests.len() <= slot {
-                    self.requests.resize_with(slot + 1, || None);
-                }
-                if let Some(place) = self.requests.get_mut(slot) {
-                    self.requests_open += usize::from(place.is_none());
-                    *place = Some((id, answer));
-                }
+                self.requests.insert(id, answer);
                 if let Some(body) = body {
                     self.stack.server.handle_http_body(id, body, now);
                 }
@@ -87,22 +79,15 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     pub(super) fn respond(&mut self, request: RequestId, response: Box<http::Response<Bytes>>) {
-        if let Some(owed) = self.take_request(request) {
+        if let Some(owed) = self.requests.remove(&request) {
             owed.answer(response);
         }
     }
 
     fn aborted(&mut self, request: RequestId, now: Instant) {
-        if self.take_request(request).is_some() {
+        if self.requests.remove(&request).is_some() {
             self.stack.server.handle_input(Input::HttpAborted { request }, now);
         }
-    }
-
-    fn take_request(&mut self, request: RequestId) -> Option<Owed> {
-        let place = self.requests.get_mut(request.slot())?;
-        let (_, owed) = place.take_if(|(id, _)| *id == request)?;
-        self.requests_open -= 1;
-        Some(owed)
     }
 
     fn upgrade(&mut self, upgrading: Upgrading, now: Instant) {

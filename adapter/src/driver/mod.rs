@@ -41,9 +41,9 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     clock: Clock,
     app: AppSide<A>,
     conns: Conns<R>,
-    /// What HTTP requests are owed, by the slot of their handle.
-    requests: Vec<Option<(RequestId, Owed)>>,
-    requests_open: usize,
+    /// What HTTP requests are owed. The core may use a slot again before it has been asked for the answer of the request
+    /// that had it before.
+    requests: BTreeMap<RequestId, Owed>,
     /// By the slot of their handle.
     sockets: Vec<Option<Socket>>,
     peers: Vec<Option<Peer>>,
@@ -76,8 +76,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             wall_due: clock.now() + WALL_INTERVAL,
             clock,
             app,
-            requests: Vec::new(),
-            requests_open: 0,
+            requests: BTreeMap::new(),
             sockets: Vec::new(),
             peers: Vec::new(),
             asks: Slab::new(),
@@ -176,7 +175,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         }
         let Some(ending) = &self.ending else { return false };
         let idle =
-            self.conns.is_empty() && self.requests_open == 0 && self.shared.http_conns.load(Ordering::Acquire) == 0;
+            self.conns.is_empty() && self.requests.is_empty() && self.shared.http_conns.load(Ordering::Acquire) == 0;
         idle || ending.deadline <= now
     }
 

@@ -16,7 +16,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 
-use super::service::{Responding, Service, plain};
+use super::service::{Responding, Service, last, plain};
 use super::tally::{Lines, Tallied};
 use crate::mailbox::{Mail, Shared, Stopped};
 use crate::promise::promise;
@@ -169,9 +169,7 @@ impl Future for Watching {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         let Some(responding) = &mut self.responding else {
-            let mut response = plain(StatusCode::BAD_REQUEST, "a body is framed once");
-            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-            return Poll::Ready(Ok(response));
+            return Poll::Ready(Ok(last(plain(StatusCode::BAD_REQUEST, "a body is framed once"))));
         };
         let response = std::task::ready!(Pin::new(responding).poll(cx));
         self.state.answering.store(false, Ordering::Relaxed);

@@ -51,7 +51,7 @@ impl Service {
         let (mut parts, body) = request.into_parts();
         if parts.version == Version::HTTP_11 && parts.headers.get_all(header::HOST).iter().count() != 1 {
             // RFC 9112 section 3.2.
-            return plain(StatusCode::BAD_REQUEST, "exactly one Host, please");
+            return last(plain(StatusCode::BAD_REQUEST, "exactly one Host, please"));
         }
         let shared = self.handle.shared();
         let path = parts.uri.path();
@@ -293,7 +293,13 @@ fn asks_for_web_socket(headers: &HeaderMap) -> bool {
     })
 }
 
-pub(super) fn fault(error: PeerError) -> Response<Full<Bytes>> {
+/// After a request that is not to be trusted, nothing that follows on its connection is.
+pub(super) fn last(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    response
+}
+
+fn fault(error: PeerError) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(error.body()));
     *response.status_mut() = error.verdict().status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
