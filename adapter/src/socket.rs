@@ -144,6 +144,12 @@ impl Socket {
         self.0.shared.command(Command::Disconnect { target: Target::Socket(self.id()), extent });
     }
 
+    /// Ends the whole connection without a word to its namespaces: to the client it is as if the network had failed, and
+    /// it comes back.
+    pub fn close(&self) {
+        self.0.shared.command(Command::Close { session: self.session() });
+    }
+
     /// Keeps a value with this socket: one of each type, a later one in place of the earlier.
     pub fn extend<T: Any + Send + Sync>(&self, value: T) {
         let mut extensions = lock(&self.0.extensions);

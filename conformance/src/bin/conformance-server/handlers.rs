@@ -103,6 +103,7 @@ async fn until_expiry(runtime: impl Runtime, socket: Socket, expiry: roomcast_co
 fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
     ns.on("message", async |socket: Socket, args: Args| {
         socket.emit("message-back", args).await;
+        NoAck
     });
     ns.on("message-with-ack", async |args: Args| args);
     ns.on("echo", async |args: Args| args);
@@ -113,7 +114,7 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
                 socket.emit("ask-result", answer).await;
             }
         });
-        async {}
+        async { NoAck }
     });
     ns.on("whoami", async |socket: Socket| WhoAmI {
         sid: socket.sid().to_string(),
@@ -121,7 +122,12 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
         nsp: socket.namespace().to_owned(),
     });
     ns.on("kick", async |socket: Socket, Data((whole,)): Data<(bool,)>| {
-        socket.disconnect(if whole { Extent::Connection } else { Extent::Namespace });
+        if whole {
+            socket.close();
+        } else {
+            socket.disconnect(Extent::Namespace);
+        }
+        NoAck
     });
     in_rooms(ns);
     in_masses(ns);
@@ -132,6 +138,7 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
         });
         ns.on("broadcast", async |socket: Socket, args: Args| {
             socket.everyone().to("r").emit("msg", args);
+            NoAck
         });
     }
 }
@@ -157,6 +164,7 @@ fn in_rooms(ns: &mut Namespace) {
     });
     ns.on("broadcast", async |socket: Socket, args: Args| {
         socket.everyone().emit("broadcast", args).await;
+        NoAck
     });
     ns.on("typing", async |socket: Socket, Data((room,)): Data<(String,)>, args: Args| {
         socket.to(room).emit("typing", args.slice_from(1)).await;
@@ -169,12 +177,14 @@ fn in_masses(ns: &mut Namespace) {
         for number in 0..count.min(BURST_MAX) {
             socket.emit("seq", number).await;
         }
+        NoAck
     });
     ns.on("volatile", async |socket: Socket, Data((count,)): Data<(u32,)>| {
         for number in 0..count.min(BURST_MAX) {
             socket.emit_volatile("vol", number).await;
         }
         socket.emit("vol-done", count).await;
+        NoAck
     });
     ns.on("flood", async |socket: Socket, Data((room, count, size)): Data<(String, u32, usize)>| {
         let text = "x".repeat(size.min(FLOOD_BYTES_MAX));
