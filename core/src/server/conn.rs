@@ -15,7 +15,7 @@ use super::fault::PeerError;
 use super::http::Query;
 use super::outbound::{After, Encoded, Flow, Slice, Transmit};
 use super::state::{Closing, Conn, ConnRole, SessionKind};
-use super::{Due, Running, Server};
+use super::{Deferral, Deferred, Due, Running, Server};
 use crate::engine_io::Packet;
 use crate::engine_io::session::{Action, Event as Happening, State};
 use crate::time::Instant;
@@ -140,10 +140,45 @@ impl Server {
             match stream.decoder.decode(&limits, &mut bytes) {
                 Ok(Some(message)) => self.handle_ws_message(conn, message, now),
                 Ok(None) => break,
-                Err(error) => return self.fail_conn(conn, error, now),
+                Err(error) => return self.defer(conn, Deferral::Fail(error), now),
             }
         }
         self.pause_if_behind(session);
+    }
+
+    /// Does something about a peer's bytes once the application has seen the events of the bytes before, so that an
+    /// echo of a whole message goes out before the close frame for the broken one behind it, and a pong in its turn.
+    fn defer(&mut self, conn: ConnId, what: Deferral, now: Instant) {
+        self.deferred.push_back(Deferred { conn, since: now, what });
+        if self.outputs.is_empty() {
+            self.handle_deferred(now);
+        }
+    }
+
+    /// What was deferred, unless outputs are still unpolled.
+    pub(super) fn handle_deferred(&mut self, now: Instant) {
+        while self.outputs.is_empty()
+            && let Some(Deferred { conn, what, .. }) = self.deferred.pop_front()
+        {
+            match what {
+                Deferral::Pong(payload) => self.send_pong(conn, &payload),
+                Deferral::Fail(error) => self.fail_conn(conn, error, now),
+            }
+        }
+        self.end_too_slow(now);
+    }
+
+    fn send_pong(&mut self, conn: ConnId, payload: &[u8]) {
+        let Some(stream) = self.conns.get(conn) else { return };
+        let pong = Encoded::frame(Opcode::Pong, payload);
+        match stream.role {
+            ConnRole::Own => {
+                let session = stream.session;
+                self.send_encoded(session, &pong);
+            }
+            ConnRole::Probe => self.send_control(conn, pong),
+            ConnRole::Closing | ConnRole::Failed | ConnRole::Closed => {}
+        }
     }
 
     /// A stream has ended or broken.
@@ -268,8 +303,9 @@ impl Server {
             (_, ConnRole::Closing | ConnRole::Closed | ConnRole::Failed) => {}
             (websocket::Message::Ping(payload), ConnRole::Own | ConnRole::Probe) => {
                 // Section 5.5.3: of several pings only the last needs its pong.
-                if stream.ahead_bytes < CONTROL_BYTES_MAX {
-                    self.send_control(conn, Encoded::frame(Opcode::Pong, &payload));
+                let queued = stream.ahead_bytes + self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
+                if queued <= self.config.limits.queue_soft_bytes && self.deferred.len() < DEFERRED_MAX {
+                    self.defer(conn, Deferral::Pong(payload), now);
                 }
             }
             (websocket::Message::Pong(_), ConnRole::Own) if kind == Some(SessionKind::WebSocket) => {
@@ -416,5 +452,5 @@ impl Server {
     }
 }
 
-/// Bytes of unsent control frames above which pings are no longer answered.
-const CONTROL_BYTES_MAX: usize = 16 * 1024;
+/// Deferred answers above which pings are no longer answered: one read of the smallest ping frames.
+const DEFERRED_MAX: usize = 16 * 1024;

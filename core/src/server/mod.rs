@@ -109,6 +109,8 @@ pub struct Server {
 
     outputs: VecDeque<Output>,
     writable: VecDeque<Due>,
+    /// What a peer's bytes ask for behind events that the application has not seen: see [`Server::defer`].
+    deferred: VecDeque<Deferred>,
     /// Sessions whose queue ran over, to be ended after the walk that found them.
     too_slow: Vec<SessionId>,
     /// Scratch of the fan-out: lanes to announce, and lanes that ran over.
@@ -146,6 +148,7 @@ impl Server {
             connectings: Fifo::new(),
             outputs: VecDeque::new(),
             writable: VecDeque::new(),
+            deferred: VecDeque::new(),
             too_slow: Vec::new(),
             fresh: Vec::new(),
             slow_lanes: Vec::new(),
@@ -168,6 +171,7 @@ impl Server {
 
     /// Time has passed. Spurious calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.handle_deferred(now);
         for index in 0..self.endpoints.len() {
             self.handle_endpoint_timeout(index, now);
         }
@@ -208,6 +212,7 @@ impl Server {
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
     pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
         let own = [
+            self.deferred.front().map(|deferred| (deferred.since, TimerKind::Deferred)),
             self.spread_pings.next_deadline().map(|at| (at, TimerKind::Ping)),
             self.ack_deadlines.next_deadline().map(|at| (at, TimerKind::Ack)),
             self.connectings.next_deadline().map(|at| (at, TimerKind::Connect)),
@@ -254,7 +259,7 @@ impl Server {
                 + self.connectings.len(),
             queued_bytes: self.outs.iter().map(Outbound::bytes).sum::<usize>()
                 + self.conns.iter().map(|(_, conn)| conn.ahead_bytes).sum::<usize>(),
-            outputs: self.outputs.len() + self.writable.len(),
+            outputs: self.outputs.len() + self.writable.len() + self.deferred.len(),
         }
     }
 
@@ -294,6 +299,8 @@ impl Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerKind {
+    /// Something waits until the outputs before it are polled: due at once.
+    Deferred,
     /// A ping is due.
     Ping,
     /// A pong is overdue.
@@ -385,6 +392,21 @@ enum Running {
 enum Due {
     Session(SessionId),
     Conn(ConnId),
+}
+
+/// An answer to a peer's bytes that must not overtake the application's.
+#[derive(Debug)]
+struct Deferred {
+    conn: ConnId,
+    since: Instant,
+    what: Deferral,
+}
+
+#[derive(Debug)]
+enum Deferral {
+    Pong(Bytes),
+    /// The stream broke the rules behind messages that were whole.
+    Fail(websocket::WsError),
 }
 
 /// Deadlines of one constant length each.

@@ -222,7 +222,9 @@ impl Server {
         let limits = &self.config.limits;
         let bytes = self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
         let Some(record) = self.sessions.get_mut(session) else { return };
-        if !record.paused && (record.unanswered > limits.unanswered_max || bytes > limits.queue_soft_bytes) {
+        // A client that polls reads and writes by turns: to hold its POST until it polls could wait for ever.
+        let unread = record.conn.is_some() && bytes > limits.queue_soft_bytes;
+        if !record.paused && (record.unanswered > limits.unanswered_max || unread) {
             record.paused = true;
             if let Some(conn) = record.conn {
                 self.outputs.push_back(Output::ReadPaused(conn));
