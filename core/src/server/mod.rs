@@ -175,8 +175,10 @@ impl Server {
         for index in 0..self.endpoints.len() {
             self.handle_endpoint_timeout(index, now);
         }
-        while let Some(session) = self.spread_pings.pop_due(now) {
-            self.ping_due(session, now);
+        while let Some(due) = self.spread_pings.next_deadline()
+            && let Some(session) = self.spread_pings.pop_due(now)
+        {
+            self.ping_due(session, due, now);
         }
         while let Some(packet_id) = self.ack_deadlines.pop_due(now) {
             self.end_pending(packet_id, AckEnd::TimedOut);

@@ -257,8 +257,11 @@ impl Server {
 
     /// Deadlines of one endpoint.
     pub(super) fn handle_endpoint_timeout(&mut self, index: usize, now: Instant) {
-        while let Some(session) = self.endpoints.get_mut(index).and_then(|timers| timers.ping.pop_due(now)) {
-            self.ping_due(session, now);
+        while let Some((session, due)) = self.endpoints.get_mut(index).and_then(|timers| {
+            let due = timers.ping.next_deadline()?;
+            Some((timers.ping.pop_due(now)?, due))
+        }) {
+            self.ping_due(session, due, now);
         }
         while let Some(session) = self.endpoints.get_mut(index).and_then(|timers| timers.pong.pop_due(now)) {
             self.pong_overdue(session, now);
@@ -277,13 +280,14 @@ impl Server {
         }
     }
 
-    /// The time for a ping has come.
-    pub(super) fn ping_due(&mut self, session: SessionId, now: Instant) {
+    /// The time for a ping has come: `due` was it, so that a driver's timer that fires late does not add to the timeout.
+    pub(super) fn ping_due(&mut self, session: SessionId, due: Instant, now: Instant) {
         let Some(record) = self.sessions.get(session) else { return };
         let (endpoint, kind, conn) = (record.endpoint, record.kind, record.conn);
         let timeout = self.beat(endpoint).1;
         let Some(timers) = self.timers(endpoint) else { return };
-        let key = timers.pong.arm(now + timeout, session);
+        // A driver that was held up for long leaves its peers at least half of the time.
+        let key = timers.pong.arm((due + timeout).max(now + timeout / 2), session);
         let progress = conn.and_then(|conn| self.conns.get(conn)).map_or(0, |stream| stream.progress);
         if let Some(record) = self.sessions.get_mut(session) {
             record.heartbeat = Heartbeat::Pong { key, progress };
