@@ -1,0 +1,95 @@
+//! An application below the handlers.
+
+mod common;
+
+use common::Client;
+use roomcast_tokio::core::server::{App, Command, Cx, Event, Message, SessionId, Ticket};
+use roomcast_tokio::{Builder, Peer, Tokio};
+
+#[test]
+fn an_application_asks_its_store_and_leaves_the_rest_to_handlers() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (notices, noticed) = std::sync::mpsc::channel();
+    let (address, app) = runtime.block_on(async move {
+        let builder = Builder::with_app(Shouting::default(), async |(session, text): (SessionId, String)| {
+            tokio::task::yield_now().await;
+            (session, text.to_uppercase())
+        })
+        .on_notice(move |notice| notices.send(notice).unwrap())
+        .engine_io("/engine.io", |eio| {
+            eio.peers.on_message(async |peer: Peer, message: Message| {
+                peer.send(message).await;
+            });
+        });
+        let (server, app) = builder.start_with_app(Tokio).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(server.serve(listener));
+        (address, app)
+    });
+    let mut client = Client::open(address, "/engine.io/");
+    assert_eq!(client.ask("4shout me"), "4SHOUT ME");
+    assert_eq!(client.ask("4whisper"), "4whisper");
+    assert_eq!(runtime.block_on(app.ask("how many?")), Some(1));
+    assert_eq!(noticed.recv(), Ok("SHOUT ME".to_owned()));
+}
+
+/// Answers messages that begin with `shout` with what its store makes of them.
+#[derive(Default)]
+struct Shouting {
+    queries: Vec<(SessionId, String)>,
+    answers: Vec<(Ticket, usize)>,
+    notices: Vec<String>,
+    shouted: usize,
+}
+
+impl App for Shouting {
+    type Query = (SessionId, String);
+    type Reply = (SessionId, String);
+    type Request = &'static str;
+    type Answer = usize;
+    type Notice = String;
+
+    fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
+        match event {
+            Event::Message { session, message: Message::Text(text) } if text.starts_with("shout") => {
+                self.queries.push((session, text.to_string()));
+                cx.command(Command::Handled { session });
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    fn handle_reply(&mut self, (session, text): (SessionId, String), cx: &mut Cx<'_>) {
+        self.shouted += 1;
+        self.notices.push(text.clone());
+        cx.command(Command::Send { session, message: Message::Text(text.into()) });
+    }
+
+    fn handle_request(&mut self, ticket: Ticket, _request: &'static str, _cx: &mut Cx<'_>) {
+        self.answers.push((ticket, self.shouted));
+    }
+
+    fn handle_timeout(&mut self, _cx: &mut Cx<'_>) {}
+
+    fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
+
+    fn poll_query(&mut self) -> Option<Self::Query> {
+        self.queries.pop()
+    }
+
+    fn poll_answer(&mut self) -> Option<(Ticket, usize)> {
+        self.answers.pop()
+    }
+
+    fn poll_notice(&mut self) -> Option<String> {
+        self.notices.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<roomcast_tokio::core::time::Instant> {
+        None
+    }
+}

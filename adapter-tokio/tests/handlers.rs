@@ -1,0 +1,255 @@
+//! What handlers can do, and what they cannot break.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Client, Running};
+use roomcast_tokio::{
+    AckEnd, AckError, Args, ArgsError, Builder, Data, EventName, Extent, Handle, Namespace, NoAck, Reason, Refusal,
+    Socket,
+};
+use tokio::sync::{Notify, mpsc};
+
+#[test]
+fn what_is_returned_is_the_ack() {
+    let server = root(|ns| {
+        ns.on("nothing", async || {});
+        ns.on("one", async || 7);
+        ns.on("several", async |Data((a, b)): Data<(u32, Option<String>)>| (a + 1, b, [1, 2]));
+        ns.on("raw", async |args: Args| args);
+        ns.on("maybe", async |args: Args| (args.len() > 1).then_some(args));
+        ns.on("never", async || NoAck);
+        ns.on_any(async |name: EventName| name.0.to_string());
+    });
+    let mut client = server.client();
+    assert_eq!(client.ask(r#"421["nothing"]"#), "431[]");
+    assert_eq!(client.ask(r#"422["one",1,2]"#), "432[7]");
+    assert_eq!(client.ask(r#"423["several",1]"#), "433[2,null,[1,2]]");
+    assert_eq!(client.ask(r#"424["raw", {"b":1, "a":[]} ]"#), r#"434[{"b":1, "a":[]}]"#);
+    client.send(r#"425["never"]"#);
+    client.send(r#"426["maybe",1]"#);
+    client.send(r#"42["one"]"#);
+    assert_eq!(client.ask(r#"427["else"]"#), r#"437["else"]"#, "no ack where none is given or asked for");
+}
+
+#[test]
+fn arguments_that_do_not_fit() {
+    let server = root(|ns| {
+        ns.on("strict", async |Data(number): Data<u32>| number);
+        ns.on("lenient", async |number: Result<Data<u32>, ArgsError>| match number {
+            Ok(Data(number)) => number,
+            Err(_) => 0,
+        });
+    });
+    let mut client = server.client();
+    client.send(r#"421["strict","x"]"#);
+    assert_eq!(client.ask(r#"422["lenient","x"]"#), "432[0]", "the strict one was not called, and sends no ack");
+    assert_eq!(client.ask(r#"423["strict",3]"#), "433[3]");
+}
+
+#[test]
+fn the_events_of_one_socket_stay_in_order() {
+    let gate = Arc::new(Notify::new());
+    let (waits, opens) = (gate.clone(), gate);
+    let server = root(move |ns| {
+        ns.on("slow", move || {
+            let gate = waits.clone();
+            async move {
+                gate.notified().await;
+                "slow"
+            }
+        });
+        ns.on("fast", async || "fast");
+        ns.on("open", move || {
+            opens.notify_one();
+            async {}
+        });
+    });
+    let (mut one, mut other) = (server.client(), server.client());
+    one.send(r#"421["slow"]"#);
+    one.send(r#"422["fast"]"#);
+    assert_eq!(other.ask(r#"423["fast"]"#), r#"433["fast"]"#, "others go on");
+    other.send(r#"42["open"]"#);
+    assert_eq!(one.next(), r#"431["slow"]"#);
+    assert_eq!(one.next(), r#"432["fast"]"#);
+}
+
+#[test]
+fn a_handler_that_panics_harms_nobody() {
+    let server = root(|ns| {
+        ns.on("boom", async |args: Args| -> NoAck { panic!("at {}", args.json()) });
+        ns.on("later", async |socket: Socket| -> NoAck {
+            socket.rooms().await;
+            panic!("later")
+        });
+        ns.on("echo", async |args: Args| args);
+    });
+    let mut client = server.client();
+    client.send(r#"421["boom"]"#);
+    client.send(r#"422["later"]"#);
+    assert_eq!(client.ask(r#"423["echo",1]"#), "433[1]");
+    assert_eq!(server.client().ask(r#"424["echo",2]"#), "434[2]");
+}
+
+#[test]
+fn who_may_come_in() {
+    #[derive(serde::Deserialize)]
+    struct Auth {
+        name: String,
+    }
+    let server = root(|ns| {
+        ns.admit(async |socket: Socket, Data(auth): Data<Auth>| {
+            if auth.name == "mallory" {
+                return Err(Refusal::with_data("no", &("E_NAME", 7)));
+            }
+            socket.extend(auth.name);
+            Ok(())
+        });
+        ns.on_connect(async |socket: Socket| {
+            let name = socket.extension::<String>().unwrap();
+            socket.emit("hello", name.as_str()).await;
+        });
+    });
+    let open = || Client::open(server.address, "/socket.io/");
+    assert_eq!(open().ask(r#"40{"name":"mallory"}"#), r#"44{"message":"no","data":["E_NAME",7]}"#);
+    assert_eq!(open().ask("40"), r#"44{"message":"not admitted"}"#);
+    assert_eq!(open().ask("40/other,"), r#"44/other,{"message":"Invalid namespace"}"#);
+    assert_eq!(open().joined(r#"40{"name":"ada"}"#, r#"40{"sid":""#).next(), r#"42["hello","ada"]"#);
+}
+
+#[test]
+fn acks_of_clients() {
+    let server = root(|ns| {
+        ns.on("ask me", async |socket: Socket| {
+            let answer = socket.emit_with_ack("question", ("a", 1), Duration::from_secs(20)).await;
+            answer.map(|args| args.json().to_owned()).unwrap_or_default()
+        });
+        ns.on("join", async |socket: Socket| socket.join("r"));
+    });
+    let mut client = server.client();
+    let question = client.ask(r#"421["ask me"]"#);
+    let id =
+        question.strip_prefix("42").and_then(|rest| rest.strip_suffix(r#"["question","a",1]"#)).unwrap().to_owned();
+    assert_eq!(client.ask(&format!("43{id}[true,2]")), r#"431["true,2"]"#);
+
+    let mut other = server.client();
+    assert_eq!((client.ask(r#"422["join"]"#), other.ask(r#"422["join"]"#)), ("432[]".into(), "432[]".into()));
+    let asking = server.handle.of("/").to("r").emit_with_ack("all", (), Duration::from_secs(20));
+    for member in [&mut client, &mut other] {
+        let id = member.next().strip_prefix("42").and_then(|rest| rest.strip_suffix(r#"["all"]"#)).unwrap().to_owned();
+        member.send(&format!("43{id}[\"yes\"]"));
+    }
+    let acks = server.runtime.block_on(asking).unwrap();
+    assert_eq!((acks.asked, acks.end), (2, AckEnd::Complete));
+    assert!(acks.answers.iter().all(|(_, args)| args.json() == r#""yes""#));
+
+    let sockets = server.runtime.block_on(server.handle.of("/").to("r").sockets());
+    let asking = sockets[0].emit_with_ack("gone", (), Duration::from_secs(20));
+    drop((client, other));
+    assert_eq!(server.runtime.block_on(asking), Err(AckError::Disconnected));
+}
+
+#[test]
+fn the_handle_reaches_sockets_from_elsewhere() {
+    let (sids, mut came) = mpsc::unbounded_channel();
+    let (reasons, mut left) = mpsc::unbounded_channel();
+    let server = root(move |ns| {
+        ns.on_connect(move |socket: Socket| {
+            sids.send(socket.sid().to_string()).unwrap();
+            async {}
+        });
+        ns.on_disconnect(move |reason: Reason| {
+            reasons.send(reason).unwrap();
+            async {}
+        });
+    });
+    let (mut one, mut two) = (server.client(), server.client());
+    let (sid_one, sid_two) = (came.blocking_recv().unwrap(), came.blocking_recv().unwrap());
+    let handle = server.handle.clone();
+    let found = server.runtime.block_on(async {
+        handle.of("/").to(sid_one.as_str()).join("r");
+        handle.of("/").except("r").emit("not r", 1).await;
+        handle.of("/").to("r").emit("r", 1).await;
+        let socket = handle.socket("/", sid_two.as_str()).await.unwrap();
+        assert!(!socket.is_in("r").await);
+        assert_eq!(handle.of("/").to("r").sockets().await[0].sid().to_string(), sid_one);
+        assert!(handle.socket("/", "x".repeat(20)).await.is_none());
+        assert_eq!(handle.audit().await.unwrap().sockets, 2);
+        socket
+    });
+    assert_eq!(one.next(), r#"42["r",1]"#);
+    assert_eq!(two.next(), r#"42["not r",1]"#);
+
+    found.disconnect(Extent::Namespace);
+    assert_eq!(two.next(), "41");
+    assert_eq!(left.blocking_recv(), Some(Reason::ServerDisconnect));
+    server.runtime.block_on(found.disconnected());
+    assert!(!found.is_connected());
+    found.emit("nobody", 1);
+    one.send("41");
+    assert_eq!(left.blocking_recv(), Some(Reason::ClientDisconnect));
+}
+
+#[test]
+fn a_sender_waits_for_who_reads_slowly() {
+    let server = root(|ns| {
+        ns.on("much", async |socket: Socket, Data(count): Data<u32>| {
+            let text = "x".repeat(10_000);
+            for number in 0..count {
+                socket.emit("piece", (number, &text)).await;
+            }
+            count
+        });
+    });
+    let mut client = server.client();
+    client.send(r#"421["much",5000]"#);
+    for number in 0..5000 {
+        assert!(client.next().starts_with(&format!(r#"42["piece",{number},"x"#)));
+    }
+    assert_eq!(client.next(), "431[5000]", "50 MB went by, above the limit that closes who is too slow");
+}
+
+#[test]
+fn the_server_ends_so_that_clients_come_back() {
+    let server = root(|_| {});
+    let mut client = server.client();
+    let Running { handle, serving, runtime, .. } = server;
+    let ending = runtime.spawn(async move { handle.shutdown(Duration::from_secs(20)).await });
+    assert_eq!(client.close_code(), 1001);
+    // Answers the close frame, and sees the end of the stream.
+    assert!(client.0.read().is_err());
+    runtime.block_on(async {
+        ending.await.unwrap();
+        serving.await.unwrap();
+    });
+}
+
+#[test]
+fn a_server_that_nobody_holds_ends() {
+    let Running { address, handle, serving, runtime } = root(|_| {});
+    let mut client = Client::open(address, "/socket.io/");
+    serving.abort();
+    drop(handle);
+    assert_eq!(client.close_code(), 1001);
+    drop(runtime);
+}
+
+#[test]
+fn after_the_end_nothing_hangs() {
+    let server = root(|_| {});
+    let handle: Handle = server.handle.clone();
+    server.runtime.block_on(async {
+        handle.shutdown(Duration::from_secs(20)).await;
+        handle.shutdown(Duration::from_secs(20)).await;
+        handle.stopped().await;
+        handle.of("/").emit("nobody", 1).await;
+        assert!(handle.audit().await.is_none());
+        assert!(handle.of("/").emit_with_ack("nobody", 1, Duration::from_secs(20)).await.is_err());
+    });
+}
+
+fn root(set_up: impl FnOnce(&mut Namespace)) -> Running {
+    Running::start(Builder::new().socket_io("/socket.io", |io| io.namespace("/", set_up)))
+}

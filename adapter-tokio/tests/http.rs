@@ -1,0 +1,221 @@
+//! Requests as they stand on the wire, and the ways in which a stream comes to the server.
+
+mod common;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use common::{Client, Raw, Running, frame, handshake};
+use hyper_util::rt::TokioIo;
+use roomcast_tokio::{Args, Builder, Handle, HttpLimits, Message, Peer, Runtime, Tokio};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+#[test]
+fn bytes_right_behind_the_handshake_are_not_lost() {
+    let server = Running::start(echo());
+    let mut raw = server.raw();
+    let mut bytes = handshake("/socket.io/?EIO=4&transport=websocket").into_bytes();
+    bytes.extend(frame("40"));
+    bytes.extend(frame(r#"421["echo","early"]"#));
+    raw.send(&bytes);
+    assert_echoes(&mut raw);
+}
+
+#[test]
+fn axum_serves_it_beside_other_routes() {
+    let server = Running::start_with(echo(), |server, listener| async move {
+        let nested = server.service().endpoint("/engine.io").unwrap();
+        let app = Router::new()
+            .route("/hello", get(async || "hello"))
+            .nest_service("/inner/engine", nested)
+            .fallback_service(server.service());
+        axum::serve(listener, app).await.unwrap();
+    });
+    let mut raw = server.raw();
+    raw.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(raw.status(), 200);
+    assert!(raw.until(b"hello").ends_with("\r\n\r\nhello"));
+    raw.send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(raw.status(), 404);
+
+    let mut bytes = handshake("/socket.io/?EIO=4&transport=websocket").into_bytes();
+    bytes.extend(frame("40"));
+    bytes.extend(frame(r#"421["echo","early"]"#));
+    let mut raw = server.raw();
+    raw.send(&bytes);
+    assert_echoes(&mut raw);
+    assert_eq!(server.client().ask(r#"422["echo",1]"#), "432[1]");
+    assert_eq!(Client::open(server.address, "/inner/engine/").ask("4hi"), "4hi");
+}
+
+#[test]
+fn the_plain_stream_is_taken_out_of_axum() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (found, early) = tokio::sync::oneshot::channel();
+        let found = Arc::new(std::sync::Mutex::new(Some(found)));
+        let upgrade = move |mut request: axum::extract::Request| {
+            let found = found.lock().unwrap().take();
+            tokio::spawn(async move {
+                let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
+                let early = Tokio.downcast(upgraded).map(|(_stream, early)| early).map_err(|_| "another stream");
+                found.unwrap().send(early).unwrap();
+            });
+            async { (http::StatusCode::SWITCHING_PROTOCOLS, [("upgrade", "x"), ("connection", "upgrade")]) }
+        };
+        tokio::spawn(axum::serve(listener, Router::new().route("/", get(upgrade))).into_future());
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nearly").await.unwrap();
+        assert_eq!(early.await.unwrap(), Ok(Bytes::from_static(b"early")));
+    });
+}
+
+#[test]
+fn any_stream_that_carries_http_will_do() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = echo().start(Tokio).unwrap();
+        // So narrow that both sides have to wait for each other.
+        let (mut client, stream) = tokio::io::duplex(16);
+        let conn = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), server.service())
+            .with_upgrades();
+        tokio::spawn(conn);
+        client.write_all(handshake("/engine.io/?EIO=4&transport=websocket").as_bytes()).await.unwrap();
+        let (mut reading, mut writing) = tokio::io::split(client);
+        let writer = tokio::spawn(async move {
+            for number in 0..100 {
+                writing.write_all(&frame(&format!("4message {number}"))).await.unwrap();
+            }
+            writing
+        });
+        let mut got = Vec::new();
+        while !got.ends_with(b"4message 99") {
+            let mut some = [0; 64];
+            let read = reading.read(&mut some).await.unwrap();
+            assert_ne!(read, 0, "the stream stays open: {}", String::from_utf8_lossy(&got));
+            got.extend_from_slice(&some[..read]);
+        }
+        writer.await.unwrap();
+    });
+}
+
+#[test]
+fn requests_that_are_framed_in_two_ways_are_refused() {
+    let server = Running::start(echo());
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    for (headers, status) in [
+        ("Host: x\r\nContent-Length: 2\r\n", 400),
+        (&format!("Host: x\r\n{chunked}Content-Length: 3\r\n"), 400),
+        (&format!("Host: x\r\nContent-Length: 3\r\n{chunked}"), 400),
+        ("Host: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n", 400),
+        ("Host: x\r\nHost: x\r\nContent-Length: 2\r\n", 400),
+        ("Content-Length: 2\r\n", 400),
+        ("Host: x\r\nContent-Length: 5000\r\n", 413),
+        (&format!("Host: x\r\nX: {}\r\nContent-Length: 2\r\n", "y".repeat(40_000)), 431),
+    ] {
+        let mut raw = server.raw();
+        raw.send(format!("POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\n{headers}\r\n").as_bytes());
+        if status == 400 {
+            raw.send(b"0\r\n\r\n");
+        }
+        assert_eq!(raw.status(), status, "{headers:.80}");
+    }
+}
+
+#[test]
+fn a_body_is_read_however_it_comes() {
+    let server = Running::start(echo());
+    let open = |raw: &mut Raw| {
+        raw.send(b"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n");
+        raw.until(b"\"sid\":\"");
+        let sid = raw.until(b"\"").trim_end_matches('"').to_owned();
+        raw.until(b"}");
+        format!("/engine.io/?EIO=4&transport=polling&sid={sid}")
+    };
+    let mut raw = server.raw();
+    let path = open(&mut raw);
+    raw.send(format!("POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n4a\r\n").as_bytes());
+    raw.send(b"3\r\nbc\x1e\r\n2\r\n4d\r\n0\r\n\r\n");
+    assert_eq!(raw.status(), 200);
+    raw.until(b"\r\n\r\nok");
+    raw.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+    raw.until(b"\r\n\r\n4abc\x1e4d");
+
+    raw.send(
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").as_bytes(),
+    );
+    raw.until(b"HTTP/1.1 100 Continue\r\n\r\n");
+    raw.send(b"4e");
+    raw.until(b"\r\n\r\nok");
+
+    // What is refused by its head is not waited for, and not asked for with `100 Continue`.
+    let mut raw = server.raw();
+    raw.send(b"POST /engine.io/?EIO=4&transport=polling&sid=unknown HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!(raw.status(), 400);
+    let mut raw = server.raw();
+    raw.send(b"POST /engine.io/?EIO=4&transport=polling&sid=unknown HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!(raw.status(), 400);
+}
+
+#[test]
+fn a_poll_that_is_given_up_ends_its_session() {
+    let server = Running::start(echo());
+    let mut raw = server.raw();
+    raw.send(b"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n");
+    raw.until(b"\"sid\":\"");
+    let sid = raw.until(b"\"").trim_end_matches('"').to_owned();
+    raw.until(b"}");
+    raw.send(format!("GET /engine.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+    let audit = |wanted: fn(&roomcast_tokio::core::server::Audit) -> bool| {
+        let handle = server.handle.clone();
+        server.runtime.block_on(async move {
+            while !wanted(&handle.audit().await.unwrap()) {
+                tokio::task::yield_now().await;
+            }
+        });
+    };
+    audit(|audit| audit.requests == 1);
+    drop(raw);
+    audit(|audit| audit.requests == 0 && audit.sessions == 0);
+}
+
+#[test]
+fn pages_answer_beside_the_endpoints() {
+    let limits = HttpLimits { page_body_bytes_max: 10, ..HttpLimits::default() };
+    let builder = echo().http_limits(limits).page("/page", async |request: http::Request<Bytes>, handle: Handle| {
+        let sessions = handle.audit().await.unwrap().sessions;
+        http::Response::new(Bytes::from(format!("{} {sessions}!", request.body().len())))
+    });
+    let server = Running::start(builder);
+    let mut raw = server.raw();
+    raw.send(b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    assert!(raw.until(b"!").ends_with("\r\n\r\n3 0!"));
+    raw.send(b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n");
+    assert_eq!(raw.status(), 413);
+}
+
+fn echo() -> Builder {
+    Builder::new()
+        .socket_io("/socket.io", |io| {
+            io.engine.max_payload_bytes = 1000;
+            io.namespace("/", |ns| ns.on("echo", async |args: Args| args));
+        })
+        .engine_io("/engine.io", |eio| {
+            eio.peers.on_message(async |peer: Peer, message: Message| {
+                peer.send(message).await;
+            });
+        })
+}
+
+fn assert_echoes(raw: &mut Raw) {
+    assert_eq!(raw.status(), 101);
+    raw.until(b"\r\n\r\n");
+    assert!(raw.frame().starts_with(b"0{"));
+    assert!(raw.frame().starts_with(b"40{"));
+    assert_eq!(raw.frame(), br#"431["early"]"#);
+}
