@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Client, Running};
 use roomcast_tokio::{
-    AckEnd, AckError, Args, ArgsError, Builder, Data, EventName, Extent, Handle, Namespace, NoAck, Reason, Refusal,
-    Socket,
+    AckEnd, AckError, Args, ArgsError, Builder, Data, EventName, Extent, Handle, Limits, Namespace, NoAck, Reason,
+    Refusal, Socket,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -194,7 +194,8 @@ fn the_handle_reaches_sockets_from_elsewhere() {
 
 #[test]
 fn a_sender_waits_for_who_reads_slowly() {
-    let server = root(|ns| {
+    let limits = Limits { queue_soft_bytes: 64 << 10, queue_bytes_max: 1 << 20, ..Limits::default() };
+    let server = start(Builder::new().limits(limits), |ns| {
         ns.on("much", async |socket: Socket, Data(count): Data<u32>| {
             let text = "x".repeat(10_000);
             for number in 0..count {
@@ -204,11 +205,11 @@ fn a_sender_waits_for_who_reads_slowly() {
         });
     });
     let mut client = server.client();
-    client.send(r#"421["much",5000]"#);
-    for number in 0..5000 {
+    client.send(r#"421["much",2000]"#);
+    for number in 0..2000 {
         assert!(client.next().starts_with(&format!(r#"42["piece",{number},"x"#)));
     }
-    assert_eq!(client.next(), "431[5000]", "50 MB went by, above the limit that closes who is too slow");
+    assert_eq!(client.next(), "431[2000]", "20 MB went by, above the limit that closes who is too slow");
 }
 
 #[test]
@@ -251,5 +252,9 @@ fn after_the_end_nothing_hangs() {
 }
 
 fn root(set_up: impl FnOnce(&mut Namespace)) -> Running {
-    Running::start(Builder::new().socket_io("/socket.io", |io| io.namespace("/", set_up)))
+    start(Builder::new(), set_up)
+}
+
+fn start(builder: Builder, set_up: impl FnOnce(&mut Namespace)) -> Running {
+    Running::start(builder.socket_io("/socket.io", |io| io.namespace("/", set_up)))
 }
