@@ -6,6 +6,10 @@
 //!
 //! An input that found a bug goes into the corpus with the fix.
 
+pub mod frame;
+pub mod packet;
+pub mod payload;
+pub mod session;
 pub mod slab;
 pub mod token;
 
@@ -13,7 +17,14 @@ pub mod token;
 pub type Body = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: &[(&str, Body)] = &[("slab", slab::slab), ("token", token::token)];
+pub const TARGETS: &[(&str, Body)] = &[
+    ("frame", frame::frame),
+    ("packet", packet::packet),
+    ("payload", payload::payload),
+    ("session", session::session),
+    ("slab", slab::slab),
+    ("token", token::token),
+];
 
 /// The whole of a target's binary: `roomcast_fuzz::target!(slab::slab);`.
 #[cfg(feature = "libfuzzer")]

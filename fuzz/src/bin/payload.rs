@@ -1,0 +1,3 @@
+//! See `roomcast_fuzz::payload`.
+#![no_main]
+roomcast_fuzz::target!(payload::payload);

@@ -1,0 +1,3 @@
+//! See `roomcast_fuzz::session`.
+#![no_main]
+roomcast_fuzz::target!(session::session);
