@@ -128,7 +128,13 @@ impl Server {
     /// An Engine.IO packet on a session's transport.
     pub(super) fn handle_packet(&mut self, session: SessionId, packet: Packet, now: Instant) -> Result<(), PeerError> {
         self.counters.packets_received += 1;
-        let Some(kind) = self.sessions.get(session).map(|record| record.kind) else { return Ok(()) };
+        let Some((kind, gone)) = self.sessions.get(session).map(|record| (record.kind, record.gone)) else {
+            return Ok(());
+        };
+        // The application has been told of its end: what was on its way is for nobody.
+        if gone && packet != Packet::Close {
+            return Ok(());
+        }
         match packet {
             Packet::Pong(_) => self.handle_pong(session, now),
             Packet::Close => {
