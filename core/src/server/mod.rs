@@ -201,7 +201,12 @@ impl Server {
                 return Some(output);
             }
             match self.writable.pop_front()? {
-                Due::Conn(conn) => return Some(Output::Writable(conn)),
+                Due::Conn(conn) => {
+                    // It may have been closed since.
+                    if self.conns.contains(conn) {
+                        return Some(Output::Writable(conn));
+                    }
+                }
                 Due::Session(session) => {
                     if let Some(output) = self.session_due(session) {
                         return Some(output);
