@@ -1,0 +1,211 @@
+//! JSON arrays of byte values: `[1,3,141]`, the form in which browsers of the application protocol carry binary.
+//!
+//! Owns: the two directions. Must never know: what the bytes are.
+
+/// Why a text is not an array of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotBytes {
+    /// It is not a JSON array of integers, or something follows it.
+    Syntax,
+    /// A number is above 255.
+    Range,
+    /// It holds more than `bytes_max`.
+    TooLong,
+}
+
+/// Writes `bytes` as a JSON array without blanks, at most four characters a byte and two brackets.
+pub fn encode(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2 + bytes.len() * 7 / 2);
+    out.push(b'[');
+    let mut block = [0; BLOCK * 4];
+    for part in bytes.chunks(BLOCK) {
+        let mut at = 0;
+        for &byte in part {
+            let (digits, len) = DECIMALS[usize::from(byte)];
+            // Four bytes always, of which `len` count: a copy of a fixed size is one store.
+            if let Some(place) = block.get_mut(at..at + 4) {
+                place.copy_from_slice(&digits);
+            }
+            at += usize::from(len);
+        }
+        out.extend_from_slice(block.get(..at).unwrap_or_default());
+    }
+    if bytes.is_empty() {
+        out.push(b']');
+    } else if let Some(comma) = out.last_mut() {
+        *comma = b']';
+    }
+    out
+}
+
+/// Reads a JSON array of integers from 0 to 255. Blanks are taken wherever JSON takes them.
+pub fn decode(text: &[u8], bytes_max: usize) -> Result<Vec<u8>, NotBytes> {
+    let mut at = skip_blanks(text, 0);
+    if text.get(at) != Some(&b'[') {
+        return Err(NotBytes::Syntax);
+    }
+    at = skip_blanks(text, at + 1);
+    // Each element takes at least two characters.
+    let mut out = Vec::with_capacity((text.len() / 2).min(bytes_max).min(text.len() * 10 / 36 + 16));
+    if text.get(at) == Some(&b']') {
+        at += 1;
+    } else {
+        loop {
+            at = numbers_and_commas(text, at, bytes_max, &mut out);
+            at = skip_blanks(text, at);
+            let (byte, next) = number(text, at)?;
+            if out.len() == bytes_max {
+                return Err(NotBytes::TooLong);
+            }
+            out.push(byte);
+            at = next + 1;
+            match text.get(next) {
+                Some(b',') => {}
+                Some(b']') => break,
+                _ => {
+                    let behind = skip_blanks(text, next);
+                    at = behind + 1;
+                    match text.get(behind) {
+                        Some(b',') => {}
+                        Some(b']') => break,
+                        _ => return Err(NotBytes::Syntax),
+                    }
+                }
+            }
+            at = skip_blanks(text, at);
+        }
+    }
+    if skip_blanks(text, at) == text.len() { Ok(out) } else { Err(NotBytes::Syntax) }
+}
+
+/// Appends numbers with a comma right behind them, as they mostly come, and tells where it stopped: before a number that
+/// is among the last, wrong, too many, or followed by anything else.
+///
+/// Two numbers of at most four characters with their commas out of eight characters, and without a branch on how many
+/// digits there are, which is not to be foreseen.
+fn numbers_and_commas(text: &[u8], mut at: usize, bytes_max: usize, out: &mut Vec<u8>) -> usize {
+    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*chunk);
+        let digits = word ^ 0x3030_3030_3030_3030;
+        // The high bit of each character that is no digit. Only characters from 0x8a on carry into the next one, and the
+        // first that is no digit is seen to be a comma.
+        let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+        let first = others.trailing_zeros() / 8;
+        let second = (others & others.wrapping_sub(1)).trailing_zeros() / 8;
+        let is_comma = |place: u32| word.checked_shr(8 * place).is_some_and(|rest| rest & 0xff == u64::from(b','));
+        if !is_comma(first) || !is_comma(second) || out.len() + 2 > bytes_max {
+            break;
+        }
+        let Some(left) = from_digits(digits, first) else { break };
+        let Some(right) = from_digits(digits >> (8 * (first + 1)), second - first - 1) else { break };
+        out.extend_from_slice(&[left, right]);
+        at += second as usize + 1;
+    }
+    at
+}
+
+/// The value of the lowest `len` digits, of which the first one is the lowest.
+#[inline]
+fn from_digits(digits: u64, len: u32) -> Option<u8> {
+    let leading_zero = len > 1 && digits & 0xff == 0;
+    if !(1..=3).contains(&len) || leading_zero {
+        return None;
+    }
+    // Hundreds, tens and ones, wherever the number began.
+    let [hundreds, tens, ones, ..] = (digits << (8 * (3 - len))).to_le_bytes();
+    u8::try_from(u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones)).ok()
+}
+
+/// The number at `at` and where it ends. As in JSON, no sign, no fraction and no leading zero.
+#[inline]
+fn number(text: &[u8], at: usize) -> Result<(u8, usize), NotBytes> {
+    let digit = |at: usize| text.get(at).map_or(10, |byte| byte.wrapping_sub(b'0'));
+    let (first, second) = (digit(at), digit(at + 1));
+    if first > 9 {
+        return Err(NotBytes::Syntax);
+    }
+    if second > 9 {
+        return Ok((first, at + 1));
+    }
+    if first == 0 {
+        return Err(NotBytes::Syntax);
+    }
+    let third = digit(at + 2);
+    let two = first * 10 + second;
+    if third > 9 {
+        return Ok((two, at + 2));
+    }
+    let three = two.checked_mul(10).and_then(|tens| tens.checked_add(third)).ok_or(NotBytes::Range)?;
+    if digit(at + 3) > 9 { Ok((three, at + 3)) } else { Err(NotBytes::Range) }
+}
+
+#[inline]
+fn skip_blanks(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+/// Bytes that are put together on the stack before they are appended.
+const BLOCK: usize = 256;
+
+/// Each byte with a comma behind it, and how many of the four characters that are.
+const DECIMALS: [([u8; 4], u8); 256] = decimals();
+
+const fn decimals() -> [([u8; 4], u8); 256] {
+    let mut table = [([0; 4], 0); 256];
+    let mut value = 0u8;
+    loop {
+        let (hundreds, tens, ones) = (b'0' + value / 100, b'0' + value / 10 % 10, b'0' + value % 10);
+        table[value as usize] = match value {
+            0..10 => ([ones, b',', 0, 0], 2),
+            10..100 => ([tens, ones, b',', 0], 3),
+            100.. => ([hundreds, tens, ones, b','], 4),
+        };
+        if value == u8::MAX {
+            return table;
+        }
+        value += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn encoding_is_what_serde_writes_and_comes_back(bytes in prop::collection::vec(any::<u8>(), 0..900)) {
+            let text = encode(&bytes);
+            prop_assert_eq!(&text, &serde_json::to_vec(&bytes).unwrap());
+            prop_assert_eq!(decode(&text, bytes.len()), Ok(bytes.clone()));
+            if !bytes.is_empty() {
+                prop_assert_eq!(decode(&text, bytes.len() - 1), Err(NotBytes::TooLong));
+            }
+        }
+
+        #[test]
+        fn decoding_takes_what_serde_takes(text in "[\\[\\], 0-9\n-]{0,16}") {
+            let serde = serde_json::from_str::<Vec<u8>>(&text).ok();
+            let ours = decode(text.as_bytes(), 100).ok();
+            // serde takes `-0` for 0.
+            prop_assert!(ours == serde || (ours.is_none() && text.contains('-')), "{text:?}: {ours:?} {serde:?}");
+        }
+    }
+
+    #[test]
+    fn blanks_are_taken_and_nothing_else() {
+        assert_eq!(decode(b" [ 1 ,\n2,\t255 ] ", 3), Ok(vec![1, 2, 255]));
+        assert_eq!(decode(b"[]", 0), Ok(vec![]));
+        assert_eq!(decode(b"[256]", 9), Err(NotBytes::Range));
+        assert_eq!(decode(b"[1000]", 9), Err(NotBytes::Range));
+        for bad in
+            ["", "[", "[1", "[1,", "[1,]", "[,1]", "[01]", "[1.0]", "[1e1]", "[-1]", "[1]]", "[1] x", "{}", "[1 2]"]
+        {
+            assert_eq!(decode(bad.as_bytes(), 9), Err(NotBytes::Syntax), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The structs of a document, by client.
+//!
+//! Owns: whether an update can be applied, applying it as a whole or not at all, and writing state and differences.
+//! Must never know: the order in which readers will show the elements, or what they mean to anybody.
+
+use std::collections::BTreeMap;
+
+use super::chunk::Chunk;
+use super::client_structs::{Change, ClientStructs};
+use super::collect;
+use super::merge::Builder;
+use super::order;
+use super::update::{self, Deletion, Record, Section, StateVector, Update};
+use super::wire::{self, ClientId, Id, Malformed};
+
+/// What became of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It brought something, and all of it is in.
+    Applied,
+    /// Everything in it was known.
+    NothingNew,
+    /// It builds on `Id`, which is not known. Nothing of it was applied.
+    Missing(Id),
+    /// It is refused. Nothing of it was applied.
+    Bad(BadUpdate),
+}
+
+/// Why an update is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadUpdate {
+    /// It is no update that yjs would read.
+    Malformed(Malformed),
+    /// It is longer than the limit for one update.
+    TooLong,
+    /// It holds more structs and deletions than the limit.
+    TooManyStructs,
+    /// The document would outgrow its limit.
+    DocumentFull,
+}
+
+/// What one update may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpdateLimits {
+    /// Structs and deletions.
+    pub structs_max: usize,
+    /// What [`Store::footprint`] may be afterwards, in bytes.
+    pub footprint_bytes_max: usize,
+}
+
+/// An update in two parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// What misses nothing.
+    pub now: Vec<u8>,
+    /// What does.
+    pub later: Vec<u8>,
+    /// The first thing that `later` misses.
+    pub missing: Id,
+}
+
+/// A document in the form in which it goes over the wire: the structs of each client, runs joined as the exact inverse
+/// of how Yjs splits them, content of what is deleted dropped. Structs name each other by id; there are no pointers.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    clients: BTreeMap<ClientId, ClientStructs>,
+    footprint: usize,
+    /// Since the last compaction.
+    deletions: usize,
+    /// Put together here before it goes into a stretch.
+    scratch: Chunk,
+}
+
+impl Store {
+    /// An empty document.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies an update v1, if it is sound, brings something and misses nothing.
+    ///
+    /// Afterwards the store holds what a yjs document would write that had applied the same updates, in whatever order:
+    /// surrogate pairs that an edit cuts are replaced by U+FFFD, twice.
+    pub fn apply(&mut self, bytes: &[u8], limits: &UpdateLimits) -> Verdict {
+        let update = match self.examine(bytes, limits) {
+            Ok(update) => update,
+            Err(verdict) => return verdict,
+        };
+        let known = |section: &Section| self.clock(section.client);
+        let fresh: Vec<&[Record]> =
+            update.sections.iter().map(|section| update.records_beyond(section, known(section))).collect();
+        for (section, fresh) in update.sections.iter().zip(&fresh).filter(|(_, fresh)| !fresh.is_empty()) {
+            self.append(section.client, &update, fresh);
+        }
+        // Only now is everything there that may be cut.
+        for record in fresh.into_iter().flatten() {
+            let header = update.header(record);
+            let behind_origin = header.origin.map(|id| Id { clock: id.clock.saturating_add(1), ..id });
+            for place in [behind_origin, header.right_origin].into_iter().flatten() {
+                self.cut(place);
+            }
+        }
+        self.deletions = self.deletions.saturating_add(update.deletes.len());
+        for &deletion in &update.deletes {
+            self.change(deletion, Change::Delete);
+        }
+        Verdict::Applied
+    }
+
+    /// What [`Self::apply`] would answer.
+    pub fn check(&self, bytes: &[u8], limits: &UpdateLimits) -> Verdict {
+        self.examine(bytes, limits).map_or_else(|verdict| verdict, |_| Verdict::Applied)
+    }
+
+    /// Parts a sound update of which something is missing into what can be applied at once and the rest.
+    pub fn split(&self, bytes: &[u8], limits: &UpdateLimits) -> Option<Split> {
+        let update = Update::decode(bytes, limits.structs_max).ok()??;
+        let (reached, missing) = order::reach(self, &update);
+        let (mut now, mut later) = (Builder::default(), Builder::default());
+        for (section, reached) in update.sections.iter().zip(&reached) {
+            for record in update.records(section) {
+                let builder = if record.end() <= reached.clock { &mut now } else { &mut later };
+                builder.append(section.client, record.clock, &update.piece(record));
+            }
+        }
+        let mut missing = missing;
+        for &deletion in &update.deletes {
+            let Deletion { client, from, to } = deletion;
+            let reached =
+                update.section_index(client).and_then(|at| reached.get(at)).map_or(0, |reached| reached.clock);
+            let known = self.clock(client).max(reached);
+            if from < known {
+                now.deletes.push(Deletion { to: to.min(known), ..deletion });
+            }
+            if to > known {
+                later.deletes.push(Deletion { from: from.max(known), ..deletion });
+                missing = missing.or(Some(Id { client, clock: to - 1 }));
+            }
+        }
+        missing.map(|missing| Split { now: now.finish(), later: later.finish(), missing })
+    }
+
+    /// Throws away what every reader would: structs in shared types that were deleted. What yjs sees stays the same.
+    ///
+    /// One look at each struct; none if there are more than `structs_max`.
+    pub fn compact(&mut self, structs_max: usize) {
+        let clients: Vec<&ClientStructs> = self.clients.values().collect();
+        if clients.iter().map(|client| client.len()).sum::<usize>() > structs_max {
+            return;
+        }
+        for range in collect::collectable(&clients) {
+            self.change(range, Change::Collect);
+        }
+        self.clients.values_mut().for_each(ClientStructs::forget_orphans);
+        self.deletions = 0;
+    }
+
+    /// Whether so much was deleted since the last time that [`Self::compact`] may pay: its cost is spread over at least an
+    /// eighth as many deletions as there are structs.
+    pub fn is_compaction_due(&self) -> bool {
+        self.deletions >= 16
+            && self.clients.values().any(ClientStructs::has_orphans)
+            && self.deletions * 8 >= self.clients.values().map(ClientStructs::len).sum()
+    }
+
+    /// The next clock of `client`.
+    pub fn clock(&self, client: ClientId) -> u32 {
+        self.clients.get(&client).map_or(0, ClientStructs::end)
+    }
+
+    /// Whether the element `id` is known.
+    pub fn contains(&self, id: Id) -> bool {
+        self.clock(id.client) > id.clock
+    }
+
+    /// How far each client is known.
+    pub fn state_vector(&self) -> StateVector {
+        self.clients.values().map(|client| (client.id(), client.end())).collect()
+    }
+
+    /// Everything, as an update v1 that yjs and yrs read: structs of the highest client first, then what is deleted.
+    pub fn state(&self) -> Vec<u8> {
+        self.difference(&StateVector::default())
+    }
+
+    /// What somebody lacks who knows as much as `known`: newer structs, and everything that is deleted.
+    pub fn difference(&self, known: &StateVector) -> Vec<u8> {
+        let newer = |client: &&ClientStructs| client.end() > known.clock(client.id());
+        let mut out = Vec::with_capacity(if known == &StateVector::default() { self.footprint } else { 64 });
+        wire::write_count(&mut out, self.clients.values().filter(newer).count());
+        for client in self.clients.values().rev().filter(newer) {
+            let clock = known.clock(client.id());
+            wire::write_count(&mut out, client.count_from(clock));
+            wire::write_integer(&mut out, client.id().as_u64());
+            wire::write_integer(&mut out, u64::from(clock));
+            client.write_from(clock, &mut out);
+        }
+        update::write_deletions(&mut out, &self.deleted());
+        out
+    }
+
+    /// Bytes that the structs take, apart from what is kept for growing.
+    pub const fn footprint(&self) -> usize {
+        self.footprint
+    }
+
+    fn deleted(&self) -> Vec<Deletion> {
+        let mut deletes = Vec::new();
+        for client in self.clients.values() {
+            client.deletions(&mut deletes);
+        }
+        deletes
+    }
+
+    fn append(&mut self, client: ClientId, update: &Update<'_>, records: &[Record]) {
+        let client = self.clients.entry(client).or_insert_with(|| {
+            self.footprint += CLIENT_BYTES;
+            ClientStructs::new(client, 0)
+        });
+        self.footprint -= client.footprint();
+        for record in records {
+            client.append(record.clock, &update.piece(record));
+        }
+        self.footprint += client.footprint();
+    }
+
+    fn change(&mut self, deletion: Deletion, change: Change) {
+        let Some(client) = self.clients.get_mut(&deletion.client) else { return };
+        self.footprint -= client.footprint();
+        client.change(deletion.from, deletion.to, change, &mut self.scratch);
+        self.footprint += client.footprint();
+    }
+
+    fn cut(&mut self, place: Id) {
+        let Some(client) = self.clients.get_mut(&place.client) else { return };
+        self.footprint -= client.footprint();
+        client.cut(place.clock, &mut self.scratch);
+        self.footprint += client.footprint();
+    }
+
+    /// Everything that might speak against an update, before anything is changed.
+    fn examine<'a>(&self, bytes: &'a [u8], limits: &UpdateLimits) -> Result<Update<'a>, Verdict> {
+        let update = match Update::decode(bytes, limits.structs_max) {
+            Ok(Some(update)) => update,
+            Ok(None) => return Err(Verdict::Bad(BadUpdate::TooManyStructs)),
+            Err(malformed) => return Err(Verdict::Bad(BadUpdate::Malformed(malformed))),
+        };
+        let fresh_bytes = self.examine_structs(&update).map_err(Verdict::Missing)?;
+        let brings_deletions = self.examine_deletions(&update).map_err(Verdict::Missing)?;
+        if fresh_bytes == 0 && !brings_deletions {
+            return Err(Verdict::NothingNew);
+        }
+        // A deletion splits two structs at most. A full document still takes deletions, which make it shorter later.
+        let grown = self.footprint + update.deletes.len() * 2 * SPLIT_BYTES;
+        let full = if fresh_bytes > 0 {
+            grown + fresh_bytes + update.sections.len() * CLIENT_BYTES > limits.footprint_bytes_max
+        } else {
+            grown > limits.footprint_bytes_max + limits.footprint_bytes_max / 4
+        };
+        if full { Err(Verdict::Bad(BadUpdate::DocumentFull)) } else { Ok(update) }
+    }
+
+    /// What new structs may take at most, in bytes; or what they miss.
+    fn examine_structs(&self, update: &Update<'_>) -> Result<usize, Id> {
+        let mut fresh_bytes = 0;
+        let mut entangled = false;
+        for section in &update.sections {
+            let mut next = self.clock(section.client);
+            for record in update.records(section) {
+                if record.end() <= next {
+                    continue;
+                }
+                if record.clock > next {
+                    return Err(Id { client: section.client, clock: record.clock - 1 });
+                }
+                next = record.end();
+                fresh_bytes += update.struct_bytes(record).len() + ENTRY_BYTES;
+                if !record.foreign {
+                    continue;
+                }
+                for id in update.header(record).needs().filter(|&id| id.client != section.client && !self.contains(id))
+                {
+                    if update.section(id.client).is_none_or(|section| section.end <= id.clock) {
+                        return Err(id);
+                    }
+                    entangled = true;
+                }
+            }
+        }
+        if entangled { order::reach(self, update).1.map_or(Ok(fresh_bytes), Err) } else { Ok(fresh_bytes) }
+    }
+
+    /// Whether anything is deleted that was not; or what is deleted without being known.
+    fn examine_deletions(&self, update: &Update<'_>) -> Result<bool, Id> {
+        let mut brings = false;
+        for &Deletion { client, from, to } in &update.deletes {
+            let known = self.clock(client);
+            let coming = update.section(client).map_or(0, |section| section.end);
+            if to > known.max(coming) {
+                return Err(Id { client, clock: to - 1 });
+            }
+            brings = brings || to > known || self.clients.get(&client).is_some_and(|client| client.has_live(from, to));
+        }
+        Ok(brings)
+    }
+}
+
+/// What a client costs apart from its structs, roughly.
+const CLIENT_BYTES: usize = 256;
+/// What the index of a struct costs.
+const ENTRY_BYTES: usize = 8;
+/// What the second half of a split costs: its info, two ids, a number, an index entry.
+const SPLIT_BYTES: usize = 40;
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
