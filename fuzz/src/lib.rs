@@ -12,6 +12,7 @@ pub mod payload;
 pub mod session;
 pub mod slab;
 pub mod token;
+pub mod yjs;
 
 /// A body: panics when its property does not hold.
 pub type Body = fn(&[u8]);
@@ -24,6 +25,10 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("session", session::session),
     ("slab", slab::slab),
     ("token", token::token),
+    ("yjs_awareness", yjs::yjs_awareness),
+    ("yjs_state_vector", yjs::yjs_state_vector),
+    ("yjs_store", yjs::yjs_store),
+    ("yjs_update", yjs::yjs_update),
 ];
 
 /// The whole of a target's binary: `roomcast_fuzz::target!(slab::slab);`.

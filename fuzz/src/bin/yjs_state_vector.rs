@@ -1,0 +1,3 @@
+//! See `roomcast_fuzz::yjs`.
+#![no_main]
+roomcast_fuzz::target!(yjs::yjs_state_vector);
