@@ -13,7 +13,7 @@ cd "$root"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
-sections=(fmt clippy doc test fuzz clients)
+sections=(fmt clippy doc test yjs fuzz clients)
 
 # Sections whose subject is still to come, and what it comes with. An entry fails as soon as that is there.
 declare -A pending=([clients]=conformance/clients/run.sh)
@@ -34,6 +34,20 @@ section_doc() {
 
 section_test() {
     cargo test --workspace --locked
+}
+
+# Documents beside npm yjs; without the oracle these tests say that they were not run.
+section_yjs() {
+    needs node nodejs
+    needs npm npm
+    (
+        cd conformance/yjs
+        if ! cmp -s package-lock.json node_modules/.installed; then
+            npm ci --no-audit --no-fund
+            cp package-lock.json node_modules/.installed
+        fi
+    )
+    ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test -p roomcast-core --test yjs_oracle --locked
 }
 
 # libFuzzer without cargo-fuzz and without nightly: the coverage pass of LLVM is an ordinary codegen option. The core
