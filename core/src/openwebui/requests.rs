@@ -1,0 +1,291 @@
+//! What other parts of the program ask of the application, and what they are answered.
+//!
+//! Owns: the vocabulary of requests, answers and notices, and who asks for what. Must never know: HTTP, or whoever
+//! asks.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use super::OpenWebUi;
+use super::query::User;
+use super::wire;
+use crate::server::{Command, Cx, Extent, SocketId, Target, Ticket};
+use crate::socket_io::Args;
+
+/// A request. Whoever makes one is trusted: an HTTP route checks its caller before.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Send an event. Answered by [`Answer::Emitted`], [`Answer::Gone`], [`Answer::Malformed`] or
+    /// [`Answer::Overloaded`].
+    ///
+    /// This is the event emitter: an `events` to a user with the id of a chat and of a message in it also changes that
+    /// message in the store, as its type says.
+    Emit {
+        /// To whom.
+        to: To,
+        /// The event's name.
+        event: ByteString,
+        /// Its one argument, as JSON.
+        data: ByteString,
+    },
+    /// Send an event to one session and wait for its ack. Answered by [`Answer::Called`], [`Answer::Gone`] at once when
+    /// the session is gone, [`Answer::NotOwner`], [`Answer::TimedOut`], [`Answer::Malformed`] or
+    /// [`Answer::Overloaded`].
+    Call {
+        /// Its Socket.IO id, which clients say themselves.
+        session: ByteString,
+        /// Whose session it must be. `None`: anybody's, for callers who have checked that.
+        user: Option<ByteString>,
+        /// The event's name.
+        event: ByteString,
+        /// Its one argument, as JSON. A `session_id` in it must be the session's.
+        data: ByteString,
+        /// How long to wait.
+        timeout: Duration,
+    },
+    /// End sockets. Answered by [`Answer::Done`].
+    Disconnect {
+        /// Whose.
+        to: To,
+        /// How much of them. After a DISCONNECT, which both send, the front end of 0.6.41 stays away.
+        extent: Extent,
+    },
+    /// Something about a user has changed: role, permissions, tokens, whether there is one. Live sessions and their
+    /// rooms are asked of the store again. Answered by [`Answer::Done`].
+    Refresh {
+        /// Who.
+        user: ByteString,
+    },
+    /// A user's channels have changed. Answered by [`Answer::Done`].
+    ReadChannels {
+        /// Who.
+        user: ByteString,
+    },
+    /// Who a socket is. Answered by [`Answer::Session`].
+    Session {
+        /// Which.
+        socket: SocketId,
+    },
+    /// The users who have sessions in a room. Answered by [`Answer::Users`].
+    RoomUsers {
+        /// Which.
+        room: ByteString,
+    },
+    /// The users with a session that has been heard of lately. Answered by [`Answer::Users`].
+    ActiveUsers,
+    /// The models that are in use. Answered by [`Answer::Models`].
+    ModelsInUse,
+    /// How much there is of everything. Answered by [`Answer::Pool`].
+    Pool,
+}
+
+/// Whom a request means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// All sessions of a user.
+    User(ByteString),
+    /// Whoever is in a room.
+    Room(ByteString),
+    /// One session, by its Socket.IO id.
+    Session(ByteString),
+}
+
+/// An answer to a [`Request`].
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It has been sent, to whoever was there.
+    Emitted,
+    /// The session acknowledged with these arguments.
+    Called(Args),
+    /// There is no such session, or it ended before it answered.
+    Gone,
+    /// The session is somebody else's.
+    NotOwner,
+    /// The session did not answer in time.
+    TimedOut,
+    /// The event's name, the data, or an id in them cannot be.
+    Malformed,
+    /// There is too much under way already.
+    Overloaded,
+    /// It is done, or under way, for so many sockets.
+    Done {
+        /// How many.
+        sockets: usize,
+    },
+    /// The session, if the socket has one.
+    Session(Option<Box<SessionInfo>>),
+    /// Ids of users, in order.
+    Users(Vec<ByteString>),
+    /// Ids of models, in order.
+    Models(Vec<ByteString>),
+    /// The sizes.
+    Pool(Box<Pool>),
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Its Socket.IO id.
+    pub sid: ByteString,
+    /// Its user, as of when the store was last asked.
+    pub user: User,
+}
+
+/// How much there is of everything, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pool {
+    /// Sockets, with a session or without.
+    pub sockets: usize,
+    /// Sessions.
+    pub sessions: usize,
+    /// Users with sessions.
+    pub users: usize,
+    /// Users with sessions that have been heard of lately.
+    pub active_users: usize,
+    /// Models in use.
+    pub models: usize,
+    /// Questions to stores that are open.
+    pub queries: usize,
+    /// Events that wait for one of them.
+    pub held_events: usize,
+    /// Rows that are being written, wait to be, or have been just now.
+    pub writes: usize,
+    /// Bytes of changes to messages among them.
+    pub change_bytes: usize,
+    /// Calls that wait for their answer.
+    pub calls: usize,
+    /// Rows given up since the start: the store failed for too long, or there was no room.
+    pub writes_lost: u64,
+    /// Questions since the start that a store did not answer in time.
+    pub queries_overdue: u64,
+}
+
+/// What the rest of the program is told unasked, if [`Settings::notices`](super::Settings::notices) says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A user has become active.
+    UserActive {
+        /// Who.
+        user: ByteString,
+    },
+    /// A user is active no more: the last session has gone or has not been heard of for a while.
+    UserIdle {
+        /// Who.
+        user: ByteString,
+    },
+    /// A socket has lost its session.
+    SessionEnded {
+        /// Which.
+        socket: SocketId,
+        /// Whose it was.
+        user: ByteString,
+        /// Why.
+        why: Ended,
+    },
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The socket is gone.
+    Disconnected,
+    /// The token's time is over.
+    Token,
+    /// The store does not know the user any more, the role may have no session, or the token is revoked.
+    Revoked,
+    /// The socket has authenticated as another user.
+    Replaced,
+}
+
+impl OpenWebUi {
+    pub(super) fn request(&mut self, ticket: Ticket, request: Request, cx: &mut Cx<'_>) {
+        let answer = match request {
+            Request::Emit { to, event, data } => self.emit(&to, event, data, cx),
+            Request::Call { session, user, event, data, timeout } => {
+                match self.call(ticket, (&session, user.as_ref()), (event, data), timeout, cx) {
+                    Ok(()) => return,
+                    Err(refusal) => refusal,
+                }
+            }
+            Request::Disconnect { to, extent } => self.disconnect(&to, extent, cx),
+            Request::Refresh { user } => Answer::Done { sockets: self.refresh(&user, cx) },
+            Request::ReadChannels { user } => Answer::Done { sockets: self.channels_changed(&user, cx) },
+            Request::Session { socket } => Answer::Session(self.session(socket).map(Box::new)),
+            Request::RoomUsers { room } => Answer::Users(self.users_in(&room, cx)),
+            Request::ActiveUsers => Answer::Users(self.active_users()),
+            Request::ModelsInUse => Answer::Models(self.models.keys().cloned().collect()),
+            Request::Pool => Answer::Pool(Box::new(self.pool())),
+        };
+        self.answers.push_back((ticket, answer));
+    }
+
+    /// A socket's session, if it has one.
+    pub fn session(&self, socket: SocketId) -> Option<SessionInfo> {
+        let user = self.user_of(socket)?.clone();
+        let sid = self.sockets.get(socket)?.sid.as_str().into();
+        Some(SessionInfo { sid, user })
+    }
+
+    /// The users with a session that has been heard of lately, in order.
+    pub fn active_users(&self) -> Vec<ByteString> {
+        let active: BTreeSet<_> =
+            self.people.iter().filter(|person| person.active > 0).map(|person| &person.user.id).collect();
+        active.into_iter().cloned().collect()
+    }
+
+    /// How much there is of everything.
+    pub fn pool(&self) -> Pool {
+        Pool {
+            sockets: self.sockets.len(),
+            sessions: self.sessions,
+            users: self.people.len(),
+            active_users: self.people.iter().filter(|person| person.active > 0).count(),
+            models: self.models.len(),
+            queries: self.queries.len(),
+            held_events: self.held,
+            writes: self.writes.len(),
+            change_bytes: self.writes.change_bytes(),
+            calls: self.calls.len(),
+            writes_lost: self.writes.lost(),
+            queries_overdue: self.queries_overdue,
+        }
+    }
+
+    /// A user's channels have changed, somebody says. How many sockets that is about.
+    pub(super) fn channels_changed(&mut self, user: &str, cx: &mut Cx<'_>) -> usize {
+        let Some(id) = self.people.of_user(user) else { return 0 };
+        self.read_channels(id, cx);
+        self.people.get(id).map_or(0, |person| person.sockets.len())
+    }
+
+    /// Whom a request means. `None`: a session that is not there.
+    pub(super) fn target(&self, to: &To, cx: &Cx<'_>) -> Option<Target> {
+        let scope = &self.settings.scope;
+        let room = match to {
+            To::User(user) => wire::user_room(user),
+            To::Room(room) => room.clone(),
+            To::Session(sid) => return cx.server.socket(scope, sid).map(Target::Socket),
+        };
+        Some(Target::Room { namespace: scope.clone(), room })
+    }
+
+    fn disconnect(&mut self, to: &To, extent: Extent, cx: &mut Cx<'_>) -> Answer {
+        let Some(target) = self.target(to, cx) else { return Answer::Done { sockets: 0 } };
+        let sockets = match &target {
+            Target::Room { namespace, room } => cx.server.members(namespace, room).count(),
+            Target::Socket(_) | Target::Select(_) => 1,
+        };
+        cx.command(Command::Disconnect { target, extent });
+        Answer::Done { sockets }
+    }
+
+    /// Sockets without a session are nobody.
+    fn users_in(&self, room: &str, cx: &Cx<'_>) -> Vec<ByteString> {
+        let members = cx.server.members(&self.settings.scope, room);
+        let users: BTreeSet<_> =
+            members.filter_map(|socket| self.user_of(socket)).map(|user| user.id.clone()).collect();
+        users.into_iter().collect()
+    }
+}
