@@ -64,6 +64,9 @@ impl OpenWebUi {
         self.calls.last += 1;
         let emit = EmitId(CALL_BIT | self.calls.last);
         self.calls.open.insert(emit, Call { ticket, socket });
+        if let Some(record) = self.sockets.get_mut(socket) {
+            record.calls.push(emit);
+        }
         let timeout = timeout.min(self.settings.call_timeout_max);
         cx.command(Command::Emit(Emit {
             target: Target::Socket(socket),
@@ -90,17 +93,18 @@ impl OpenWebUi {
 
     /// A session is gone, though its socket may be there: whoever has it next does not answer for it.
     pub(super) fn end_calls(&mut self, socket: SocketId) {
-        let ended: Vec<_> =
-            self.calls.open.iter().filter(|(_, call)| call.socket == socket).map(|(emit, _)| *emit).collect();
-        for emit in ended {
+        let Some(record) = self.sockets.get_mut(socket) else { return };
+        for emit in std::mem::take(&mut record.calls) {
             self.answer_call(emit, Answer::Gone);
         }
     }
 
     fn answer_call(&mut self, emit: EmitId, answer: Answer) {
-        if let Some(call) = self.calls.open.remove(&emit) {
-            self.answers.push_back((call.ticket, answer));
+        let Some(call) = self.calls.open.remove(&emit) else { return };
+        if let Some(record) = self.sockets.get_mut(call.socket) {
+            record.calls.retain(|other| *other != emit);
         }
+        self.answers.push_back((call.ticket, answer));
     }
 }
 

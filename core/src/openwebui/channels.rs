@@ -208,7 +208,11 @@ impl OpenWebUi {
     pub(super) fn typing_due(&mut self, socket: SocketId, place: Place, cx: &mut Cx<'_>) {
         let Some(record) = self.sockets.get_mut(socket) else { return };
         let next = record.typing.remove(&place).and_then(|typing| typing.next);
-        if let Some(keystroke) = next {
+        let room = match &place {
+            Place::Channel(channel) => wire::channel_room(channel),
+            Place::Chat(chat) => wire::chat_room(chat),
+        };
+        if let Some(keystroke) = next.filter(|_| cx.server.is_in(socket, &room)) {
             self.typed(socket, place, keystroke, cx);
         }
     }

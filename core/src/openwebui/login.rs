@@ -13,8 +13,8 @@ use super::recheck::Again;
 use super::sessions::{Activity, Channels, Login, Record, Stage, Token, Wanted};
 use super::turn::{Outcome, Step, ask_user};
 use super::wire::{self, Joined, TokenPayload};
-use super::{Ended, Notice, OpenWebUi};
-use crate::server::{Command, Connect, Cx, SocketId, Target};
+use super::{Ended, Entry, Notice, OpenWebUi};
+use crate::server::{Command, Connect, Cx, Extent, SocketId, Target};
 use crate::socket_io::Args;
 use crate::time::{Instant, WallTime};
 
@@ -163,13 +163,20 @@ impl OpenWebUi {
         self.arm_recheck(socket, Again::InTurn, cx);
     }
 
-    /// Takes a session and all rooms from a socket, which stays, anonymous.
+    /// Takes a session and all rooms from a socket, which stays, anonymous, where such may.
     pub(super) fn withdraw(&mut self, socket: SocketId, why: Ended, cx: &mut Cx<'_>) {
         let rooms: Vec<ByteString> = cx.server.rooms(socket).map(ByteString::from).collect();
         for room in rooms {
             cx.command(Command::Leave { target: Target::Socket(socket), room });
         }
         self.log_out(socket, why, cx);
+        match (self.settings.entry, why) {
+            (Entry::Authenticated, Ended::Token | Ended::Revoked) => {
+                let (target, extent) = (Target::Socket(socket), Extent::Namespace);
+                cx.command(Command::Disconnect { target, extent });
+            }
+            (Entry::Anyone, _) | (Entry::Authenticated, Ended::Replaced | Ended::Disconnected) => {}
+        }
     }
 
     /// The session of a socket ends, which has left its rooms.

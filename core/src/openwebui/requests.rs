@@ -175,7 +175,7 @@ pub enum Notice {
         /// Who.
         user: ByteString,
     },
-    /// A socket has lost its session.
+    /// A socket has lost its session, and has left all rooms.
     SessionEnded {
         /// Which.
         socket: SocketId,

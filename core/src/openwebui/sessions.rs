@@ -12,7 +12,7 @@ use super::turn::{Held, Turn};
 use super::writes::WriteId;
 use crate::auth::Claims;
 use crate::rng::{KeyedHash, KeyedMap};
-use crate::server::{SessionId, Sid, SocketId};
+use crate::server::{EmitId, SessionId, Sid, SocketId};
 use crate::slab::Slab;
 use crate::time::{Instant, WallTime};
 use crate::timer::{FifoKey, TimerKey};
@@ -88,6 +88,8 @@ pub(super) struct Record {
     pub(super) chats: BTreeMap<ByteString, ChatAccess>,
     /// What it has had written of late.
     pub(super) reads: Vec<WriteId>,
+    /// Calls that it has not answered.
+    pub(super) calls: Vec<EmitId>,
 }
 
 impl Record {
@@ -106,6 +108,7 @@ impl Record {
             usage: BTreeMap::new(),
             chats: BTreeMap::new(),
             reads: Vec::new(),
+            calls: Vec::new(),
         }
     }
 }

@@ -7,9 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::auth::{Claim, Dates, Key, Policy, SetupError, Verifier};
-use crate::server::EndpointId;
-use crate::server::Scope;
-use crate::server::config::{Admission, NamespaceRule, Pattern};
+use crate::server::config::{Admission, EndpointKind, EngineIo, NamespaceRule, Origins, Pattern, SocketIo};
+use crate::server::{Endpoint, EndpointId, Scope};
 
 /// Everything an [`OpenWebUi`](super::OpenWebUi) is built from. There is no `Default`: a secret has none.
 #[derive(Clone, Debug)]
@@ -94,6 +93,13 @@ impl Settings {
             admin_chats: AdminChats::Readable,
             limits: Limits::default(),
         }
+    }
+
+    /// An endpoint that serves it, with 0.12.4's largest message: 16 MiB, as notes grow beyond a megabyte.
+    pub fn endpoint(&self, path: impl Into<String>) -> Endpoint {
+        let engine = EngineIo { max_payload_bytes: PAYLOAD_BYTES_MAX, post_answer: "OK", ..EngineIo::default() };
+        let socket = SocketIo { namespaces: vec![self.namespace_rule()], ..SocketIo::default() };
+        Endpoint { path: path.into(), origins: Origins::Any, kind: EndpointKind::SocketIo(engine, socket) }
     }
 
     /// How the namespace is to be admitted at its endpoint.
@@ -199,3 +205,4 @@ impl std::error::Error for SettingsError {}
 
 /// What Open WebUI 0.6.41 signs with if nobody tells it a secret.
 const PUBLISHED_SECRET: &[u8] = b"t0p-s3cr3t";
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;

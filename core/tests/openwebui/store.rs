@@ -1,0 +1,145 @@
+//! A store whose answers a test decides.
+//!
+//! Owns: rows, and the manner in which questions are answered. Must never know: the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytestring::ByteString;
+use roomcast_core::openwebui::access::AccessControl;
+use roomcast_core::openwebui::query::{
+    Answer, Chat, MessageChange, Note, Permission, Query, Question, Reply, StoreError, User,
+};
+
+#[derive(Default)]
+pub struct Store {
+    pub manner: Manner,
+    /// Name and role by id.
+    pub users: BTreeMap<String, (String, String)>,
+    pub revoked: BTreeSet<String>,
+    pub channels: BTreeMap<String, BTreeSet<String>>,
+    pub without_channels: BTreeSet<String>,
+    pub notes: BTreeMap<String, (String, AccessControl)>,
+    /// Owners.
+    pub chats: BTreeMap<String, String>,
+    pub active_at: BTreeMap<String, u64>,
+    pub read_at: BTreeMap<(String, String), u64>,
+    /// What was done to messages, by chat and message.
+    pub changes: BTreeMap<(String, String), Vec<MessageChange>>,
+    /// How many writes were carried out.
+    pub writes: usize,
+}
+
+/// How questions are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    #[default]
+    AtOnce,
+    /// Not until the test says so.
+    Later,
+    /// That the store cannot be reached.
+    Failing,
+}
+
+impl Store {
+    pub fn with_people() -> Self {
+        let mut store = Self::default();
+        for (id, name, role) in [
+            ("alice", "Alice Admin", "admin"),
+            ("bob", "Bob User", "user"),
+            ("carol", "Carol User", "user"),
+            ("pete", "Pete Pending", "pending"),
+        ] {
+            store.users.insert(id.into(), (name.into(), role.into()));
+        }
+        for user in ["alice", "bob"] {
+            store.channels.entry(user.into()).or_default().insert("general".into());
+        }
+        store.notes.insert("plan".into(), ("alice".into(), AccessControl::from_column(Some("{}"))));
+        store.chats.insert("talk".into(), "bob".into());
+        store
+    }
+
+    pub fn reply(&mut self, query: Query) -> Reply {
+        let result = match self.manner {
+            Manner::Failing => Err(StoreError::Unavailable),
+            Manner::AtOnce | Manner::Later => self.answer(query.question),
+        };
+        Reply { id: query.id, result }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "documents have a store of their own in tests")]
+    fn answer(&mut self, question: Question) -> Result<Answer, StoreError> {
+        Ok(match question {
+            Question::Authenticate { user, jti, .. } => {
+                let is_revoked = jti.is_some_and(|jti| self.revoked.contains(&*jti));
+                let row = self.users.get(&*user).filter(|_| !is_revoked);
+                Answer::User(row.map(|(name, role)| User {
+                    profile: format!(r#"{{"id":"{user}"}}"#).into(),
+                    id: user.clone(),
+                    name: name.as_str().into(),
+                    role: role.as_str().into(),
+                }))
+            }
+            Question::Channels { user } => Answer::Channels {
+                channels: strings(self.channels.get(&*user)),
+                permission: match self.without_channels.contains(&*user) {
+                    true => Permission::Denied,
+                    false => Permission::Granted,
+                },
+            },
+            Question::Note { note, .. } => Answer::Note(self.notes.get(&*note).map(|(owner, access)| Note {
+                owner: owner.as_str().into(),
+                access: access.clone(),
+                groups: Vec::new(),
+            })),
+            Question::Chat { chat } => {
+                Answer::Chat(self.chats.get(&*chat).map(|owner| Chat { owner: owner.as_str().into() }))
+            }
+            Question::TouchUser { user, at_secs } => {
+                self.active_at.insert(user.to_string(), at_secs);
+                self.written()
+            }
+            Question::ReadChannel { channel, user, at_nanos } => {
+                self.read_at.insert((channel.to_string(), user.to_string()), at_nanos);
+                self.written()
+            }
+            Question::ReadChat { chat, user, at_secs } => {
+                self.read_at.insert((chat.to_string(), user.to_string()), at_secs);
+                self.written()
+            }
+            Question::ChangeMessage { chat, message, changes } => {
+                if !self.chats.contains_key(&*chat) {
+                    return Err(StoreError::NotFound);
+                }
+                self.changes.entry((chat.to_string(), message.to_string())).or_default().extend(changes);
+                self.written()
+            }
+            other => panic!("not asked by what is tested here: {other:?}"),
+        })
+    }
+
+    /// The text that `content` of a message would be.
+    pub fn content(&self, chat: &str, message: &str) -> String {
+        let mut content = String::new();
+        for change in self.changes.get(&(chat.into(), message.into())).into_iter().flatten() {
+            match change {
+                MessageChange::AppendContent(text) => content.push_str(text),
+                MessageChange::ReplaceContent(text) => content = text.to_string(),
+                MessageChange::AppendStatus(_)
+                | MessageChange::ExtendEmbeds(_)
+                | MessageChange::ExtendFiles(_)
+                | MessageChange::AppendSource(_) => {}
+            }
+        }
+        content
+    }
+
+    fn written(&mut self) -> Answer {
+        self.writes += 1;
+        Answer::Done
+    }
+}
+
+fn strings(set: Option<&BTreeSet<String>>) -> Vec<ByteString> {
+    set.into_iter().flatten().map(|text| text.as_str().into()).collect()
+}
