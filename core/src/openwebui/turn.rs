@@ -119,7 +119,8 @@ impl OpenWebUi {
         let Some(record) = self.sockets.get_mut(socket) else {
             return Some(Event::Received { session: peer, socket, name, args, ack });
         };
-        if record.turn.is_none() && record.held.is_empty() {
+        if record.turn.is_none() {
+            debug_assert!(record.held.is_empty(), "nothing is held without a turn");
             return self.begin(peer, socket, Held { name, args, ack }, cx);
         }
         if &*name == "heartbeat" {

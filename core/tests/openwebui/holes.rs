@@ -117,6 +117,13 @@ fn hole_2_5_7_channels_need_the_permission_and_are_left_without_it() {
     world.store.without_channels.clear();
     world.ask(Request::ReadChannels { user: "bob".into() });
     world.store.channels.get_mut("bob").unwrap().clear();
+    let typing = r#"2["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#;
+    let alice = world.join("alice");
+    world.send(bob, typing);
+    world.send(bob, typing);
+    world.ask(Request::ReadChannels { user: "bob".into() });
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.read(alice).len(), 1, "what was held back is not told by one who is not in the room");
     world.pass(Duration::from_secs(60));
     assert_eq!(world.rooms(bob), ["user:bob"]);
 }

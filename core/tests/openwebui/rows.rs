@@ -77,6 +77,13 @@ fn row_2_1_heartbeat() {
     assert_eq!(touches(&mut world), 1);
     world.pass_ms(9000);
     assert_eq!((touches(&mut world), world.store.active_at.get("bob")), (1, Some(&(START_SECS + 2))));
+    // What waits is written when the last of the user's sockets goes.
+    world.pass_ms(1000);
+    world.send(bob, r#"2["heartbeat",{}]"#);
+    world.leave(bob);
+    assert_eq!(touches(&mut world), 0);
+    world.leave(again);
+    assert_eq!((touches(&mut world), world.store.active_at.get("bob")), (1, Some(&(START_SECS + 12))));
     // Without a session nothing is written.
     let anonymous = world.connect("{}");
     world.send(anonymous, r#"21["heartbeat",{}]"#);
@@ -150,6 +157,10 @@ fn row_2_1_join_note() {
     assert!(join(&mut world, "bob", "shared").1 && !join(&mut world, "carol", "shared").1);
     assert!(join(&mut world, "carol", "own").1 && !join(&mut world, "bob", "own").1);
     assert!(join(&mut world, "bob", "public").1 && join(&mut world, "alice", "own").1, "an admin reads all");
+    // With the token of somebody else than the session's.
+    let bob = world.join("bob");
+    world.send(bob, &format!(r#"2["join-note",{{"note_id":"public","auth":{{"token":"{}"}}}}]"#, token("alice")));
+    assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
     // Malformed, or without anybody.
     let client = world.connect("{}");
     for payload in [r#"{"note_id":"public"}"#, r#"{"note_id":7}"#, "{}", r#"{"note_id":"public","auth":{"token":"x"}}"#]

@@ -159,6 +159,56 @@ fn a_write_that_was_done_late_is_not_done_twice() {
 }
 
 #[test]
+fn a_write_that_is_never_answered_is_asked_again() {
+    let mut world = World::new();
+    world.store.manner = Manner::Later;
+    world.ask(emit(To::User("bob".into()), "events", &message("m", "once")));
+    world.pass_ms(5500);
+    world.waiting.clear();
+    world.store.manner = Manner::AtOnce;
+    world.pass(Duration::from_secs(60));
+    assert_eq!((&*world.store.content("talk", "m"), world.stack.app.audit()), ("once", Default::default()));
+}
+
+#[test]
+fn an_answer_about_an_earlier_session_is_no_answer_about_this_one() {
+    let mut world = World::new();
+    let socket = world.join("bob");
+    world.store.manner = Manner::Later;
+    world.ask(Request::Refresh { user: "bob".into() });
+    let about_bob = world.waiting.pop_front().unwrap();
+    world.store.manner = Manner::AtOnce;
+    world.send(socket, &format!(r#"2["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("carol")));
+    world.store.users.remove("bob");
+    world.answer(about_bob);
+    assert_eq!(world.rooms(socket), ["user:carol"]);
+}
+
+#[test]
+fn channels_that_change_while_they_are_read_are_read_again() {
+    let mut world = World::new();
+    let bob = world.join("bob");
+    world.store.manner = Manner::Later;
+    for _ in 0..3 {
+        world.ask(Request::ReadChannels { user: "bob".into() });
+    }
+    assert_eq!(world.waiting.len(), 1);
+    let query = world.waiting.pop_front().unwrap();
+    world.answer(query);
+    assert_eq!(world.waiting.len(), 1);
+    world.answer_waiting();
+    assert_eq!(world.waiting.len(), 0);
+    // And if the store does not answer, a little later.
+    world.store.channels.get_mut("bob").unwrap().insert("new".into());
+    world.store.manner = Manner::Failing;
+    world.ask(Request::ReadChannels { user: "bob".into() });
+    assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
+    world.store.manner = Manner::AtOnce;
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.rooms(bob), ["channel:general", "channel:new", "user:bob"]);
+}
+
+#[test]
 fn changes_to_one_chat_are_in_order_and_together() {
     let mut world = World::new();
     world.store.manner = Manner::Later;
