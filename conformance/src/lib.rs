@@ -1,1 +1,3 @@
-//! Being built.
+//! The simulator, the reference model and the suite server of roomcast.
+
+pub mod pair;
