@@ -8,7 +8,7 @@ use bytestring::ByteString;
 
 use super::event::{AckEnd, AckRequest, Command, Delivery, Emit, Event, Reason, Scope, Selection, SocketId, Target};
 use super::outbound::{Encoded, Outbound, Pushed};
-use super::state::{Answer, NamespaceId, Pending};
+use super::state::{Answer, NamespaceId, Pending, Stage};
 use super::{Due, Running, Server};
 use crate::engine_io::session::Event as Happening;
 use crate::rooms::Member;
@@ -249,7 +249,10 @@ impl Server {
 
     fn namespace_of(&self, target: &Target) -> Option<NamespaceId> {
         match target {
-            Target::Socket(socket) => self.sockets.get(*socket).map(|record| record.namespace),
+            Target::Socket(socket) => {
+                let connected = self.sockets.get(*socket).filter(|record| record.stage == Stage::Connected);
+                connected.map(|record| record.namespace)
+            }
             Target::Room { namespace, .. } => self.namespace_names.get(namespace).copied(),
             Target::Select(selection) => self.namespace_names.get(&selection.scope).copied(),
         }
