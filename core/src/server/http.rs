@@ -22,6 +22,7 @@ use super::state::{self, RequestKind, SessionKind};
 use super::{Due, Head, Server};
 use crate::engine_io::session::{Action, Event as Happening, State};
 use crate::engine_io::{self, PayloadWriter, decode_payload};
+use crate::slab::Slab;
 use crate::time::Instant;
 
 impl Server {
@@ -48,6 +49,8 @@ impl Server {
             }
             RequestKind::Poll(session) => self.handle_poll(request, *session, now),
             RequestKind::Post(session) => self.handle_post(request, *session, body, now),
+            // A second body of one request is the caller's mistake.
+            RequestKind::TakenPost(_) => self.stale(),
         }
     }
 
@@ -62,7 +65,7 @@ impl Server {
                     self.advance(session, Happening::PollAborted, Reason::TransportError, now);
                 }
             }
-            RequestKind::Post(session) => {
+            RequestKind::Post(session) | RequestKind::TakenPost(session) => {
                 if let Some(record) = self.sessions.get_mut(session)
                     && record.post == Some(request)
                 {
@@ -250,6 +253,10 @@ impl Server {
     }
 
     fn open_by_polling(&mut self, request: RequestId, endpoint: EndpointId, handshake: Arc<Handshake>, now: Instant) {
+        // Asked at the head too; others may have come since, or the server's end.
+        if !self.takes_sessions() {
+            return self.respond_fault(request, PeerError::Unavailable);
+        }
         let session = self.open_session(endpoint, State::Polling, handshake, now);
         let open = self.open_packet(session);
         self.respond(request, StatusCode::OK, open);
@@ -319,6 +326,9 @@ impl Server {
         if self.sessions.get(session).is_none_or(|record| record.post != Some(request)) {
             return self.respond_fault(request, PeerError::UnknownSession);
         }
+        if let Some(entry) = self.requests.get_mut(request) {
+            entry.kind = RequestKind::TakenPost(session);
+        }
         for packet in decode_payload(body) {
             let taken = match packet {
                 Ok(packet) => self.handle_packet(session, packet, now),
@@ -343,11 +353,12 @@ impl Server {
         self.finish_post(session);
     }
 
-    /// Answers the POST under way, if its packets are all taken.
+    /// Answers the POST under way, if its packets are taken.
     pub(super) fn finish_post(&mut self, session: SessionId) {
         let Some(record) = self.sessions.get_mut(session) else { return };
-        let Some(request) = record.post.take() else { return };
-        let endpoint = record.endpoint;
+        let (endpoint, post) = (record.endpoint, record.post);
+        let Some(request) = post.filter(|post| is_taken(&self.requests, *post)) else { return };
+        record.post = None;
         let answer = match self.endpoint(endpoint).map(|endpoint| &endpoint.kind) {
             Some(EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine)) => engine.post_answer,
             Some(EndpointKind::WebSocket(_)) | None => "ok",
@@ -409,6 +420,13 @@ impl Server {
 
 /// About how many bytes the answer of a poll takes.
 const POLL_BYTES_MAX: usize = 1 << 20;
+
+fn is_taken(requests: &Slab<RequestId, state::Request>, request: RequestId) -> bool {
+    requests.get(request).is_some_and(|entry| match entry.kind {
+        RequestKind::TakenPost(_) => true,
+        RequestKind::Open(_) | RequestKind::Poll(_) | RequestKind::Post(_) => false,
+    })
+}
 
 /// Why a request's head is answered at once.
 enum Refusal {

@@ -518,18 +518,16 @@ impl Server {
         if let Some(request) = self.sessions.get_mut(session).and_then(|record| record.poll.take()) {
             self.respond_fault(request, PeerError::BadRequest);
         }
-        match reason {
-            Some(Reason::Fault(fault)) => {
-                if let Some(request) = self.sessions.get_mut(session).and_then(|record| record.post.take()) {
-                    self.respond_fault(request, fault);
-                }
+        let fault = match reason {
+            Some(Reason::Fault(fault)) => fault,
+            Some(Reason::TransportError) => PeerError::BadRequest,
+            Some(_) | None => {
+                self.finish_post(session);
+                PeerError::BadRequest
             }
-            Some(Reason::TransportError) => {
-                if let Some(request) = self.sessions.get_mut(session).and_then(|record| record.post.take()) {
-                    self.respond_fault(request, PeerError::BadRequest);
-                }
-            }
-            Some(_) | None => self.finish_post(session),
+        };
+        if let Some(request) = self.sessions.get_mut(session).and_then(|record| record.post.take()) {
+            self.respond_fault(request, fault);
         }
         let Some(record) = self.sessions.remove(session) else { return };
         if let Some(key) = record.close_timer {

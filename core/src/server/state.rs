@@ -183,7 +183,10 @@ pub(super) enum RequestKind {
     /// Opens a session.
     Open(Arc<Handshake>),
     Poll(SessionId),
+    /// A POST whose body is awaited.
     Post(SessionId),
+    /// A POST whose packets are taken; its answer may wait for the application.
+    TakenPost(SessionId),
 }
 
 /// An emit whose acks are awaited.
