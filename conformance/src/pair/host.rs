@@ -210,7 +210,14 @@ impl<A: Application> Host<A> {
 
     /// Does all that the server wants, until it is quiet.
     pub fn drain(&mut self) {
-        while self.drain_one() {}
+        loop {
+            while self.drain_one() {}
+            // What had to wait for the outputs before it is due at once.
+            match self.next_deadline() {
+                Some((deadline, _)) if deadline <= self.now => self.time(self.now),
+                Some(_) | None => return,
+            }
+        }
     }
 
     /// Does one thing that the server wants. `false`: it is quiet.

@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// The socket has taken a part of a transmit and refuses the rest for now. Poll transmits again when it is ready.
-    pub fn handle_refused(&mut self, conn: ConnId, rest: &mut Transmit, now: Instant) {
+    pub fn handle_refused(&mut self, conn: ConnId, rest: &mut Transmit, _now: Instant) {
         let Some(stream) = self.conns.get_mut(conn) else {
             rest.discard();
             return self.stale();
@@ -65,11 +65,7 @@ impl Server {
         if role == ConnRole::Own
             && let Some(out) = self.outs.get_mut(session.slot())
         {
-            out.flow = Flow::Blocked;
-            if out.bytes() > self.config.limits.queue_bytes_max {
-                self.too_slow.push(session);
-                self.end_too_slow(now);
-            }
+            out.fall_behind(Flow::Blocked);
         }
     }
 
@@ -214,6 +210,20 @@ impl Server {
         }
         stream.role = ConnRole::Closing;
         self.begin_closing(conn, code, now);
+    }
+
+    /// Grows whenever the peer takes bytes, by whatever transport.
+    pub(super) fn progress(&self, session: SessionId) -> u64 {
+        let Some(record) = self.sessions.get(session) else { return 0 };
+        let stream = record.conn.and_then(|conn| self.conns.get(conn));
+        record.polls_answered + stream.map_or(0, |stream| stream.progress)
+    }
+
+    /// Bytes that the peer could still take.
+    pub(super) fn unsent_bytes(&self, session: SessionId) -> usize {
+        let stream = self.sessions.get(session).and_then(|record| record.conn).and_then(|conn| self.conns.get(conn));
+        let queued = self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
+        queued + stream.map_or(0, |stream| stream.ahead_bytes)
     }
 
     /// What an ended session left to be sent belongs to its WebSocket now.

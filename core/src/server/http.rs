@@ -17,7 +17,7 @@ use http::{Method, Request, Response, StatusCode};
 use super::config::{EndpointId, EndpointKind, Origins, Transports};
 use super::event::{Handshake, Output, Reason, RequestId, SessionId, Sid};
 use super::fault::PeerError;
-use super::outbound::{Encoded, Flow};
+use super::outbound::{Encoded, Flow, Outbound};
 use super::state::{self, RequestKind, SessionKind};
 use super::{Due, Head, Server};
 use crate::engine_io::session::{Action, Event as Happening, State};
@@ -99,12 +99,13 @@ impl Server {
     pub(super) fn answer_poll(&mut self, session: SessionId, last: Option<&[u8]>) -> bool {
         let Some(record) = self.sessions.get_mut(session) else { return true };
         let Some(request) = record.poll.take() else { return true };
+        record.polls_answered += 1;
         let Some(out) = self.outs.get_mut(session.slot()) else { return true };
         let mut body = PayloadWriter::new();
         out.pop_polling(usize::from(last.is_some()), POLL_BYTES_MAX, &mut body);
         out.announced = false;
         if out.flow == Flow::PollWaits {
-            out.flow = Flow::NoPoll;
+            out.fall_behind(Flow::NoPoll);
         }
         let complete = out.is_empty();
         if let (true, Some(last)) = (complete, last) {
@@ -405,6 +406,10 @@ impl Server {
     pub(super) fn poll_due(&mut self, session: SessionId) -> Option<Output> {
         let record = self.sessions.get(session)?;
         record.poll?;
+        // Told twice, once before and once after the poll came: there may be nothing left.
+        if self.outs.get(session.slot()).is_none_or(Outbound::is_empty) {
+            return None;
+        }
         self.answer_poll(session, None);
         self.outputs.pop_front()
     }

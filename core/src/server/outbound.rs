@@ -192,6 +192,8 @@ pub(super) enum Flow {
 pub(super) struct Outbound {
     queue: VecDeque<Arc<Encoded>>,
     bytes: usize,
+    /// What had piled up already when the peer last fell behind, in bytes: the hard limit does not count it.
+    forgiven: usize,
     /// Packets of the first in the queue that an earlier poll has taken.
     parts_taken: u32,
     pub(super) flow: Flow,
@@ -220,7 +222,11 @@ impl Outbound {
         let first = self.queue.is_empty();
         self.bytes += packet.len();
         self.queue.push_back(Arc::clone(packet));
-        if self.bytes > queue_bytes_max && !first && matches!(self.flow, Flow::Blocked | Flow::NoPoll | Flow::Held) {
+        if self.bytes > queue_bytes_max
+            && !first
+            && matches!(self.flow, Flow::Blocked | Flow::NoPoll | Flow::Held)
+            && self.bytes - self.forgiven.min(self.bytes) > queue_bytes_max
+        {
             return Pushed::TooSlow;
         }
         if std::mem::replace(&mut self.announced, true) { Pushed::Queued } else { Pushed::Announce }
@@ -233,6 +239,15 @@ impl Outbound {
             return Pushed::Dropped;
         }
         self.push(packet, usize::MAX)
+    }
+
+    /// The peer takes no more for now. What was queued while it took all that there was is forgiven until it has caught
+    /// up: nobody is too slow for what came all at once. It does not grow meanwhile, however little the peer takes.
+    pub(super) fn fall_behind(&mut self, flow: Flow) {
+        self.flow = flow;
+        if self.forgiven == 0 {
+            self.forgiven = self.bytes;
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -249,7 +264,7 @@ impl Outbound {
         let taken = std::mem::take(&mut self.parts_taken) as usize;
         let start = packet.parts().get(taken).filter(|_| taken > 0).map_or(packet.start, |part| part.frame);
         self.bytes -= packet.len();
-        self.release_memory();
+        self.caught_up();
         Some(Slice { packet, start })
     }
 
@@ -272,7 +287,7 @@ impl Outbound {
             self.parts_taken = 0;
             self.queue.pop_front();
         }
-        self.release_memory();
+        self.caught_up();
     }
 
     /// Empty again, for the next session in this place.
@@ -281,8 +296,12 @@ impl Outbound {
     }
 
     /// A queue that was long once does not stay large; the usual small one stays and is used again.
-    fn release_memory(&mut self) {
-        if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY_MAX {
+    fn caught_up(&mut self) {
+        if !self.queue.is_empty() {
+            return;
+        }
+        self.forgiven = 0;
+        if self.queue.capacity() > KEPT_CAPACITY_MAX {
             self.queue = VecDeque::new();
         }
     }

@@ -41,6 +41,7 @@ impl Server {
             probe: None,
             poll: None,
             post: None,
+            polls_answered: 0,
             heartbeat: Heartbeat::Off,
             connect_timer: None,
             upgrade_timer: None,
@@ -294,7 +295,7 @@ impl Server {
         let Some(timers) = self.timers(endpoint) else { return };
         // A driver that was held up for long leaves its peers at least half of the time.
         let key = timers.pong.arm((due + timeout).max(now + timeout / 2), session);
-        let progress = conn.and_then(|conn| self.conns.get(conn)).map_or(0, |stream| stream.progress);
+        let progress = self.progress(session);
         if let Some(record) = self.sessions.get_mut(session) {
             record.heartbeat = Heartbeat::Pong { key, progress };
         }
@@ -338,10 +339,11 @@ impl Server {
         let Some(record) = self.sessions.get_mut(session) else { return };
         let Heartbeat::Pong { progress, .. } = record.heartbeat else { return };
         record.heartbeat = Heartbeat::Off;
-        let (endpoint, paused, conn) = (record.endpoint, record.paused, record.conn);
-        // Where we do not read, a pong cannot be seen: that the socket took bytes since the ping is as good a sign.
-        let now_at = conn.and_then(|conn| self.conns.get(conn)).map_or(progress, |stream| stream.progress);
-        if paused && now_at > progress {
+        let (endpoint, paused) = (record.endpoint, record.paused);
+        // Where we do not read, a pong cannot be seen: that the peer took bytes since the ping, or has taken all there
+        // are, is as good a sign.
+        let now_at = self.progress(session);
+        if paused && (now_at > progress || self.unsent_bytes(session) == 0) {
             let timeout = self.beat(endpoint).1;
             let key = self.timers(endpoint).map(|timers| timers.pong.arm(now + timeout, session));
             if let (Some(key), Some(record)) = (key, self.sessions.get_mut(session)) {

@@ -37,6 +37,7 @@ pub(super) struct Session {
     pub(super) poll: Option<RequestId>,
     /// The POST whose body is awaited, or whose answer waits for the application.
     pub(super) post: Option<RequestId>,
+    pub(super) polls_answered: u64,
     pub(super) heartbeat: Heartbeat,
     pub(super) connect_timer: Option<FifoKey>,
     pub(super) upgrade_timer: Option<FifoKey>,
@@ -75,7 +76,7 @@ pub(super) enum Heartbeat {
     /// A pong must come by then.
     Pong {
         key: FifoKey,
-        /// The WebSocket's progress when the ping went into the queue.
+        /// How much the peer had taken when the ping went into the queue.
         progress: u64,
     },
 }
