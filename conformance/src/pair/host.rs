@@ -264,6 +264,11 @@ impl<A: Application> Host<A> {
         }
     }
 
+    /// The server, to look at it.
+    pub const fn server_ref(&self) -> &Server {
+        &self.server
+    }
+
     /// The server, to ask it something.
     pub const fn server(&mut self) -> &mut Server {
         &mut self.server

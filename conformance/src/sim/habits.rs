@@ -1,0 +1,168 @@
+//! What clients want, and what befalls them.
+//!
+//! Owns: choices by the seed. Must never know: what comes of them.
+
+use super::client::Stage;
+use super::network::{Next, Purpose};
+use super::{Weather, World};
+use crate::pair::{Conformance, Via, WALL_MS};
+
+impl World {
+    /// A client does something, or something befalls it.
+    pub(super) fn act(&mut self, client: usize) {
+        let delay = self.millis(5, 300);
+        self.plan(delay, Next::Act { client });
+        let silent = self.host.now().saturating_since(self.clients[client].last_heard);
+        match (self.clients[client].stage, self.weather) {
+            (Stage::Away, Weather::Storm | Weather::Fair) => self.open(client),
+            (Stage::Away, Weather::Ending) => {}
+            // It waits no longer than an official client: for the interval and the timeout.
+            (_, _) if silent.as_millis() > 3600 => self.cut(client),
+            (_, Weather::Fair | Weather::Ending) => {}
+            (_, Weather::Storm) => {
+                match self.rng.below(100) {
+                    0..2 => self.cut(client),
+                    2..4 => self.lose_probe(client),
+                    _ => self.want(client),
+                }
+                self.flush(client);
+            }
+        }
+    }
+
+    /// A session is open.
+    pub(super) fn opened(&mut self, client: usize) {
+        let state = &mut self.clients[client];
+        state.stage = if state.via == Via::WebSocket { Stage::Streaming } else { Stage::Polling };
+        let (via, epoch) = (state.via, state.epoch);
+        self.ask_for(client, "/");
+        if via == Via::Upgrade {
+            let delay = self.millis(0, 200);
+            self.plan(delay, Next::Dial { client, epoch, purpose: Purpose::Upgrade });
+        }
+    }
+
+    /// The last thing that each who is there wants: an answer.
+    pub(super) fn last_words(&mut self) {
+        for client in 0..self.clients.len() {
+            for (name, _) in self.clients[client].joined() {
+                self.call_event(client, &name, r#""echo","last words""#);
+            }
+            self.flush(client);
+        }
+    }
+
+    /// Some say goodbye, some vanish.
+    pub(super) fn everybody_leaves(&mut self) {
+        for client in 0..self.clients.len() {
+            if self.chance(2) {
+                self.clients[client].outbox.push_back("1".into());
+                self.flush(client);
+            } else {
+                self.cut(client);
+            }
+        }
+    }
+
+    fn lose_probe(&mut self, client: usize) {
+        if matches!(self.clients[client].stage, Stage::Probing | Stage::Pausing)
+            && let Some(wire) = self.ties[client].wire
+        {
+            self.cut_wire(wire);
+            self.lost_wire(client);
+        }
+    }
+
+    /// One of the things that a client may want of the server.
+    fn want(&mut self, client: usize) {
+        let joined = self.clients[client].joined();
+        if joined.is_empty() {
+            return;
+        }
+        let (name, _) = joined[self.index_below(joined.len())].clone();
+        let room = ROOMS[self.index_below(ROOMS.len())];
+        let n = self.rng.below(1000);
+        match self.rng.below(40) {
+            0..4 => self.event(client, &name, &format!(r#""message",{n},"{}""#, "x".repeat(n as usize % 90))),
+            4..7 => self.call_event(client, &name, &format!(r#""echo",{{"n":{n}}}"#)),
+            7..13 => self.call_event(client, &name, &format!(r#""join","{room}""#)),
+            13..15 => self.call_event(client, &name, &format!(r#""leave","{room}""#)),
+            15..22 => self.call_event(client, &name, &format!(r#""room-cast","{room}",{n},"{}""#, "y".repeat(200))),
+            22..25 => self.event(client, &name, &format!(r#""broadcast",{n}"#)),
+            25..27 => self.event(client, &name, &format!(r#""typing","{room}",{n}"#)),
+            27..29 => self.event(client, &name, &format!(r#""ask",{n}"#)),
+            29 => self.binary(client, &name),
+            31 => self.event(client, &name, r#""volatile",5"#),
+            32 => self.event(client, &name, r#""burst",40"#),
+            30 if n < 500 => self.call_event(client, &name, &format!(r#""flood","{room}",{},200"#, n / 10)),
+            33 => self.call_event(client, &name, r#""unknown""#),
+            34..37 => {
+                let other = NAMESPACES[self.index_below(NAMESPACES.len())];
+                self.ask_for(client, other);
+            }
+            37 => self.leave_namespace(client, &name),
+            38 if n < 300 => {
+                let whole = n < 60;
+                self.event(client, &name, &format!(r#""kick",{whole}"#));
+            }
+            39 if n < 100 => {
+                let last = if n < 50 { "1" } else { "4abc" };
+                self.clients[client].outbox.push_back(last.into());
+            }
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, client: usize, namespace: &str, data: &str) {
+        let packet = format!("42{}[{data}]", prefix(namespace));
+        self.clients[client].outbox.push_back(packet);
+    }
+
+    fn call_event(&mut self, client: usize, namespace: &str, data: &str) {
+        let id = self.clients[client].next_ack();
+        let packet = format!("42{}{id}[{data}]", prefix(namespace));
+        self.clients[client].outbox.push_back(packet);
+    }
+
+    /// An event with two attachments; with an ack, now and then.
+    fn binary(&mut self, client: usize, namespace: &str) {
+        let name = if self.chance(2) { "message" } else { "broadcast" };
+        let prefix = prefix(namespace);
+        let data = format!(r#"["{name}",{{"_placeholder":true,"num":0}},{{"_placeholder":true,"num":1}}]"#);
+        let outbox = &mut self.clients[client].outbox;
+        outbox.push_back(format!("452-{prefix}{data}"));
+        outbox.push_back("bAQIDBA==".into());
+        outbox.push_back("b".into());
+    }
+
+    fn ask_for(&mut self, client: usize, namespace: &str) {
+        let state = &mut self.clients[client];
+        if state.namespaces.contains_key(namespace) || state.left.iter().any(|left| left == namespace) {
+            return;
+        }
+        state.namespaces.insert(namespace.to_owned(), None);
+        let auth = match namespace {
+            "/jwt" => {
+                let exp = WALL_MS / 1000 + 3600;
+                format!(r#"{{"token":"{}"}}"#, Conformance::token(&format!(r#"{{"sub":"sim","exp":{exp}}}"#)))
+            }
+            "/custom" => r#"{"a":1}"#.to_owned(),
+            _ => String::new(),
+        };
+        state.outbox.push_back(format!("40{}{auth}", prefix(namespace)));
+    }
+
+    fn leave_namespace(&mut self, client: usize, namespace: &str) {
+        let state = &mut self.clients[client];
+        state.namespaces.remove(namespace);
+        state.left.push(namespace.to_owned());
+        state.outbox.push_back(format!("41{}", prefix(namespace)));
+    }
+}
+
+fn prefix(namespace: &str) -> String {
+    if namespace == "/" { String::new() } else { format!("{namespace},") }
+}
+
+const ROOMS: [&str; 4] = ["a", "b", "c", "a room with a long name"];
+const NAMESPACES: [&str; 3] = ["/custom", "/dyn-7", "/jwt"];

@@ -1,0 +1,297 @@
+//! What ought to happen: a naive picture of namespaces, rooms and deliveries.
+//!
+//! Owns: who is where as plain sets, and for each socket what it must be sent, in order. Must never know: transports,
+//! queues, or how the server keeps any of this. Of the server it asks only whether a socket is still there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use roomcast_core::engine_io::Packet;
+use roomcast_core::server::{AckId, Event, Server, SocketId};
+use roomcast_core::socket_io::Args;
+use roomcast_core::time::Instant;
+use serde_json::Value;
+
+use crate::pair::{Application, Conformance};
+
+/// The conformance server's application under the eyes of a model.
+#[derive(Debug, Default)]
+pub struct Watched {
+    inner: Conformance,
+    /// What ought to happen.
+    pub model: Model,
+}
+
+impl Watched {
+    /// Whether the application remembers nobody.
+    pub fn is_idle(&self) -> bool {
+        self.inner.is_idle() && self.model.members.is_empty()
+    }
+}
+
+impl Application for Watched {
+    fn handle_event(&mut self, event: Event, server: &mut Server, now: Instant) {
+        self.model.observe(&event, server);
+        self.inner.handle_event(event, server, now);
+    }
+
+    fn handle_timeout(&mut self, server: &mut Server, now: Instant) {
+        self.inner.handle_timeout(server, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.inner.poll_timeout()
+    }
+}
+
+/// Who is where, and what each must be sent.
+#[derive(Debug, Default)]
+pub struct Model {
+    members: BTreeMap<SocketId, Member>,
+    /// By Socket.IO id. Those of sockets that are gone stay: their clients may still be reading.
+    due: BTreeMap<String, VecDeque<Due>>,
+    next_packet_id: u64,
+    /// Packets that have reached their client.
+    pub delivered: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    sid: String,
+    /// As it stands in a packet: nothing for `/`.
+    prefix: String,
+    session: u64,
+    rooms: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Due {
+    text: String,
+    fate: Fate,
+}
+
+/// Whether a packet must arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Certain,
+    /// It was volatile.
+    Optional,
+}
+
+impl Model {
+    /// A client has been sent this packet (with its attachments, parted by U+001E).
+    ///
+    /// # Errors
+    ///
+    /// What it should have been.
+    pub fn deliver(&mut self, sid: &str, text: &str) -> Result<(), String> {
+        let Some(due) = self.due.get_mut(sid) else { return Err(format!("{sid} is nobody, and got {text}")) };
+        while let Some(next) = due.pop_front() {
+            if next.text == text {
+                self.delivered += 1;
+                return Ok(());
+            }
+            if next.fate == Fate::Certain {
+                return Err(format!("{sid} got {text} where {} was due", next.text));
+            }
+        }
+        Err(format!("{sid} got {text} where nothing was due"))
+    }
+
+    /// The first packet that a client has still to be sent.
+    pub fn missing(&self, sid: &str) -> Option<&str> {
+        let due = self.due.get(sid)?;
+        due.iter().find(|due| due.fate == Fate::Certain).map(|due| due.text.as_str())
+    }
+
+    /// # Errors
+    ///
+    /// Whose rooms the server sees differently.
+    pub fn check(&self, server: &Server) -> Result<(), String> {
+        for (socket, member) in &self.members {
+            if server.sid(*socket).is_none() {
+                continue;
+            }
+            let mut rooms: Vec<_> = server.rooms(*socket).collect();
+            rooms.sort_unstable();
+            if !rooms.iter().copied().eq(member.rooms.iter().map(String::as_str)) {
+                return Err(format!("{} is in {rooms:?} and ought to be in {:?}", member.sid, member.rooms));
+            }
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, event: &Event, server: &Server) {
+        match event {
+            Event::Connected(connect) => {
+                let sid = connect.sid.as_str().to_owned();
+                let prefix = match &*connect.namespace {
+                    "/" => String::new(),
+                    other => format!("{other},"),
+                };
+                let auth = match &*connect.namespace {
+                    "/jwt" => r#"{"sub":"sim"}"#,
+                    _ if connect.auth.is_empty() => "{}",
+                    _ => &*connect.auth,
+                };
+                let due = [format!(r#"40{prefix}{{"sid":"{sid}"}}"#), format!(r#"42{prefix}["auth",{auth}]"#)];
+                let due = due.into_iter().map(|text| Due { text, fate: Fate::Certain }).collect();
+                self.due.insert(sid.clone(), due);
+                let session = connect.session.as_u64();
+                self.members.insert(connect.socket, Member { sid, prefix, session, rooms: BTreeSet::new() });
+            }
+            Event::Received { socket, name, args, ack, .. } => {
+                // Left already, and the event was behind: whatever it wants of itself is for nobody.
+                let alive = server.sid(*socket).is_some();
+                self.received(*socket, alive, name, args, *ack);
+            }
+            Event::Acked { socket, args, .. } => self.expect(*socket, None, "ask-result", args),
+            Event::Disconnected { socket, .. } => {
+                self.members.remove(socket);
+            }
+            Event::Opened { .. }
+            | Event::Message { .. }
+            | Event::Closed { .. }
+            | Event::Connecting(_)
+            | Event::AcksEnded { .. }
+            | Event::Relieved { .. } => {}
+        }
+    }
+
+    fn received(&mut self, socket: SocketId, alive: bool, name: &str, args: &Args, ack: Option<AckId>) {
+        let room = args.get(0).and_then(|text| serde_json::from_str::<String>(text).ok());
+        match (name, room) {
+            ("message", _) => self.expect(socket, None, "message-back", args),
+            ("echo", _) => self.expect_ack(socket, ack, args),
+            ("ask", _) if alive => {
+                let id = self.next_packet_id;
+                self.next_packet_id += 1;
+                self.expect(socket, Some(id), "ask", args);
+            }
+            ("join", Some(room)) => {
+                if let Some(member) = self.members.get_mut(&socket).filter(|_| alive) {
+                    member.rooms.insert(room.clone());
+                }
+                self.expect_ack(socket, ack, &values(&["joined", &room]));
+            }
+            ("leave", Some(room)) => {
+                if let Some(member) = self.members.get_mut(&socket) {
+                    member.rooms.remove(&room);
+                }
+                self.expect_ack(socket, ack, &values(&["left", &room]));
+            }
+            ("room-cast", Some(room)) => {
+                let joined = alive && self.members.get(&socket).is_some_and(|member| member.rooms.contains(&room));
+                if joined {
+                    self.expect_all(socket, "room-event", args, |_, member| member.rooms.contains(&room));
+                }
+                self.expect_ack(socket, ack, &values(&[if joined { "sent" } else { "denied" }]));
+            }
+            ("flood", Some(room)) => {
+                let numbers = |index| args.get(index).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+                let text = "x".repeat(numbers(2));
+                for index in 0..numbers(1) {
+                    let flood = values(&[serde_json::json!(index), serde_json::json!(text)]);
+                    self.expect_all(socket, "flood", &flood, |_, member| member.rooms.contains(&room));
+                }
+                self.expect_ack(socket, ack, &values(&[numbers(1)]));
+            }
+            ("broadcast", _) => self.expect_all(socket, "broadcast", args, |_, _| true),
+            ("typing", Some(room)) => {
+                let rest = args.slice_from(1);
+                self.expect_all(socket, "typing", &rest, |who, member| who != socket && member.rooms.contains(&room));
+            }
+            ("burst", _) => {
+                for index in 0..number(args) {
+                    self.expect(socket, None, "seq", &values(&[index]));
+                }
+            }
+            ("volatile", _) => {
+                for index in 0..number(args) {
+                    self.push(socket, event_text(self.prefix(socket), None, "vol", &values(&[index])), Fate::Optional);
+                }
+                self.expect(socket, None, "vol-done", &values(&[number(args)]));
+            }
+            ("kick", _) => {
+                let session = self.members.get(&socket).map(|member| member.session);
+                let whole = args.get(0) == Some("true");
+                let is_meant =
+                    |who: SocketId, member: &Member| who == socket || (whole && Some(member.session) == session);
+                let meant = self.members.iter().filter(|(who, member)| is_meant(**who, member));
+                let kicked: Vec<_> = meant.map(|(who, member)| (*who, member.prefix.clone())).collect();
+                for (who, prefix) in kicked {
+                    self.push(who, format!("41{prefix}"), Fate::Certain);
+                }
+            }
+            (_, _) => {}
+        }
+    }
+
+    fn expect(&mut self, socket: SocketId, id: Option<u64>, name: &str, args: &Args) {
+        self.push(socket, event_text(self.prefix(socket), id, name, args), Fate::Certain);
+    }
+
+    fn expect_ack(&mut self, socket: SocketId, ack: Option<AckId>, args: &Args) {
+        let Some(AckId(id)) = ack else { return };
+        let text = packet_text(["43", "46"], self.prefix(socket), Some(id), &format!("[{}]", args.json()), args);
+        self.push(socket, text, Fate::Certain);
+    }
+
+    /// To all in the sender's namespace whom `meant` means.
+    fn expect_all(&mut self, sender: SocketId, name: &str, args: &Args, meant: impl Fn(SocketId, &Member) -> bool) {
+        let Some(prefix) = self.members.get(&sender).map(|member| member.prefix.clone()) else { return };
+        let text = event_text(&prefix, None, name, args);
+        let meant: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(who, member)| member.prefix == prefix && meant(**who, member))
+            .map(|(who, _)| *who)
+            .collect();
+        for who in meant {
+            self.push(who, text.clone(), Fate::Certain);
+        }
+    }
+
+    fn push(&mut self, socket: SocketId, text: String, fate: Fate) {
+        if let Some(due) = self.members.get(&socket).and_then(|member| self.due.get_mut(&member.sid)) {
+            due.push_back(Due { text, fate });
+        }
+    }
+
+    fn prefix(&self, socket: SocketId) -> &str {
+        self.members.get(&socket).map_or("", |member| &member.prefix)
+    }
+}
+
+fn event_text(prefix: &str, id: Option<u64>, name: &str, args: &Args) -> String {
+    let comma = if args.is_empty() { "" } else { "," };
+    packet_text(["42", "45"], prefix, id, &format!(r#"["{name}"{comma}{}]"#, args.json()), args)
+}
+
+fn packet_text([plain, binary]: [&str; 2], prefix: &str, id: Option<u64>, data: &str, args: &Args) -> String {
+    let id = id.map_or_else(String::new, |id| id.to_string());
+    let attachments = args.attachments();
+    if attachments.is_empty() {
+        return format!("{plain}{prefix}{id}{data}");
+    }
+    let mut text = format!("{binary}{}-{prefix}{id}{data}", attachments.len());
+    for attachment in attachments {
+        let mut form = Vec::new();
+        Packet::Binary(attachment.clone()).encode_text(&mut form);
+        text.push('\x1e');
+        text.push_str(&String::from_utf8_lossy(&form));
+    }
+    text
+}
+
+fn values<T: serde::Serialize>(values: &[T]) -> Args {
+    let json: Vec<String> = values.iter().map(|value| serde_json::to_string(value).unwrap_or_default()).collect();
+    match Args::from_json_values(json.join(",")) {
+        Ok(args) => args,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn number(args: &Args) -> u64 {
+    let first = args.get(0).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    first.and_then(|value| value.as_u64()).unwrap_or(0)
+}

@@ -1,0 +1,544 @@
+//! Streams and requests between clients and the server, with all that may befall them.
+//!
+//! Owns: WebSockets as ordered byte streams that are delayed, re-chunked, cut and full, and polling requests that
+//! overtake each other where a browser's would: one GET and one POST at a time. Must never know: Socket.IO.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use roomcast_core::server::{ConnId, RequestId};
+use roomcast_core::websocket::{Decoder, Fin, Limits, Message, Opcode, Role, encode_close, encode_frame};
+
+use super::client::{Heard, Stage};
+use super::{Weather, World};
+use crate::pair::{StreamEnd, Via, handshake};
+
+/// What happens next on the network or with a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Next {
+    /// A client does something.
+    Act { client: usize },
+    /// A request for a WebSocket arrives.
+    Dial { client: usize, epoch: u32, purpose: Purpose },
+    /// Bytes arrive at the server.
+    Up { wire: usize },
+    /// Bytes arrive at the client.
+    Down { wire: usize },
+    /// The server's socket takes more.
+    Room { wire: usize, bytes: usize },
+    /// The server learns that a stream was cut.
+    Ended { wire: usize },
+    /// A request's head arrives.
+    Head { call: usize },
+    /// A request's body arrives.
+    Body { call: usize },
+    /// An answer arrives.
+    Answer { call: usize },
+    /// The server learns that a client has given a request up.
+    Abort { call: usize },
+}
+
+/// What a WebSocket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Session,
+    Upgrade,
+}
+
+/// A WebSocket.
+#[derive(Debug)]
+pub(super) struct Wire {
+    client: usize,
+    conn: ConnId,
+    decoder: Decoder,
+    up: Vec<u8>,
+    down: Vec<u8>,
+    up_planned: bool,
+    down_planned: bool,
+    /// The server has ended it.
+    server_end: Option<StreamEnd>,
+    /// The client no longer listens.
+    pub(super) cut: bool,
+    done: bool,
+}
+
+/// A request.
+#[derive(Debug)]
+pub(super) struct Call {
+    client: usize,
+    method: Method,
+    target: String,
+    body: String,
+    stage: CallStage,
+    /// The client no longer listens.
+    pub(super) cut: bool,
+}
+
+#[derive(Debug)]
+enum CallStage {
+    /// On its way.
+    Sent,
+    /// The server has its head.
+    Begun(RequestId),
+    /// The server has all of it.
+    Running(RequestId),
+    Answered(u16, String),
+    Done,
+}
+
+impl World {
+    pub(super) fn happen(&mut self, next: Next) -> Result<(), String> {
+        match next {
+            Next::Act { client } => {
+                self.act(client);
+                Ok(())
+            }
+            Next::Dial { client, epoch, purpose } => {
+                self.dialled(client, epoch, purpose);
+                Ok(())
+            }
+            Next::Up { wire } => {
+                self.up(wire);
+                Ok(())
+            }
+            Next::Down { wire } => self.down(wire),
+            Next::Room { wire, bytes } => {
+                let wire = &self.wires[wire];
+                if !wire.done {
+                    self.host.give_room(wire.conn, bytes);
+                }
+                Ok(())
+            }
+            Next::Ended { wire } => {
+                self.end_wire(wire);
+                Ok(())
+            }
+            Next::Head { call } => self.head(call),
+            Next::Body { call } => {
+                self.body(call);
+                Ok(())
+            }
+            Next::Answer { call } => self.answer(call),
+            Next::Abort { call } => {
+                let stage = std::mem::replace(&mut self.calls[call].stage, CallStage::Done);
+                if let CallStage::Begun(id) | CallStage::Running(id) = stage {
+                    self.host.abort(id);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes what the server has written and answered.
+    pub(super) fn collect(&mut self) {
+        let mut live = std::mem::take(&mut self.live_wires);
+        live.retain(|index| !self.wires[*index].done);
+        for index in live.iter().copied() {
+            let wire = &mut self.wires[index];
+            let stream = self.host.stream(wire.conn);
+            wire.down.append(&mut stream.sent);
+            let news = stream.end.is_some() && wire.server_end != stream.end;
+            wire.server_end = stream.end;
+            if wire.server_end == Some(StreamEnd::Closed) && wire.cut {
+                wire.done = true;
+            } else if (news || !wire.down.is_empty()) && !std::mem::replace(&mut wire.down_planned, true) {
+                let delay = self.delay();
+                self.plan(delay, Next::Down { wire: index });
+            }
+        }
+        self.live_wires = live;
+        let mut live = std::mem::take(&mut self.live_calls);
+        live.retain(|index| matches!(self.calls[*index].stage, CallStage::Running(_)));
+        for index in live.iter().copied() {
+            let call = &mut self.calls[index];
+            if let CallStage::Running(id) = call.stage
+                && let Some(response) = self.host.take_answer(id)
+            {
+                let body = String::from_utf8_lossy(response.body()).into_owned();
+                call.stage = CallStage::Answered(response.status().as_u16(), body);
+                let delay = self.delay();
+                self.plan(delay, Next::Answer { call: index });
+            }
+        }
+        self.live_calls = live;
+    }
+
+    /// A client sends what it has to send, if it can.
+    pub(super) fn flush(&mut self, client: usize) {
+        let state = &mut self.clients[client];
+        if state.outbox.is_empty() {
+            return;
+        }
+        match state.stage {
+            Stage::Streaming => {
+                let packets: Vec<_> = state.outbox.drain(..).collect();
+                for packet in packets {
+                    self.write(client, &packet);
+                }
+            }
+            Stage::Polling | Stage::Probing if self.ties[client].post.is_none() => {
+                let packets: Vec<_> = state.outbox.drain(..).collect();
+                let call = self.call(client, Method::POST, packets.join("\x1e"));
+                self.ties[client].post = Some(call);
+            }
+            Stage::Polling | Stage::Probing | Stage::Away | Stage::Opening | Stage::Pausing => {}
+        }
+    }
+
+    /// A client polls, if it should.
+    pub(super) fn poll(&mut self, client: usize) {
+        let polls = matches!(self.clients[client].stage, Stage::Polling | Stage::Probing);
+        if polls && self.ties[client].get.is_none() {
+            let call = self.call(client, Method::GET, String::new());
+            self.ties[client].get = Some(call);
+        }
+    }
+
+    /// A client asks for a session.
+    pub(super) fn open(&mut self, client: usize) {
+        let via = Via::ALL[self.index_below(3)];
+        let now = self.host.now();
+        let state = &mut self.clients[client];
+        state.via = via;
+        state.stage = Stage::Opening;
+        state.last_heard = now;
+        let epoch = state.epoch;
+        if via == Via::WebSocket {
+            let delay = self.delay();
+            self.plan(delay, Next::Dial { client, epoch, purpose: Purpose::Session });
+        } else {
+            let call = self.call(client, Method::GET, String::new());
+            self.ties[client].get = Some(call);
+        }
+    }
+
+    /// A client loses all that it has out, and its session with it.
+    pub(super) fn cut(&mut self, client: usize) {
+        let ties = std::mem::take(&mut self.ties[client]);
+        self.clients[client].reset();
+        if let Some(wire) = ties.wire {
+            self.cut_wire(wire);
+        }
+        for call in [ties.get, ties.post].into_iter().flatten() {
+            self.calls[call].cut = true;
+            if self.chance(2) || self.weather != Weather::Storm {
+                let delay = self.delay();
+                self.plan(delay, Next::Abort { call });
+            }
+        }
+    }
+
+    /// A client no longer hears of a stream, and the server will notice, or will not.
+    pub(super) fn cut_wire(&mut self, wire: usize) {
+        let noticed = !self.chance(4);
+        let delay = self.millis(0, 1500);
+        let conn = self.wires[wire].conn;
+        self.wires[wire].cut = true;
+        if self.wires[wire].done {
+            return;
+        }
+        if noticed {
+            self.plan(delay, Next::Ended { wire });
+        } else {
+            self.host.stream(conn).room = 0;
+        }
+    }
+
+    /// Writes one packet to a client's WebSocket.
+    fn write(&mut self, client: usize, packet: &str) {
+        let Some(index) = self.ties[client].wire else { return };
+        let mut mask = [0; 4];
+        self.rng.fill(&mut mask);
+        let parts = if packet.len() > 8 && self.chance(8) { 2 } else { 1 };
+        let wire = &mut self.wires[index];
+        let binary = packet.strip_prefix('b').map(|_| super::client::bytes_of(packet));
+        let (opcode, payload) = match &binary {
+            Some(bytes) => (Opcode::Binary, bytes.as_ref()),
+            None => (Opcode::Text, packet.as_bytes()),
+        };
+        let (first, rest) = payload.split_at(payload.len() / parts);
+        if parts == 1 {
+            encode_frame(&mut wire.up, Fin::Final, opcode, payload, Some(mask));
+        } else {
+            encode_frame(&mut wire.up, Fin::More, opcode, first, Some(mask));
+            encode_frame(&mut wire.up, Fin::Final, Opcode::Continuation, rest, Some(mask));
+        }
+        self.plan_up(index);
+    }
+
+    fn plan_up(&mut self, wire: usize) {
+        if !std::mem::replace(&mut self.wires[wire].up_planned, true) {
+            let delay = self.delay();
+            self.plan(delay, Next::Up { wire });
+        }
+    }
+
+    fn dialled(&mut self, client: usize, epoch: u32, purpose: Purpose) {
+        let state = &self.clients[client];
+        if state.epoch != epoch {
+            return;
+        }
+        let target = match purpose {
+            Purpose::Session => format!("{PATH}?EIO=4&transport=websocket"),
+            Purpose::Upgrade if state.stage == Stage::Polling => {
+                format!("{PATH}?EIO=4&transport=websocket&sid={}", state.sid)
+            }
+            Purpose::Upgrade => return,
+        };
+        let Some(endpoint) = self.host.server().route(PATH) else { return };
+        let Ok((conn, _)) = self.host.upgrade(endpoint, &handshake(&target, None)) else {
+            // A session by polling may be over, which its polls will tell.
+            if purpose == Purpose::Session {
+                self.cut(client);
+            }
+            return;
+        };
+        if self.chance(2) {
+            self.host.stream(conn).room = 100 + self.index_below(2000);
+        }
+        if self.chance(3) {
+            self.host.stream(conn).write_bytes_max = 1 + self.index_below(50);
+        }
+        self.wires.push(Wire {
+            client,
+            conn,
+            decoder: Decoder::new(Role::Client),
+            up: Vec::new(),
+            down: Vec::new(),
+            up_planned: false,
+            down_planned: false,
+            server_end: None,
+            cut: false,
+            done: false,
+        });
+        self.live_wires.push(self.wires.len() - 1);
+        self.ties[client].wire = Some(self.wires.len() - 1);
+        if purpose == Purpose::Upgrade {
+            self.clients[client].stage = Stage::Probing;
+            self.write(client, "2probe");
+        }
+    }
+
+    fn up(&mut self, index: usize) {
+        let len = self.wires[index].up.len();
+        let count = if self.weather == Weather::Storm && self.chance(2) { 1 + self.index_below(len) } else { len };
+        let wire = &mut self.wires[index];
+        wire.up_planned = false;
+        if wire.done {
+            return;
+        }
+        let bytes: Vec<u8> = wire.up.drain(..count.min(len)).collect();
+        let (conn, more) = (wire.conn, !wire.up.is_empty());
+        self.host.ws_bytes(conn, &bytes);
+        if more {
+            self.plan_up(index);
+        }
+    }
+
+    fn down(&mut self, index: usize) -> Result<(), String> {
+        let len = self.wires[index].down.len();
+        let whole = self.weather != Weather::Storm || len == 0 || !self.chance(2);
+        let count = if whole { len } else { 1 + self.index_below(len) };
+        let wire = &mut self.wires[index];
+        wire.down_planned = false;
+        if wire.cut || wire.done {
+            return Ok(());
+        }
+        let bytes: Vec<u8> = wire.down.drain(..count).collect();
+        let (more, conn, client) = (!wire.down.is_empty(), wire.conn, wire.client);
+        if count > 0 {
+            let delay =
+                if self.weather == Weather::Storm && self.chance(30) { self.millis(500, 3000) } else { self.delay() };
+            self.plan(delay, Next::Room { wire: index, bytes: count });
+        }
+        let mut input = bytes.as_slice();
+        loop {
+            let message = self.wires[index].decoder.decode(&LIMITS, &mut input);
+            let text = match message {
+                Ok(None) => break,
+                Ok(Some(Message::Text(text))) => text.to_string(),
+                Ok(Some(Message::Binary(bytes))) => super::client::text_of(bytes),
+                Ok(Some(Message::Close(frame))) => {
+                    encode_close(&mut self.wires[index].up, frame.map(|frame| (frame.code, "")), Some([1, 2, 3, 4]));
+                    self.plan_up(index);
+                    continue;
+                }
+                Ok(Some(other @ (Message::Ping(_) | Message::Pong(_)))) => return Err(format!("{other:?}")),
+                Err(error) => return Err(format!("broken frames: {error:?}")),
+            };
+            if self.ties[client].wire == Some(index) {
+                self.heard(client, &text)?;
+            }
+        }
+        if more {
+            let delay = self.delay();
+            self.wires[index].down_planned = true;
+            self.plan(delay, Next::Down { wire: index });
+        } else if let Some(end) = self.host.stream(conn).end {
+            if end == StreamEnd::HalfClosed {
+                self.host.ws_ended(conn);
+            }
+            self.wires[index].done = true;
+            if self.ties[client].wire == Some(index) {
+                self.lost_wire(client);
+            }
+        }
+        Ok(())
+    }
+
+    /// The server has ended a client's WebSocket, or the network has ended a probe.
+    pub(super) fn lost_wire(&mut self, client: usize) {
+        self.ties[client].wire = None;
+        match self.clients[client].stage {
+            Stage::Probing | Stage::Pausing => {
+                self.clients[client].stage = Stage::Polling;
+                self.poll(client);
+                self.flush(client);
+            }
+            Stage::Away | Stage::Opening | Stage::Polling | Stage::Streaming => self.cut(client),
+        }
+    }
+
+    fn end_wire(&mut self, index: usize) {
+        let wire = &mut self.wires[index];
+        if !std::mem::replace(&mut wire.done, true) {
+            self.host.ws_ended(wire.conn);
+        }
+    }
+
+    fn call(&mut self, client: usize, method: Method, body: String) -> usize {
+        let sid = &self.clients[client].sid;
+        let target = if sid.is_empty() {
+            format!("{PATH}?EIO=4&transport=polling")
+        } else {
+            format!("{PATH}?EIO=4&transport=polling&sid={sid}")
+        };
+        self.calls.push(Call { client, method, target, body, stage: CallStage::Sent, cut: false });
+        let (call, delay) = (self.calls.len() - 1, self.delay());
+        self.plan(delay, Next::Head { call });
+        call
+    }
+
+    fn head(&mut self, index: usize) -> Result<(), String> {
+        let call = &mut self.calls[index];
+        if !matches!(call.stage, CallStage::Sent) {
+            return Ok(());
+        }
+        let mut request = Request::new(());
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = call.target.parse().map_err(|error| format!("{}: {error}", call.target))?;
+        let Some(endpoint) = self.host.server().route(PATH) else { return Err("no path".into()) };
+        match self.host.head(endpoint, request) {
+            Ok(id) => {
+                call.stage = CallStage::Begun(id);
+                let at_once = call.method == Method::GET || self.chance(2);
+                if at_once {
+                    self.body(index);
+                } else {
+                    let delay = self.delay();
+                    self.plan(delay, Next::Body { call: index });
+                }
+            }
+            Err(response) => {
+                let body = String::from_utf8_lossy(response.body()).into_owned();
+                call.stage = CallStage::Answered(response.status().as_u16(), body);
+                let delay = self.delay();
+                self.plan(delay, Next::Answer { call: index });
+            }
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, index: usize) {
+        let call = &mut self.calls[index];
+        if let CallStage::Begun(id) = call.stage {
+            call.stage = CallStage::Running(id);
+            self.live_calls.push(index);
+            self.host.body(id, Bytes::from(std::mem::take(&mut call.body)));
+        }
+    }
+
+    fn answer(&mut self, index: usize) -> Result<(), String> {
+        let call = &mut self.calls[index];
+        let CallStage::Answered(status, body) = std::mem::replace(&mut call.stage, CallStage::Done) else {
+            return Ok(());
+        };
+        if call.cut {
+            return Ok(());
+        }
+        let (client, method) = (call.client, call.method.clone());
+        if status != 200 {
+            self.cut(client);
+            return Ok(());
+        }
+        if method == Method::POST {
+            self.ties[client].post = None;
+            if body != "ok" {
+                return Err(format!("a POST was answered {body}"));
+            }
+        } else {
+            self.ties[client].get = None;
+            if body.is_empty() || body.split('\x1e').count() > 16 {
+                return Err(format!("a poll was answered {body:?}"));
+            }
+            let epoch = self.clients[client].epoch;
+            for text in body.split('\x1e') {
+                if self.clients[client].epoch == epoch {
+                    self.heard(client, text)?;
+                }
+            }
+        }
+        self.resume(client);
+        Ok(())
+    }
+
+    /// A request is done: the client goes on with the next, or with its upgrade.
+    pub(super) fn resume(&mut self, client: usize) {
+        let ties = self.ties[client];
+        if self.clients[client].stage == Stage::Pausing && ties.get.is_none() && ties.post.is_none() {
+            self.clients[client].stage = Stage::Streaming;
+            self.write(client, "5");
+        }
+        self.poll(client);
+        self.flush(client);
+    }
+
+    /// A client hears a packet, by whatever transport.
+    fn heard(&mut self, client: usize, text: &str) -> Result<(), String> {
+        let now = self.host.now();
+        match self.clients[client].hear(text, now) {
+            Heard::Nothing => {}
+            Heard::Opened => self.opened(client),
+            Heard::Probed => {
+                if self.clients[client].stage == Stage::Probing {
+                    self.clients[client].stage = Stage::Pausing;
+                    self.resume(client);
+                }
+            }
+            Heard::Over => self.cut(client),
+            Heard::Packet { sid, text } => self.host.app.model.deliver(&sid, &text)?,
+            Heard::Asked { sid, text, answer } => {
+                self.host.app.model.deliver(&sid, &text)?;
+                if !self.chance(10) {
+                    self.clients[client].outbox.push_back(answer);
+                }
+            }
+            Heard::Nonsense(what) => return Err(format!("client {client} cannot make sense of {what}")),
+        }
+        self.flush(client);
+        Ok(())
+    }
+
+    /// How long something takes: mostly not long.
+    pub(super) fn delay(&mut self) -> Duration {
+        match (self.weather, self.rng.below(20)) {
+            (Weather::Storm, 0) => self.millis(50, 400),
+            (Weather::Storm, 1..=4) => Duration::ZERO,
+            (Weather::Storm | Weather::Fair | Weather::Ending, _) => self.millis(0, 40),
+        }
+    }
+}
+
+const PATH: &str = "/socket.io/";
+const LIMITS: Limits = Limits { message_bytes_max: 1 << 20, fragments_max: 1 };
