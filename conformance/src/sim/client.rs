@@ -8,6 +8,7 @@ use bytes::Bytes;
 use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
 use roomcast_core::time::Instant;
 
+use super::Weather;
 use crate::pair::Via;
 
 /// A client.
@@ -17,6 +18,8 @@ pub(super) struct Client {
     /// How often it has come: what belongs to an earlier time is stale.
     pub(super) epoch: u32,
     pub(super) stage: Stage,
+    /// In what weather its session began.
+    pub(super) begun: Weather,
     /// The Engine.IO session id.
     pub(super) sid: String,
     /// Packets to be sent, in their text form.
@@ -72,6 +75,7 @@ impl Client {
             via,
             epoch: 0,
             stage: Stage::Away,
+            begun: Weather::Storm,
             sid: String::new(),
             outbox: VecDeque::new(),
             namespaces: BTreeMap::new(),

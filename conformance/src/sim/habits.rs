@@ -14,11 +14,15 @@ impl World {
         self.plan(delay, Next::Act { client });
         let silent = self.host.now().saturating_since(self.clients[client].last_heard);
         match (self.clients[client].stage, self.weather) {
-            (Stage::Away, Weather::Storm | Weather::Fair) => self.open(client),
+            (Stage::Away, Weather::Storm | Weather::Fair | Weather::Quiet) => self.open(client),
             (Stage::Away, Weather::Ending) => {}
             // It waits no longer than an official client: for the interval and the timeout.
             (_, _) if silent.as_millis() > 3600 => self.cut(client),
-            (_, Weather::Fair | Weather::Ending) => {}
+            (_, Weather::Fair) => {
+                self.want(client);
+                self.flush(client);
+            }
+            (_, Weather::Quiet | Weather::Ending) => {}
             (_, Weather::Storm) => {
                 match self.rng.below(100) {
                     0..2 => self.cut(client),
@@ -91,25 +95,34 @@ impl World {
             22..25 => self.event(client, &name, &format!(r#""broadcast",{n}"#)),
             25..27 => self.event(client, &name, &format!(r#""typing","{room}",{n}"#)),
             27..29 => self.event(client, &name, &format!(r#""ask",{n}"#)),
-            29 => self.binary(client, &name),
+            29..31 => self.binary(client, &name),
             31 => self.event(client, &name, r#""volatile",5"#),
             32 => self.event(client, &name, r#""burst",40"#),
-            30 if n < 500 => self.call_event(client, &name, &format!(r#""flood","{room}",{},200"#, n / 10)),
             33 => self.call_event(client, &name, r#""unknown""#),
             34..37 => {
                 let other = NAMESPACES[self.index_below(NAMESPACES.len())];
                 self.ask_for(client, other);
             }
-            37 => self.leave_namespace(client, &name),
-            38 if n < 300 => {
-                let whole = n < 60;
-                self.event(client, &name, &format!(r#""kick",{whole}"#));
-            }
-            39 if n < 100 => {
-                let last = if n < 50 { "1" } else { "4abc" };
-                self.clients[client].outbox.push_back(last.into());
-            }
+            mischief @ 37..40 if self.weather == Weather::Storm => self.misbehave(client, &name, mischief, n),
             _ => {}
+        }
+    }
+
+    /// What ends something, or may.
+    fn misbehave(&mut self, client: usize, name: &str, mischief: u64, n: u64) {
+        match (mischief, n) {
+            (37, _) => self.leave_namespace(client, name),
+            (38, 0..300) => {
+                let whole = n < 60;
+                self.event(client, name, &format!(r#""kick",{whole}"#));
+            }
+            (39, 0..50) => self.clients[client].outbox.push_back("1".into()),
+            (39, 50..100) => self.clients[client].outbox.push_back("4abc".into()),
+            (39, 100..600) => {
+                let room = ROOMS[self.index_below(ROOMS.len())];
+                self.call_event(client, name, &format!(r#""flood","{room}",{},200"#, n / 10));
+            }
+            (_, _) => {}
         }
     }
 

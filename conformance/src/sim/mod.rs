@@ -11,8 +11,8 @@
 //!
 //! A run has three parts. In the first, everything happens that a seed can think of. At each step the server's rooms are
 //! compared with the model's, and each packet that reaches a client must be the one that the model has next for it:
-//! nothing else, nothing twice, nothing out of order. Then the weather clears: everybody who was cut off comes back, and
-//! what is due must arrive. Last, everybody leaves (or the server does), and the audit must come to all zeros.
+//! nothing else, nothing twice, nothing out of order. Then the weather clears: everybody who was cut off comes back, no
+//! session that begins now may be lost, and what is due must arrive. Last, everybody leaves (or the server does), and the audit must come to all zeros.
 
 mod client;
 mod habits;
@@ -70,6 +70,7 @@ struct World {
     live_wires: Vec<usize>,
     live_calls: Vec<usize>,
     steps: u64,
+    fault: Option<String>,
 }
 
 /// What a client has out on the network.
@@ -85,8 +86,10 @@ struct Ties {
 enum Weather {
     /// Anything can happen.
     Storm,
-    /// Nobody wants anything, and the network does its duty.
+    /// The network does its duty, and nobody means harm: a session that begins now lasts.
     Fair,
+    /// Nobody wants anything any more but answers.
+    Quiet,
     /// Who is gone stays away.
     Ending,
 }
@@ -109,6 +112,7 @@ impl World {
             live_wires: Vec::new(),
             live_calls: Vec::new(),
             steps: 0,
+            fault: None,
         };
         for client in 0..CLIENTS {
             let delay = world.millis(0, 500);
@@ -120,8 +124,10 @@ impl World {
     fn play(&mut self) -> Result<Outcome, String> {
         self.pass(STORM)?;
         self.weather = Weather::Fair;
-        self.last_words();
         self.pass(FAIR)?;
+        self.weather = Weather::Quiet;
+        self.last_words();
+        self.pass(QUIET)?;
         self.check_everybody_is_served()?;
         self.weather = Weather::Ending;
         if self.rng.below(2) == 0 {
@@ -168,6 +174,9 @@ impl World {
     fn after_input(&mut self) -> Result<(), String> {
         self.host.drain();
         self.collect();
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         self.host.app.model.check(self.host.server_ref())
     }
 
@@ -243,7 +252,9 @@ fn config() -> Config {
 
 const CLIENTS: usize = 9;
 const STORM: Duration = Duration::from_secs(15);
-const FAIR: Duration = Duration::from_secs(20);
+/// Those who were cut off find out and come back within the first half.
+const FAIR: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(10);
 const ENDING: Duration = Duration::from_secs(20);
 /// About ten times what a run needs.
 const STEPS_MAX: u64 = 500_000;

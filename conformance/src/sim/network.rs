@@ -201,6 +201,7 @@ impl World {
         let now = self.host.now();
         let state = &mut self.clients[client];
         state.via = via;
+        state.begun = self.weather;
         state.stage = Stage::Opening;
         state.last_heard = now;
         let epoch = state.epoch;
@@ -215,6 +216,11 @@ impl World {
 
     /// A client loses all that it has out, and its session with it.
     pub(super) fn cut(&mut self, client: usize) {
+        let state = &self.clients[client];
+        if self.weather != Weather::Ending && !matches!(state.begun, Weather::Storm | Weather::Ending) {
+            let stage = state.stage;
+            self.fault.get_or_insert(format!("client {client} ({stage:?}) has lost a session that nothing befell"));
+        }
         let ties = std::mem::take(&mut self.ties[client]);
         self.clients[client].reset();
         if let Some(wire) = ties.wire {
@@ -535,7 +541,7 @@ impl World {
         match (self.weather, self.rng.below(20)) {
             (Weather::Storm, 0) => self.millis(50, 400),
             (Weather::Storm, 1..=4) => Duration::ZERO,
-            (Weather::Storm | Weather::Fair | Weather::Ending, _) => self.millis(0, 40),
+            (Weather::Storm | Weather::Fair | Weather::Quiet | Weather::Ending, _) => self.millis(0, 40),
         }
     }
 }
