@@ -115,7 +115,7 @@ impl Server {
 
     fn encode(&self, namespace: NamespaceId, emit: &Emit, ack_id: Option<u64>) -> Option<Arc<Encoded>> {
         let name = &self.namespaces.get(namespace)?.scope.namespace;
-        let capacity = emit.name.len() + emit.args.json().len() + name.len() + 48;
+        let capacity = 1 + socket_io::HEADER_BYTES_MAX + name.len() + emit.name.len() + emit.args.json().len();
         Some(Encoded::packet(
             capacity,
             |out| {

@@ -342,7 +342,7 @@ impl Server {
         let Some(namespace) = self.namespaces.get(record.namespace) else { return };
         let name = &namespace.scope.namespace;
         let packet = Encoded::packet(
-            args.json().len() + name.len() + 32,
+            1 + socket_io::HEADER_BYTES_MAX + name.len() + args.json().len(),
             |out| {
                 out.push(b'4');
                 socket_io::encode_ack(out, name, ack.0, args);

@@ -196,7 +196,7 @@ pub fn encode_header(out: &mut Vec<u8>, kind: PacketType, attachments: u32, name
 
 /// Appends an event: EVENT, or BINARY_EVENT if there are attachments, which the caller sends behind it in order.
 pub fn encode_event(out: &mut Vec<u8>, namespace: &str, ack_id: Option<u64>, event: &str, args: &Args) {
-    out.reserve(HEADER_BYTES + namespace.len() + event.len() + args.json().len());
+    out.reserve(HEADER_BYTES_MAX + namespace.len() + event.len() + args.json().len());
     let kind = if args.attachments().is_empty() { PacketType::Event } else { PacketType::BinaryEvent };
     encode_header(out, kind, attachment_count(args.attachments()), namespace, ack_id);
     out.push(b'[');
@@ -210,7 +210,7 @@ pub fn encode_event(out: &mut Vec<u8>, namespace: &str, ack_id: Option<u64>, eve
 
 /// Appends an ack: ACK, or BINARY_ACK if there are attachments, which the caller sends behind it in order.
 pub fn encode_ack(out: &mut Vec<u8>, namespace: &str, ack_id: u64, args: &Args) {
-    out.reserve(HEADER_BYTES + namespace.len() + args.json().len());
+    out.reserve(HEADER_BYTES_MAX + namespace.len() + args.json().len());
     let kind = if args.attachments().is_empty() { PacketType::Ack } else { PacketType::BinaryAck };
     encode_header(out, kind, attachment_count(args.attachments()), namespace, Some(ack_id));
     out.push(b'[');
@@ -347,8 +347,8 @@ fn push_decimal(out: &mut Vec<u8>, mut value: u64) {
 /// The namespace that stands in no header.
 const ROOT: &str = "/";
 
-/// Room for type, counts, ids, brackets, quotes and commas.
-const HEADER_BYTES: usize = 48;
+/// What an event or an ack has besides its namespace, name and arguments: type, counts, ids, brackets, quotes and commas.
+pub const HEADER_BYTES_MAX: usize = 48;
 
 #[cfg(test)]
 mod tests {
