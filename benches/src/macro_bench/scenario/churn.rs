@@ -1,0 +1,48 @@
+//! Connections that come and go: WebSocket, Engine.IO open, CONNECT, and away again.
+
+use std::io;
+
+use super::Session;
+use super::join::{unexpected, websocket_target};
+use crate::macro_bench::frame::{self, push_masked};
+use crate::macro_bench::process::Process;
+use crate::macro_bench::swarm::{Received, Swarm};
+
+/// Visitors, some at a time.
+pub(super) struct Churn {
+    swarm: Swarm,
+    target: String,
+    at_a_time: usize,
+}
+
+impl Churn {
+    pub(super) fn new(process: &Process, at_a_time: usize) -> io::Result<Self> {
+        Ok(Self { swarm: Swarm::new(process.address)?, target: websocket_target(process.kind, "visit"), at_a_time })
+    }
+}
+
+impl Session for Churn {
+    fn round(&mut self, connections: usize) -> io::Result<usize> {
+        let Self { swarm, target, at_a_time } = self;
+        swarm.begin_round();
+        let (mut opened, mut left) = (0, 0);
+        while left < connections {
+            while opened < connections && opened - left < *at_a_time {
+                swarm.open_websocket(target)?;
+                opened += 1;
+            }
+            swarm.turn(|_, received, reply| {
+                match received {
+                    Received::Text(text) if text.starts_with(b"0{") => {
+                        push_masked(&mut reply.bytes, frame::TEXT, b"40");
+                    }
+                    Received::Text(text) if text.starts_with(b"40{") => reply.leaves = true,
+                    Received::Left => left += 1,
+                    Received::Text(_) => return Err(unexpected(b"0{ or 40{", &received)),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(left)
+    }
+}

@@ -1,0 +1,31 @@
+//! The macro bench itself, small: both of its sides work, and a fault does not pass for a result.
+#![cfg(target_os = "linux")]
+
+use std::io;
+use std::process::{Command, Output};
+
+#[test]
+fn every_scenario_runs_against_the_bare_loop_alone() {
+    let output = macro_bench(&["--quick", "--null", "--json"]).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<_> = report["costs"].as_array().unwrap().iter().map(|costs| costs["scenario"].clone()).collect();
+    assert_eq!(names, ["fan-out-1", "fan-out-32", "ack-echo", "rooms-of-ten", "churn", "polling"]);
+    for costs in report["costs"].as_array().unwrap() {
+        assert!(costs["subjects"][0]["ratio"]["median"].as_f64().unwrap() > 0.0, "{costs}");
+    }
+    assert_eq!(report["idle"][0]["connections"], 200);
+}
+
+#[test]
+fn a_server_that_does_not_start_is_an_error() {
+    let output =
+        macro_bench(&["--quick", "--only", "ack-echo", "--server", "/nonexistent/conformance-server"]).unwrap();
+    assert!(!output.status.success());
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(complaint.contains("cannot start /nonexistent/conformance-server"), "{complaint}");
+}
+
+fn macro_bench(arguments: &[&str]) -> io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_macro")).args(arguments).output()
+}
