@@ -124,11 +124,11 @@ for runtime in ${runtimes:-tokio smol async-std}; do
   fi
   start_server
   cd "$here/js"
-  for file in clients-events clients-namespaces clients-rooms clients-lifecycle; do node_suite $file 120; done
-  for file in wire-http wire-websocket wire-engine-io wire-socket-io wire-hostile; do node_suite $file 120; done
-  [ -z "$slow" ] || node_suite slow 180
+  for file in clients-events clients-namespaces clients-rooms clients-lifecycle; do node_suite $file 300; done
+  for file in wire-http wire-websocket wire-engine-io wire-socket-io wire-hostile; do node_suite $file 300; done
+  [ -z "$slow" ] || node_suite slow 300
   cd "$here/python"
-  suite python 180 .venv/bin/python -m pytest -q -p no:cacheprovider --tb=short
+  suite python 300 .venv/bin/python -m pytest -q -p no:cacheprovider --tb=short
   cd "$here/js"
   suite audit 60 node audit.mjs
   if ! stop_server; then

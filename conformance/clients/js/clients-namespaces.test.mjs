@@ -126,9 +126,4 @@ eachKind((kind) => {
       assert.equal((await refused.refused()).message, "Invalid namespace");
     });
   }
-
-  check("/jwt?x=1 has no weaker rules than /jwt", async (t) => {
-    const error = await new Peer(t, kind, url, { nsp: "/jwt?x=1" }).refused();
-    assert.ok(["Invalid namespace", "unauthorized"].includes(error.message), error.message);
-  });
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { KINDS, connect, eachKind } from "./lib/clients.mjs";
-import { check, ownNamespace, sharedServer } from "./lib/harness.mjs";
+import { check, ownNamespace, sharedServer, within } from "./lib/harness.mjs";
 
 const { url } = await sharedServer();
 
@@ -77,6 +77,22 @@ eachKind((kind) => {
     for (const peer of [sender, other]) assert.deepEqual(await peer.event("broadcast"), [{ to: "all" }]);
     await elsewhere.call("echo", 1);
     assert.equal(elsewhere.untaken("broadcast"), 0);
+  });
+
+  check("nothing waits for a timer: sixty round trips through a room take no time", async (t) => {
+    const [sender, member] = await openMany(t, 2);
+    for (const peer of [sender, member]) await peer.call("join", "r");
+    const talk = async () => {
+      for (let i = 0; i < 20; i += 1) {
+        assert.deepEqual(await sender.call("room-cast", "r", i), ["sent"]);
+        for (const peer of [sender, member]) assert.deepEqual(await peer.event("room-event"), ["r", i]);
+        sender.emit("typing", "r", i);
+        assert.deepEqual(await member.event("typing"), [i]);
+        member.emit("broadcast", i);
+        for (const peer of [sender, member]) assert.deepEqual(await peer.event("broadcast"), [i]);
+      }
+    };
+    await within(talk(), "end of sixty round trips", 5000);
   });
 
   check("who disconnects has left its rooms, and joins none by coming back", async (t) => {

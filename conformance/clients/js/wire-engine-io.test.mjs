@@ -124,8 +124,9 @@ check("several messages of half the limit all come back", async () => {
   const session = await Polling.open(url);
   const { maxPayload } = session.handshake;
   const large = `4${"x".repeat(Math.floor(maxPayload / 2))}`;
+  const back = session.packets(4);
   for (let i = 0; i < 4; i += 1) await session.post(large);
-  assert.deepEqual(await session.packets(4), [large, large, large, large]);
+  assert.deepEqual(await back, [large, large, large, large]);
 });
 
 const MALFORMED = ["abc", "", "9", "4a\u001e", "\u001e4a", "4a\u001e\u001e4b", "b!!!!", "4ok\u001eabc", Buffer.from([0x34, 0xff])];

@@ -64,6 +64,14 @@ check("refusals in their exact texts", async (t) => {
   await assertAlive(socket);
 });
 
+check("/jwt?x=1 is no namespace, or /jwt with its rules", async (t) => {
+  const socket = await connect(t);
+  socket.send("40/jwt?x=1,");
+  const answers = ['44/jwt?x=1,{"message":"Invalid namespace"}', '44/jwt,{"message":"unauthorized"}', '44/jwt?x=1,{"message":"unauthorized"}'];
+  const answer = await socket.next();
+  assert.ok(answers.includes(answer), answer);
+});
+
 check("/jwt names the subject alone", async (t) => {
   const socket = await transport(t);
   socket.send(`40/jwt,${JSON.stringify({ token: good() })}`);
