@@ -213,6 +213,26 @@ fn a_sender_waits_for_who_reads_slowly() {
 }
 
 #[test]
+fn a_sender_to_a_room_waits_for_nobody() {
+    let server = root(|ns| {
+        ns.on("cast", async |socket: Socket| {
+            socket.join("r");
+            for number in 0..3 {
+                // A question first: the message is sent in the middle of a turn.
+                assert!(socket.is_in("r").await);
+                socket.everyone().to("r").emit("cast", number).await;
+            }
+        });
+    });
+    let mut client = server.client();
+    client.send(r#"421["cast"]"#);
+    for number in 0..3 {
+        assert_eq!(client.next(), format!(r#"42["cast",{number}]"#));
+    }
+    assert_eq!(client.next(), "431[]", "at once: nothing else happens on this server");
+}
+
+#[test]
 fn the_server_ends_so_that_clients_come_back() {
     let server = root(|_| {});
     let mut client = server.client();

@@ -68,7 +68,7 @@ pub(crate) struct Upgrading {
 /// Shared by the driver, the handles and the HTTP side.
 pub(crate) struct Shared {
     mailbox: Mutex<Mailbox>,
-    /// Turns of the driver that are over, IO included.
+    /// The last taking of mail whose turn is over, IO included.
     turns_done: AtomicU64,
     /// Handles and services: the driver ends with the last of them.
     pub(crate) owners: AtomicUsize,
@@ -100,7 +100,7 @@ struct Mailbox {
     awake: bool,
     /// Payload bytes of the emits in `mail`.
     emit_bytes: usize,
-    /// How often the driver has emptied this.
+    /// How often the driver has taken what was in here.
     turns_begun: u64,
     turn_waiters: Vec<Waker>,
     /// The driver is gone.
@@ -158,7 +158,7 @@ impl Shared {
         self.send(Mail::Command(command), 0)
     }
 
-    /// Swaps the queues with the driver's empty ones.
+    /// Swaps the queues with the driver's empty ones; how often that was done.
     pub(crate) fn take(&self, mail: &mut Vec<Mail>, ready: &mut Vec<u32>) -> u64 {
         let mut mailbox = lock(&self.mailbox);
         mailbox.awake = true;
@@ -169,7 +169,7 @@ impl Shared {
         mailbox.turns_begun
     }
 
-    /// A turn is over, IO included.
+    /// What was taken so far has been dealt with, IO included.
     pub(crate) fn finish_turn(&self, turn: u64) {
         self.turns_done.store(turn, Ordering::Release);
         let waiters = {
@@ -182,7 +182,7 @@ impl Shared {
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Ready once the turn is over.
+    /// Ready once what was taken then has been dealt with.
     pub(crate) fn poll_turn(&self, turn: u64, cx: &Context<'_>) -> Poll<()> {
         if self.turns_done.load(Ordering::Acquire) >= turn {
             return Poll::Ready(());

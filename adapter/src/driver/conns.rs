@@ -134,10 +134,6 @@ impl<R: Runtime> Conns<R> {
         self.len == 0
     }
 
-    pub(super) const fn has_writable(&self) -> bool {
-        !self.writable.is_empty()
-    }
-
     fn conn(&mut self, id: ConnId) -> Option<&mut Conn<R>> {
         self.slots.get_mut(id.slot())?.as_mut().filter(|conn| conn.id == id)
     }

@@ -51,6 +51,8 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     congested: BTreeMap<SessionId, Vec<Arc<Flow>>>,
     /// Handlers that did not end at once.
     running: Vec<Running>,
+    /// How often mail has been taken: whoever sent some of it may wait for this number.
+    taken: u64,
     mail: Vec<Mail>,
     woken: Vec<u32>,
     ready: VecDeque<u32>,
@@ -58,6 +60,13 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     timer: Option<(Instant, Sleep)>,
     wall_due: Instant,
     ending: Option<Ending>,
+}
+
+/// Whether everything that can be done now is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    Yes,
+    NotYet,
 }
 
 /// The end of a server.
@@ -82,6 +91,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             asks: Slab::new(),
             congested: BTreeMap::new(),
             running: Vec::new(),
+            taken: 0,
             mail: Vec::new(),
             woken: Vec::new(),
             ready: VecDeque::new(),
@@ -92,33 +102,40 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Everything that is there to be done, up to a bound.
-    fn turn(&mut self, turn: u64, now: Instant) {
+    fn turn(&mut self, now: Instant) -> Quiet {
         self.tell_time(now);
         for _ in 0..READS_PER_TURN {
             let Some(slot) = self.ready.pop_front() else { break };
             self.conn_ready(slot, now);
         }
         self.handle_mail(now);
-        self.settle(now);
-        self.shared.finish_turn(turn);
+        let quiet = self.settle(now);
+        self.shared.finish_turn(self.taken);
+        quiet
     }
 
     /// Carries out what the core says, and what handlers say to that, until both are quiet; then writes.
-    fn settle(&mut self, now: Instant) {
+    fn settle(&mut self, now: Instant) -> Quiet {
         for _ in 0..ROUNDS_PER_TURN {
             while let Some(output) = self.stack.poll_output(now) {
                 self.handle_output(output, now);
             }
             self.handle_app_outputs();
-            self.shared.take(&mut self.mail, &mut self.woken);
-            self.ready.extend(self.woken.drain(..));
+            self.take();
             let quiet = self.mail.is_empty() && self.running.is_empty();
             self.handle_mail(now);
             self.resume_handlers();
             if quiet && !self.write(now) {
-                break;
+                return Quiet::Yes;
             }
         }
+        Quiet::NotYet
+    }
+
+    /// Takes what others have sent since.
+    fn take(&mut self) {
+        self.taken = self.shared.take(&mut self.mail, &mut self.woken);
+        self.ready.extend(self.woken.drain(..));
     }
 
     fn handle_output(&mut self, output: Output, now: Instant) {
@@ -204,15 +221,14 @@ impl<R: Runtime, A: App + 'static> Future for Driver<R, A> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         for _ in 0..TURNS_PER_POLL {
-            let turn = this.shared.take(&mut this.mail, &mut this.woken);
-            this.ready.extend(this.woken.drain(..));
+            this.take();
             let now = this.clock.now();
-            this.turn(turn, now);
+            let quiet = this.turn(now);
             if this.has_ended(now) {
                 return Poll::Ready(());
             }
-            let more = !this.ready.is_empty() || !this.mail.is_empty() || this.conns.has_writable();
-            if !more && !this.poll_timer(cx) && this.shared.fall_asleep(cx) {
+            let idle = quiet == Quiet::Yes && this.ready.is_empty();
+            if idle && !this.poll_timer(cx) && this.shared.fall_asleep(cx) {
                 return Poll::Pending;
             }
         }
