@@ -4,16 +4,16 @@ use roomcast_conformance::sim::{Outcome, run};
 
 #[test]
 fn a_seed_replays_to_the_same_trace() {
-    let first = run(1);
-    assert_eq!(first, run(1));
-    assert_ne!(first.map(|outcome| outcome.trace), run(2).map(|outcome| outcome.trace));
+    let play = |seed| run(seed).expect("a seed that holds");
+    assert_eq!(play(1), play(1));
+    assert_ne!(play(1).trace, play(2).trace);
 }
 
 #[test]
 fn committed_seeds_hold() {
     let mut delivered = 0;
     let mut upgrades = 0;
-    for seed in 1..=20 {
+    for seed in 1..=16 {
         match run(seed) {
             Ok(Outcome { delivered: packets, counters, .. }) => {
                 delivered += packets;

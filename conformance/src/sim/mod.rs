@@ -185,6 +185,9 @@ impl World {
             if !matches!(client.stage, Stage::Polling | Stage::Streaming) {
                 return Err(format!("client {index} is still {:?}", client.stage));
             }
+            if client.stage == Stage::Polling && client.via == Via::Upgrade && client.begun != Weather::Storm {
+                return Err(format!("client {index} could not upgrade"));
+            }
             if !client.outbox.is_empty() {
                 return Err(format!("client {index} cannot send {:?}", client.outbox));
             }
@@ -245,7 +248,7 @@ fn config() -> Config {
     }
     config.limits.queue_soft_bytes = 800;
     config.limits.queue_bytes_max = 4_000;
-    config.limits.unanswered_max = 8;
+    config.limits.unanswered_max = 2;
     config.limits.close_timeout = Duration::from_secs(2);
     config
 }
