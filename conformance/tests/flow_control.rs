@@ -301,6 +301,8 @@ fn a_paused_peer_that_is_sent_nothing_is_not_closed_by_the_pong_timeout() {
         let (mut pair, session, peer) = paused_by_work(via);
         pair.pass(Duration::from_secs(300));
         assert_eq!(pair.over(peer), None, "{via:?}: it has taken the ping, and cannot answer it");
+        let pings = pair.take(peer).iter().filter(|text| *text == "2").count();
+        assert!((10..20).contains(&pings), "{via:?}: a client that is not pinged for 45 s leaves: {pings}");
         resume(&mut pair, session);
         if via == Via::Polling {
             pair.send(peer, "3");

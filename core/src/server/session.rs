@@ -339,17 +339,13 @@ impl Server {
         let Some(record) = self.sessions.get_mut(session) else { return };
         let Heartbeat::Pong { progress, .. } = record.heartbeat else { return };
         record.heartbeat = Heartbeat::Off;
-        let (endpoint, paused) = (record.endpoint, record.paused);
+        let paused = record.paused;
         // Where we do not read, a pong cannot be seen: that the peer took bytes since the ping, or has taken all there
         // are, is as good a sign.
         let now_at = self.progress(session);
         if paused && (now_at > progress || self.unsent_bytes(session) == 0) {
-            let timeout = self.beat(endpoint).1;
-            let key = self.timers(endpoint).map(|timers| timers.pong.arm(now + timeout, session));
-            if let (Some(key), Some(record)) = (key, self.sessions.get_mut(session)) {
-                record.heartbeat = Heartbeat::Pong { key, progress: now_at };
-            }
-            return;
+            // Another ping: without one for so long, the client would give up on us.
+            return self.ping_due(session, now, now);
         }
         self.counters.pings_unanswered += 1;
         self.advance(session, Happening::Fault, Reason::PingTimeout, now);
