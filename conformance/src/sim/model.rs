@@ -134,7 +134,12 @@ impl Model {
                     _ => &*connect.auth,
                 };
                 let due = [format!(r#"40{prefix}{{"sid":"{sid}"}}"#), format!(r#"42{prefix}["auth",{auth}]"#)];
-                let due = due.into_iter().map(|text| Due { text, fate: Fate::Certain }).collect();
+                let mut due: VecDeque<_> = due.into_iter().map(|text| Due { text, fate: Fate::Certain }).collect();
+                if server.sid(connect.socket).is_none() {
+                    // Kicked by an event that came before it in one read: it hears of that and of nothing else.
+                    due.pop_back();
+                    due.push_back(Due { text: format!("41{prefix}"), fate: Fate::Optional });
+                }
                 self.due.insert(sid.clone(), due);
                 let session = connect.session.as_u64();
                 self.members.insert(connect.socket, Member { sid, prefix, session, rooms: BTreeSet::new() });
