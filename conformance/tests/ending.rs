@@ -1,11 +1,13 @@
 //! Closing in every state, by either side, by the server's end, and by nobody; stale handles.
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test fails at the first event that it does not expect")]
 
 use std::time::Duration;
 
 use bytestring::ByteString;
 use http::Method;
 use roomcast_conformance::pair::{Answer, Conformance, Manual, Over, Pair, Peer, Profile, Via};
+use roomcast_core::server::config::Endpoint;
 use roomcast_core::server::{
     AckId, Command, Connect, Event, Extent, Input, Message, Reason, SessionId, SocketId, Target,
 };
@@ -299,6 +301,22 @@ fn an_answer_in_time_and_none_in_time_to_who_asks_to_come_in() {
         "{ends:?}"
     );
     assert_eq!(pair.over(peer), None);
+}
+
+#[test]
+fn endpoints_have_connect_timeouts_of_their_own() {
+    let mut config = Conformance::config(Profile::SUITE);
+    let slow = Conformance::config(Profile::APP).endpoints.remove(1);
+    config.endpoints.push(Endpoint { path: "/slow".into(), ..slow });
+    let mut pair = Pair::manual(config);
+    let patient = pair.open("/slow/", Via::WebSocket);
+    pair.connect_unanswered(patient, "40/jwt,");
+    let peer = pair.open("/socket.io/", Via::WebSocket);
+    pair.connect(peer, "/", "");
+    pair.connect_unanswered(peer, "40/jwt,");
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.take(peer), [r#"44/jwt,{"message":"Connect timeout"}"#]);
+    assert_eq!(pair.take(patient), [""; 0]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub struct Server {
     spread_pings: Timers<SessionId>,
     ack_deadlines: Timers<u64>,
     closings: Fifo<Closing>,
-    connectings: Fifo<SocketId>,
+    connectings: Timers<SocketId>,
 
     outputs: VecDeque<Output>,
     writable: VecDeque<Due>,
@@ -145,7 +145,7 @@ impl Server {
             spread_pings: Timers::new(),
             ack_deadlines: Timers::new(),
             closings: Fifo::new(),
-            connectings: Fifo::new(),
+            connectings: Timers::new(),
             outputs: VecDeque::new(),
             writable: VecDeque::new(),
             deferred: VecDeque::new(),

@@ -157,7 +157,7 @@ pub(super) struct Socket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The application has been asked, and must answer by then.
-    Connecting(FifoKey),
+    Connecting(TimerKey),
     Connected,
 }
 
