@@ -1,5 +1,4 @@
 //! What the core owns of HTTP: CORS, preflight, transports, origins.
-#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 use http::Method;
 use roomcast_conformance::pair::{Conformance, Pair, Profile, Via};
