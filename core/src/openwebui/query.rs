@@ -81,7 +81,8 @@ pub enum Question {
     ChangeMessage {
         /// Which chat.
         chat: ByteString,
-        /// Which message of it; made if it is missing.
+        /// Which message of it. If it is missing, a status and appended text come to nothing and another change makes it,
+        /// as the chat's current one.
         message: ByteString,
         /// What to do, in order.
         changes: Vec<MessageChange>,
@@ -143,9 +144,9 @@ pub enum MessageChange {
     AppendContent(ByteString),
     /// Let this text be `content`.
     ReplaceContent(ByteString),
-    /// Append these values (a JSON array) to `embeds`.
+    /// Put these values (a JSON array) in front of those of `embeds`.
     ExtendEmbeds(ByteString),
-    /// Append these values (a JSON array) to `files`.
+    /// Put these values (a JSON array) in front of those of `files`.
     ExtendFiles(ByteString),
     /// Append this object to `sources`.
     AppendSource(ByteString),
