@@ -1,5 +1,7 @@
 //! An application below the handlers.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "an event that is not meant is given back, whatever it is")]
+
 mod common;
 
 use common::Client;

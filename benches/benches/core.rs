@@ -130,7 +130,6 @@ fn timers(c: &mut Criterion) {
 struct Crowd {
     server: Server,
     now: Instant,
-    transport: Transport,
     conns: Vec<ConnId>,
     sids: Vec<String>,
     sockets: Vec<SocketId>,
@@ -160,7 +159,7 @@ impl Crowd {
         let server = Server::new(config, Start { node: 0, now, wall: WallTime::default(), seed: [1; 32] }).unwrap();
         let (conns, sids, sockets) = (Vec::new(), Vec::new(), Vec::new());
         let (polls, answered, transmit) = (Vec::new(), Vec::new(), Transmit::new());
-        let mut crowd = Self { server, now, transport, conns, sids, sockets, polls, answered, transmit };
+        let mut crowd = Self { server, now, conns, sids, sockets, polls, answered, transmit };
         for _ in 0..members {
             match transport {
                 Transport::WebSocket => crowd.open_stream(),
