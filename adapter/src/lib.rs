@@ -24,6 +24,7 @@ mod registry;
 mod runtime;
 mod server;
 mod socket;
+pub mod store;
 mod view;
 
 pub use roomcast_core as core;

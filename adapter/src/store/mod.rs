@@ -1,0 +1,48 @@
+//! Who answers what the application asks.
+//!
+//! A [`Store`] is one place to ask: [`Memory`] for tests and demonstrations. Which one it is comes out of a
+//! [`DatabaseUrl`].
+//!
+//! Owns: the trait and its implementations, and what they share: rows, revocations and the change of a chat's JSON. Must
+//! never know: sockets, rooms, or why somebody asks.
+
+mod database_url;
+mod index;
+mod memory;
+mod message;
+mod revocation;
+mod rows;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use roomcast_core::openwebui::query::{Answer, Question, StoreError};
+
+pub use self::database_url::{DatabaseUrl, DatabaseUrlError, PostgresUrl, SslMode};
+pub use self::memory::{Gate, Memory, Moment};
+pub use self::revocation::{MemoryRevocations, Revocations, Token};
+pub use self::rows::{ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, NoteRow, Rows, UserRow};
+
+/// Answers the application's questions. Which store it is becomes known when the program starts, so the trait can stand
+/// behind `dyn`; an allocation for each question is small beside what a store does for it.
+pub trait Store: Send + Sync + 'static {
+    /// Answers a question.
+    ///
+    /// Questions may be asked side by side, and are answered in any order. Whoever drops the future gives up the answer;
+    /// what was to be written may be written all the same.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]. After [`StoreError::Unavailable`] nobody knows whether something was written.
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + '_>>;
+
+    /// Whether it can be asked now.
+    ///
+    /// # Errors
+    ///
+    /// Why it can not.
+    fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
+
+    /// Lets the questions under way end, and refuses what is asked afterwards with [`StoreError::Unavailable`].
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
