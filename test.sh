@@ -30,7 +30,9 @@ section_doc() {
 }
 
 section_test() {
-    cargo test --workspace --locked
+    # A test starts a server of its own. Debian keeps its programs off the path.
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || needs postgres postgresql
+    cargo test --workspace --features roomcast-adapter/sqlite,roomcast-adapter/postgres --locked
 }
 
 # Documents beside npm yjs; without the oracle these tests say that they were not run.

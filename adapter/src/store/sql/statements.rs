@@ -1,0 +1,251 @@
+//! The statements, and what has to be there for them.
+//!
+//! Owns: SQL text, for SQLite and PostgreSQL, and the reading of a database's own description. Must never know:
+//! connections, or what an answer is for.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use super::fault::Fault;
+use super::pool::{Arg, Link};
+
+/// Which words a database understands, and whose rules it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// roomcast's own file.
+    #[cfg(feature = "sqlite")]
+    Own,
+    /// Open WebUI's file.
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    /// Open WebUI's server.
+    #[cfg(feature = "postgres")]
+    Postgres,
+}
+
+impl Dialect {
+    /// Of user `$1`: rows of `channel` and an id, of `group` and what it says of channels, and of `default` and what that
+    /// says; what is said is JSON.
+    pub(super) fn channels(self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Own => channels!(
+                "CASE WHEN json_valid(c.access_control) THEN \
+                 json_type(c.access_control, '$.read.group_ids') = 'array' AND EXISTS \
+                 (SELECT 1 FROM json_each(c.access_control, '$.read.group_ids') WHERE value = m.group_id) END",
+                "g.permissions -> '$.features.channels'",
+                "data -> '$.user.permissions.features.channels'"
+            ),
+            // What the original asks SQLite: whether the text of the list is like the text of a list of this one group.
+            // So it is if the list has no other; and LIKE does not tell cases apart.
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => channels!(
+                "CASE WHEN json_valid(c.access_control) THEN \
+                 json_quote(json_extract(c.access_control, '$.read.group_ids')) \
+                 LIKE '%' || json_array(m.group_id) || '%' END",
+                "g.permissions -> '$.features.channels'",
+                "data -> '$.user.permissions.features.channels'"
+            ),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => channels!(
+                "(c.access_control -> 'read' -> 'group_ids')::jsonb @> jsonb_build_array(m.group_id)",
+                "(g.permissions #> '{features,channels}')::text",
+                "(data #> '{user,permissions,features,channels}')::text"
+            ),
+        }
+    }
+
+    /// The JSON of chat `$1`, to be written in the same transaction.
+    pub(super) fn chat_for_change(self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Own | Self::Sqlite => "SELECT CAST(chat AS TEXT) FROM chat WHERE id = $1",
+            #[cfg(feature = "postgres")]
+            Self::Postgres => "SELECT CAST(chat AS TEXT) FROM chat WHERE id = $1 FOR UPDATE",
+        }
+    }
+
+    /// Writes the JSON of chat `$1`.
+    pub(super) fn change_chat(self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Own | Self::Sqlite => {
+                "UPDATE chat SET chat = $2, updated_at = CAST(strftime('%s', 'now') AS INTEGER) WHERE id = $1"
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres => {
+                "UPDATE chat SET chat = $2::json, updated_at = floor(extract(epoch FROM clock_timestamp()))::bigint \
+                 WHERE id = $1"
+            }
+        }
+    }
+
+    /// Names and types of the columns of table `$1`, in order.
+    fn columns(self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Own | Self::Sqlite => "SELECT name, lower(type) FROM pragma_table_info($1)",
+            #[cfg(feature = "postgres")]
+            Self::Postgres => {
+                "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
+                 WHERE attrelid = to_regclass(quote_ident($1)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+            }
+        }
+    }
+
+    /// User `$1`: id, name, role, and these columns of the row as one JSON object. In our own file, only if a token with
+    /// the id `$2` that was issued at `$3` is not revoked.
+    fn user(self, columns: &[(String, String)]) -> String {
+        let mut fields = String::new();
+        for (name, kind) in columns {
+            let comma = if fields.is_empty() { "" } else { ", " };
+            let column = format!("\"{}\"", name.replace('"', "\"\""));
+            let is_json = matches!(kind.as_str(), "json" | "jsonb") || JSON_IN_TEXT.contains(&name.as_str());
+            let written = match self {
+                #[cfg(feature = "sqlite")]
+                Self::Own | Self::Sqlite => {
+                    let key = name.replace('\'', "''");
+                    let value = match kind.as_str() {
+                        _ if is_json => format!("json({column})"),
+                        "boolean" => format!("json(CASE {column} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"),
+                        _ => column,
+                    };
+                    write!(fields, "{comma}'{key}', {value}")
+                }
+                #[cfg(feature = "postgres")]
+                Self::Postgres => {
+                    let cast = if is_json { "::json" } else { "" };
+                    write!(fields, "{comma}u.{column}{cast} AS {column}")
+                }
+            };
+            debug_assert!(written.is_ok(), "a String takes everything");
+        }
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Own => format!(
+                "SELECT id, name, role, json_object({fields}) FROM \"user\" WHERE id = $1 AND NOT EXISTS ({IS_REVOKED})"
+            ),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => format!("SELECT id, name, role, json_object({fields}) FROM \"user\" WHERE id = $1"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => format!(
+                "SELECT u.id::text, u.name::text, u.role::text, (SELECT row_to_json(p)::text FROM (SELECT {fields}) p) \
+                 FROM \"user\" u WHERE u.id = $1"
+            ),
+        }
+    }
+}
+
+/// Channels of which the user is a member, and the others that are open to the user. The first argument says whether
+/// channel `c` lets in group `m.group_id`, the others what group `g` and the newest configuration say of channels.
+/// Memberships of groups that are gone stay behind in SQLite.
+macro_rules! channels {
+    ($lets_in:literal, $group:literal, $default:literal) => {
+        concat!(
+            "SELECT 'channel', c.id FROM channel c JOIN channel_member m ON m.channel_id = c.id \
+             WHERE m.user_id = $1 AND m.is_active AND c.type IN ('group', 'dm') \
+             AND c.deleted_at IS NULL AND c.archived_at IS NULL \
+             UNION \
+             SELECT 'channel', c.id FROM channel c WHERE c.deleted_at IS NULL AND c.archived_at IS NULL \
+             AND (c.type IS NULL OR c.type NOT IN ('group', 'dm')) \
+             AND (c.access_control IS NULL OR CAST(c.access_control AS TEXT) = 'null' OR c.user_id = $1 \
+             OR EXISTS (SELECT 1 FROM group_member m JOIN \"group\" g ON g.id = m.group_id \
+             WHERE m.user_id = $1 AND ",
+            $lets_in,
+            ")) UNION ALL SELECT 'group', ",
+            $group,
+            " FROM group_member m JOIN \"group\" g ON g.id = m.group_id WHERE m.user_id = $1 \
+             UNION ALL SELECT 'default', ",
+            $default,
+            " FROM (SELECT data FROM config ORDER BY id DESC LIMIT 1) c"
+        )
+    };
+}
+use channels;
+
+/// Owner and rules of note `$1`.
+pub(super) const NOTE: &str = "SELECT user_id, CAST(access_control AS TEXT) FROM note WHERE id = $1";
+
+/// Groups of user `$1`.
+pub(super) const GROUPS: &str =
+    "SELECT g.id FROM group_member m JOIN \"group\" g ON g.id = m.group_id WHERE m.user_id = $1 ORDER BY 1";
+
+/// Owner of chat `$1`.
+pub(super) const CHAT: &str = "SELECT user_id FROM chat WHERE id = $1";
+
+/// User `$1` was active at `$2`.
+pub(super) const TOUCH_USER: &str = "UPDATE \"user\" SET last_active_at = $2 WHERE id = $1";
+
+/// User `$2` has read channel `$1` at `$3`.
+pub(super) const READ_CHANNEL: &str =
+    "UPDATE channel_member SET last_read_at = $3, updated_at = $3 WHERE channel_id = $1 AND user_id = $2";
+
+/// User `$2` has read its chat `$1` at `$3`.
+pub(super) const READ_CHAT: &str = "UPDATE chat SET last_read_at = $3 WHERE id = $1 AND user_id = $2";
+
+/// Something, if a token of user `$1` with the id `$2` that was issued at `$3` is revoked.
+#[cfg(feature = "sqlite")]
+pub(super) const IS_REVOKED: &str = "SELECT 'by token' FROM revoked_token WHERE jti = $2 \
+                                     UNION ALL SELECT 'by user' FROM revoked_user WHERE user_id = $1 AND issued_to >= $3";
+
+/// What was found in a database.
+#[derive(Debug)]
+pub(super) struct Schema {
+    user: SqlStr,
+    /// Whether a chat has a place for the moment when it was last read.
+    pub(super) has_read_mark: bool,
+}
+
+impl Schema {
+    /// Looks whether all is there that is needed.
+    pub(super) async fn read(link: &mut Link<'_>, dialect: Dialect, without: &[String]) -> Result<Self, Fault> {
+        let mut user = SqlSafeStr::into_sql_str("");
+        let mut has_read_mark = false;
+        for (table, needed) in NEEDED {
+            let rows = link.rows(dialect.columns(), &[Arg::Text(table)]).await?;
+            let columns: Vec<(String, String)> = rows
+                .into_iter()
+                .filter_map(|row| match <[Option<String>; 2]>::try_from(row) {
+                    Ok([Some(name), Some(kind)]) => Some((name, kind)),
+                    Ok(_) | Err(_) => None,
+                })
+                .collect();
+            let has = |column: &str| columns.iter().any(|(name, _)| name == column);
+            if let Some(column) = needed.iter().find(|column| !has(column)) {
+                return Err(Fault::Missing { table, column });
+            }
+            match *table {
+                "user" => {
+                    let kept: Vec<_> = columns.into_iter().filter(|(name, _)| !without.contains(name)).collect();
+                    // Made of column names alone, and they are quoted.
+                    user = AssertSqlSafe(Arc::<str>::from(dialect.user(&kept))).into_sql_str();
+                }
+                "chat" => has_read_mark = has("last_read_at"),
+                _ => {}
+            }
+        }
+        Ok(Self { user, has_read_mark })
+    }
+
+    /// User `$1`: id, name, role and profile.
+    pub(super) fn user(&self) -> SqlStr {
+        self.user.clone()
+    }
+}
+
+/// Tables and columns without which nothing can be answered.
+const NEEDED: &[(&str, &[&str])] = &[
+    ("user", &["id", "name", "role", "last_active_at"]),
+    ("group", &["id", "permissions"]),
+    ("group_member", &["group_id", "user_id"]),
+    ("channel", &["id", "user_id", "type", "access_control", "archived_at", "deleted_at"]),
+    ("channel_member", &["channel_id", "user_id", "is_active", "last_read_at", "updated_at"]),
+    ("note", &["id", "user_id", "access_control"]),
+    ("chat", &["id", "user_id", "chat", "updated_at"]),
+    ("config", &["id", "data"]),
+];
+
+/// Columns of `user` that hold JSON even where they were declared as text.
+const JSON_IN_TEXT: &[&str] = &["info", "oauth", "settings"];
