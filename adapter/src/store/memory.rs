@@ -256,6 +256,12 @@ impl State {
                 }
                 Ok(Answer::Done)
             }
+            // Documents have no place in a store yet.
+            Question::NoteContent { .. }
+            | Question::SaveNoteContent { .. }
+            | Question::LoadDocument { .. }
+            | Question::AppendUpdates { .. }
+            | Question::SaveSnapshot { .. } => Err(StoreError::Unavailable),
         }
     }
 }

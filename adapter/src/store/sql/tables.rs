@@ -48,6 +48,12 @@ impl Tables {
             | Question::ReadChannel { .. }
             | Question::ReadChat { .. }
             | Question::ChangeMessage { .. } => Purpose::Write,
+            // Documents have no place in a store yet.
+            Question::NoteContent { .. }
+            | Question::SaveNoteContent { .. }
+            | Question::LoadDocument { .. }
+            | Question::AppendUpdates { .. }
+            | Question::SaveSnapshot { .. } => return Err(StoreError::Unavailable),
         };
         let mut conn = self.acquire(purpose).await?;
         let result = timeout(self.options.statement_timeout, self.answer(&mut conn, question)).await;
@@ -143,6 +149,11 @@ impl Tables {
                 self.change_message(conn, chat, message, changes).await?;
                 Ok(Answer::Done)
             }
+            Question::NoteContent { .. }
+            | Question::SaveNoteContent { .. }
+            | Question::LoadDocument { .. }
+            | Question::AppendUpdates { .. }
+            | Question::SaveSnapshot { .. } => Err(StoreError::Unavailable),
         }
     }
 
@@ -217,6 +228,11 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<Answer, StoreError>
         Question::ReadChannel { channel, user, .. } => (&[channel, user], Ok(Answer::Done)),
         Question::ReadChat { chat, user, .. } => (&[chat, user], Ok(Answer::Done)),
         Question::ChangeMessage { chat, .. } => (&[chat], Err(StoreError::NotFound)),
+        Question::NoteContent { .. }
+        | Question::SaveNoteContent { .. }
+        | Question::LoadDocument { .. }
+        | Question::AppendUpdates { .. }
+        | Question::SaveSnapshot { .. } => (&[], Err(StoreError::Unavailable)),
     };
     ids.iter().any(|id| id.contains('\0')).then_some(result)
 }
