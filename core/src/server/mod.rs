@@ -266,7 +266,8 @@ impl Server {
                 + self.connectings.len(),
             queued_bytes: self.outs.iter().map(Outbound::bytes).sum::<usize>()
                 + self.conns.iter().map(|(_, conn)| conn.ahead_bytes).sum::<usize>(),
-            outputs: self.outputs.len() + self.writable.len() + self.deferred.len(),
+            outputs: self.outputs.len() + self.writable.len(),
+            deferred: self.deferred.len(),
         }
     }
 
@@ -360,6 +361,8 @@ pub struct Audit {
     pub queued_bytes: usize,
     /// Outputs that have not been polled.
     pub outputs: usize,
+    /// Answers to peers that come after the outputs before them, at the next timeout, which is due at once.
+    pub deferred: usize,
 }
 
 /// What has happened since the start, for metrics.

@@ -153,7 +153,7 @@ impl Tables {
             | Question::SaveNoteContent { .. }
             | Question::LoadDocument { .. }
             | Question::AppendUpdates { .. }
-            | Question::SaveSnapshot { .. } => Err(StoreError::Unavailable),
+            | Question::SaveSnapshot { .. } => Err(Fault::Store(StoreError::Unavailable)),
         }
     }
 
