@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomcast_core::server::config::{
-    Admission, EndpointKind, EngineIo, Limits, NamespaceRule, Origins, Pattern, SocketIo, WebSocket,
+    Admission, EndpointKind, EngineIo, Limits, NamespaceRule, Origins, PathMatch, Pattern, SocketIo, WebSocket,
 };
 use roomcast_core::server::{App, Config, Endpoint};
 
@@ -123,6 +123,7 @@ impl<A: App> Builder<A> {
         let socket = SocketIo { namespaces, connect_timeout: io.connect_timeout };
         self.config.endpoints.push(Endpoint {
             path: path.into(),
+            path_match: PathMatch::Exact,
             origins: io.origins,
             kind: EndpointKind::SocketIo(io.engine, socket),
         });
@@ -138,6 +139,7 @@ impl<A: App> Builder<A> {
         set_up(&mut eio);
         self.config.endpoints.push(Endpoint {
             path: path.into(),
+            path_match: PathMatch::Exact,
             origins: eio.origins,
             kind: EndpointKind::EngineIo(eio.engine),
         });
@@ -153,6 +155,7 @@ impl<A: App> Builder<A> {
         set_up(&mut ws);
         self.config.endpoints.push(Endpoint {
             path: path.into(),
+            path_match: PathMatch::Exact,
             origins: ws.origins,
             kind: EndpointKind::WebSocket(ws.ws),
         });

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::auth::{Claim, Dates, Key, Policy, SetupError, Verifier};
-use crate::server::config::{Admission, EndpointKind, EngineIo, NamespaceRule, Origins, Pattern, SocketIo};
+use crate::server::config::{Admission, EndpointKind, EngineIo, NamespaceRule, Origins, PathMatch, Pattern, SocketIo};
 use crate::server::{Endpoint, EndpointId, Scope};
 
 /// Everything an [`OpenWebUi`](super::OpenWebUi) is built from. There is no `Default`: a secret has none.
@@ -99,7 +99,8 @@ impl Settings {
     pub fn endpoint(&self, path: impl Into<String>) -> Endpoint {
         let engine = EngineIo { max_payload_bytes: PAYLOAD_BYTES_MAX, post_answer: "OK", ..EngineIo::default() };
         let socket = SocketIo { namespaces: vec![self.namespace_rule()], ..SocketIo::default() };
-        Endpoint { path: path.into(), origins: Origins::Any, kind: EndpointKind::SocketIo(engine, socket) }
+        let kind = EndpointKind::SocketIo(engine, socket);
+        Endpoint { path: path.into(), path_match: PathMatch::Exact, origins: Origins::Any, kind }
     }
 
     /// How the namespace is to be admitted at its endpoint.

@@ -105,6 +105,8 @@ impl EndpointId {
 pub struct Endpoint {
     /// Begins with `/`; with and without a slash at its end it is the same path.
     pub path: String,
+    /// Whether it is this path or those below it.
+    pub path_match: PathMatch,
     /// Who may ask from a browser.
     pub origins: Origins,
     /// What is spoken.
@@ -116,6 +118,7 @@ impl Endpoint {
     pub fn socket_io(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
+            path_match: PathMatch::Exact,
             origins: Origins::Any,
             kind: EndpointKind::SocketIo(EngineIo::default(), SocketIo::default()),
         }
@@ -123,12 +126,14 @@ impl Endpoint {
 
     /// Bare Engine.IO at `path`, any origin.
     pub fn engine_io(path: impl Into<String>) -> Self {
-        Self { path: path.into(), origins: Origins::Any, kind: EndpointKind::EngineIo(EngineIo::default()) }
+        let kind = EndpointKind::EngineIo(EngineIo::default());
+        Self { path: path.into(), path_match: PathMatch::Exact, origins: Origins::Any, kind }
     }
 
     /// Bare WebSocket at `path`, any origin.
     pub fn web_socket(path: impl Into<String>) -> Self {
-        Self { path: path.into(), origins: Origins::Any, kind: EndpointKind::WebSocket(WebSocket::default()) }
+        let kind = EndpointKind::WebSocket(WebSocket::default());
+        Self { path: path.into(), path_match: PathMatch::Exact, origins: Origins::Any, kind }
     }
 
     /// The path without slashes at its end, as it is compared.
@@ -136,8 +141,16 @@ impl Endpoint {
         self.path.trim_end_matches('/')
     }
 
+    /// Whether it serves `path`, which has no slashes at its end.
+    pub(crate) fn serves(&self, path: &str) -> bool {
+        match self.path_match {
+            PathMatch::Exact => path == self.bare_path(),
+            PathMatch::Below => path.strip_prefix(self.bare_path()).is_some_and(|rest| rest.starts_with('/')),
+        }
+    }
+
     fn same_path(&self, other: &Endpoint) -> bool {
-        self.bare_path() == other.bare_path()
+        self.bare_path() == other.bare_path() && self.path_match == other.path_match
     }
 
     /// The largest body of an HTTP request there, in bytes.
@@ -147,6 +160,17 @@ impl Endpoint {
             EndpointKind::WebSocket(_) => 0,
         }
     }
+}
+
+/// Which paths an endpoint serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Its own alone.
+    #[default]
+    Exact,
+    /// Every path below its own, of which no other endpoint is closer: `/notes/1` and `/notes/1/2` for `/notes`. What
+    /// comes behind it is the application's to read from the [`Handshake`](super::Handshake).
+    Below,
 }
 
 /// What is spoken at an endpoint.
@@ -355,3 +379,27 @@ impl Default for Limits {
 }
 
 const SPAN_MAX: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{Server, Start};
+    use crate::time::{Instant, WallTime};
+
+    #[test]
+    fn the_closest_endpoint_serves_a_path() {
+        let below = |path: &str| Endpoint { path_match: PathMatch::Below, ..Endpoint::web_socket(path) };
+        let config =
+            Config::new([Endpoint::web_socket("/a"), below("/a/"), Endpoint::web_socket("/a/b"), below("/a/b")]);
+        assert_eq!(config.check(), Ok(()));
+        let (now, wall) = (Instant::from_millis(0), WallTime::from_unix_millis(0));
+        let server = Server::new(config, Start { node: 0, now, wall, seed: [0; 32] }).unwrap();
+        let routes = ["/a", "/a/", "/a/x", "/a/b", "/a/b/x/y/", "/a/bc", "/ab", "/"].map(|path| server.route(path));
+        assert_eq!(
+            routes.map(|endpoint| endpoint.map(EndpointId::index)),
+            [Some(0), Some(0), Some(1), Some(2), Some(3), Some(1), None, None]
+        );
+        let twice = Config::new([below("/a"), below("/a/")]);
+        assert_eq!(twice.check(), Err(ConfigError::PathTwice));
+    }
+}
