@@ -160,6 +160,7 @@ impl OpenWebUi {
             }
         }
         self.join_own_room(socket, cx);
+        self.unpark(socket);
         self.arm_recheck(socket, Again::InTurn, cx);
     }
 
@@ -181,6 +182,7 @@ impl OpenWebUi {
 
     /// The session of a socket ends, which has left its rooms.
     pub(super) fn log_out(&mut self, socket: SocketId, why: Ended, cx: &mut Cx<'_>) {
+        self.leave_documents(socket, cx);
         self.end_typing(socket, cx);
         self.end_usage(socket);
         let Some(record) = self.sockets.get_mut(socket) else { return };

@@ -14,14 +14,14 @@
 //! | `login`, `recheck` | how a session begins, ends, and is looked at again |
 //! | `channels`, `chats`, `usage` | what sessions do |
 //! | `emitter`, `calls` | events that enter by roomcast |
+//! | `documents` | documents, by `ydoc:*` and by y-protocols |
 //! | `queries`, `writes` | questions under way, and what is yet to be written |
-//!
-//! Documents (`ydoc:*`) are given back as events of others are.
 
 pub mod access;
 mod calls;
 mod channels;
 mod chats;
+mod documents;
 mod emitter;
 mod login;
 mod queries;
@@ -41,6 +41,8 @@ use bytestring::ByteString;
 
 use self::calls::Calls;
 use self::channels::Place;
+use self::documents::Documents;
+pub use self::documents::{Compat, DocumentCounters, DocumentCounts, DocumentSettings};
 use self::queries::{Purpose, Queries};
 use self::query::{Query, QueryId, Question, Reply, StoreError, User};
 pub use self::requests::{Answer, Ended, Notice, Pool, Request, SessionInfo, To};
@@ -74,6 +76,7 @@ pub struct OpenWebUi {
     calls: Calls,
     queries: Queries,
     writes: Writes,
+    documents: Documents,
 
     rechecks: Timers<SocketId>,
     expiries: Timers<SocketId>,
@@ -103,6 +106,7 @@ impl OpenWebUi {
             calls: Calls::default(),
             queries: Queries::default(),
             writes: Writes::new(rng.keyed_hash()),
+            documents: Documents::new(rng.keyed_hash()),
             rechecks: Timers::new(),
             expiries: Timers::new(),
             idles: Timers::new(),
@@ -131,6 +135,7 @@ impl OpenWebUi {
             writes: self.writes.len(),
             change_bytes: self.writes.change_bytes(),
             calls: self.calls.len(),
+            documents: self.documents.counts(),
             timers: self.rechecks.len()
                 + self.expiries.len()
                 + self.idles.len()
@@ -184,6 +189,10 @@ impl OpenWebUi {
         if let Some(timer) = record.recheck {
             self.rechecks.cancel(timer);
         }
+        for parked in &record.parked {
+            self.documents.unpark_timer(parked);
+            cx.command(Command::Handled { session: record.peer });
+        }
         self.forget_turn(record.peer, record.turn, record.held.len(), cx);
         Some(record.stage)
     }
@@ -215,6 +224,7 @@ impl OpenWebUi {
                 };
                 self.chat_rechecked((socket, epoch), &chat, &found, cx);
             }
+            Purpose::Document(aim) => self.document_answered(id, aim, reply, cx),
             Purpose::Write(write) => {
                 let result = reply.map(drop);
                 let written = self.writes.handle_result(write, id, result, &mut self.queries, &self.settings, cx.now);
@@ -286,10 +296,8 @@ impl App for OpenWebUi {
                 Some(Stage::Asking) => None,
                 Some(Stage::In) | None => Some(Event::Disconnected { socket, reason }),
             },
-            Event::Opened { .. }
-            | Event::Message { .. }
-            | Event::Closed { .. }
-            | Event::Connecting(_)
+            Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.protocol_event(event, cx),
+            Event::Connecting(_)
             | Event::Connected(_)
             | Event::Acked { .. }
             | Event::AcksEnded { .. }
@@ -316,7 +324,8 @@ impl App for OpenWebUi {
                 | Purpose::Recheck { .. }
                 | Purpose::Channels(_)
                 | Purpose::NoteRoom { .. }
-                | Purpose::ChatRoom { .. } => self.handle_answer(id, purpose, Err(StoreError::Unavailable), cx),
+                | Purpose::ChatRoom { .. }
+                | Purpose::Document(_) => self.handle_answer(id, purpose, Err(StoreError::Unavailable), cx),
             }
         }
         while let Some(socket) = self.expiries.pop_due(cx.now) {
@@ -338,6 +347,7 @@ impl App for OpenWebUi {
             self.usage_due(socket, &model);
         }
         self.writes.handle_timeout(&mut self.queries, &self.settings, cx.now);
+        self.documents_timeout(cx);
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -366,6 +376,7 @@ impl App for OpenWebUi {
             self.typings.next_deadline(),
             self.usages.next_deadline(),
             self.writes.next_deadline(),
+            self.documents.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -396,6 +407,8 @@ pub struct Audit {
     pub change_bytes: usize,
     /// Calls that wait for their answer.
     pub calls: usize,
+    /// Documents, and who is in them.
+    pub documents: DocumentCounts,
     /// Deadlines.
     pub timers: usize,
     /// Outputs that have not been polled.

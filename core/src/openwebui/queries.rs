@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytestring::ByteString;
 
+use super::documents::Aim;
 use super::query::{Query, QueryId, Question};
 use super::sessions::PersonId;
 use super::writes::WriteId;
@@ -53,7 +54,8 @@ impl Queries {
             | Purpose::Recheck { .. }
             | Purpose::Channels(_)
             | Purpose::NoteRoom { .. }
-            | Purpose::ChatRoom { .. } => {
+            | Purpose::ChatRoom { .. }
+            | Purpose::Document(_) => {
                 return self.open.remove(&id).map(|open| (id, open.purpose));
             }
         }
@@ -96,6 +98,8 @@ pub(super) enum Purpose {
     ChatRoom { socket: SocketId, epoch: u64, chat: ByteString },
     /// A write.
     Write(WriteId),
+    /// Something about a document.
+    Document(Aim),
 }
 
 #[derive(Debug)]

@@ -115,10 +115,11 @@ pub enum Question {
         document: ByteString,
         /// The number of the first; the others follow.
         first_sequence: u64,
-        /// Yjs updates, version 1.
+        /// Yjs updates, version 1, and marks among them that are none: bytes to a store.
         updates: Vec<Bytes>,
     },
-    /// Store a snapshot, and then cut from the log what it holds. Answered by [`Answer::Done`].
+    /// Store a snapshot, and then cut from the log what it holds. One that comes late, behind one with a higher number,
+    /// is passed over. Answered by [`Answer::Done`].
     SaveSnapshot {
         /// Which.
         document: ByteString,

@@ -60,8 +60,10 @@ impl OpenWebUi {
         if let Some(wanted) = record.wanted.take_if(|wanted| wanted.epoch == epoch) {
             return match found {
                 Ok(Some(user)) => {
+                    let peer = record.peer;
                     self.log_in(socket, wanted.token, user, wanted.channels, cx);
                     self.recheck_rooms(socket, cx);
+                    self.drain(peer, socket, cx);
                 }
                 Ok(None) => {
                     self.doubt(socket, &wanted.token.user, cx);
@@ -109,6 +111,7 @@ impl OpenWebUi {
             let question = Question::Chat { chat: chat.clone() };
             self.ask(question, Purpose::ChatRoom { socket, epoch, chat }, cx);
         }
+        self.recheck_documents(socket, cx);
     }
 
     /// What a session may still do with a note, whose room it leaves if that is nothing. If the store does not answer,
@@ -234,7 +237,7 @@ impl OpenWebUi {
         for socket in &sockets {
             self.recheck(*socket, cx);
         }
-        sockets.len()
+        sockets.len() + self.refresh_peers(user, cx)
     }
 
     /// When a session is looked at again.
@@ -252,7 +255,7 @@ impl OpenWebUi {
     }
 
     /// Clients that came all at once do not ask all at once.
-    fn spread_recheck(&mut self) -> Duration {
+    pub(super) fn spread_recheck(&mut self) -> Duration {
         let interval = self.settings.recheck_interval;
         let quarter = u64::try_from((interval / 4).as_nanos()).unwrap_or(u64::MAX);
         interval.saturating_sub(Duration::from_nanos(self.rng.below(quarter)))

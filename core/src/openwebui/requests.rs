@@ -79,6 +79,12 @@ pub enum Request {
     ModelsInUse,
     /// How much there is of everything. Answered by [`Answer::Pool`].
     Pool,
+    /// Store all documents and the notes' contents now: before the program ends, or the store does. Answered by
+    /// [`Answer::Flushed`] once that is done.
+    FlushDocuments {
+        /// How long to wait for it.
+        timeout: Duration,
+    },
 }
 
 /// Whom a request means.
@@ -122,6 +128,11 @@ pub enum Answer {
     Models(Vec<ByteString>),
     /// The sizes.
     Pool(Box<Pool>),
+    /// All documents are stored, or the time is over.
+    Flushed {
+        /// How many are not stored. They are kept, and it is tried on.
+        unstored: usize,
+    },
 }
 
 /// A session.
@@ -156,6 +167,8 @@ pub struct Pool {
     pub change_bytes: usize,
     /// Calls that wait for their answer.
     pub calls: usize,
+    /// Documents that are loaded or being loaded, and who is in them.
+    pub documents: super::DocumentCounts,
     /// Rows given up since the start: the store failed for too long, or there was no room.
     pub writes_lost: u64,
     /// Questions since the start that a store did not answer in time.
@@ -217,6 +230,7 @@ impl OpenWebUi {
             Request::ActiveUsers => Answer::Users(self.active_users()),
             Request::ModelsInUse => Answer::Models(self.models.keys().cloned().collect()),
             Request::Pool => Answer::Pool(Box::new(self.pool())),
+            Request::FlushDocuments { timeout } => return self.flush_documents(ticket, timeout, cx),
         };
         self.answers.push_back((ticket, answer));
     }
@@ -248,6 +262,7 @@ impl OpenWebUi {
             writes: self.writes.len(),
             change_bytes: self.writes.change_bytes(),
             calls: self.calls.len(),
+            documents: self.documents.counts(),
             writes_lost: self.writes.lost(),
             queries_overdue: self.queries_overdue,
         }

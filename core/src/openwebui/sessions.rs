@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytestring::ByteString;
 
 use super::channels::{Place, Typing};
+use super::documents::{Parked, RoomId};
 use super::query::{QueryId, User};
 use super::turn::{Held, Turn};
 use super::writes::WriteId;
@@ -90,6 +91,10 @@ pub(super) struct Record {
     pub(super) reads: Vec<WriteId>,
     /// Calls that it has not answered.
     pub(super) calls: Vec<EmitId>,
+    /// Documents that it is in.
+    pub(super) documents: Vec<RoomId>,
+    /// Joins of documents that came before its session.
+    pub(super) parked: VecDeque<Parked>,
 }
 
 impl Record {
@@ -109,6 +114,8 @@ impl Record {
             chats: BTreeMap::new(),
             reads: Vec::new(),
             calls: Vec::new(),
+            documents: Vec::new(),
+            parked: VecDeque::new(),
         }
     }
 }

@@ -6,8 +6,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::documents::DocumentSettings;
 use crate::auth::{Claim, Dates, Key, Policy, SetupError, Verifier};
-use crate::server::config::{Admission, EndpointKind, EngineIo, NamespaceRule, Origins, PathMatch, Pattern, SocketIo};
+use crate::server::config::{
+    Admission, EndpointKind, EngineIo, NamespaceRule, Origins, PathMatch, Pattern, SocketIo, WebSocket,
+};
 use crate::server::{Endpoint, EndpointId, Scope};
 
 /// Everything an [`OpenWebUi`](super::OpenWebUi) is built from. There is no `Default`: a secret has none.
@@ -50,6 +53,11 @@ pub struct Settings {
     pub notices: Notices,
     /// Whether admins may read the chats of others, as 0.12.4's `ENABLE_ADMIN_CHAT_ACCESS` says (on there).
     pub admin_chats: AdminChats,
+    /// Where documents are served by y-protocols, if they are: an endpoint of
+    /// [`protocol_endpoint`](Settings::protocol_endpoint).
+    pub yjs_endpoint: Option<EndpointId>,
+    /// How documents are kept and served.
+    pub documents: DocumentSettings,
     /// Bounds on everything that peers can make grow.
     pub limits: Limits,
 }
@@ -91,6 +99,8 @@ impl Settings {
             call_timeout_max: Duration::from_secs(300),
             notices: Notices::Off,
             admin_chats: AdminChats::Readable,
+            yjs_endpoint: None,
+            documents: DocumentSettings::default(),
             limits: Limits::default(),
         }
     }
@@ -101,6 +111,14 @@ impl Settings {
         let socket = SocketIo { namespaces: vec![self.namespace_rule()], ..SocketIo::default() };
         let kind = EndpointKind::SocketIo(engine, socket);
         Endpoint { path: path.into(), path_match: PathMatch::Exact, origins: Origins::Any, kind }
+    }
+
+    /// An endpoint that serves documents by y-protocols to providers of y-websocket, at `path/{document}?token=…`. To be
+    /// named by [`yjs_endpoint`](Settings::yjs_endpoint).
+    pub fn protocol_endpoint(&self, path: impl Into<String>) -> Endpoint {
+        let message_bytes_max = self.documents.limits.resync_bytes_max + MESSAGE_HEAD_BYTES_MAX;
+        let kind = EndpointKind::WebSocket(WebSocket { message_bytes_max, ..WebSocket::default() });
+        Endpoint { path: path.into(), path_match: PathMatch::Below, origins: Origins::Any, kind }
     }
 
     /// How the namespace is to be admitted at its endpoint.
@@ -206,4 +224,6 @@ impl std::error::Error for SettingsError {}
 
 /// What Open WebUI 0.6.41 signs with if nobody tells it a secret.
 const PUBLISHED_SECRET: &[u8] = b"t0p-s3cr3t";
+/// What y-protocols puts around an update.
+const MESSAGE_HEAD_BYTES_MAX: usize = 16;
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;

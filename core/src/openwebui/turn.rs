@@ -7,6 +7,7 @@ use bytestring::ByteString;
 
 use super::OpenWebUi;
 use super::chats::ChatRequest;
+use super::documents::Joiner;
 use super::queries::Purpose;
 use super::query::{Answer, QueryId, Question, StoreError, User};
 use super::sessions::{Activity, Token};
@@ -24,7 +25,8 @@ pub(super) struct Held {
 /// An event whose query is open.
 #[derive(Debug)]
 pub(super) struct Turn {
-    pub(super) query: QueryId,
+    /// `None`: it waits for what others have asked as well.
+    pub(super) query: Option<QueryId>,
     step: Step,
     origin: Origin,
 }
@@ -59,6 +61,10 @@ pub(super) enum Step {
     Note(ByteString),
     /// The chat of an `events:chat` has been asked for.
     Chat(ChatRequest),
+    /// The note of a document has been asked for.
+    DocumentJoin(Joiner),
+    /// The document is being loaded, for others too.
+    DocumentLoad,
 }
 
 /// What became of an event, or of the answer to its query.
@@ -68,6 +74,8 @@ pub(super) enum Outcome {
     Done(Args),
     /// It waits for this.
     Ask(Question, Step),
+    /// It waits for what others wait for too.
+    Wait(Step),
     /// It was refused by [`Step::Admit`], and the socket is gone.
     Gone,
 }
@@ -89,6 +97,11 @@ enum BuiltIn {
     JoinNote,
     ChannelEvents,
     ChatEvents,
+    DocumentJoin,
+    DocumentState,
+    DocumentUpdate,
+    DocumentLeave,
+    DocumentAwareness,
 }
 
 impl BuiltIn {
@@ -101,6 +114,11 @@ impl BuiltIn {
             "join-note" => Self::JoinNote,
             "events:channel" => Self::ChannelEvents,
             "events:chat" => Self::ChatEvents,
+            "ydoc:document:join" => Self::DocumentJoin,
+            "ydoc:document:state" => Self::DocumentState,
+            "ydoc:document:update" => Self::DocumentUpdate,
+            "ydoc:document:leave" => Self::DocumentLeave,
+            "ydoc:awareness:update" => Self::DocumentAwareness,
             _ => return None,
         })
     }
@@ -153,18 +171,39 @@ impl OpenWebUi {
         cx: &mut Cx<'_>,
     ) {
         let Some(record) = self.sockets.get_mut(socket) else { return };
-        let Some(Turn { step, origin, .. }) = record.turn.take_if(|turn| turn.query == query) else { return };
+        let Some(Turn { step, origin, .. }) = record.turn.take_if(|turn| turn.query == Some(query)) else { return };
         let peer = record.peer;
         let outcome = self.go_on(socket, step, result, cx);
         self.settle(peer, socket, origin, outcome, cx);
         self.drain(peer, socket, cx);
     }
 
+    /// The document that a turn waits for is there, or cannot be had.
+    pub(super) fn resume_load(&mut self, socket: SocketId, outcome: Outcome, cx: &mut Cx<'_>) {
+        let Some(record) = self.sockets.get_mut(socket) else { return };
+        let is_load = |turn: &mut Turn| matches!(turn.step, Step::DocumentLoad);
+        let Some(Turn { origin, .. }) = record.turn.take_if(is_load) else { return };
+        let peer = record.peer;
+        self.settle(peer, socket, origin, outcome, cx);
+        self.drain(peer, socket, cx);
+    }
+
+    /// A join has waited for its session for too long.
+    pub(super) fn parked_overdue(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
+        let Some(record) = self.sockets.get_mut(socket) else { return };
+        let Some(parked) = record.parked.pop_front() else { return };
+        let peer = record.peer;
+        let outcome = self.refuse_join(socket, cx);
+        self.settle(peer, socket, Origin::Event(parked.event.ack), outcome, cx);
+    }
+
     /// A socket is gone: what waited is not waited for any more.
     pub(super) fn forget_turn(&mut self, peer: SessionId, turn: Option<Turn>, held: usize, cx: &mut Cx<'_>) {
         let mut unhandled = held;
         if let Some(turn) = turn {
-            self.queries.answered(turn.query);
+            if let Some(query) = turn.query {
+                self.queries.answered(query);
+            }
             unhandled += match turn.origin {
                 Origin::Arrival => 0,
                 Origin::Event(_) => 1,
@@ -183,6 +222,17 @@ impl OpenWebUi {
             return Some(Event::Received { session: peer, socket, name, args, ack });
         };
         let outcome = match built_in {
+            BuiltIn::DocumentJoin if self.user_of(socket).is_none() => {
+                match self.park(socket, Held { name, args, ack }, cx) {
+                    Ok(()) => return None,
+                    Err(_) => self.refuse_join(socket, cx),
+                }
+            }
+            BuiltIn::DocumentJoin => self.document_join(socket, &args, cx),
+            BuiltIn::DocumentState => self.document_state(socket, &args, cx),
+            BuiltIn::DocumentUpdate => self.document_update(socket, &args, cx),
+            BuiltIn::DocumentLeave => self.document_leave(socket, &args, cx),
+            BuiltIn::DocumentAwareness => self.document_awareness(socket, &args, cx),
             BuiltIn::UserJoin => self.user_join(socket, &args, cx),
             BuiltIn::Heartbeat => self.heartbeat(socket, cx),
             BuiltIn::Usage => self.usage(socket, &args, cx),
@@ -226,6 +276,15 @@ impl OpenWebUi {
                 };
                 self.chat_answered(socket, request, found, cx)
             }
+            Step::DocumentJoin(joiner) => {
+                let found = match result {
+                    Ok(Answer::Note(found)) => Ok(found),
+                    Ok(_) => Err(StoreError::Corrupt),
+                    Err(error) => Err(error),
+                };
+                self.document_join_answered(socket, joiner, found, cx)
+            }
+            Step::DocumentLoad => Outcome::nothing(),
         }
     }
 
@@ -236,7 +295,13 @@ impl OpenWebUi {
                 let query = self.ask(question, Purpose::Turn(socket), cx);
                 if let Some(record) = self.sockets.get_mut(socket) {
                     debug_assert!(record.turn.is_none(), "one turn at a time");
-                    record.turn = Some(Turn { query, step, origin });
+                    record.turn = Some(Turn { query: Some(query), step, origin });
+                }
+            }
+            (Outcome::Wait(step), origin) => {
+                if let Some(record) = self.sockets.get_mut(socket) {
+                    debug_assert!(record.turn.is_none(), "one turn at a time");
+                    record.turn = Some(Turn { query: None, step, origin });
                 }
             }
             (Outcome::Done(args), Origin::Event(ack)) => {
@@ -251,7 +316,7 @@ impl OpenWebUi {
     }
 
     /// The events behind a turn, up to the next query.
-    fn drain(&mut self, peer: SessionId, socket: SocketId, cx: &mut Cx<'_>) {
+    pub(super) fn drain(&mut self, peer: SessionId, socket: SocketId, cx: &mut Cx<'_>) {
         while let Some(record) = self.sockets.get_mut(socket)
             && record.turn.is_none()
             && let Some(event) = record.held.pop_front()

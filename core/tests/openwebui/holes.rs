@@ -196,8 +196,8 @@ fn hole_2_5_16_sockets_without_a_session_are_nobody() {
 fn hole_2_5_20_messages_beyond_a_megabyte_pass() {
     let mut world = World::new();
     let bob = world.join("bob");
-    let update = "1,".repeat(1 << 20);
-    world.send(bob, &format!(r#"2["ydoc:document:update",{{"update":[{update}1]}}]"#));
+    let bytes = "1,".repeat(1 << 20);
+    world.send(bob, &format!(r#"2["an-event-of-others",{{"bytes":[{bytes}1]}}]"#));
     assert!(world.given_back[0].1.len() > 2 << 20);
     assert!(!world.clients[bob].is_closed);
 }

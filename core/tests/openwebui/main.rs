@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
 mod chats;
+mod documents;
 mod holes;
 mod items;
 mod random;

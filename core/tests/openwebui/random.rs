@@ -82,7 +82,7 @@ fn steps() -> impl Strategy<Value = Step> {
 const USERS: [&str; 5] = ["alice", "bob", "carol", "pete", "nobody"];
 
 /// `TOKEN` is a user's. What is here is acknowledged if that is asked for.
-const EVENTS: [&str; 18] = [
+const EVENTS: [&str; 26] = [
     r#"["user-join",{"auth":{"token":"TOKEN"}}]"#,
     r#"["user-join",{"auth":{"token":"TOKEN"}}]"#,
     r#"["user-join",{"auth":{"token":"x"}}]"#,
@@ -101,6 +101,14 @@ const EVENTS: [&str; 18] = [
     r#"["events:chat",{"chat_id":"talk","data":{"type":"typing","data":{"typing":true}}}]"#,
     r#"["events:chat",{"chat_id":"talk","data":{"type":"last_read_at"}}]"#,
     r#"["events:chat",{"chat_id":null,"data":{"type":"join"}}]"#,
+    r#"["ydoc:document:join",{"document_id":"note:plan"}]"#,
+    r#"["ydoc:document:join",{"document_id":"note_plan"}]"#,
+    r#"["ydoc:document:join",{"document_id":"plan"}]"#,
+    r#"["ydoc:document:update",{"document_id":"note:plan","update":[1,1,1,0,4,1,1,116,2,104,105,0],"data":{"content":{"md":"hi"}}}]"#,
+    r#"["ydoc:document:update",{"document_id":"note:plan","update":[1,1,1,7,132,1,6,1,104,0]}]"#,
+    r#"["ydoc:document:state",{"document_id":"note:plan"}]"#,
+    r#"["ydoc:document:leave",{"document_id":"note:plan"}]"#,
+    r#"["ydoc:awareness:update",{"document_id":"note:plan","update":[123,125]}]"#,
 ];
 
 struct Run {

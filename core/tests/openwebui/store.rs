@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_core::openwebui::access::AccessControl;
 use roomcast_core::openwebui::query::{
-    Answer, Chat, MessageChange, Note, Permission, Query, Question, Reply, StoreError, User,
+    Answer, Chat, ContentHash, MessageChange, Note, Permission, Query, Question, Reply, StoreError, StoredDocument,
+    User,
 };
 
 #[derive(Default)]
@@ -27,6 +29,22 @@ pub struct Store {
     pub changes: BTreeMap<(String, String), Vec<MessageChange>>,
     /// How many writes were carried out.
     pub writes: usize,
+    /// `content` of notes' data.
+    pub contents: BTreeMap<String, String>,
+    pub documents: BTreeMap<String, Kept>,
+    /// Questions that fail, whatever the manner.
+    pub refuses: Option<fn(&Question) -> bool>,
+    /// Questions that are carried out, and said to have failed.
+    pub mutes: Option<fn(&Question) -> bool>,
+}
+
+/// A document as a store keeps it.
+#[derive(Clone, Default)]
+pub struct Kept {
+    pub snapshot: Option<(Bytes, u64)>,
+    pub content_hash: Option<ContentHash>,
+    pub log: BTreeMap<u64, Bytes>,
+    pub last: u64,
 }
 
 /// How questions are answered.
@@ -62,12 +80,16 @@ impl Store {
     pub fn reply(&mut self, query: Query) -> Reply {
         let result = match self.manner {
             Manner::Failing => Err(StoreError::Unavailable),
+            _ if self.refuses.is_some_and(|refuses| refuses(&query.question)) => Err(StoreError::Unavailable),
+            _ if self.mutes.is_some_and(|mutes| mutes(&query.question)) => {
+                drop(self.answer(query.question));
+                Err(StoreError::Unavailable)
+            }
             Manner::AtOnce | Manner::Later => self.answer(query.question),
         };
         Reply { id: query.id, result }
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "documents have a store of their own in tests")]
     fn answer(&mut self, question: Question) -> Result<Answer, StoreError> {
         Ok(match question {
             Question::Authenticate { user, jti, .. } => {
@@ -114,7 +136,45 @@ impl Store {
                 self.changes.entry((chat.to_string(), message.to_string())).or_default().extend(changes);
                 self.written()
             }
-            other => panic!("not asked by what is tested here: {other:?}"),
+            Question::NoteContent { note } => {
+                Answer::NoteContent(self.contents.get(&*note).map(|content| content.as_str().into()))
+            }
+            Question::SaveNoteContent { note, content, .. } => {
+                if !self.notes.contains_key(&*note) {
+                    return Err(StoreError::NotFound);
+                }
+                self.contents.insert(note.to_string(), content.to_string());
+                self.written()
+            }
+            Question::LoadDocument { document } => {
+                let kept = self.documents.get(&*document).cloned().unwrap_or_default();
+                Answer::Document(StoredDocument {
+                    snapshot: kept.snapshot.map(|(snapshot, _)| snapshot),
+                    content_hash: kept.content_hash,
+                    updates: kept.log.into_values().collect(),
+                    last_sequence: kept.last,
+                })
+            }
+            Question::AppendUpdates { document, first_sequence, updates } => {
+                let kept = self.documents.entry(document.to_string()).or_default();
+                for (sequence, update) in (first_sequence..).zip(updates) {
+                    if sequence > kept.last {
+                        kept.log.insert(sequence, update);
+                        kept.last = sequence;
+                    }
+                }
+                self.written()
+            }
+            Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
+                let kept = self.documents.entry(document.to_string()).or_default();
+                if kept.snapshot.as_ref().is_none_or(|(_, known)| *known <= up_to_sequence) {
+                    kept.snapshot = Some((snapshot, up_to_sequence));
+                    kept.content_hash = content_hash;
+                    kept.log = kept.log.split_off(&(up_to_sequence + 1));
+                    kept.last = kept.last.max(up_to_sequence);
+                }
+                self.written()
+            }
         })
     }
 

@@ -49,6 +49,7 @@ pub struct Client {
     pub conn: ConnId,
     decoder: Decoder,
     unread: Vec<String>,
+    blobs: VecDeque<Vec<u8>>,
     pub sid: String,
     pub is_closed: bool,
 }
@@ -62,9 +63,10 @@ impl World {
     pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::new(EndpointId::new(0), SECRET).unwrap();
         settings.notices = Notices::On;
+        settings.yjs_endpoint = Some(EndpointId::new(1));
         change(&mut settings);
         let now = Instant::from_millis(1000);
-        let config = Config::new([settings.endpoint("/ws/socket.io")]);
+        let config = Config::new([settings.endpoint("/ws/socket.io"), settings.protocol_endpoint("/ws/yjs")]);
         let wall = WallTime::from_unix_millis(START_MILLIS);
         let server = Server::new(config, Start { node: 0, now, wall, seed: [1; 32] }).unwrap();
         Self {
@@ -100,10 +102,20 @@ impl World {
 
     /// A client that is in no namespace.
     pub fn open(&mut self) -> usize {
+        self.open_at("/ws/socket.io/?EIO=4&transport=websocket")
+    }
+
+    /// A provider of y-websocket.
+    pub fn open_provider(&mut self, document: &str, token: &str) -> usize {
+        self.open_at(&format!("/ws/yjs/{document}?token={token}"))
+    }
+
+    fn open_at(&mut self, target: &str) -> usize {
         let key = u8::try_from(self.clients.len() % 256).unwrap();
-        let target = "/ws/socket.io/?EIO=4&transport=websocket".parse().unwrap();
+        let endpoint = self.stack.server.route(target.split('?').next().unwrap()).unwrap();
+        let target = target.parse().unwrap();
         let request = ClientHandshake::new([key; 16]).request(&"a.example".parse().unwrap(), &target);
-        let conn = match self.stack.server.handle_upgrade(EndpointId::new(0), &request, self.now) {
+        let conn = match self.stack.server.handle_upgrade(endpoint, &request, self.now) {
             Upgrade::Accept(conn, _) => conn,
             Upgrade::Refuse(response) => panic!("refused: {response:?}"),
         };
@@ -111,6 +123,7 @@ impl World {
             conn,
             decoder: Decoder::new(Role::Client),
             unread: Vec::new(),
+            blobs: VecDeque::new(),
             sid: String::new(),
             is_closed: false,
         });
@@ -143,6 +156,19 @@ impl World {
         let mut bytes = Vec::new();
         encode_frame(&mut bytes, Fin::Final, Opcode::Text, format!("4{packet}").as_bytes(), Some([7; 4]));
         self.raw(client, &bytes);
+    }
+
+    /// Sends a binary message: an attachment, or one of y-protocols.
+    pub fn send_binary(&mut self, client: usize, bytes: &[u8]) {
+        let mut frame = Vec::new();
+        encode_frame(&mut frame, Fin::Final, Opcode::Binary, bytes, Some([7; 4]));
+        self.raw(client, &frame);
+        self.run();
+    }
+
+    /// The next binary message that has come and was not read.
+    pub fn read_binary(&mut self, client: usize) -> Option<Vec<u8>> {
+        self.clients[client].blobs.pop_front()
     }
 
     fn raw(&mut self, client: usize, bytes: &[u8]) {
@@ -329,7 +355,11 @@ impl World {
                     encode_frame(&mut pongs, Fin::Final, Opcode::Text, b"3", Some([7; 4]));
                 }
                 Message::Text(text) => client.unread.extend(text.strip_prefix('4').map(str::to_owned)),
-                Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}
+                Message::Binary(bytes) => client.blobs.push_back(bytes.to_vec()),
+                Message::Ping(bytes) => {
+                    encode_frame(&mut pongs, Fin::Final, Opcode::Pong, &bytes, Some([7; 4]));
+                }
+                Message::Pong(_) => {}
                 Message::Close(_) => {
                     encode_frame(&mut pongs, Fin::Final, Opcode::Close, &[], Some([7; 4]));
                 }

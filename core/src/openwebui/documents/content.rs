@@ -1,0 +1,332 @@
+//! The rendered content of a note: when it is saved, and how it is known again.
+//!
+//! Owns: debouncing, retries, marks of contents, and the entries of a log that carry them. Must never know: a document
+//! or a store.
+//!
+//! A document and the note that it renders live in two stores, and a crash may come between two writes. So that the
+//! note's own content is not taken for somebody else's change afterwards, the mark of a content is put into the log
+//! before the content is saved, and a snapshot carries the marks of all contents that the note may have by then.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde_json::value::RawValue;
+use sha1::{Digest, Sha1};
+
+use super::room::MemberId;
+use super::settings::DocumentSettings;
+use crate::openwebui::query::ContentHash;
+use crate::time::Instant;
+
+/// What tells one content from another: the first bytes of its SHA-1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark([u8; Mark::LEN]);
+
+impl Mark {
+    const LEN: usize = 6;
+
+    /// The mark of a content, whatever the order of its fields and the blanks between them. `None` if it says nothing:
+    /// it is no object, or all of its fields are empty.
+    pub(super) fn of(json: &str) -> Option<Self> {
+        if says_nothing(json) {
+            return None;
+        }
+        let mut value: serde_json::Value = serde_json::from_str(json).ok()?;
+        value.sort_all_objects();
+        let digest = Sha1::digest(value.to_string());
+        digest.first_chunk().copied().map(Self)
+    }
+}
+
+/// Whether a content is none, or empty in all of its fields.
+pub(super) fn says_nothing(json: &str) -> bool {
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) else { return true };
+    fields.values().all(|value| matches!(value.get(), "null" | "\"\"" | "{}" | "[]"))
+}
+
+/// An entry of a document's log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entry<'a> {
+    /// A Yjs update.
+    Update(&'a [u8]),
+    /// The note may have this content from here on.
+    Content(Mark),
+    /// The document begins again from this content, which is not its own: what came before counts no more.
+    Reset(Mark),
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Self {
+        let Some((kind, mark)) = bytes.strip_prefix(&NO_UPDATE).and_then(<[u8]>::split_first) else {
+            return Self::Update(bytes);
+        };
+        match (kind, mark.try_into()) {
+            (&CONTENT, Ok(mark)) => Self::Content(Mark(mark)),
+            (&RESET, Ok(mark)) => Self::Reset(Mark(mark)),
+            _ => Self::Update(bytes),
+        }
+    }
+
+    pub(super) fn write(&self) -> Bytes {
+        let (kind, Mark(mark)) = match self {
+            Self::Update(update) => return Bytes::copy_from_slice(update),
+            Self::Content(mark) => (CONTENT, mark),
+            Self::Reset(mark) => (RESET, mark),
+        };
+        [&NO_UPDATE[..], &[kind], mark].concat().into()
+    }
+}
+
+/// The marks that a snapshot carries, and back.
+pub(super) fn marks_of(hash: &ContentHash) -> Vec<Mark> {
+    let marks = hash.0.chunks_exact(Mark::LEN).filter_map(|mark| <[u8; Mark::LEN]>::try_from(mark).ok());
+    marks.filter(|mark| *mark != [0; Mark::LEN]).map(Mark).collect()
+}
+
+fn hash_of(marks: impl Iterator<Item = Mark>) -> Option<ContentHash> {
+    let (mut hash, mut any) = ([0; 20], false);
+    for (place, Mark(mark)) in hash.chunks_exact_mut(Mark::LEN).zip(marks) {
+        place.copy_from_slice(&mark);
+        any = true;
+    }
+    any.then_some(ContentHash(hash))
+}
+
+/// What a note contains, and what it is to contain.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// As last heard of, for front ends that want it.
+    current: Option<ByteString>,
+    saved: Option<Mark>,
+    /// Of a save of which it is not known whether it was carried out.
+    doubtful: Option<Mark>,
+    flying: Option<Flying>,
+    next: Option<Next>,
+    retry_at: Option<Instant>,
+    failures: u32,
+    /// Marks that survive a crash: of the stored snapshot, and of the log behind it.
+    snapshot: Vec<Mark>,
+    log: Vec<Logged>,
+    /// Marks of a snapshot under way.
+    snapshotting: Vec<Mark>,
+}
+
+#[derive(Debug)]
+struct Flying {
+    json: ByteString,
+    mark: Option<Mark>,
+    first: Instant,
+    author: MemberId,
+}
+
+#[derive(Debug)]
+struct Next {
+    json: ByteString,
+    /// Made once it is due.
+    mark: Option<Mark>,
+    first: Instant,
+    due: Instant,
+    author: MemberId,
+}
+
+/// A mark in the log.
+#[derive(Debug)]
+struct Logged {
+    sequence: u64,
+    mark: Mark,
+    stored: bool,
+}
+
+/// What is to be done about a content.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Put this mark into the log, and tell by [`Content::logged`].
+    Log(Mark),
+    /// Save this. Answer by [`Content::saved`] or [`Content::failed`].
+    Save(ByteString),
+}
+
+impl Content {
+    /// What a note contains, and what was stored of its marks.
+    pub(super) fn loaded(current: Option<ByteString>, stored: Vec<Mark>) -> Self {
+        let saved = current.as_deref().and_then(Mark::of);
+        Self { current, saved, snapshot: stored, ..Self::default() }
+    }
+
+    pub(super) fn current(&self) -> Option<&str> {
+        self.current.as_deref()
+    }
+
+    /// Somebody who may write rendered this.
+    pub(super) fn put(&mut self, json: ByteString, author: MemberId, settings: &DocumentSettings, now: Instant) {
+        self.current = Some(json.clone());
+        let first = self.next.as_ref().map_or(now, |next| next.first);
+        let due = (now + settings.save_after).min(first + settings.save_after_most);
+        self.next = Some(Next { json, mark: None, first, due, author });
+    }
+
+    /// What somebody rendered who has left is saved without delay.
+    pub(super) fn author_left(&mut self, author: MemberId, now: Instant) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.author == author) {
+            next.due = next.due.min(now);
+        }
+    }
+
+    /// Everything is saved without delay.
+    pub(super) fn flush(&mut self, now: Instant) {
+        if let Some(next) = self.next.as_mut() {
+            next.due = next.due.min(now);
+            self.retry_at = None;
+        }
+    }
+
+    pub(super) fn poll(&mut self, settings: &DocumentSettings, now: Instant) -> Option<Due> {
+        if self.flying.is_some() || self.timeout(settings)? > now {
+            return None;
+        }
+        let next = self.next.as_mut()?;
+        if next.mark.is_none() {
+            next.mark = Mark::of(&next.json);
+        }
+        let (mark, latest) = (next.mark, next.first + settings.save_after_most);
+        if self.doubtful.is_none() && mark.is_some() && mark == self.saved {
+            self.next = None;
+            return None;
+        }
+        if let Some(mark) = mark
+            && now < latest
+            && !self.is_durable(mark)
+        {
+            let is_logged = self.log.iter().any(|logged| logged.mark == mark);
+            return (!is_logged).then_some(Due::Log(mark));
+        }
+        let Next { json, mark, first, author, .. } = self.next.take()?;
+        self.flying = Some(Flying { json: json.clone(), mark, first, author });
+        Some(Due::Save(json))
+    }
+
+    /// When [`poll`](Self::poll) has something, unless it waits for an answer.
+    pub(super) fn timeout(&self, settings: &DocumentSettings) -> Option<Instant> {
+        let next = self.next.as_ref().filter(|_| self.flying.is_none())?;
+        let is_waiting =
+            next.mark.is_some_and(|mark| self.log.iter().any(|logged| logged.mark == mark && !logged.stored));
+        // A store that does not take the mark in time is not waited for.
+        let due = if is_waiting { next.due.max(next.first + settings.save_after_most) } else { next.due };
+        Some(self.retry_at.map_or(due, |retry| due.max(retry)))
+    }
+
+    /// A mark went into the log.
+    pub(super) fn logged(&mut self, mark: Mark, sequence: u64) {
+        if self.log.len() >= LOGGED_MAX {
+            self.log.remove(0);
+        }
+        self.log.push(Logged { sequence, mark, stored: false });
+    }
+
+    /// Entries of the log are stored.
+    pub(super) fn appended(&mut self, first: u64, end: u64) {
+        for logged in self.log.iter_mut().filter(|logged| (first..end).contains(&logged.sequence)) {
+            logged.stored = true;
+        }
+    }
+
+    /// What a snapshot is to carry: every content that the note may have while it is the last one.
+    pub(super) fn snapshot(&mut self) -> Option<ContentHash> {
+        let coming = match &self.flying {
+            Some(flying) => flying.mark,
+            None => self.next.as_ref().and_then(|next| next.mark),
+        };
+        self.snapshotting.clear();
+        for mark in [self.saved, self.doubtful, coming].into_iter().flatten() {
+            if !self.snapshotting.contains(&mark) {
+                self.snapshotting.push(mark);
+            }
+        }
+        hash_of(self.snapshotting.iter().copied())
+    }
+
+    /// A snapshot is stored, and the log cut.
+    pub(super) fn snapshotted(&mut self, up_to: u64) {
+        self.snapshot = std::mem::take(&mut self.snapshotting);
+        self.log.retain(|logged| logged.sequence > up_to);
+    }
+
+    /// What was under way is saved.
+    pub(super) fn saved(&mut self) {
+        if let Some(flying) = self.flying.take() {
+            (self.saved, self.doubtful, self.failures, self.retry_at) = (flying.mark, None, 0, None);
+        }
+    }
+
+    /// It may be saved or not: it is tried again, unless something newer waits.
+    pub(super) fn failed(&mut self, settings: &DocumentSettings, now: Instant) {
+        let Some(Flying { json, mark, first, author }) = self.flying.take() else { return };
+        self.doubtful = mark;
+        let span = settings.save_retry * 2u32.saturating_pow(self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now + span.min(settings.save_retry * RETRY_FACTOR_MAX));
+        self.next.get_or_insert(Next { json, mark, first, due: now, author });
+    }
+
+    /// The note is not there, or cannot be written: nothing is saved any more of what was rendered.
+    pub(super) fn give_up(&mut self) {
+        (self.flying, self.next, self.doubtful, self.retry_at) = (None, None, None, None);
+    }
+
+    /// Whether everything is saved.
+    pub(super) fn is_saved(&self) -> bool {
+        self.flying.is_none() && self.next.is_none()
+    }
+
+    fn is_durable(&self, mark: Mark) -> bool {
+        self.snapshot.contains(&mark) || self.log.iter().any(|logged| logged.stored && logged.mark == mark)
+    }
+}
+
+/// No update begins so: as a count of clients it would be a number of more than 63 bits.
+const NO_UPDATE: [u8; 10] = [0xff; 10];
+const CONTENT: u8 = 1;
+const RESET: u8 = 2;
+const RETRY_FACTOR_MAX: u32 = 30;
+/// Marks that are remembered while a store takes none.
+const LOGGED_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_of_the_value_and_not_of_its_text() {
+        let mark = Mark::of(r#"{"md":"é","html":"<p>é</p>","json":{"a":[1,{"x":null}],"b":2}}"#);
+        assert!(mark.is_some());
+        assert_eq!(
+            mark,
+            Mark::of("{ \"json\" : {\"b\":2,\"a\":[1,{\"x\":null}]},\"html\":\"<p>\\u00e9</p>\",\"md\":\"\\u00e9\"}")
+        );
+        assert_ne!(mark, Mark::of(r#"{"md":"é","html":"<p>é</p>","json":{"a":[{"x":null},1],"b":2}}"#));
+    }
+
+    #[test]
+    fn what_is_empty_says_nothing() {
+        for empty in ["null", "{}", "[]", "7", "{", r#"{"md":"","html":"","json":null}"#, r#"{"md":null,"json":{}}"#] {
+            assert!(says_nothing(empty) && Mark::of(empty).is_none(), "{empty}");
+        }
+        // What somebody has emptied is something: the editor's empty paragraph.
+        assert!(!says_nothing(r#"{"md":"","html":"<p></p>","json":{"type":"doc"}}"#));
+    }
+
+    #[test]
+    fn entries_come_back_and_no_update_is_taken_for_one() {
+        let mark = Mark([1, 2, 3, 4, 5, 6]);
+        for entry in [Entry::Content(mark), Entry::Reset(mark), Entry::Update(&[0, 0])] {
+            assert_eq!(Entry::read(&entry.write()), entry);
+        }
+        let marks = [mark, Mark([7; 6]), Mark([8; 6])];
+        assert_eq!(marks_of(&hash_of(marks.into_iter()).unwrap()), marks);
+        assert_eq!(hash_of([].into_iter()), None);
+        let mut document = crate::yjs::Document::default();
+        let verdict = document.apply(&Entry::Content(mark).write(), crate::yjs::Source::Stored);
+        assert!(matches!(verdict, crate::yjs::Verdict::Bad(_)));
+    }
+}

@@ -1,0 +1,8 @@
+//! Documents over the application protocol and y-protocols, with browsers that behave as those of 0.6.41 do.
+
+mod browser;
+mod holes;
+mod items;
+mod protocol;
+mod random;
+mod storing;

@@ -1,0 +1,264 @@
+//! Documents and the stores: loads that fail, crashes, notes that were changed elsewhere, and the end.
+
+use std::time::Duration;
+
+use super::super::store::{Manner, Store};
+use super::super::world::World;
+use super::browser::{Browser, NOTE, settle};
+use roomcast_core::openwebui::query::Question;
+use roomcast_core::openwebui::{Answer, Request};
+
+#[test]
+fn a_failed_load_refuses_and_never_serves_an_empty_document() {
+    let failures: [fn(&Question) -> bool; 2] = [
+        |question| matches!(question, Question::LoadDocument { .. }),
+        |question| matches!(question, Question::NoteContent { .. }),
+    ];
+    for failure in failures {
+        let mut world = World::new();
+        let mut alice = Browser::open(&mut world, "alice");
+        alice.pump(&mut world);
+        world.leave(alice.client);
+        world.pass_ms(10_000);
+        world.store.refuses = Some(failure);
+        let mut tab = Browser::open(&mut world, "alice");
+        tab.pump(&mut world);
+        assert_eq!(tab.events, [r#"error {"message":"Failed to join document"}"#]);
+        let provider = world.open_provider(NOTE, &super::browser::token_for("alice"));
+        assert!(world.clients[provider].is_closed);
+        assert_eq!(world.stack.app.audit().documents.rooms, 0);
+        world.store.refuses = None;
+        tab.join(&mut world);
+        assert_eq!(tab.doc.state(), alice.doc.state());
+    }
+    // What the store holds and cannot be read is no empty document either.
+    let mut world = World::new();
+    world.store.documents.entry(NOTE.into()).or_default().log.insert(1, vec![255, 255, 255].into());
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    assert_eq!(alice.events, [r#"error {"message":"Failed to join document"}"#]);
+    assert_eq!(world.store.documents[NOTE].log.len(), 1);
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_not_waited_for() {
+    let mut world = World::new();
+    let mut alice = Browser::new(&mut world, "alice");
+    world.store.refuses = Some(|question| matches!(question, Question::LoadDocument { .. }));
+    world.store.manner = Manner::Later;
+    alice.emit(&mut world, "ydoc:document:join", "");
+    world.store.manner = Manner::AtOnce;
+    let note = world.waiting.pop_front().unwrap();
+    world.store.manner = Manner::Later;
+    world.answer(note);
+    world.pass_ms(5000);
+    alice.pump(&mut world);
+    assert_eq!(alice.events, [r#"error {"message":"Failed to join document"}"#]);
+    assert_eq!(world.stack.app.audit().documents.rooms, 0);
+}
+
+#[test]
+fn what_is_older_than_100_ms_survives_a_crash() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    for millis in [0, 100, 450, 600, 900, 2500, 9000] {
+        alice.type_text(&mut world, "more ");
+        world.pass_ms(100);
+        let state = alice.doc.state();
+        world.pass_ms(millis);
+        let mut crashed = crash(&world);
+        let mut other = Browser::open(&mut crashed, "alice");
+        other.seeds = false;
+        other.pump(&mut crashed);
+        assert_eq!(other.doc.state(), state, "{millis}");
+        assert_eq!(crashed.stack.app.document_counters().resets, 0, "{millis}");
+    }
+}
+
+#[test]
+fn a_crash_between_any_two_writes_loses_nothing_and_resets_nothing() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    // Whatever the store says, what it did is known after each question: that is where the power goes.
+    world.store.manner = Manner::Later;
+    let mut crashes = 0;
+    for round in 0..40 {
+        if round % 3 == 0 {
+            alice.type_text(&mut world, "x");
+        }
+        world.pass_ms(300);
+        while let Some(query) = world.waiting.pop_front() {
+            let is_write = matches!(
+                query.question,
+                Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } | Question::SaveNoteContent { .. }
+            );
+            world.answer(query);
+            if is_write {
+                crashes += 1;
+                let mut crashed = crash(&world);
+                let mut other = Browser::open(&mut crashed, "alice");
+                other.seeds = false;
+                other.pump(&mut crashed);
+                assert_eq!(crashed.stack.app.document_counters().resets, 0, "round {round}");
+                let known = alice.doc.check(&other.doc.state(), roomcast_core::yjs::Source::Stored);
+                assert_eq!(known, roomcast_core::yjs::Verdict::NothingNew);
+            }
+        }
+    }
+    assert!(crashes > 20, "{crashes}");
+}
+
+#[test]
+fn the_snapshot_comes_before_the_cut_and_follows_quiet() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(3000);
+    let kept = &world.store.documents[NOTE];
+    assert!(kept.log.is_empty() && kept.snapshot.is_some());
+    // While somebody types there is one every ten seconds.
+    world.questions();
+    for _ in 0..220 {
+        alice.type_text(&mut world, "x");
+        world.pass_ms(100);
+    }
+    let snapshots = world.questions().into_iter().filter(|question| matches!(question, Question::SaveSnapshot { .. }));
+    assert_eq!(snapshots.count(), 2);
+    world.leave(alice.client);
+    world.pass_ms(1);
+    assert!(world.store.documents[NOTE].log.is_empty(), "and one at the end");
+    world.pass_ms(1000);
+    assert_eq!(world.stack.app.audit().documents.rooms, 0);
+}
+
+#[test]
+fn a_note_that_was_changed_elsewhere_begins_again() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(1000);
+    let content = world.store.contents["plan"].clone();
+    world.leave(alice.client);
+    world.pass_ms(5000);
+    // The same value in other words is no change; neither is none at all.
+    let value: serde_json::Value = serde_json::from_str(&content).unwrap();
+    for same in [Some(serde_json::to_string_pretty(&value).unwrap()), None] {
+        let mut store = world.store.clone_documents();
+        match same {
+            Some(same) => drop(store.contents.insert("plan".into(), same)),
+            None => drop(store.contents.remove("plan")),
+        }
+        let mut world = World::new();
+        world.store = store;
+        let mut tab = Browser::open(&mut world, "alice");
+        tab.seeds = false;
+        tab.pump(&mut world);
+        assert_eq!(tab.doc.state(), alice.doc.state());
+    }
+    world.store.contents.insert("plan".into(), r#"{"md":"from elsewhere"}"#.into());
+    let before = world.store.documents[NOTE].snapshot.clone();
+    let (mut tab, mut other) = (Browser::new(&mut world, "alice"), Browser::new(&mut world, "alice"));
+    tab.seeds = false;
+    tab.join(&mut world);
+    other.seeds = false;
+    other.join(&mut world);
+    assert_eq!((tab.doc.state(), other.doc.state()), (vec![0, 0].into(), vec![0, 0].into()));
+    assert!(tab.events[0].contains(&format!(r#""sessions":["{}"]"#, world.clients[tab.client].sid)));
+    world.pass_ms(20_000);
+    assert_eq!(world.store.documents[NOTE].snapshot, before, "the old one stays until the note was loaded");
+    tab.type_text(&mut world, "from elsewhere");
+    settle(&mut world, &mut [&mut tab, &mut other]);
+    // A crash right behind it does not bring the old text back.
+    world.pass_ms(100);
+    let mut crashed = crash(&world);
+    let mut later = Browser::open(&mut crashed, "alice");
+    later.seeds = false;
+    later.pump(&mut crashed);
+    assert_eq!(later.doc.state(), tab.doc.state());
+    world.pass_ms(5000);
+    assert!(world.store.documents[NOTE].log.is_empty());
+    assert_eq!(world.stack.app.document_counters().resets, 1);
+}
+
+#[test]
+fn contents_are_saved_once_while_somebody_types_and_again_after_a_failure() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(3000);
+    world.questions();
+    for _ in 0..120 {
+        alice.type_text(&mut world, "x");
+        world.pass_ms(100);
+    }
+    let saves = |world: &mut World| {
+        let all = world.questions();
+        all.into_iter().filter(|question| matches!(question, Question::SaveNoteContent { .. })).count()
+    };
+    assert_eq!(saves(&mut world), 2);
+    world.pass_ms(1000);
+    assert_eq!((saves(&mut world), world.store.contents["plan"].clone()), (1, alice.content()));
+    // One that fails is tried again, even if it was carried out.
+    world.store.mutes = Some(|question| matches!(question, Question::SaveNoteContent { .. }));
+    alice.type_text(&mut world, "x");
+    world.pass_ms(1000);
+    assert_eq!(saves(&mut world), 1);
+    world.pass_ms(1000);
+    assert_eq!(saves(&mut world), 1);
+    world.store.mutes = None;
+    world.pass_ms(10_000);
+    assert_eq!((saves(&mut world), world.store.contents["plan"].clone()), (1, alice.content()));
+    // Of a note that is gone nothing is kept.
+    world.store.notes.clear();
+    alice.type_text(&mut world, "x");
+    world.leave(alice.client);
+    world.pass_ms(5000);
+    assert_eq!(world.stack.app.audit().documents, Default::default());
+    assert_eq!(world.stack.app.document_counters().contents_lost, 1);
+}
+
+#[test]
+fn a_flush_is_answered_when_everything_is_stored() {
+    let mut world = World::new();
+    let flush = || Request::FlushDocuments { timeout: Duration::from_secs(3) };
+    assert!(matches!(world.ask(flush()), Answer::Flushed { unstored: 0 }));
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    let content = alice.content();
+    let ticket = world.request(flush());
+    world.pass_ms(1);
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 0 })));
+    assert_eq!(world.store.contents["plan"], content);
+    assert!(world.store.documents[NOTE].log.is_empty() && world.store.documents[NOTE].snapshot.is_some());
+    world.store.manner = Manner::Failing;
+    alice.type_text(&mut world, "x");
+    let ticket = world.request(flush());
+    world.pass_ms(2999);
+    assert!(world.answer_to(ticket).is_none());
+    world.pass_ms(1);
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 1 })));
+    // It is tried on.
+    world.store.manner = Manner::AtOnce;
+    world.pass_ms(40_000);
+    assert_eq!(world.store.contents["plan"], alice.content());
+}
+
+/// A new machine with what the store was told.
+pub fn crash(world: &World) -> World {
+    let mut after = World::new();
+    after.store = world.store.clone_documents();
+    after
+}
+
+impl Store {
+    pub fn clone_documents(&self) -> Self {
+        Self {
+            documents: self.documents.clone(),
+            contents: self.contents.clone(),
+            notes: self.notes.clone(),
+            ..Self::with_people()
+        }
+    }
+}
