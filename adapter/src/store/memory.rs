@@ -2,8 +2,9 @@
 //!
 //! Its faults are part of it, since tests want a store that fails, hesitates and restarts when they say so.
 //!
-//! Owns: rows, revocations, and what a test does to them. Must never know: clocks, tasks or a runtime.
+//! Owns: rows, revocations, documents, and what a test does to them. Must never know: clocks, tasks or a runtime.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn, ready};
 use std::mem;
@@ -16,8 +17,10 @@ use roomcast_core::openwebui::access::AccessControl;
 use roomcast_core::openwebui::query::{Answer, Chat, Note, Question, StoreError, User};
 
 use super::Store;
+use super::document::Document;
 use super::index::Index;
 use super::message::change_chat;
+use super::note::{content_of, with_content};
 use super::revocation::{Revocations, Revoked, Token};
 use super::rows::{Rows, UserRow};
 
@@ -191,6 +194,7 @@ struct State {
     rows: Rows,
     index: Index,
     revoked: Revoked,
+    documents: BTreeMap<ByteString, Document>,
     fault: Option<StoreError>,
     held: Option<Moment>,
     /// How many times it was restarted.
@@ -248,6 +252,28 @@ impl State {
                 }
                 Ok(Answer::Done)
             }
+            Question::NoteContent { note } => {
+                let data = index.notes.get(&note).and_then(|at| rows.notes[*at].data.as_deref());
+                Ok(Answer::NoteContent(content_of(data)?.map(ByteString::from)))
+            }
+            Question::SaveNoteContent { note, content, at_nanos } => {
+                let at = *index.notes.get(&note).ok_or(StoreError::NotFound)?;
+                let row = &mut rows.notes[at];
+                row.data = Some(with_content(row.data.as_deref(), &content)?.into());
+                row.updated_at_nanos = Some(at_nanos);
+                Ok(Answer::Done)
+            }
+            Question::LoadDocument { document } => {
+                Ok(Answer::Document(self.documents.get(&document).map(Document::load).unwrap_or_default()))
+            }
+            Question::AppendUpdates { document, first_sequence, updates } => {
+                self.documents.entry(document).or_default().append(first_sequence, updates);
+                Ok(Answer::Done)
+            }
+            Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
+                self.documents.entry(document).or_default().save(snapshot, content_hash, up_to_sequence);
+                Ok(Answer::Done)
+            }
             Question::ChangeMessage { chat, message, changes } => {
                 let at = *index.chats.get(&chat).ok_or(StoreError::NotFound)?;
                 let row = &mut rows.chats[at];
@@ -256,12 +282,6 @@ impl State {
                 }
                 Ok(Answer::Done)
             }
-            // Documents have no place in a store yet.
-            Question::NoteContent { .. }
-            | Question::SaveNoteContent { .. }
-            | Question::LoadDocument { .. }
-            | Question::AppendUpdates { .. }
-            | Question::SaveSnapshot { .. } => Err(StoreError::Unavailable),
         }
     }
 }

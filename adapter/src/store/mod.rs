@@ -3,15 +3,18 @@
 //! A [`Store`] is one place to ask: [`Memory`] for tests and demonstrations, [`Embedded`] for a file of roomcast's own,
 //! [`WebUi`] for the tables of an Open WebUI beside it. Which one it is comes out of a [`DatabaseUrl`].
 //!
-//! Owns: the trait and its implementations, and what they share: rows, revocations and the change of a chat's JSON. Must
-//! never know: sockets, rooms, or why somebody asks.
+//! Owns: the trait and its implementations, and what they share: rows, revocations, documents and the change of JSON.
+//! Must never know: sockets, rooms, or why somebody asks.
 
 mod database_url;
+mod document;
 mod index;
 mod memory;
 mod message;
+mod note;
 mod revocation;
 mod rows;
+mod splice;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
@@ -22,12 +25,12 @@ use roomcast_core::openwebui::query::{Answer, Question, StoreError};
 
 pub use self::database_url::{DatabaseUrl, DatabaseUrlError, PostgresUrl, SslMode};
 pub use self::memory::{Gate, Memory, Moment};
-pub use self::revocation::{MemoryRevocations, Revocations, Token};
+pub use self::revocation::{Revocations, Token};
 pub use self::rows::{ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, NoteRow, Rows, UserRow};
 #[cfg(feature = "sqlite")]
 pub use self::sql::{Embedded, Seeded};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::sql::{OpenError, Options, WebUi};
+pub use self::sql::{OpenError, Options, Own, WebUi};
 
 /// Answers the application's questions. Which store it is becomes known when the program starts, so the trait can stand
 /// behind `dyn`; an allocation for each question is small beside what a store does for it.

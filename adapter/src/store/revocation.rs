@@ -1,11 +1,10 @@
 //! Tokens that no longer count although they are genuine.
 //!
-//! Owns: the seam [`Revocations`], and one behind it in memory. Must never know: how a token is verified.
+//! Owns: the seam [`Revocations`], and what is revoked as plain data. Must never know: how a token is verified.
 
 use std::collections::BTreeMap;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytestring::ByteString;
 use roomcast_core::openwebui::query::StoreError;
@@ -52,46 +51,6 @@ pub trait Revocations: Send + Sync + 'static {
         user: ByteString,
         issued_to_secs: u64,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
-}
-
-/// Revocations that last as long as the process.
-#[derive(Debug, Default)]
-pub struct MemoryRevocations(Mutex<Revoked>);
-
-impl MemoryRevocations {
-    /// None.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Revoked> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Revocations for MemoryRevocations {
-    fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
-        Box::pin(ready(Ok(self.lock().has(&token))))
-    }
-
-    fn revoke_token(
-        &self,
-        jti: ByteString,
-        ends_at_secs: Option<u64>,
-        now_secs: u64,
-    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        self.lock().add_token(jti, ends_at_secs, now_secs);
-        Box::pin(ready(Ok(())))
-    }
-
-    fn revoke_user(
-        &self,
-        user: ByteString,
-        issued_to_secs: u64,
-    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        self.lock().add_user(user, issued_to_secs);
-        Box::pin(ready(Ok(())))
-    }
 }
 
 /// What is revoked. As many users as there are, and the tokens that would still be good.

@@ -111,6 +111,10 @@ pub struct NoteRow {
     pub title: ByteString,
     /// The column `access_control`: JSON, or nothing for everybody.
     pub access: Option<ByteString>,
+    /// The column `data`: JSON, with the note's text as its `content`.
+    pub data: Option<ByteString>,
+    /// Nanoseconds since the epoch.
+    pub updated_at_nanos: Option<u64>,
 }
 
 /// A chat.
@@ -141,6 +145,7 @@ impl Rows {
         let (ada, everybody) = (ByteString::from_static("ada"), ByteString::from_static("everybody"));
         let users = vec![user("ada", "Ada", "admin"), user("ben", "Ben", "user"), user("cleo", "Cleo", "user")];
         let rules = r#"{"read":{"group_ids":["everybody"]},"write":{"group_ids":["everybody"]}}"#;
+        let content = r#"{"content":{"json":null,"html":"<p>Welcome.</p>","md":"Welcome."}}"#;
         let history = r#"{"history":{"messages":{"hello":{"id":"hello","parentId":null,"childrenIds":[],"role":"assistant","content":"Hello."}},"currentId":"hello"}}"#;
         Self {
             groups: vec![GroupRow {
@@ -163,6 +168,8 @@ impl Rows {
                 owner: ada.clone(),
                 title: ByteString::from_static("Welcome"),
                 access: Some(ByteString::from_static(rules)),
+                data: Some(ByteString::from_static(content)),
+                updated_at_nanos: None,
             }],
             chats: vec![ChatRow {
                 id: ByteString::from_static("first"),

@@ -30,7 +30,7 @@ use std::{
 };
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-use roomcast_adapter::store::{Options, Store, WebUi};
+use roomcast_adapter::store::{Memory, Options, Rows, Store, WebUi};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use roomcast_core::openwebui::query::{Answer, Question, StoreError};
 
@@ -53,6 +53,12 @@ fn patient() -> Options {
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 fn hasty() -> Options {
     Options { acquire_timeout: Duration::from_secs(1), statement_timeout: Duration::from_secs(1), ..Options::default() }
+}
+
+/// What stands beside the tables of others.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn own() -> Arc<Memory> {
+    Arc::new(Memory::new(Rows::default()))
 }
 
 /// Asks until there is an answer: for questions that may be asked twice.

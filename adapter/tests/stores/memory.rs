@@ -62,6 +62,7 @@ impl Peek for Memory {
 fn value(memory: &Memory, cell: Cell) -> Option<String> {
     let rows = memory.rows();
     let chat = |id: &str| rows.chats.iter().find(|row| row.id == *id);
+    let note = |id: &str| rows.notes.iter().find(|row| row.id == *id);
     match cell {
         Cell::LastActiveAt(id) => {
             rows.users.iter().find(|row| row.id == *id).map(|row| row.last_active_at_secs.to_string())
@@ -72,6 +73,8 @@ fn value(memory: &Memory, cell: Cell) -> Option<String> {
             member.last_read_at_nanos.map(|nanos| nanos.to_string())
         }
         Cell::Chat(id) => chat(id)?.chat.as_ref().map(ToString::to_string),
+        Cell::Note(id) => note(id)?.data.as_ref().map(ToString::to_string),
+        Cell::NoteUpdatedAt(id) => note(id)?.updated_at_nanos.map(|nanos| nanos.to_string()),
         Cell::ChatReadAt(id) => chat(id)?.last_read_at_secs.map(|secs| secs.to_string()),
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
 
-use roomcast_adapter::store::{DatabaseUrl, MemoryRevocations, OpenError, Options, Store, WebUi};
+use roomcast_adapter::store::{DatabaseUrl, OpenError, Options, Store, WebUi};
 use roomcast_core::openwebui::query::{Answer, MessageChange, Question, StoreError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
@@ -14,16 +14,16 @@ use crate::server::{PASSWORD, Server};
 use crate::suite::{Cell, Peek, Place, change, suite};
 use crate::tables::{SETTINGS, TABLES, inserts, select};
 use crate::world::{CHAT, world};
-use crate::{eventually, hasty, patient, run, unavailable};
+use crate::{eventually, hasty, own, patient, run, unavailable};
 
 #[test]
 fn it_answers_like_the_others() {
     run(async {
         let server = webui_server().await;
-        let revocations = Arc::new(MemoryRevocations::new());
+        let own = own();
         let place = Place {
-            store: Arc::new(WebUi::open(&url(&server), patient(), revocations.clone()).unwrap()),
-            revocations,
+            store: Arc::new(WebUi::open(&url(&server), patient(), own.clone()).unwrap()),
+            revocations: own,
             peek: Box::new(Observed(connect_options(&server))),
             of_several_groups: &["two-groups"],
             read_mark: None,
@@ -55,7 +55,7 @@ async fn schemas(server: &Server) {
     let options = Options { schema: Some("\"web ui\"".into()), ..patient() };
     assert!(profile(&open(server, options)).await.contains("elsewhere"));
     let parsed = DatabaseUrl::parse(&format!("{}?options=-csearch_path%3Dnowhere", server.url())).unwrap();
-    let store = WebUi::open(&parsed, patient(), Arc::new(MemoryRevocations::new())).unwrap();
+    let store = WebUi::open(&parsed, patient(), own()).unwrap();
     assert_eq!(store.examine().await, Err(OpenError::Missing { table: "user", column: "id" }));
 }
 
@@ -124,7 +124,7 @@ async fn locked_rows(server: &Server) {
 /// The server's processes are there, and do not answer.
 async fn stopped_processes(server: &Server) {
     let parsed = DatabaseUrl::parse(&format!("{}?application_name=stopped", server.url())).unwrap();
-    let store = Arc::new(WebUi::open(&parsed, hasty(), Arc::new(MemoryRevocations::new())).unwrap());
+    let store = Arc::new(WebUi::open(&parsed, hasty(), own()).unwrap());
     assert!(matches!(eventually(&*store, authenticate()).await, Answer::User(Some(_))));
     let mut observer = connect(server).await;
     let pids = texts(&mut observer, "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'stopped'").await;
@@ -138,7 +138,7 @@ async fn stopped_processes(server: &Server) {
 async fn few_connections(server: &Server) {
     let parsed = DatabaseUrl::parse(&format!("{}?application_name=few", server.url())).unwrap();
     let options = Options { connections_max: 2, ..patient() };
-    let store = Arc::new(WebUi::open(&parsed, options, Arc::new(MemoryRevocations::new())).unwrap());
+    let store = Arc::new(WebUi::open(&parsed, options, own()).unwrap());
     let tasks: Vec<_> = (0..50)
         .map(|_| {
             let store = store.clone();
@@ -165,7 +165,7 @@ async fn refusals(server: &Server) {
         assert!(!why.contains("wrong") && !why.contains(PASSWORD), "{why}");
     }
     let url = DatabaseUrl::parse(&format!("{}?sslmode=require", server.url())).unwrap();
-    let result = WebUi::open(&url, hasty(), Arc::new(MemoryRevocations::new())).map(drop);
+    let result = WebUi::open(&url, hasty(), own()).map(drop);
     if cfg!(feature = "postgres-tls") {
         assert_eq!(result, Ok(()));
     } else {
@@ -194,11 +194,11 @@ fn url(server: &Server) -> DatabaseUrl {
 }
 
 fn open(server: &Server, options: Options) -> WebUi {
-    WebUi::open(&url(server), options, Arc::new(MemoryRevocations::new())).unwrap()
+    WebUi::open(&url(server), options, own()).unwrap()
 }
 
 fn open_url(text: &str) -> WebUi {
-    WebUi::open(&DatabaseUrl::parse(text).unwrap(), hasty(), Arc::new(MemoryRevocations::new())).unwrap()
+    WebUi::open(&DatabaseUrl::parse(text).unwrap(), hasty(), own()).unwrap()
 }
 
 fn connect_options(server: &Server) -> PgConnectOptions {

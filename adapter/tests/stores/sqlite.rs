@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use roomcast_adapter::store::{DatabaseUrl, MemoryRevocations, OpenError, Options, Store, WebUi};
+use roomcast_adapter::store::{DatabaseUrl, OpenError, Options, Store, WebUi};
 use roomcast_core::openwebui::query::{Answer, MessageChange, Question, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
@@ -13,16 +13,16 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use crate::suite::{Cell, Peek, Place, change, suite};
 use crate::tables::{SETTINGS, TABLES, inserts, select};
 use crate::world::{CHAT, world};
-use crate::{Folder, eventually, hasty, patient, run, unavailable};
+use crate::{Folder, eventually, hasty, own, patient, run, unavailable};
 
 #[test]
 fn it_answers_like_the_others() {
     run(async {
         let (folder, path) = webui_db(SqliteJournalMode::Delete).await;
-        let revocations = Arc::new(MemoryRevocations::new());
+        let own = own();
         let place = Place {
-            store: Arc::new(WebUi::open(&url(&path), patient(), revocations.clone()).unwrap()),
-            revocations,
+            store: Arc::new(WebUi::open(&url(&path), patient(), own.clone()).unwrap()),
+            revocations: own,
             peek: Box::new(File(path)),
             of_several_groups: &[],
             read_mark: None,
@@ -241,7 +241,7 @@ fn url(path: &Path) -> DatabaseUrl {
 }
 
 fn open(path: &Path, options: Options) -> WebUi {
-    WebUi::open(&url(path), options, Arc::new(MemoryRevocations::new())).unwrap()
+    WebUi::open(&url(path), options, own()).unwrap()
 }
 
 pub async fn connect(path: &Path) -> SqliteConnection {

@@ -5,12 +5,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_adapter::store::{Revocations, Store};
 use roomcast_core::openwebui::access::{AccessControl, Grants};
-use roomcast_core::openwebui::query::{Answer, MessageChange, Note, Permission, Question, StoreError, User};
+use roomcast_core::openwebui::query::{
+    Answer, ContentHash, MessageChange, Note, Permission, Question, StoreError, StoredDocument, User,
+};
 
-use crate::world::CHAT;
+use crate::world::{CHAT, NOTE};
 
 /// A store that holds the world, and another way to see what it wrote.
 pub struct Place {
@@ -35,6 +38,8 @@ pub enum Cell {
     LastActiveAt(&'static str),
     LastReadAt { channel: &'static str, user: &'static str },
     Chat(&'static str),
+    Note(&'static str),
+    NoteUpdatedAt(&'static str),
     ChatReadAt(&'static str),
 }
 
@@ -47,6 +52,8 @@ pub async fn suite(place: &Place) {
     chats(place).await;
     marks(place).await;
     messages(place).await;
+    note_contents(place).await;
+    documents(place).await;
     nothing_is_lost(place).await;
     what_is_not_there(place).await;
     questions_given_up(place).await;
@@ -202,6 +209,78 @@ async fn messages(place: &Place) {
     done(place, change("empty", "m", vec![MessageChange::AppendContent("end".into())])).await;
     let stored = place.peek.peek(Cell::Chat("empty")).await.unwrap();
     assert!(stored.contains(&format!("{long}end\"")));
+}
+
+async fn note_contents(place: &Place) {
+    let content = async |note: &str| match ask(place, Question::NoteContent { note: note.into() }).await {
+        Ok(Answer::NoteContent(content)) => content,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(content("listed").await.as_deref(), Some(r#"{"md": "caf\u00e9", "json": null}"#));
+    assert_eq!(content("private").await, None);
+    let save = |note: &str, content: &'static str| Question::SaveNoteContent {
+        note: note.into(),
+        content: content.into(),
+        at_nanos: 1_700_000_000_123_456_789,
+    };
+    done(place, save("listed", r#"{"md":"é\u0000"}"#)).await;
+    done(place, save("private", "{}")).await;
+    let after = NOTE.replace(r#"{"md": "caf\u00e9", "json": null}"#, r#"{"md":"é"}"#);
+    assert_eq!(place.peek.peek(Cell::Note("listed")).await, Some(after));
+    assert_eq!(place.peek.peek(Cell::Note("private")).await.as_deref(), Some(r#"{"content":{}}"#));
+    assert_eq!(place.peek.peek(Cell::Note("public-null")).await, None);
+    assert_eq!(place.peek.peek(Cell::NoteUpdatedAt("listed")).await.as_deref(), Some("1700000000123456789"));
+    assert!(matches!(ask(place, save("listed", "[]")).await, Err(StoreError::Corrupt)));
+    for id in ["nothing", "c\0"] {
+        assert_eq!(content(id).await, None);
+        assert!(matches!(ask(place, save(id, "{}")).await, Err(StoreError::NotFound)));
+    }
+}
+
+async fn documents(place: &Place) {
+    let stored =
+        |snapshot: Option<&'static [u8]>, hash: Option<u8>, updates: &[&'static [u8]], last_sequence| StoredDocument {
+            snapshot: snapshot.map(Bytes::from_static),
+            content_hash: hash.map(|byte| ContentHash([byte; 20])),
+            updates: updates.iter().map(|update| Bytes::from_static(update)).collect(),
+            last_sequence,
+        };
+    let load = async |document: &str| match ask(place, Question::LoadDocument { document: document.into() }).await {
+        Ok(Answer::Document(document)) => document,
+        other => panic!("{other:?}"),
+    };
+    let append = |first_sequence, updates: &[&'static [u8]]| Question::AppendUpdates {
+        document: "note:d".into(),
+        first_sequence,
+        updates: updates.iter().map(|update| Bytes::from_static(update)).collect(),
+    };
+    let save = |snapshot: &'static [u8], hash: Option<u8>, up_to_sequence| Question::SaveSnapshot {
+        document: "note:d".into(),
+        snapshot: Bytes::from_static(snapshot),
+        content_hash: hash.map(|byte| ContentHash([byte; 20])),
+        up_to_sequence,
+    };
+    assert_eq!(load("note:d").await, StoredDocument::default());
+    done(place, append(3, &[b"3", b"\0\xff", b""])).await;
+    done(place, append(9, &[])).await;
+    assert_eq!(load("note:d").await, stored(None, None, &[b"3", b"\0\xff", b""], 5));
+    // One question overtook another, and one is asked again with more behind it.
+    done(place, append(1, &[b"1", b"2", b"other"])).await;
+    done(place, append(5, &[b"other", b"6"])).await;
+    assert_eq!(load("note:d").await, stored(None, None, &[b"1", b"2", b"3", b"\0\xff", b"", b"6"], 6));
+
+    done(place, save(b"s4", Some(4), 4)).await;
+    assert_eq!(load("note:d").await, stored(Some(b"s4"), Some(4), &[b"", b"6"], 6));
+    done(place, append(4, &[b"held by the snapshot", b"other", b"other", b"7"])).await;
+    assert_eq!(load("note:d").await, stored(Some(b"s4"), Some(4), &[b"", b"6", b"7"], 7));
+    done(place, save(b"s9", None, 9)).await;
+    done(place, save(b"too late", Some(8), 8)).await;
+    assert_eq!(load("note:d").await, stored(Some(b"s9"), None, &[], 9));
+    done(place, save(b"", Some(9), 9)).await;
+    assert_eq!(load("note:d").await, stored(Some(b""), Some(9), &[], 9));
+    done(place, append(10, &[b"10"])).await;
+    assert_eq!(load("note:d").await, stored(Some(b""), Some(9), &[b"10"], 10));
+    assert_eq!(load("note:e").await, StoredDocument::default());
 }
 
 /// Writers of one chat take turns.

@@ -88,8 +88,9 @@ pub fn inserts(rows: &Rows) -> String {
     }
     for row in &rows.notes {
         let access = row.access.as_ref().map_or("NULL".to_owned(), |text| quoted(text));
+        let data = row.data.as_ref().map_or("NULL".to_owned(), |text| quoted(text));
         let (id, owner) = (quoted(&row.id), quoted(&row.owner));
-        sql += &format!("INSERT INTO note VALUES ({id}, {owner}, 'N', NULL, {access}, 1);\n");
+        sql += &format!("INSERT INTO note VALUES ({id}, {owner}, 'N', {data}, {access}, 1);\n");
     }
     for row in &rows.chats {
         let chat = row.chat.as_ref().map_or("NULL".to_owned(), |text| quoted(text));
@@ -124,6 +125,8 @@ pub fn select(cell: Cell) -> String {
              AND updated_at = last_read_at"
         ),
         Cell::Chat(id) => format!("SELECT CAST(chat AS TEXT) FROM chat WHERE id = '{id}'"),
+        Cell::Note(id) => format!("SELECT CAST(data AS TEXT) FROM note WHERE id = '{id}'"),
+        Cell::NoteUpdatedAt(id) => format!("SELECT CAST(updated_at AS TEXT) FROM note WHERE id = '{id}'"),
         Cell::ChatReadAt(id) => format!("SELECT CAST(last_read_at AS TEXT) FROM chat WHERE id = '{id}'"),
     }
 }

@@ -9,6 +9,9 @@ use roomcast_core::openwebui::query::Permission;
 /// Of Python's making: blanks, escapes, and numbers that no float can hold.
 pub const CHAT: &str = r#"{"title": "T", "n": 12345678901234567890.10, "history": {"messages": {"m": {"id": "m", "content": "caf\u00e9", "statusHistory": [{"done": true}], "files": [{"id": 1}]}, "o": {"content": "other"}}, "currentId": "o"}, "tags": []}"#;
 
+/// The data of a note.
+pub const NOTE: &str = r#"{"files": [1.10], "content": {"md": "caf\u00e9", "json": null}, "versions": []}"#;
+
 pub fn world() -> Rows {
     Rows {
         users: vec![user("root", "admin"), user("ann", "user"), user("bob", "user"), user("pat", "pending")],
@@ -88,7 +91,14 @@ fn member(user: &'static str, is_active: bool) -> MemberRow {
 }
 
 fn note(id: &'static str, access: Option<&'static str>) -> NoteRow {
-    NoteRow { id: id.into(), owner: "ann".into(), title: id.into(), access: access.map(ByteString::from_static) }
+    NoteRow {
+        id: id.into(),
+        owner: "ann".into(),
+        title: id.into(),
+        access: access.map(ByteString::from_static),
+        data: (id == "listed").then(|| ByteString::from_static(NOTE)),
+        updated_at_nanos: None,
+    }
 }
 
 fn chat(id: &'static str, chat: Option<&'static str>) -> ChatRow {

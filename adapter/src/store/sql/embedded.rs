@@ -3,7 +3,7 @@
 //! Its tables have the shape of Open WebUI's, as far as questions go, so that the same statements serve both; what is
 //! roomcast's alone stands in tables beside them.
 //!
-//! Owns: the file, its versions, its rows and its revocations. Must never know: whose demonstration the rows are for.
+//! Owns: the file, its versions and its rows. Must never know: whose demonstration the rows are for.
 
 use std::future::Future;
 use std::path::Path;
@@ -193,8 +193,17 @@ async fn seed(conn: &mut Conn, rows: &Rows) -> Result<Seeded, Fault> {
     }
     seed_channels(&mut link, rows).await?;
     for row in &rows.notes {
-        let args = [Arg::Text(&row.id), Arg::Text(&row.owner), Arg::Text(&row.title), Arg::text(row.access.as_deref())];
-        link.run("INSERT INTO note (id, user_id, title, access_control) VALUES ($1, $2, $3, $4)", &args).await?;
+        let args = [
+            Arg::Text(&row.id),
+            Arg::Text(&row.owner),
+            Arg::Text(&row.title),
+            Arg::text(row.access.as_deref()),
+            Arg::text(row.data.as_deref()),
+            Arg::number(row.updated_at_nanos),
+        ];
+        let insert = "INSERT INTO note (id, user_id, title, access_control, data, updated_at) \
+                      VALUES ($1, $2, $3, $4, $5, $6)";
+        link.run(insert, &args).await?;
     }
     for row in &rows.chats {
         let args = [
@@ -319,6 +328,19 @@ const MIGRATIONS: &[&str] = &["
         last_read_at INTEGER
     );
     CREATE TABLE config (id INTEGER PRIMARY KEY, data JSON NOT NULL);
+    CREATE TABLE document (
+        id TEXT PRIMARY KEY,
+        snapshot BLOB,
+        content_hash BLOB,
+        up_to INTEGER NOT NULL,
+        last_sequence INTEGER NOT NULL
+    );
+    CREATE TABLE document_update (
+        document TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (document, sequence)
+    );
     CREATE TABLE revoked_token (jti TEXT PRIMARY KEY, ends_at INTEGER) WITHOUT ROWID;
     CREATE TABLE revoked_user (user_id TEXT PRIMARY KEY, issued_to INTEGER NOT NULL) WITHOUT ROWID;
 "];

@@ -8,6 +8,8 @@
 //! Owns: questions in SQL. Must never know: what the answers are for.
 
 #[cfg(feature = "sqlite")]
+mod documents;
+#[cfg(feature = "sqlite")]
 mod embedded;
 mod fault;
 mod pool;
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
 pub use self::embedded::{Embedded, Seeded};
-pub use self::webui::WebUi;
+pub use self::webui::{Own, WebUi};
 
 /// How a database is used.
 #[derive(Clone, Debug, PartialEq, Eq)]

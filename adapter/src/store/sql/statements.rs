@@ -57,28 +57,35 @@ impl Dialect {
         }
     }
 
-    /// The JSON of chat `$1`, to be written in the same transaction.
-    pub(super) fn chat_for_change(self) -> &'static str {
+    /// The JSON of chat `$1`, and how it becomes `$2`.
+    pub(super) fn chat(self) -> Rewrite {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Own | Self::Sqlite => "SELECT CAST(chat AS TEXT) FROM chat WHERE id = $1",
+            Self::Own | Self::Sqlite => Rewrite {
+                select: "SELECT CAST(chat AS TEXT) FROM chat WHERE id = $1",
+                update: "UPDATE chat SET chat = $2, updated_at = CAST(strftime('%s', 'now') AS INTEGER) WHERE id = $1",
+            },
             #[cfg(feature = "postgres")]
-            Self::Postgres => "SELECT CAST(chat AS TEXT) FROM chat WHERE id = $1 FOR UPDATE",
+            Self::Postgres => Rewrite {
+                select: "SELECT CAST(chat AS TEXT) FROM chat WHERE id = $1 FOR UPDATE",
+                update: "UPDATE chat SET chat = $2::json, \
+                         updated_at = floor(extract(epoch FROM clock_timestamp()))::bigint WHERE id = $1",
+            },
         }
     }
 
-    /// Writes the JSON of chat `$1`.
-    pub(super) fn change_chat(self) -> &'static str {
+    /// The data of note `$1`, and how they become `$3` at `$2`.
+    pub(super) fn note(self) -> Rewrite {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Own | Self::Sqlite => {
-                "UPDATE chat SET chat = $2, updated_at = CAST(strftime('%s', 'now') AS INTEGER) WHERE id = $1"
+                Rewrite { select: NOTE_DATA, update: "UPDATE note SET data = $3, updated_at = $2 WHERE id = $1" }
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres => {
-                "UPDATE chat SET chat = $2::json, updated_at = floor(extract(epoch FROM clock_timestamp()))::bigint \
-                 WHERE id = $1"
-            }
+            Self::Postgres => Rewrite {
+                select: "SELECT CAST(data AS TEXT) FROM note WHERE id = $1 FOR UPDATE",
+                update: "UPDATE note SET data = $3::json, updated_at = $2 WHERE id = $1",
+            },
         }
     }
 
@@ -138,6 +145,13 @@ impl Dialect {
     }
 }
 
+/// How the one text of a row is changed within a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rewrite {
+    pub(super) select: &'static str,
+    pub(super) update: &'static str,
+}
+
 /// Channels of which the user is a member, and the others that are open to the user. The first argument says whether
 /// channel `c` lets in group `m.group_id`, the others what group `g` and the newest configuration say of channels.
 /// Memberships of groups that are gone stay behind in SQLite.
@@ -167,6 +181,9 @@ use channels;
 
 /// Owner and rules of note `$1`.
 pub(super) const NOTE: &str = "SELECT user_id, CAST(access_control AS TEXT) FROM note WHERE id = $1";
+
+/// Data of note `$1`.
+pub(super) const NOTE_DATA: &str = "SELECT CAST(data AS TEXT) FROM note WHERE id = $1";
 
 /// Groups of user `$1`.
 pub(super) const GROUPS: &str =
@@ -242,7 +259,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("group_member", &["group_id", "user_id"]),
     ("channel", &["id", "user_id", "type", "access_control", "archived_at", "deleted_at"]),
     ("channel_member", &["channel_id", "user_id", "is_active", "last_read_at", "updated_at"]),
-    ("note", &["id", "user_id", "access_control"]),
+    ("note", &["id", "user_id", "access_control", "data", "updated_at"]),
     ("chat", &["id", "user_id", "chat", "updated_at"]),
     ("config", &["id", "data"]),
 ];

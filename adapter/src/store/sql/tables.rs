@@ -7,16 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytestring::ByteString;
 use roomcast_core::openwebui::access::AccessControl;
-use roomcast_core::openwebui::query::{Answer, Chat, MessageChange, Note, Permission, Question, StoreError, User};
+use roomcast_core::openwebui::query::{Answer, Chat, Note, Permission, Question, StoreError, User};
 use sqlx::Connection;
 use tokio::task::spawn_blocking;
 use tokio::time::{error::Elapsed, timeout};
 
+#[cfg(feature = "sqlite")]
+use super::documents;
 use super::fault::{Fault, Health};
 use super::pool::{Arg, Conn, Link, Pool, Purpose};
-use super::statements::{self, Dialect, Schema};
+use super::statements::{self, Dialect, Rewrite, Schema};
 use super::{OpenError, Options};
 use crate::store::message::change_chat;
+use crate::store::note::{content_of, with_content};
 
 /// Tables of Open WebUI's shape.
 #[derive(Debug)]
@@ -43,17 +46,16 @@ impl Tables {
             Question::Authenticate { .. }
             | Question::Channels { .. }
             | Question::Note { .. }
-            | Question::Chat { .. } => Purpose::Read,
+            | Question::Chat { .. }
+            | Question::NoteContent { .. }
+            | Question::LoadDocument { .. } => Purpose::Read,
             Question::TouchUser { .. }
             | Question::ReadChannel { .. }
             | Question::ReadChat { .. }
-            | Question::ChangeMessage { .. } => Purpose::Write,
-            // Documents have no place in a store yet.
-            Question::NoteContent { .. }
+            | Question::ChangeMessage { .. }
             | Question::SaveNoteContent { .. }
-            | Question::LoadDocument { .. }
             | Question::AppendUpdates { .. }
-            | Question::SaveSnapshot { .. } => return Err(StoreError::Unavailable),
+            | Question::SaveSnapshot { .. } => Purpose::Write,
         };
         let mut conn = self.acquire(purpose).await?;
         let result = timeout(self.options.statement_timeout, self.answer(&mut conn, question)).await;
@@ -146,36 +148,49 @@ impl Tables {
                 Ok(Answer::Done)
             }
             Question::ChangeMessage { chat, message, changes } => {
-                self.change_message(conn, chat, message, changes).await?;
+                let work = move |stored: Option<&str>| change_chat(stored, &message, &changes);
+                self.rewrite(conn, self.dialect.chat(), &[Arg::Text(&chat)], work).await?;
                 Ok(Answer::Done)
             }
-            Question::NoteContent { .. }
-            | Question::SaveNoteContent { .. }
-            | Question::LoadDocument { .. }
-            | Question::AppendUpdates { .. }
-            | Question::SaveSnapshot { .. } => Err(Fault::Store(StoreError::Unavailable)),
+            Question::NoteContent { note } => {
+                let rows = link.rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?;
+                let data = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
+                Ok(Answer::NoteContent(content_of(data.as_deref())?.map(ByteString::from)))
+            }
+            Question::SaveNoteContent { note, content, at_nanos } => {
+                let work = move |stored: Option<&str>| with_content(stored, &content).map(Some);
+                let args = [Arg::Text(&note), Arg::Number(at_nanos)];
+                self.rewrite(conn, self.dialect.note(), &args, work).await?;
+                Ok(Answer::Done)
+            }
+            Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => {
+                match (self.dialect, conn) {
+                    #[cfg(feature = "sqlite")]
+                    (Dialect::Own, Conn::Sqlite(conn)) => documents::answer(conn, question).await,
+                    // Open WebUI has no tables for them.
+                    _ => Err(StoreError::Unavailable.into()),
+                }
+            }
         }
     }
 
-    /// Others write to the same chat: it is locked before it is read.
-    async fn change_message(
-        &self,
-        conn: &mut Conn,
-        chat: ByteString,
-        message: ByteString,
-        changes: Vec<MessageChange>,
-    ) -> Result<(), Fault> {
+    /// Reads the one text of a row and writes what comes of it. Others write to the same row: it is locked before it is
+    /// read. The first of the arguments is its id.
+    async fn rewrite<W>(&self, conn: &mut Conn, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
+    where
+        W: FnOnce(Option<&str>) -> Result<Option<String>, StoreError> + Send + 'static,
+    {
         match conn {
             #[cfg(feature = "sqlite")]
             Conn::Sqlite(conn) => {
                 let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-                rewrite(Link::Sqlite(&mut transaction), self.dialect, chat, message, changes).await?;
+                rewrite(Link::Sqlite(&mut transaction), sql, args, work).await?;
                 Ok(transaction.commit().await?)
             }
             #[cfg(feature = "postgres")]
             Conn::Postgres(conn) => {
                 let mut transaction = conn.begin().await?;
-                rewrite(Link::Postgres(&mut transaction), self.dialect, chat, message, changes).await?;
+                rewrite(Link::Postgres(&mut transaction), sql, args, work).await?;
                 Ok(transaction.commit().await?)
             }
         }
@@ -197,20 +212,17 @@ impl Tables {
     }
 }
 
-async fn rewrite(
-    mut link: Link<'_>,
-    dialect: Dialect,
-    chat: ByteString,
-    message: ByteString,
-    changes: Vec<MessageChange>,
-) -> Result<(), Fault> {
-    let rows = link.rows(dialect.chat_for_change(), &[Arg::Text(&chat)]).await?;
+async fn rewrite<W>(mut link: Link<'_>, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
+where
+    W: FnOnce(Option<&str>) -> Result<Option<String>, StoreError> + Send + 'static,
+{
+    let rows = link.rows(sql.select, &args[..1]).await?;
     let stored = rows.into_iter().next().ok_or(StoreError::NotFound)?.into_iter().next().flatten();
     let is_long = stored.as_ref().is_some_and(|text| text.len() > INLINE_BYTES_MAX);
-    let work = move || change_chat(stored.as_deref(), &message, &changes);
+    let work = move || work(stored.as_deref());
     let changed = if is_long { spawn_blocking(work).await.unwrap_or(Err(StoreError::Unavailable))? } else { work()? };
     if let Some(changed) = changed {
-        link.run(dialect.change_chat(), &[Arg::Text(&chat), Arg::Text(&changed)]).await?;
+        link.run(sql.update, &[args, &[Arg::Text(&changed)]].concat()).await?;
     }
     Ok(())
 }
@@ -228,11 +240,9 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<Answer, StoreError>
         Question::ReadChannel { channel, user, .. } => (&[channel, user], Ok(Answer::Done)),
         Question::ReadChat { chat, user, .. } => (&[chat, user], Ok(Answer::Done)),
         Question::ChangeMessage { chat, .. } => (&[chat], Err(StoreError::NotFound)),
-        Question::NoteContent { .. }
-        | Question::SaveNoteContent { .. }
-        | Question::LoadDocument { .. }
-        | Question::AppendUpdates { .. }
-        | Question::SaveSnapshot { .. } => (&[], Err(StoreError::Unavailable)),
+        Question::NoteContent { note } => (&[note], Ok(Answer::NoteContent(None))),
+        Question::SaveNoteContent { note, .. } => (&[note], Err(StoreError::NotFound)),
+        Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => return None,
     };
     ids.iter().any(|id| id.contains('\0')).then_some(result)
 }
@@ -287,7 +297,7 @@ fn is_true(value: &serde_json::Value) -> bool {
     }
 }
 
-/// A longer chat is not cut on a thread that other tasks wait for.
+/// A longer text is not cut on a thread that other tasks wait for.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]

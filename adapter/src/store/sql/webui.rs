@@ -3,7 +3,7 @@
 //! Nothing is made or altered but the values that its own real-time layer would write. The journal mode of a file stays
 //! as it is.
 //!
-//! Owns: which database that is, and who knows of revoked tokens. Must never know: a statement.
+//! Owns: which database that is, and what is asked elsewhere. Must never know: a statement.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,11 +17,16 @@ use super::tables::Tables;
 use super::{OpenError, Options};
 use crate::store::{DatabaseUrl, Revocations, Store, Token};
 
-/// Open WebUI's own tables.
+/// Open WebUI's own tables, and a store of roomcast's own beside them for what does not belong into those.
 pub struct WebUi {
     tables: Tables,
-    revocations: Arc<dyn Revocations>,
+    own: Arc<dyn Own>,
 }
+
+/// What roomcast keeps for itself: documents, which are asked for like everything else, and revocations.
+pub trait Own: Store + Revocations {}
+
+impl<S: Store + Revocations> Own for S {}
 
 impl WebUi {
     /// Takes notice of a database. It is reached for when somebody asks, and again whenever it was lost.
@@ -31,7 +36,7 @@ impl WebUi {
     /// # Errors
     ///
     /// [`OpenError::NotBuilt`] and [`OpenError::NoEncryption`].
-    pub fn open(url: &DatabaseUrl, options: Options, revocations: Arc<dyn Revocations>) -> Result<Self, OpenError> {
+    pub fn open(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Result<Self, OpenError> {
         let (pool, dialect) = match url {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite { path } => (Pool::sqlite(path, super::pool::Whose::Theirs, &options), Dialect::Sqlite),
@@ -40,7 +45,7 @@ impl WebUi {
             #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
             _ => return Err(OpenError::NotBuilt),
         };
-        Ok(Self { tables: Tables::new(pool, dialect, options), revocations })
+        Ok(Self { tables: Tables::new(pool, dialect, options), own })
     }
 
     /// Looks whether the database is there and has what is needed, for a message at the start.
@@ -58,19 +63,41 @@ impl Store for WebUi {
         Box::pin(async move {
             if let Question::Authenticate { user, jti, issued_at_secs } = &question {
                 let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs: *issued_at_secs };
-                if self.revocations.is_revoked(token).await? {
+                if self.own.is_revoked(token).await? {
                     return Ok(Answer::User(None));
                 }
             }
-            self.tables.ask(question).await
+            if is_of_documents(&question) { self.own.ask(question).await } else { self.tables.ask(question).await }
         })
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        Box::pin(async { self.examine().await.map_err(|_| StoreError::Unavailable) })
+        Box::pin(async {
+            self.own.ready().await?;
+            self.examine().await.map_err(|_| StoreError::Unavailable)
+        })
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.tables.close())
+        Box::pin(async {
+            self.tables.close().await;
+            self.own.close().await;
+        })
+    }
+}
+
+fn is_of_documents(question: &Question) -> bool {
+    match question {
+        Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => true,
+        Question::Authenticate { .. }
+        | Question::Channels { .. }
+        | Question::Note { .. }
+        | Question::Chat { .. }
+        | Question::TouchUser { .. }
+        | Question::ReadChannel { .. }
+        | Question::ReadChat { .. }
+        | Question::ChangeMessage { .. }
+        | Question::NoteContent { .. }
+        | Question::SaveNoteContent { .. } => false,
     }
 }
