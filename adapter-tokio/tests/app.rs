@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::Client;
+use bytes::Bytes;
+use common::{Client, Raw};
 use roomcast_tokio::core::server::{App, Command, Cx, Event, Message, SessionId, Ticket};
-use roomcast_tokio::{Builder, Peer, Tokio};
+use roomcast_tokio::{AppHandle, Builder, Peer, Tokio};
 
 #[test]
 fn an_application_asks_its_store_and_leaves_the_rest_to_handlers() {
@@ -16,6 +17,9 @@ fn an_application_asks_its_store_and_leaves_the_rest_to_handlers() {
         let builder = Builder::with_app(Shouting::default(), async |(session, text): (SessionId, String)| {
             tokio::task::yield_now().await;
             (session, text.to_uppercase())
+        })
+        .app_page("/shouted", async |_request: http::Request<Bytes>, app: AppHandle<Shouting>| {
+            http::Response::new(Bytes::from(format!("{:?}", app.ask("how many?").await)))
         })
         .on_notice(move |notice| notices.send(notice).unwrap())
         .engine_io("/engine.io", |eio| {
@@ -34,6 +38,9 @@ fn an_application_asks_its_store_and_leaves_the_rest_to_handlers() {
     assert_eq!(client.ask("4whisper"), "4whisper");
     assert_eq!(runtime.block_on(app.ask("how many?")), Some(1));
     assert_eq!(noticed.recv(), Ok("SHOUT ME".to_owned()));
+    let mut raw = Raw(std::net::TcpStream::connect(address).unwrap());
+    raw.send(b"GET /shouted HTTP/1.1\r\nhost: here\r\n\r\n");
+    assert!(raw.until(b"Some(1)").starts_with("HTTP/1.1 200"));
 }
 
 /// Answers messages that begin with `shout` with what its store makes of them.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +16,9 @@ use roomcast_core::server::{App, Config, Endpoint};
 
 use crate::handle::Handle;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, Incoming, Opened, Received};
+use crate::mailbox::AppMail;
 use crate::registry::{Call, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
+use crate::server::AppHandle;
 
 /// What a server serves, and what happens then.
 ///
@@ -51,6 +53,7 @@ pub struct Builder<A: App = ()> {
     pub(crate) config: Config,
     pub(crate) kinds: Vec<KindRoutes>,
     pub(crate) pages: BTreeMap<String, Page>,
+    pub(crate) app_pages: Vec<(String, AppPage<A>)>,
     pub(crate) http: crate::http::Limits,
     pub(crate) node: u16,
     pub(crate) app: A,
@@ -58,11 +61,14 @@ pub struct Builder<A: App = ()> {
     pub(crate) on_notice: Option<OnNotice<A>>,
 }
 
+/// A page that is finished once the application has a place for its mail.
+pub(crate) struct AppPage<A: App>(Box<dyn FnOnce(AppMail<A>) -> Page + Send>);
+
 /// Told what the application tells.
 pub(crate) struct OnNotice<A: App>(Box<dyn FnMut(A::Notice) + Send>);
 
 /// Asks a store.
-pub(crate) struct Store<A: App>(Arc<dyn Fn(A::Query) -> Reply<A> + Send + Sync>);
+pub(crate) struct Store<A: App>(Box<dyn Fn(A::Query) -> Reply<A> + Send + Sync>);
 
 /// A store's reply, in time.
 pub(crate) struct Reply<A: App>(Pin<Box<dyn Future<Output = A::Reply> + Send>>);
@@ -85,13 +91,14 @@ impl<A: App> Builder<A> {
     /// the handlers. Sockets whose [`Connected`](roomcast_core::server::Event::Connected) it keeps for itself are
     /// unknown to them.
     ///
-    /// Each question of the application is asked in a task of its own.
+    /// Each question of the application is put to the store in the driver, in order; what the store does for it happens
+    /// in a task of its own.
     pub fn with_app<S, Fut>(app: A, store: S) -> Self
     where
         S: Fn(A::Query) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = A::Reply> + Send + 'static,
     {
-        Self { store: Some(Store(Arc::new(move |query| Reply(Box::pin(store(query)))))), ..Self::of(app) }
+        Self { store: Some(Store(Box::new(move |query| Reply(Box::pin(store(query)))))), ..Self::of(app) }
     }
 
     /// What to do when the application tells something. It runs in the driver and holds everybody up: it should be
@@ -175,6 +182,20 @@ impl<A: App> Builder<A> {
         self
     }
 
+    /// The same with a handle of the application, which the page may ask.
+    #[must_use]
+    pub fn app_page<F, Fut>(mut self, path: impl Into<String>, page: F) -> Self
+    where
+        A: Send + 'static,
+        F: Fn(http::Request<Bytes>, AppHandle<A>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = http::Response<Bytes>> + Send + 'static,
+    {
+        let finish =
+            |mail: AppMail<A>| Page::new(move |request, handle| page(request, AppHandle::new(handle, mail.clone())));
+        self.app_pages.push((path.into(), AppPage(Box::new(finish))));
+        self
+    }
+
     /// Bounds on everything that clients can make grow.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -201,6 +222,7 @@ impl<A: App> Builder<A> {
             config: Config::new([]),
             kinds: Vec::new(),
             pages: BTreeMap::new(),
+            app_pages: Vec::new(),
             http: crate::http::Limits::default(),
             node: 0,
             app,
@@ -217,21 +239,29 @@ impl<A: App> std::fmt::Debug for Builder<A> {
 }
 
 impl<A: App> Store<A> {
-    pub(crate) async fn ask(self, query: A::Query) -> A::Reply {
-        let Reply(future) = (self.0)(query);
-        future.await
+    /// The question is put before this returns; its answer takes time.
+    pub(crate) fn ask(&self, query: A::Query) -> Reply<A> {
+        (self.0)(query)
+    }
+}
+
+impl<A: App> Future for Reply<A> {
+    type Output = A::Reply;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Reply> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<A: App> AppPage<A> {
+    pub(crate) fn finish(self, mail: AppMail<A>) -> Page {
+        (self.0)(mail)
     }
 }
 
 impl<A: App> OnNotice<A> {
     pub(crate) fn tell(&mut self, notice: A::Notice) {
         (self.0)(notice);
-    }
-}
-
-impl<A: App> Clone for Store<A> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 

@@ -50,11 +50,14 @@ impl<A: App + Send + 'static> Builder<A> {
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    pub fn start_with_app<R: Runtime>(self, runtime: R) -> Result<(Server<R>, AppHandle<A>), StartError> {
+    pub fn start_with_app<R: Runtime>(mut self, runtime: R) -> Result<(Server<R>, AppHandle<A>), StartError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let clock = Clock::start();
         let start = Start { node: self.node, now: clock.now(), wall: wall_now(), seed };
+        let app_mail = AppMail::new();
+        let app_pages = self.app_pages.into_iter().map(|(path, page)| (path, page.finish(app_mail.clone())));
+        self.pages.extend(app_pages);
         let routes = Arc::new(Routes::new(&self.config, self.kinds, self.pages, self.http));
         let core = core::Server::new(self.config, start).map_err(StartError::Config)?;
         let sleep = {
@@ -62,13 +65,12 @@ impl<A: App + Send + 'static> Builder<A> {
             Box::new(move |span| Sleep(Box::pin(runtime.sleep(span))))
         };
         let shared = Arc::new(Shared::new(routes, sleep));
-        let app_mail = AppMail::new();
         let service = Service::new(Handle::new(shared.clone()));
         let stack = core::Stack::new(core, self.app);
         let app = AppSide::new(self.store, self.on_notice, app_mail.clone());
         let driver = Driver::new(runtime.clone(), shared.clone(), stack, clock, app);
         runtime.spawn_driver(driver);
-        Ok((Server { runtime, service }, AppHandle { handle: Handle::new(shared), mail: app_mail }))
+        Ok((Server { runtime, service }, AppHandle::new(Handle::new(shared), app_mail)))
     }
 }
 
@@ -79,6 +81,10 @@ pub struct AppHandle<A: App> {
 }
 
 impl<A: App> AppHandle<A> {
+    pub(crate) const fn new(handle: Handle, mail: AppMail<A>) -> Self {
+        Self { handle, mail }
+    }
+
     /// Asks the application; `None` if the server has ended.
     pub async fn ask(&self, request: A::Request) -> Option<A::Answer> {
         let (answer, debt) = crate::promise::promise();

@@ -67,14 +67,12 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
 
     /// Each question has a task of its own, so that a slow store holds nobody up.
     fn ask_store(&self, query: A::Query) {
-        let Some(store) = self.app.store.clone() else {
+        let Some(store) = &self.app.store else {
             tracing::error!("the application asks, and there is no store");
             return;
         };
+        let reply = store.ask(query);
         let (mail, shared) = (self.app.mail.clone(), self.shared.clone());
-        self.runtime.spawn(async move {
-            let reply = store.ask(query).await;
-            mail.reply(&shared, reply);
-        });
+        self.runtime.spawn(async move { mail.reply(&shared, reply.await) });
     }
 }

@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
+use roomcast_core::server::config::ErrorStyle;
 use roomcast_core::server::{EndpointId, PeerError};
 
 use super::exchange::{Answer, exchange};
@@ -300,7 +301,7 @@ pub(super) fn last(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>>
 }
 
 fn fault(error: PeerError) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(error.body()));
+    let mut response = Response::new(Full::new(error.body(ErrorStyle::Object)));
     *response.status_mut() = error.verdict().status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::documents::DocumentSettings;
 use crate::auth::{Claim, Dates, Key, Policy, SetupError, Verifier};
 use crate::server::config::{
-    Admission, EndpointKind, EngineIo, NamespaceRule, Origins, PathMatch, Pattern, SocketIo, WebSocket,
+    Admission, EndpointKind, EngineIo, ErrorStyle, NamespaceRule, Origins, PathMatch, Pattern, SocketIo, WebSocket,
 };
 use crate::server::{Endpoint, EndpointId, Scope};
 
@@ -107,7 +107,7 @@ impl Settings {
 
     /// An endpoint that serves it, with 0.12.4's largest message: 16 MiB, as notes grow beyond a megabyte.
     pub fn endpoint(&self, path: impl Into<String>) -> Endpoint {
-        let engine = EngineIo { max_payload_bytes: PAYLOAD_BYTES_MAX, post_answer: "OK", ..EngineIo::default() };
+        let engine = Self::engine();
         let socket = SocketIo { namespaces: vec![self.namespace_rule()], ..SocketIo::default() };
         let kind = EndpointKind::SocketIo(engine, socket);
         Endpoint { path: path.into(), path_match: PathMatch::Exact, origins: Origins::Any, kind }
@@ -119,6 +119,16 @@ impl Settings {
         let message_bytes_max = self.documents.limits.resync_bytes_max + MESSAGE_HEAD_BYTES_MAX;
         let kind = EndpointKind::WebSocket(WebSocket { message_bytes_max, ..WebSocket::default() });
         Endpoint { path: path.into(), path_match: PathMatch::Below, origins: Origins::Any, kind }
+    }
+
+    /// That endpoint's Engine.IO, which speaks as python-engineio does.
+    pub fn engine() -> EngineIo {
+        EngineIo {
+            max_payload_bytes: PAYLOAD_BYTES_MAX,
+            post_answer: "OK",
+            errors: ErrorStyle::Text,
+            ..EngineIo::default()
+        }
     }
 
     /// How the namespace is to be admitted at its endpoint.

@@ -208,6 +208,8 @@ pub struct EngineIo {
     pub max_payload_bytes: usize,
     /// What a POST is answered with: `ok` (engine.io) or `OK` (python-engineio).
     pub post_answer: &'static str,
+    /// What the body of a refusal is. An object.
+    pub errors: ErrorStyle,
 }
 
 impl Default for EngineIo {
@@ -219,8 +221,18 @@ impl Default for EngineIo {
             upgrade_timeout: Duration::from_secs(10),
             max_payload_bytes: 1_000_000,
             post_answer: "ok",
+            errors: ErrorStyle::Object,
         }
     }
+}
+
+/// What the body of a refusal over HTTP is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorStyle {
+    /// `{"code":0,"message":"Transport unknown"}`, as engine.io has it.
+    Object,
+    /// `"Invalid transport"`: a string of JSON, as python-engineio has it.
+    Text,
 }
 
 /// Which transports an endpoint offers.

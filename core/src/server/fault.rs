@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::config::ErrorStyle;
 use crate::websocket::CloseCode;
 
 /// A fault of a peer. It ends that one request or connection, and nothing else.
@@ -77,9 +78,52 @@ impl PeerError {
         Verdict { status, code, message, close }
     }
 
-    /// The Engine.IO error body: `{"code":1,"message":"Session ID unknown"}`.
-    pub fn body(self) -> Bytes {
+    /// The body of a refusal: `{"code":1,"message":"Session ID unknown"}` or `"Invalid session"`.
+    pub fn body(self, style: ErrorStyle) -> Bytes {
         let verdict = self.verdict();
-        Bytes::from(format!(r#"{{"code":{},"message":"{}"}}"#, verdict.code, verdict.message))
+        match style {
+            ErrorStyle::Object => {
+                Bytes::from(format!(r#"{{"code":{},"message":"{}"}}"#, verdict.code, verdict.message))
+            }
+            ErrorStyle::Text => Bytes::from(format!(r#""{}""#, self.text())),
+        }
+    }
+
+    /// As python-engineio words it, where it knows that fault.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => "Invalid transport",
+            Self::UnknownSession => "Invalid session",
+            Self::ForbiddenOrigin => "Not accepted origin",
+            Self::UnsupportedVersion => {
+                "The client is using an unsupported version of the Socket.IO or Engine.IO protocols"
+            }
+            Self::BadMethod
+            | Self::BadRequest
+            | Self::PayloadTooLarge
+            | Self::Unavailable
+            | Self::UpgradeRequired
+            | Self::BadHandshake
+            | Self::BadFrame(_)
+            | Self::BadEnginePacket
+            | Self::BadSocketPacket
+            | Self::OverLimit => self.verdict().message,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_worded_in_both_styles() {
+        let body = |fault: PeerError, style| String::from_utf8(fault.body(style).to_vec()).unwrap();
+        let (object, text) = (ErrorStyle::Object, ErrorStyle::Text);
+        assert_eq!(body(PeerError::UnknownTransport, object), r#"{"code":0,"message":"Transport unknown"}"#);
+        assert_eq!(body(PeerError::UnknownTransport, text), r#""Invalid transport""#);
+        assert_eq!(body(PeerError::UnknownSession, text), r#""Invalid session""#);
+        assert_eq!(body(PeerError::OverLimit, object), r#"{"code":3,"message":"Bad request"}"#);
+        assert_eq!(body(PeerError::OverLimit, text), r#""Bad request""#);
     }
 }

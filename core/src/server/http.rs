@@ -14,7 +14,7 @@ use http::header::{
 };
 use http::{Method, Request, Response, StatusCode};
 
-use super::config::{EndpointId, EndpointKind, Origins, Transports};
+use super::config::{EndpointId, EndpointKind, ErrorStyle, Origins, Transports};
 use super::event::{Handshake, Output, Reason, RequestId, SessionId, Sid};
 use super::fault::PeerError;
 use super::outbound::{Encoded, Flow, Outbound};
@@ -155,9 +155,17 @@ impl Server {
         fault: PeerError,
         origin: Option<&HeaderValue>,
     ) -> Response<Bytes> {
-        let mut response = Response::new(fault.body());
+        let style = match self.endpoint(endpoint).map(|endpoint| &endpoint.kind) {
+            Some(EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine)) => engine.errors,
+            Some(EndpointKind::WebSocket(_)) | None => ErrorStyle::Object,
+        };
+        let content_type = match style {
+            ErrorStyle::Object => "application/json",
+            ErrorStyle::Text => "text/plain",
+        };
+        let mut response = Response::new(fault.body(style));
         *response.status_mut() = fault.verdict().status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if fault.verdict().status == StatusCode::UPGRADE_REQUIRED {
             response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
