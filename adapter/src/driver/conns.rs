@@ -239,7 +239,10 @@ impl<R: Runtime> Conn<R> {
             while !transmit.is_empty() {
                 match self.write_some(cx, transmit) {
                     Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(Ok(0) | Err(_)) => return Fate::Ended,
+                    Poll::Ready(Ok(0) | Err(_)) => {
+                        transmit.discard();
+                        return Fate::Ended;
+                    }
                     Poll::Pending => {
                         stack.server.handle_refused(self.id, transmit, now);
                         self.writing = Writing::Blocked;

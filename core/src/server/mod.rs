@@ -219,7 +219,10 @@ impl Server {
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
     pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
         let own = [
-            self.deferred.front().map(|deferred| (deferred.since, TimerKind::Deferred)),
+            self.deferred
+                .front()
+                .filter(|_| self.outputs.is_empty())
+                .map(|deferred| (deferred.since, TimerKind::Deferred)),
             self.spread_pings.next_deadline().map(|at| (at, TimerKind::Ping)),
             self.ack_deadlines.next_deadline().map(|at| (at, TimerKind::Ack)),
             self.connectings.next_deadline().map(|at| (at, TimerKind::Connect)),

@@ -319,7 +319,7 @@ const PIECES_MAX: usize = 16;
 ///
 /// Write [`slices`](Self::slices) (or [`single`](Self::single)), say [`advance`](Self::advance), and repeat until
 /// [`is_empty`](Self::is_empty); then do what [`after`](Self::after) says. When the socket takes no more, give the rest
-/// back with [`Server::handle_refused`](super::Server::handle_refused).
+/// back with [`Server::handle_refused`](super::Server::handle_refused); when it breaks, [`discard`](Self::discard) it.
 #[derive(Debug, Default)]
 pub struct Transmit {
     pieces: VecDeque<Piece>,
@@ -418,7 +418,8 @@ impl Transmit {
         self.advanced
     }
 
-    pub(super) fn discard(&mut self) {
+    /// Drops what is left, of a stream that broke.
+    pub fn discard(&mut self) {
         self.pieces.clear();
         self.advanced = false;
         self.scratch.clear();
