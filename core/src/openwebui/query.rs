@@ -92,8 +92,8 @@ pub enum Question {
         /// Which.
         note: ByteString,
     },
-    /// Let this be `content` of a note's data; the rest of the data stays as it is. Answered by [`Answer::Done`];
-    /// [`StoreError::NotFound`] if there is no such note.
+    /// Let this be `content` of a note's data; the rest of the data stays as it is. One that comes late, behind one with
+    /// a later time, is passed over. Answered by [`Answer::Done`]; [`StoreError::NotFound`] if there is no such note.
     SaveNoteContent {
         /// Which.
         note: ByteString,

@@ -31,6 +31,7 @@ pub struct Store {
     pub writes: usize,
     /// `content` of notes' data.
     pub contents: BTreeMap<String, String>,
+    pub saved_at: BTreeMap<String, u64>,
     pub documents: BTreeMap<String, Kept>,
     /// Questions that fail, whatever the manner.
     pub refuses: Option<fn(&Question) -> bool>,
@@ -139,11 +140,15 @@ impl Store {
             Question::NoteContent { note } => {
                 Answer::NoteContent(self.contents.get(&*note).map(|content| content.as_str().into()))
             }
-            Question::SaveNoteContent { note, content, .. } => {
+            Question::SaveNoteContent { note, content, at_nanos } => {
                 if !self.notes.contains_key(&*note) {
                     return Err(StoreError::NotFound);
                 }
-                self.contents.insert(note.to_string(), content.to_string());
+                let saved_at = self.saved_at.entry(note.to_string()).or_default();
+                if *saved_at <= at_nanos {
+                    *saved_at = at_nanos;
+                    self.contents.insert(note.to_string(), content.to_string());
+                }
                 self.written()
             }
             Question::LoadDocument { document } => {

@@ -194,12 +194,14 @@ impl Content {
             self.next = None;
             return None;
         }
-        if let Some(mark) = mark
-            && now < latest
-            && !self.is_durable(mark)
-        {
-            let is_logged = self.log.iter().any(|logged| logged.mark == mark);
-            return (!is_logged).then_some(Due::Log(mark));
+        if let Some(mark) = mark.filter(|mark| !self.is_durable(*mark)) {
+            if !self.log.iter().any(|logged| logged.mark == mark) {
+                return Some(Due::Log(mark));
+            }
+            // A store that takes no mark in time is not waited for: without its log, the note is the best there is.
+            if now < latest {
+                return None;
+            }
         }
         let Next { json, mark, first, author, .. } = self.next.take()?;
         self.flying = Some(Flying { json: json.clone(), mark, first, author });
@@ -211,7 +213,6 @@ impl Content {
         let next = self.next.as_ref().filter(|_| self.flying.is_none())?;
         let is_waiting =
             next.mark.is_some_and(|mark| self.log.iter().any(|logged| logged.mark == mark && !logged.stored));
-        // A store that does not take the mark in time is not waited for.
         let due = if is_waiting { next.due.max(next.first + settings.save_after_most) } else { next.due };
         Some(self.retry_at.map_or(due, |retry| due.max(retry)))
     }

@@ -126,20 +126,21 @@ impl OpenWebUi {
     }
 
     fn advance_content(&mut self, room: RoomId, cx: &Cx<'_>) {
-        let Some(entry) = self.documents.rooms.get_mut(room) else { return };
-        let note = entry.note.clone();
-        let Stage::Live(live) = &mut entry.stage else { return };
-        match live.content.poll(&self.settings.documents, cx.now) {
-            Some(Due::Log(mark)) => {
-                record(live, Entry::Content(mark).write(), cx.now);
-                live.content.logged(mark, live.journal.last_sequence());
+        while let Some(entry) = self.documents.rooms.get_mut(room) {
+            let note = entry.note.clone();
+            let Stage::Live(live) = &mut entry.stage else { return };
+            match live.content.poll(&self.settings.documents, cx.now) {
+                Some(Due::Log(mark)) => {
+                    record(live, Entry::Content(mark).write(), cx.now);
+                    live.content.logged(mark, live.journal.last_sequence());
+                }
+                Some(Due::Save(content)) => {
+                    let at_nanos = cx.server.wall().as_unix_millis().saturating_mul(1_000_000);
+                    let question = Question::SaveNoteContent { note, content, at_nanos };
+                    self.ask(question, Purpose::Document(Aim::SaveContent(room)), cx);
+                }
+                None => return,
             }
-            Some(Due::Save(content)) => {
-                let at_nanos = cx.server.wall().as_unix_millis().saturating_mul(1_000_000);
-                let question = Question::SaveNoteContent { note, content, at_nanos };
-                self.ask(question, Purpose::Document(Aim::SaveContent(room)), cx);
-            }
-            None => {}
         }
     }
 

@@ -51,6 +51,14 @@ impl Browser {
         browser
     }
 
+    /// A user who opens the document and loads no note into it.
+    pub fn look(world: &mut World, user: &'static str) -> Self {
+        let mut browser = Self::new(world, user);
+        browser.seeds = false;
+        browser.join(world);
+        browser
+    }
+
     pub fn join(&mut self, world: &mut World) {
         self.emit(
             world,

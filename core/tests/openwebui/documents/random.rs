@@ -43,8 +43,7 @@ proptest! {
         }
         prop_assert_eq!(world.stack.app.audit().documents.pending_updates, 0);
         let mut crashed = crash(&world);
-        let mut fresh = Browser::open(&mut crashed, "alice");
-        fresh.seeds = false;
+        let mut fresh = Browser::look(&mut crashed, "alice");
         fresh.pump(&mut crashed);
         prop_assert_eq!(fresh.doc.state(), state);
         for browser in all {

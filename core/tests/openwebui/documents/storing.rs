@@ -68,8 +68,7 @@ fn what_is_older_than_100_ms_survives_a_crash() {
         let state = alice.doc.state();
         world.pass_ms(millis);
         let mut crashed = crash(&world);
-        let mut other = Browser::open(&mut crashed, "alice");
-        other.seeds = false;
+        let mut other = Browser::look(&mut crashed, "alice");
         other.pump(&mut crashed);
         assert_eq!(other.doc.state(), state, "{millis}");
         assert_eq!(crashed.stack.app.document_counters().resets, 0, "{millis}");
@@ -98,8 +97,7 @@ fn a_crash_between_any_two_writes_loses_nothing_and_resets_nothing() {
             if is_write {
                 crashes += 1;
                 let mut crashed = crash(&world);
-                let mut other = Browser::open(&mut crashed, "alice");
-                other.seeds = false;
+                let mut other = Browser::look(&mut crashed, "alice");
                 other.pump(&mut crashed);
                 assert_eq!(crashed.stack.app.document_counters().resets, 0, "round {round}");
                 let known = alice.doc.check(&other.doc.state(), roomcast_core::yjs::Source::Stored);
@@ -152,8 +150,7 @@ fn a_note_that_was_changed_elsewhere_begins_again() {
         }
         let mut world = World::new();
         world.store = store;
-        let mut tab = Browser::open(&mut world, "alice");
-        tab.seeds = false;
+        let mut tab = Browser::look(&mut world, "alice");
         tab.pump(&mut world);
         assert_eq!(tab.doc.state(), alice.doc.state());
     }
@@ -173,8 +170,7 @@ fn a_note_that_was_changed_elsewhere_begins_again() {
     // A crash right behind it does not bring the old text back.
     world.pass_ms(100);
     let mut crashed = crash(&world);
-    let mut later = Browser::open(&mut crashed, "alice");
-    later.seeds = false;
+    let mut later = Browser::look(&mut crashed, "alice");
     later.pump(&mut crashed);
     assert_eq!(later.doc.state(), tab.doc.state());
     world.pass_ms(5000);
