@@ -1,7 +1,8 @@
 //! Who answers what the application asks.
 //!
-//! A [`Store`] is one place to ask: [`Memory`] for tests and demonstrations, [`Embedded`] for a file of roomcast's own,
-//! [`WebUi`] for the tables of an Open WebUI beside it. Which one it is comes out of a [`DatabaseUrl`].
+//! A [`Store`] is one place to ask: [`Memory`] for tests and demonstrations, `Embedded` (feature `sqlite`) for a file of
+//! roomcast's own, `WebUi` (features `sqlite` and `postgres`) for the tables of an Open WebUI beside it. Which one it is
+//! comes out of a [`DatabaseUrl`].
 //!
 //! Owns: the trait and its implementations, and what they share: rows, revocations, documents and the change of JSON.
 //! Must never know: sockets, rooms, or why somebody asks.
