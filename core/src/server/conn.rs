@@ -10,11 +10,13 @@ use http::header::{HeaderName, HeaderValue, ORIGIN};
 use http::{Request, Response};
 
 use super::config::{EndpointId, EndpointKind, Transports};
+use super::encoded::{Encoded, Slice};
 use super::event::{ConnId, Handshake, Message, Output, Reason, SessionId, Upgrade};
 use super::fault::PeerError;
 use super::http::Query;
-use super::outbound::{After, Encoded, Flow, Slice, Transmit};
+use super::outbound::Flow;
 use super::state::{Closing, Conn, ConnRole, SessionKind};
+use super::transmit::{After, Transmit};
 use super::{Deferral, Deferred, Due, Running, Server};
 use crate::engine_io::Packet;
 use crate::engine_io::session::{Action, Event as Happening, State};

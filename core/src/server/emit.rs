@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
+use super::encoded::Encoded;
 use super::event::{AckEnd, AckRequest, Command, Delivery, Emit, Event, Reason, Scope, Selection, SocketId, Target};
-use super::outbound::{Encoded, Outbound, Pushed};
+use super::outbound::{Outbound, Pushed};
 use super::state::{Answer, NamespaceId, Pending, Stage};
 use super::{Due, Running, Server};
 use crate::engine_io::session::Event as Happening;

@@ -15,9 +15,10 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 
 use super::config::{EndpointId, EndpointKind, ErrorStyle, Origins, Transports};
+use super::encoded::Encoded;
 use super::event::{Handshake, Output, Reason, RequestId, SessionId, Sid};
 use super::fault::PeerError;
-use super::outbound::{Encoded, Flow, Outbound};
+use super::outbound::{Flow, Outbound};
 use super::state::{self, RequestKind, SessionKind};
 use super::{Due, Head, Server};
 use crate::engine_io::session::{Action, Event as Happening, State};

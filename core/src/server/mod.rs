@@ -12,13 +12,14 @@
 //! | `session` | Engine.IO sessions: open, heartbeat, upgrade, end |
 //! | `socket` | Socket.IO: connect, events, acks, disconnect |
 //! | `emit` | targets, fan-out, rooms |
-//! | `outbound` | encoded packets, queues, transmits |
+//! | `encoded`, `outbound`, `transmit` | what is sent, where it waits, and how it goes out |
 //! | `state` | the records that the others work on |
 
 pub mod app;
 pub mod config;
 mod conn;
 mod emit;
+mod encoded;
 pub mod event;
 pub mod fault;
 mod http;
@@ -26,6 +27,7 @@ mod outbound;
 mod session;
 mod socket;
 mod state;
+mod transmit;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -34,11 +36,12 @@ use bytes::Bytes;
 
 pub use self::app::{App, Cx, Stack, Ticket};
 pub use self::config::{Config, ConfigError, Endpoint, EndpointId};
+use self::encoded::Encoded;
 pub use self::event::*;
 pub use self::fault::PeerError;
-pub use self::outbound::{After, Transmit};
-use self::outbound::{Encoded, Outbound};
+use self::outbound::Outbound;
 use self::state::{Closing, Conn, Namespace, NamespaceId, Pending, Request, Session, Socket};
+pub use self::transmit::{After, Transmit};
 use crate::rng::{KeyedMap, Rng};
 use crate::slab::Slab;
 use crate::time::{Instant, WallTime};

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::{EndpointId, EndpointKind, EngineIo, WebSocket};
+use super::encoded::Encoded;
 use super::event::{ConnId, Event, Handshake, Message, Output, Reason, SessionId};
 use super::fault::PeerError;
-use super::outbound::{Encoded, Flow, Pushed};
+use super::outbound::{Flow, Pushed};
 use super::state::{Closing, ConnRole, Heartbeat, Session, SessionKind};
 use super::{Due, Server};
 use crate::engine_io::Packet;

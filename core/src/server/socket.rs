@@ -11,9 +11,9 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::config::{Admission, EndpointKind};
+use super::encoded::Encoded;
 use super::event::{AckEnd, AckId, Connect, Event, Extent, Reason, Scope, SessionId, Sid, SocketId};
 use super::fault::PeerError;
-use super::outbound::Encoded;
 use super::state::{Answer, Namespace, NamespaceId, Partial, Socket, Stage};
 use super::{Server, Target};
 use crate::engine_io::session::Event as Happening;

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::config::EndpointId;
+use super::encoded::Slice;
 use super::event::{ConnId, EmitId, Handshake, RequestId, Scope, SessionId, Sid, SocketId};
-use super::outbound::Slice;
 use crate::engine_io::session::State;
 use crate::rooms::Rooms;
 use crate::socket_io::Packet;

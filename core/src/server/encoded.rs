@@ -1,0 +1,195 @@
+//! What is sent, encoded once for all who get it.
+//!
+//! Owns: [`Encoded`], a packet in the form that goes out, and [`Slice`], a part of one. Must never know: where it waits, or
+//! who is sent what.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::engine_io::PayloadWriter;
+use crate::websocket::{Opcode, SERVER_HEADER_BYTES_MAX, server_header};
+
+/// One packet as it goes out: whole WebSocket frames, header and all. Server frames are not masked, so the same bytes
+/// serve every recipient; the long-polling form is a part of them, or made once when the first poll wants it.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    bytes: Vec<u8>,
+    /// The room in front of the first frame that its header did not need.
+    start: usize,
+    parts: Parts,
+    base64: OnceLock<Box<[Bytes]>>,
+}
+
+/// The Engine.IO packets in an [`Encoded`].
+#[derive(Debug)]
+enum Parts {
+    /// Frames without a long-polling form: control frames and messages of bare WebSockets.
+    Frames,
+    One(Part),
+    Many(Box<[Part]>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    frame: usize,
+    payload: usize,
+    end: usize,
+    kind: PartKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PartKind {
+    Text,
+    Binary,
+}
+
+impl Encoded {
+    /// An Engine.IO text packet (with its type digit) and the binary messages that belong to it.
+    pub(super) fn packet(capacity: usize, write: impl FnOnce(&mut Vec<u8>), attachments: &[Bytes]) -> Arc<Self> {
+        let binary: usize = attachments.iter().map(|bytes| bytes.len() + SERVER_HEADER_BYTES_MAX).sum();
+        let mut bytes = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + capacity + binary);
+        bytes.resize(SERVER_HEADER_BYTES_MAX, 0);
+        write(&mut bytes);
+        let start = put_header(&mut bytes, Opcode::Text);
+        let first = Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: bytes.len(), kind: PartKind::Text };
+        if attachments.is_empty() {
+            return Arc::new(Self { bytes, start, parts: Parts::One(first), base64: OnceLock::new() });
+        }
+        let mut parts = Vec::with_capacity(1 + attachments.len());
+        parts.push(first);
+        for attachment in attachments {
+            parts.push(append_binary(&mut bytes, attachment));
+        }
+        Arc::new(Self { bytes, start, parts: Parts::Many(parts.into()), base64: OnceLock::new() })
+    }
+
+    /// An Engine.IO binary message.
+    pub(super) fn binary(payload: &[u8]) -> Arc<Self> {
+        let mut bytes = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
+        let part = append_binary(&mut bytes, payload);
+        Arc::new(Self { bytes, start: 0, parts: Parts::One(part), base64: OnceLock::new() })
+    }
+
+    /// A frame without a long-polling form.
+    pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Arc<Self> {
+        let header = server_header(opcode, payload.len());
+        let mut bytes = Vec::with_capacity(header.as_slice().len() + payload.len());
+        bytes.extend_from_slice(header.as_slice());
+        bytes.extend_from_slice(payload);
+        Self::frames(bytes)
+    }
+
+    /// Frames, encoded already, without a long-polling form.
+    pub(super) fn frames(bytes: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self { bytes, start: 0, parts: Parts::Frames, base64: OnceLock::new() })
+    }
+
+    /// Bytes on a WebSocket.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// An Engine.IO text packet, for tests.
+    #[cfg(test)]
+    pub(super) fn text(text: &str) -> Arc<Self> {
+        Self::packet(text.len(), |out| out.extend_from_slice(text.as_bytes()), &[])
+    }
+
+    /// How many Engine.IO packets it is.
+    pub(super) fn part_count(&self) -> usize {
+        self.parts().len()
+    }
+
+    /// A packet's long-polling form.
+    pub(super) fn polling_form(&self, index: usize) -> &[u8] {
+        match self.parts().get(index) {
+            Some(part) if part.kind == PartKind::Text => self.bytes.get(part.payload..part.end).unwrap_or(&[]),
+            Some(_) => self.base64_forms().get(index).map_or(&[], |form| form.as_ref()),
+            None => &[],
+        }
+    }
+
+    fn parts(&self) -> &[Part] {
+        match &self.parts {
+            Parts::Frames => &[],
+            Parts::One(part) => std::slice::from_ref(part),
+            Parts::Many(parts) => parts,
+        }
+    }
+
+    /// `b` and base64 of each binary packet, at the packet's index (Engine.IO protocol, "Packet encoding").
+    fn base64_forms(&self) -> &[Bytes] {
+        self.base64.get_or_init(|| {
+            let form = |part: &Part| match part.kind {
+                PartKind::Text => Bytes::new(),
+                PartKind::Binary => {
+                    let payload = self.bytes.get(part.payload..part.end).unwrap_or(&[]);
+                    let mut form = PayloadWriter::new();
+                    form.push_binary(payload);
+                    form.finish()
+                }
+            };
+            self.parts().iter().map(form).collect()
+        })
+    }
+}
+
+fn append_binary(bytes: &mut Vec<u8>, payload: &[u8]) -> Part {
+    let frame = bytes.len();
+    bytes.extend_from_slice(server_header(Opcode::Binary, payload.len()).as_slice());
+    let start = bytes.len();
+    bytes.extend_from_slice(payload);
+    Part { frame, payload: start, end: bytes.len(), kind: PartKind::Binary }
+}
+
+/// Writes the header right in front of the payload that begins behind the reserved room; where the frame begins.
+fn put_header(bytes: &mut [u8], opcode: Opcode) -> usize {
+    let header = server_header(opcode, bytes.len() - SERVER_HEADER_BYTES_MAX);
+    let header = header.as_slice();
+    let start = SERVER_HEADER_BYTES_MAX - header.len();
+    if let Some(room) = bytes.get_mut(start..SERVER_HEADER_BYTES_MAX) {
+        room.copy_from_slice(header);
+    }
+    start
+}
+
+/// A part of an [`Encoded`], as bytes of a WebSocket.
+#[derive(Clone, Debug)]
+pub(super) struct Slice {
+    packet: Arc<Encoded>,
+    start: usize,
+}
+
+impl Slice {
+    pub(super) fn whole(packet: Arc<Encoded>) -> Self {
+        Self { start: packet.start, packet }
+    }
+
+    /// What is left of a packet after an earlier poll has taken so many of its parts.
+    #[inline]
+    pub(super) fn rest(packet: Arc<Encoded>, parts_taken: usize) -> Self {
+        let start = match parts_taken {
+            0 => packet.start,
+            taken => packet.parts().get(taken).map_or(packet.start, |part| part.frame),
+        };
+        Self { packet, start }
+    }
+
+    /// Takes bytes off the front; as many as there are at most.
+    #[inline]
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.start += bytes;
+    }
+
+    #[inline]
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.packet.bytes.get(self.start..).unwrap_or(&[])
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.packet.bytes.len() - self.start
+    }
+}

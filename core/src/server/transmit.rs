@@ -1,0 +1,218 @@
+//! Frames on their way into one write.
+//!
+//! Owns: [`Transmit`]. Must never know: whose frames these are.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::encoded::{Encoded, Slice};
+
+/// Frames for one write. The driver keeps one and uses it for all connections.
+///
+/// Write [`slices`](Self::slices) (or [`single`](Self::single)), say [`advance`](Self::advance), and repeat until
+/// [`is_empty`](Self::is_empty); then do what [`after`](Self::after) says. When the socket takes no more, give the rest
+/// back with [`Server::handle_refused`](super::Server::handle_refused); when it breaks, [`discard`](Self::discard) it.
+#[derive(Debug, Default)]
+pub struct Transmit {
+    pieces: VecDeque<Piece>,
+    scratch: Vec<u8>,
+    bytes: usize,
+    advanced: bool,
+    after: After,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Shared(Slice),
+    Copied { start: usize, end: usize },
+}
+
+/// What follows a transmit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum After {
+    /// Go on.
+    #[default]
+    Keep,
+    /// Shut down the writing half and go on reading: the peer broke the rules and has been told.
+    CloseWrite,
+    /// Close the stream and say [`Input::WsEnded`](super::Input::WsEnded): the close handshake is done.
+    Close,
+}
+
+impl Transmit {
+    /// Empty; allocates nothing.
+    pub const fn new() -> Self {
+        Self { pieces: VecDeque::new(), scratch: Vec::new(), bytes: 0, advanced: false, after: After::Keep }
+    }
+
+    /// Fills `slices` from the front with what is to be written; how many. There are 16 at most.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slice = IoSlice::new(self.bytes_of(piece));
+            count += 1;
+        }
+        count
+    }
+
+    /// The whole of it, if it is in one piece: the usual case.
+    pub fn single(&self) -> Option<&[u8]> {
+        match self.pieces.front() {
+            Some(piece) if self.pieces.len() == 1 => Some(self.bytes_of(piece)),
+            Some(_) | None => None,
+        }
+    }
+
+    /// The socket took this many bytes.
+    pub fn advance(&mut self, written: usize) {
+        let mut left = written.min(self.bytes);
+        self.bytes -= left;
+        self.advanced |= left > 0;
+        while let Some(piece) = self.pieces.front_mut() {
+            let len = match piece {
+                Piece::Shared(slice) => slice.len(),
+                Piece::Copied { start, end } => *end - *start,
+            };
+            if left < len {
+                match piece {
+                    Piece::Shared(slice) => slice.advance(left),
+                    Piece::Copied { start, .. } => *start += left,
+                }
+                break;
+            }
+            left -= len;
+            self.pieces.pop_front();
+        }
+    }
+
+    /// Whether all was taken.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Bytes that are left.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// What to do once all is written.
+    pub fn after(&self) -> After {
+        self.after
+    }
+
+    pub(super) fn begin(&mut self) {
+        debug_assert!(self.is_empty(), "a rest that a socket refused is given back, not dropped");
+        self.discard();
+    }
+
+    /// Whether the socket took any of it.
+    pub(super) fn was_advanced(&self) -> bool {
+        self.advanced
+    }
+
+    /// Drops what is left, of a stream that broke.
+    pub fn discard(&mut self) {
+        self.pieces.clear();
+        self.advanced = false;
+        self.scratch.clear();
+        self.bytes = 0;
+        self.after = After::Keep;
+    }
+
+    pub(super) fn then(&mut self, after: After) {
+        self.after = after;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= TRANSMIT_BYTES_MAX || self.pieces.len() >= PIECES_MAX
+    }
+
+    /// Appends a slice: the first as it is, since it is alone most of the time; with a second small one, copied.
+    pub(super) fn push(&mut self, slice: Slice) {
+        self.bytes += slice.len();
+        if let (1, Some(Piece::Shared(first))) = (self.pieces.len(), self.pieces.front())
+            && first.len() <= COPY_BYTES_MAX
+        {
+            self.scratch.extend_from_slice(first.as_bytes());
+            self.pieces.clear();
+            self.pieces.push_back(Piece::Copied { start: 0, end: self.scratch.len() });
+        }
+        if self.pieces.is_empty() || slice.len() > COPY_BYTES_MAX {
+            self.pieces.push_back(Piece::Shared(slice));
+            return;
+        }
+        let begin = self.scratch.len();
+        self.scratch.extend_from_slice(slice.as_bytes());
+        match self.pieces.back_mut() {
+            Some(Piece::Copied { end, .. }) => *end = self.scratch.len(),
+            Some(Piece::Shared(_)) | None => {
+                self.pieces.push_back(Piece::Copied { start: begin, end: self.scratch.len() });
+            }
+        }
+    }
+
+    /// Takes out what is left, last first.
+    pub(super) fn take_back(&mut self) -> Option<Slice> {
+        let piece = self.pieces.pop_back()?;
+        let slice = match piece {
+            Piece::Shared(slice) => slice,
+            Piece::Copied { start, end } => {
+                Slice::whole(Encoded::frames(self.scratch.get(start..end).unwrap_or(&[]).to_vec()))
+            }
+        };
+        self.bytes -= slice.len();
+        Some(slice)
+    }
+
+    fn bytes_of<'a>(&'a self, piece: &'a Piece) -> &'a [u8] {
+        match piece {
+            Piece::Shared(slice) => slice.as_bytes(),
+            Piece::Copied { start, end } => self.scratch.get(*start..*end).unwrap_or(&[]),
+        }
+    }
+}
+
+/// Frames up to this size are copied together when there are several: as cheap as a vectored write or cheaper.
+const COPY_BYTES_MAX: usize = 4096;
+/// About what one write takes.
+pub(super) const TRANSMIT_BYTES_MAX: usize = 128 * 1024;
+const PIECES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_frames_go_out_as_one_piece_and_a_rest_comes_back() {
+        let mut transmit = Transmit::new();
+        transmit.begin();
+        for text in ["4one", "4two", "4three"] {
+            transmit.push(Slice::whole(Encoded::text(text)));
+        }
+        assert_eq!(transmit.single(), Some(&b"\x81\x044one\x81\x044two\x81\x064three"[..]));
+        transmit.advance(3);
+        let mut rest = Vec::new();
+        while let Some(slice) = transmit.take_back() {
+            rest.push(slice.as_bytes().to_vec());
+        }
+        assert_eq!(rest, [b"one\x81\x044two\x81\x064three".to_vec()]);
+        assert!(transmit.is_empty());
+    }
+
+    #[test]
+    fn large_frames_are_not_copied() {
+        let large = "4".repeat(10_000);
+        let mut transmit = Transmit::new();
+        transmit.begin();
+        for text in ["4a", "4b", large.as_str(), "4c"] {
+            transmit.push(Slice::whole(Encoded::text(text)));
+        }
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = transmit.slices(&mut slices);
+        let sizes: Vec<_> = slices[..count].iter().map(|slice| slice.len()).collect();
+        assert_eq!(sizes, [8, 10_004, 4]);
+        assert_eq!(transmit.single(), None);
+        transmit.advance(8 + 10_004);
+        assert_eq!(transmit.single(), Some(&b"\x81\x024c"[..]));
+    }
+}
