@@ -59,7 +59,6 @@ impl Server {
             stream.progress = stream.progress.saturating_sub(1);
         }
         while let Some(slice) = rest.take_back() {
-            stream.ahead_bytes += slice.len();
             stream.ahead.push_front(slice);
         }
         stream.blocked = true;
@@ -74,21 +73,24 @@ impl Server {
     /// Some frames for one write. `false`: nothing to send.
     pub fn poll_transmit(&mut self, conn: ConnId, transmit: &mut Transmit) -> bool {
         transmit.begin();
-        let Some(stream) = self.conns.get_mut(conn) else { return false };
+        let Self { conns, outs, .. } = self;
+        let Some(stream) = conns.get_mut(conn) else { return false };
         stream.blocked = false;
         while !transmit.is_full()
             && let Some(slice) = stream.ahead.pop_front()
         {
-            stream.ahead_bytes -= slice.len();
             transmit.push(slice);
         }
+        let mut watched = None;
         if stream.ahead.is_empty() {
             stream.announced = false;
             match stream.role {
                 ConnRole::Own => {
-                    let session = stream.session;
-                    if !transmit.is_full() {
-                        self.take_from_queue(session, transmit);
+                    if !transmit.is_full()
+                        && let Some(out) = outs.get_mut(stream.session.slot())
+                    {
+                        out.pop_transmit(transmit);
+                        watched = out.watched.then_some(stream.session);
                     }
                 }
                 ConnRole::Closed => transmit.then(After::Close),
@@ -100,27 +102,11 @@ impl Server {
             }
         }
         let any = !transmit.is_empty();
-        if any && let Some(stream) = self.conns.get_mut(conn) {
-            stream.progress += 1;
-        }
-        any || transmit.after() != After::Keep
-    }
-
-    fn take_from_queue(&mut self, session: SessionId, transmit: &mut Transmit) {
-        let Some(out) = self.outs.get_mut(session.slot()) else { return };
-        out.flow = Flow::Open;
-        while !transmit.is_full()
-            && let Some(slice) = out.pop()
-        {
-            transmit.push(slice);
-        }
-        if out.is_empty() {
-            out.announced = false;
-        }
-        let watched = self.sessions.get(session).is_some_and(|record| record.paused || record.relief_wanted);
-        if watched {
+        stream.progress += u64::from(any);
+        if let Some(session) = watched {
             self.relieve(session);
         }
+        any || transmit.after() != After::Keep
     }
 
     /// Bytes from a WebSocket.
@@ -196,7 +182,6 @@ impl Server {
     /// Sends something ahead of the session's queue.
     pub(super) fn send_control(&mut self, conn: ConnId, packet: Arc<Encoded>) {
         let Some(stream) = self.conns.get_mut(conn) else { return };
-        stream.ahead_bytes += packet.len();
         stream.ahead.push_back(Slice::whole(packet));
         if !stream.blocked && !std::mem::replace(&mut stream.announced, true) {
             self.writable.push_back(Due::Conn(conn));
@@ -225,14 +210,13 @@ impl Server {
     pub(super) fn unsent_bytes(&self, session: SessionId) -> usize {
         let stream = self.sessions.get(session).and_then(|record| record.conn).and_then(|conn| self.conns.get(conn));
         let queued = self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
-        queued + stream.map_or(0, |stream| stream.ahead_bytes)
+        queued + stream.map_or(0, |stream| stream.ahead.bytes())
     }
 
     /// What an ended session left to be sent belongs to its WebSocket now.
     pub(super) fn orphan(&mut self, conn: ConnId, session: SessionId) {
         let (Some(stream), Some(out)) = (self.conns.get_mut(conn), self.outs.get_mut(session.slot())) else { return };
         while let Some(slice) = out.pop() {
-            stream.ahead_bytes += slice.len();
             stream.ahead.push_back(slice);
         }
     }
@@ -315,7 +299,7 @@ impl Server {
             (_, ConnRole::Closing | ConnRole::Closed | ConnRole::Failed) => {}
             (websocket::Message::Ping(payload), ConnRole::Own | ConnRole::Probe) => {
                 // Section 5.5.3: of several pings only the last needs its pong.
-                let queued = stream.ahead_bytes + self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
+                let queued = stream.ahead.bytes() + self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
                 if queued <= self.config.limits.queue_soft_bytes && self.deferred.len() < DEFERRED_MAX {
                     self.defer(conn, Deferral::Pong(payload), now);
                 }
@@ -443,8 +427,9 @@ impl Server {
                 let handshake = Arc::new(Handshake::of(request));
                 let session = self.open_session(endpoint, State::WebSocket, handshake, now);
                 let conn = self.conns.insert(Conn::new(endpoint, session, ConnRole::Own));
-                if let Some(record) = self.sessions.get_mut(session) {
+                if let (Some(record), Some(out)) = (self.sessions.get_mut(session), self.outs.get_mut(session.slot())) {
                     record.conn = Some(conn);
+                    out.attach(conn, Flow::Open);
                 }
                 let open = self.open_packet(session);
                 if !open.is_empty() {

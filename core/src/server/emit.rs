@@ -2,6 +2,7 @@
 //!
 //! Owns: whom a target means and that a packet is encoded once for all of them. Must never know: why something is sent.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -151,7 +152,7 @@ impl Server {
                         packet,
                         delivery,
                         limits,
-                        announced: &mut self.fresh,
+                        writable: &mut self.writable,
                         counts: [0; 2],
                         slow: &mut self.slow_lanes,
                     };
@@ -180,7 +181,7 @@ impl Server {
             packet,
             delivery,
             limits,
-            announced: &mut self.fresh,
+            writable: &mut self.writable,
             counts: [0; 2],
             slow: &mut self.slow_lanes,
         };
@@ -189,15 +190,10 @@ impl Server {
         self.after_fan_out(counts);
     }
 
-    /// The lanes that the walk found empty or too slow, as sessions.
+    /// The lanes that the walk found too slow, as sessions.
     fn after_fan_out(&mut self, [queued, dropped]: [u64; 2]) {
         self.counters.packets_queued += queued;
         self.counters.volatile_dropped += dropped;
-        for lane in self.fresh.drain(..) {
-            if let Some(session) = self.sessions.handle_at(lane) {
-                self.writable.push_back(Due::Session(session));
-            }
-        }
         for lane in self.slow_lanes.drain(..) {
             if let Some(session) = self.sessions.handle_at(lane) {
                 self.too_slow.push(session);
@@ -349,7 +345,7 @@ struct Fan<'a> {
     packet: &'a Arc<Encoded>,
     delivery: Delivery,
     limits: QueueLimits,
-    announced: &'a mut Vec<u32>,
+    writable: &'a mut VecDeque<Due>,
     slow: &'a mut Vec<u32>,
     /// Queued, dropped.
     counts: [u64; 2],
@@ -363,7 +359,7 @@ impl Fan<'_> {
             Pushed::Queued => self.counts[0] += 1,
             Pushed::Announce => {
                 self.counts[0] += 1;
-                self.announced.push(member.lane);
+                self.writable.push_back(Due::Lane(member.lane));
             }
             Pushed::Dropped => self.counts[1] += 1,
             Pushed::TooSlow => self.slow.push(member.lane),

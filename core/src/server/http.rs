@@ -18,9 +18,9 @@ use super::config::{EndpointId, EndpointKind, ErrorStyle, Origins, Transports};
 use super::encoded::Encoded;
 use super::event::{Handshake, Output, Reason, RequestId, SessionId, Sid};
 use super::fault::PeerError;
-use super::outbound::{Flow, Outbound};
+use super::outbound::Flow;
 use super::state::{self, RequestKind, SessionKind};
-use super::{Due, Head, Server};
+use super::{Head, Server};
 use crate::engine_io::session::{Action, Event as Happening, State};
 use crate::engine_io::{self, PayloadWriter, decode_payload};
 use crate::slab::Slab;
@@ -304,11 +304,8 @@ impl Server {
                 }
                 if let Some(out) = self.outs.get_mut(session.slot()) {
                     out.flow = Flow::PollWaits;
-                    if !out.is_empty() {
-                        out.announced = true;
-                        self.writable.push_back(Due::Session(session));
-                    }
                 }
+                self.announce(session);
             }
             Action::AnswerNoop => self.respond(request, StatusCode::OK, Bytes::from_static(b"6")),
             Action::DeliverClose => self.deliver_close(request, session, now),
@@ -413,12 +410,7 @@ impl Server {
 
     /// A session with a waiting poll has something: the answer.
     pub(super) fn poll_due(&mut self, session: SessionId) -> Option<Output> {
-        let record = self.sessions.get(session)?;
-        record.poll?;
-        // Told twice, once before and once after the poll came: there may be nothing left.
-        if self.outs.get(session.slot()).is_none_or(Outbound::is_empty) {
-            return None;
-        }
+        self.sessions.get(session)?.poll?;
         self.answer_poll(session, None);
         self.outputs.pop_front()
     }

@@ -116,8 +116,7 @@ pub struct Server {
     deferred: VecDeque<Deferred>,
     /// Sessions whose queue ran over, to be ended after the walk that found them.
     too_slow: Vec<SessionId>,
-    /// Scratch of the fan-out: lanes to announce, and lanes that ran over.
-    fresh: Vec<u32>,
+    /// Scratch of the fan-out: lanes that ran over.
     slow_lanes: Vec<u32>,
     constant: Constants,
     counters: Counters,
@@ -153,7 +152,6 @@ impl Server {
             writable: VecDeque::new(),
             deferred: VecDeque::new(),
             too_slow: Vec::new(),
-            fresh: Vec::new(),
             slow_lanes: Vec::new(),
             constant: Constants::new(),
             counters: Counters::default(),
@@ -210,8 +208,8 @@ impl Server {
                         return Some(Output::Writable(conn));
                     }
                 }
-                Due::Session(session) => {
-                    if let Some(output) = self.session_due(session) {
+                Due::Lane(lane) => {
+                    if let Some(output) = self.lane_due(lane) {
                         return Some(output);
                     }
                 }
@@ -273,7 +271,7 @@ impl Server {
                 + self.closings.len()
                 + self.connectings.len(),
             queued_bytes: self.outs.iter().map(Outbound::bytes).sum::<usize>()
-                + self.conns.iter().map(|(_, conn)| conn.ahead_bytes).sum::<usize>(),
+                + self.conns.iter().map(|(_, conn)| conn.ahead.bytes()).sum::<usize>(),
             outputs: self.outputs.len() + self.writable.len(),
             deferred: self.deferred.len(),
         }
@@ -408,7 +406,9 @@ enum Running {
 /// Something that has output of its own pace: told when the events are out.
 #[derive(Clone, Copy, Debug)]
 enum Due {
-    Session(SessionId),
+    /// A session's queue, by its slot. Whose it is by the time it is polled does not matter.
+    Lane(u32),
+    /// What stands ahead of a queue.
     Conn(ConnId),
 }
 

@@ -6,7 +6,55 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::encoded::{Encoded, Slice};
+use super::event::ConnId;
+use super::transmit::Transmit;
 use crate::engine_io::{PACKETS_PER_ANSWER_MAX, PayloadWriter};
+use crate::id::Handle as _;
+
+/// Slices in front of a queue. Most streams have none, and pay for a pointer.
+#[derive(Debug, Default)]
+pub(super) struct Ahead(Option<Box<Slices>>);
+
+#[derive(Debug, Default)]
+struct Slices {
+    /// Never empty outside of a method.
+    queue: VecDeque<Slice>,
+    bytes: usize,
+}
+
+impl Ahead {
+    pub(super) fn push_front(&mut self, slice: Slice) {
+        let slices = self.0.get_or_insert_default();
+        slices.bytes += slice.len();
+        slices.queue.push_front(slice);
+    }
+
+    pub(super) fn push_back(&mut self, slice: Slice) {
+        let slices = self.0.get_or_insert_default();
+        slices.bytes += slice.len();
+        slices.queue.push_back(slice);
+    }
+
+    #[inline]
+    pub(super) fn pop_front(&mut self) -> Option<Slice> {
+        let slices = self.0.as_mut()?;
+        let slice = slices.queue.pop_front()?;
+        slices.bytes -= slice.len();
+        if slices.queue.is_empty() {
+            self.0 = None;
+        }
+        Some(slice)
+    }
+
+    #[inline]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |slices| slices.bytes)
+    }
+}
 
 /// How a session takes what is sent to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,18 +72,50 @@ pub(super) enum Flow {
     Blocked,
 }
 
-/// What waits for one session. Small and dense: a broadcast touches one of these per recipient and nothing else.
-#[derive(Debug, Default)]
+/// What waits for one session. Small and dense, a cache line each: a broadcast touches one of these per recipient and
+/// nothing else, as long as each takes what it gets.
+#[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Outbound {
     queue: VecDeque<Arc<Encoded>>,
     bytes: usize,
     /// What had piled up already when the peer last fell behind, in bytes: the hard limit does not count it.
     forgiven: usize,
+    /// Its WebSocket, if the flow is that of one.
+    conn: ConnId,
     /// Packets of the first in the queue that an earlier poll has taken.
     parts_taken: u32,
     pub(super) flow: Flow,
     /// Whether the driver has been told that there is something.
     pub(super) announced: bool,
+    /// Whether something is to be done when it shrinks.
+    pub(super) watched: bool,
+}
+
+const _: () = assert!(size_of::<Outbound>() == 64);
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+            forgiven: 0,
+            conn: ConnId::from_parts(u32::MAX, 0),
+            parts_taken: 0,
+            flow: Flow::default(),
+            announced: false,
+            watched: false,
+        }
+    }
+}
+
+/// What there is to do about a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DueAs {
+    /// A WebSocket takes it.
+    Writable(ConnId),
+    /// The waiting poll is answered with it.
+    Answer,
 }
 
 /// What came of a push.
@@ -87,6 +167,23 @@ impl Outbound {
         }
     }
 
+    /// This WebSocket is the transport from now on.
+    pub(super) fn attach(&mut self, conn: ConnId, flow: Flow) {
+        self.conn = conn;
+        self.flow = flow;
+    }
+
+    /// What a driver should be told of it now.
+    #[inline]
+    pub(super) fn due(&self) -> Option<DueAs> {
+        match self.flow {
+            Flow::Open if !self.queue.is_empty() => Some(DueAs::Writable(self.conn)),
+            Flow::PollWaits if !self.queue.is_empty() => Some(DueAs::Answer),
+            // Who has refused bytes is polled when it is ready, whoever is between transports when it has arrived.
+            Flow::Open | Flow::PollWaits | Flow::Blocked | Flow::NoPoll | Flow::Held => None,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -96,12 +193,25 @@ impl Outbound {
     }
 
     /// Takes the next packet for a WebSocket.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Slice> {
         let packet = self.queue.pop_front()?;
         self.bytes -= packet.len();
         let slice = Slice::rest(packet, std::mem::take(&mut self.parts_taken) as usize);
         self.caught_up();
         Some(slice)
+    }
+
+    /// Fills a transmit.
+    #[inline]
+    pub(super) fn pop_transmit(&mut self, transmit: &mut Transmit) {
+        self.flow = Flow::Open;
+        while !transmit.is_full()
+            && let Some(slice) = self.pop()
+        {
+            transmit.push(slice);
+        }
+        self.announced = !self.queue.is_empty();
     }
 
     /// Takes packets for the answer of a poll: until it is full, leaving room for `reserved` more, or has about
@@ -132,6 +242,7 @@ impl Outbound {
     }
 
     /// A queue that was long once does not stay large; the usual small one stays and is used again.
+    #[inline]
     fn caught_up(&mut self) {
         if !self.queue.is_empty() {
             return;

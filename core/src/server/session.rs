@@ -10,11 +10,12 @@ use super::config::{EndpointId, EndpointKind, EngineIo, WebSocket};
 use super::encoded::Encoded;
 use super::event::{ConnId, Event, Handshake, Message, Output, Reason, SessionId};
 use super::fault::PeerError;
-use super::outbound::{Flow, Pushed};
+use super::outbound::{DueAs, Flow, Pushed};
 use super::state::{Closing, ConnRole, Heartbeat, Session, SessionKind};
 use super::{Due, Server};
 use crate::engine_io::Packet;
 use crate::engine_io::session::{Action, Event as Happening, State, Step, step};
+use crate::id::Handle as _;
 use crate::time::Instant;
 use crate::websocket::CloseCode;
 
@@ -171,7 +172,7 @@ impl Server {
             Pushed::Queued => self.counters.packets_queued += 1,
             Pushed::Announce => {
                 self.counters.packets_queued += 1;
-                self.writable.push_back(Due::Session(session));
+                self.writable.push_back(Due::Lane(session.index()));
             }
             Pushed::Dropped => self.counters.volatile_dropped += 1,
             Pushed::TooSlow => self.too_slow.push(session),
@@ -191,11 +192,22 @@ impl Server {
         }
     }
 
-    /// A session is due for output: its WebSocket is writable, or its poll is answered.
-    pub(super) fn session_due(&mut self, session: SessionId) -> Option<Output> {
-        match self.sessions.get(session)?.conn {
-            Some(conn) => Some(Output::Writable(conn)),
-            None => self.poll_due(session),
+    /// A lane is due for output: its WebSocket is writable, or its poll is answered. Whatever has become of it since.
+    #[inline]
+    pub(super) fn lane_due(&mut self, lane: u32) -> Option<Output> {
+        match self.outs.get(lane as usize)?.due()? {
+            DueAs::Writable(conn) => Some(Output::Writable(conn)),
+            DueAs::Answer => self.poll_due(self.sessions.handle_at(lane)?),
+        }
+    }
+
+    /// Has the driver told of what waits for a session.
+    pub(super) fn announce(&mut self, session: SessionId) {
+        if let Some(out) = self.outs.get_mut(session.slot())
+            && !out.is_empty()
+        {
+            out.announced = true;
+            self.writable.push_back(Due::Lane(session.index()));
         }
     }
 
@@ -204,12 +216,13 @@ impl Server {
     pub fn is_congested(&mut self, session: SessionId) -> bool {
         let soft = self.config.limits.queue_soft_bytes;
         let congested = self.outs.get(session.slot()).is_some_and(|out| out.bytes() > soft);
-        match self.sessions.get_mut(session) {
-            Some(record) if congested => {
+        match (self.sessions.get_mut(session), self.outs.get_mut(session.slot())) {
+            (Some(record), Some(out)) if congested => {
                 record.relief_wanted = true;
+                out.watched = true;
                 true
             }
-            Some(_) | None => false,
+            (Some(_) | None, Some(_) | None) => false,
         }
     }
 
@@ -223,6 +236,9 @@ impl Server {
             self.event(Event::Relieved { session });
         }
         self.resume_if_relieved(session);
+        if let (Some(record), Some(out)) = (self.sessions.get(session), self.outs.get_mut(session.slot())) {
+            out.watched = record.relief_wanted || record.paused;
+        }
     }
 
     /// Stops reading a peer whose events the application has not handled, or that does not read what it is sent.
@@ -236,6 +252,9 @@ impl Server {
             record.paused = true;
             if let Some(conn) = record.conn {
                 self.outputs.push_back(Output::ReadPaused(conn));
+            }
+            if let Some(out) = self.outs.get_mut(session.slot()) {
+                out.watched = true;
             }
         }
     }
@@ -429,11 +448,8 @@ impl Server {
         let waits = record.poll.is_some();
         if let Some(out) = self.outs.get_mut(session.slot()) {
             out.flow = if waits { Flow::PollWaits } else { Flow::NoPoll };
-            if waits && !out.is_empty() {
-                out.announced = true;
-                self.writable.push_back(Due::Session(session));
-            }
         }
+        self.announce(session);
         if let Some(probe) = probe {
             self.close_conn(probe, Some(CloseCode::NORMAL), now);
         }
@@ -449,12 +465,9 @@ impl Server {
         stream.role = ConnRole::Own;
         let blocked = stream.blocked;
         if let Some(out) = self.outs.get_mut(session.slot()) {
-            out.flow = if blocked { Flow::Blocked } else { Flow::Open };
-            if !out.is_empty() {
-                out.announced = true;
-                self.writable.push_back(Due::Session(session));
-            }
+            out.attach(conn, if blocked { Flow::Blocked } else { Flow::Open });
         }
+        self.announce(session);
         if paused {
             self.outputs.push_back(Output::ReadPaused(conn));
         }

@@ -2,15 +2,14 @@
 //!
 //! Owns: the records and nothing they do. Must never know: a transition.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
 
 use super::config::EndpointId;
-use super::encoded::Slice;
 use super::event::{ConnId, EmitId, Handshake, RequestId, Scope, SessionId, Sid, SocketId};
+use super::outbound::Ahead;
 use crate::engine_io::session::State;
 use crate::rooms::Rooms;
 use crate::socket_io::Packet;
@@ -97,8 +96,7 @@ pub(super) struct Conn {
     pub(super) role: ConnRole,
     pub(super) decoder: Decoder,
     /// What goes out before the session's queue: a rest, control frames, and all that an ended session left.
-    pub(super) ahead: VecDeque<Slice>,
-    pub(super) ahead_bytes: usize,
+    pub(super) ahead: Ahead,
     pub(super) announced: bool,
     pub(super) blocked: bool,
     /// Whether our half has been shut, or is about to be.
@@ -115,8 +113,7 @@ impl Conn {
             endpoint,
             role,
             decoder: Decoder::new(Role::Server),
-            ahead: VecDeque::new(),
-            ahead_bytes: 0,
+            ahead: Ahead::default(),
             announced: false,
             blocked: false,
             half_closed: false,

@@ -14,6 +14,8 @@ use super::encoded::{Encoded, Slice};
 /// back with [`Server::handle_refused`](super::Server::handle_refused); when it breaks, [`discard`](Self::discard) it.
 #[derive(Debug, Default)]
 pub struct Transmit {
+    /// The only slice, which is the usual case; there are no pieces then.
+    alone: Option<Slice>,
     pieces: VecDeque<Piece>,
     scratch: Vec<u8>,
     bytes: usize,
@@ -42,32 +44,51 @@ pub enum After {
 impl Transmit {
     /// Empty; allocates nothing.
     pub const fn new() -> Self {
-        Self { pieces: VecDeque::new(), scratch: Vec::new(), bytes: 0, advanced: false, after: After::Keep }
+        Self {
+            alone: None,
+            pieces: VecDeque::new(),
+            scratch: Vec::new(),
+            bytes: 0,
+            advanced: false,
+            after: After::Keep,
+        }
     }
 
     /// Fills `slices` from the front with what is to be written; how many. There are 16 at most.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let alone = self.alone.iter().map(Slice::as_bytes);
         let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(self.bytes_of(piece));
+        for (slice, bytes) in slices.iter_mut().zip(alone.chain(self.pieces.iter().map(|piece| self.bytes_of(piece)))) {
+            *slice = IoSlice::new(bytes);
             count += 1;
         }
         count
     }
 
     /// The whole of it, if it is in one piece: the usual case.
+    #[inline]
     pub fn single(&self) -> Option<&[u8]> {
-        match self.pieces.front() {
-            Some(piece) if self.pieces.len() == 1 => Some(self.bytes_of(piece)),
-            Some(_) | None => None,
+        match (&self.alone, self.pieces.front()) {
+            (Some(slice), _) => Some(slice.as_bytes()),
+            (None, Some(piece)) if self.pieces.len() == 1 => Some(self.bytes_of(piece)),
+            (None, Some(_) | None) => None,
         }
     }
 
     /// The socket took this many bytes.
+    #[inline]
     pub fn advance(&mut self, written: usize) {
-        let mut left = written.min(self.bytes);
+        let left = written.min(self.bytes);
         self.bytes -= left;
         self.advanced |= left > 0;
+        match &mut self.alone {
+            Some(slice) if left < slice.len() => slice.advance(left),
+            Some(_) => self.alone = None,
+            None => self.advance_pieces(left),
+        }
+    }
+
+    fn advance_pieces(&mut self, mut left: usize) {
         while let Some(piece) = self.pieces.front_mut() {
             let len = match piece {
                 Piece::Shared(slice) => slice.len(),
@@ -100,6 +121,7 @@ impl Transmit {
         self.after
     }
 
+    #[inline]
     pub(super) fn begin(&mut self) {
         debug_assert!(self.is_empty(), "a rest that a socket refused is given back, not dropped");
         self.discard();
@@ -111,7 +133,9 @@ impl Transmit {
     }
 
     /// Drops what is left, of a stream that broke.
+    #[inline]
     pub fn discard(&mut self) {
+        self.alone = None;
         self.pieces.clear();
         self.advanced = false;
         self.scratch.clear();
@@ -127,19 +151,23 @@ impl Transmit {
         self.bytes >= TRANSMIT_BYTES_MAX || self.pieces.len() >= PIECES_MAX
     }
 
-    /// Appends a slice: the first as it is, since it is alone most of the time; with a second small one, copied.
+    /// Appends a slice: the first as it is, since it is alone most of the time; with a second, small ones are copied.
+    #[inline]
     pub(super) fn push(&mut self, slice: Slice) {
         self.bytes += slice.len();
-        if let (1, Some(Piece::Shared(first))) = (self.pieces.len(), self.pieces.front())
-            && first.len() <= COPY_BYTES_MAX
-        {
-            self.scratch.extend_from_slice(first.as_bytes());
-            self.pieces.clear();
-            self.pieces.push_back(Piece::Copied { start: 0, end: self.scratch.len() });
+        match self.alone.take() {
+            None if self.pieces.is_empty() => self.alone = Some(slice),
+            None => self.push_piece(slice),
+            Some(first) => {
+                self.push_piece(first);
+                self.push_piece(slice);
+            }
         }
-        if self.pieces.is_empty() || slice.len() > COPY_BYTES_MAX {
-            self.pieces.push_back(Piece::Shared(slice));
-            return;
+    }
+
+    fn push_piece(&mut self, slice: Slice) {
+        if slice.len() > COPY_BYTES_MAX {
+            return self.pieces.push_back(Piece::Shared(slice));
         }
         let begin = self.scratch.len();
         self.scratch.extend_from_slice(slice.as_bytes());
@@ -153,12 +181,14 @@ impl Transmit {
 
     /// Takes out what is left, last first.
     pub(super) fn take_back(&mut self) -> Option<Slice> {
-        let piece = self.pieces.pop_back()?;
-        let slice = match piece {
-            Piece::Shared(slice) => slice,
-            Piece::Copied { start, end } => {
-                Slice::whole(Encoded::frames(self.scratch.get(start..end).unwrap_or(&[]).to_vec()))
-            }
+        let slice = match self.alone.take() {
+            Some(slice) => slice,
+            None => match self.pieces.pop_back()? {
+                Piece::Shared(slice) => slice,
+                Piece::Copied { start, end } => {
+                    Slice::whole(Encoded::frames(self.scratch.get(start..end).unwrap_or(&[]).to_vec()))
+                }
+            },
         };
         self.bytes -= slice.len();
         Some(slice)
