@@ -8,6 +8,7 @@ pub mod auth;
 pub mod engine_io;
 pub mod id;
 pub mod openwebui;
+pub mod queue;
 pub mod rng;
 pub mod rooms;
 pub mod server;

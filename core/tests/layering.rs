@@ -139,7 +139,7 @@ fn a_runtime_is_found() {
 
 /// The house from the ground up. A room may use the floors below its own.
 const FLOORS: &[(&[&str], Neighbours)] = &[
-    (&["time", "id", "slab", "rng", "timer"], Neighbours::Meet),
+    (&["time", "id", "slab", "queue", "rng", "timer"], Neighbours::Meet),
     (&["http", "websocket"], Neighbours::Meet),
     (&["engine_io"], Neighbours::Meet),
     (&["socket_io"], Neighbours::Meet),

@@ -10,6 +10,7 @@ use super::event::ConnId;
 use super::transmit::Transmit;
 use crate::engine_io::{PACKETS_PER_ANSWER_MAX, PayloadWriter};
 use crate::id::Handle as _;
+use crate::queue::Queue;
 
 /// Slices in front of a queue. Most streams have none, and pay for a pointer.
 #[derive(Debug, Default)]
@@ -77,7 +78,7 @@ pub(super) enum Flow {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Outbound {
-    queue: VecDeque<Arc<Encoded>>,
+    queue: Queue<Arc<Encoded>>,
     bytes: usize,
     /// What had piled up already when the peer last fell behind, in bytes: the hard limit does not count it.
     forgiven: usize,
@@ -97,7 +98,7 @@ const _: () = assert!(size_of::<Outbound>() == 64);
 impl Default for Outbound {
     fn default() -> Self {
         Self {
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             bytes: 0,
             forgiven: 0,
             conn: ConnId::from_parts(u32::MAX, 0),
@@ -249,7 +250,7 @@ impl Outbound {
         }
         self.forgiven = 0;
         if self.queue.capacity() > KEPT_CAPACITY_MAX {
-            self.queue = VecDeque::new();
+            self.queue = Queue::new();
         }
     }
 }
