@@ -102,6 +102,11 @@ suite() {
   name=$1 limit=$2
   shift 2
   case $name in *"$only"*) ;; *) return 0 ;; esac
+  if ! kill -0 "$server_pid" 2>/dev/null; then
+    echo "$runtime: the shared server is gone, $name is not run" >&2
+    failed=1
+    return 0
+  fi
   begin=$(date +%s)
   if timeout --kill-after=10 "$limit" "$@" >"$logs/output" 2>&1; then result=ok; else result=FAILED; fi
   # node: "ℹ pass 12" and so on; pytest: its last line.

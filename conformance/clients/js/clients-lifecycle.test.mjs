@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { KINDS, Peer, connect, eachKind, refused2 } from "./lib/clients.mjs";
+import { ask, roundTrips } from "./lib/engine.mjs";
 import { Inbox, SUITE, check, ownNamespace, serverForFile, sharedServer, startServer, within } from "./lib/harness.mjs";
 
 const { url } = await sharedServer();
@@ -53,7 +54,7 @@ eachKind((kind) => {
 
     // Whatever was on its way after this answer, the next poll above all, is there before the second.
     await peer.call("echo", "last words");
-    await (await fetch(`${first.url}/debug/audit`)).text();
+    await roundTrips(first.url);
     await first.stop();
     assert.equal(await peer.disconnected(), "transport close");
     for (let i = 0; i < 20; i += 1) peer.emit("message", i, Buffer.from([i]));
@@ -104,9 +105,9 @@ for (const transport of ["polling", "websocket"]) {
 
 check("the refusal of Engine.IO 3 names its code, with and without a version", async () => {
   for (const version of ["EIO=3&", ""]) {
-    const response = await fetch(`${url}/socket.io/?${version}transport=polling`);
-    assert.equal(response.status, 400);
-    assert.deepEqual(await response.json(), { code: 5, message: "Unsupported protocol version" });
+    const { status, body } = await ask(`${url}/socket.io/?${version}transport=polling`);
+    assert.equal(status, 400);
+    assert.deepEqual(JSON.parse(body), { code: 5, message: "Unsupported protocol version" });
   }
 });
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { SUITE, check, elapse, serverForFile, sharedServer, startServer } from "./lib/harness.mjs";
-import { Polling, SEPARATOR, Socket, ask, messages } from "./lib/engine.mjs";
+import { Polling, SEPARATOR, Socket, ask, messages, roundTrips } from "./lib/engine.mjs";
 import { Line, request } from "./lib/raw.mjs";
 
 const { url } = await sharedServer();
@@ -167,8 +167,11 @@ check("a second poll ends the first with 1, is refused itself, and the session i
 check("a POST while another is under way is refused, and the session is gone", async (t) => {
   const session = await Polling.open(url);
   const first = await Line.open(t, url);
-  await first.write(request(`POST ${pathOf(session)} HTTP/1.1`, [["Host", "127.0.0.1"], ["Content-Length", 6]], "4he"));
-  await roundTrip();
+  // The server says 100 when it has begun to read the body.
+  const headers = [["Host", "127.0.0.1"], ["Content-Length", 6], ["Expect", "100-continue"]];
+  first.write(request(`POST ${pathOf(session)} HTTP/1.1`, headers));
+  assert.equal((await first.response("100 Continue")).status, 100);
+  first.write("4he");
   assert.equal((await session.post("4other")).status, 400);
   await assertGone(session);
 });
@@ -388,18 +391,13 @@ check("SIGTERM ends polls with 1 and WebSockets with 1001, so that clients come 
 
 const pathOf = ({ target }) => target.slice(new URL(target).origin.length);
 
-/** A poll that is on its way before anything that the test does next. */
+/** A poll that the server holds, on a connection that has been served before. */
 async function waitingPoll(t, session) {
   const line = await Line.open(t, session.url);
-  await line.write(request(`GET ${pathOf(session)} HTTP/1.1`, [["Host", "127.0.0.1"]]));
-  await roundTrip(session.url);
+  const get = (path) => line.write(request(`GET ${path} HTTP/1.1`, [["Host", "127.0.0.1"]]));
+  await get("/debug/audit");
+  await line.response();
+  await get(pathOf(session));
+  await roundTrips(session.url);
   return line;
-}
-
-/**
- * What was written before is with the server when this answer is here. Connections may overtake each other on a runtime
- * with several threads, though not by that many round trips.
- */
-async function roundTrip(target = url) {
-  for (let i = 0; i < 10; i++) await ask(`${target}/debug/audit`);
 }

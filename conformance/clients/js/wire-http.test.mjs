@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { check, elapse, sharedServer } from "./lib/harness.mjs";
+import { ask, askAll } from "./lib/engine.mjs";
 import { Line, request } from "./lib/raw.mjs";
 
 const { url, profile } = await sharedServer();
@@ -10,8 +11,7 @@ const OPEN = "/engine.io/?EIO=4&transport=polling";
 const POST = async (path) => `POST ${path}&sid=${await openSid()} HTTP/1.1`;
 
 async function openSid(path = OPEN) {
-  const response = await fetch(url + path);
-  return JSON.parse((await response.text()).slice(1)).sid;
+  return JSON.parse((await ask(url + path)).body.slice(1)).sid;
 }
 
 /** The status that these bytes are answered with first. */
@@ -43,14 +43,14 @@ check("a request with two Hosts is refused", async (t) => {
 
 check("unknown paths are 404", async () => {
   for (const path of ["/", "/socket.ioo/", "/engine", "/websockets", "/debug", "/debug/audit/x", "/favicon.ico"]) {
-    assert.equal((await fetch(url + path)).status, 404, path);
+    assert.equal((await ask(url + path)).status, 404, path);
   }
 });
 
 check("the audit is JSON", async () => {
-  const response = await fetch(`${url}/debug/audit`);
-  assert.equal(response.status, 200);
-  assert.equal(typeof (await response.json()), "object");
+  const { status, body } = await ask(`${url}/debug/audit`);
+  assert.equal(status, 200);
+  assert.equal(typeof JSON.parse(body), "object");
 });
 
 check("a connection serves one request after another, also pipelined ones, in order", async (t) => {
@@ -184,15 +184,15 @@ async function writeUntilAnswered(line, total, step, framed) {
 check("a sid used on another path than its own is 400, and goes on at its own", async () => {
   const sid = await openSid();
   const elsewhere = `${url}/socket.io/?EIO=4&transport=polling&sid=${sid}`;
-  assert.equal((await fetch(elsewhere)).status, 400);
-  assert.equal((await fetch(elsewhere, { method: "POST", body: "4hello" })).status, 400);
-  assert.equal((await fetch(`${url}${OPEN}&sid=${sid}`, { method: "POST", body: "4hello" })).status, 200);
-  assert.equal(await (await fetch(`${url}${OPEN}&sid=${sid}`)).text(), "4hello");
+  assert.equal((await ask(elsewhere)).status, 400);
+  assert.equal((await ask(elsewhere, { method: "POST", body: "4hello" })).status, 400);
+  assert.equal((await ask(`${url}${OPEN}&sid=${sid}`, { method: "POST", body: "4hello" })).status, 200);
+  assert.equal((await ask(`${url}${OPEN}&sid=${sid}`)).body, "4hello");
 });
 
 check("CORS: a preflight allows any origin to GET and POST with a content type", async () => {
   for (const path of ["/engine.io/", "/socket.io/"]) {
-    const response = await fetch(`${url}${path}?EIO=4&transport=polling`, {
+    const response = await askAll(`${url}${path}?EIO=4&transport=polling`, {
       method: "OPTIONS",
       headers: {
         origin: "https://app.example",
@@ -204,15 +204,15 @@ check("CORS: a preflight allows any origin to GET and POST with a content type",
     assertOriginAllowed(response);
     assert.match(response.headers.get("access-control-allow-methods"), /POST/);
     assert.match(response.headers.get("access-control-allow-headers"), /content-type|\*/i);
-    assert.equal(await response.text(), "");
+    assert.equal(response.body, "");
   }
 });
 
 check("CORS: every answer may be read by any origin, also a refusal", async () => {
   const headers = { origin: "https://app.example" };
-  assertOriginAllowed(await fetch(url + OPEN, { headers }));
-  assertOriginAllowed(await fetch(`${url}${OPEN}&sid=unknown`, { headers }));
-  const post = await fetch(`${url}${OPEN}&sid=${await openSid()}`, { method: "POST", body: "4x", headers });
+  assertOriginAllowed(await askAll(url + OPEN, { headers }));
+  assertOriginAllowed(await askAll(`${url}${OPEN}&sid=unknown`, { headers }));
+  const post = await askAll(`${url}${OPEN}&sid=${await openSid()}`, { method: "POST", body: "4x", headers });
   assertOriginAllowed(post);
 });
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { check, sharedServer } from "./lib/harness.mjs";
+import { ask } from "./lib/engine.mjs";
 import { Line, OPCODE, acceptFor, closeCode, closing, frame, handshakeHeaders, nextFrame, nextMessage, openFrames, request } from "./lib/raw.mjs";
 
 const { url } = await sharedServer();
@@ -129,7 +130,7 @@ check("a handshake on an unknown path is 404", async (t) => {
 });
 
 check("a plain GET of /websocket is refused, and the server goes on", async () => {
-  assert.ok([400, 404, 426].includes((await fetch(`${url}/websocket`)).status));
+  assert.ok([400, 404, 426].includes((await ask(`${url}/websocket`)).status));
 });
 
 check("frames in the same segment as the handshake are heard", async (t) => {

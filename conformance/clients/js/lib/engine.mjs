@@ -7,9 +7,23 @@ import { Inbox, WAIT_MS, within } from "./harness.mjs";
 export const SEPARATOR = "\u001e";
 
 /** One HTTP request; resolves to its status and text. */
-export async function ask(url, options = {}) {
+export async function ask(url, options) {
+  const { status, body } = await askAll(url, options);
+  return { status, body };
+}
+
+/** The same with headers. A body that nobody reads would keep its connection, and so this process. */
+export async function askAll(url, options = {}) {
   const response = await fetch(url, { signal: AbortSignal.timeout(WAIT_MS), ...options });
-  return { status: response.status, body: await response.text() };
+  return { status: response.status, headers: response.headers, body: await response.text() };
+}
+
+/**
+ * What was sent before is with the server when this resolves. Connections may overtake each other on
+ * a runtime with several threads, though not by that many round trips.
+ */
+export async function roundTrips(url) {
+  for (let i = 0; i < 10; i += 1) await ask(`${url}/debug/audit`);
 }
 
 /** A long-polling session. */

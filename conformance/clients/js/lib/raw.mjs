@@ -5,6 +5,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { within } from "./harness.mjs";
 
+/** Some tests write 64 MiB. */
+const WRITE_MS = 30_000;
+
 /** A TCP connection on which a test writes whatever it likes. */
 export class Line {
   #chunks = [];
@@ -37,7 +40,11 @@ export class Line {
 
   /** Resolves when the bytes are with the operating system, or can go nowhere any more. */
   write(bytes) {
-    return new Promise((resolve) => this.socket.write(bytes, () => resolve()));
+    const taken = new Promise((resolve) => this.socket.write(bytes, () => resolve()));
+    const done = within(taken, "room for what is written", WRITE_MS);
+    // Who does not wait for it waits for an answer instead.
+    done.catch(() => {});
+    return done;
   }
 
   get ended() {
@@ -197,11 +204,14 @@ export async function nextMessage(line, ms) {
   }
 }
 
+/** The server's side of a connection ends behind its close frame; a time limit that ends it is longer. */
+const END_MS = 3000;
+
 /** The code of the close frame that must come next, on a connection that the server then ends. */
-export async function closeCode(line, ms) {
-  const { opcode, payload } = await nextFrame(line, "close frame", ms);
+export async function closeCode(line) {
+  const { opcode, payload } = await nextFrame(line, "close frame");
   if (opcode !== OPCODE.close) throw new Error(`frame with opcode ${opcode} in place of a close`);
-  await line.closed(ms);
+  await line.closed(END_MS);
   return payload.length ? payload.readUInt16BE() : undefined;
 }
 
