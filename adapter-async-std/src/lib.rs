@@ -43,7 +43,7 @@ mod on_async_std;
 mod on_smol;
 
 #[cfg(feature = "async-std")]
-pub use self::on_async_std::AsyncStd;
+pub use self::on_async_std::{AsyncStd, Closing};
 #[cfg(feature = "smol")]
 pub use self::on_smol::Smol;
 

@@ -1,11 +1,15 @@
 //! The runtime async-std.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_io::Timer;
 use async_std::net::{TcpListener, TcpStream};
+use futures_io::{AsyncRead, AsyncWrite};
 use roomcast_adapter::Runtime;
 
 use crate::FuturesIo;
@@ -15,7 +19,7 @@ use crate::FuturesIo;
 pub struct AsyncStd;
 
 impl Runtime for AsyncStd {
-    type Stream = FuturesIo<TcpStream>;
+    type Stream = FuturesIo<Closing>;
     type Listener = TcpListener;
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
@@ -33,6 +37,48 @@ impl Runtime for AsyncStd {
         let (stream, _) = listener.accept().await?;
         // It fails on a connection that is broken already, which its first read will tell.
         let _ = stream.set_nodelay(true);
-        Ok(FuturesIo(stream))
+        Ok(FuturesIo(Closing(stream)))
+    }
+}
+
+/// A TCP connection whose close ends what is sent: async-std's own only flushes, and the peer of a connection that is
+/// closed in order would wait for the end of the stream until a time limit.
+#[derive(Debug)]
+pub struct Closing(pub TcpStream);
+
+impl AsyncRead for Closing {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read_vectored(cx, slices)
+    }
+}
+
+impl AsyncWrite for Closing {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.0).poll_flush(cx))?;
+        Poll::Ready(self.0.shutdown(Shutdown::Write))
     }
 }
