@@ -157,12 +157,16 @@ impl<A: App> Builder<A> {
     /// Bare WebSocket (RFC 6455) at this path.
     #[must_use]
     pub fn web_socket(mut self, path: impl Into<String>, set_up: impl FnOnce(&mut WebSocketRoutes)) -> Self {
-        let mut ws =
-            WebSocketRoutes { origins: Origins::Any, ws: WebSocket::default(), peers: PeerHandlers::default() };
+        let mut ws = WebSocketRoutes {
+            path_match: PathMatch::Exact,
+            origins: Origins::Any,
+            ws: WebSocket::default(),
+            peers: PeerHandlers::default(),
+        };
         set_up(&mut ws);
         self.config.endpoints.push(Endpoint {
             path: path.into(),
-            path_match: PathMatch::Exact,
+            path_match: ws.path_match,
             origins: ws.origins,
             kind: EndpointKind::WebSocket(ws.ws),
         });
@@ -356,6 +360,8 @@ pub struct EngineIoRoutes {
 /// A bare WebSocket endpoint in the making.
 #[derive(Debug)]
 pub struct WebSocketRoutes {
+    /// Which paths are meant besides the endpoint's own. None.
+    pub path_match: PathMatch,
     /// Who may come from a browser. Everybody.
     pub origins: Origins,
     /// Heartbeat and sizes.

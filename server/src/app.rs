@@ -1,37 +1,80 @@
-//! What the program serves until the application layer stands: rooms, echo and broadcast.
+//! What the program serves.
 //!
-//! Owns: its events. Must never know: flags, sockets.
+//! Owns: endpoint, pages and application, put together. Must never know: flags, sockets.
 
-use roomcast_tokio::{Args, Builder, Data, NoAck, Socket};
+use bytes::Bytes;
+use http::Request;
+use roomcast_tokio::core::openwebui::{Entry, OpenWebUi, Settings as Rules, SettingsError};
+use roomcast_tokio::core::server::EndpointId;
+use roomcast_tokio::core::server::config::PathMatch;
+use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, Refusal};
 
-use crate::settings::Settings;
+use crate::api;
+use crate::health::Health;
+use crate::metrics::{self, StoreMetrics};
+use crate::settings::{Secret, Settings};
+use crate::store::Asked;
 
-/// | event | what happens |
-/// |---|---|
-/// | `echo`, anything | acks the same |
-/// | `join`, room; `leave`, room | joins or leaves, acks the room |
-/// | `cast`, room, anything | sends `cast` with the same to the others in the room |
-/// | `broadcast`, anything | sends `broadcast` with the same to everybody else |
-pub fn builder(settings: &Settings) -> Builder {
-    Builder::new().socket_io(settings.path.as_str(), |io| {
-        io.namespace("/", |ns| {
-            ns.on("echo", async |args: Args| args);
-            ns.on("join", async |socket: Socket, Data((room,)): Data<(String,)>| {
-                socket.join(room.as_str());
-                room
+/// What a server is made of besides its settings.
+pub struct Parts {
+    /// What tokens are signed with.
+    pub secret: Secret,
+    /// What callers of the HTTP API must know.
+    pub api_key: Option<Secret>,
+    /// What the application asks.
+    pub store: Asked,
+    /// What the store's answers are counted in.
+    pub metrics: StoreMetrics,
+    /// Whether there should be work.
+    pub health: Health,
+    /// From the operating system's generator.
+    pub seed: [u8; 32],
+}
+
+/// The server, before it starts.
+///
+/// # Errors
+///
+/// The secret is none.
+pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
+    let Parts { secret, api_key, store, metrics, health, seed } = parts;
+    let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
+    rules.entry = settings.entry;
+    rules.yjs_endpoint = Some(EndpointId::new(1));
+    rules.documents.compat = settings.front_end;
+    let protocol = rules.protocol();
+    let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.put(query))
+        .limits(settings.limits.clone())
+        .http_limits(settings.http_limits)
+        .socket_io(settings.path.as_str(), |io| {
+            io.origins = settings.origins.clone();
+            io.engine = EngineIo {
+                transports: settings.transports,
+                ping_interval: settings.ping_interval,
+                ping_timeout: settings.ping_timeout,
+                ..Rules::engine()
+            };
+            io.namespace("/", |ns| match settings.entry {
+                Entry::Anyone => {}
+                // Decided by the application, before this is asked.
+                Entry::Authenticated => ns.admit(async || Err::<(), _>(Refusal::new("Not authenticated"))),
             });
-            ns.on("leave", async |socket: Socket, Data((room,)): Data<(String,)>| {
-                socket.leave(room.as_str());
-                room
-            });
-            ns.on("cast", async |socket: Socket, Data((room,)): Data<(String,)>, args: Args| {
-                socket.to(room).emit("cast", args).await;
-                NoAck
-            });
-            ns.on("broadcast", async |socket: Socket, args: Args| {
-                socket.broadcast().emit("broadcast", args).await;
-                NoAck
-            });
+        })
+        .web_socket(settings.yjs_path.as_str(), |yjs| {
+            yjs.origins = settings.origins.clone();
+            yjs.path_match = PathMatch::Below;
+            yjs.ws = protocol;
         });
-    })
+    Ok(pages(api::routes(builder, api_key.as_ref()), health, metrics))
+}
+
+fn pages(builder: Builder<OpenWebUi>, health: Health, metrics: StoreMetrics) -> Builder<OpenWebUi> {
+    let ready = health.clone();
+    builder
+        .page("/health", move |_: Request<Bytes>, _: Handle| std::future::ready(health.health()))
+        .page("/ready", move |_: Request<Bytes>, _: Handle| {
+            let health = ready.clone();
+            async move { health.ready().await }
+        })
+        .app_page("/metrics", move |_: Request<Bytes>, app: AppHandle<OpenWebUi>| metrics::page(metrics.clone(), app))
 }

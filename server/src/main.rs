@@ -1,9 +1,25 @@
-//! The program `roomcast`: a real-time server, ready to run.
+//! The program `roomcast`: Open WebUI's real-time layer, ready to run.
 //!
 //! Owns: the start and the end of the process. Must never know: protocols.
+//!
+//! | file | what |
+//! |---|---|
+//! | `settings` | flags, environment, defaults |
+//! | `demo` | what is made up where nothing is set |
+//! | `store` | which store is opened |
+//! | `app` | endpoint, application and pages, put together |
+//! | `api`, `health`, `metrics` | the pages |
+//! | `sessions` | who comes and goes, as the log tells it |
 
+mod api;
 mod app;
+mod demo;
+mod health;
+mod metrics;
+mod reply;
+mod sessions;
 mod settings;
+mod store;
 
 use std::fmt;
 use std::io::Write as _;
@@ -12,16 +28,33 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use roomcast_tokio::core::openwebui::SettingsError;
 use roomcast_tokio::{Handle, StartError, Tokio};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::settings::Settings;
+use crate::demo::Demo;
+use crate::health::Health;
+use crate::metrics::StoreMetrics;
+use crate::settings::{Flags, Mode, Settings};
+use crate::store::Asked;
 
 fn main() -> ExitCode {
-    // Ends the process with 2 if an argument or a variable of the environment makes no sense.
-    let settings = Settings::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(settings.log).init();
+    // Ends the process with 2 if a flag, or a variable in its place, makes no sense.
+    let flags = Flags::parse();
+    let settings = match Settings::read(flags, &|name| std::env::var_os(name)) {
+        Ok(settings) => settings,
+        Err(problem) => {
+            eprintln!("roomcast: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::registry()
+        .with(settings.logs.clone())
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .init();
     // One thread serves everybody: messages do not cross threads on their way.
     let run = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -43,21 +76,45 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
         .map_err(|error| Failure::Bind(settings.host.clone(), settings.port, error))?;
     let address = listener.local_addr().map_err(Failure::Runtime)?;
     let signals = Signals::listen().map_err(Failure::Runtime)?;
-    let server = app::builder(settings).start(Tokio).map_err(Failure::Start)?;
-    tokio::spawn(end_on_signal(signals, server.handle()));
-    announce(address, &settings.path);
+    if let Some(variable) = settings.redis {
+        tracing::warn!(variable, "this roomcast uses no Redis: it serves alone, and knows of no revoked tokens");
+    }
+    let metrics = StoreMetrics::new();
+    let store = Asked::open(&settings.mode, metrics.clone()).await.map_err(Failure::Store)?;
+    let (secret, api_key, demo) = match &settings.mode {
+        Mode::Earnest(secret, _) => (secret.clone(), settings.api_key.clone(), None),
+        Mode::Demo(_) => {
+            let demo = Demo::new(settings.api_key.clone()).map_err(|_| Failure::Start(StartError::NoRandomness))?;
+            (demo.secret().clone(), Some(demo.api_key().clone()), Some(demo))
+        }
+    };
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| Failure::Start(StartError::NoRandomness))?;
+    let health = Health::new(store.clone());
+    let parts = app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed };
+    let server = app::builder(settings, parts).map_err(Failure::Rules)?.start(Tokio).map_err(Failure::Start)?;
+    tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
+    tokio::spawn(sessions::tell(server.handle()));
+    announce(address, &settings.path, demo.as_ref());
     server.serve(listener).await;
+    // Whoever has gone may have left something to be written.
+    store.close().await;
     tracing::info!("ended");
     Ok(())
 }
 
 /// Closes all transports in such a way that clients come back, to the process that takes over.
-async fn end_on_signal(mut signals: Signals, handle: Handle) {
+async fn end_on_signal(mut signals: Signals, handle: Handle, health: Health, drain: Duration, grace: Duration) {
     signals.next().await;
+    health.drain();
     tracing::info!("ending");
     tokio::select! {
-        () = handle.shutdown(GRACE) => {}
+        () = tokio::time::sleep(drain) => {}
         // Whoever asks twice does not want to wait.
+        () = signals.next() => return handle.shutdown(Duration::ZERO).await,
+    }
+    tokio::select! {
+        () = handle.shutdown(grace) => {}
         () = signals.next() => handle.shutdown(Duration::ZERO).await,
     }
 }
@@ -80,15 +137,22 @@ impl Signals {
     }
 }
 
-fn announce(address: SocketAddr, path: &str) {
+fn announce(address: SocketAddr, path: &str, demo: Option<&Demo>) {
+    let mut text = format!("roomcast listens on http://{address}{path}\n");
+    if let Some(demo) = demo {
+        text.push_str(&demo.text(address, path));
+    }
     // If nobody reads it, the server runs all the same.
-    let _ = writeln!(std::io::stdout(), "roomcast listens on http://{address}{path}");
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Why the program ends with 1.
 #[derive(Debug)]
 enum Failure {
     Bind(String, u16, std::io::Error),
+    Store(store::Failure),
+    Rules(SettingsError),
     Start(StartError),
     Runtime(std::io::Error),
 }
@@ -100,11 +164,10 @@ impl fmt::Display for Failure {
                 write!(f, "port {port} of {host} is in use; choose another with --port or ROOMCAST_PORT")
             }
             Self::Bind(host, port, error) => write!(f, "cannot listen on {host}:{port}: {error}"),
+            Self::Store(failure) => failure.fmt(f),
+            Self::Rules(error) => write!(f, "WEBUI_SECRET_KEY cannot be used: {error}"),
             Self::Start(error) => write!(f, "cannot start: {error}"),
             Self::Runtime(error) => error.fmt(f),
         }
     }
 }
-
-/// Time that clients have to take what is queued for them.
-const GRACE: Duration = Duration::from_secs(10);

@@ -116,9 +116,14 @@ impl Settings {
     /// An endpoint that serves documents by y-protocols to providers of y-websocket, at `path/{document}?token=…`. To be
     /// named by [`yjs_endpoint`](Settings::yjs_endpoint).
     pub fn protocol_endpoint(&self, path: impl Into<String>) -> Endpoint {
-        let message_bytes_max = self.documents.limits.resync_bytes_max + MESSAGE_HEAD_BYTES_MAX;
-        let kind = EndpointKind::WebSocket(WebSocket { message_bytes_max, ..WebSocket::default() });
+        let kind = EndpointKind::WebSocket(self.protocol());
         Endpoint { path: path.into(), path_match: PathMatch::Below, origins: Origins::Any, kind }
+    }
+
+    /// That endpoint's WebSocket, whose messages are as long as an update may be.
+    pub fn protocol(&self) -> WebSocket {
+        let message_bytes_max = self.documents.limits.resync_bytes_max + MESSAGE_HEAD_BYTES_MAX;
+        WebSocket { message_bytes_max, ..WebSocket::default() }
     }
 
     /// That endpoint's Engine.IO, which speaks as python-engineio does.

@@ -1,0 +1,303 @@
+//! The way in for other processes.
+//!
+//! | route | body | answer |
+//! |---|---|---|
+//! | `/api/emit` | `{to: {user ∣ room ∣ session}, event, data}` | `{"status":"sent"}` |
+//! | `/api/call` | `{to: {session, user?}, event, data, timeout_ms?}` | `{"data":[…]}`, the arguments of the ack |
+//! | `/api/disconnect` | `{to: {user ∣ room ∣ session}, extent?}` | `{"sockets":1}` |
+//! | `/api/refresh` | `{user}` | `{"sockets":1}` |
+//!
+//! All are POSTs with `Authorization: Bearer` and the key. A refusal is `{"error":"…"}`: 400 malformed, 401 not the key,
+//! 403 there is no key or the session is another user's, 404 the session is gone, 405 not a POST, 503 overloaded or
+//! ending, 504 the session did not answer in time.
+//!
+//! Owns: routes, bodies, statuses, and who may ask. Must never know: how any of it is done.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, Response, StatusCode};
+use roomcast_tokio::core::openwebui::{Answer, OpenWebUi, Request, To};
+use roomcast_tokio::{AppHandle, Args, Builder, Extent};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use serde_json::value::RawValue;
+use subtle::ConstantTimeEq as _;
+
+use crate::reply;
+use crate::settings::Secret;
+
+/// Adds the routes. Without a key they say so.
+pub fn routes(mut builder: Builder<OpenWebUi>, key: Option<&Secret>) -> Builder<OpenWebUi> {
+    let key = key.cloned().map(Arc::new);
+    for route in [Route::Emit, Route::Call, Route::Disconnect, Route::Refresh] {
+        let key = key.clone();
+        builder = builder.app_page(route.path(), move |request, app| answer(route, key.clone(), request, app));
+    }
+    builder
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Emit,
+    Call,
+    Disconnect,
+    Refresh,
+}
+
+impl Route {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Emit => "/api/emit",
+            Self::Call => "/api/call",
+            Self::Disconnect => "/api/disconnect",
+            Self::Refresh => "/api/refresh",
+        }
+    }
+
+    fn read(self, body: &[u8]) -> Result<Request, Refusal> {
+        Ok(match self {
+            Self::Emit => {
+                let EmitBody { to, event, data } = parse(body)?;
+                Request::Emit { to: to.one()?, event: event.into(), data: data.get().to_owned().into() }
+            }
+            Self::Call => {
+                let CallBody { to, event, data, timeout_ms } = parse(body)?;
+                let Whom { user, room: None, session: Some(session) } = to else {
+                    return Err(Refusal::malformed("a call is for one session, perhaps with its user"));
+                };
+                Request::Call {
+                    session: session.into(),
+                    user: user.map(Into::into),
+                    event: event.into(),
+                    data: data.get().to_owned().into(),
+                    timeout: timeout_ms.map_or(CALL_TIMEOUT, Duration::from_millis),
+                }
+            }
+            Self::Disconnect => {
+                let DisconnectBody { to, extent } = parse(body)?;
+                let extent = match extent {
+                    ExtentName::Namespace => Extent::Namespace,
+                    ExtentName::Connection => Extent::Connection,
+                };
+                Request::Disconnect { to: to.one()?, extent }
+            }
+            Self::Refresh => {
+                let RefreshBody { user } = parse(body)?;
+                Request::Refresh { user: user.into() }
+            }
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmitBody {
+    to: Whom,
+    event: String,
+    data: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallBody {
+    to: Whom,
+    event: String,
+    data: Box<RawValue>,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DisconnectBody {
+    to: Whom,
+    #[serde(default)]
+    extent: ExtentName,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefreshBody {
+    user: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whom {
+    user: Option<String>,
+    room: Option<String>,
+    session: Option<String>,
+}
+
+impl Whom {
+    fn one(self) -> Result<To, Refusal> {
+        match self {
+            Self { user: Some(user), room: None, session: None } => Ok(To::User(user.into())),
+            Self { user: None, room: Some(room), session: None } => Ok(To::Room(room.into())),
+            Self { user: None, room: None, session: Some(session) } => Ok(To::Session(session.into())),
+            Self { .. } => Err(Refusal::malformed("`to` needs one of user, room and session")),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ExtentName {
+    /// The presence in the namespace; the front end of 0.6.41 stays away then.
+    Namespace,
+    /// The transport with it.
+    #[default]
+    Connection,
+}
+
+/// Why a request is not done.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    why: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, why: impl fmt::Display) -> Self {
+        Self { status, why: why.to_string() }
+    }
+
+    fn malformed(why: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, why)
+    }
+
+    fn response(self) -> Response<Bytes> {
+        let mut response = reply::json(self.status, &json!({ "error": self.why }));
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+}
+
+async fn answer(
+    route: Route,
+    key: Option<Arc<Secret>>,
+    request: http::Request<Bytes>,
+    app: AppHandle<OpenWebUi>,
+) -> Response<Bytes> {
+    let done = async {
+        check_key(key.as_deref(), request.headers())?;
+        if request.method() != Method::POST {
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST"));
+        }
+        let asked = route.read(request.body())?;
+        let names_session = matches!(&asked, Request::Disconnect { to: To::Session(_), .. });
+        match app.ask(asked).await {
+            Some(Answer::Done { sockets: 0 }) if names_session => Err(gone()),
+            Some(answer) => respond(&answer),
+            None => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server ends")),
+        }
+    };
+    done.await.unwrap_or_else(|refusal| {
+        tracing::debug!(?route, status = refusal.status.as_u16(), "refused");
+        refusal.response()
+    })
+}
+
+fn check_key(key: Option<&Secret>, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(key) = key else {
+        let why = "the HTTP API is off: set ROOMCAST_API_KEY to turn it on";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, why));
+    };
+    let given = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
+    // What a wrong key has in common with the right one must not show in the time that this takes.
+    if scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(key.reveal().as_bytes())) {
+        return Ok(());
+    }
+    Err(Refusal::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong"))
+}
+
+fn respond(answer: &Answer) -> Result<Response<Bytes>, Refusal> {
+    match answer {
+        Answer::Emitted => Ok(reply::json(StatusCode::OK, &json!({ "status": "sent" }))),
+        Answer::Called(args) => Ok(called(args)),
+        Answer::Done { sockets } => Ok(reply::json(StatusCode::OK, &json!({ "sockets": sockets }))),
+        Answer::Gone => Err(gone()),
+        Answer::NotOwner => Err(Refusal::new(StatusCode::FORBIDDEN, "the session is another user's")),
+        Answer::TimedOut => Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the session did not answer in time")),
+        Answer::Malformed => Err(Refusal::malformed("the event, the data or an id in them cannot be")),
+        Answer::Overloaded => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too much is under way")),
+        Answer::Session(_) | Answer::Users(_) | Answer::Models(_) | Answer::Pool(_) | Answer::Flushed { .. } => {
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "an answer to another question"))
+        }
+    }
+}
+
+fn gone() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "the session is gone")
+}
+
+/// The arguments as they came. Bytes among them are placeholders, as in Socket.IO, and stand in a list of their own.
+fn called(args: &Args) -> Response<Bytes> {
+    let mut text = format!("{{\"data\":[{}]", args.json());
+    if !args.attachments().is_empty() {
+        let bytes: Vec<_> = args.attachments().iter().map(|bytes| BASE64_STANDARD.encode(bytes)).collect();
+        text.push_str(&format!(",\"attachments\":{}", json!(bytes)));
+    }
+    text.push('}');
+    reply::body(StatusCode::OK, "application/json", text)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(Refusal::malformed)
+}
+
+const BEARER: &[u8] = b"Bearer ";
+/// As python-socketio's `call`.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_key_opens() {
+        let key = Secret::of("k3y");
+        let status = |key: Option<&Secret>, header: Option<&'static str>| {
+            let headers = header.map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
+            check_key(key, &HeaderMap::from_iter(headers)).map_err(|refusal| refusal.status.as_u16())
+        };
+        assert_eq!(status(Some(&key), Some("Bearer k3y")), Ok(()));
+        assert_eq!(status(Some(&key), Some("bearer k3y")), Ok(()));
+        for wrong in ["Bearer k3", "Bearer k3yy", "Bearer ", "Bearer", "Basic k3y", "k3y", ""] {
+            assert_eq!(status(Some(&key), Some(wrong)), Err(401), "{wrong}");
+        }
+        assert_eq!((status(Some(&key), None), status(None, Some("Bearer "))), (Err(401), Err(403)));
+    }
+
+    #[test]
+    fn a_body_says_what_is_wrong_with_it() {
+        for (route, body) in [
+            (Route::Emit, r#"{"to":{"user":"a","room":"b"},"event":"e","data":1}"#),
+            (Route::Emit, r#"{"to":{},"event":"e","data":1}"#),
+            (Route::Emit, r#"{"to":{"user":"a"},"event":"e"}"#),
+            (Route::Emit, r#"{"to":{"user":"a"},"event":"e","data":1,"date":2}"#),
+            (Route::Call, r#"{"to":{"room":"a"},"event":"e","data":1}"#),
+            (Route::Call, r#"{"to":{"session":"a"},"event":"e","data":1,"timeout_ms":-1}"#),
+            (Route::Disconnect, r#"{"to":{"session":"a"},"extent":"planet"}"#),
+            (Route::Refresh, "{}"),
+            (Route::Refresh, ""),
+        ] {
+            let refusal = route.read(body.as_bytes()).unwrap_err();
+            assert_eq!(refusal.status, StatusCode::BAD_REQUEST, "{body}");
+        }
+        let null = Route::Emit.read(br#"{"to":{"room":"r"},"event":"e","data":null}"#).unwrap();
+        assert!(matches!(null, Request::Emit { to: To::Room(_), data, .. } if data == "null"));
+    }
+}

@@ -1,0 +1,103 @@
+//! The demonstration: a secret of its own, tokens for those in the store, and what to try.
+//!
+//! Owns: what is printed. Must never know: how a client is served.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use roomcast_adapter::store::Rows;
+use roomcast_tokio::core::auth::sign_hs256;
+use roomcast_tokio::wall_now;
+
+use crate::settings::Secret;
+
+/// What was made up for this process.
+#[derive(Debug)]
+pub struct Demo {
+    secret: Secret,
+    api_key: Secret,
+    /// Whether the key may be shown: one that somebody chose may not.
+    api_key_shown: KeyShown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyShown {
+    Yes,
+    No,
+}
+
+impl Demo {
+    /// A new secret, and a new key unless there is one.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gives no random numbers.
+    pub fn new(api_key: Option<Secret>) -> Result<Self, getrandom::Error> {
+        let api_key_shown = if api_key.is_some() { KeyShown::No } else { KeyShown::Yes };
+        let api_key = match api_key {
+            Some(key) => key,
+            None => random()?,
+        };
+        Ok(Self { secret: random()?, api_key, api_key_shown })
+    }
+
+    /// What tokens are signed with.
+    pub const fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// What callers of the HTTP API must know.
+    pub const fn api_key(&self) -> &Secret {
+        &self.api_key
+    }
+
+    /// Tokens, and commands to try them.
+    pub fn text(&self, address: SocketAddr, path: &str) -> String {
+        let now = wall_now().as_unix_secs();
+        let tokens: Vec<_> = Rows::demo()
+            .users
+            .iter()
+            .map(|user| {
+                let claims = serde_json::json!({ "id": &*user.id, "jti": format!("demo-{}", user.id), "iat": now });
+                (user.id.clone(), user.role.clone(), sign_hs256(self.secret.reveal().as_bytes(), &claims.to_string()))
+            })
+            .collect();
+        let mut text = String::from(
+            "This is a demonstration: its secret is random and ends with this process, and so do these tokens.\n\
+             Set WEBUI_SECRET_KEY to run it in earnest.\n\n",
+        );
+        for (user, role, token) in &tokens {
+            let _ = writeln!(text, "token of {user} ({role}): {token}");
+        }
+        let key = match self.api_key_shown {
+            KeyShown::Yes => {
+                let _ = writeln!(text, "key of the HTTP API: {}", self.api_key.reveal());
+                self.api_key.reveal()
+            }
+            KeyShown::No => "$ROOMCAST_API_KEY",
+        };
+        if let Some((user, _, token)) = tokens.first() {
+            let _ = write!(
+                text,
+                "\nJoin as {user} by long polling, and see what comes:\n\
+                 U='http://{address}{path}/?EIO=4&transport=polling'; S=$(curl -s \"$U\" | cut -d'\"' -f4); \
+                 curl -s \"$U&sid=$S\" -d '40'; \
+                 curl -s \"$U&sid=$S\" -d '420[\"user-join\",{{\"auth\":{{\"token\":\"{token}\"}}}}]'; \
+                 while curl -sf \"$U&sid=$S\"; do echo; curl -s \"$U&sid=$S\" -d 3 >/dev/null; done\n\
+                 \nFrom another terminal, send {user} an event:\n\
+                 curl -s http://{address}/api/emit -H \"Authorization: Bearer {key}\" \
+                 -d '{{\"to\":{{\"user\":\"{user}\"}},\"event\":\"events\",\"data\":{{\"hello\":\"{user}\"}}}}'\n"
+            );
+        }
+        text
+    }
+}
+
+/// 256 bits, as text.
+fn random() -> Result<Secret, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(Secret::of(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+}

@@ -1,0 +1,124 @@
+//! The HTTP API: what other processes ask, and what clients see of it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::thread;
+
+use common::{Client, Program, api, get, http};
+
+#[test]
+fn an_emit_reaches_user_room_and_session() {
+    let demo = Demo::start();
+    let (mut ada, mut ben) = (demo.join("ada"), demo.join("ben"));
+    let sid = ada.sid.clone();
+    for (to, event) in [("user\":\"ada", "a"), ("room\":\"user:ada", "b"), (&format!("session\":\"{sid}"), "c")] {
+        let answer = demo.api("/api/emit", &format!(r#"{{"to":{{"{to}"}},"event":"{event}","data":{{"x":1}}}}"#));
+        assert_eq!((answer.0, answer.1.as_str()), (200, r#"{"status":"sent"}"#));
+        assert_eq!(ada.next(), format!(r#"42["{event}",{{"x":1}}]"#));
+    }
+    // The channel that everybody was put into.
+    assert_eq!(demo.api("/api/emit", r#"{"to":{"room":"channel:lobby"},"event":"d","data":null}"#).0, 200);
+    assert_eq!((ada.next(), ben.next()), (r#"42["d",null]"#.to_owned(), r#"42["d",null]"#.to_owned()));
+}
+
+#[test]
+fn a_call_is_answered_by_the_session_or_by_why_not() {
+    let demo = Demo::start();
+    let mut ada = demo.join("ada");
+    let sid = ada.sid.clone();
+    let (address, key) = (demo.address, demo.key.as_str());
+    let call = |whom: &str, timeout_ms: u32| {
+        let body = format!(r#"{{"to":{{{whom}}},"event":"events","data":{{}},"timeout_ms":{timeout_ms}}}"#);
+        let answer = api(address, "/api/call", key, &body);
+        (answer.status, answer.body)
+    };
+    let answer = thread::scope(|scope| {
+        let asking = scope.spawn(|| call(&format!(r#""session":"{sid}","user":"ada""#), 60_000));
+        let asked = ada.next();
+        let id = asked.strip_prefix("42").unwrap().strip_suffix(r#"["events",{}]"#).unwrap();
+        ada.send(&format!(r#"43{id}["yes",2]"#));
+        asking.join().unwrap()
+    });
+    assert_eq!(answer, (200, r#"{"data":["yes",2]}"#.to_owned()));
+    assert_eq!(call(&format!(r#""session":"{sid}""#), 1).0, 504);
+    assert_eq!(call(&format!(r#""session":"{sid}","user":"ben""#), 1).0, 403);
+    assert_eq!(call(r#""session":"nobody""#, 1).0, 404);
+    // One that leaves while it is asked.
+    let gone = thread::scope(|scope| {
+        let asking = scope.spawn(|| call(&format!(r#""session":"{sid}""#), 60_000));
+        // The call that timed out comes first.
+        ada.next();
+        ada.next();
+        ada.send("41");
+        asking.join().unwrap()
+    });
+    assert_eq!(gone, (404, r#"{"error":"the session is gone"}"#.to_owned()));
+}
+
+#[test]
+fn sessions_are_ended_and_looked_at_again() {
+    let demo = Demo::start();
+    let mut ada = demo.join("ada");
+    assert_eq!(demo.api("/api/refresh", r#"{"user":"ada"}"#), (200, r#"{"sockets":1}"#.to_owned()));
+    assert_eq!(demo.api("/api/refresh", r#"{"user":"nobody"}"#), (200, r#"{"sockets":0}"#.to_owned()));
+    let disconnect = format!(r#"{{"to":{{"session":"{}"}},"extent":"namespace"}}"#, ada.sid);
+    assert_eq!(demo.api("/api/disconnect", &disconnect), (200, r#"{"sockets":1}"#.to_owned()));
+    assert_eq!(ada.next(), "41");
+    assert_eq!(demo.api("/api/disconnect", &disconnect).0, 404);
+    let mut ben = demo.join("ben");
+    assert_eq!(demo.api("/api/disconnect", r#"{"to":{"user":"ben"}}"#), (200, r#"{"sockets":1}"#.to_owned()));
+    assert_eq!((ben.next(), ben.next()), ("41".to_owned(), "1".to_owned()));
+}
+
+#[test]
+fn whoever_has_no_key_or_no_sense_is_refused() {
+    let demo = Demo::start();
+    let body = r#"{"to":{"user":"ada"},"event":"e","data":1}"#;
+    assert_eq!(http(demo.address, "POST /api/emit", &[], body).status, 401);
+    let wrong = api(demo.address, "/api/emit", "wrong", body);
+    assert_eq!(wrong.status, 401);
+    assert!(wrong.head.to_lowercase().contains("www-authenticate: bearer"), "{wrong:?}");
+    let bearer = format!("Bearer {}", demo.key);
+    assert_eq!(http(demo.address, "GET /api/emit", &[("authorization", &bearer)], "").status, 405);
+    for body in ["", "{}", r#"{"to":{},"event":"e","data":1}"#, r#"{"to":{"user":"ada"},"event":"","data":1}"#] {
+        let (status, said) = demo.api("/api/emit", body);
+        assert_eq!(status, 400, "{body}");
+        assert!(said.starts_with(r#"{"error":""#), "{said}");
+    }
+    assert_eq!(get(demo.address, "/api/other").status, 404);
+    let (_program, address) = Program::serve(&[], &[("WEBUI_SECRET_KEY", "a")]);
+    let off = api(address, "/api/emit", "", body);
+    assert_eq!(off.status, 403);
+    assert!(off.body.contains("ROOMCAST_API_KEY"), "{off:?}");
+}
+
+struct Demo {
+    address: SocketAddr,
+    tokens: Vec<(String, String)>,
+    key: String,
+    _program: Program,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let (mut program, address) = Program::serve(&[], &[]);
+        let last = |line: String| line.rsplit(' ').next().unwrap().to_owned();
+        let tokens = ["ada", "ben", "cleo"];
+        let tokens =
+            tokens.map(|user| (user.to_owned(), last(program.stdout.until(&format!("token of {user}"))))).to_vec();
+        let key = last(program.stdout.until("key of the HTTP API"));
+        Self { address, tokens, key, _program: program }
+    }
+
+    fn join(&self, user: &str) -> Client {
+        let (_, token) = self.tokens.iter().find(|(known, _)| known == user).unwrap();
+        Client::join(self.address, token)
+    }
+
+    fn api(&self, path: &str, body: &str) -> (u16, String) {
+        let answer = api(self.address, path, &self.key, body);
+        (answer.status, answer.body)
+    }
+}

@@ -1,0 +1,187 @@
+//! The program from its start to its end: settings, demonstration, pages and signals.
+
+mod common;
+
+use std::net::TcpListener;
+use std::thread;
+
+use common::{Client, POLLING, Program, connect, get, http};
+
+#[test]
+fn a_value_without_sense_ends_it_with_2_and_is_named() {
+    for (flags, variables, named) in [
+        (vec![], vec![("ENABLE_WEBSOCKET_SUPPORT", "perhaps")], "ENABLE_WEBSOCKET_SUPPORT"),
+        (vec![], vec![("WEBSOCKET_SERVER_PING_INTERVAL", "soon")], "WEBSOCKET_SERVER_PING_INTERVAL"),
+        (vec![], vec![("ROOMCAST_PORT", "65536")], "ROOMCAST_PORT"),
+        (vec![], vec![("ROOMCAST_PATH", "ws")], "ROOMCAST_PATH"),
+        (vec!["--port", "x"], vec![], "--port"),
+        (vec![], vec![("WEBUI_SECRET_KEY", "t0p-s3cr3t")], "WEBUI_SECRET_KEY"),
+        (vec![], vec![("WEBUI_SECRET_KEY", "a"), ("DATABASE_URL", "mysql://a:hunter2@b/c")], "DATABASE_URL"),
+        (vec!["--host", "0.0.0.0"], vec![], "WEBUI_SECRET_KEY is not set"),
+        (vec![], vec![("REDIS_URL", "redis://:hunter2@b")], "WEBUI_SECRET_KEY is not set"),
+    ] {
+        let (status, said) = Program::spawn(&flags, &variables).end();
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(said.contains(named), "{named}: {said}");
+        assert!(!said.contains("hunter2") && !said.contains("t0p-s3cr3t"), "{said}");
+    }
+}
+
+#[test]
+fn a_port_in_use_ends_it_with_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (status, said) = Program::spawn(&["--port", &port], &[]).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains(&format!("port {port} of 127.0.0.1 is in use")), "{said}");
+}
+
+#[test]
+fn a_database_that_is_none_ends_it_with_1() {
+    let variables = [("WEBUI_SECRET_KEY", "a"), ("DATABASE_URL", "sqlite:////proc/version")];
+    let (status, said) = Program::spawn(&["--port", "0"], &variables).end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("DATABASE_URL"), "{said}");
+}
+
+#[test]
+fn the_demonstration_prints_tokens_that_work() {
+    let (mut program, address) = Program::serve(&[], &[]);
+    for (user, name) in [("ada", "Ada"), ("ben", "Ben"), ("cleo", "Cleo")] {
+        let line = program.stdout.until(&format!("token of {user}"));
+        let token = line.rsplit(' ').next().unwrap();
+        let mut client = Client::connect(address);
+        client.send(&format!(r#"420["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
+        assert_eq!(client.next(), format!(r#"430[{{"id":"{user}","name":"{name}"}}]"#));
+    }
+    program.stdout.until("/api/emit");
+    assert!(program.has_file("roomcast-demo.db"));
+}
+
+#[test]
+fn another_secret_than_the_tokens_lets_nobody_be_anybody() {
+    let (mut first, _) = Program::serve(&[], &[]);
+    let token = first.stdout.until("token of ada").rsplit(' ').next().unwrap().to_owned();
+    let (_second, address) = Program::serve(&["--entry", "authenticated"], &[]);
+    let open = get(address, POLLING);
+    let target = format!("{POLLING}&sid={}", common::string_field(&open.body, "sid"));
+    http(address, &format!("POST {target}"), &[], &format!(r#"40{{"token":"{token}"}}"#));
+    assert_eq!(get(address, &target).body, r#"44{"message":"Not authenticated"}"#);
+}
+
+#[test]
+fn transports_are_as_open_webui_is_told() {
+    let web_socket = POLLING.replace("polling", "websocket");
+    let upgrade = |address| {
+        tungstenite::client(format!("ws://{address}{web_socket}"), connect(address)).map(drop).map_err(|error| {
+            let tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response)) = error else {
+                panic!("no answer")
+            };
+            response.status().as_u16()
+        })
+    };
+    let (_program, address) = Program::serve(&[], &[]);
+    assert!(get(address, POLLING).body.contains(r#""upgrades":["websocket"]"#));
+    assert_eq!(upgrade(address), Ok(()));
+    let (_program, address) = Program::serve(&[], &[("ENABLE_WEBSOCKET_SUPPORT", "True")]);
+    let refused = get(address, POLLING);
+    assert_eq!((refused.status, refused.body.as_str()), (400, r#""Invalid transport""#));
+    assert_eq!(upgrade(address), Ok(()));
+    let (_program, address) = Program::serve(&[], &[("ENABLE_WEBSOCKET_SUPPORT", "False")]);
+    assert!(get(address, POLLING).body.contains(r#""upgrades":[]"#));
+    assert_eq!(upgrade(address), Err(400));
+}
+
+#[test]
+fn origins_and_heartbeat_are_as_open_webui_is_told() {
+    let variables = [
+        ("CORS_ALLOW_ORIGIN", "https://a.example;https://b.example"),
+        ("WEBSOCKET_SERVER_PING_INTERVAL", "7"),
+        ("WEBSOCKET_SERVER_PING_TIMEOUT", "8"),
+    ];
+    let (_program, address) = Program::serve(&[], &variables);
+    let from = |origin| http(address, &format!("GET {POLLING}"), &[("origin", origin)], "");
+    let open = from("https://b.example");
+    assert!(open.head.to_lowercase().contains("access-control-allow-origin: https://b.example"), "{open:?}");
+    assert!(open.body.contains(r#""pingInterval":7000,"pingTimeout":8000"#), "{open:?}");
+    assert_eq!(from("https://c.example").status, 403);
+}
+
+#[test]
+fn health_readiness_and_metrics_have_pages() {
+    let (mut program, address) = Program::serve(&[], &[]);
+    let token = program.stdout.until("token of ada").rsplit(' ').next().unwrap().to_owned();
+    let _client = Client::join(address, &token);
+    for (path, body) in [("/health", r#"{"status":"up"}"#), ("/ready", r#"{"status":"ready"}"#)] {
+        let answer = get(address, path);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body));
+    }
+    let metrics = get(address, "/metrics");
+    assert_eq!(metrics.status, 200);
+    for line in [
+        "roomcast_sessions_opened_total 1",
+        "roomcast_server_sessions 1",
+        "roomcast_app_sessions 1",
+        "roomcast_store_question_seconds_count{question=\"authenticate\"} 1",
+    ] {
+        assert!(metrics.body.lines().any(|found| found == line), "{line} is not in\n{}", metrics.body);
+    }
+}
+
+#[test]
+fn a_signal_closes_everybody_and_ends_it_with_0() {
+    let (mut program, address) = Program::serve(&[], &[]);
+    let url = format!("ws://{address}{}", POLLING.replace("polling", "websocket"));
+    let (mut socket, _) = tungstenite::client(url, connect(address)).unwrap();
+    assert!(socket.read().unwrap().into_text().unwrap().starts_with("0{"));
+    let mut polling = Client::connect(address);
+    thread::scope(|scope| {
+        let last = scope.spawn(|| polling.next());
+        while !get(address, "/metrics").body.contains("roomcast_server_requests 1\n") {}
+        program.signal("TERM");
+        assert!(matches!(socket.read().unwrap(), tungstenite::Message::Close(_)));
+        assert_eq!(last.join().unwrap(), "1");
+    });
+    let (status, said) = program.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("ended"), "{said}");
+}
+
+#[test]
+fn while_it_drains_it_works_and_is_not_ready() {
+    let (mut program, address) = Program::serve(&["--drain-seconds", "3600"], &[]);
+    assert_eq!(get(address, "/ready").status, 200);
+    program.signal("TERM");
+    program.stderr.until("ending");
+    let answer = get(address, "/ready");
+    assert_eq!((answer.status, answer.body.as_str()), (503, r#"{"status":"draining"}"#));
+    assert_eq!(get(address, "/health").status, 200);
+    Client::connect(address);
+    program.signal("TERM");
+    assert_eq!(program.end().0.code(), Some(0));
+}
+
+#[test]
+fn nothing_secret_is_said_at_any_level() {
+    let variables = [
+        ("WEBUI_SECRET_KEY", "s3cret-of-tokens"),
+        ("ROOMCAST_API_KEY", "s3cret-of-callers"),
+        ("ROOMCAST_LOG", "trace"),
+    ];
+    let (mut program, address) = Program::serve(&[], &variables);
+    let claims = r#"{"id":"nobody"}"#;
+    let token = roomcast_tokio::core::auth::sign_hs256(b"s3cret-of-tokens", claims);
+    let client = Client::connect(address);
+    client.send(&format!(r#"42["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
+    let emit = r#"{"to":{"user":"nobody"},"event":"events","data":"s3cret-of-users"}"#;
+    assert_eq!(common::api(address, "/api/emit", "s3cret-of-callers", emit).status, 200);
+    assert!(program.has_file("roomcast.db"));
+    program.signal("INT");
+    program.end();
+    let said = format!("{}{}", program.stdout.seen, program.stderr.seen);
+    assert!(said.contains("ended"), "{said}");
+    let signature = token.rsplit('.').next().unwrap();
+    for secret in ["s3cret-of", signature] {
+        assert!(!said.contains(secret), "{said}");
+    }
+}
