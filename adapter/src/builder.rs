@@ -18,7 +18,7 @@ use crate::handle::Handle;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, Incoming, Opened, Received};
 use crate::mailbox::AppMail;
 use crate::registry::{Call, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
-use crate::server::AppHandle;
+use crate::server::{AppHandle, AppLink};
 
 /// What a server serves, and what happens then.
 ///
@@ -53,16 +53,13 @@ pub struct Builder<A: App = ()> {
     pub(crate) config: Config,
     pub(crate) kinds: Vec<KindRoutes>,
     pub(crate) pages: BTreeMap<String, Page>,
-    pub(crate) app_pages: Vec<(String, AppPage<A>)>,
     pub(crate) http: crate::http::Limits,
     pub(crate) node: u16,
     pub(crate) app: A,
+    pub(crate) app_mail: AppMail<A>,
     pub(crate) store: Option<Store<A>>,
     pub(crate) on_notice: Option<OnNotice<A>>,
 }
-
-/// A page that is finished once the application has a place for its mail.
-pub(crate) struct AppPage<A: App>(Box<dyn FnOnce(AppMail<A>) -> Page + Send>);
 
 /// Told what the application tells.
 pub(crate) struct OnNotice<A: App>(Box<dyn FnMut(A::Notice) + Send>);
@@ -188,16 +185,19 @@ impl<A: App> Builder<A> {
 
     /// The same with a handle of the application, which the page may ask.
     #[must_use]
-    pub fn app_page<F, Fut>(mut self, path: impl Into<String>, page: F) -> Self
+    pub fn app_page<F, Fut>(self, path: impl Into<String>, page: F) -> Self
     where
         A: Send + 'static,
         F: Fn(http::Request<Bytes>, AppHandle<A>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = http::Response<Bytes>> + Send + 'static,
     {
-        let finish =
-            |mail: AppMail<A>| Page::new(move |request, handle| page(request, AppHandle::new(handle, mail.clone())));
-        self.app_pages.push((path.into(), AppPage(Box::new(finish))));
-        self
+        let link = self.app_link();
+        self.page(path, move |request, handle| page(request, link.of(handle)))
+    }
+
+    /// Reaches the application from handlers, which are made before the server is.
+    pub fn app_link(&self) -> AppLink<A> {
+        AppLink::new(self.app_mail.clone())
     }
 
     /// Bounds on everything that clients can make grow.
@@ -226,10 +226,10 @@ impl<A: App> Builder<A> {
             config: Config::new([]),
             kinds: Vec::new(),
             pages: BTreeMap::new(),
-            app_pages: Vec::new(),
             http: crate::http::Limits::default(),
             node: 0,
             app,
+            app_mail: AppMail::new(),
             store: None,
             on_notice: None,
         }
@@ -254,12 +254,6 @@ impl<A: App> Future for Reply<A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Reply> {
         self.0.as_mut().poll(cx)
-    }
-}
-
-impl<A: App> AppPage<A> {
-    pub(crate) fn finish(self, mail: AppMail<A>) -> Page {
-        (self.0)(mail)
     }
 }
 

@@ -48,6 +48,6 @@ pub use crate::handler::{
 pub use crate::http::{Limits as HttpLimits, Responding, Service, read_with};
 pub use crate::peer::Peer;
 pub use crate::runtime::Runtime;
-pub use crate::server::{AppHandle, Server, StartError};
+pub use crate::server::{AppHandle, AppLink, Server, StartError};
 pub use crate::socket::Socket;
 pub use crate::view::View;

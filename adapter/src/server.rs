@@ -50,14 +50,11 @@ impl<A: App + Send + 'static> Builder<A> {
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    pub fn start_with_app<R: Runtime>(mut self, runtime: R) -> Result<(Server<R>, AppHandle<A>), StartError> {
+    pub fn start_with_app<R: Runtime>(self, runtime: R) -> Result<(Server<R>, AppHandle<A>), StartError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let clock = Clock::start();
         let start = Start { node: self.node, now: clock.now(), wall: wall_now(), seed };
-        let app_mail = AppMail::new();
-        let app_pages = self.app_pages.into_iter().map(|(path, page)| (path, page.finish(app_mail.clone())));
-        self.pages.extend(app_pages);
         let routes = Arc::new(Routes::new(&self.config, self.kinds, self.pages, self.http));
         let core = core::Server::new(self.config, start).map_err(StartError::Config)?;
         let sleep = {
@@ -67,10 +64,10 @@ impl<A: App + Send + 'static> Builder<A> {
         let shared = Arc::new(Shared::new(routes, sleep));
         let service = Service::new(Handle::new(shared.clone()));
         let stack = core::Stack::new(core, self.app);
-        let app = AppSide::new(self.store, self.on_notice, app_mail.clone());
+        let app = AppSide::new(self.store, self.on_notice, self.app_mail.clone());
         let driver = Driver::new(runtime.clone(), shared.clone(), stack, clock, app);
         runtime.spawn_driver(driver);
-        Ok((Server { runtime, service }, AppHandle::new(Handle::new(shared), app_mail)))
+        Ok((Server { runtime, service }, AppHandle::new(Handle::new(shared), self.app_mail)))
     }
 }
 
@@ -107,6 +104,33 @@ impl<A: App> Clone for AppHandle<A> {
 impl<A: App> std::fmt::Debug for AppHandle<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AppHandle")
+    }
+}
+
+/// Reaches the application layer from a handler: a handler knows a server only when it is called. It keeps no server
+/// alive, so that handlers may own it.
+pub struct AppLink<A: App>(AppMail<A>);
+
+impl<A: App> AppLink<A> {
+    pub(crate) const fn new(mail: AppMail<A>) -> Self {
+        Self(mail)
+    }
+
+    /// The application of this handle's server, which must be the one that this was taken from.
+    pub fn of(&self, handle: Handle) -> AppHandle<A> {
+        AppHandle::new(handle, self.0.clone())
+    }
+}
+
+impl<A: App> Clone for AppLink<A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<A: App> std::fmt::Debug for AppLink<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AppLink")
     }
 }
 

@@ -1,0 +1,122 @@
+//! Events of your own next to Open WebUI's, and an HTTP route that tells those who asked for them.
+//!
+//! ```sh
+//! WEBUI_SECRET_KEY=secret cargo run -p roomcast-tokio --example feature
+//! curl -X POST -d '{"state":"on"}' http://127.0.0.1:3000/features/dark-mode
+//! ```
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::routing::post;
+use roomcast_tokio::core::openwebui::query::Reply;
+use roomcast_tokio::core::openwebui::{Answer, OpenWebUi, Request, SessionInfo, Settings, To};
+use roomcast_tokio::core::server::EndpointId;
+use roomcast_tokio::store::{Memory, Rows, Store};
+use roomcast_tokio::{AppHandle, AppLink, Builder, Data, Socket, Tokio};
+
+/// What a client says to subscribe and to unsubscribe.
+#[derive(serde::Deserialize)]
+struct About {
+    feature_id: String,
+}
+
+/// What it is told, as ack.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Told {
+    Done { status: &'static str, feature_id: String },
+    Refused { error: &'static str },
+}
+
+/// Open WebUI's protocol, and the events of this example.
+pub fn builder(secret: &[u8], store: Arc<dyn Store>) -> Result<Builder<OpenWebUi>, Box<dyn Error>> {
+    let settings = Settings::new(EndpointId::new(0), secret)?;
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    let builder = Builder::with_app(OpenWebUi::new(settings, seed), move |query| {
+        let store = store.clone();
+        async move { Reply { id: query.id, result: store.ask(query.question).await } }
+    });
+    let app = builder.app_link();
+    Ok(builder.socket_io("/ws/socket.io", |io| {
+        io.engine = Settings::engine();
+        io.namespace("/", |ns| {
+            let link = app.clone();
+            ns.on("feature:subscribe", move |socket: Socket, Data((about,)): Data<(About,)>| {
+                let link = link.clone();
+                async move { subscribe(&link, &socket, about).await }
+            });
+            ns.on("feature:unsubscribe", async |socket: Socket, Data((about,)): Data<(About,)>| {
+                socket.leave(room(&about.feature_id));
+                Told::Done { status: "unsubscribed", feature_id: about.feature_id }
+            });
+        });
+    }))
+}
+
+async fn subscribe(app: &AppLink<OpenWebUi>, socket: &Socket, about: About) -> Told {
+    if session(app, socket).await.is_none() {
+        return Told::Refused { error: "Not authenticated" };
+    }
+    if about.feature_id.is_empty() || about.feature_id.len() > FEATURE_ID_BYTES_MAX {
+        return Told::Refused { error: "No such feature" };
+    }
+    socket.join(room(&about.feature_id));
+    Told::Done { status: "subscribed", feature_id: about.feature_id }
+}
+
+/// Whose socket it is, as of now: tokens end and are revoked.
+async fn session(app: &AppLink<OpenWebUi>, socket: &Socket) -> Option<SessionInfo> {
+    let answer = app.of(socket.handle()).ask(Request::Session { socket: socket.id() }).await?;
+    if let Answer::Session(session) = answer { session.map(|session| *session) } else { None }
+}
+
+/// From elsewhere in the program: an HTTP route.
+pub fn routes(app: AppHandle<OpenWebUi>) -> Router {
+    Router::new()
+        .route("/features/{feature_id}", post(update_feature))
+        .route("/users/{user}/notifications", post(notify))
+        .with_state(app)
+}
+
+/// Tells all who subscribed to it. Before this goes into earnest use, ask who calls.
+async fn update_feature(State(app): State<AppHandle<OpenWebUi>>, Path(feature_id): Path<String>, body: Bytes) {
+    let data = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+    let update = serde_json::json!({ "feature_id": feature_id, "data": data });
+    app.handle().of("/").to(room(&feature_id)).emit("feature:updated", (update,)).await;
+}
+
+async fn notify(State(app): State<AppHandle<OpenWebUi>>, Path(user): Path<String>, text: String) -> String {
+    let content = serde_json::json!({ "type": "notification", "data": { "type": "info", "content": text } });
+    format!("{:?}\n", notify_user(&app, &user, &serde_json::json!({ "data": content })).await)
+}
+
+/// An event to all sessions of a user, on whichever device.
+async fn notify_user(app: &AppHandle<OpenWebUi>, user: &str, event: &serde_json::Value) -> Option<Answer> {
+    let data = event.to_string().into();
+    app.ask(Request::Emit { to: To::User(user.into()), event: "events".into(), data }).await
+}
+
+/// Prefixes keep rooms apart: `user:`, `channel:`, `note:`, `chat:` and `doc_` are taken.
+fn room(feature_id: &str) -> String {
+    format!("feature:{feature_id}")
+}
+
+const FEATURE_ID_BYTES_MAX: usize = 64;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let secret = std::env::var("WEBUI_SECRET_KEY").map_err(|_| "set WEBUI_SECRET_KEY")?;
+    // Here Ada, Ben and Cleo; in earnest, `store::WebUi` over Open WebUI's own tables.
+    let store = Arc::new(Memory::new(Rows::demo()));
+    let (server, app) = builder(secret.as_bytes(), store)?.start_with_app(Tokio)?;
+    let pages = routes(app).fallback_service(server.service());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, pages).await?;
+    Ok(())
+}
