@@ -9,7 +9,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use common::{Client, Raw, Running, frame, handshake};
 use hyper_util::rt::TokioIo;
-use roomcast_tokio::{Args, Builder, Handle, HttpLimits, Message, Peer, Runtime, Tokio};
+use roomcast_tokio::{Args, Builder, Handle, HttpLimits, Message, PathMatch, Peer, Runtime, Tokio};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[test]
@@ -48,6 +48,21 @@ fn axum_serves_it_beside_other_routes() {
     assert_echoes(&mut raw);
     assert_eq!(server.client().ask(r#"422["echo",1]"#), "432[1]");
     assert_eq!(Client::open(server.address, "/inner/engine/").ask("4hi"), "4hi");
+}
+
+#[test]
+fn an_endpoint_may_serve_the_paths_below_it() {
+    let server = Running::start(Builder::new().web_socket("/echo", |ws| {
+        ws.path_match = PathMatch::Below;
+        ws.peers.on_message(async |peer: Peer, message: Message| {
+            peer.send(message).await;
+        });
+    }));
+    for (target, status) in [("/echo/a?b", 101), ("/echo/a/b", 101), ("/echo", 404), ("/echoes/a", 404)] {
+        let mut raw = server.raw();
+        raw.send(handshake(target).as_bytes());
+        assert_eq!(raw.status(), status, "{target}");
+    }
 }
 
 #[test]

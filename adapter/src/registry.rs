@@ -19,6 +19,8 @@ use crate::lane::{Job, guarded};
 
 /// All there is to call.
 pub(crate) struct Routes {
+    /// Which path is which endpoint.
+    config: Config,
     /// By endpoint.
     pub(crate) endpoints: Vec<EndpointRoutes>,
     /// Pages by path.
@@ -108,10 +110,15 @@ impl Routes {
                 kind,
             })
             .collect();
-        Self { endpoints, pages, limits }
+        Self { config: config.clone(), endpoints, pages, limits }
     }
 
-    /// The endpoint of a path; a slash at its end does not matter.
+    /// The endpoint that serves a path.
+    pub(crate) fn route(&self, path: &str) -> Option<EndpointId> {
+        self.config.route(path)
+    }
+
+    /// The endpoint with this path of its own; a slash at its end does not matter.
     pub(crate) fn endpoint(&self, path: &str) -> Option<EndpointId> {
         let bare = path.strip_suffix('/').unwrap_or(path);
         let index = self.endpoints.iter().position(|endpoint| endpoint.bare_path == bare)?;

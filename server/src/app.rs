@@ -6,8 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use roomcast_tokio::core::openwebui::{Entry, OpenWebUi, Settings as Rules, SettingsError};
 use roomcast_tokio::core::server::EndpointId;
-use roomcast_tokio::core::server::config::PathMatch;
-use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, Refusal};
+use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, PathMatch, Refusal};
 
 use crate::api;
 use crate::health::Health;

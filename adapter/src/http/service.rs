@@ -58,7 +58,7 @@ impl Service {
         let path = parts.uri.path();
         let endpoint = match self.mounted {
             Some(endpoint) => (path.is_empty() || path == "/").then_some(endpoint),
-            None => shared.routes.endpoint(path),
+            None => shared.routes.route(path),
         };
         let Some(endpoint) = endpoint else {
             return self.page(parts, body).await;

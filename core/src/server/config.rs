@@ -53,6 +53,15 @@ impl Config {
         }
         Ok(())
     }
+
+    /// The endpoint that serves `path`, with or without a slash at its end: the one of the longest path, and of these the
+    /// one that is exactly it.
+    pub fn route(&self, path: &str) -> Option<EndpointId> {
+        let path = path.trim_end_matches('/');
+        let serving = self.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.serves(path));
+        let (index, _) = serving.max_by_key(|(_, endpoint)| endpoint.bare_path().len())?;
+        u16::try_from(index).ok().map(EndpointId::new)
+    }
 }
 
 /// Why a [`Config`] cannot be used.
