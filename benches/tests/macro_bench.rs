@@ -18,6 +18,19 @@ fn every_scenario_runs_against_the_bare_loop_alone() {
 }
 
 #[test]
+fn the_program_bears_the_application_s_load() {
+    let output = macro_bench(&["app", "--quick"]).unwrap();
+    // Cargo builds it for the tests of the workspace; for those of this package alone: cargo build -p roomcast-server.
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = ["ydoc:*", "y-protocols", "memory of a session", "user-join", "heartbeat", "typing"];
+    for word in words {
+        assert!(table.lines().any(|line| line.contains(word)), "{word} in {table}");
+    }
+    assert!(table.lines().skip(2).all(|line| line.contains("µs") || line.contains("KiB")), "{table}");
+}
+
+#[test]
 fn a_server_that_does_not_start_is_an_error() {
     let output =
         macro_bench(&["--quick", "--only", "ack-echo", "--server", "/nonexistent/conformance-server"]).unwrap();

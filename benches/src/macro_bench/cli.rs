@@ -35,6 +35,15 @@ pub(super) enum Job {
         #[arg(long)]
         message: String,
     },
+    /// The program `roomcast` under the application's load: channels and documents.
+    App {
+        /// The program; beside this one by default.
+        #[arg(long, value_name = "PATH")]
+        program: Option<PathBuf>,
+        /// Few people: shows that everything works, its figures mean nothing.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Another program, which ends with the bench.
     #[command(hide = true)]
     Tether {

@@ -75,6 +75,7 @@ fn push_header(out: &mut Vec<u8>, opcode: u8, masked: u8, length: usize) {
 
 /// Opcodes in use ([RFC 6455 §5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
 pub(super) const TEXT: u8 = 0x1;
+pub(super) const BINARY: u8 = 0x2;
 pub(super) const PING: u8 = 0x9;
 pub(super) const PONG: u8 = 0xA;
 

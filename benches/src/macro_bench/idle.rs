@@ -69,7 +69,9 @@ fn grow(process: &Process, connections: usize, answer: &[u8]) -> io::Result<(Mem
                 missing -= 1;
                 Ok(())
             }
-            Received::Text(_) | Received::Left => Err(io::Error::other(format!("no broadcast: {received:?}"))),
+            Received::Text(_) | Received::Binary(_) | Received::Left => {
+                Err(io::Error::other(format!("no broadcast: {received:?}")))
+            }
         })?;
     }
     Ok((before, after))

@@ -13,6 +13,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "it measures: it needs the clock and a thread that reads a pipe")]
 
+mod application;
 mod bare;
 mod cli;
 mod frame;
@@ -44,6 +45,7 @@ pub fn run() -> io::Result<()> {
     match job {
         Some(Job::Bare { port, message }) => bare::serve(port, &message),
         Some(Job::Tether { program, arguments }) => process::become_tethered(&program, &arguments),
+        Some(Job::App { program, quick }) => application::run(program, if quick { Scale::Quick } else { Scale::Full }),
         None => bench(&run),
     }
 }

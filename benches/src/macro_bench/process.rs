@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -45,18 +46,31 @@ impl Process {
             .env("HOST", "127.0.0.1")
             .env("PORT", free_port()?.to_string())
             .env("LOAD", "1")
-            .env("PING_INTERVAL", PING_INTERVAL_MS)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        let mut child = cores.spawn_on_server_core(&mut command)?;
+            .env("PING_INTERVAL", PING_INTERVAL_MS);
+        let mut process = Self::launch(&mut command, subject.name.clone(), cores)?;
+        (process.kind, process.order) = (subject.kind, subject.order);
+        Ok(process)
+    }
+
+    /// Starts the program `roomcast` as its users do, with nothing in its environment but this.
+    pub(super) fn start_program(program: &Path, variables: &[(&str, &str)], cores: &Cores) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["tether", "--"]).arg(program);
+        command.env_clear().envs(variables.iter().copied());
+        Self::launch(&mut command, "roomcast".to_owned(), cores)
+    }
+
+    fn launch(command: &mut Command, name: String, cores: &Cores) -> io::Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = cores.spawn_on_server_core(command)?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("a child without its pipe"))?;
         let mut process = Self {
             cpu_clock: cpu_clock(&child)?,
             child,
             address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
-            kind: subject.kind,
-            order: subject.order,
-            name: subject.name.clone(),
+            kind: Kind::Server,
+            order: Order::Kept,
+            name,
         };
         process.address = listening_address(stdout).map_err(|fault| with_name(&process.name, &fault))?;
         Ok(process)
@@ -159,7 +173,7 @@ fn only(core: usize) -> CpuSet {
     set
 }
 
-fn free_port() -> io::Result<u16> {
+pub(super) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
@@ -168,8 +182,10 @@ fn listening_address(stdout: ChildStdout) -> io::Result<SocketAddrV4> {
     let (found, address) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let authority = line.trim().strip_prefix("listening on http://");
-            if let Some(address) = authority.and_then(|authority| authority.trim_end_matches('/').parse().ok()) {
+            let said = ["listening on http://", "roomcast listens on http://"];
+            let url = said.iter().find_map(|said| line.trim().strip_prefix(said));
+            let authority = url.and_then(|url| url.split('/').next());
+            if let Some(address) = authority.and_then(|authority| authority.parse().ok()) {
                 // The receiver is gone once it has its answer.
                 let _ = found.send(address);
             }

@@ -148,7 +148,7 @@ impl IdleMemory {
 }
 
 /// Three digits that count.
-fn micros(nanos: f64) -> String {
+pub(super) fn micros(nanos: f64) -> String {
     let micros = nanos / 1000.0;
     let decimals = if micros < 1.0 {
         3

@@ -32,6 +32,8 @@ pub(super) struct Swarm {
 pub(super) enum Received<'a> {
     /// A text message, or the body of a response.
     Text(&'a [u8]),
+    /// A binary message.
+    Binary(&'a [u8]),
     /// The server closed a connection that was leaving.
     Left,
 }
@@ -112,31 +114,11 @@ impl Swarm {
             return Err(io::Error::new(ErrorKind::TimedOut, "a round that does not end"));
         }
         self.ready.clear();
-        let mode = *MODE.get_or_init(|| std::env::var("WAIT").ok().and_then(|v| v.parse().ok()).unwrap_or(-1));
-        if mode > 0 {
-            std::thread::sleep(Duration::from_micros(mode as u64));
-        }
-        if mode == 0 {
-            loop {
-                let n = epoll::wait(
-                    &self.epoll,
-                    rustix::buffer::spare_capacity(&mut self.ready),
-                    Some(&Timespec { tv_sec: 0, tv_nsec: 0 }),
-                )?;
-                if n > 0 {
-                    break;
-                }
-                if Instant::now() > self.deadline {
-                    return Err(io::Error::other("x"));
-                }
-            }
-        } else {
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.ready), Some(&SILENCE_MAX)) {
-                Err(rustix::io::Errno::INTR) => return Ok(()),
-                Ok(0) => return Err(io::Error::new(ErrorKind::TimedOut, "messages are missing: nothing more comes")),
-                outcome => outcome?,
-            };
-        }
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.ready), Some(&SILENCE_MAX)) {
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Ok(0) => return Err(io::Error::new(ErrorKind::TimedOut, "messages are missing: nothing more comes")),
+            outcome => outcome?,
+        };
         for position in 0..self.ready.len() {
             let event = self.ready[position];
             let index = event.data.u64() as usize;
@@ -145,6 +127,21 @@ impl Swarm {
             })?;
         }
         Ok(())
+    }
+
+    /// Throws away what has come so far.
+    pub(super) fn drain(&mut self) -> io::Result<()> {
+        loop {
+            self.ready.clear();
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.ready), Some(&now))? == 0 {
+                return Ok(());
+            }
+            for position in 0..self.ready.len() {
+                let event = self.ready[position];
+                self.handle(event.data.u64() as usize, event.flags, &mut |_, _, _| Ok(()))?;
+            }
+        }
     }
 
     /// Several source addresses, so that ports of closed connections which the system still holds back never run short.
@@ -259,6 +256,7 @@ impl Wire {
                         (frame::TEXT, b"2") => frame::push_masked(&mut reply.bytes, frame::TEXT, b"3"),
                         (frame::TEXT, GREETING) => {}
                         (frame::TEXT, _) => on(index, Received::Text(payload), reply)?,
+                        (frame::BINARY, _) => on(index, Received::Binary(payload), reply)?,
                         (frame::PING, _) => frame::push_masked(&mut reply.bytes, frame::PONG, payload),
                         _ => return Err(io::Error::other(format!("a frame with opcode {}", frame.opcode))),
                     }
@@ -282,7 +280,6 @@ const SOURCES: usize = 32;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const ROUND_TIME_MAX: Duration = Duration::from_secs(60);
 const SILENCE_MAX: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-static MODE: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
 
 /// What the conformance server says to everybody who connects, and other servers may leave out.
 const GREETING: &[u8] = br#"42["auth",{}]"#;

@@ -38,7 +38,7 @@ impl Session for Churn {
                     }
                     Received::Text(text) if text.starts_with(b"40{") => reply.leaves = true,
                     Received::Left => left += 1,
-                    Received::Text(_) => return Err(unexpected(b"0{ or 40{", &received)),
+                    Received::Text(_) | Received::Binary(_) => return Err(unexpected(b"0{ or 40{", &received)),
                 }
                 Ok(())
             })?;

@@ -55,7 +55,7 @@ impl Audience {
                     missing -= 1;
                     Ok(())
                 }
-                Received::Text(_) | Received::Left => Err(unexpected(beginning, &received)),
+                Received::Text(_) | Received::Binary(_) | Received::Left => Err(unexpected(beginning, &received)),
             })?;
         }
         Ok(())
@@ -70,9 +70,9 @@ pub(super) fn websocket_target(kind: Kind, purpose: &str) -> String {
 }
 
 /// The fault of an answer that is not the one which had to come.
-pub(super) fn unexpected(expected: &[u8], received: &Received<'_>) -> io::Error {
+pub(in crate::macro_bench) fn unexpected(expected: &[u8], received: &Received<'_>) -> io::Error {
     let received = match received {
-        Received::Text(text) => String::from_utf8_lossy(text),
+        Received::Text(text) | Received::Binary(text) => String::from_utf8_lossy(text),
         Received::Left => "the end of the connection".into(),
     };
     io::Error::other(format!("expected {}, received {received}", String::from_utf8_lossy(expected)))

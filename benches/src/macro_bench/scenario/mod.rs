@@ -12,7 +12,7 @@ use std::io;
 
 use super::process::Process;
 
-pub(super) use join::Audience;
+pub(super) use join::{Audience, unexpected};
 
 /// Clients at work on one process.
 pub(super) trait Session {

@@ -122,7 +122,7 @@ fn exchange(swarm: &mut Swarm, requests: &[String], beginning: &[u8]) -> io::Res
                 missing -= 1;
                 Ok(())
             }
-            Received::Left => Err(unexpected(beginning, &received)),
+            Received::Binary(_) | Received::Left => Err(unexpected(beginning, &received)),
         })?;
     }
     Ok(bodies)
