@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use common::{Client, Raw};
 use roomcast_tokio::core::server::{App, Command, Cx, Event, Message, SessionId, Ticket};
@@ -43,6 +45,43 @@ fn an_application_asks_its_store_and_leaves_the_rest_to_handlers() {
     assert!(raw.until(b"Some(1)").starts_with("HTTP/1.1 200"));
 }
 
+#[test]
+fn at_the_end_an_application_writes_what_is_left() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let written = Arc::new(Mutex::new(Vec::new()));
+    runtime.block_on(async {
+        let store = {
+            let written = written.clone();
+            move |(session, text): (SessionId, String)| {
+                let written = written.clone();
+                async move {
+                    // Anything but at once.
+                    tokio::task::yield_now().await;
+                    written.lock().unwrap().push(text.clone());
+                    (session, text)
+                }
+            }
+        };
+        let builder = Builder::with_app(Shouting::default(), store).engine_io("/engine.io", |_| {});
+        let (server, app) = builder.start_with_app(Tokio).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(server.serve(listener));
+        let left = tokio::task::spawn_blocking(move || {
+            let mut client = Client::open(address, "/engine.io/");
+            assert_eq!(client.ask("4shout later"), "4SHOUT LATER?");
+            client
+        });
+        let client = left.await.unwrap();
+        assert!(written.lock().unwrap().is_empty());
+        // The client never closes its side: it is cut off at once.
+        app.handle().shutdown(std::time::Duration::ZERO).await;
+        assert_eq!(*written.lock().unwrap(), ["shout later"]);
+        drop(client);
+        serving.await.unwrap();
+    });
+}
+
 /// Answers messages that begin with `shout` with what its store makes of them.
 #[derive(Default)]
 struct Shouting {
@@ -50,6 +89,9 @@ struct Shouting {
     answers: Vec<(Ticket, usize)>,
     notices: Vec<String>,
     shouted: usize,
+    /// Asked of the store when the server ends.
+    left: Vec<(SessionId, String)>,
+    open: usize,
 }
 
 impl App for Shouting {
@@ -61,6 +103,12 @@ impl App for Shouting {
 
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
         match event {
+            Event::Message { session, message: Message::Text(text) } if text == "shout later" => {
+                self.left.push((session, text.to_string()));
+                cx.command(Command::Send { session, message: Message::Text("SHOUT LATER?".into()) });
+                cx.command(Command::Handled { session });
+                None
+            }
             Event::Message { session, message: Message::Text(text) } if text.starts_with("shout") => {
                 self.queries.push((session, text.to_string()));
                 cx.command(Command::Handled { session });
@@ -72,6 +120,7 @@ impl App for Shouting {
 
     fn handle_reply(&mut self, (session, text): (SessionId, String), cx: &mut Cx<'_>) {
         self.shouted += 1;
+        self.open -= 1;
         self.notices.push(text.clone());
         cx.command(Command::Send { session, message: Message::Text(text.into()) });
     }
@@ -87,7 +136,9 @@ impl App for Shouting {
     }
 
     fn poll_query(&mut self) -> Option<Self::Query> {
-        self.queries.pop()
+        let query = self.queries.pop()?;
+        self.open += 1;
+        Some(query)
     }
 
     fn poll_answer(&mut self) -> Option<(Ticket, usize)> {
@@ -100,5 +151,13 @@ impl App for Shouting {
 
     fn poll_timeout(&self) -> Option<roomcast_tokio::core::time::Instant> {
         None
+    }
+
+    fn handle_end(&mut self, _cx: &mut Cx<'_>) {
+        self.queries.append(&mut self.left);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.queries.is_empty() && self.open == 0
     }
 }

@@ -71,7 +71,8 @@ impl Handle {
     }
 
     /// Ends the server: accepts nobody any more and closes every transport in such a way that clients come back, to
-    /// another process. Resolves when all are gone, or after `grace`, when those that are left have been cut off.
+    /// another process. Resolves when all are gone, or after `grace`, when those that are left have been cut off; and when
+    /// an application has written what it had to, for which it has up to 10 s more.
     pub async fn shutdown(&self, grace: Duration) {
         let (done, debt) = promise();
         self.shared.send(Mail::Shutdown(grace, debt), 0);

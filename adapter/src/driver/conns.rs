@@ -107,6 +107,12 @@ impl<R: Runtime> Conns<R> {
         }
     }
 
+    /// Cuts all of them off.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.len = 0;
+    }
+
     pub(super) fn set_writable(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
         if conn.writing == Writing::Idle {

@@ -71,8 +71,18 @@ enum Quiet {
 
 /// The end of a server.
 struct Ending {
+    phase: EndPhase,
     deadline: Instant,
     waiters: Vec<Debt<()>>,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EndPhase {
+    /// Clients may still take what is queued for them.
+    Clients,
+    /// They are gone. The application may still write.
+    App,
 }
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
@@ -190,21 +200,33 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             self.end(ENDING_SPAN, None, now);
             self.settle(now);
         }
-        let Some(ending) = &self.ending else { return false };
-        let idle =
+        let nobody =
             self.conns.is_empty() && self.requests.is_empty() && self.shared.http_conns.load(Ordering::Acquire) == 0;
-        idle || ending.deadline <= now
+        let Some(ending) = &mut self.ending else { return false };
+        if ending.phase == EndPhase::Clients && (nobody || ending.deadline <= now) {
+            (ending.phase, ending.deadline) = (EndPhase::App, now + APP_ENDING_SPAN);
+            self.conns.clear();
+            self.requests.clear();
+            self.stack.handle_end(now);
+            self.settle(now);
+        }
+        let Some(ending) = &self.ending else { return false };
+        ending.phase == EndPhase::App && (self.stack.app.is_settled() || ending.deadline <= now)
     }
 
     fn end(&mut self, grace: Duration, waiter: Option<Debt<()>>, now: Instant) {
         let deadline = now + grace;
         match &mut self.ending {
             Some(ending) => {
-                ending.deadline = ending.deadline.min(deadline);
+                // What is written then is not for whoever is in a hurry to cut short.
+                if ending.phase == EndPhase::Clients {
+                    ending.deadline = ending.deadline.min(deadline);
+                }
                 ending.waiters.extend(waiter);
             }
             None => {
-                self.ending = Some(Ending { deadline, waiters: waiter.into_iter().collect() });
+                self.ending =
+                    Some(Ending { phase: EndPhase::Clients, deadline, waiters: waiter.into_iter().collect() });
                 self.stack.server.handle_input(Input::Command(roomcast_core::server::Command::Shutdown), now);
                 self.shared.stop();
             }
@@ -255,3 +277,5 @@ const ROUNDS_PER_TURN: usize = 64;
 const TURNS_PER_POLL: usize = 8;
 /// What a server that nobody holds any more leaves its clients.
 const ENDING_SPAN: Duration = Duration::from_secs(5);
+/// What the application has to write what is left, with nobody waiting but the operating system.
+const APP_ENDING_SPAN: Duration = Duration::from_secs(10);

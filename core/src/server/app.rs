@@ -50,6 +50,15 @@ pub trait App {
 
     /// When to call [`handle_timeout`](App::handle_timeout).
     fn poll_timeout(&self) -> Option<Instant>;
+
+    /// The server ends, and nobody is there any more: what waits to be written is asked for now. Nothing to do by default.
+    fn handle_end(&mut self, _cx: &mut Cx<'_>) {}
+
+    /// Whether the server can be dropped without losing anything: nothing waits to be written, and no answer is awaited
+    /// that could say that something was not. Always by default.
+    fn is_settled(&self) -> bool {
+        true
+    }
 }
 
 /// The number of a request, chosen by the driver.
@@ -168,6 +177,12 @@ impl<A: App> Stack<A> {
                 | Output::Close(_)) => return Some(output),
             }
         }
+    }
+
+    /// The server ends, and nobody is there any more. Go on until the application is
+    /// [settled](App::is_settled), or there is no more time.
+    pub fn handle_end(&mut self, now: Instant) {
+        self.app.handle_end(&mut Cx { server: &mut self.server, now });
     }
 
     /// The next question to a store.

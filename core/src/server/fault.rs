@@ -89,12 +89,12 @@ impl PeerError {
         }
     }
 
-    /// As python-engineio words it, where it knows that fault.
+    /// As python-engineio 4 words it, without what the client said: it adds the sid or the origin.
     const fn text(self) -> &'static str {
         match self {
             Self::UnknownTransport => "Invalid transport",
             Self::UnknownSession => "Invalid session",
-            Self::ForbiddenOrigin => "Not accepted origin",
+            Self::ForbiddenOrigin => "The origin is not an accepted origin.",
             Self::UnsupportedVersion => {
                 "The client is using an unsupported version of the Socket.IO or Engine.IO protocols"
             }
@@ -107,7 +107,7 @@ impl PeerError {
             | Self::BadFrame(_)
             | Self::BadEnginePacket
             | Self::BadSocketPacket
-            | Self::OverLimit => self.verdict().message,
+            | Self::OverLimit => "Bad Request",
         }
     }
 }
@@ -124,6 +124,6 @@ mod tests {
         assert_eq!(body(PeerError::UnknownTransport, text), r#""Invalid transport""#);
         assert_eq!(body(PeerError::UnknownSession, text), r#""Invalid session""#);
         assert_eq!(body(PeerError::OverLimit, object), r#"{"code":3,"message":"Bad request"}"#);
-        assert_eq!(body(PeerError::OverLimit, text), r#""Bad request""#);
+        assert_eq!(body(PeerError::OverLimit, text), r#""Bad Request""#);
     }
 }
