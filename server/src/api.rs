@@ -233,7 +233,13 @@ fn respond(answer: &Answer) -> Result<Response<Bytes>, Refusal> {
         Answer::TimedOut => Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the session did not answer in time")),
         Answer::Malformed => Err(Refusal::malformed("the event, the data or an id in them cannot be")),
         Answer::Overloaded => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too much is under way")),
-        Answer::Session(_) | Answer::Users(_) | Answer::Models(_) | Answer::Pool(_) | Answer::Flushed { .. } => {
+        Answer::Session(_)
+        | Answer::Users(_)
+        | Answer::Models(_)
+        | Answer::Pool(_)
+        | Answer::Document(_)
+        | Answer::DocumentUpdated(_)
+        | Answer::Flushed { .. } => {
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "an answer to another question"))
         }
     }

@@ -196,6 +196,7 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
         ("document_updates_pending", "Updates that wait for others", documents.pending_updates),
         ("document_joins_parked", "Joins that wait for their session", documents.parked_joins),
         ("document_peers", "Sessions of y-protocols", documents.peers),
+        ("document_requests", "Requests of the program about documents", documents.visits),
     ] {
         gauge(registry, name, help, value);
     }

@@ -45,7 +45,9 @@ use self::documents::Documents;
 pub use self::documents::{Compat, DocumentCounters, DocumentCounts, DocumentSettings};
 use self::queries::{Purpose, Queries};
 use self::query::{Query, QueryId, Question, Reply, StoreError, User};
-pub use self::requests::{Answer, Ended, Notice, Pool, Request, SessionInfo, To};
+pub use self::requests::{
+    Answer, DocumentChange, DocumentRefusal, DocumentState, Ended, Intent, Notice, Pool, Request, SessionInfo, To,
+};
 use self::sessions::{People, PersonId, Sockets, Stage};
 pub use self::settings::{AdminChats, Entry, Limits, Notices, Settings, SettingsError};
 use self::writes::{Row, Writes};

@@ -6,13 +6,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::OpenWebUi;
+use super::documents::Task;
 use super::query::User;
 use super::wire;
 use crate::server::{Command, Cx, Extent, SocketId, Target, Ticket};
 use crate::socket_io::Args;
+use crate::yjs::{BadUpdate, Id};
 
 /// A request. Whoever makes one is trusted: an HTTP route checks its caller before.
 #[derive(Clone, Debug)]
@@ -79,12 +82,45 @@ pub enum Request {
     ModelsInUse,
     /// How much there is of everything. Answered by [`Answer::Pool`].
     Pool,
+    /// A document as it is now, live or stored. Answered by [`Answer::Document`].
+    DocumentState {
+        /// Which: `note:` and the note's id.
+        document: ByteString,
+        /// Who must be allowed to read it. `None`: nobody, for callers who have checked that.
+        user: Option<ByteString>,
+    },
+    /// Change a document, live or stored, as a member does who joins, sends an update and leaves: members are told, and
+    /// it is stored at the document's own pace. Answered by [`Answer::DocumentUpdated`].
+    DocumentUpdate {
+        /// Which: `note:` and the note's id.
+        document: ByteString,
+        /// Who must be allowed to write it, and is told to have done so. `None`: nobody, for callers who have checked
+        /// that.
+        user: Option<ByteString>,
+        /// A Yjs update, version 1. At most [`Limits::resync_bytes_max`](crate::yjs::Limits::resync_bytes_max).
+        update: Bytes,
+        /// The note's content as it reads from then on, a JSON object as front ends render it. `None`, and one that says
+        /// nothing: the note keeps what it has, until a front end renders the document.
+        content: Option<ByteString>,
+        /// Which document it is meant for.
+        intent: Intent,
+    },
     /// Store all documents and the notes' contents now: before the program ends, or the store does. Answered by
     /// [`Answer::Flushed`] once that is done.
     FlushDocuments {
         /// How long to wait for it.
         timeout: Duration,
     },
+}
+
+/// Which document an update is meant for: the one that a note's content has been loaded into, or the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// One that is not empty, or whose note is. Front ends load a note into an empty document, and never into one
+    /// that somebody has written into.
+    Edit,
+    /// An empty one, which begins with this: the note's content.
+    Initialize,
 }
 
 /// Whom a request means.
@@ -128,12 +164,72 @@ pub enum Answer {
     Models(Vec<ByteString>),
     /// The sizes.
     Pool(Box<Pool>),
+    /// The document, or why it cannot be had.
+    Document(Result<DocumentState, DocumentRefusal>),
+    /// What became of the update.
+    DocumentUpdated(Result<DocumentChange, DocumentRefusal>),
     /// All documents are stored, or the time is over.
     Flushed {
         /// How many are not stored. They are kept, and it is tried on.
         unstored: usize,
     },
 }
+
+/// A document as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentState {
+    /// All of it, as one Yjs update, version 1.
+    pub state: Bytes,
+    /// `content` of the note's data as last heard of, as JSON. `None` if it says nothing.
+    pub content: Option<ByteString>,
+}
+
+/// What an update has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentChange {
+    /// It was applied, and members have been told.
+    Applied,
+    /// The document had all of it.
+    NothingNew,
+}
+
+/// Why a document was neither told nor changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentRefusal {
+    /// There is no such document.
+    NoSuchDocument,
+    /// The user is not there, or may not.
+    Forbidden,
+    /// A store has not answered.
+    Unavailable,
+    /// There is too much under way already.
+    Overloaded,
+    /// The document is empty and its note is not: an edit would stand in the way of the note's content.
+    Unseeded,
+    /// The document has begun already.
+    Seeded,
+    /// The update builds on this, which the document does not have.
+    Missing(Id),
+    /// It is no update, or over a limit.
+    Bad(BadUpdate),
+}
+
+impl std::fmt::Display for DocumentRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchDocument => "there is no such document",
+            Self::Forbidden => "the user may not",
+            Self::Unavailable => "the store is unavailable",
+            Self::Overloaded => "there is too much under way",
+            Self::Unseeded => "the document is empty and its note is not",
+            Self::Seeded => "the document has begun already",
+            Self::Missing(_) => "the update builds on what the document does not have",
+            Self::Bad(_) => "it is no update, or over a limit",
+        })
+    }
+}
+
+impl std::error::Error for DocumentRefusal {}
 
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +326,13 @@ impl OpenWebUi {
             Request::ActiveUsers => Answer::Users(self.active_users()),
             Request::ModelsInUse => Answer::Models(self.models.keys().cloned().collect()),
             Request::Pool => Answer::Pool(Box::new(self.pool())),
+            Request::DocumentState { document, user } => {
+                return self.visit_document(ticket, (&document, user), Task::Read, cx);
+            }
+            Request::DocumentUpdate { document, user, update, content, intent } => {
+                let task = Task::Write { update, content, intent };
+                return self.visit_document(ticket, (&document, user), task, cx);
+            }
             Request::FlushDocuments { timeout } => return self.flush_documents(ticket, timeout, cx),
         };
         self.answers.push_back((ticket, answer));

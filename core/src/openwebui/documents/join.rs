@@ -107,13 +107,13 @@ impl OpenWebUi {
         Entered::Now
     }
 
-    /// Somebody is in from now on, and is told what there is.
+    /// Somebody is in from now on, and is told what there is. After visitors, [`Self::end_visits`] has to follow.
     pub(super) fn admit(&mut self, room: RoomId, joining: Joining, cx: &mut Cx<'_>) {
         let Joining { id, user, name, access, color } = joining;
         let is_flushing = !self.documents.flushes.is_empty();
         let sid = match id {
             MemberId::Socket(socket) => self.sockets.get(socket).map(|record| record.sid),
-            MemberId::Peer(_) => None,
+            MemberId::Peer(_) | MemberId::Visitor(_) => None,
         };
         let Some(document) = self.documents.rooms.get(room).map(|room| room.id.clone()) else { return };
         let Some(live) = self.documents.live_mut(room) else { return };
@@ -136,6 +136,8 @@ impl OpenWebUi {
                 self.tell_state(room, socket, Why::Joined, cx);
             }
             MemberId::Peer(session) => self.greet(room, session, cx),
+            // Nobody is told of it.
+            MemberId::Visitor(ticket) => return self.visit(room, ticket, cx),
         }
         if is_new {
             let joined = Frame::of(&document).text("user_id", &user).text("user_name", &name);
@@ -199,6 +201,7 @@ impl OpenWebUi {
                     self.tell_awareness(room, &gone, cx);
                 }
             }
+            MemberId::Visitor(_) => {}
         }
         let left = Frame::of(&document).text("user_id", &member.user).finish();
         self.tell_others(room, Some(id), frame::LEFT, left, cx);
@@ -262,7 +265,7 @@ impl OpenWebUi {
         }
         let sockets = live.members.iter().filter_map(|member| match member.id {
             MemberId::Socket(socket) => Some((socket, member.access)),
-            MemberId::Peer(_) => None,
+            MemberId::Peer(_) | MemberId::Visitor(_) => None,
         });
         let (writers, readers): (Vec<_>, Vec<_>) = sockets.partition(|(_, access)| *access == Access::Write);
         let asked = match writers.first() {
@@ -393,7 +396,7 @@ pub(super) fn document_room(document: &str) -> ByteString {
 pub(super) const EMPTY: &[u8] = &[0, 0];
 const EMPTY_ARRAY: &str = "[0,0]";
 const ROOM: &str = "doc_";
-const NO_COLOR: &str = "#000000";
+pub(super) const NO_COLOR: &str = "#000000";
 const COLOR_BYTES_MAX: usize = 64;
 /// A front end only counts them.
 const SIDS_MAX: usize = 100;

@@ -13,6 +13,7 @@ use super::settings::DocumentSettings;
 use crate::openwebui::OpenWebUi;
 use crate::openwebui::queries::Purpose;
 use crate::openwebui::query::{Answer, Question, StoreError, StoredDocument};
+use crate::openwebui::requests::DocumentRefusal;
 use crate::openwebui::turn::Outcome;
 use crate::server::Cx;
 use crate::time::Instant;
@@ -80,7 +81,7 @@ impl OpenWebUi {
                 for joining in waiting {
                     self.waiter_admitted(room, joining, cx);
                 }
-                self.advance(room, cx);
+                self.end_visits(room, cx);
             }
             Err(_) => {
                 if let Some(loading) = self.loading(room) {
@@ -105,6 +106,7 @@ impl OpenWebUi {
                 self.resume_load(socket, outcome, cx);
             }
             MemberId::Peer(session) => self.peer_admitted(room, session, joining, cx),
+            MemberId::Visitor(_) => self.admit(room, joining, cx),
         }
     }
 
@@ -122,6 +124,7 @@ impl OpenWebUi {
                     self.resume_load(socket, outcome, cx);
                 }
                 MemberId::Peer(session) => self.close_peer(session, cx),
+                MemberId::Visitor(ticket) => self.refuse_visit(ticket, DocumentRefusal::Unavailable),
             }
         }
     }

@@ -14,6 +14,7 @@
 //! | `content` | the rendered content of notes |
 //! | `update` | what members send, and who is told |
 //! | `peers`, `protocol` | members by y-protocols |
+//! | `visits` | what the rest of the program reads and writes |
 //!
 //! A document is a note's: its id is `note:` and the note's. It is loaded with its first member, and leaves memory once
 //! its last member has left and everything is stored.
@@ -29,6 +30,7 @@ mod rights;
 mod room;
 mod settings;
 mod update;
+mod visits;
 
 use bytestring::ByteString;
 
@@ -36,6 +38,7 @@ pub(super) use self::join::{Joiner, Parked};
 pub(super) use self::room::{Aim, Documents, RoomId};
 pub use self::room::{DocumentCounters, DocumentCounts};
 pub use self::settings::{Compat, DocumentSettings};
+pub(super) use self::visits::Task;
 use super::query::{Answer, QueryId, StoreError};
 use super::{Answer as RequestAnswer, Limits, OpenWebUi};
 use crate::server::{Cx, Ticket};
@@ -59,6 +62,7 @@ impl OpenWebUi {
                 self.document_rights_answered(room, (socket, epoch), note(reply), cx)
             }
             Aim::Peer(session) => self.peer_answered(id, session, reply, cx),
+            Aim::Visit(ticket) => self.visit_answered(ticket, reply, cx),
         }
     }
 

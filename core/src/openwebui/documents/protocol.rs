@@ -199,7 +199,7 @@ impl OpenWebUi {
         for member in &live.members {
             match member.id {
                 MemberId::Peer(session) => cx.command(Command::Send { session, message: message.clone() }),
-                MemberId::Socket(_) => {}
+                MemberId::Socket(_) | MemberId::Visitor(_) => {}
             }
         }
     }

@@ -6,6 +6,7 @@ use bytestring::ByteString;
 
 use super::content::Content;
 use super::peers::Peers;
+use super::visits::Visits;
 use crate::openwebui::access::Access;
 use crate::openwebui::query::{QueryId, StoredDocument};
 use crate::rng::{KeyedHash, KeyedMap};
@@ -27,6 +28,7 @@ pub(in crate::openwebui) struct Documents {
     pub(super) rooms: Slab<RoomId, Room>,
     by_id: KeyedMap<ByteString, RoomId>,
     pub(super) peers: Peers,
+    pub(super) visits: Visits,
     /// Joins that wait for the session of their socket.
     pub(super) parked: Fifo<SocketId>,
     pub(super) due: Timers<RoomId>,
@@ -41,6 +43,7 @@ impl Documents {
             rooms: Slab::new(),
             by_id: KeyedMap::with_hasher(hash),
             peers: Peers::default(),
+            visits: Visits::default(),
             parked: Fifo::new(),
             due: Timers::new(),
             flushes: Timers::new(),
@@ -105,6 +108,7 @@ impl Documents {
             pending_updates: lives().map(|live| live.pending.len()).sum(),
             parked_joins: self.parked.len(),
             peers: self.peers.len(),
+            visits: self.visits.len(),
             timers: self.due.len() + self.flushes.len() + self.peers.armed(),
         }
     }
@@ -208,11 +212,13 @@ pub(super) enum Resync {
     Asked,
 }
 
-/// Who somebody is: a socket of the application protocol, or a session of y-protocols.
+/// Who somebody is: a socket of the application protocol, a session of y-protocols, or a request of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::openwebui) enum MemberId {
     Socket(SocketId),
     Peer(SessionId),
+    /// A member for one moment.
+    Visitor(Ticket),
 }
 
 /// What a question about documents was asked for.
@@ -232,6 +238,8 @@ pub(in crate::openwebui) enum Aim {
     Rights { room: RoomId, socket: SocketId, epoch: u64 },
     /// A session of y-protocols waits for it, or its rights are looked at again.
     Peer(SessionId),
+    /// A request waits for it.
+    Visit(Ticket),
 }
 
 /// How much there is of documents.
@@ -247,6 +255,8 @@ pub struct DocumentCounts {
     pub parked_joins: usize,
     /// Sessions of y-protocols, let in or not.
     pub peers: usize,
+    /// Requests about documents that have no answer yet.
+    pub visits: usize,
     /// Deadlines.
     pub timers: usize,
 }

@@ -36,6 +36,9 @@ pub struct DocumentSettings {
     pub held_messages_max: usize,
     /// Their bytes. 4 MiB and a bit.
     pub held_bytes_max: usize,
+    /// Requests of the program about documents that are under way at a time; one holds up to
+    /// [`Limits::resync_bytes_max`]. 64.
+    pub visits_max: usize,
     /// What documents and updates may be.
     pub limits: Limits,
     /// What may wait for something that is missing.
@@ -62,6 +65,7 @@ impl Default for DocumentSettings {
             content_bytes_max: 16 << 20,
             held_messages_max: 128,
             held_bytes_max: 5 << 20,
+            visits_max: 64,
             limits: Limits::default(),
             pending: PendingLimits::default(),
             awareness: AwarenessLimits::default(),

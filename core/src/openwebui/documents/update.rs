@@ -175,7 +175,7 @@ impl OpenWebUi {
     }
 
     /// A document has changed: it is written down, told to the others, and tried whether that is what others wait for.
-    fn changed(&mut self, room: RoomId, id: MemberId, blob: &Blob, cx: &mut Cx<'_>) {
+    pub(super) fn changed(&mut self, room: RoomId, id: MemberId, blob: &Blob, cx: &mut Cx<'_>) {
         let array_bytes_max = self.settings.documents.array_bytes_max;
         self.applied(room, id, blob, cx);
         while let Some(live) = self.documents.live_mut(room)
@@ -203,6 +203,7 @@ impl OpenWebUi {
             match member.id {
                 MemberId::Socket(_) => has_sockets = true,
                 MemberId::Peer(session) => peers.push(session),
+                MemberId::Visitor(_) => {}
             }
         }
         if has_sockets {
@@ -227,7 +228,7 @@ impl OpenWebUi {
     }
 
     /// The content that somebody rendered who may write. None is not a content.
-    fn put_content(&mut self, room: RoomId, id: MemberId, json: &str, cx: &Cx<'_>) {
+    pub(super) fn put_content(&mut self, room: RoomId, id: MemberId, json: &str, cx: &Cx<'_>) {
         let settings = &self.settings.documents;
         if json.len() > settings.content_bytes_max || content::says_nothing(json) {
             return;
@@ -258,6 +259,7 @@ impl OpenWebUi {
         match (id, self.settings.documents.compat) {
             (MemberId::Socket(socket), Compat::V0_6 | Compat::V0_12) => self.tell_state(room, socket, Why::Resync, cx),
             (MemberId::Peer(session), _) => self.ask_peer(room, session, cx),
+            (MemberId::Visitor(_), _) => {}
         }
     }
 
@@ -281,6 +283,7 @@ impl OpenWebUi {
                     self.close_peer(session, cx);
                 }
             }
+            MemberId::Visitor(_) => {}
         }
     }
 }

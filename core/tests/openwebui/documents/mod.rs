@@ -6,3 +6,4 @@ mod items;
 mod protocol;
 mod random;
 mod storing;
+mod visits;

@@ -7,8 +7,9 @@ use proptest::sample::select;
 
 use super::super::store::Manner;
 use super::super::world::World;
-use super::browser::{Browser, settle};
+use super::browser::{Browser, settle, text_update};
 use super::storing::crash;
+use super::visits::{read_request, write_request};
 
 proptest! {
     #[test]
@@ -63,6 +64,8 @@ enum Step {
     Manner(Manner),
     Answer,
     Pass(u64),
+    /// The program reads, and writes as this client.
+    Visit(u8),
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -74,6 +77,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => select(vec![Manner::AtOnce, Manner::Later, Manner::Failing]).prop_map(Step::Manner),
         2 => Just(Step::Answer),
         3 => select(vec![1, 50, 600, 2500, 12_000]).prop_map(Step::Pass),
+        1 => (200..210u8).prop_map(Step::Visit),
     ]
 }
 
@@ -109,6 +113,10 @@ fn take(world: &mut World, browsers: &mut [(Browser, bool)], step: Step) {
             }
         }
         Step::Pass(millis) => world.pass_ms(millis),
+        Step::Visit(client) => {
+            world.request(read_request(Some("alice")));
+            world.request(write_request(None, &text_update(client, 0, "visited")));
+        }
     }
 }
 
