@@ -29,13 +29,13 @@ section_clippy() {
 }
 
 section_doc() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features roomcast-adapter/yrs --locked
 }
 
 section_test() {
     # A test starts a server of its own. Debian keeps its programs off the path.
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || needs postgres postgresql
-    cargo test --workspace --features roomcast-adapter/sqlite,roomcast-adapter/postgres --locked
+    cargo test --workspace --features roomcast-adapter/sqlite,roomcast-adapter/postgres,roomcast-adapter/yrs --locked
 }
 
 # Documents beside npm yjs; without the oracle these tests say that they were not run.

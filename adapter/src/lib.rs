@@ -11,6 +11,8 @@ mod args;
 mod broadcast;
 mod builder;
 mod clock;
+#[cfg(feature = "yrs")]
+pub mod documents;
 mod driver;
 mod flow;
 mod handle;

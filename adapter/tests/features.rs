@@ -1,15 +1,17 @@
-//! What a program gets that asks for no stores.
+//! What a program gets that asks for no stores and no documents.
 
 use std::process::Command;
 
 #[test]
-fn databases_are_off_by_default() {
-    for (package, features, has_sql) in [
-        ("roomcast-tokio", "", false),
-        ("roomcast-async-std", "", false),
-        ("roomcast-adapter", "", false),
-        ("roomcast-adapter", "sqlite", true),
-        ("roomcast-adapter", "postgres", true),
+fn databases_and_yrs_are_off_by_default() {
+    for (package, features, has_sql, has_yrs) in [
+        ("roomcast-tokio", "", false, false),
+        ("roomcast-async-std", "", false, false),
+        ("roomcast-adapter", "", false, false),
+        ("roomcast-adapter", "sqlite", true, false),
+        ("roomcast-adapter", "postgres", true, false),
+        ("roomcast-adapter", "yrs", false, true),
+        ("roomcast-core", "", false, false),
     ] {
         let tree = ["tree", "--offline", "-e", "normal", "--prefix", "none", "-p", package, "--features", features];
         let output = Command::new(env!("CARGO")).args(tree).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
@@ -18,5 +20,6 @@ fn databases_are_off_by_default() {
         let has = |name: &str| tree.lines().any(|line| line.split(' ').next() == Some(name));
         assert!(has("roomcast-core"), "{tree}");
         assert_eq!((has("sqlx"), has("redis")), (has_sql, false), "{package} with {features:?}");
+        assert_eq!(has("yrs"), has_yrs, "{package} with {features:?}");
     }
 }
