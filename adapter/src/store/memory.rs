@@ -19,6 +19,7 @@ use roomcast_core::openwebui::query::{Answer, Chat, Note, Question, StoreError, 
 use super::Store;
 use super::document::Document;
 use super::index::Index;
+use super::latest::Latest;
 use super::message::change_chat;
 use super::note::{content_of, with_content};
 use super::revocation::{Revocations, Revoked, Token};
@@ -195,6 +196,7 @@ struct State {
     index: Index,
     revoked: Revoked,
     documents: BTreeMap<ByteString, Document>,
+    contents: Latest,
     fault: Option<StoreError>,
     held: Option<Moment>,
     /// How many times it was restarted.
@@ -259,8 +261,11 @@ impl State {
             Question::SaveNoteContent { note, content, at_nanos } => {
                 let at = *index.notes.get(&note).ok_or(StoreError::NotFound)?;
                 let row = &mut rows.notes[at];
-                row.data = Some(with_content(row.data.as_deref(), &content)?.into());
-                row.updated_at_nanos = Some(at_nanos);
+                let changed = with_content(row.data.as_deref(), &content)?;
+                if !self.contents.is_past(&note, at_nanos) {
+                    self.contents.put(&note, at_nanos);
+                    (row.data, row.updated_at_nanos) = (Some(changed.into()), Some(at_nanos));
+                }
                 Ok(Answer::Done)
             }
             Question::LoadDocument { document } => {

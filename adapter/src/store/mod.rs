@@ -10,6 +10,7 @@
 mod database_url;
 mod document;
 mod index;
+mod latest;
 mod memory;
 mod message;
 mod note;

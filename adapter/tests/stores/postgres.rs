@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use crate::server::{PASSWORD, Server};
 use crate::suite::{Cell, Peek, Place, change, suite};
-use crate::tables::{SETTINGS, TABLES, inserts, select};
+use crate::tables::{SETTINGS, TABLES, inserts, select, touch_note};
 use crate::world::{CHAT, world};
 use crate::{eventually, hasty, own, patient, run, unavailable};
 
@@ -179,6 +179,10 @@ struct Observed(PgConnectOptions);
 impl Peek for Observed {
     fn peek(&self, cell: Cell) -> Pin<Box<dyn Future<Output = Option<String>> + '_>> {
         Box::pin(async move { value(&mut self.0.connect().await.unwrap(), cell).await })
+    }
+
+    fn touch_note(&self, note: &'static str, at_nanos: u64) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(async move { execute(&mut self.0.connect().await.unwrap(), touch_note(note, at_nanos)).await })
     }
 }
 

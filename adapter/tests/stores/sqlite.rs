@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use crate::suite::{Cell, Peek, Place, change, suite};
-use crate::tables::{SETTINGS, TABLES, inserts, select};
+use crate::tables::{SETTINGS, TABLES, inserts, select, touch_note};
 use crate::world::{CHAT, world};
 use crate::{Folder, eventually, hasty, own, patient, run, unavailable};
 
@@ -219,6 +219,10 @@ pub struct File(pub PathBuf);
 impl Peek for File {
     fn peek(&self, cell: Cell) -> Pin<Box<dyn Future<Output = Option<String>> + '_>> {
         Box::pin(value(&self.0, cell))
+    }
+
+    fn touch_note(&self, note: &'static str, at_nanos: u64) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(execute(&self.0, touch_note(note, at_nanos)))
     }
 }
 

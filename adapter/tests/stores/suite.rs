@@ -30,6 +30,9 @@ pub struct Place {
 pub trait Peek {
     /// The value, or nothing if there is no row, no value or no such column.
     fn peek(&self, cell: Cell) -> Pin<Box<dyn Future<Output = Option<String>> + '_>>;
+
+    /// Writes to a note as somebody else does, at this moment in nanoseconds.
+    fn touch_note(&self, note: &'static str, at_nanos: u64) -> Pin<Box<dyn Future<Output = ()> + '_>>;
 }
 
 /// A value in a row.
@@ -231,10 +234,52 @@ async fn note_contents(place: &Place) {
     assert_eq!(place.peek.peek(Cell::Note("public-null")).await, None);
     assert_eq!(place.peek.peek(Cell::NoteUpdatedAt("listed")).await.as_deref(), Some("1700000000123456789"));
     assert!(matches!(ask(place, save("listed", "[]")).await, Err(StoreError::Corrupt)));
+    late_note_contents(place).await;
     for id in ["nothing", "c\0"] {
         assert_eq!(content(id).await, None);
         assert!(matches!(ask(place, save(id, "{}")).await, Err(StoreError::NotFound)));
     }
+}
+
+/// A save that was given up may be carried out behind the one in its place. Of two of one moment the second counts, and
+/// the moment at which others wrote to the row says nothing.
+async fn late_note_contents(place: &Place) {
+    let note = async || place.peek.peek(Cell::Note("private")).await.unwrap();
+    let updated_at = async || place.peek.peek(Cell::NoteUpdatedAt("private")).await.unwrap();
+    let save = |content: &'static str, at_nanos| Question::SaveNoteContent {
+        note: "private".into(),
+        content: content.into(),
+        at_nanos,
+    };
+    let first = 1_700_000_000_123_456_789;
+    for (content, at_nanos, stored, stored_at) in [
+        (r#"{"md":"2"}"#, first + 2, "2", first + 2),
+        (r#"{"md":"1"}"#, first + 1, "2", first + 2),
+        (r#"{"md":"again"}"#, first + 2, "again", first + 2),
+        (r#"{"md":"4"}"#, first + 4, "4", first + 4),
+    ] {
+        done(place, save(content, at_nanos)).await;
+        assert_eq!(note().await, format!(r#"{{"content":{{"md":"{stored}"}}}}"#));
+        assert_eq!(updated_at().await, stored_at.to_string());
+    }
+    place.peek.touch_note("private", first + 1_000_000_000_000).await;
+    done(place, save(r#"{"md":"5"}"#, first + 5)).await;
+    assert_eq!(note().await, r#"{"content":{"md":"5"}}"#, "another clock is ahead");
+
+    // Many at once: whatever the order in which they are carried out, the last one stays.
+    let tasks: Vec<_> = (6..40)
+        .rev()
+        .map(|at| {
+            let store = place.store.clone();
+            let content = format!(r#"{{"md":"{at}"}}"#).into();
+            let question = Question::SaveNoteContent { note: "private".into(), content, at_nanos: first + at };
+            tokio::spawn(async move { store.ask(question).await })
+        })
+        .collect();
+    for task in tasks {
+        assert!(matches!(task.await.unwrap(), Ok(Answer::Done)));
+    }
+    assert_eq!(note().await, r#"{"content":{"md":"39"}}"#);
 }
 
 async fn documents(place: &Place) {

@@ -131,6 +131,11 @@ pub fn select(cell: Cell) -> String {
     }
 }
 
+/// Writes to a note as its owner does who gives it another title.
+pub fn touch_note(note: &str, at_nanos: u64) -> String {
+    format!("UPDATE note SET title = 'another', updated_at = {at_nanos} WHERE id = {}", quoted(note))
+}
+
 /// As Python writes it.
 pub const SETTINGS: &str = r#"{"ui": {"n": 1.10, "m": 123456789012345678901}, "t": "\ud83d\ude00"}"#;
 

@@ -92,14 +92,16 @@ pub enum Question {
         /// Which.
         note: ByteString,
     },
-    /// Let this be `content` of a note's data; the rest of the data stays as it is. One that comes late, behind one with
-    /// a later time, is passed over. Answered by [`Answer::Done`]; [`StoreError::NotFound`] if there is no such note.
+    /// Let this be `content` of a note's data; the rest of the data stays as it is. One that comes late, behind one of
+    /// these with a later time, is passed over; when others wrote to the row does not matter. Answered by
+    /// [`Answer::Done`]; [`StoreError::NotFound`] if there is no such note.
     SaveNoteContent {
         /// Which.
         note: ByteString,
         /// A JSON object.
         content: ByteString,
-        /// For `updated_at`: nanoseconds since the epoch.
+        /// For `updated_at`: nanoseconds since the epoch, and later than those of all before, even if the calendar is
+        /// set back.
         at_nanos: u64,
     },
     /// A document's snapshot and the updates that came after it, from roomcast's own store. Answered by

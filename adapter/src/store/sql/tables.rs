@@ -18,6 +18,7 @@ use super::fault::{Fault, Health};
 use super::pool::{Arg, Conn, Link, Pool, Purpose};
 use super::statements::{self, Dialect, Rewrite, Schema};
 use super::{OpenError, Options};
+use crate::store::latest::Latest;
 use crate::store::message::change_chat;
 use crate::store::note::{content_of, with_content};
 
@@ -29,12 +30,13 @@ pub(super) struct Tables {
     options: Options,
     /// What is known of the database, until it proves wrong.
     schema: Mutex<Option<Arc<Schema>>>,
+    contents: Arc<Mutex<Latest>>,
     health: Health,
 }
 
 impl Tables {
     pub(super) fn new(pool: Pool, dialect: Dialect, options: Options) -> Self {
-        Self { pool, dialect, options, schema: Mutex::default(), health: Health::default() }
+        Self { pool, dialect, options, schema: Mutex::default(), contents: Arc::default(), health: Health::default() }
     }
 
     /// Answers a question. Whether a token is revoked is asked before.
@@ -158,7 +160,17 @@ impl Tables {
                 Ok(Answer::NoteContent(content_of(data.as_deref())?.map(ByteString::from)))
             }
             Question::SaveNoteContent { note, content, at_nanos } => {
-                let work = move |stored: Option<&str>| with_content(stored, &content).map(Some);
+                let (contents, id) = (self.contents.clone(), note.clone());
+                // The row is locked meanwhile, so that of two saves one is behind the other.
+                let work = move |stored: Option<&str>| {
+                    let changed = with_content(stored, &content)?;
+                    let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
+                    if contents.is_past(&id, at_nanos) {
+                        return Ok(None);
+                    }
+                    contents.put(&id, at_nanos);
+                    Ok(Some(changed))
+                };
                 let args = [Arg::Text(&note), Arg::Number(at_nanos)];
                 self.rewrite(conn, self.dialect.note(), &args, work).await?;
                 Ok(Answer::Done)

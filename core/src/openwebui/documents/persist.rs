@@ -135,7 +135,7 @@ impl OpenWebUi {
                     live.content.logged(mark, live.journal.last_sequence());
                 }
                 Some(Due::Save(content)) => {
-                    let at_nanos = cx.server.wall().as_unix_millis().saturating_mul(1_000_000);
+                    let at_nanos = self.documents.save_moment(cx.server.wall());
                     let question = Question::SaveNoteContent { note, content, at_nanos };
                     self.ask(question, Purpose::Document(Aim::SaveContent(room)), cx);
                 }

@@ -12,7 +12,7 @@ use crate::openwebui::query::{QueryId, StoredDocument};
 use crate::rng::{KeyedHash, KeyedMap};
 use crate::server::{SessionId, Sid, SocketId, Ticket};
 use crate::slab::Slab;
-use crate::time::Instant;
+use crate::time::{Instant, WallTime};
 use crate::timer::{Fifo, TimerKey, Timers};
 use crate::yjs::journal::Journal;
 use crate::yjs::{Awareness, Document, Pending};
@@ -35,6 +35,8 @@ pub(in crate::openwebui) struct Documents {
     /// Requests that wait until everything is stored.
     pub(super) flushes: Timers<Ticket>,
     pub(super) counters: DocumentCounters,
+    /// When a content was last sent to be saved, in nanoseconds since the epoch.
+    saved_at_nanos: u64,
 }
 
 impl Documents {
@@ -48,7 +50,16 @@ impl Documents {
             due: Timers::new(),
             flushes: Timers::new(),
             counters: DocumentCounters::default(),
+            saved_at_nanos: 0,
         }
+    }
+
+    /// The moment of a save. A store passes over what is behind a later one, so that it goes on even if the calendar is
+    /// set back.
+    pub(super) fn save_moment(&mut self, wall: WallTime) -> u64 {
+        let at_nanos = wall.as_unix_millis().saturating_mul(1_000_000);
+        self.saved_at_nanos = at_nanos.max(self.saved_at_nanos.saturating_add(1));
+        self.saved_at_nanos
     }
 
     pub(super) fn insert(&mut self, room: Room) -> RoomId {

@@ -216,6 +216,23 @@ fn contents_are_saved_once_while_somebody_types_and_again_after_a_failure() {
 }
 
 #[test]
+fn a_calendar_set_back_keeps_no_content_from_the_store() {
+    let mut world = World::new();
+    world.wall_step = Duration::from_secs(3600);
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(3000);
+    let saved_at = world.store.saved_at["plan"];
+    for _ in 0..3 {
+        world.wall_step = Duration::ZERO;
+        alice.type_text(&mut world, "x");
+        world.pass_ms(3000);
+        assert_eq!(world.store.contents["plan"], alice.content());
+    }
+    assert_eq!(world.store.saved_at["plan"], saved_at + 3);
+}
+
+#[test]
 fn a_flush_is_answered_when_everything_is_stored() {
     let mut world = World::new();
     let flush = || Request::FlushDocuments { timeout: Duration::from_secs(3) };
