@@ -15,7 +15,7 @@
 //! | `channels`, `chats`, `usage` | what sessions do |
 //! | `emitter`, `calls` | events that enter by roomcast |
 //! | `documents` | documents, by `ydoc:*` and by y-protocols |
-//! | `queries`, `writes` | questions under way, and what is yet to be written |
+//! | `queries`, `writes`, `flush` | questions under way, what is yet to be written, and waiting for that |
 
 pub mod access;
 mod calls;
@@ -23,6 +23,7 @@ mod channels;
 mod chats;
 mod documents;
 mod emitter;
+mod flush;
 mod login;
 mod queries;
 pub mod query;
@@ -79,6 +80,8 @@ pub struct OpenWebUi {
     queries: Queries,
     writes: Writes,
     documents: Documents,
+    /// Requests that wait until everything is stored.
+    flushes: Timers<Ticket>,
 
     rechecks: Timers<SocketId>,
     expiries: Timers<SocketId>,
@@ -109,6 +112,7 @@ impl OpenWebUi {
             queries: Queries::default(),
             writes: Writes::new(rng.keyed_hash()),
             documents: Documents::new(rng.keyed_hash()),
+            flushes: Timers::new(),
             rechecks: Timers::new(),
             expiries: Timers::new(),
             idles: Timers::new(),
@@ -144,6 +148,7 @@ impl OpenWebUi {
                 + self.channel_retries.len()
                 + self.typings.len()
                 + self.usages.len()
+                + self.flushes.len()
                 + self.writes.armed(),
             outputs: self.queries.unpolled() + self.given_back.len() + self.answers.len() + self.notices.len(),
         }
@@ -311,6 +316,7 @@ impl App for OpenWebUi {
         if let Some(purpose) = self.queries.answered(reply.id) {
             self.handle_answer(reply.id, purpose, reply.result, cx);
         }
+        self.end_flushes();
     }
 
     fn handle_request(&mut self, ticket: Ticket, request: Request, cx: &mut Cx<'_>) {
@@ -350,6 +356,8 @@ impl App for OpenWebUi {
         }
         self.writes.handle_timeout(&mut self.queries, &self.settings, cx.now);
         self.documents_timeout(cx);
+        self.end_flushes();
+        self.flushes_timeout(cx.now);
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -379,6 +387,7 @@ impl App for OpenWebUi {
             self.usages.next_deadline(),
             self.writes.next_deadline(),
             self.documents.next_deadline(),
+            self.flushes.next_deadline(),
         ]
         .into_iter()
         .flatten()

@@ -105,9 +105,10 @@ pub enum Request {
         /// Which document it is meant for.
         intent: Intent,
     },
-    /// Store all documents and the notes' contents now: before the program ends, or the store does. Answered by
-    /// [`Answer::Flushed`] once that is done.
-    FlushDocuments {
+    /// Write all that waits to be written now: documents, the notes' contents, changes to messages, when users were
+    /// active and what they have read. Before the program ends, or the store does. Answered by [`Answer::Flushed`] once
+    /// that is done; until then nothing that comes meanwhile waits either.
+    Flush {
         /// How long to wait for it.
         timeout: Duration,
     },
@@ -168,9 +169,9 @@ pub enum Answer {
     Document(Result<DocumentState, DocumentRefusal>),
     /// What became of the update.
     DocumentUpdated(Result<DocumentChange, DocumentRefusal>),
-    /// All documents are stored, or the time is over.
+    /// Everything is stored, or the time is over.
     Flushed {
-        /// How many are not stored. They are kept, and it is tried on.
+        /// How many documents and rows are not stored. They are kept, and it is tried on.
         unstored: usize,
     },
 }
@@ -333,7 +334,7 @@ impl OpenWebUi {
                 let task = Task::Write { update, content, intent };
                 return self.visit_document(ticket, (&document, user), task, cx);
             }
-            Request::FlushDocuments { timeout } => return self.flush_documents(ticket, timeout, cx),
+            Request::Flush { timeout } => return self.flush(ticket, timeout, cx),
         };
         self.answers.push_back((ticket, answer));
     }

@@ -45,6 +45,18 @@ pub(super) struct Writes {
     timers: Timers<WriteId>,
     change_bytes: usize,
     lost: u64,
+    /// Rows that something is yet to be written to.
+    unwritten: usize,
+    pace: Pace,
+}
+
+/// How soon after one write to a row the next may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// After its span.
+    Spaced,
+    /// At once.
+    Hurried,
 }
 
 impl Writes {
@@ -55,7 +67,23 @@ impl Writes {
             timers: Timers::new(),
             change_bytes: 0,
             lost: 0,
+            unwritten: 0,
+            pace: Pace::Spaced,
         }
+    }
+
+    /// From now on nothing waits for its span, and what failed is tried again now.
+    pub(super) fn hurry(&mut self, queries: &mut Queries, settings: &Settings, now: Instant) {
+        self.pace = Pace::Hurried;
+        let waiting: Vec<WriteId> =
+            self.entries.iter().filter(|(_, entry)| entry.is_waiting()).map(|(id, _)| id).collect();
+        for id in waiting {
+            self.send(id, queries, settings, now);
+        }
+    }
+
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     /// Let this be the latest time of a row. The first is written at once, the next ones a span apart.
@@ -71,6 +99,7 @@ impl Writes {
         if let Some(Entry { body: Body::Time { next, .. }, .. }) = self.entries.get_mut(id) {
             *next = Some(next.map_or(time, |known| known.max(time)));
         }
+        self.count(id);
         self.send_if_fresh(id, queries, settings, now);
         Some(id)
     }
@@ -114,6 +143,7 @@ impl Writes {
             *bytes = (*bytes + added).saturating_sub(removed);
             self.change_bytes = (self.change_bytes + added).saturating_sub(removed);
         }
+        self.count(id);
         self.send_if_fresh(id, queries, settings, now);
     }
 
@@ -170,9 +200,10 @@ impl Writes {
                 let is_empty = entry.body.is_empty();
                 let due = entry.sent_at + span(&entry.row, settings);
                 self.change_bytes = self.change_bytes.saturating_sub(freed);
-                match flush {
-                    Flush::Wanted if !is_empty => self.send(id, queries, settings, now),
-                    Flush::Wanted | Flush::No => self.arm(id, due.max(now)),
+                self.count(id);
+                match (flush, self.pace) {
+                    (Flush::Wanted, _) | (_, Pace::Hurried) if !is_empty => self.send(id, queries, settings, now),
+                    (Flush::Wanted | Flush::No, Pace::Spaced | Pace::Hurried) => self.arm(id, due.max(now)),
                 }
                 result.is_ok().then_some(row).zip(written)
             }
@@ -221,6 +252,11 @@ impl Writes {
         self.change_bytes
     }
 
+    /// Rows that something is yet to be written to.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten
+    }
+
     /// Rows that could not be written for too long, or that there was no room for.
     pub(super) fn lost(&self) -> u64 {
         self.lost
@@ -248,14 +284,31 @@ impl Writes {
             flush: Flush::No,
             failing_since: None,
             failures: 0,
+            is_counted: false,
         });
         self.by_row.insert(row, id);
         Some(id)
     }
 
+    /// Counts whether something is yet to be written to a row.
+    fn count(&mut self, id: WriteId) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let is_unwritten = entry.flying.is_some() || entry.is_waiting();
+        match (std::mem::replace(&mut entry.is_counted, is_unwritten), is_unwritten) {
+            (false, true) => self.unwritten += 1,
+            (true, false) => self.unwritten -= 1,
+            (false, false) | (true, true) => {}
+        }
+    }
+
     /// A new row waits for nothing.
     fn send_if_fresh(&mut self, id: WriteId, queries: &mut Queries, settings: &Settings, now: Instant) {
-        if self.entries.get(id).is_some_and(|entry| entry.timer.is_none() && entry.flying.is_none()) {
+        let Some(entry) = self.entries.get(id).filter(|entry| entry.is_waiting()) else { return };
+        let is_due = match self.pace {
+            Pace::Spaced => entry.timer.is_none(),
+            Pace::Hurried => entry.failing_since.is_none(),
+        };
+        if is_due {
             self.send(id, queries, settings, now);
         }
     }
@@ -283,6 +336,7 @@ impl Writes {
             self.lost += 1;
             let freed = entry.body.clear();
             self.change_bytes = self.change_bytes.saturating_sub(freed);
+            self.count(id);
             return self.arm(id, now);
         }
         let doubled = settings.write_retry_first * 2u32.saturating_pow(entry.failures.min(16));
@@ -322,6 +376,15 @@ struct Entry {
     flush: Flush,
     failing_since: Option<Instant>,
     failures: u32,
+    /// Whether it is one of the rows that something is yet to be written to.
+    is_counted: bool,
+}
+
+impl Entry {
+    /// Whether there is something to send, and nothing under way.
+    fn is_waiting(&self) -> bool {
+        self.flying.is_none() && !self.body.is_empty()
+    }
 }
 
 /// Whether the next write need not wait for its span.

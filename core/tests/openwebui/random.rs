@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use roomcast_core::openwebui::{Notices, Request, To};
+use roomcast_core::openwebui::{Answer, Notices, Request, To};
 use roomcast_core::server::Extent;
 
 use super::rows::{call, emit};
@@ -69,7 +69,7 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(client, event, user, ack)| Step::Send { client, event, user, ack }),
         1 => any::<Index>().prop_map(|client| Step::Leave { client }),
         1 => any::<Index>().prop_map(|client| Step::Acknowledge { client }),
-        2 => (0..8usize, any::<Index>()).prop_map(|(kind, client)| Step::Request(kind, client)),
+        2 => (0..9usize, any::<Index>()).prop_map(|(kind, client)| Step::Request(kind, client)),
         1 => select(vec![Manner::AtOnce, Manner::Later, Manner::Failing]).prop_map(Step::Manner),
         3 => any::<Index>().prop_map(|which| Step::Answer { which }),
         1 => any::<Index>().prop_map(|which| Step::AnswerOddly { which }),
@@ -200,6 +200,7 @@ impl Run {
             4 => emit(bob(), "events:channel", r#"{"data":{"type":"channel:created"}}"#),
             5 => Request::Disconnect { to: To::Session(sid.into()), extent: Extent::Namespace },
             6 => Request::Disconnect { to: bob(), extent: Extent::Connection },
+            7 => Request::Flush { timeout: Duration::from_secs(2) },
             _ => Request::Pool,
         };
         self.world.request(request);
@@ -259,6 +260,8 @@ impl Run {
             }
         }
         assert_eq!(u64::try_from(self.world.answers.len()).unwrap(), self.requests, "each request is answered once");
+        let flush = Request::Flush { timeout: Duration::from_secs(2) };
+        assert!(matches!(self.world.ask(flush), Answer::Flushed { unstored: 0 }));
         for client in 0..self.acks.len() {
             self.world.leave(client);
         }

@@ -246,6 +246,66 @@ fn changes_to_one_chat_are_in_order_and_together() {
 }
 
 #[test]
+fn a_flush_writes_what_waits_and_what_comes_meanwhile() {
+    let mut world = World::new();
+    let flush = || Request::Flush { timeout: Duration::from_secs(3) };
+    let bob = world.join("bob");
+    let act = |world: &mut World, text: &str| {
+        world.send(bob, r#"2["heartbeat",{}]"#);
+        world.send(
+            bob,
+            r#"2["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"last_read_at"}}]"#,
+        );
+        world.ask(emit(To::User("bob".into()), "events", &message("m", text)));
+    };
+    act(&mut world, "a");
+    // The first of each is written at once, the second waits.
+    world.pass_ms(1);
+    world.wall_step = Duration::from_secs(5);
+    world.tell_wall();
+    act(&mut world, "b");
+    let now = START_SECS + 5;
+    assert_ne!(world.store.active_at["bob"], now);
+    assert_eq!(world.store.content("talk", "m"), "a");
+    assert!(matches!(world.ask(flush()), Answer::Flushed { unstored: 0 }));
+    let read_at = |world: &World| world.store.read_at[&("general".to_owned(), "bob".to_owned())];
+    assert_eq!((world.store.active_at["bob"], read_at(&world) / 1_000_000_000), (now, now));
+    assert_eq!(world.store.content("talk", "m"), "ab");
+
+    // What comes while it lasts does not wait either, and is waited for.
+    world.store.manner = Manner::Later;
+    act(&mut world, "c");
+    let ticket = world.request(flush());
+    act(&mut world, "d");
+    assert!(world.answer_to(ticket).is_none());
+    while let Some(query) = world.waiting.pop_front() {
+        assert!(world.answer_to(ticket).is_none());
+        world.answer(query);
+    }
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 0 })));
+    assert_eq!(world.store.content("talk", "m"), "abcd");
+
+    // One that fails is tried again at once, then at its own pace; in time there is an answer.
+    world.store.manner = Manner::Failing;
+    act(&mut world, "e");
+    world.pass_ms(20_000);
+    world.questions();
+    let ticket = world.request(flush());
+    assert_eq!(world.questions().len(), 3);
+    world.pass_ms(2999);
+    assert!(world.answer_to(ticket).is_none());
+    world.pass_ms(1);
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 3 })));
+    world.store.manner = Manner::AtOnce;
+    world.pass_ms(60_000);
+    assert_eq!(world.store.content("talk", "m"), "abcde");
+    assert!(matches!(world.ask(flush()), Answer::Flushed { unstored: 0 }));
+    world.leave(bob);
+    world.pass_ms(60_000);
+    assert_eq!(world.stack.app.audit(), Default::default());
+}
+
+#[test]
 fn a_chat_that_is_not_there_is_not_tried_again() {
     let mut world = World::new();
     let data = r#"{"chat_id":"no-such","message_id":"m","data":{"type":"replace","data":{"content":"x"}}}"#;

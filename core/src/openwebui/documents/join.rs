@@ -110,7 +110,7 @@ impl OpenWebUi {
     /// Somebody is in from now on, and is told what there is. After visitors, [`Self::end_visits`] has to follow.
     pub(super) fn admit(&mut self, room: RoomId, joining: Joining, cx: &mut Cx<'_>) {
         let Joining { id, user, name, access, color } = joining;
-        let is_flushing = !self.documents.flushes.is_empty();
+        let is_flushing = !self.flushes.is_empty();
         let sid = match id {
             MemberId::Socket(socket) => self.sockets.get(socket).map(|record| record.sid),
             MemberId::Peer(_) | MemberId::Visitor(_) => None,

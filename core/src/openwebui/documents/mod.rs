@@ -40,8 +40,8 @@ pub use self::room::{DocumentCounters, DocumentCounts};
 pub use self::settings::{Compat, DocumentSettings};
 pub(super) use self::visits::Task;
 use super::query::{Answer, QueryId, StoreError};
-use super::{Answer as RequestAnswer, Limits, OpenWebUi};
-use crate::server::{Cx, Ticket};
+use super::{Limits, OpenWebUi};
+use crate::server::Cx;
 
 impl OpenWebUi {
     /// A store answered a question about documents, or its deadline passed.
@@ -77,22 +77,11 @@ impl OpenWebUi {
         while let Some(session) = self.documents.peers.pop_due(cx.now) {
             self.peer_due(session, cx);
         }
-        while let Some(ticket) = self.documents.flushes.pop_due(cx.now) {
-            self.flush_over(ticket);
-        }
     }
 
     /// What has happened to documents since the start.
     pub fn document_counters(&self) -> DocumentCounters {
         self.documents.counters()
-    }
-
-    fn flush_over(&mut self, ticket: Ticket) {
-        let unstored = self.documents.rooms.iter().filter(|(room, _)| self.is_unstored(*room)).count();
-        self.answers.push_back((ticket, RequestAnswer::Flushed { unstored }));
-        if self.documents.flushes.is_empty() {
-            self.reopen_journals();
-        }
     }
 }
 

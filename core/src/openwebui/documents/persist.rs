@@ -3,14 +3,12 @@
 //! Owns: carrying out what a journal and a note's content ask for, and when a room ends. Must never know: what is in a
 //! document.
 
-use std::time::Duration;
-
 use super::content::{Due, Entry};
 use super::room::{Aim, Live, MemberId, RoomId, Stage};
+use crate::openwebui::OpenWebUi;
 use crate::openwebui::queries::Purpose;
 use crate::openwebui::query::{Question, StoreError};
-use crate::openwebui::{Answer, OpenWebUi};
-use crate::server::{Cx, Ticket};
+use crate::server::Cx;
 use crate::time::Instant;
 use crate::yjs::journal::{Write, Written};
 
@@ -31,7 +29,6 @@ impl OpenWebUi {
             ];
             self.arm_room(room, due.into_iter().flatten().min());
         }
-        self.end_flushes(cx);
     }
 
     /// A deadline of a room has passed.
@@ -85,9 +82,8 @@ impl OpenWebUi {
         self.advance(room, cx);
     }
 
-    /// Stores everything now. Answered when that is done, or after `timeout`.
-    pub(in crate::openwebui) fn flush_documents(&mut self, ticket: Ticket, timeout: Duration, cx: &mut Cx<'_>) {
-        self.documents.flushes.arm(cx.now + timeout, ticket);
+    /// Stores everything now.
+    pub(in crate::openwebui) fn flush_documents(&mut self, cx: &mut Cx<'_>) {
         let rooms: Vec<RoomId> = self.documents.rooms.iter().map(|(room, _)| room).collect();
         for room in rooms {
             if let Some(live) = self.documents.live_mut(room) {
@@ -96,26 +92,15 @@ impl OpenWebUi {
             }
             self.advance(room, cx);
         }
-        self.end_flushes(cx);
     }
 
-    pub(super) fn is_unstored(&self, room: RoomId) -> bool {
-        self.documents.live(room).is_some_and(|live| !live.is_stored())
-    }
-
-    /// Answers those who wait until everything is stored.
-    fn end_flushes(&mut self, _cx: &Cx<'_>) {
-        if self.documents.flushes.is_empty() || self.documents.rooms.iter().any(|(room, _)| self.is_unstored(room)) {
-            return;
-        }
-        while let Some(ticket) = self.documents.flushes.pop_due(END_OF_TIME) {
-            self.answers.push_back((ticket, Answer::Flushed { unstored: 0 }));
-        }
-        self.reopen_journals();
+    pub(in crate::openwebui) fn unstored_documents(&self) -> impl Iterator<Item = RoomId> {
+        let rooms = self.documents.rooms.iter().map(|(room, _)| room);
+        rooms.filter(|room| self.documents.live(*room).is_some_and(|live| !live.is_stored()))
     }
 
     /// Nobody waits any more: documents that somebody is in are stored at their own pace again.
-    pub(super) fn reopen_journals(&mut self) {
+    pub(in crate::openwebui) fn reopen_journals(&mut self) {
         for (_, room) in self.documents.rooms.iter_mut() {
             if let Stage::Live(live) = &mut room.stage
                 && !live.members.is_empty()
@@ -208,5 +193,3 @@ pub(super) fn record(live: &mut Live, entry: bytes::Bytes, now: Instant) {
 const fn written(stored: bool) -> Written {
     if stored { Written::Stored } else { Written::Failed }
 }
-
-const END_OF_TIME: Instant = Instant::from_nanos(u64::MAX);

@@ -10,7 +10,7 @@ use super::visits::Visits;
 use crate::openwebui::access::Access;
 use crate::openwebui::query::{QueryId, StoredDocument};
 use crate::rng::{KeyedHash, KeyedMap};
-use crate::server::{SessionId, Sid, SocketId, Ticket};
+use crate::server::{SessionId, Sid, SocketId};
 use crate::slab::Slab;
 use crate::time::{Instant, WallTime};
 use crate::timer::{Fifo, TimerKey, Timers};
@@ -32,8 +32,6 @@ pub(in crate::openwebui) struct Documents {
     /// Joins that wait for the session of their socket.
     pub(super) parked: Fifo<SocketId>,
     pub(super) due: Timers<RoomId>,
-    /// Requests that wait until everything is stored.
-    pub(super) flushes: Timers<Ticket>,
     pub(super) counters: DocumentCounters,
     /// When a content was last sent to be saved, in nanoseconds since the epoch.
     saved_at_nanos: u64,
@@ -48,7 +46,6 @@ impl Documents {
             visits: Visits::default(),
             parked: Fifo::new(),
             due: Timers::new(),
-            flushes: Timers::new(),
             counters: DocumentCounters::default(),
             saved_at_nanos: 0,
         }
@@ -120,7 +117,7 @@ impl Documents {
             parked_joins: self.parked.len(),
             peers: self.peers.len(),
             visits: self.visits.len(),
-            timers: self.due.len() + self.flushes.len() + self.peers.armed(),
+            timers: self.due.len() + self.peers.armed(),
         }
     }
 
@@ -129,8 +126,8 @@ impl Documents {
     }
 
     pub(in crate::openwebui) fn next_deadline(&self) -> Option<Instant> {
-        let own = [self.parked.next_deadline(), self.due.next_deadline(), self.flushes.next_deadline()];
-        own.into_iter().chain([self.peers.next_deadline()]).flatten().min()
+        let own = [self.parked.next_deadline(), self.due.next_deadline(), self.peers.next_deadline()];
+        own.into_iter().flatten().min()
     }
 }
 

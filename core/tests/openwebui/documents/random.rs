@@ -1,9 +1,13 @@
 //! Whatever members do in whatever order, and whatever stores do: everybody who has heard everything has the same
 //! document, and so has the store in the end.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+use roomcast_core::openwebui::Request;
 
 use super::super::store::Manner;
 use super::super::world::World;
@@ -63,6 +67,7 @@ enum Step {
     Reconnect(usize),
     Manner(Manner),
     Answer,
+    Flush,
     Pass(u64),
     /// The program reads, and writes as this client.
     Visit(u8),
@@ -76,6 +81,7 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (0..MEMBERS).prop_map(Step::Reconnect),
         1 => select(vec![Manner::AtOnce, Manner::Later, Manner::Failing]).prop_map(Step::Manner),
         2 => Just(Step::Answer),
+        1 => Just(Step::Flush),
         3 => select(vec![1, 50, 600, 2500, 12_000]).prop_map(Step::Pass),
         1 => (200..210u8).prop_map(Step::Visit),
     ]
@@ -112,6 +118,7 @@ fn take(world: &mut World, browsers: &mut [(Browser, bool)], step: Step) {
                 world.answer(query);
             }
         }
+        Step::Flush => drop(world.request(Request::Flush { timeout: Duration::from_secs(2) })),
         Step::Pass(millis) => world.pass_ms(millis),
         Step::Visit(client) => {
             world.request(read_request(Some("alice")));

@@ -235,7 +235,7 @@ fn a_calendar_set_back_keeps_no_content_from_the_store() {
 #[test]
 fn a_flush_is_answered_when_everything_is_stored() {
     let mut world = World::new();
-    let flush = || Request::FlushDocuments { timeout: Duration::from_secs(3) };
+    let flush = || Request::Flush { timeout: Duration::from_secs(3) };
     assert!(matches!(world.ask(flush()), Answer::Flushed { unstored: 0 }));
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);

@@ -1,0 +1,50 @@
+//! Requests that wait until everything is stored.
+//!
+//! Owns: who waits, and what is stored without delay meanwhile. Must never know: what there is to store.
+
+use std::time::Duration;
+
+use super::writes::Pace;
+use super::{Answer, OpenWebUi};
+use crate::server::{Cx, Ticket};
+use crate::time::Instant;
+
+impl OpenWebUi {
+    /// Stores everything now, and what comes meanwhile. Answered when that is done, or after `timeout`.
+    pub(super) fn flush(&mut self, ticket: Ticket, timeout: Duration, cx: &mut Cx<'_>) {
+        self.flushes.arm(cx.now + timeout, ticket);
+        self.writes.hurry(&mut self.queries, &self.settings, cx.now);
+        self.flush_documents(cx);
+        self.end_flushes();
+    }
+
+    /// Answers those who wait once everything is stored.
+    pub(super) fn end_flushes(&mut self) {
+        if self.flushes.is_empty() || self.writes.unwritten() > 0 || self.unstored_documents().next().is_some() {
+            return;
+        }
+        while let Some(ticket) = self.flushes.pop_due(END_OF_TIME) {
+            self.answers.push_back((ticket, Answer::Flushed { unstored: 0 }));
+        }
+        self.flushes_over();
+    }
+
+    /// Answers those whose time is over.
+    pub(super) fn flushes_timeout(&mut self, now: Instant) {
+        while let Some(ticket) = self.flushes.pop_due(now) {
+            let unstored = self.writes.unwritten() + self.unstored_documents().count();
+            self.answers.push_back((ticket, Answer::Flushed { unstored }));
+            if self.flushes.is_empty() {
+                self.flushes_over();
+            }
+        }
+    }
+
+    /// Nobody waits any more: everything is stored at its own pace again.
+    fn flushes_over(&mut self) {
+        self.writes.set_pace(Pace::Spaced);
+        self.reopen_journals();
+    }
+}
+
+const END_OF_TIME: Instant = Instant::from_nanos(u64::MAX);
