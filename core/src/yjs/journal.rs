@@ -33,8 +33,8 @@ pub struct Journal {
     /// When the first change since the last snapshot came.
     dirty_since: Option<Instant>,
     changed_at: Instant,
-    retry_at: Option<Instant>,
-    failures: u32,
+    append_retry: Retry,
+    snapshot_retry: Retry,
     closing: Closing,
 }
 
@@ -116,8 +116,8 @@ impl Journal {
             append_due: None,
             dirty_since: (log_len > 0).then_some(now),
             changed_at: now,
-            retry_at: None,
-            failures: 0,
+            append_retry: Retry::default(),
+            snapshot_retry: Retry::default(),
             closing: Closing::No,
         }
     }
@@ -142,12 +142,11 @@ impl Journal {
         let carried = std::mem::take(&mut self.appending).min(self.unstored.len());
         match written {
             Written::Stored => {
-                self.failures = 0;
-                self.retry_at = None;
+                self.append_retry = Retry::default();
                 self.unstored_bytes -= self.unstored.drain(..carried).map(|update| update.len()).sum::<usize>();
                 self.append_due = (!self.unstored.is_empty()).then_some(now);
             }
-            Written::Failed => self.fail(now),
+            Written::Failed => self.append_retry.fail(self.times.retry_after, now),
         }
     }
 
@@ -156,20 +155,19 @@ impl Journal {
         let Some(up_to) = self.snapshotting.take() else { return };
         match written {
             Written::Stored => {
-                self.failures = 0;
-                self.retry_at = None;
+                self.snapshot_retry = Retry::default();
                 self.snapshot_at = up_to;
                 self.dirty_since = (self.last > up_to).then_some(now);
                 self.drop_covered(up_to);
             }
-            Written::Failed => self.fail(now),
+            Written::Failed => self.snapshot_retry.fail(self.times.retry_after, now),
         }
     }
 
     /// The last member has left, or the server ends: store everything now.
     pub fn close(&mut self) {
         self.closing = Closing::Yes;
-        self.retry_at = None;
+        (self.append_retry.at, self.snapshot_retry.at) = (None, None);
     }
 
     /// Somebody came back before the end.
@@ -179,14 +177,11 @@ impl Journal {
 
     /// The next write that is due. At most one append and one snapshot are under way at a time.
     pub fn poll_write(&mut self, now: Instant) -> Option<Write> {
-        if self.retry_at.is_some_and(|at| at > now) {
-            return None;
-        }
-        if self.snapshotting.is_none() && self.snapshot_due().is_some_and(|due| due <= now) {
+        if self.snapshot_due().is_some_and(|due| due <= now) {
             self.snapshotting = Some(self.last);
             return Some(Write::Snapshot { up_to_sequence: self.last });
         }
-        if self.appending == 0 && !self.unstored.is_empty() && self.append_due.is_some_and(|due| due <= now) {
+        if self.append_due().is_some_and(|due| due <= now) {
             self.appending = self.unstored.len();
             let count = u64::try_from(self.appending).unwrap_or(0);
             let updates = self.unstored.iter().cloned().collect();
@@ -197,10 +192,7 @@ impl Journal {
 
     /// When [`poll_write`](Self::poll_write) will have something.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let snapshot = if self.snapshotting.is_none() { self.snapshot_due() } else { None };
-        let append = if self.appending == 0 && !self.unstored.is_empty() { self.append_due } else { None };
-        let due = [snapshot, append].into_iter().flatten().min()?;
-        Some(self.retry_at.map_or(due, |retry| due.max(retry)))
+        [self.snapshot_due(), self.append_due()].into_iter().flatten().min()
     }
 
     /// Whether a snapshot holds everything and nothing is under way.
@@ -213,14 +205,20 @@ impl Journal {
         self.last
     }
 
+    fn append_due(&self) -> Option<Instant> {
+        let due = self.append_due.filter(|_| self.appending == 0 && !self.unstored.is_empty())?;
+        Some(self.append_retry.not_before(due))
+    }
+
     fn snapshot_due(&self) -> Option<Instant> {
-        let since = self.dirty_since?;
-        match self.closing {
-            Closing::Yes => Some(Instant::default()),
+        let since = self.dirty_since.filter(|_| self.snapshotting.is_none())?;
+        let due = match self.closing {
+            Closing::Yes => Instant::default(),
             Closing::No => {
-                Some((self.changed_at + self.times.snapshot_after_quiet).min(since + self.times.snapshot_after_most))
+                (self.changed_at + self.times.snapshot_after_quiet).min(since + self.times.snapshot_after_most)
             }
-        }
+        };
+        Some(self.snapshot_retry.not_before(due))
     }
 
     /// Changes that a stored snapshot holds need not be appended any more.
@@ -235,11 +233,25 @@ impl Journal {
             self.append_due = None;
         }
     }
+}
 
-    fn fail(&mut self, now: Instant) {
+/// When a kind of write that failed is tried again. Each kind has its own: that appends work says nothing of snapshots,
+/// which may be a thousand times as long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Retry {
+    at: Option<Instant>,
+    failures: u32,
+}
+
+impl Retry {
+    fn fail(&mut self, after: Duration, now: Instant) {
         let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX).min(RETRY_FACTOR_MAX);
         self.failures = self.failures.saturating_add(1);
-        self.retry_at = Some(now + self.times.retry_after * factor);
+        self.at = Some(now + after * factor);
+    }
+
+    fn not_before(&self, due: Instant) -> Instant {
+        self.at.map_or(due, |at| due.max(at))
     }
 }
 
@@ -308,6 +320,31 @@ mod tests {
         assert_eq!(journal.poll_write(at(100_000)), Some(Write::Snapshot { up_to_sequence: 100_000 }));
         journal.handle_snapshotted(Written::Stored, at(100_000));
         assert!(journal.is_stored());
+    }
+
+    #[test]
+    fn a_snapshot_that_fails_is_not_tried_again_for_every_append_that_works() {
+        let mut journal = Journal::new(JournalTimes::default(), 0, 0, at(0));
+        let mut snapshots = Vec::new();
+        for ms in (0..60_000).step_by(50) {
+            journal.handle_change(Bytes::from_static(b"x"), at(ms));
+            while let Some(write) = journal.poll_write(at(ms)) {
+                match write {
+                    Write::Append { .. } => journal.handle_appended(Written::Stored, at(ms)),
+                    Write::Snapshot { .. } => {
+                        snapshots.push(ms);
+                        journal.handle_snapshotted(Written::Failed, at(ms));
+                    }
+                }
+            }
+            assert!(journal.unstored.len() <= 1, "appends go on");
+        }
+        assert_eq!(snapshots, [10_000, 11_000, 13_000, 17_000, 25_000, 41_000]);
+        journal.close();
+        assert!(
+            matches!(journal.poll_write(at(60_000)), Some(Write::Snapshot { .. })),
+            "at the end it is tried at once"
+        );
     }
 
     proptest! {
