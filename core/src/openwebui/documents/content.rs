@@ -27,14 +27,14 @@ impl Mark {
     const LEN: usize = 6;
 
     /// The mark of a content, whatever the order of its fields and the blanks between them. `None` if it says nothing:
-    /// it is no object, or all of its fields are empty.
+    /// it is no object, or all of its fields are empty. Stores keep no NUL, so that none counts.
     pub(super) fn of(json: &str) -> Option<Self> {
         if says_nothing(json) {
             return None;
         }
         let mut value: serde_json::Value = serde_json::from_str(json).ok()?;
         value.sort_all_objects();
-        let digest = Sha1::digest(value.to_string());
+        let digest = Sha1::digest(value.to_string().replace(NUL, ""));
         digest.first_chunk().copied().map(Self)
     }
 }
@@ -108,8 +108,19 @@ pub(super) struct Content {
     /// Marks that survive a crash: of the stored snapshot, and of the log behind it.
     snapshot: Vec<Mark>,
     log: Vec<Logged>,
-    /// Marks of a snapshot under way.
+    /// Of a snapshot under way.
     snapshotting: Vec<Mark>,
+    /// The snapshots that may yet take the place of the stored one, or have done so.
+    coming: Option<Coming>,
+}
+
+/// Snapshots of which it is not known whether they are stored.
+#[derive(Debug)]
+struct Coming {
+    /// The log may be cut up to here.
+    up_to: u64,
+    /// The marks that all of them carry.
+    marks: Vec<Mark>,
 }
 
 #[derive(Debug)]
@@ -195,7 +206,7 @@ impl Content {
             return None;
         }
         if let Some(mark) = mark.filter(|mark| !self.is_durable(*mark)) {
-            if !self.log.iter().any(|logged| logged.mark == mark) {
+            if !self.is_logged(mark) {
                 return Some(Due::Log(mark));
             }
             // A store that takes no mark in time is not waited for: without its log, the note is the best there is.
@@ -211,8 +222,7 @@ impl Content {
     /// When [`poll`](Self::poll) has something, unless it waits for an answer.
     pub(super) fn timeout(&self, settings: &DocumentSettings) -> Option<Instant> {
         let next = self.next.as_ref().filter(|_| self.flying.is_none())?;
-        let is_waiting =
-            next.mark.is_some_and(|mark| self.log.iter().any(|logged| logged.mark == mark && !logged.stored));
+        let is_waiting = next.mark.is_some_and(|mark| !self.is_durable(mark) && self.is_logged(mark));
         let due = if is_waiting { next.due.max(next.first + settings.save_after_most) } else { next.due };
         Some(self.retry_at.map_or(due, |retry| due.max(retry)))
     }
@@ -232,8 +242,8 @@ impl Content {
         }
     }
 
-    /// What a snapshot is to carry: every content that the note may have while it is the last one.
-    pub(super) fn snapshot(&mut self) -> Option<ContentHash> {
+    /// What the snapshot with this number is to carry: every content that the note may have while it is the last one.
+    pub(super) fn snapshot(&mut self, up_to: u64) -> Option<ContentHash> {
         let coming = match &self.flying {
             Some(flying) => flying.mark,
             None => self.next.as_ref().and_then(|next| next.mark),
@@ -244,6 +254,14 @@ impl Content {
                 self.snapshotting.push(mark);
             }
         }
+        let marks = &self.snapshotting;
+        match &mut self.coming {
+            Some(coming) => {
+                coming.up_to = up_to;
+                coming.marks.retain(|mark| marks.contains(mark));
+            }
+            None => self.coming = Some(Coming { up_to, marks: marks.clone() }),
+        }
         hash_of(self.snapshotting.iter().copied())
     }
 
@@ -251,6 +269,7 @@ impl Content {
     pub(super) fn snapshotted(&mut self, up_to: u64) {
         self.snapshot = std::mem::take(&mut self.snapshotting);
         self.log.retain(|logged| logged.sequence > up_to);
+        self.coming = None;
     }
 
     /// What was under way is saved.
@@ -280,8 +299,25 @@ impl Content {
         self.flying.is_none() && self.next.is_none()
     }
 
+    /// Whether a mark is found after a crash, whatever becomes of the snapshots under way.
     fn is_durable(&self, mark: Mark) -> bool {
-        self.snapshot.contains(&mark) || self.log.iter().any(|logged| logged.stored && logged.mark == mark)
+        self.is_kept(mark, |logged| logged.stored)
+    }
+
+    /// Whether it is, or will be once the log is appended to.
+    fn is_logged(&self, mark: Mark) -> bool {
+        self.is_kept(mark, |_| true)
+    }
+
+    fn is_kept(&self, mark: Mark, counts: impl Fn(&Logged) -> bool) -> bool {
+        let in_log =
+            |since| self.log.iter().any(|logged| logged.mark == mark && logged.sequence > since && counts(logged));
+        let is_kept = self.snapshot.contains(&mark) || in_log(0);
+        match &self.coming {
+            // Those take the place of the stored one and cut the log.
+            Some(coming) => in_log(coming.up_to) || (is_kept && coming.marks.contains(&mark)),
+            None => is_kept,
+        }
     }
 }
 
@@ -289,6 +325,7 @@ impl Content {
 const NO_UPDATE: [u8; 10] = [0xff; 10];
 const CONTENT: u8 = 1;
 const RESET: u8 = 2;
+const NUL: &str = "\\u0000";
 const RETRY_FACTOR_MAX: u32 = 30;
 /// Marks that are remembered while a store takes none.
 const LOGGED_MAX: usize = 64;
@@ -296,6 +333,7 @@ const LOGGED_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Handle;
 
     #[test]
     fn a_mark_is_of_the_value_and_not_of_its_text() {
@@ -315,6 +353,57 @@ mod tests {
         }
         // What somebody has emptied is something: the editor's empty paragraph.
         assert!(!says_nothing(r#"{"md":"","html":"<p></p>","json":{"type":"doc"}}"#));
+    }
+
+    #[test]
+    fn a_store_without_nul_keeps_the_mark() {
+        let stored = Mark::of(r#"{"md":"ab","html":"a\\u0000"}"#);
+        assert_eq!(Mark::of(r#"{"md":"a\u0000b","html":"a\\u0000"}"#), stored);
+    }
+
+    /// What was typed is taken back while a snapshot is under way that carries the mark of what was typed alone.
+    #[test]
+    fn a_mark_that_a_snapshot_under_way_lacks_goes_into_the_log_again() {
+        let settings = DocumentSettings::default();
+        let (first, second) = (r#"{"md":"a"}"#, r#"{"md":"ab"}"#);
+        let [a, b] = [first, second].map(|json| Mark::of(json).unwrap());
+        for stored in [Stored::Before, Stored::Behind, Stored::Unknown] {
+            let mut content = Content::loaded(Some(first.into()), vec![a]);
+            let at = |secs: u64| Instant::from_millis(secs * 1000);
+            let author = MemberId::Socket(Handle::from_parts(0, 0));
+            content.put(second.into(), author, &settings, at(0));
+            assert_eq!(content.poll(&settings, at(1)), Some(Due::Log(b)));
+            content.logged(b, 7);
+            content.appended(7, 8);
+            assert_eq!(content.poll(&settings, at(1)), Some(Due::Save(second.into())));
+            content.saved();
+            assert_eq!(content.snapshot(8).map(|hash| marks_of(&hash)), Some(vec![b]));
+            content.put(first.into(), author, &settings, at(2));
+            match stored {
+                Stored::Before => content.snapshotted(8),
+                Stored::Behind | Stored::Unknown => {}
+            }
+            assert_eq!(content.poll(&settings, at(3)), Some(Due::Log(a)));
+            content.logged(a, 9);
+            assert_eq!((content.poll(&settings, at(3)), content.timeout(&settings)), (None, Some(at(7))));
+            match stored {
+                Stored::Behind => content.snapshotted(8),
+                Stored::Before | Stored::Unknown => {}
+            }
+            content.appended(9, 10);
+            assert_eq!(content.poll(&settings, at(3)), Some(Due::Save(first.into())));
+            assert_eq!(content.snapshot(9).map(|hash| marks_of(&hash)), Some(vec![b, a]));
+            // What each snapshot carries that there may be needs no entry of its own.
+            assert_eq!([a, b].map(|mark| content.is_durable(mark)), [stored != Stored::Unknown, true]);
+        }
+    }
+
+    /// When a snapshot becomes known to be stored: before the mark went into the log, behind that, or never.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Stored {
+        Before,
+        Behind,
+        Unknown,
     }
 
     #[test]

@@ -158,7 +158,8 @@ fn open(
     let (opening, opened) = match foreign {
         Some(mark) if replayed.document.state() == EMPTY => (Some(Entry::Content(mark)), Opened::AsStored),
         Some(mark) => {
-            replayed.document = Document::new(settings.limits);
+            // Behind the reset the marks of before count no more.
+            (replayed.document, replayed.marks) = (Document::new(settings.limits), Vec::new());
             (Some(Entry::Reset(mark)), Opened::Again)
         }
         None => (None, Opened::AsStored),

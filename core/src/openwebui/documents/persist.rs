@@ -141,7 +141,7 @@ impl OpenWebUi {
                     (question, Aim::Append { room, first, end })
                 }
                 Write::Snapshot { up_to_sequence } => {
-                    let (snapshot, content_hash) = (live.document.state(), live.content.snapshot());
+                    let (snapshot, content_hash) = (live.document.state(), live.content.snapshot(up_to_sequence));
                     let question = Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence };
                     (question, Aim::Snapshot { room, up_to: up_to_sequence })
                 }
