@@ -116,6 +116,7 @@ impl OpenWebUi {
             MemberId::Peer(_) | MemberId::Visitor(_) => None,
         };
         let Some(document) = self.documents.rooms.get(room).map(|room| room.id.clone()) else { return };
+        self.set_rights(room, id, access, cx);
         let Some(live) = self.documents.live_mut(room) else { return };
         let is_new = live.member(id).is_none();
         if is_new {
@@ -125,7 +126,7 @@ impl OpenWebUi {
             let member = Member { id, user: user.clone(), sid, access, resync: Resync::Invited, bad_updates: 0 };
             live.members.push(member);
         } else if let Some(member) = live.members.iter_mut().find(|member| member.id == id) {
-            (member.access, member.resync) = (access, Resync::Invited);
+            member.resync = Resync::Invited;
         }
         match id {
             MemberId::Socket(socket) => {

@@ -170,6 +170,26 @@ fn item_2_7_5_who_may_only_read_loads_for_himself() {
 }
 
 #[test]
+fn item_2_7_5_who_may_not_write_any_more_is_not_waited_for() {
+    let mut world = World::new();
+    let share = |world: &mut World, access: &str| {
+        let access = roomcast_core::openwebui::access::AccessControl::from_column(Some(access));
+        world.store.notes.insert("plan".into(), ("alice".into(), access));
+    };
+    share(&mut world, r#"{"read":{"user_ids":["bob"]},"write":{"user_ids":["bob"]}}"#);
+    let mut bob = Browser::look(&mut world, "bob");
+    let mut alice = Browser::open(&mut world, "alice");
+    settle(&mut world, &mut [&mut alice, &mut bob]);
+    assert_eq!(alice.doc.state(), [0, 0][..], "bob was asked");
+    // He joins again before anybody has looked at his rights.
+    share(&mut world, r#"{"read":{"user_ids":["bob"]}}"#);
+    bob.join(&mut world);
+    settle(&mut world, &mut [&mut alice, &mut bob]);
+    assert_ne!(alice.doc.state(), [0, 0][..]);
+    assert_eq!(bob.doc.state(), alice.doc.state());
+}
+
+#[test]
 fn item_2_7_7_no_access_is_an_error_event() {
     let mut world = World::new();
     let bob = world.join("bob");
