@@ -24,7 +24,7 @@ use crate::time::Instant;
 pub(super) struct Mark([u8; Mark::LEN]);
 
 impl Mark {
-    const LEN: usize = 6;
+    const LEN: usize = 4;
 
     /// The mark of a content, whatever the order of its fields and the blanks between them. `None` if it says nothing:
     /// it is no object, or all of its fields are empty. Stores keep no NUL, so that none counts.
@@ -99,8 +99,8 @@ pub(super) struct Content {
     /// As last heard of, for front ends that want it.
     current: Option<ByteString>,
     saved: Option<Mark>,
-    /// Of a save of which it is not known whether it was carried out.
-    doubtful: Option<Mark>,
+    /// Of the saves since then of which it is not known whether they were carried out.
+    doubtful: Vec<Mark>,
     flying: Option<Flying>,
     next: Option<Next>,
     retry_at: Option<Instant>,
@@ -201,7 +201,7 @@ impl Content {
             next.mark = Mark::of(&next.json);
         }
         let (mark, latest) = (next.mark, next.first + settings.save_after_most);
-        if self.doubtful.is_none() && mark.is_some() && mark == self.saved {
+        if self.doubtful.is_empty() && mark.is_some() && mark == self.saved {
             self.next = None;
             return None;
         }
@@ -249,7 +249,7 @@ impl Content {
             None => self.next.as_ref().and_then(|next| next.mark),
         };
         self.snapshotting.clear();
-        for mark in [self.saved, self.doubtful, coming].into_iter().flatten() {
+        for mark in self.saved.into_iter().chain(self.doubtful.iter().copied()).chain(coming) {
             if !self.snapshotting.contains(&mark) {
                 self.snapshotting.push(mark);
             }
@@ -275,14 +275,21 @@ impl Content {
     /// What was under way is saved.
     pub(super) fn saved(&mut self) {
         if let Some(flying) = self.flying.take() {
-            (self.saved, self.doubtful, self.failures, self.retry_at) = (flying.mark, None, 0, None);
+            (self.saved, self.failures, self.retry_at) = (flying.mark, 0, None);
+            self.doubtful.clear();
         }
     }
 
     /// It may be saved or not: it is tried again, unless something newer waits.
     pub(super) fn failed(&mut self, settings: &DocumentSettings, now: Instant) {
         let Some(Flying { json, mark, first, author }) = self.flying.take() else { return };
-        self.doubtful = mark;
+        if let Some(mark) = mark.filter(|mark| !self.doubtful.contains(mark)) {
+            if self.doubtful.len() >= DOUBTFUL_MAX {
+                // The first ones may have been carried out before the store was lost, the last ones when it came back.
+                self.doubtful.remove(1);
+            }
+            self.doubtful.push(mark);
+        }
         let span = settings.save_retry * 2u32.saturating_pow(self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + span.min(settings.save_retry * RETRY_FACTOR_MAX));
@@ -291,7 +298,8 @@ impl Content {
 
     /// The note is not there, or cannot be written: nothing is saved any more of what was rendered.
     pub(super) fn give_up(&mut self) {
-        (self.flying, self.next, self.doubtful, self.retry_at) = (None, None, None, None);
+        (self.flying, self.next, self.retry_at) = (None, None, None);
+        self.doubtful.clear();
     }
 
     /// Whether everything is saved.
@@ -327,6 +335,8 @@ const CONTENT: u8 = 1;
 const RESET: u8 = 2;
 const NUL: &str = "\\u0000";
 const RETRY_FACTOR_MAX: u32 = 30;
+/// With the mark of what is known to be saved, and that of what comes, as many as a snapshot can carry.
+const DOUBTFUL_MAX: usize = 20 / Mark::LEN - 2;
 /// Marks that are remembered while a store takes none.
 const LOGGED_MAX: usize = 64;
 
@@ -408,11 +418,11 @@ mod tests {
 
     #[test]
     fn entries_come_back_and_no_update_is_taken_for_one() {
-        let mark = Mark([1, 2, 3, 4, 5, 6]);
+        let mark = Mark([1, 2, 3, 4]);
         for entry in [Entry::Content(mark), Entry::Reset(mark), Entry::Update(&[0, 0])] {
             assert_eq!(Entry::read(&entry.write()), entry);
         }
-        let marks = [mark, Mark([7; 6]), Mark([8; 6])];
+        let marks = [mark, Mark([7; 4]), Mark([8; 4]), Mark([9; 4]), Mark([10; 4])];
         assert_eq!(marks_of(&hash_of(marks.into_iter()).unwrap()), marks);
         assert_eq!(hash_of([].into_iter()), None);
         let mut document = crate::yjs::Document::default();

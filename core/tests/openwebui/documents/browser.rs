@@ -156,6 +156,11 @@ impl Browser {
         self.emit(world, "ydoc:document:update", &more);
     }
 
+    /// Sends a content alone.
+    pub fn render(&mut self, world: &mut World, content: &str) {
+        self.emit(world, "ydoc:document:update", &format!(r#","data":{{"content":{content}}}"#));
+    }
+
     /// What it answers to an empty state: a binary event without content.
     fn send_whole(&mut self, world: &mut World) {
         let state = self.doc.state();

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 
 use roomcast_core::openwebui::Request;
+use roomcast_core::yjs::{Source, Verdict};
 
 use super::super::store::Manner;
 use super::super::world::World;
@@ -58,6 +59,85 @@ proptest! {
         prop_assert_eq!(world.stack.server.audit(), Default::default());
     }
 }
+
+proptest! {
+    /// Two stores that answer in any order, late, or say that they failed and have not: whenever the power goes, the
+    /// note's own content is not taken for somebody else's, and the document is the one that was there.
+    #[test]
+    fn a_crash_at_any_time_resets_nothing(steps in vec(troubles(), 1..60)) {
+        // However long the log takes, contents wait for it.
+        let mut world = World::with(|settings| settings.documents.save_after_most = Duration::from_secs(1_000_000));
+        let mut alice = Browser::look(&mut world, "alice");
+        alice.type_text(&mut world, "begin");
+        world.pass_ms(3000);
+        world.store.manner = Manner::Later;
+        for step in steps {
+            trouble(&mut world, &mut alice, step);
+        }
+        let mut crashed = crash(&world);
+        let mut other = Browser::look(&mut crashed, "alice");
+        other.pump(&mut crashed);
+        prop_assert_eq!(crashed.stack.app.document_counters().resets, 0);
+        let known = alice.doc.check(&other.doc.state(), Source::Stored);
+        prop_assert_eq!(known, Verdict::NothingNew);
+
+        world.store.manner = Manner::AtOnce;
+        world.answer_waiting();
+        let last = r#"{"md":"last"}"#;
+        alice.render(&mut world, last);
+        world.leave(alice.client);
+        world.pass_ms(60_000);
+        prop_assert_eq!(&world.store.contents["plan"], last);
+        prop_assert_eq!(world.stack.app.audit(), Default::default());
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Trouble {
+    Render(usize),
+    Type,
+    Pass(u64),
+    Answer(Index),
+    /// It is carried out, and said to have failed.
+    Mute(Index),
+    /// It is not carried out.
+    Fail(Index),
+}
+
+fn troubles() -> impl Strategy<Value = Trouble> {
+    prop_oneof![
+        4 => (0..CONTENTS.len()).prop_map(Trouble::Render),
+        2 => Just(Trouble::Type),
+        4 => select(vec![40, 500, 2000, 6000]).prop_map(Trouble::Pass),
+        8 => any::<Index>().prop_map(Trouble::Answer),
+        1 => any::<Index>().prop_map(Trouble::Mute),
+        1 => any::<Index>().prop_map(Trouble::Fail),
+    ]
+}
+
+fn trouble(world: &mut World, alice: &mut Browser, step: Trouble) {
+    let which = match step {
+        Trouble::Render(which) => return alice.render(world, CONTENTS[which]),
+        Trouble::Type => return alice.type_text(world, "x"),
+        Trouble::Pass(millis) => return world.pass_ms(millis),
+        Trouble::Answer(which) => which,
+        Trouble::Mute(which) => {
+            world.store.mutes = Some(|_| true);
+            which
+        }
+        Trouble::Fail(which) => {
+            world.store.refuses = Some(|_| true);
+            which
+        }
+    };
+    if !world.waiting.is_empty() {
+        let query = world.waiting.remove(which.index(world.waiting.len())).unwrap();
+        world.answer(query);
+    }
+    (world.store.mutes, world.store.refuses) = (None, None);
+}
+
+const CONTENTS: [&str; 3] = [r#"{"md":"a"}"#, r#"{"md":"b"}"#, r#"{"md":"c"}"#];
 
 #[derive(Clone, Debug)]
 enum Step {
