@@ -69,7 +69,10 @@ impl OpenWebUi {
         let content = loading.content.take().flatten();
         let waiting = std::mem::take(&mut loading.waiting);
         match open(&stored, content, &self.settings.documents, cx.now) {
-            Ok((live, opened)) => {
+            Ok((mut live, opened)) => {
+                if !self.flushes.is_empty() {
+                    live.journal.close();
+                }
                 self.documents.counters.loads += 1;
                 match opened {
                     Opened::AsStored => {}

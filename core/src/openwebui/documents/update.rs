@@ -235,6 +235,9 @@ impl OpenWebUi {
         }
         if let Some(live) = self.documents.live_mut(room) {
             live.content.put(ByteString::from(json), id, &self.settings.documents, cx.now);
+            if !self.flushes.is_empty() {
+                live.content.flush(cx.now);
+            }
         }
     }
 

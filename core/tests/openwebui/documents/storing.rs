@@ -216,6 +216,38 @@ fn contents_are_saved_once_while_somebody_types_and_again_after_a_failure() {
 }
 
 #[test]
+fn what_comes_while_a_flush_lasts_does_not_wait_either() {
+    let mut world = World::new();
+    world.store.notes.insert("other".into(), ("alice".into(), Default::default()));
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    let mut late = Browser::new(&mut world, "alice");
+    world.store.manner = Manner::Later;
+    let ticket = world.request(Request::Flush { timeout: Duration::from_secs(3) });
+    // Somebody edits, and another document is opened and edited.
+    alice.type_text(&mut world, "x");
+    world.send(late.client, r#"2["ydoc:document:join",{"document_id":"note:other"}]"#);
+    for _ in 0..3 {
+        let query = world.waiting.pop_back().unwrap();
+        world.answer(query);
+    }
+    late.pump(&mut world);
+    let update = r#"{"document_id":"note:other","update":[1,1,9,0,4,1,1,116,1,97,0],"data":{"content":{"md":"a"}}}"#;
+    world.send(late.client, &format!(r#"2["ydoc:document:update",{update}]"#));
+    while let Some(query) = world.waiting.pop_front() {
+        assert!(world.answer_to(ticket).is_none());
+        world.answer(query);
+    }
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 0 })));
+    assert_eq!(world.store.contents["plan"], alice.content());
+    assert_eq!(world.store.contents["other"], r#"{"md":"a"}"#);
+    for document in ["note:plan", "note:other"] {
+        let kept = &world.store.documents[document];
+        assert!(kept.log.is_empty() && kept.snapshot.is_some(), "{document}");
+    }
+}
+
+#[test]
 fn a_calendar_set_back_keeps_no_content_from_the_store() {
     let mut world = World::new();
     world.wall_step = Duration::from_secs(3600);
