@@ -9,14 +9,14 @@ use super::content;
 use super::frame::{self, Blob, Frame};
 use super::join::{EMPTY, Why, state_blob};
 use super::persist::record;
-use super::room::{MemberId, Resync, RoomId};
+use super::room::{Live, MemberId, Resync, RoomId};
 use super::{Compat, canonical};
 use crate::openwebui::OpenWebUi;
 use crate::openwebui::access::Access;
 use crate::openwebui::turn::Outcome;
 use crate::server::{Command, Cx, Extent, Message as Sent, SocketId, Target};
 use crate::socket_io::Args;
-use crate::yjs::{BadUpdate, Message, Source, Verdict};
+use crate::yjs::{BadUpdate, Document, Message, Source, StateVector, Verdict};
 
 /// What became of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,7 @@ impl OpenWebUi {
     ) -> Taken {
         let Some(live) = self.documents.live_mut(room) else { return Taken::Refused };
         let Some(member) = live.members.iter_mut().find(|member| member.id == id) else { return Taken::Refused };
+        let known = known_before(&live.document, member.resync, &blob);
         let mut verdict = live.document.apply(&blob.bytes, source);
         let is_long = matches!(verdict, Verdict::Bad(BadUpdate::TooLong | BadUpdate::TooManyStructs));
         if is_long && member.resync != Resync::No {
@@ -128,6 +129,7 @@ impl OpenWebUi {
         }
         match verdict {
             Verdict::Applied => {
+                let blob = news(live, known, blob, self.settings.documents.array_bytes_max);
                 self.changed(room, id, &blob, cx);
                 Taken::Applied
             }
@@ -164,10 +166,14 @@ impl OpenWebUi {
         let Some(live) = self.documents.live_mut(room) else { return false };
         let Some(split) = live.document.split(&blob.bytes, Source::Resync) else { return false };
         let now = Blob::new(split.now.into(), array_bytes_max);
+        let known = known_before(&live.document, Resync::Asked, &now);
         let verdict = live.document.apply(&now.bytes, Source::Resync);
         live.pending.hold(id, split.later.into(), split.missing, cx.now);
         match verdict {
-            Verdict::Applied => self.changed(room, id, &now, cx),
+            Verdict::Applied => {
+                let now = news(live, known, now, array_bytes_max);
+                self.changed(room, id, &now, cx);
+            }
             Verdict::NothingNew | Verdict::Missing(_) | Verdict::Bad(_) => {}
         }
         self.resync_dropped(room, cx);
@@ -290,3 +296,26 @@ impl OpenWebUi {
         }
     }
 }
+
+/// What is known before somebody brings a whole document, of which the others and the log need no more than is new.
+/// `None` where that would save nothing.
+fn known_before(document: &Document, resync: Resync, blob: &Blob) -> Option<StateVector> {
+    match resync {
+        Resync::No => None,
+        Resync::Invited | Resync::Asked => {
+            (blob.bytes.len() > WHOLE_BYTES_MIN).then(|| document.store().state_vector())
+        }
+    }
+}
+
+/// What has come that was not known before: the difference if that is shorter.
+fn news(live: &mut Live, known: Option<StateVector>, whole: Blob, array_bytes_max: usize) -> Blob {
+    let difference = known.map(|known| live.document.difference(&known));
+    match difference.filter(|difference| difference.len() < whole.bytes.len()) {
+        Some(difference) => Blob::new(difference, array_bytes_max),
+        None => whole,
+    }
+}
+
+/// A shorter one goes to the others as it is.
+const WHOLE_BYTES_MIN: usize = 1024;

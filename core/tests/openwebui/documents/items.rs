@@ -115,6 +115,33 @@ fn item_2_7_4_offline_edits_reach_the_others() {
 }
 
 #[test]
+fn item_2_7_4_of_a_whole_document_the_others_are_told_what_is_new() {
+    let mut world = World::new();
+    let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    alice.type_text(&mut world, &"much ".repeat(20_000));
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    world.pass_ms(5000);
+    world.leave(alice.client);
+    alice.edit("offline");
+    alice.reconnect(&mut world);
+    let told: Vec<String> =
+        world.read(tab.client).into_iter().filter(|packet| packet.contains("ydoc:document:update")).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].len() < 300, "{} bytes", told[0].len());
+    world.pass_ms(100);
+    let logged: usize = world.store.documents[super::browser::NOTE].log.values().map(|entry| entry.len()).sum();
+    assert!(logged < 100, "{logged} bytes");
+    tab.reconnect(&mut world);
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    assert_eq!(tab.doc.state(), alice.doc.state());
+    let mut crashed = super::storing::crash(&world);
+    let mut other = Browser::look(&mut crashed, "alice");
+    other.pump(&mut crashed);
+    assert_eq!(other.doc.state(), alice.doc.state());
+}
+
+#[test]
 fn item_2_7_4_what_builds_on_missing_edits_is_asked_for_once() {
     let mut world = World::new();
     let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
