@@ -265,6 +265,104 @@ fn a_calendar_set_back_keeps_no_content_from_the_store() {
 }
 
 #[test]
+fn a_save_that_fails_keeps_the_document_and_is_tried_again_at_growing_intervals() {
+    let kinds: [fn(&Question) -> bool; 3] = [
+        |question| matches!(question, Question::AppendUpdates { .. }),
+        |question| matches!(question, Question::SaveSnapshot { .. }),
+        |question| matches!(question, Question::SaveNoteContent { .. }),
+    ];
+    for fails in kinds {
+        let mut world = World::new();
+        let mut alice = Browser::open(&mut world, "alice");
+        alice.pump(&mut world);
+        world.pass_ms(5000);
+        world.store.refuses = Some(fails);
+        world.questions();
+        for _ in 0..600 {
+            alice.type_text(&mut world, "x");
+            world.pass_ms(100);
+        }
+        let tries = world.questions().iter().filter(|question| fails(question)).count();
+        assert!((4..=8).contains(&tries), "{tries} within a minute");
+        world.leave(alice.client);
+        world.pass_ms(60_000);
+        assert_eq!(world.stack.app.audit().documents.rooms, usize::from(!fails(&APPEND)), "kept until it is stored");
+        world.store.refuses = None;
+        world.pass_ms(60_000);
+        assert_eq!(world.stack.app.audit(), Default::default());
+        assert_eq!(world.store.contents["plan"], alice.content());
+        let mut later = Browser::look(&mut world, "alice");
+        later.pump(&mut world);
+        assert_eq!(later.doc.state(), alice.doc.state());
+        assert_eq!(world.stack.app.document_counters().resets, 0);
+    }
+}
+
+/// Each answer takes nearly as long as it may.
+#[test]
+fn a_slow_store_gets_one_write_of_each_kind_at_a_time() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(5000);
+    world.store.manner = Manner::Later;
+    let writes =
+        |world: &World, is: fn(&Question) -> bool| world.waiting.iter().filter(|query| is(&query.question)).count();
+    for _ in 0..10 {
+        for _ in 0..49 {
+            alice.type_text(&mut world, "x");
+            world.pass_ms(100);
+            assert!(writes(&world, |question| matches!(question, Question::AppendUpdates { .. })) <= 1);
+            assert!(writes(&world, |question| matches!(question, Question::SaveSnapshot { .. })) <= 1);
+            assert!(writes(&world, |question| matches!(question, Question::SaveNoteContent { .. })) <= 1);
+        }
+        for query in std::mem::take(&mut world.waiting) {
+            world.answer(query);
+        }
+    }
+    assert_eq!(world.stack.app.pool().queries_overdue, 0);
+    world.leave(alice.client);
+    for _ in 0..5 {
+        world.pass_ms(4900);
+        for query in std::mem::take(&mut world.waiting) {
+            world.answer(query);
+        }
+    }
+    assert_eq!(world.stack.app.audit().documents, Default::default());
+    assert_eq!(world.store.contents["plan"], alice.content());
+    let mut crashed = crash(&world);
+    let mut later = Browser::look(&mut crashed, "alice");
+    later.pump(&mut crashed);
+    assert_eq!(later.doc.state(), alice.doc.state());
+}
+
+/// It is gone every other second, and whoever asked just before never hears that it was done.
+#[test]
+fn a_store_that_restarts_again_and_again_loses_and_doubles_nothing() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    for round in 0..60 {
+        world.store.manner = if round % 2 == 0 { Manner::AtOnce } else { Manner::Failing };
+        world.store.mutes = (round % 3 == 0).then_some(|_| true);
+        for _ in 0..5 {
+            alice.type_text(&mut world, "ab");
+            world.pass_ms(200);
+        }
+    }
+    (world.store.manner, world.store.mutes) = (Manner::AtOnce, None);
+    world.pass_ms(60_000);
+    let kept = &world.store.documents[NOTE];
+    assert!(kept.log.is_empty(), "a snapshot has taken its place");
+    assert_eq!(world.store.contents["plan"], alice.content());
+    let mut crashed = crash(&world);
+    let mut later = Browser::look(&mut crashed, "alice");
+    later.pump(&mut crashed);
+    assert_eq!(later.doc.state(), alice.doc.state());
+    assert_eq!(crashed.stack.app.document_counters().resets, 0);
+}
+
+#[test]
 fn a_flush_is_answered_when_everything_is_stored() {
     let mut world = World::new();
     let flush = || Request::Flush { timeout: Duration::from_secs(3) };
@@ -307,3 +405,6 @@ impl Store {
         }
     }
 }
+
+const APPEND: Question =
+    Question::AppendUpdates { document: bytestring::ByteString::new(), first_sequence: 0, updates: Vec::new() };
