@@ -62,7 +62,7 @@ impl Peers {
     }
 
     pub(super) fn of_user<'a>(&'a self, user: &'a str) -> impl Iterator<Item = SessionId> + 'a {
-        let is_of = move |peer: &Peer| peer.user.as_ref().is_some_and(|known| &*known.id == user);
+        let is_of = move |peer: &Peer| peer.token.as_ref().is_some_and(|token| &*token.user == user);
         self.peers.iter().filter(move |(_, peer)| is_of(peer)).map(|(session, _)| *session)
     }
 
@@ -93,6 +93,15 @@ pub(super) struct Peer {
     pub(super) held: VecDeque<Bytes>,
     pub(super) held_bytes: usize,
     pub(super) timer: Option<TimerKey>,
+    pub(super) again: Again,
+}
+
+/// Whether something has changed about a user while the store was being asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    No,
+    /// The answer may be of before: it is to be asked once more.
+    Wanted,
 }
 
 /// How far a session has come.

@@ -15,7 +15,7 @@ use bytestring::ByteString;
 use super::canonical;
 use super::frame::Blob;
 use super::join::Entered;
-use super::peers::{Peer, PeerStage};
+use super::peers::{Again, Peer, PeerStage};
 use super::rights::rights;
 use super::room::{Aim, Joining, MemberId, Resync, RoomId};
 use crate::openwebui::access::Access;
@@ -71,6 +71,7 @@ impl OpenWebUi {
             held: VecDeque::new(),
             held_bytes: 0,
             timer: None,
+            again: Again::No,
         };
         self.documents.peers.insert(session, peer);
         match (ids, token) {
@@ -346,8 +347,19 @@ impl OpenWebUi {
     pub(in crate::openwebui) fn refresh_peers(&mut self, user: &str, cx: &mut Cx<'_>) -> usize {
         let sessions: Vec<SessionId> = self.documents.peers.of_user(user).collect();
         for session in &sessions {
-            self.documents.peers.disarm(*session);
-            self.peer_due(*session, cx);
+            let Some(peer) = self.documents.peers.get_mut(*session) else { continue };
+            match peer.stage {
+                PeerStage::In(_) => {
+                    self.documents.peers.disarm(*session);
+                    self.peer_due(*session, cx);
+                }
+                PeerStage::Authenticating
+                | PeerStage::Checking
+                | PeerStage::Loading
+                | PeerStage::Rechecking(_)
+                | PeerStage::RecheckingRights(_) => peer.again = Again::Wanted,
+                PeerStage::Gone => {}
+            }
         }
         sessions.len()
     }
@@ -362,9 +374,14 @@ impl OpenWebUi {
     fn arm_peer(&mut self, session: SessionId, cx: &Cx<'_>) {
         let after = self.spread_recheck();
         let wall = cx.server.wall();
-        let Some(peer) = self.documents.peers.get(session).filter(|peer| peer.stage.room().is_some()) else { return };
+        let Some(peer) = self.documents.peers.get_mut(session).filter(|peer| peer.stage.room().is_some()) else {
+            return;
+        };
         let end = peer.token.as_ref().and_then(|token: &Token| token.expires).map(|end| until(wall, end));
-        let after = end.map_or(after, |end| end.min(after));
+        let after = match std::mem::replace(&mut peer.again, Again::No) {
+            Again::No => end.map_or(after, |end| end.min(after)),
+            Again::Wanted => std::time::Duration::ZERO,
+        };
         self.documents.peers.arm(session, cx.now + after);
     }
 }

@@ -160,6 +160,39 @@ fn who_may_only_read_gets_everything_and_writes_nothing() {
     assert!(world.clients[provider.client].is_closed);
 }
 
+/// A store that was asked before a change may answer behind it, and of what was.
+#[test]
+fn an_answer_of_before_a_change_does_not_count_for_long() {
+    let questions = 2;
+    for changed_at in 0..questions {
+        for is_in in [false, true] {
+            let mut world = World::new();
+            if !is_in {
+                world.store.manner = super::super::store::Manner::Later;
+            }
+            let client = world.open_provider(NOTE, &token_for("alice"));
+            world.store.manner = super::super::store::Manner::Later;
+            while world.waiting.is_empty() {
+                world.pass_ms(1000);
+            }
+            for question in 0..questions {
+                let query = world.waiting.pop_front().unwrap();
+                let reply = world.store.reply(query);
+                if question == changed_at {
+                    world.store.revoked.insert("of-alice".into());
+                    world.ask(Request::Refresh { user: "alice".into() });
+                }
+                world.stack.handle_reply(reply, world.now);
+                world.run();
+            }
+            world.store.manner = super::super::store::Manner::AtOnce;
+            world.answer_waiting();
+            world.pass_ms(1);
+            assert!(world.clients[client].is_closed, "{changed_at}, {is_in}");
+        }
+    }
+}
+
 #[test]
 fn what_comes_too_early_is_held_and_what_is_wrong_is_closed() {
     let mut world = World::new();
