@@ -1,6 +1,6 @@
-//! Requests that wait until everything is stored.
+//! Storing everything now: for requests that wait for it, and when the server ends.
 //!
-//! Owns: who waits, and what is stored without delay meanwhile. Must never know: what there is to store.
+//! Owns: who waits, and how long nothing else does. Must never know: what there is to store.
 
 use std::time::Duration;
 
@@ -18,9 +18,28 @@ impl OpenWebUi {
         self.end_flushes();
     }
 
+    /// The server ends: everything is stored now, and whatever comes of that.
+    pub(super) fn end(&mut self, cx: &mut Cx<'_>) {
+        self.life = Life::Ending;
+        self.writes.hurry(&mut self.queries, &self.settings, cx.now);
+        self.flush_documents(cx);
+    }
+
+    pub(super) fn is_all_stored(&self) -> bool {
+        self.writes.unwritten() == 0 && self.unstored_documents().next().is_none()
+    }
+
+    /// Whether nothing is to wait before it is stored.
+    pub(super) fn is_hurried(&self) -> bool {
+        match self.life {
+            Life::Serving => !self.flushes.is_empty(),
+            Life::Ending => true,
+        }
+    }
+
     /// Answers those who wait once everything is stored.
     pub(super) fn end_flushes(&mut self) {
-        if self.flushes.is_empty() || self.writes.unwritten() > 0 || self.unstored_documents().next().is_some() {
+        if self.flushes.is_empty() || !self.is_all_stored() {
             return;
         }
         while let Some(ticket) = self.flushes.pop_due(END_OF_TIME) {
@@ -42,9 +61,21 @@ impl OpenWebUi {
 
     /// Nobody waits any more: everything is stored at its own pace again.
     fn flushes_over(&mut self) {
-        self.writes.set_pace(Pace::Spaced);
-        self.reopen_journals();
+        match self.life {
+            Life::Serving => {
+                self.writes.set_pace(Pace::Spaced);
+                self.reopen_journals();
+            }
+            Life::Ending => {}
+        }
     }
+}
+
+/// Whether the server goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Serving,
+    Ending,
 }
 
 const END_OF_TIME: Instant = Instant::from_nanos(u64::MAX);

@@ -44,6 +44,7 @@ use self::calls::Calls;
 use self::channels::Place;
 use self::documents::Documents;
 pub use self::documents::{Compat, DocumentCounters, DocumentCounts, DocumentSettings};
+use self::flush::Life;
 use self::queries::{Purpose, Queries};
 use self::query::{Query, QueryId, Question, Reply, StoreError, User};
 pub use self::requests::{
@@ -82,6 +83,7 @@ pub struct OpenWebUi {
     documents: Documents,
     /// Requests that wait until everything is stored.
     flushes: Timers<Ticket>,
+    life: Life,
 
     rechecks: Timers<SocketId>,
     expiries: Timers<SocketId>,
@@ -113,6 +115,7 @@ impl OpenWebUi {
             writes: Writes::new(rng.keyed_hash()),
             documents: Documents::new(rng.keyed_hash()),
             flushes: Timers::new(),
+            life: Life::Serving,
             rechecks: Timers::new(),
             expiries: Timers::new(),
             idles: Timers::new(),
@@ -392,6 +395,14 @@ impl App for OpenWebUi {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    fn handle_end(&mut self, cx: &mut Cx<'_>) {
+        self.end(cx);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_all_stored()
     }
 }
 

@@ -110,7 +110,7 @@ impl OpenWebUi {
     /// Somebody is in from now on, and is told what there is. After visitors, [`Self::end_visits`] has to follow.
     pub(super) fn admit(&mut self, room: RoomId, joining: Joining, cx: &mut Cx<'_>) {
         let Joining { id, user, name, access, color } = joining;
-        let is_flushing = !self.flushes.is_empty();
+        let is_hurried = self.is_hurried();
         let sid = match id {
             MemberId::Socket(socket) => self.sockets.get(socket).map(|record| record.sid),
             MemberId::Peer(_) | MemberId::Visitor(_) => None,
@@ -120,7 +120,7 @@ impl OpenWebUi {
         let Some(live) = self.documents.live_mut(room) else { return };
         let is_new = live.member(id).is_none();
         if is_new {
-            if !is_flushing {
+            if !is_hurried {
                 live.journal.reopen();
             }
             let member = Member { id, user: user.clone(), sid, access, resync: Resync::Invited, bad_updates: 0 };

@@ -70,7 +70,7 @@ impl OpenWebUi {
         let waiting = std::mem::take(&mut loading.waiting);
         match open(&stored, content, &self.settings.documents, cx.now) {
             Ok((mut live, opened)) => {
-                if !self.flushes.is_empty() {
+                if self.is_hurried() {
                     live.journal.close();
                 }
                 self.documents.counters.loads += 1;

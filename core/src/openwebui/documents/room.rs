@@ -10,7 +10,7 @@ use super::visits::Visits;
 use crate::openwebui::access::Access;
 use crate::openwebui::query::{QueryId, StoredDocument};
 use crate::rng::{KeyedHash, KeyedMap};
-use crate::server::{SessionId, Sid, SocketId};
+use crate::server::{SessionId, Sid, SocketId, Ticket};
 use crate::slab::Slab;
 use crate::time::{Instant, WallTime};
 use crate::timer::{Fifo, TimerKey, Timers};

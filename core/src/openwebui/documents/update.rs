@@ -239,9 +239,10 @@ impl OpenWebUi {
         if json.len() > settings.content_bytes_max || content::says_nothing(json) {
             return;
         }
+        let is_hurried = self.is_hurried();
         if let Some(live) = self.documents.live_mut(room) {
             live.content.put(ByteString::from(json), id, &self.settings.documents, cx.now);
-            if !self.flushes.is_empty() {
+            if is_hurried {
                 live.content.flush(cx.now);
             }
         }

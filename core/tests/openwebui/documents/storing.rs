@@ -7,6 +7,7 @@ use super::super::world::World;
 use super::browser::{Browser, NOTE, settle};
 use roomcast_core::openwebui::query::Question;
 use roomcast_core::openwebui::{Answer, Request};
+use roomcast_core::server::App;
 
 #[test]
 fn a_failed_load_refuses_and_never_serves_an_empty_document() {
@@ -244,6 +245,38 @@ fn what_comes_while_a_flush_lasts_does_not_wait_either() {
     for document in ["note:plan", "note:other"] {
         let kept = &world.store.documents[document];
         assert!(kept.log.is_empty() && kept.snapshot.is_some(), "{document}");
+    }
+}
+
+#[test]
+fn at_the_end_everything_is_written() {
+    for store_fails in [false, true] {
+        let mut world = World::new();
+        let mut alice = Browser::open(&mut world, "alice");
+        alice.pump(&mut world);
+        world.pass_ms(5000);
+        assert!(world.stack.app.is_settled());
+        world.send(alice.client, r#"2["heartbeat",{}]"#);
+        world.pass_ms(2000);
+        world.tell_wall();
+        world.send(alice.client, r#"2["heartbeat",{}]"#);
+        alice.type_text(&mut world, "x");
+        assert!(!world.stack.app.is_settled());
+        if store_fails {
+            world.store.manner = Manner::Failing;
+        }
+        world.stack.handle_end(world.now);
+        world.run();
+        if store_fails {
+            assert!(!world.stack.app.is_settled());
+            world.store.manner = Manner::AtOnce;
+            world.pass_ms(3000);
+        }
+        assert!(world.stack.app.is_settled());
+        let kept = &world.store.documents[NOTE];
+        assert!(kept.log.is_empty() && kept.snapshot.is_some());
+        assert_eq!(world.store.contents["plan"], alice.content());
+        assert_eq!(world.store.active_at["alice"], super::super::world::START_SECS + 7);
     }
 }
 
