@@ -163,6 +163,11 @@ impl Store {
             && self.deletions * 8 >= self.clients.values().map(ClientStructs::len).sum()
     }
 
+    /// Whether nothing was ever written to it: the state is `[0,0]`.
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
     /// The next clock of `client`.
     pub fn clock(&self, client: ClientId) -> u32 {
         self.clients.get(&client).map_or(0, ClientStructs::end)

@@ -179,6 +179,7 @@ impl OpenWebUi {
         let Some(place) = live.members.iter().position(|member| member.id == id) else { return };
         let member = live.members.remove(place);
         live.pending.forget(id);
+        live.kept_out.retain(|session| MemberId::Peer(*session) != id);
         live.content.author_left(id, cx.now);
         if live.seeder == Some(id) {
             live.seeder = None;
@@ -261,7 +262,7 @@ impl OpenWebUi {
             Compat::V0_12 => return,
         }
         let Some(live) = self.documents.live_mut(room) else { return };
-        if live.seeder.is_some() || live.document.state() != EMPTY {
+        if live.seeder.is_some() || !live.document.store().is_empty() {
             return;
         }
         let sockets = live.members.iter().filter_map(|member| match member.id {

@@ -7,7 +7,6 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::content::{Content, Entry, Mark, marks_of};
-use super::join::EMPTY;
 use super::room::{Aim, Joining, Live, Loading, MemberId, Room, RoomId, Stage};
 use super::settings::DocumentSettings;
 use crate::openwebui::OpenWebUi;
@@ -159,7 +158,7 @@ fn open(
     // A note without content is not a change: what was saved is never replaced by nothing.
     let foreign = mark.filter(|mark| !replayed.marks.contains(mark));
     let (opening, opened) = match foreign {
-        Some(mark) if replayed.document.state() == EMPTY => (Some(Entry::Content(mark)), Opened::AsStored),
+        Some(mark) if replayed.document.store().is_empty() => (Some(Entry::Content(mark)), Opened::AsStored),
         Some(mark) => {
             // Behind the reset the marks of before count no more.
             (replayed.document, replayed.marks) = (Document::new(settings.limits), Vec::new());
@@ -180,6 +179,7 @@ fn open(
         content: Content::loaded(content, replayed.marks),
         members: Vec::new(),
         seeder: None,
+        kept_out: Vec::new(),
         opening: opening.map(|entry| entry.write()),
     };
     Ok((live, opened))

@@ -277,6 +277,11 @@ impl OpenWebUi {
         let Some(live) = self.documents.live(room) else { return };
         let Some(access) = live.member(id).map(|member| member.access) else { return };
         match access {
+            Access::Write if live.is_unseeded() => match live.document.check(update, source) {
+                Verdict::NothingNew => {}
+                Verdict::Applied | Verdict::Missing(_) => self.keep_out(room, session, cx),
+                Verdict::Bad(_) => self.bad_update(room, id, cx),
+            },
             Access::Write => {
                 let blob = Blob::new(Bytes::copy_from_slice(update), array_bytes_max);
                 self.take_update(room, id, blob, source, cx);
@@ -289,6 +294,17 @@ impl OpenWebUi {
                 }
                 Verdict::Bad(_) => self.bad_update(room, id, cx),
             },
+        }
+    }
+
+    /// A provider cannot load the note's content into the document, and must not begin it without. It keeps what it has
+    /// written, and is asked for it when somebody has.
+    fn keep_out(&mut self, room: RoomId, session: SessionId, cx: &mut Cx<'_>) {
+        self.documents.counters.updates_refused += 1;
+        let Some(live) = self.documents.live_mut(room) else { return };
+        if !live.kept_out.contains(&session) {
+            live.kept_out.push(session);
+            send(session, &Message::PermissionDenied(NOT_SEEDED), cx);
         }
     }
 
@@ -423,6 +439,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 const NO_COLOR: &str = "#000000";
 const MAY_NOT_READ: &str = "permission-denied";
 const MAY_NOT_WRITE: &str = "read-only";
+const NOT_SEEDED: &str = "the note has not been loaded into its document yet";
 
 #[cfg(test)]
 mod tests {

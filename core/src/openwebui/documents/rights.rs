@@ -2,7 +2,6 @@
 //!
 //! Owns: asking about the notes of a session's documents, and what follows. Must never know: how somebody joined.
 
-use super::join::EMPTY;
 use super::room::{Aim, MemberId, RoomId};
 use crate::openwebui::OpenWebUi;
 use crate::openwebui::access::{self, Access};
@@ -53,7 +52,7 @@ impl OpenWebUi {
         if std::mem::replace(&mut member.access, access) == access {
             return;
         }
-        if live.seeder == Some(id) && live.document.state() == EMPTY {
+        if live.seeder == Some(id) && live.document.store().is_empty() {
             live.seeder = None;
             self.choose_seeder(room, cx);
         }

@@ -4,7 +4,7 @@
 
 use bytestring::ByteString;
 
-use super::content::Content;
+use super::content::{self, Content};
 use super::peers::Peers;
 use super::visits::Visits;
 use crate::openwebui::access::Access;
@@ -181,6 +181,8 @@ pub(super) struct Live {
     pub(super) members: Vec<Member>,
     /// Who has been asked to load the note's content into the empty document.
     pub(super) seeder: Option<MemberId>,
+    /// Providers that have written while nobody had loaded the note's content: they are asked for it again afterwards.
+    pub(super) kept_out: Vec<SessionId>,
     /// What goes into the log before the first change.
     pub(super) opening: Option<bytes::Bytes>,
 }
@@ -188,6 +190,12 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.iter().find(|member| member.id == id)
+    }
+
+    /// Whether the document is empty and its note is not. What is written then would stand in the way of whoever loads
+    /// the note's content, which would be lost with the next save.
+    pub(super) fn is_unseeded(&self) -> bool {
+        self.document.store().is_empty() && self.content.current().is_some_and(|json| !content::says_nothing(json))
     }
 
     /// Whether everything is stored.

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 
 use super::content;
 use super::frame::{self, Blob, Frame};
-use super::join::{EMPTY, Why, state_blob};
+use super::join::{Why, state_blob};
 use super::persist::record;
 use super::room::{Live, MemberId, Resync, RoomId};
 use super::{Compat, canonical};
@@ -63,7 +63,7 @@ impl OpenWebUi {
             let array_bytes_max = settings.array_bytes_max;
             if payload.initializes()
                 && let Some(live) = self.documents.live_mut(room)
-                && live.document.state() != EMPTY
+                && !live.document.store().is_empty()
             {
                 // Somebody else was first: this one begins from what that one wrote.
                 return Outcome::Done(Frame::of_blob(&state_blob(live, array_bytes_max)));
@@ -204,6 +204,7 @@ impl OpenWebUi {
         let Some(live) = self.documents.live_mut(room) else { return };
         record(live, blob.bytes.clone(), cx.now);
         live.seeder = None;
+        let kept_out = std::mem::take(&mut live.kept_out);
         let (mut has_sockets, mut peers) = (false, Vec::new());
         for member in live.members.iter().filter(|member| member.id != id) {
             match member.id {
@@ -222,6 +223,9 @@ impl OpenWebUi {
             for session in peers {
                 cx.command(Command::Send { session, message: message.clone() });
             }
+        }
+        for session in kept_out {
+            self.ask_resync(room, MemberId::Peer(session), cx);
         }
     }
 

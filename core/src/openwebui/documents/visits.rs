@@ -12,7 +12,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::frame::Blob;
-use super::join::{EMPTY, Entered, NO_COLOR};
+use super::join::{Entered, NO_COLOR};
 use super::rights::rights;
 use super::room::{Aim, Joining, Live, MemberId, RoomId};
 use super::{canonical, content};
@@ -202,9 +202,9 @@ impl OpenWebUi {
     ) -> Result<DocumentChange, DocumentRefusal> {
         let array_bytes_max = self.settings.documents.array_bytes_max;
         let Some(live) = self.documents.live_mut(room) else { return Err(DocumentRefusal::Unavailable) };
-        let is_empty = live.document.state() == EMPTY;
+        let is_empty = live.document.store().is_empty();
         match intent {
-            Intent::Edit if is_empty && !content::says_nothing(live.content.current().unwrap_or("null")) => {
+            Intent::Edit if live.is_unseeded() => {
                 return Err(DocumentRefusal::Unseeded);
             }
             Intent::Initialize if !is_empty => return Err(DocumentRefusal::Seeded),

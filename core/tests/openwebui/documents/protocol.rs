@@ -89,6 +89,30 @@ fn both_protocols_are_in_one_document() {
 }
 
 #[test]
+fn a_provider_does_not_begin_a_document_whose_note_is_not_loaded_yet() {
+    let mut world = World::new();
+    world.store.contents.insert("plan".into(), r#"{"md":"written before there were documents"}"#.into());
+    let (mut first, mut second) = (Provider::open(&mut world, "alice"), Provider::open(&mut world, "alice"));
+    first.write(&mut world, 100, 0, "an edit");
+    first.write(&mut world, 100, 7, " and another");
+    first.pump(&mut world);
+    second.pump(&mut world);
+    assert_eq!((first.denied, second.denied, &second.doc.state()[..]), (1, 0, &[0, 0][..]));
+    // The front end comes, is asked to load the note, and does; then comes what was kept out.
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    for _ in 0..2 {
+        first.pump(&mut world);
+        second.pump(&mut world);
+    }
+    settle(&mut world, &mut [&mut alice]);
+    assert_eq!(first.doc.state(), alice.doc.state());
+    assert_eq!(second.doc.state(), alice.doc.state());
+    assert!(alice.doc.store().clock(roomcast_core::yjs::ClientId::new(100).unwrap()) > 0, "the edits are there");
+    assert_eq!(first.denied, 1);
+}
+
+#[test]
 fn providers_see_each_other_and_ghosts_vanish() {
     let mut world = World::new();
     let (mut one, mut two) = (Provider::open(&mut world, "alice"), Provider::open(&mut world, "alice"));
