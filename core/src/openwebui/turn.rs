@@ -141,8 +141,8 @@ impl OpenWebUi {
             debug_assert!(record.held.is_empty(), "nothing is held without a turn");
             return self.begin(peer, socket, Held { name, args, ack }, cx);
         }
-        if &*name == "heartbeat" {
-            // Says nothing about the others, and waits for nobody.
+        if &*name == "heartbeat" && record.login.is_some() {
+            // Says nothing about the others, and waits for nobody but whom it is of.
             let outcome = self.heartbeat(socket, cx);
             self.settle(peer, socket, Origin::Event(ack), outcome, cx);
             return None;

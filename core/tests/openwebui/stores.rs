@@ -21,11 +21,7 @@ fn events_of_one_socket_wait_for_its_query_and_nobody_else_does() {
     world.send(bob, r#"22["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#);
     world.send(bob, r#"23["usage",{"model":"small"}]"#);
     world.send(bob, r#"24["heartbeat",{}]"#);
-    assert_eq!(
-        (world.read(bob), world.given_back.len()),
-        (vec!["34[]".to_owned()], 0),
-        "the heartbeat waits for nobody"
-    );
+    assert_eq!((world.read(bob), world.given_back.len()), (vec![], 0), "the heartbeat is not yet anybody's");
     // Others go on.
     world.send(alice, r#"21["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#);
     assert_eq!(world.read(alice).len(), 2);
@@ -36,8 +32,19 @@ fn events_of_one_socket_wait_for_its_query_and_nobody_else_does() {
     world.answer(query);
     // All of them, in order: the session was there when each was looked at.
     let acks: Vec<_> = world.read(bob).iter().filter_map(|text| text.strip_prefix('3').map(str::to_owned)).collect();
-    assert_eq!(acks, [r#"1[{"id":"bob","name":"Bob User"}]"#, "2[]", "3[]"]);
+    assert_eq!(acks, [r#"1[{"id":"bob","name":"Bob User"}]"#, "2[]", "3[]", "4[]"]);
+    assert!(world.waiting.iter().any(|query| matches!(query.question, Question::TouchUser { .. })));
     assert_eq!((world.given_back.len(), world.read(alice).len(), super::rows::models(&mut world).len()), (1, 1, 1));
+}
+
+#[test]
+fn a_heartbeat_waits_for_nobody_but_its_session() {
+    let mut world = World::new();
+    let alice = world.join("alice");
+    world.store.manner = Manner::Later;
+    world.send(alice, r#"21["join-note",{"note_id":"plan"}]"#);
+    world.send(alice, r#"22["heartbeat",{}]"#);
+    assert_eq!(world.read(alice), ["32[]"]);
 }
 
 #[test]
