@@ -49,11 +49,24 @@ impl Server {
 
     /// Ends it and all of its processes, without a word to anybody.
     pub fn kill(&mut self) {
+        self.signal("KILL");
+        self.stop();
+    }
+
+    /// Sends a signal to it and all of its processes.
+    pub fn signal(&self, name: &str) {
         let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
         let pid = file.lines().next().unwrap();
-        let pids = [vec![pid.to_owned()], children(pid)].concat();
-        assert!(Command::new("kill").arg("-KILL").args(&pids).status().unwrap().success());
-        self.stop();
+        let kill = |pid: &str| {
+            let sent = Command::new("kill").args([&format!("-{name}"), pid]).stderr(Stdio::null()).status();
+            sent.unwrap().success()
+        };
+        let children = children(pid);
+        assert!(kill(pid));
+        for child in children {
+            // It may have ended meanwhile.
+            let _ = kill(&child);
+        }
     }
 
     /// Starts it, on the port that it had.
@@ -85,7 +98,7 @@ impl Server {
     fn try_run(&mut self) -> Result<(), String> {
         let mut shell = self
             .command_of("/bin/sh".as_ref())
-            .args(["-c", "\"$@\" & server=$!; read -r end; kill -QUIT $server; wait $server", "sh"])
+            .args(["-c", "\"$@\" & server=$!; read -r end; kill -CONT $server; kill -QUIT $server; wait $server", "sh"])
             .arg(self.programs.join("postgres"))
             .arg("-D")
             .arg(self.data())

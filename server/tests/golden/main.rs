@@ -1,0 +1,78 @@
+//! Golden conversations: what goes over the wire between browsers, the program and its database.
+//!
+//! The synthetic ones stand in `conversations/` and always run, on each kind of database. Recorded ones run where
+//! `ROOMCAST_TRANSCRIPTS` names their folder.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod conversation;
+mod database;
+mod pattern;
+mod peer;
+mod play;
+#[allow(dead_code, reason = "the stores' tests need more of it")]
+#[path = "../../../adapter/tests/stores/server.rs"]
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use self::conversation::Conversation;
+use self::database::{Database, Kind};
+use self::play::play_all;
+
+#[test]
+fn conversations_on_a_file_of_its_own() {
+    play_all(&conversations(""), &mut Database::new(Kind::Own));
+}
+
+#[test]
+fn conversations_on_open_webuis_file() {
+    play_all(&conversations(""), &mut Database::new(Kind::Sqlite));
+}
+
+#[test]
+fn conversations_on_open_webuis_server() {
+    play_all(&conversations(""), &mut Database::new(Kind::Postgres));
+}
+
+#[test]
+fn faults_of_open_webuis_file() {
+    play_all(&conversations("faults"), &mut Database::new(Kind::Sqlite));
+}
+
+#[test]
+fn faults_of_open_webuis_server() {
+    play_all(&conversations("faults"), &mut Database::new(Kind::Postgres));
+}
+
+fn conversations(folder: &str) -> Vec<Conversation> {
+    Conversation::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/conversations").join(folder))
+}
+
+/// A folder that goes away again.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // PostgreSQL, which runs as somebody else here, must get there.
+        let path = std::env::temp_dir().join(format!("roomcast-golden-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const SECRET: &str = "the-secret-of-the-conversations";

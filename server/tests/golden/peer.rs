@@ -1,0 +1,124 @@
+//! A client that speaks Engine.IO and Socket.IO by hand, so that a frame is what went over the wire.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+
+use tungstenite::{Message, WebSocket};
+
+use crate::common::{POLLING, connect, get, http, string_field};
+use crate::conversation::By;
+
+/// A transport that is open.
+pub struct Peer {
+    transport: Transport,
+    /// By polling, what came along with something else.
+    waiting: std::collections::VecDeque<String>,
+}
+
+enum Transport {
+    WebSocket(Box<WebSocket<TcpStream>>),
+    Polling { address: SocketAddr, target: String },
+}
+
+/// What came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    Text(String),
+    Binary(Vec<u8>),
+    /// The server has closed the transport.
+    End,
+}
+
+impl Peer {
+    /// Opens a transport. The second value is the OPEN packet.
+    pub fn open(address: SocketAddr, by: By) -> (Self, String) {
+        match by {
+            By::WebSocket => {
+                let mut peer = Self::web_socket(address, WEB_SOCKET);
+                let Frame::Text(open) = peer.next() else { panic!("no OPEN") };
+                (peer, open)
+            }
+            By::Polling | By::Upgrade => {
+                let open = get(address, POLLING);
+                assert_eq!(open.status, 200, "{open:?}");
+                let target = format!("{POLLING}&sid={}", string_field(&open.body, "sid"));
+                let transport = Transport::Polling { address, target };
+                (Self { transport, waiting: Default::default() }, open.body)
+            }
+        }
+    }
+
+    /// From polling to a WebSocket, as the protocol has it: probe, and upgrade.
+    pub fn upgrade(self) -> Self {
+        let Transport::Polling { address, target } = self.transport else { panic!("no polling") };
+        assert!(self.waiting.is_empty(), "{:?}", self.waiting);
+        let (_, query) = target.split_once("polling").unwrap();
+        let mut peer = Self::web_socket(address, &format!("{WEB_SOCKET}{query}"));
+        peer.send("2probe");
+        assert_eq!(peer.next(), Frame::Text("3probe".to_owned()));
+        peer.send("5");
+        peer
+    }
+
+    pub fn send(&mut self, frame: &str) {
+        match &mut self.transport {
+            Transport::WebSocket(socket) => socket.send(Message::text(frame)).unwrap(),
+            Transport::Polling { address, target } => {
+                let answer = http(*address, &format!("POST {target}"), &[], frame);
+                assert_eq!((answer.status, answer.body.as_str()), (200, "OK"), "{answer:?}");
+            }
+        }
+    }
+
+    /// The next frame that is no ping, for which there is a time limit. Pings are answered.
+    pub fn next(&mut self) -> Frame {
+        loop {
+            match self.any() {
+                Frame::Text(text) if text == "2" => self.send("3"),
+                frame @ (Frame::Text(_) | Frame::Binary(_) | Frame::End) => return frame,
+            }
+        }
+    }
+
+    fn any(&mut self) -> Frame {
+        match &mut self.transport {
+            Transport::WebSocket(socket) => match socket.read() {
+                Ok(Message::Text(text)) => Frame::Text(text.to_string()),
+                Ok(Message::Binary(bytes)) => Frame::Binary(bytes.to_vec()),
+                Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => Frame::End,
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => panic!("nothing came: {error}"),
+            },
+            Transport::Polling { address, target } => {
+                if self.waiting.is_empty() {
+                    let answer = get(*address, target);
+                    if answer.status != 200 {
+                        return Frame::End;
+                    }
+                    self.waiting.extend(answer.body.split('\x1e').map(str::to_owned));
+                }
+                Frame::Text(self.waiting.pop_front().unwrap())
+            }
+        }
+    }
+
+    /// Cuts a WebSocket without a word, and waits until the server has noticed.
+    pub fn cut(self) {
+        match self.transport {
+            Transport::WebSocket(socket) => {
+                let mut stream = socket.into_inner();
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                // It ends when the server ends it.
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+            Transport::Polling { .. } => panic!("nobody notices the end of a poller for a while"),
+        }
+    }
+
+    fn web_socket(address: SocketAddr, target: &str) -> Self {
+        let (socket, _) = tungstenite::client(format!("ws://{address}{target}"), connect(address)).unwrap();
+        Self { transport: Transport::WebSocket(Box::new(socket)), waiting: Default::default() }
+    }
+}
+
+const WEB_SOCKET: &str = "/ws/socket.io/?EIO=4&transport=websocket";
