@@ -35,6 +35,8 @@ section_doc() {
 section_test() {
     # A test starts a server of its own. Debian keeps its programs off the path.
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || needs postgres postgresql
+    # Another carries out the commands that the program prints.
+    needs curl curl
     cargo test --workspace --features roomcast-adapter/sqlite,roomcast-adapter/postgres,roomcast-adapter/yrs --locked
 }
 

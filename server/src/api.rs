@@ -6,12 +6,16 @@
 //! | `/api/call` | `{to: {session, user?}, event, data, timeout_ms?}` | `{"data":[…]}`, the arguments of the ack |
 //! | `/api/disconnect` | `{to: {user ∣ room ∣ session}, extent?}` | `{"sockets":1}` |
 //! | `/api/refresh` | `{user}` | `{"sockets":1}` |
+//! | `/api/revoke` | `{user}` or `{jti, ends_at?}` | `{"sockets":1}` |
+//!
+//! What is refreshed or revoked is looked at again at once, and is what it is a moment after the answer. Revoked by `user`
+//! are all tokens issued until now; `ends_at`, in seconds since the epoch, is when a token ends by itself.
 //!
 //! All are POSTs with `Authorization: Bearer` and the key. A refusal is `{"error":"…"}`: 400 malformed, 401 not the key,
-//! 403 there is no key or the session is another user's, 404 the session is gone, 405 not a POST, 503 overloaded or
-//! ending, 504 the session did not answer in time.
+//! 403 there is no key or the session is another user's, 404 the session is gone, 405 not a POST, 503 overloaded,
+//! ending, or the store does not answer, 504 the session did not answer in time.
 //!
-//! Owns: routes, bodies, statuses, and who may ask. Must never know: how any of it is done.
+//! Owns: routes, bodies, statuses, and who may ask. Must never know: how any of it is done, or where it is remembered.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,13 +36,15 @@ use subtle::ConstantTimeEq as _;
 
 use crate::reply;
 use crate::settings::Secret;
+use crate::store::Asked;
 
 /// Adds the routes. Without a key they say so.
-pub fn routes(mut builder: Builder<OpenWebUi>, key: Option<&Secret>) -> Builder<OpenWebUi> {
+pub fn routes(mut builder: Builder<OpenWebUi>, key: Option<&Secret>, store: &Asked) -> Builder<OpenWebUi> {
     let key = key.cloned().map(Arc::new);
-    for route in [Route::Emit, Route::Call, Route::Disconnect, Route::Refresh] {
-        let key = key.clone();
-        builder = builder.app_page(route.path(), move |request, app| answer(route, key.clone(), request, app));
+    for route in [Route::Emit, Route::Call, Route::Disconnect, Route::Refresh, Route::Revoke] {
+        let (key, store) = (key.clone(), store.clone());
+        builder =
+            builder.app_page(route.path(), move |request, app| answer(route, key.clone(), store.clone(), request, app));
     }
     builder
 }
@@ -49,6 +55,7 @@ enum Route {
     Call,
     Disconnect,
     Refresh,
+    Revoke,
 }
 
 impl Route {
@@ -58,6 +65,7 @@ impl Route {
             Self::Call => "/api/call",
             Self::Disconnect => "/api/disconnect",
             Self::Refresh => "/api/refresh",
+            Self::Revoke => "/api/revoke",
         }
     }
 
@@ -92,6 +100,10 @@ impl Route {
                 let RefreshBody { user } = parse(body)?;
                 Request::Refresh { user: user.into() }
             }
+            Self::Revoke => match Revoked::read(body)? {
+                Revoked::User(user) => Request::Refresh { user: user.into() },
+                Revoked::Token { jti, .. } => Request::RefreshToken { jti: jti.into() },
+            },
         })
     }
 }
@@ -125,6 +137,38 @@ struct DisconnectBody {
 #[serde(deny_unknown_fields)]
 struct RefreshBody {
     user: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeBody {
+    user: Option<String>,
+    jti: Option<String>,
+    ends_at: Option<u64>,
+}
+
+/// What is revoked.
+enum Revoked {
+    User(String),
+    Token { jti: String, ends_at: Option<u64> },
+}
+
+impl Revoked {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        match parse(body)? {
+            RevokeBody { user: Some(user), jti: None, ends_at: None } => Ok(Self::User(user)),
+            RevokeBody { user: None, jti: Some(jti), ends_at } => Ok(Self::Token { jti, ends_at }),
+            RevokeBody { .. } => Err(Refusal::malformed("it needs one of user and jti; `ends_at` is a token's")),
+        }
+    }
+
+    async fn remember(self, store: &Asked) -> Result<(), Refusal> {
+        let remembered = match self {
+            Self::User(user) => store.revoke_user(&user).await,
+            Self::Token { jti, ends_at } => store.revoke_token(&jti, ends_at).await,
+        };
+        remembered.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
+    }
 }
 
 #[derive(Deserialize)]
@@ -187,6 +231,7 @@ impl Refusal {
 async fn answer(
     route: Route,
     key: Option<Arc<Secret>>,
+    store: Asked,
     request: http::Request<Bytes>,
     app: AppHandle<OpenWebUi>,
 ) -> Response<Bytes> {
@@ -196,6 +241,10 @@ async fn answer(
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST"));
         }
         let asked = route.read(request.body())?;
+        if route == Route::Revoke {
+            // Before it is looked at again: what is asked then must be refused.
+            Revoked::read(request.body())?.remember(&store).await?;
+        }
         let names_session = matches!(&asked, Request::Disconnect { to: To::Session(_), .. });
         match app.ask(asked).await {
             Some(Answer::Done { sockets: 0 }) if names_session => Err(gone()),
@@ -299,6 +348,9 @@ mod tests {
             (Route::Disconnect, r#"{"to":{"session":"a"},"extent":"planet"}"#),
             (Route::Refresh, "{}"),
             (Route::Refresh, ""),
+            (Route::Revoke, "{}"),
+            (Route::Revoke, r#"{"user":"a","jti":"b"}"#),
+            (Route::Revoke, r#"{"user":"a","ends_at":1}"#),
         ] {
             let refusal = route.read(body.as_bytes()).unwrap_err();
             assert_eq!(refusal.status, StatusCode::BAD_REQUEST, "{body}");

@@ -42,6 +42,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.yjs_endpoint = Some(EndpointId::new(1));
     rules.documents.compat = settings.front_end;
     let protocol = rules.protocol();
+    let revocations = store.clone();
     let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.put(query))
         .limits(settings.limits.clone())
         .http_limits(settings.http_limits)
@@ -64,7 +65,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
             yjs.path_match = PathMatch::Below;
             yjs.ws = protocol;
         });
-    Ok(pages(api::routes(builder, api_key.as_ref()), health, metrics))
+    Ok(pages(api::routes(builder, api_key.as_ref(), &revocations), health, metrics))
 }
 
 fn pages(builder: Builder<OpenWebUi>, health: Health, metrics: StoreMetrics) -> Builder<OpenWebUi> {

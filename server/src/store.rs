@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use roomcast_adapter::store::{DatabaseUrl, Embedded, OpenError, Options, Rows, Seeded, Store, WebUi};
+use roomcast_adapter::store::{DatabaseUrl, Embedded, OpenError, Options, Own, Rows, Seeded, Store, WebUi};
 use roomcast_tokio::core::openwebui::query::{Query, Reply, StoreError};
+use roomcast_tokio::wall_now;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -21,6 +22,8 @@ use crate::settings::{Mode, StoreAt};
 #[derive(Clone)]
 pub struct Asked {
     store: Arc<dyn Store>,
+    /// What knows of revoked tokens.
+    own: Arc<dyn Own>,
     metrics: StoreMetrics,
     open: Arc<Open>,
 }
@@ -42,25 +45,27 @@ impl Asked {
     ///
     /// It cannot be used, now or ever. A database of somebody else that cannot be reached now is asked all the same.
     pub async fn open(mode: &Mode, metrics: StoreMetrics) -> Result<Self, Failure> {
-        let store: Arc<dyn Store> = match mode {
+        let (store, own): (Arc<dyn Store>, Arc<dyn Own>) = match mode {
             Mode::Demo(path) => {
-                let store = own(path).await?;
+                let store = Arc::new(own(path).await?);
                 match store.seed(&Rows::demo()).await {
                     Ok(Seeded::Filled | Seeded::NotEmpty) => {}
                     Err(error) => return Err(Failure::Seed(path.clone(), error)),
                 }
-                Arc::new(store)
+                (store.clone(), store)
             }
             Mode::Earnest(_, StoreAt::Own(path)) => {
                 tracing::info!(path = %path.display(), "the store is a file of roomcast's own");
-                Arc::new(own(path).await?)
+                let store = Arc::new(own(path).await?);
+                (store.clone(), store)
             }
             Mode::Earnest(_, StoreAt::WebUi { url, schema, beside }) => {
                 let options = Options { schema: schema.clone(), ..Options::default() };
-                Arc::new(web_ui(url, options, own(beside).await?).await?)
+                let own: Arc<dyn Own> = Arc::new(own(beside).await?);
+                (Arc::new(web_ui(url, options, own.clone()).await?), own)
             }
         };
-        Ok(Self { store, metrics, open: Arc::default() })
+        Ok(Self { store, own, metrics, open: Arc::default() })
     }
 
     /// Puts a question. It counts as open from now on, whenever its answer is waited for.
@@ -77,6 +82,26 @@ impl Asked {
             }
             Reply { id, result }
         }
+    }
+
+    /// Revokes one token. It is remembered until it ends by itself, or forever.
+    ///
+    /// # Errors
+    ///
+    /// Nobody knows whether it is remembered.
+    pub async fn revoke_token(&self, jti: &str, ends_at_secs: Option<u64>) -> Result<(), StoreError> {
+        let _open = Question::new(self.open.clone());
+        self.own.revoke_token(jti.into(), ends_at_secs, wall_now().as_unix_secs()).await
+    }
+
+    /// Revokes all tokens of a user that were issued up to now.
+    ///
+    /// # Errors
+    ///
+    /// Nobody knows whether it is remembered.
+    pub async fn revoke_user(&self, user: &str) -> Result<(), StoreError> {
+        let _open = Question::new(self.open.clone());
+        self.own.revoke_user(user.into(), wall_now().as_unix_secs()).await
     }
 
     /// Whether it can be asked now.
@@ -155,8 +180,8 @@ async fn own(path: &Path) -> Result<Embedded, Failure> {
     Embedded::open(path, Options::default()).await.map_err(|error| Failure::Own(path.to_owned(), error))
 }
 
-async fn web_ui(url: &DatabaseUrl, options: Options, own: Embedded) -> Result<WebUi, Failure> {
-    let store = WebUi::open(url, options, Arc::new(own)).map_err(Failure::WebUi)?;
+async fn web_ui(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Result<WebUi, Failure> {
+    let store = WebUi::open(url, options, own).map_err(Failure::WebUi)?;
     match store.examine().await {
         Ok(()) => tracing::info!("the store is Open WebUI's database"),
         Err(OpenError::Unreachable(why)) => tracing::warn!(why, "the database cannot be reached yet"),

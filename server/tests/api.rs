@@ -73,6 +73,30 @@ fn sessions_are_ended_and_looked_at_again() {
 }
 
 #[test]
+fn a_revoked_token_ends_its_sessions_and_gives_none() {
+    let demo = Demo::start();
+    let (mut ada, mut ben, mut tab) = (demo.join("ada"), demo.join("ben"), demo.join("ben"));
+    assert_eq!(demo.api("/api/revoke", r#"{"jti":"nobody's"}"#), (200, r#"{"sockets":0}"#.to_owned()));
+    assert_eq!(demo.api("/api/revoke", r#"{"jti":"demo-ben"}"#), (200, r#"{"sockets":2}"#.to_owned()));
+    let token = demo.token("ben").to_owned();
+    for client in [&mut ben, &mut tab] {
+        client.send(&format!(r#"421["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
+        assert_eq!(client.next(), "431[]");
+    }
+    while !get(demo.address, "/metrics").body.contains("roomcast_app_queries 0\n") {}
+    for (user, left) in [("ben", 0), ("ada", 1)] {
+        let answer = demo.api("/api/disconnect", &format!(r#"{{"to":{{"user":"{user}"}},"extent":"namespace"}}"#));
+        assert_eq!(answer, (200, format!(r#"{{"sockets":{left}}}"#)));
+    }
+    assert_eq!(ada.next(), "41");
+    // All tokens of a user.
+    let mut cleo = demo.join("cleo");
+    assert_eq!(demo.api("/api/revoke", r#"{"user":"cleo"}"#), (200, r#"{"sockets":1}"#.to_owned()));
+    cleo.send(&format!(r#"421["user-join",{{"auth":{{"token":"{}"}}}}]"#, demo.token("cleo")));
+    assert_eq!(cleo.next(), "431[]");
+}
+
+#[test]
 fn whoever_has_no_key_or_no_sense_is_refused() {
     let demo = Demo::start();
     let body = r#"{"to":{"user":"ada"},"event":"e","data":1}"#;
@@ -113,8 +137,11 @@ impl Demo {
     }
 
     fn join(&self, user: &str) -> Client {
-        let (_, token) = self.tokens.iter().find(|(known, _)| known == user).unwrap();
-        Client::join(self.address, token)
+        Client::join(self.address, self.token(user))
+    }
+
+    fn token(&self, user: &str) -> &str {
+        &self.tokens.iter().find(|(known, _)| known == user).unwrap().1
     }
 
     fn api(&self, path: &str, body: &str) -> (u16, String) {

@@ -3,6 +3,8 @@
 mod common;
 
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use common::{Client, POLLING, Program, connect, get, http};
@@ -56,6 +58,26 @@ fn the_demonstration_prints_tokens_that_work() {
     }
     program.stdout.until("/api/emit");
     assert!(program.has_file("roomcast-demo.db"));
+}
+
+/// As somebody would who copies them into two terminals.
+#[test]
+fn the_demonstration_prints_commands_that_work() {
+    let (mut program, _) = Program::serve(&[], &[]);
+    let join = program.stdout.until("U='http://");
+    let emit = program.stdout.until("/api/emit");
+    let mut terminal = Command::new("sh");
+    // A group of its own, so that `curl` ends along with it.
+    let terminal = terminal.args(["-c", &join]).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    let mut terminal = terminal.spawn().unwrap();
+    let mut lines = common::Lines::of(terminal.stdout.take().unwrap());
+    lines.until(r#"430[{"id":"ada","name":"Ada"}]"#);
+    let sent = Command::new("sh").args(["-c", &emit]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&sent.stdout), r#"{"status":"sent"}"#);
+    lines.until(r#"42["events",{"hello":"ada"}]"#);
+    let kill = format!("kill -KILL -{}", terminal.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    terminal.wait().unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bytestring::ByteString;
 use super::access::{self, Access};
 use super::queries::Purpose;
 use super::query::{Chat, Note, Question, StoreError, User};
-use super::sessions::{ChannelRead, Channels, ChatAccess, PersonId};
+use super::sessions::{ChannelRead, Channels, ChatAccess, PersonId, Token};
 use super::turn::ask_user;
 use super::{Ended, OpenWebUi, wire};
 use crate::server::{Command, Cx, SocketId, Target};
@@ -238,6 +238,24 @@ impl OpenWebUi {
             self.recheck(*socket, cx);
         }
         sockets.len() + self.refresh_peers(user, cx)
+    }
+
+    /// Something about a token has changed.
+    pub(super) fn refresh_token(&mut self, jti: &str, cx: &mut Cx<'_>) -> usize {
+        let is_of = |token: &Token| token.jti.as_deref() == Some(jti);
+        let sockets: Vec<SocketId> = self
+            .sockets
+            .iter()
+            .filter(|record| {
+                record.login.as_ref().is_some_and(|login| is_of(&login.token))
+                    || record.wanted.as_ref().is_some_and(|wanted| is_of(&wanted.token))
+            })
+            .map(|record| record.socket)
+            .collect();
+        for socket in &sockets {
+            self.recheck(*socket, cx);
+        }
+        sockets.len() + self.refresh_peers_by_token(jti, cx)
     }
 
     /// When a session is looked at again.

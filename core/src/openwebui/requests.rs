@@ -61,6 +61,11 @@ pub enum Request {
         /// Who.
         user: ByteString,
     },
+    /// A token has been revoked. Live sessions by it are asked of the store again. Answered by [`Answer::Done`].
+    RefreshToken {
+        /// Its `jti`.
+        jti: ByteString,
+    },
     /// A user's channels have changed. Answered by [`Answer::Done`].
     ReadChannels {
         /// Who.
@@ -321,6 +326,7 @@ impl OpenWebUi {
             }
             Request::Disconnect { to, extent } => self.disconnect(&to, extent, cx),
             Request::Refresh { user } => Answer::Done { sockets: self.refresh(&user, cx) },
+            Request::RefreshToken { jti } => Answer::Done { sockets: self.refresh_token(&jti, cx) },
             Request::ReadChannels { user } => Answer::Done { sockets: self.channels_changed(&user, cx) },
             Request::Session { socket } => Answer::Session(self.session(socket).map(Box::new)),
             Request::RoomUsers { room } => Answer::Users(self.users_in(&room, cx)),

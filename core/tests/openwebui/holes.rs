@@ -66,10 +66,15 @@ fn hole_2_5_5_revocation_and_a_changed_role_end_the_session() {
 fn hole_2_5_5_revocation_is_of_one_token() {
     let mut world = World::new();
     let bob = world.join("bob");
-    let phone = world.join_with(&token_of(r#"{"id":"bob","jti":"phone"}"#));
-    world.store.revoked.insert("phone".into());
-    world.ask(Request::Refresh { user: "bob".into() });
-    assert_eq!((world.rooms(bob).len(), world.rooms(phone).len()), (2, 0));
+    for (request, asked) in
+        [(Request::Refresh { user: "bob".into() }, 2), (Request::RefreshToken { jti: "phone".into() }, 1)]
+    {
+        world.store.revoked.clear();
+        let phone = world.join_with(&token_of(r#"{"id":"bob","jti":"phone"}"#));
+        world.store.revoked.insert("phone".into());
+        assert!(matches!(world.ask(request), Answer::Done { sockets } if sockets == asked));
+        assert_eq!((world.rooms(bob).len(), world.rooms(phone).len()), (2, 0));
+    }
     // What a store needs to see whether all tokens up to a moment are revoked.
     world.questions();
     world.join_with(&token_of(&format!(r#"{{"id":"bob","iat":{}.5}}"#, START_SECS - 10)));

@@ -87,7 +87,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    pub fn of(pipe: impl Read + Send + 'static) -> Self {
         let (say, lines) = channel();
         let read = move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {

@@ -66,6 +66,11 @@ impl Peers {
         self.peers.iter().filter(move |(_, peer)| is_of(peer)).map(|(session, _)| *session)
     }
 
+    pub(super) fn by_token<'a>(&'a self, jti: &'a str) -> impl Iterator<Item = SessionId> + 'a {
+        let is_by = move |peer: &Peer| peer.token.as_ref().is_some_and(|token| token.jti.as_deref() == Some(jti));
+        self.peers.iter().filter(move |(_, peer)| is_by(peer)).map(|(session, _)| *session)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.peers.len()
     }

@@ -362,7 +362,17 @@ impl OpenWebUi {
     /// Something about a user has changed. How many sessions that is about.
     pub(in crate::openwebui) fn refresh_peers(&mut self, user: &str, cx: &mut Cx<'_>) -> usize {
         let sessions: Vec<SessionId> = self.documents.peers.of_user(user).collect();
-        for session in &sessions {
+        self.look_again(&sessions, cx)
+    }
+
+    /// The same of a token.
+    pub(in crate::openwebui) fn refresh_peers_by_token(&mut self, jti: &str, cx: &mut Cx<'_>) -> usize {
+        let sessions: Vec<SessionId> = self.documents.peers.by_token(jti).collect();
+        self.look_again(&sessions, cx)
+    }
+
+    fn look_again(&mut self, sessions: &[SessionId], cx: &mut Cx<'_>) -> usize {
+        for session in sessions {
             let Some(peer) = self.documents.peers.get_mut(*session) else { continue };
             match peer.stage {
                 PeerStage::In(_) => {
