@@ -164,10 +164,9 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     fn tell_time(&mut self, now: Instant) {
-        if now >= self.wall_due - (WALL_INTERVAL - WALL_INTERVAL_BUSY) {
-            self.wall_due = now + WALL_INTERVAL;
-            self.stack.server.handle_input(Input::WallClock(wall_now()), now);
-        }
+        // In each turn: a token that was issued just now is not one of the future.
+        self.wall_due = now + WALL_INTERVAL;
+        self.stack.server.handle_input(Input::WallClock(wall_now()), now);
         if self.stack.poll_timeout().is_some_and(|(deadline, _)| deadline <= now) {
             self.stack.handle_timeout(now);
         }
@@ -266,9 +265,8 @@ impl<R: Runtime, A: App> Drop for Driver<R, A> {
     }
 }
 
-/// How often the core is told what the calendar says: where nothing happens, and where the driver runs in any case.
+/// How often the core is told what the calendar says where nothing happens.
 const WALL_INTERVAL: Duration = Duration::from_secs(5);
-const WALL_INTERVAL_BUSY: Duration = Duration::from_secs(1);
 /// Connections that are read before what they said is dealt with.
 const READS_PER_TURN: usize = 256;
 /// How often handlers may answer the core and the core the handlers before others get a turn.

@@ -18,9 +18,10 @@ mod server;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use self::conversation::Conversation;
+use self::conversation::{By, Conversation};
 use self::database::{Database, Kind};
-use self::play::play_all;
+use self::peer::{Frame, Peer};
+use self::play::{eventually, play_all, signed, start};
 
 #[test]
 fn conversations_on_a_file_of_its_own() {
@@ -45,6 +46,26 @@ fn faults_of_open_webuis_file() {
 #[test]
 fn faults_of_open_webuis_server() {
     play_all(&conversations("faults"), &mut Database::new(Kind::Postgres));
+}
+
+/// Whoever signs in is there within milliseconds, and there is no leeway (2.7 item 10).
+#[test]
+fn a_token_of_this_very_second_is_good() {
+    let mut database = Database::new(Kind::Own);
+    database.create();
+    let (_program, address) = start(&database, &[]);
+    database.started();
+    let (mut peer, _) = Peer::open(address, By::WebSocket);
+    peer.send("40{}");
+    assert!(matches!(peer.next(), Frame::Text(text) if text.starts_with("40{")));
+    let secs = || roomcast_tokio::wall_now().as_unix_secs();
+    for _ in 0..2 {
+        let before = secs();
+        assert!(eventually(|| secs() != before));
+        let token = signed(&serde_json::json!({ "id": "bob", "iat": secs() }));
+        peer.send(&format!(r#"420["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
+        assert_eq!(peer.next(), Frame::Text(r#"430[{"id":"bob","name":"Bob"}]"#.to_owned()));
+    }
 }
 
 fn conversations(folder: &str) -> Vec<Conversation> {

@@ -43,7 +43,11 @@ pub fn start(database: &Database, flags: &[&str]) -> (Program, SocketAddr) {
 
 /// A token of a user, as Open WebUI signs it.
 pub fn token(user: &str) -> String {
-    let claims = serde_json::json!({ "id": user, "jti": format!("token-of-{user}") });
+    signed(&serde_json::json!({ "id": user, "jti": format!("token-of-{user}") }))
+}
+
+/// A token with these claims.
+pub fn signed(claims: &Value) -> String {
     sign_hs256(SECRET.as_bytes(), &claims.to_string())
 }
 
