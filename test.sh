@@ -89,6 +89,8 @@ section_clients() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || debian_packages python3-venv
     cargo build -p roomcast-conformance --bins --locked
     conformance/clients/run.sh
+    cargo build -p roomcast-server --bins --locked
+    conformance/clients/run.sh --app
     # The core without a runtime; `run.sh` has installed the client.
     cargo build -p roomcast-core --example blocking --locked
     (cd conformance/clients/js && node --test blocking.test.mjs)

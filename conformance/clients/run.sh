@@ -4,6 +4,7 @@
 #   run.sh                      target/{release,debug}/conformance-server, on tokio, smol and async-std
 #   run.sh --runtime smol       on this runtime only (may be repeated)
 #   run.sh --server CMD         another server command; `--runtime X` is appended to it
+#   run.sh --app                the program target/{release,debug}/roomcast instead, on tables of Open WebUI
 #   run.sh --reference          the same tests against npm socket.io, with its known deviations
 #   run.sh --only PATTERN       only suites whose name contains PATTERN
 #   run.sh --slow               also what takes 105 s
@@ -15,14 +16,15 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-runtimes= server= only= slow= reference=
-usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
+runtimes= server= only= slow= reference= app=
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0"; }
 while [ $# -gt 0 ]; do
   case $1 in
     --runtime) runtimes="$runtimes ${2:?--runtime needs a name}"; shift ;;
     --server) server=${2:?--server needs a command}; shift ;;
     --only) only=${2:?--only needs a pattern}; shift ;;
     --reference) reference=1 ;;
+    --app) app=1 ;;
     --slow) slow=1 ;;
     --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
@@ -58,13 +60,22 @@ set_up_python() {
 when_stale "$here/js/node_modules/.stamp" "$here/js/package-lock.json" node set_up_js
 when_stale "$here/python/.venv/.stamp" "$here/python/requirements.txt" python3 set_up_python
 
-if [ -n "$reference" ]; then
+# newest NAME PACKAGE: the program of that name that was built last.
+newest() {
+  target=${CARGO_TARGET_DIR:-$root/target}
+  found=$(ls -t "$target/release/$1" "$target/debug/$1" 2>/dev/null | head -n 1)
+  [ -n "$found" ] || { echo "no $1 in $target: cargo build -p $2" >&2; exit 2; }
+  echo "$found"
+}
+
+if [ -n "$app" ]; then
+  ROOMCAST_PROGRAM=${ROOMCAST_PROGRAM:-$(newest roomcast roomcast-server)}
+  export ROOMCAST_PROGRAM
+elif [ -n "$reference" ]; then
   runtimes=reference
   export ROOMCAST_DEVIATIONS="$here/js/reference-deviations.json"
 elif [ -z "$server" ]; then
-  target=${CARGO_TARGET_DIR:-$root/target}
-  server=$(ls -t "$target/release/conformance-server" "$target/debug/conformance-server" 2>/dev/null | head -n 1)
-  [ -n "$server" ] || { echo "no conformance-server in $target: cargo build -p roomcast-conformance" >&2; exit 2; }
+  server=$(newest conformance-server roomcast-conformance)
 fi
 
 # --- the server that the suites share ---------------------------------------------------------------
@@ -102,7 +113,7 @@ suite() {
   name=$1 limit=$2
   shift 2
   case $name in *"$only"*) ;; *) return 0 ;; esac
-  if ! kill -0 "$server_pid" 2>/dev/null; then
+  if [ -z "$app" ] && ! kill -0 "$server_pid" 2>/dev/null; then
     echo "$runtime: the shared server is gone, $name is not run" >&2
     failed=1
     return 0
@@ -121,6 +132,15 @@ suite() {
 }
 node_suite() { suite "$1" "$2" node --test --test-reporter=spec "$1.test.mjs"; }
 
+if [ -n "$app" ]; then
+  runtime=app
+  cd "$here/js"
+  node_suite app 300
+  cd "$here/python"
+  suite python-app 300 .venv/bin/python -m pytest -q -p no:cacheprovider --tb=short test_app.py
+  exit $failed
+fi
+
 for runtime in ${runtimes:-tokio smol async-std}; do
   if [ -n "$reference" ]; then
     export ROOMCAST_SERVER_CMD="node $here/js/reference-server.mjs"
@@ -133,7 +153,7 @@ for runtime in ${runtimes:-tokio smol async-std}; do
   for file in wire-http wire-websocket wire-engine-io wire-socket-io wire-hostile; do node_suite $file 300; done
   [ -z "$slow" ] || node_suite slow 300
   cd "$here/python"
-  suite python 300 .venv/bin/python -m pytest -q -p no:cacheprovider --tb=short
+  suite python 300 .venv/bin/python -m pytest -q -p no:cacheprovider --tb=short test_clients.py
   cd "$here/js"
   suite audit 60 node audit.mjs
   if ! stop_server; then
