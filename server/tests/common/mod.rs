@@ -163,6 +163,7 @@ pub fn api(address: SocketAddr, path: &str, key: &str, body: &str) -> Answer {
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
     stream
 }
 

@@ -6,15 +6,19 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
 mod conversation;
 mod database;
 mod pattern;
 mod peer;
 mod play;
+mod recorded;
 #[allow(dead_code, reason = "the stores' tests need more of it")]
 #[path = "../../../adapter/tests/stores/server.rs"]
 mod server;
+mod transcript;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -68,8 +72,35 @@ fn a_token_of_this_very_second_is_good() {
     }
 }
 
+#[test]
+fn recorded_conversations_on_open_webuis_file() {
+    recorded_conversations(Kind::Sqlite);
+}
+
+#[test]
+fn recorded_conversations_on_open_webuis_server() {
+    recorded_conversations(Kind::Postgres);
+}
+
+fn recorded_conversations(kind: Kind) {
+    let Some(folder) = std::env::var_os("ROOMCAST_TRANSCRIPTS") else {
+        // Beside what the harness keeps to itself.
+        let not_run = "ROOMCAST_TRANSCRIPTS is not set: no recorded conversation was run";
+        let _ = writeln!(std::io::stderr(), "{not_run}");
+        return;
+    };
+    let mut database = Database::new(kind);
+    let outcomes = ["session_websocket.jsonl", "session_polling.jsonl"]
+        .map(|name| recorded::replay(&Path::new(&folder).join(name), &mut database));
+    compare::check(&outcomes, &folder_of("deviations.txt"));
+}
+
 fn conversations(folder: &str) -> Vec<Conversation> {
-    Conversation::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/conversations").join(folder))
+    Conversation::all(&folder_of("conversations").join(folder))
+}
+
+fn folder_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// A folder that goes away again.

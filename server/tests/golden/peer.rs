@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tungstenite::{Message, WebSocket};
 
 use crate::common::{POLLING, connect, get, http, string_field};
@@ -70,6 +72,13 @@ impl Peer {
         }
     }
 
+    pub fn send_binary(&mut self, bytes: Vec<u8>) {
+        match &mut self.transport {
+            Transport::WebSocket(socket) => socket.send(Message::binary(bytes)).unwrap(),
+            Transport::Polling { .. } => self.send(&format!("b{}", BASE64_STANDARD.encode(bytes))),
+        }
+    }
+
     /// The next frame that is no ping, for which there is a time limit. Pings are answered.
     pub fn next(&mut self) -> Frame {
         loop {
@@ -102,8 +111,11 @@ impl Peer {
         }
     }
 
-    /// Cuts a WebSocket without a word, and waits until the server has noticed.
-    pub fn cut(self) {
+    /// Cuts a WebSocket without a word, and waits until the server has noticed; says a word by polling.
+    pub fn cut(mut self) {
+        if matches!(self.transport, Transport::Polling { .. }) {
+            return self.send("1");
+        }
         match self.transport {
             Transport::WebSocket(socket) => {
                 let mut stream = socket.into_inner();
@@ -111,7 +123,7 @@ impl Peer {
                 // It ends when the server ends it.
                 let _ = stream.read_to_end(&mut Vec::new());
             }
-            Transport::Polling { .. } => panic!("nobody notices the end of a poller for a while"),
+            Transport::Polling { .. } => {}
         }
     }
 

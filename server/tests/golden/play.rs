@@ -35,10 +35,10 @@ pub fn play_all(conversations: &[Conversation], database: &mut Database) {
 }
 
 /// The program on a database.
-pub fn start(database: &Database, flags: &[&str]) -> (Program, SocketAddr) {
+pub fn start(database: &Database, more: &[(&str, &str)]) -> (Program, SocketAddr) {
     let variables = database.variables();
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Program::serve(flags, &variables)
+    let variables = variables.iter().map(|(name, value)| (*name, value.as_str()));
+    Program::serve(&[], &variables.chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
 /// A token of a user, as Open WebUI signs it.
