@@ -5,6 +5,7 @@
 #   ./test.sh fmt clippy     these sections, in this order
 #
 # It needs Rust, Node and Python; what else is missing it installs, as root, from Debian's packages.
+# With ROOMCAST_TRANSCRIPTS, the folder of traffic recorded at Open WebUI, the tests replay that as well.
 # FUZZ_SECONDS (5) is the time of each fuzz target, FUZZ_SEED (1) its seed.
 set -euo pipefail
 

@@ -96,6 +96,8 @@ impl Peer {
                 Ok(Message::Binary(bytes)) => Frame::Binary(bytes.to_vec()),
                 Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => Frame::End,
                 Ok(other) => panic!("{other:?}"),
+                // By a signal, after which the next call goes on.
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => self.any(),
                 Err(error) => panic!("nothing came: {error}"),
             },
             Transport::Polling { address, target } => {
