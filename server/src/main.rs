@@ -77,7 +77,10 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(Failure::Runtime)?;
     let signals = Signals::listen().map_err(Failure::Runtime)?;
     if let Some(variable) = settings.redis {
-        tracing::warn!(variable, "this roomcast uses no Redis: it serves alone, and of revoked tokens knows those of /api/revoke");
+        tracing::warn!(
+            variable,
+            "this roomcast uses no Redis: it serves alone, and of revoked tokens knows those of /api/revoke"
+        );
     }
     let metrics = StoreMetrics::new();
     let store = Asked::open(&settings.mode, metrics.clone()).await.map_err(Failure::Store)?;

@@ -237,7 +237,7 @@ impl OpenWebUi {
         for socket in &sockets {
             self.recheck(*socket, cx);
         }
-        sockets.len() + self.refresh_peers(user, cx)
+        sockets.len() + self.doubt_turns(|token| &*token.user == user) + self.refresh_peers(user, cx)
     }
 
     /// Something about a token has changed.
@@ -255,7 +255,14 @@ impl OpenWebUi {
         for socket in &sockets {
             self.recheck(*socket, cx);
         }
-        sockets.len() + self.refresh_peers_by_token(jti, cx)
+        sockets.len() + self.doubt_turns(is_of) + self.refresh_peers_by_token(jti, cx)
+    }
+
+    /// Sockets whose session is about to begin by such a token: what the store answers may be old.
+    fn doubt_turns(&mut self, is_of: impl Fn(&Token) -> bool) -> usize {
+        let turns = self.sockets.iter_mut().filter_map(|record| record.turn.as_mut());
+        let doubtful = turns.filter(|turn| turn.token().is_some_and(&is_of));
+        doubtful.map(|turn| turn.doubt()).count()
     }
 
     /// When a session is looked at again.

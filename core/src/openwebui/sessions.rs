@@ -61,6 +61,10 @@ impl Sockets {
         self.places.iter().filter_map(Option::as_deref)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Record> {
+        self.places.iter_mut().filter_map(Option::as_deref_mut)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -29,6 +29,39 @@ pub(super) struct Turn {
     pub(super) query: Option<QueryId>,
     step: Step,
     origin: Origin,
+    again: Again,
+}
+
+/// Whether what the store is being asked about has changed meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Not that anybody has said.
+    No,
+    /// The answer may be older than what happened: the session is looked at again once it is there.
+    Wanted,
+}
+
+impl Turn {
+    /// The token by which a session is about to begin.
+    pub(super) fn token(&self) -> Option<&Token> {
+        match &self.step {
+            Step::Connect(token)
+            | Step::Admit(token)
+            | Step::UserJoin(token)
+            | Step::JoinChannels(token)
+            | Step::JoinNote(token, _) => Some(token),
+            Step::UserJoinChannels
+            | Step::Channels
+            | Step::Note(_)
+            | Step::Chat(_)
+            | Step::DocumentJoin(_)
+            | Step::DocumentLoad => None,
+        }
+    }
+
+    pub(super) fn doubt(&mut self) {
+        self.again = Again::Wanted;
+    }
 }
 
 /// What a turn began with.
@@ -171,10 +204,15 @@ impl OpenWebUi {
         cx: &mut Cx<'_>,
     ) {
         let Some(record) = self.sockets.get_mut(socket) else { return };
-        let Some(Turn { step, origin, .. }) = record.turn.take_if(|turn| turn.query == Some(query)) else { return };
+        let turn = record.turn.take_if(|turn| turn.query == Some(query));
+        let Some(Turn { step, origin, again, .. }) = turn else { return };
         let peer = record.peer;
         let outcome = self.go_on(socket, step, result, cx);
         self.settle(peer, socket, origin, outcome, cx);
+        match again {
+            Again::No => {}
+            Again::Wanted => self.recheck(socket, cx),
+        }
         self.drain(peer, socket, cx);
     }
 
@@ -295,13 +333,13 @@ impl OpenWebUi {
                 let query = self.ask(question, Purpose::Turn(socket), cx);
                 if let Some(record) = self.sockets.get_mut(socket) {
                     debug_assert!(record.turn.is_none(), "one turn at a time");
-                    record.turn = Some(Turn { query: Some(query), step, origin });
+                    record.turn = Some(Turn { query: Some(query), step, origin, again: Again::No });
                 }
             }
             (Outcome::Wait(step), origin) => {
                 if let Some(record) = self.sockets.get_mut(socket) {
                     debug_assert!(record.turn.is_none(), "one turn at a time");
-                    record.turn = Some(Turn { query: None, step, origin });
+                    record.turn = Some(Turn { query: None, step, origin, again: Again::No });
                 }
             }
             (Outcome::Done(args), Origin::Event(ack)) => {

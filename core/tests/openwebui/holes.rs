@@ -8,6 +8,7 @@ use roomcast_core::openwebui::{Answer, Ended, Notice, Request, Settings, Setting
 use roomcast_core::server::EndpointId;
 
 use super::rows::{active, call, models};
+use super::store::Manner;
 use super::world::{START_SECS, World, token, token_of};
 
 #[test]
@@ -60,6 +61,25 @@ fn hole_2_5_5_revocation_and_a_changed_role_end_the_session() {
     let socket = world.socket(bob).unwrap();
     let Answer::Session(Some(session)) = world.ask(Request::Session { socket }) else { panic!("has a session") };
     assert_eq!((&*session.user.name, &*session.user.role), ("Robert", "admin"));
+}
+
+#[test]
+fn hole_2_5_5_an_answer_older_than_the_revocation_gives_no_lasting_session() {
+    for request in [Request::Refresh { user: "bob".into() }, Request::RefreshToken { jti: "of-bob".into() }] {
+        let mut world = World::new();
+        let bob = world.connect("{}");
+        world.store.manner = Manner::Later;
+        world.send(bob, &format!(r#"21["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
+        let question = world.waiting.pop_front().unwrap();
+        assert!(matches!(world.ask(request), Answer::Done { sockets: 1 }));
+        // Answered as things were before.
+        world.answer(question);
+        assert_eq!(world.rooms(bob), ["user:bob"]);
+        world.store.revoked.insert("of-bob".into());
+        world.answer_waiting();
+        assert!(matches!(world.notices.last(), Some(Notice::SessionEnded { why: Ended::Revoked, .. })));
+        assert_eq!(world.rooms(bob), Vec::<String>::new());
+    }
 }
 
 #[test]
