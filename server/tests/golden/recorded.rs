@@ -87,6 +87,7 @@ pub fn replay(path: &Path, database: &mut Database) -> Outcome {
         users: Vec::new(),
         refused: BTreeSet::new(),
         step: String::new(),
+        restart_due: false,
     };
     let heard = |row: &Row| !matches!(row, Row::GivenUp { .. });
     let rows_heard = rows.iter().enumerate().filter(|(_, row)| heard(row));
@@ -128,6 +129,8 @@ struct Stage<'d> {
     users: Vec<String>,
     refused: BTreeSet<(String, String)>,
     step: String,
+    /// The server has gone away when the next connection closes.
+    restart_due: bool,
 }
 
 struct Browser {
@@ -152,14 +155,14 @@ impl Stage<'_> {
         match row {
             Row::Step(text) => {
                 self.step.clone_from(text);
-                if text.starts_with("restart: the realtime upstream is restarted") || text.contains("SIGKILL") {
-                    // Who is killed here in the second place has said all by then.
-                    if !text.contains("SIGKILL") {
-                        self.restart();
-                    }
+                // Both end the program in good order here: what a kill may cost is the stores' affair.
+                if text.contains("is restarted") {
+                    self.restart();
                 }
+                self.restart_due = text.contains("SIGKILL");
             }
             Row::Open { who, conn, by } => self.open(who, conn, *by),
+            Row::Close { .. } if std::mem::take(&mut self.restart_due) => self.restart(),
             Row::Close { conn } | Row::GivenUp { conn } => self.close(conn),
             Row::Sent { conn, frame } => self.send(conn, frame),
             Row::SentBinary { conn, bytes } => {
