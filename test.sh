@@ -14,7 +14,7 @@ cd "$root"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
-sections=(fmt clippy doc test yjs fuzz clients)
+sections=(fmt clippy doc test yjs fuzz clients editors)
 
 # The same cases in every run; a soak sets another number.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
@@ -45,13 +45,7 @@ section_test() {
 section_yjs() {
     needs node nodejs
     needs npm npm
-    (
-        cd conformance/yjs
-        if ! cmp -s package-lock.json node_modules/.installed; then
-            npm ci --no-audit --no-fund
-            cp package-lock.json node_modules/.installed
-        fi
-    )
+    npm_packages conformance/yjs
     ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test -p roomcast-core --test yjs_oracle --locked
 }
 
@@ -96,6 +90,26 @@ section_clients() {
     cargo build -p roomcast-core --example blocking --locked
     (cd conformance/clients/js && node --test blocking.test.mjs)
 }
+
+# Editors on one document, through the program: y-prosemirror over the application protocol, and stock y-websocket.
+section_editors() {
+    needs node nodejs
+    needs npm npm
+    needs python3 python3
+    npm_packages conformance/editors
+    cargo build -p roomcast-server --locked
+    # Most of their time is waiting: more files at once than there are cores.
+    (cd conformance/editors && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast node --test --test-concurrency=6 --test-reporter=spec)
+}
+
+# npm_packages FOLDER: what its lock file names, unless that is there.
+npm_packages() (
+    cd "$1"
+    if ! cmp -s package-lock.json node_modules/.installed; then
+        npm ci --no-audit --no-fund
+        cp package-lock.json node_modules/.installed
+    fi
+)
 
 # needs COMMAND PACKAGE: installs the package if the command is missing.
 needs() {
