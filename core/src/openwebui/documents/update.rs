@@ -119,6 +119,9 @@ impl OpenWebUi {
         let is_long = matches!(verdict, Verdict::Bad(BadUpdate::TooLong | BadUpdate::TooManyStructs));
         if is_long && member.resync != Resync::No {
             verdict = live.document.apply(&blob.bytes, Source::Resync);
+        } else if is_long && live.document.check(&blob.bytes, Source::Resync) == Verdict::NothingNew {
+            // Browsers send back what they get, however long it is.
+            verdict = Verdict::NothingNew;
         }
         // What a browser was asked for comes as an attachment; everything else as an array.
         let is_whole = source == Source::Resync || matches!(blob.form, frame::Form::Attachment) || is_long;
@@ -154,6 +157,12 @@ impl OpenWebUi {
             }
             Verdict::Bad(_) => {
                 self.bad_update(room, id, cx);
+                // Its editor has it all the same, and would stay apart from the others: what is too long for one update
+                // may come with everything else.
+                match was {
+                    Resync::No if is_long => self.ask_resync(room, id, cx),
+                    Resync::No | Resync::Invited | Resync::Asked => {}
+                }
                 Taken::Refused
             }
         }

@@ -218,6 +218,42 @@ fn an_answer_of_before_a_change_does_not_count_for_long() {
 }
 
 #[test]
+fn what_is_too_long_for_an_update_comes_with_everything() {
+    let mut world = World::with(|settings| settings.documents.limits.update_bytes_max = 60);
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    let mut tab = Browser::open(&mut world, "alice");
+    let mut provider = Provider::open(&mut world, "alice");
+    // Both have brought what they had.
+    tab.reconnect(&mut world);
+    provider.write(&mut world, 100, 0, "short");
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    let refused = |world: &World| world.stack.app.document_counters().updates_refused;
+
+    provider.write(&mut world, 100, 5, &"x".repeat(100));
+    assert_eq!(refused(&world), 1);
+    provider.pump(&mut world);
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    assert_eq!((provider.doc.state(), tab.doc.state()), (alice.doc.state(), alice.doc.state()));
+
+    tab.type_text(&mut world, &"y".repeat(100));
+    assert_eq!(refused(&world), 2);
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    provider.pump(&mut world);
+    assert_eq!((provider.doc.state(), tab.doc.state()), (alice.doc.state(), alice.doc.state()));
+
+    // What is too long even for that is asked for once.
+    let resyncs = world.stack.app.document_counters().resyncs;
+    let bytes_max = Limits::default().resync_bytes_max;
+    let head = text_update(100, 105, "").len() + 3;
+    provider.write(&mut world, 100, 105, &"z".repeat(bytes_max - head + 1));
+    assert_eq!((refused(&world), world.stack.app.document_counters().resyncs), (3, resyncs + 1));
+    provider.pump(&mut world);
+    assert_eq!((refused(&world), world.stack.app.document_counters().resyncs), (4, resyncs + 1));
+    assert!(!world.clients[provider.client].is_closed);
+}
+
+#[test]
 fn what_comes_too_early_is_held_and_what_is_wrong_is_closed() {
     let mut world = World::new();
     world.store.manner = super::super::store::Manner::Later;
