@@ -277,7 +277,7 @@ impl OpenWebUi {
         let Some(live) = self.documents.live(room) else { return };
         let Some(access) = live.member(id).map(|member| member.access) else { return };
         match access {
-            Access::Write if live.is_unseeded() => match live.document.check(update, source) {
+            Access::Write if live.is_unseeded() => match live.document.check(update, Source::Resync) {
                 Verdict::NothingNew => {}
                 Verdict::Applied | Verdict::Missing(_) => self.keep_out(room, session, cx),
                 Verdict::Bad(_) => self.bad_update(room, id, cx),

@@ -90,11 +90,13 @@ fn both_protocols_are_in_one_document() {
 
 #[test]
 fn a_provider_does_not_begin_a_document_whose_note_is_not_loaded_yet() {
-    let mut world = World::new();
+    let mut world = World::with(|settings| settings.documents.limits.update_bytes_max = 60);
     world.store.contents.insert("plan".into(), r#"{"md":"written before there were documents"}"#.into());
     let (mut first, mut second) = (Provider::open(&mut world, "alice"), Provider::open(&mut world, "alice"));
-    first.write(&mut world, 100, 0, "an edit");
-    first.write(&mut world, 100, 7, " and another");
+    first.write(&mut world, 100, 0, &"an edit, longer than updates may be ".repeat(2));
+    first.pump(&mut world);
+    assert_eq!(first.denied, 1);
+    first.write(&mut world, 100, 72, "and another");
     first.pump(&mut world);
     second.pump(&mut world);
     assert_eq!((first.denied, second.denied, &second.doc.state()[..]), (1, 0, &[0, 0][..]));
