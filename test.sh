@@ -99,7 +99,7 @@ section_editors() {
     npm_packages conformance/editors
     cargo build -p roomcast-server --locked
     # Most of their time is waiting: more files at once than there are cores.
-    (cd conformance/editors && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast node --test --test-concurrency=6 --test-reporter=spec)
+    (cd conformance/editors && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast npm test --silent)
 }
 
 # npm_packages FOLDER: what its lock file names, unless that is there.

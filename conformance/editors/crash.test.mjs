@@ -9,8 +9,8 @@ import { Program } from "./lib/program.mjs";
 import { elapse, until } from "./lib/wait.mjs";
 
 /**
- * What the program has received longer ago than this survives kill -9. The time is a promise, so that tests let it pass.
- * That somebody else has got an edit is taken for the moment at which the program had received it.
+ * What the program has received longer ago than this survives kill -9. The time is a promise: tests let it pass. That
+ * somebody else has got an edit is taken for the moment at which the program had received it.
  */
 const SURVIVES_AFTER_MS = 100;
 
@@ -52,7 +52,8 @@ for (const stands of ["own", "webui"]) {
         const [ann, bob, cid, dan] = await four(t, program);
         const cameAt = new Map();
         dan.doc.on("update", () => {
-          for (const word of dan.text.match(/<[^>]*>/g) ?? []) if (!cameAt.has(word)) cameAt.set(word, performance.now());
+          const now = performance.now();
+          for (const word of dan.text.match(/<[^>]*>/g) ?? []) if (!cameAt.has(word)) cameAt.set(word, now);
         });
         const isBefore = (time) => ([, at]) => at < time - SURVIVES_AFTER_MS;
         const cameBefore = (time) => [...cameAt].filter(isBefore(time)).map(([word]) => word);

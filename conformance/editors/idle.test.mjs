@@ -1,5 +1,5 @@
-// Members that say nothing: a stock provider takes a connection for dead on which nothing comes for 30 s, a time that it
-// does not let be set. So this takes longer than that.
+// Members that say nothing: a stock provider takes a connection for dead on which nothing comes for 30 s, a time that
+// cannot be set. So this takes longer than that.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

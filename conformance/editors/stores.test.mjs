@@ -12,6 +12,8 @@ import { NOTE } from "./lib/tables.mjs";
 import { elapse, until } from "./lib/wait.mjs";
 
 const REFUSED = "Failed to join document";
+/** Failures put the next try off, up to 30 s. */
+const BACK_MS = 45_000;
 
 describe("a store that fails", { concurrency: true }, () => {
   it("Open WebUI's tables are locked", async (t) => {
@@ -35,9 +37,25 @@ describe("a store that fails", { concurrency: true }, () => {
     await program.failure("save_note_content");
 
     await unlock();
-    await until(async () => (await program.content())?.md === wanted, "what was typed, in the note's table");
+    await until(async () => (await program.content())?.md === wanted, "what was typed, in the note's table", BACK_MS);
     await until(() => late.provider.synced, "sync of the late provider");
     await converge([...editors, late, ...(await newcomers(t, program))]);
+  });
+
+  it("Open WebUI's tables are locked for a moment: nobody notices", async (t) => {
+    const program = await Program.start(t, "webui");
+    const editors = await four(t, program);
+    await converge(editors);
+    const unlock = await program.lock("webui.db");
+    const browser = new Browser(t, program.member("bob", "plan", { note: NOTE }));
+    const peer = new Peer(t, program.member("cid"));
+    // A moment is what a store is waited for, which is less than 3 s.
+    await elapse(500);
+    assert.deepEqual([browser.states, peer.provider.synced], [[], false]);
+    await unlock();
+    await until(() => peer.provider.synced && browser.states.length > 0, "both newcomers");
+    await converge([...editors, browser, peer]);
+    assert.deepEqual([browser.errors, peer.closings, await program.metric("store_errors")], [[], [], 0]);
   });
 
   for (const stands of ["own", "webui"]) {
@@ -55,13 +73,18 @@ describe("a store that fails", { concurrency: true }, () => {
       await converge([...editors, ...fresh], "after a failure");
       const text = editors[0].fragment.toString();
       if (stands === "webui") {
-        // The note does not wait for a log that cannot be written.
+        // The note does not wait for long for a log that cannot be written.
         const { md } = editors[0].content;
-        await until(async () => (await program.content())?.md === md, "what was typed, in the note's table");
+        await until(async () => (await program.content())?.md === md, "the note while it is locked", BACK_MS);
       }
 
       await unlock();
-      await until(async () => (await program.storedText()) === text, "what was typed, in the log");
+      await until(async () => (await program.storedText()) === text, "what was typed, in the log", BACK_MS);
+      // The note follows, and a snapshot at last: before that, a crash may make the note the better of the two.
+      const { md } = editors[0].content;
+      await until(async () => (await program.content())?.md === md, "what was typed, in the note's table", BACK_MS);
+      const log = "SELECT count(*) FROM document_update";
+      await until(async () => (await program.sql("roomcast.db", log))[0][0] === 0, "the snapshot", BACK_MS);
       for (const editor of [...editors, ...fresh]) editor.pullPlug();
       await program.kill();
       await program.run();

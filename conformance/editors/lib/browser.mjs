@@ -28,7 +28,7 @@ export class Browser extends Editor {
    * `note` is what the page has loaded of the note, a ProseMirror document or nothing. `entry` says when the server
    * learns who it is: with the first packet, or by `user-join` alone, as after a login.
    */
-  constructor(t, { url, token, user, id, note = null, entry = "connect" }) {
+  constructor(t, { url, token, user, id, note = null, entry = "connect", transports = ["websocket"] }) {
     super(`${user} (application protocol)`);
     this.id = id;
     this.token = token;
@@ -38,7 +38,7 @@ export class Browser extends Editor {
     this.open(this.awareness);
     this.socket = io(url, {
       path: "/ws/socket.io",
-      transports: ["websocket"],
+      transports,
       forceNew: true,
       reconnectionDelay: 50,
       reconnectionDelayMax: 200,

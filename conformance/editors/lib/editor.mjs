@@ -117,7 +117,8 @@ export class Editor {
 
   /** Cursors of others, as they are shown. */
   get cursors() {
-    return [...this.view.dom.querySelectorAll(".ProseMirror-yjs-cursor")].map((cursor) => cursor.textContent.replaceAll("\u2060", ""));
+    const cursors = [...this.view.dom.querySelectorAll(".ProseMirror-yjs-cursor")];
+    return cursors.map((cursor) => cursor.textContent.replaceAll("\u2060", ""));
   }
 
   /** How much of each client's edits there is. */

@@ -19,17 +19,21 @@ const SECRET = "editors-secret-editors-secret-editors-secret";
 const API_KEY = "editors-key";
 
 const children = new Set();
-process.once("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+const folders = new Set();
+process.once("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+// As a runner ends a file that takes too long.
+process.once("SIGTERM", () => process.exit(1));
 
 export class Program {
   /** Where it stands: `own`, a file of roomcast's own; `webui`, Open WebUI's tables and that file beside them. */
   static async start(t, stands) {
     const folder = mkdtempSync(join(tmpdir(), "roomcast-editors-"));
+    folders.add(folder);
     const program = new Program(folder, stands);
-    t.after(async () => {
-      await program.kill();
-      rmSync(folder, { recursive: true, force: true });
-    });
+    t.after(() => program.child && program.kill());
     if (stands === "webui") await program.sql("webui.db", TABLES + ROWS);
     await program.run();
     if (stands === "own") await program.sql("roomcast.db", ROWS);
@@ -94,7 +98,7 @@ export class Program {
   /** The sum of a metric's lines that contain all of these texts. */
   async metric(...parts) {
     const text = await (await fetch(`${this.url}/metrics`)).text();
-    const lines = text.split("\n").filter((line) => !line.startsWith("#") && parts.every((part) => line.includes(part)));
+    const lines = text.split("\n").filter((line) => line[0] !== "#" && parts.every((part) => line.includes(part)));
     return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
   }
 

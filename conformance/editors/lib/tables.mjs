@@ -3,7 +3,8 @@
 export const TABLES = `
 CREATE TABLE "user" (
   id VARCHAR(255) PRIMARY KEY, name VARCHAR(255) NOT NULL, email VARCHAR(255) NOT NULL, role VARCHAR(255) NOT NULL,
-  profile_image_url TEXT NOT NULL DEFAULT '', created_at INTEGER NOT NULL DEFAULT 1, updated_at INTEGER NOT NULL DEFAULT 1,
+  profile_image_url TEXT NOT NULL DEFAULT '', created_at INTEGER NOT NULL DEFAULT 1,
+  updated_at INTEGER NOT NULL DEFAULT 1,
   last_active_at INTEGER NOT NULL, settings JSON
 );
 CREATE TABLE "group" (id TEXT PRIMARY KEY, permissions JSON);
@@ -15,7 +16,9 @@ CREATE TABLE channel_member (
   id TEXT PRIMARY KEY, channel_id TEXT NOT NULL, user_id TEXT NOT NULL, is_active BOOLEAN DEFAULT 1 NOT NULL,
   last_read_at BIGINT, updated_at BIGINT
 );
-CREATE TABLE chat (id VARCHAR(255) PRIMARY KEY, user_id VARCHAR(255) NOT NULL, title TEXT NOT NULL, updated_at DATETIME, chat JSON);
+CREATE TABLE chat (
+  id VARCHAR(255) PRIMARY KEY, user_id VARCHAR(255) NOT NULL, title TEXT NOT NULL, updated_at DATETIME, chat JSON
+);
 CREATE TABLE config (id INTEGER PRIMARY KEY, data JSON NOT NULL);
 CREATE TABLE note (id TEXT PRIMARY KEY, user_id TEXT, title TEXT, data JSON, access_control JSON, updated_at BIGINT);
 `;
