@@ -200,7 +200,8 @@ impl Content {
         if next.mark.is_none() {
             next.mark = Mark::of(&next.json);
         }
-        let (mark, latest) = (next.mark, next.first + settings.save_after_most);
+        let mark = next.mark;
+        let latest = self.latest(self.next.as_ref()?, settings);
         if self.doubtful.is_empty() && mark.is_some() && mark == self.saved {
             self.next = None;
             return None;
@@ -223,8 +224,15 @@ impl Content {
     pub(super) fn timeout(&self, settings: &DocumentSettings) -> Option<Instant> {
         let next = self.next.as_ref().filter(|_| self.flying.is_none())?;
         let is_waiting = next.mark.is_some_and(|mark| !self.is_durable(mark) && self.is_logged(mark));
-        let due = if is_waiting { next.due.max(next.first + settings.save_after_most) } else { next.due };
+        let due = if is_waiting { next.due.max(self.latest(next, settings)) } else { next.due };
         Some(self.retry_at.map_or(due, |retry| due.max(retry)))
+    }
+
+    /// Until when the log is waited for. What was put off for as long as it may be gives the log its time all the same,
+    /// and so does what is tried again: where one store has failed, the other may have.
+    fn latest(&self, next: &Next, settings: &DocumentSettings) -> Instant {
+        let latest = next.first + settings.save_after_most * 2;
+        self.retry_at.map_or(latest, |retry| latest.max(retry + settings.save_after_most))
     }
 
     /// A mark went into the log.
@@ -395,7 +403,7 @@ mod tests {
             }
             assert_eq!(content.poll(&settings, at(3)), Some(Due::Log(a)));
             content.logged(a, 9);
-            assert_eq!((content.poll(&settings, at(3)), content.timeout(&settings)), (None, Some(at(7))));
+            assert_eq!((content.poll(&settings, at(3)), content.timeout(&settings)), (None, Some(at(12))));
             match stored {
                 Stored::Behind => content.snapshotted(8),
                 Stored::Before | Stored::Unknown => {}

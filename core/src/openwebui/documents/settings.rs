@@ -26,7 +26,7 @@ pub struct DocumentSettings {
     pub awareness_bytes_max: usize,
     /// Time from a change of a note's content to its being saved. 500 ms.
     pub save_after: Duration,
-    /// The same while changes go on. 5 s.
+    /// The same while changes go on, and then the time for which the log of the document is waited for. 5 s.
     pub save_after_most: Duration,
     /// Time after which a failed save is tried again; it doubles up to 30 s. 1 s.
     pub save_retry: Duration,

@@ -8,6 +8,7 @@ use super::browser::{Browser, NOTE, settle};
 use roomcast_core::openwebui::query::Question;
 use roomcast_core::openwebui::{Answer, Request};
 use roomcast_core::server::App;
+use roomcast_core::yjs::{Document, Limits, Source};
 
 #[test]
 fn a_failed_load_refuses_and_never_serves_an_empty_document() {
@@ -107,6 +108,41 @@ fn a_crash_between_any_two_writes_loses_nothing_and_resets_nothing() {
         }
     }
     assert!(crashes > 20, "{crashes}");
+}
+
+#[test]
+fn a_crash_while_somebody_types_on_resets_nothing_that_is_logged() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    let mut saves = 0;
+    // At first everything is well; then the stores fail for long, and come back.
+    for (manner, span_ms) in [(Manner::AtOnce, 12_000), (Manner::Failing, 40_000), (Manner::AtOnce, 60_000)] {
+        world.store.manner = manner;
+        for millis in 0..span_ms {
+            if millis % 300 == 0 {
+                alice.type_text(&mut world, "on ");
+            }
+            let before = world.store.contents.get("plan").cloned();
+            world.pass_ms(1);
+            if world.store.contents.get("plan").cloned() == before {
+                continue;
+            }
+            saves += 1;
+            let mut crashed = crash(&world);
+            let mut other = Browser::look(&mut crashed, "alice");
+            other.pump(&mut crashed);
+            // The note counts for more than a log that lacks something.
+            let stored = &world.store.documents[NOTE];
+            let mut logged = Document::new(Limits::default());
+            for entry in stored.snapshot.iter().map(|(snapshot, _)| snapshot).chain(stored.log.values()) {
+                logged.apply(entry, Source::Stored);
+            }
+            let is_reset = crashed.stack.app.document_counters().resets > 0;
+            assert!(!is_reset || logged.state() != alice.doc.state(), "{manner:?}, after {millis} ms");
+        }
+    }
+    assert!(saves > 5, "{saves}");
 }
 
 #[test]
