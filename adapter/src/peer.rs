@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use roomcast_core::server::{Command, EndpointId, Handshake, Message, SessionId};
+use roomcast_core::websocket::CloseCode;
 
 use crate::flow::{Flow, Sent};
 use crate::handle::Handle;
@@ -45,6 +46,11 @@ impl Peer {
     /// Ends the connection.
     pub fn close(&self) {
         self.0.shared.command(Command::Close { session: self.0.session });
+    }
+
+    /// Ends the connection with a close code of your own, 4000 to 4999 (RFC 6455 section 7.4.2).
+    pub fn close_with(&self, code: CloseCode) {
+        self.0.shared.command(Command::CloseWith { session: self.0.session, code });
     }
 
     /// Its handle in the core.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 use super::encoded::Encoded;
-use super::event::{AckEnd, AckRequest, Command, Delivery, Emit, Event, Reason, Scope, Selection, SocketId, Target};
+use super::event::{
+    AckEnd, AckRequest, Command, Delivery, Emit, Event, Reason, Scope, Selection, SessionId, SocketId, Target,
+};
 use super::outbound::{Outbound, Pushed};
 use super::state::{Answer, NamespaceId, Pending, Stage};
 use super::{Due, Running, Server};
@@ -30,14 +32,17 @@ impl Server {
             Command::Join { target, room } => self.join(&target, &room),
             Command::Leave { target, room } => self.leave(&target, &room),
             Command::Disconnect { target, extent } => self.disconnect(&target, extent, now),
-            Command::Close { session } => {
-                if self.sessions.contains(session) {
-                    self.advance(session, Happening::CloseCommand, Reason::ForcedClose, now);
-                } else {
-                    self.stale();
-                }
-            }
+            Command::Close { session } => self.close_session(session, Reason::ForcedClose, now),
+            Command::CloseWith { session, code } => self.close_session(session, Reason::ClosedWith(code), now),
             Command::Shutdown => self.shut_down(now),
+        }
+    }
+
+    fn close_session(&mut self, session: SessionId, reason: Reason, now: Instant) {
+        if self.sessions.contains(session) {
+            self.advance(session, Happening::CloseCommand, reason, now);
+        } else {
+            self.stale();
         }
     }
 

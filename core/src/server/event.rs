@@ -12,6 +12,7 @@ use super::config::EndpointId;
 use super::fault::PeerError;
 use crate::socket_io::Args;
 use crate::time::WallTime;
+use crate::websocket::CloseCode;
 
 crate::handle! {
     /// A WebSocket's byte stream. Ends with [`Output::Close`] or [`Input::WsEnded`].
@@ -323,6 +324,8 @@ pub enum Reason {
     ServerDisconnect,
     /// The application closed the whole connection.
     ForcedClose,
+    /// The same, and it said why in a close code of its own.
+    ClosedWith(CloseCode),
     /// The server is ending.
     ShuttingDown,
     /// No namespace was joined in time.
@@ -341,12 +344,31 @@ impl std::fmt::Display for Reason {
             Self::PingTimeout => "ping timeout",
             Self::ClientDisconnect => "client namespace disconnect",
             Self::ServerDisconnect => "server namespace disconnect",
-            Self::ForcedClose => "forced server close",
+            Self::ForcedClose | Self::ClosedWith(_) => "forced server close",
             Self::ShuttingDown => "server shutting down",
             Self::ConnectTimeout => "connect timeout",
             Self::TooSlow => "too slow",
             Self::Fault(_) => "parse error",
         })
+    }
+}
+
+impl Reason {
+    /// What a close frame says then (RFC 6455 section 7.4.1).
+    pub const fn close_code(self) -> CloseCode {
+        match self {
+            Self::ClosedWith(code) => code,
+            Self::Fault(fault) => fault.verdict().close,
+            Self::ShuttingDown => CloseCode::GOING_AWAY,
+            Self::TooSlow => CloseCode::POLICY,
+            Self::TransportClose
+            | Self::TransportError
+            | Self::PingTimeout
+            | Self::ClientDisconnect
+            | Self::ServerDisconnect
+            | Self::ForcedClose
+            | Self::ConnectTimeout => CloseCode::NORMAL,
+        }
     }
 }
 
@@ -413,6 +435,13 @@ pub enum Command {
     Close {
         /// Who.
         session: SessionId,
+    },
+    /// End a peer of any endpoint, with a close code of the application's own if it has a WebSocket.
+    CloseWith {
+        /// Who.
+        session: SessionId,
+        /// Why: [`CloseCode::new`] of 4000 to 4999.
+        code: CloseCode,
     },
     /// Close every transport so that clients come back (polling `1`, WebSocket 1001), and accept nobody any more. No
     /// Socket.IO DISCONNECT is sent: after one, clients would stay away.

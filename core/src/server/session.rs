@@ -484,7 +484,7 @@ impl Server {
         self.cancel_upgrade_timer(session);
         let probe = self.sessions.get_mut(session).and_then(|record| record.probe.take());
         if let Some(probe) = probe {
-            self.close_conn(probe, Some(close_code(reason)), now);
+            self.close_conn(probe, Some(reason.close_code()), now);
         }
         let waits = self.sessions.get(session).is_some_and(|record| record.poll.is_some());
         if waits && self.answer_poll(session, Some(b"1")) {
@@ -546,7 +546,7 @@ impl Server {
             self.closings.cancel(key);
         }
         self.session_sids.remove(&record.sid);
-        let code = close_code(reason.unwrap_or(Reason::ForcedClose));
+        let code = reason.unwrap_or(Reason::ForcedClose).close_code();
         if let Some(conn) = record.conn {
             self.orphan(conn, session);
             self.close_conn(conn, Some(code), now);
@@ -579,21 +579,5 @@ impl Server {
         };
         self.send_encoded(session, &packet);
         self.end_too_slow(now);
-    }
-}
-
-/// RFC 6455 section 7.4.1.
-const fn close_code(reason: Reason) -> CloseCode {
-    match reason {
-        Reason::Fault(fault) => fault.verdict().close,
-        Reason::ShuttingDown => CloseCode::GOING_AWAY,
-        Reason::TooSlow => CloseCode::POLICY,
-        Reason::TransportClose
-        | Reason::TransportError
-        | Reason::PingTimeout
-        | Reason::ClientDisconnect
-        | Reason::ServerDisconnect
-        | Reason::ForcedClose
-        | Reason::ConnectTimeout => CloseCode::NORMAL,
     }
 }

@@ -52,6 +52,8 @@ pub struct Client {
     blobs: VecDeque<Vec<u8>>,
     pub sid: String,
     pub is_closed: bool,
+    /// What the server's close frame said.
+    pub close_code: Option<u16>,
 }
 
 impl World {
@@ -126,6 +128,7 @@ impl World {
             blobs: VecDeque::new(),
             sid: String::new(),
             is_closed: false,
+            close_code: None,
         });
         self.run();
         let client = self.clients.len() - 1;
@@ -360,7 +363,8 @@ impl World {
                     encode_frame(&mut pongs, Fin::Final, Opcode::Pong, &bytes, Some([7; 4]));
                 }
                 Message::Pong(_) => {}
-                Message::Close(_) => {
+                Message::Close(frame) => {
+                    client.close_code = frame.map(|frame| frame.code.as_u16());
                     encode_frame(&mut pongs, Fin::Final, Opcode::Close, &[], Some([7; 4]));
                 }
             }

@@ -25,6 +25,7 @@ use crate::openwebui::sessions::Token;
 use crate::openwebui::{OpenWebUi, turn};
 use crate::server::{Command, Cx, Event, Handshake, Message as Sent, SessionId};
 use crate::time::WallTime;
+use crate::websocket::CloseCode;
 use crate::yjs::{Heard, Message, Source, StateVector, Verdict};
 
 impl OpenWebUi {
@@ -324,11 +325,18 @@ impl OpenWebUi {
     /// A session may not be in its document.
     fn deny_peer(&mut self, session: SessionId, cx: &mut Cx<'_>) {
         send(session, &Message::PermissionDenied(MAY_NOT_READ), cx);
-        self.close_peer(session, cx);
+        // Providers come back by themselves, but not after this.
+        if let Some(code) = CloseCode::new(MAY_NOT_READ_CODE) {
+            self.end_peer(session, Command::CloseWith { session, code }, cx);
+        }
     }
 
     /// A session is closed, and leaves its document at once.
     pub(super) fn close_peer(&mut self, session: SessionId, cx: &mut Cx<'_>) {
+        self.end_peer(session, Command::Close { session }, cx);
+    }
+
+    fn end_peer(&mut self, session: SessionId, close: Command, cx: &mut Cx<'_>) {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
         let room = peer.stage.room();
         if std::mem::replace(&mut peer.stage, PeerStage::Gone) == PeerStage::Gone {
@@ -345,7 +353,7 @@ impl OpenWebUi {
         if let Some(room) = room {
             self.leave_document(room, MemberId::Peer(session), cx);
         }
-        cx.command(Command::Close { session });
+        cx.command(close);
     }
 
     /// The time to look at a session again has come, or its token's end.
@@ -448,6 +456,8 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 const NO_COLOR: &str = "#000000";
 const MAY_NOT_READ: &str = "permission-denied";
+/// As 403 of HTTP. y-websocket stays away after 4400 to 4499.
+const MAY_NOT_READ_CODE: u16 = 4403;
 const MAY_NOT_WRITE: &str = "read-only";
 const NOT_SEEDED: &str = "the note has not been loaded into its document yet";
 

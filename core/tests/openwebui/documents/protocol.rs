@@ -151,6 +151,8 @@ fn who_may_not_read_is_told_and_closed() {
     for token in [token_for("bob"), token_for("pete"), "x".to_owned(), String::new()] {
         let provider = Provider::with(&mut world, &token, Document::new(Limits::default()));
         assert_eq!((provider.denied, world.clients[provider.client].is_closed), (1, true), "{token}");
+        // After this a provider does not come back by itself.
+        assert_eq!(world.clients[provider.client].close_code, Some(4403));
     }
     let other = world.open_provider("plan", &token_for("alice"));
     assert!(world.clients[other].is_closed);
