@@ -30,7 +30,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use roomcast_tokio::core::openwebui::SettingsError;
 use roomcast_tokio::{Handle, StartError, Tokio};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: &Settings) -> Result<(), Failure> {
-    let listener = TcpListener::bind((settings.host.as_str(), settings.port))
+    let listener = listen(&settings.host, settings.port)
         .await
         .map_err(|error| Failure::Bind(settings.host.clone(), settings.port, error))?;
     let address = listener.local_addr().map_err(Failure::Runtime)?;
@@ -104,6 +104,21 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     store.close().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// The first address of a host that can be had.
+async fn listen(host: &str, port: u16) -> std::io::Result<TcpListener> {
+    let mut fault = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Connections of a process before this one, which the system still holds back, are no reason to wait.
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => fault = error,
+        }
+    }
+    Err(fault)
 }
 
 /// Closes all transports in such a way that clients come back, to the process that takes over.
@@ -174,3 +189,7 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+/// Connections that the system holds until they are accepted: when all clients come back at once, one more waits a second
+/// and longer before it tries again. The system may have a lower limit of its own (`net.core.somaxconn`).
+const BACKLOG: u32 = 16_384;
