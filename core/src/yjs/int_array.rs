@@ -17,18 +17,27 @@ pub enum NotBytes {
 pub fn encode(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + bytes.len() * 7 / 2);
     out.push(b'[');
-    let mut block = [0; BLOCK * 4];
-    for part in bytes.chunks(BLOCK) {
-        let mut at = 0;
-        for &byte in part {
-            let (digits, len) = DECIMALS[usize::from(byte)];
-            // Four bytes always, of which `len` count: a copy of a fixed size is one store.
-            if let Some(place) = block.get_mut(at..at + 4) {
-                place.copy_from_slice(&digits);
+    // Where a number goes depends on all before it. Four parts side by side do not wait for each other.
+    let mut blocks = [[0; BLOCK * 4]; LANES];
+    let mut parts = bytes.chunks_exact(BLOCK * LANES);
+    for part in &mut parts {
+        let mut ends = [0; LANES];
+        let mut lanes = part.chunks_exact(BLOCK);
+        if let [Some(first), Some(second), Some(third), Some(fourth)] = std::array::from_fn(|_| lanes.next()) {
+            for (((first, second), third), fourth) in first.iter().zip(second).zip(third).zip(fourth) {
+                for ((block, end), byte) in blocks.iter_mut().zip(&mut ends).zip([first, second, third, fourth]) {
+                    *end = put(block, *end, *byte);
+                }
             }
-            at += usize::from(len);
         }
-        out.extend_from_slice(block.get(..at).unwrap_or_default());
+        for (block, end) in blocks.iter().zip(ends) {
+            out.extend_from_slice(block.get(..end).unwrap_or_default());
+        }
+    }
+    let [block, ..] = &mut blocks;
+    for part in parts.remainder().chunks(BLOCK) {
+        let end = part.iter().fold(0, |end, byte| put(block, end, *byte));
+        out.extend_from_slice(block.get(..end).unwrap_or_default());
     }
     if bytes.is_empty() {
         out.push(b']');
@@ -36,6 +45,17 @@ pub fn encode(bytes: &[u8]) -> Vec<u8> {
         *comma = b']';
     }
     out
+}
+
+/// Writes a number and a comma behind `at`; where they end.
+#[inline(always)]
+fn put(block: &mut [u8; BLOCK * 4], at: usize, byte: u8) -> usize {
+    let (digits, len) = DECIMALS[usize::from(byte)];
+    // Four bytes always, of which `len` count: a copy of a fixed size is one store.
+    if let Some(place) = block.get_mut(at..at + 4) {
+        place.copy_from_slice(&digits);
+    }
+    at + usize::from(len)
 }
 
 /// Reads a JSON array of integers from 0 to 255. Blanks are taken wherever JSON takes them.
@@ -148,7 +168,9 @@ fn skip_blanks(text: &[u8], mut at: usize) -> usize {
 }
 
 /// Bytes that are put together on the stack before they are appended.
-const BLOCK: usize = 256;
+const BLOCK: usize = 64;
+/// How many of them are filled at a time.
+const LANES: usize = 4;
 
 /// Each byte with a comma behind it, and how many of the four characters that are.
 const DECIMALS: [([u8; 4], u8); 256] = decimals();
