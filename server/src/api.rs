@@ -38,15 +38,26 @@ use crate::reply;
 use crate::settings::Secret;
 use crate::store::Asked;
 
-/// Adds the routes. Without a key they say so.
-pub fn routes(mut builder: Builder<OpenWebUi>, key: Option<&Secret>, store: &Asked) -> Builder<OpenWebUi> {
-    let key = key.cloned().map(Arc::new);
-    for route in [Route::Emit, Route::Call, Route::Disconnect, Route::Refresh, Route::Revoke] {
-        let (key, store) = (key.clone(), store.clone());
-        builder =
-            builder.app_page(route.path(), move |request, app| answer(route, key.clone(), store.clone(), request, app));
+/// What the routes share.
+#[derive(Clone)]
+pub struct Api {
+    /// What callers must know. Without it the routes say that they are off.
+    pub key: Option<Arc<Secret>>,
+    /// Where revocations are kept.
+    pub store: Asked,
+    /// Time that a session has to answer a call, unless the caller says otherwise.
+    pub call_timeout: Duration,
+}
+
+impl Api {
+    /// Adds the routes.
+    pub fn routes(&self, mut builder: Builder<OpenWebUi>) -> Builder<OpenWebUi> {
+        for route in [Route::Emit, Route::Call, Route::Disconnect, Route::Refresh, Route::Revoke] {
+            let api = self.clone();
+            builder = builder.app_page(route.path(), move |request, app| answer(route, api.clone(), request, app));
+        }
+        builder
     }
-    builder
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +80,7 @@ impl Route {
         }
     }
 
-    fn read(self, body: &[u8]) -> Result<Request, Refusal> {
+    fn read(self, body: &[u8], call_timeout: Duration) -> Result<Request, Refusal> {
         Ok(match self {
             Self::Emit => {
                 let EmitBody { to, event, data } = parse(body)?;
@@ -85,7 +96,7 @@ impl Route {
                     user: user.map(Into::into),
                     event: event.into(),
                     data: data.get().to_owned().into(),
-                    timeout: timeout_ms.map_or(CALL_TIMEOUT, Duration::from_millis),
+                    timeout: timeout_ms.map_or(call_timeout, Duration::from_millis),
                 }
             }
             Self::Disconnect => {
@@ -228,22 +239,16 @@ impl Refusal {
     }
 }
 
-async fn answer(
-    route: Route,
-    key: Option<Arc<Secret>>,
-    store: Asked,
-    request: http::Request<Bytes>,
-    app: AppHandle<OpenWebUi>,
-) -> Response<Bytes> {
+async fn answer(route: Route, api: Api, request: http::Request<Bytes>, app: AppHandle<OpenWebUi>) -> Response<Bytes> {
     let done = async {
-        check_key(key.as_deref(), request.headers())?;
+        check_key(api.key.as_deref(), request.headers())?;
         if request.method() != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST"));
         }
-        let asked = route.read(request.body())?;
+        let asked = route.read(request.body(), api.call_timeout)?;
         if route == Route::Revoke {
             // Before it is looked at again: what is asked then must be refused.
-            Revoked::read(request.body())?.remember(&store).await?;
+            Revoked::read(request.body())?.remember(&api.store).await?;
         }
         let names_session = matches!(&asked, Request::Disconnect { to: To::Session(_), .. });
         match app.ask(asked).await {
@@ -314,8 +319,6 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 const BEARER: &[u8] = b"Bearer ";
-/// As python-socketio's `call`.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -352,10 +355,10 @@ mod tests {
             (Route::Revoke, r#"{"user":"a","jti":"b"}"#),
             (Route::Revoke, r#"{"user":"a","ends_at":1}"#),
         ] {
-            let refusal = route.read(body.as_bytes()).unwrap_err();
+            let refusal = route.read(body.as_bytes(), Duration::ZERO).unwrap_err();
             assert_eq!(refusal.status, StatusCode::BAD_REQUEST, "{body}");
         }
-        let null = Route::Emit.read(br#"{"to":{"room":"r"},"event":"e","data":null}"#).unwrap();
+        let null = Route::Emit.read(br#"{"to":{"room":"r"},"event":"e","data":null}"#, Duration::ZERO).unwrap();
         assert!(matches!(null, Request::Emit { to: To::Room(_), data, .. } if data == "null"));
     }
 }

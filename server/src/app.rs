@@ -2,13 +2,15 @@
 //!
 //! Owns: endpoint, pages and application, put together. Must never know: flags, sockets.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Request;
 use roomcast_tokio::core::openwebui::{Entry, OpenWebUi, Settings as Rules, SettingsError};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, PathMatch, Refusal};
 
-use crate::api;
+use crate::api::Api;
 use crate::health::Health;
 use crate::metrics::{self, StoreMetrics};
 use crate::settings::{Secret, Settings};
@@ -41,8 +43,9 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.entry = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
     rules.documents.compat = settings.front_end;
+    rules.admin_chats = settings.admin_chats;
     let protocol = rules.protocol();
-    let revocations = store.clone();
+    let api = Api { key: api_key.map(Arc::new), store: store.clone(), call_timeout: settings.call_timeout };
     let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.put(query))
         .limits(settings.limits.clone())
         .http_limits(settings.http_limits)
@@ -65,7 +68,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
             yjs.path_match = PathMatch::Below;
             yjs.ws = protocol;
         });
-    Ok(pages(api::routes(builder, api_key.as_ref(), &revocations), health, metrics))
+    Ok(pages(api.routes(builder), health, metrics))
 }
 
 fn pages(builder: Builder<OpenWebUi>, health: Health, metrics: StoreMetrics) -> Builder<OpenWebUi> {

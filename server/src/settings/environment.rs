@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use roomcast_adapter::store::DatabaseUrl;
+use roomcast_tokio::core::openwebui::AdminChats;
 use roomcast_tokio::{Origins, Transports};
 use tracing::level_filters::LevelFilter;
 
@@ -61,6 +62,16 @@ impl Environment<'_> {
             Some("true") => Ok(Transports::WebSocket),
             Some("false") => Ok(Transports::Polling),
             Some(_) => Err(Problem::new(name, "must be True or False, or not be set for both transports")),
+        }
+    }
+
+    /// Whether admins may read the chats of others.
+    pub(super) fn admin_chats(&self) -> Result<AdminChats, Problem> {
+        let name = "ENABLE_ADMIN_CHAT_ACCESS";
+        match self.text(name)?.map(|text| text.to_ascii_lowercase()).as_deref() {
+            None | Some("true") => Ok(AdminChats::Readable),
+            Some("false") => Ok(AdminChats::Closed),
+            Some(_) => Err(Problem::new(name, "must be True or False, or not be set for True")),
         }
     }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use roomcast_adapter::store::DatabaseUrl;
-use roomcast_tokio::core::openwebui::{Compat, Entry};
+use roomcast_tokio::core::openwebui::{AdminChats, Compat, Entry};
 use roomcast_tokio::{HttpLimits, Limits, Origins, Transports};
 use tracing_subscriber::filter::Targets;
 
@@ -25,8 +25,8 @@ pub use self::environment::Problem;
 /// Real-time rooms over Socket.IO, in the place of Open WebUI's own.
 ///
 /// Open WebUI's variables are understood as well: WEBUI_SECRET_KEY, DATABASE_URL, DATABASE_SCHEMA, DATA_DIR, ENABLE_WEBSOCKET_SUPPORT,
-/// WEBSOCKET_SERVER_PING_INTERVAL, WEBSOCKET_SERVER_PING_TIMEOUT, CORS_ALLOW_ORIGIN, GLOBAL_LOG_LEVEL,
-/// SOCKET_LOG_LEVEL. Without any of them, on a loopback address, it runs as a demonstration.
+/// WEBSOCKET_SERVER_PING_INTERVAL, WEBSOCKET_SERVER_PING_TIMEOUT, WEBSOCKET_EVENT_CALLER_TIMEOUT, CORS_ALLOW_ORIGIN,
+/// ENABLE_ADMIN_CHAT_ACCESS, GLOBAL_LOG_LEVEL, SOCKET_LOG_LEVEL. Without any of them, on a loopback address, it runs as a demonstration.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "roomcast", version)]
 pub struct Flags {
@@ -98,6 +98,10 @@ pub struct Settings {
     pub front_end: Compat,
     /// What becomes of sockets without a session.
     pub entry: Entry,
+    /// Whether admins may read the chats of others.
+    pub admin_chats: AdminChats,
+    /// Time that a session has to answer a call, unless the caller says otherwise.
+    pub call_timeout: Duration,
     /// Which transports are offered.
     pub transports: Transports,
     /// Time between a pong and the next ping.
@@ -192,6 +196,9 @@ impl Settings {
                 EntryFlag::Anyone => Entry::Anyone,
                 EntryFlag::Authenticated => Entry::Authenticated,
             },
+            admin_chats: environment.admin_chats()?,
+            // As python-socketio's `call`, if nobody says otherwise.
+            call_timeout: environment.seconds("WEBSOCKET_EVENT_CALLER_TIMEOUT", 60)?,
             transports: environment.transports()?,
             ping_interval: environment.seconds("WEBSOCKET_SERVER_PING_INTERVAL", 25)?,
             ping_timeout: environment.seconds("WEBSOCKET_SERVER_PING_TIMEOUT", 20)?,
@@ -322,6 +329,8 @@ mod tests {
             ("ENABLE_WEBSOCKET_SUPPORT", "perhaps"),
             ("WEBSOCKET_SERVER_PING_INTERVAL", "0"),
             ("WEBSOCKET_SERVER_PING_TIMEOUT", "20s"),
+            ("WEBSOCKET_EVENT_CALLER_TIMEOUT", "-1"),
+            ("ENABLE_ADMIN_CHAT_ACCESS", "sometimes"),
             ("CORS_ALLOW_ORIGIN", "https://a.example;example.org"),
             ("CORS_ALLOW_ORIGIN", "https://a.example/"),
             ("GLOBAL_LOG_LEVEL", "LOUD"),
