@@ -32,6 +32,8 @@ struct Conn<R: Runtime> {
     id: ConnId,
     stream: Stream<R>,
     waker: Arc<ConnWaker>,
+    /// What HTTP has left to be written first.
+    head: Vec<u8>,
     reading: Reading,
     writing: Writing,
 }
@@ -89,6 +91,7 @@ impl<R: Runtime> Conns<R> {
             id,
             stream: Stream::Upgrading(upgrade),
             waker: Arc::new(ConnWaker::new(self.shared.clone(), index)),
+            head: Vec::new(),
             reading: Reading::Open,
             writing: Writing::Idle,
         };
@@ -158,8 +161,12 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         if let Stream::Upgrading(upgrade) = &mut conn.stream {
             let Poll::Ready(upgraded) = Pin::new(upgrade).poll(cx) else { return };
             let Ok(upgraded) = upgraded else { return self.conn_gone(id, Fate::Ended, now) };
-            let (stream, early) = unwrap(&self.runtime, upgraded);
-            conn.stream = stream;
+            let (stream, head, early) = unwrap(&self.runtime, upgraded);
+            (conn.stream, conn.head) = (stream, head);
+            if !conn.head.is_empty() && conn.writing == Writing::Idle {
+                conn.writing = Writing::Listed;
+                self.conns.writable.push(id);
+            }
             if !early.is_empty() {
                 self.stack.server.handle_input(Input::WsBytes { conn: id, bytes: &early }, now);
             }
@@ -241,8 +248,12 @@ impl<R: Runtime> Conn<R> {
         transmit: &mut Transmit,
         now: Instant,
     ) -> Fate {
-        while stack.poll_transmit(self.id, transmit) {
-            while !transmit.is_empty() {
+        loop {
+            let is_filled = stack.poll_transmit(self.id, transmit);
+            if !is_filled && self.head.is_empty() {
+                break;
+            }
+            while !transmit.is_empty() || !self.head.is_empty() {
                 match self.write_some(cx, transmit) {
                     Poll::Ready(Ok(1..)) => {}
                     Poll::Ready(Ok(0) | Err(_)) => {
@@ -250,13 +261,15 @@ impl<R: Runtime> Conn<R> {
                         return Fate::Ended;
                     }
                     Poll::Pending => {
-                        stack.server.handle_refused(self.id, transmit, now);
+                        if is_filled {
+                            stack.server.handle_refused(self.id, transmit, now);
+                        }
                         self.writing = Writing::Blocked;
                         return Fate::Stays;
                     }
                 }
             }
-            match transmit.after() {
+            match if is_filled { transmit.after() } else { After::Keep } {
                 After::Keep => {}
                 // What TLS still has to say is said if it can be at once; nobody waits for it.
                 After::CloseWrite => {
@@ -279,7 +292,9 @@ impl<R: Runtime> Conn<R> {
     }
 
     fn write_some(&mut self, cx: &mut Context<'_>, transmit: &mut Transmit) -> Poll<std::io::Result<usize>> {
-        let written = if let Some(bytes) = transmit.single() {
+        let written = if !self.head.is_empty() {
+            return self.write_head(cx, transmit);
+        } else if let Some(bytes) = transmit.single() {
             match &mut self.stream {
                 Stream::Upgrading(_) => Poll::Pending,
                 Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -301,6 +316,30 @@ impl<R: Runtime> Conn<R> {
         written
     }
 
+    /// What HTTP has left, and what follows it, in one write.
+    fn write_head(&mut self, cx: &mut Context<'_>, transmit: &mut Transmit) -> Poll<std::io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); SLICES + 1];
+        let [first, rest @ ..] = &mut slices;
+        *first = IoSlice::new(&self.head);
+        let count = 1 + transmit.slices(rest);
+        let slices = &slices[..count];
+        let written = match &mut self.stream {
+            Stream::Upgrading(_) => Poll::Pending,
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Other(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+        };
+        if let Poll::Ready(Ok(bytes)) = written {
+            let of_head = bytes.min(self.head.len());
+            transmit.advance(bytes - of_head);
+            if of_head == self.head.len() {
+                self.head = Vec::new();
+            } else {
+                self.head.drain(..of_head);
+            }
+        }
+        written
+    }
+
     fn close_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match &mut self.stream {
             Stream::Upgrading(_) => Poll::Ready(Ok(())),
@@ -317,16 +356,19 @@ impl<R: Runtime> Conn<R> {
     }
 }
 
-/// The plain stream, with what had already been read from it.
-fn unwrap<R: Runtime>(runtime: &R, upgraded: Upgraded) -> (Stream<R>, Bytes) {
+/// The plain stream, with what is still to be written to it and what had already been read from it.
+fn unwrap<R: Runtime>(runtime: &R, upgraded: Upgraded) -> (Stream<R>, Vec<u8>, Bytes) {
     let upgraded = match upgraded.downcast::<Tallied<R::Stream>>() {
-        Ok(parts) => return (Stream::Plain(parts.io.into_inner()), parts.read_buf),
+        Ok(parts) => {
+            let (stream, head) = parts.io.into_parts();
+            return (Stream::Plain(stream), head, parts.read_buf);
+        }
         Err(upgraded) => upgraded,
     };
     match runtime.downcast(upgraded) {
-        Ok((stream, early)) => (Stream::Plain(stream), early),
+        Ok((stream, early)) => (Stream::Plain(stream), Vec::new(), early),
         // It hands out by itself what had been read.
-        Err(upgraded) => (Stream::Other(Box::new(upgraded)), Bytes::new()),
+        Err(upgraded) => (Stream::Other(Box::new(upgraded)), Vec::new(), Bytes::new()),
     }
 }
 

@@ -1,6 +1,7 @@
-//! A watch on raw request heads.
+//! A watch on the raw bytes of a connection.
 //!
-//! Owns: the count of `Content-Length` lines. hyper ignores such a line next to `Transfer-Encoding` and does not show it,
+//! Owns: the head of a switch of protocols on its way out, which is held back so that it goes out along with what comes
+//! first in the new protocol, in one write; and the count of `Content-Length` lines. hyper ignores such a line next to `Transfer-Encoding` and does not show it,
 //! but a request that is framed twice may have been smuggled past a proxy which saw it the other way (RFC 9112 section
 //! 6.1) and is to be refused. Must never know: anything else of HTTP.
 
@@ -20,6 +21,8 @@ pub(crate) struct Tallied<S> {
     /// How much of the pattern the last bytes match.
     matched: usize,
     window: usize,
+    /// The head of a 101. There is nothing after it but what the new protocol says.
+    held: Vec<u8>,
 }
 
 /// How many lines have come.
@@ -34,11 +37,21 @@ impl Lines {
 
 impl<S> Tallied<S> {
     pub(crate) const fn new(stream: S, lines: Arc<Lines>) -> Self {
-        Self { stream, lines, matched: 0, window: WINDOW_BYTES_MIN }
+        Self { stream, lines, matched: 0, window: WINDOW_BYTES_MIN, held: Vec::new() }
     }
 
-    pub(crate) fn into_inner(self) -> S {
-        self.stream
+    /// The stream, and what is still to be written to it.
+    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
+        (self.stream, self.held)
+    }
+
+    /// Whether an answer was held back.
+    fn holds(&mut self, answer: &[u8]) -> bool {
+        let is_switch = self.held.is_empty() && answer.starts_with(SWITCHING);
+        if is_switch {
+            self.held.extend_from_slice(answer);
+        }
+        is_switch
     }
 
     fn scan(&mut self, bytes: &[u8]) {
@@ -77,6 +90,9 @@ impl<S: Read + Unpin> Read for Tallied<S> {
 
 impl<S: Write + Unpin> Write for Tallied<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.holds(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -97,6 +113,13 @@ impl<S: Write + Unpin> Write for Tallied<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // hyper has an answer's head in one piece, with nothing behind it if there is no body.
+        if let Some((head, rest)) = bufs.split_first()
+            && rest.iter().all(|buf| buf.is_empty())
+            && self.holds(head)
+        {
+            return Poll::Ready(Ok(head.len()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }
@@ -120,6 +143,7 @@ pub fn read_with(
     Poll::Ready(Ok(filled))
 }
 
+const SWITCHING: &[u8] = b"HTTP/1.1 101 ";
 const PATTERN: &[u8] = b"\ncontent-length:";
 const WINDOW_BYTES_MIN: usize = 4096;
 
@@ -136,6 +160,42 @@ mod tests {
             tallied.scan(&head[..cut]);
             tallied.scan(&head[cut..]);
             assert_eq!(lines.seen(), 2, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_switch_is_held_back_and_nothing_else() {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let mut tallied = Tallied::new(Sink::default(), Arc::default());
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        for (answer, held) in
+            [(&b"HTTP/1.1 200 OK\r\n\r\n"[..], 0), (b"HTTP/1.1 100 Continue\r\n\r\n", 0), (switch, switch.len())]
+        {
+            let slices = [io::IoSlice::new(answer), io::IoSlice::new(b"")];
+            let written = Pin::new(&mut tallied).poll_write_vectored(cx, &slices);
+            assert!(matches!(written, Poll::Ready(Ok(bytes)) if bytes == answer.len()), "{written:?}");
+            assert_eq!(tallied.held.len(), held);
+        }
+        let (sink, held) = tallied.into_parts();
+        assert_eq!(sink.0, b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(held, switch);
+    }
+
+    #[derive(Default)]
+    struct Sink(Vec<u8>);
+
+    impl Write for Sink {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.extend_from_slice(buf);
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
         }
     }
 }
