@@ -55,7 +55,7 @@ pub struct Split {
     pub now: Vec<u8>,
     /// What does.
     pub later: Vec<u8>,
-    /// The first thing that `later` misses.
+    /// Something that `later` misses.
     pub missing: Id,
 }
 
