@@ -8,7 +8,7 @@ import { converge } from "./lib/editor.mjs";
 import { four } from "./lib/four.mjs";
 import { Program } from "./lib/program.mjs";
 import { Peer } from "./lib/provider.mjs";
-import { until } from "./lib/wait.mjs";
+import { until } from "../wait.mjs";
 
 /** Much less than the 30 s after which a client itself takes others for gone. */
 const SOON_MS = 8000;

@@ -9,7 +9,7 @@ import { editAll, four, newcomers } from "./lib/four.mjs";
 import { Program } from "./lib/program.mjs";
 import { Peer } from "./lib/provider.mjs";
 import { NOTE } from "./lib/tables.mjs";
-import { elapse, until } from "./lib/wait.mjs";
+import { elapse, until } from "../wait.mjs";
 
 /** Characters; more than an update may bring that nobody asked for (256 KiB), and less than a whole document may be. */
 const LONG = 300_000;

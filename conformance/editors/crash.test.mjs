@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { converge, dice } from "./lib/editor.mjs";
 import { editAll, four, newcomers } from "./lib/four.mjs";
 import { Program } from "./lib/program.mjs";
-import { elapse, until } from "./lib/wait.mjs";
+import { elapse, until } from "../wait.mjs";
 
 /**
  * What the program has received longer ago than this survives kill -9. The time is a promise: tests let it pass. That

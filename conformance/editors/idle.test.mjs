@@ -8,7 +8,7 @@ import { Browser } from "./lib/browser.mjs";
 import { converge } from "./lib/editor.mjs";
 import { Program } from "./lib/program.mjs";
 import { Peer } from "./lib/provider.mjs";
-import { elapse, until } from "./lib/wait.mjs";
+import { elapse, until } from "../wait.mjs";
 
 /** Its time, and that between two of its looks at the clock. */
 const PROVIDER_PATIENCE_MS = 30_000 + 3000;

@@ -9,7 +9,7 @@ import { converge } from "./lib/editor.mjs";
 import { four, newcomers } from "./lib/four.mjs";
 import { Program, token } from "./lib/program.mjs";
 import { Peer } from "./lib/provider.mjs";
-import { until } from "./lib/wait.mjs";
+import { until } from "../wait.mjs";
 
 const NOT_LET_IN = "Failed to join document";
 const NOT_WRITTEN = "Failed to update document";

@@ -9,7 +9,7 @@ import { editAll, four, newcomers } from "./lib/four.mjs";
 import { Program } from "./lib/program.mjs";
 import { Peer } from "./lib/provider.mjs";
 import { NOTE } from "./lib/tables.mjs";
-import { elapse, until } from "./lib/wait.mjs";
+import { elapse, until } from "../wait.mjs";
 
 const REFUSED = "Failed to join document";
 /** Failures put the next try off, up to 30 s. */

@@ -111,10 +111,7 @@ impl Route {
                 let RefreshBody { user } = parse(body)?;
                 Request::Refresh { user: user.into() }
             }
-            Self::Revoke => match Revoked::read(body)? {
-                Revoked::User(user) => Request::Refresh { user: user.into() },
-                Revoked::Token { jti, .. } => Request::RefreshToken { jti: jti.into() },
-            },
+            Self::Revoke => Revoked::read(body)?.into_request(),
         })
     }
 }
@@ -173,10 +170,17 @@ impl Revoked {
         }
     }
 
-    async fn remember(self, store: &Asked) -> Result<(), Refusal> {
+    fn into_request(self) -> Request {
+        match self {
+            Self::User(user) => Request::Refresh { user: user.into() },
+            Self::Token { jti, .. } => Request::RefreshToken { jti: jti.into() },
+        }
+    }
+
+    async fn remember(&self, store: &Asked) -> Result<(), Refusal> {
         let remembered = match self {
-            Self::User(user) => store.revoke_user(&user).await,
-            Self::Token { jti, ends_at } => store.revoke_token(&jti, ends_at).await,
+            Self::User(user) => store.revoke_user(user).await,
+            Self::Token { jti, ends_at } => store.revoke_token(jti, *ends_at).await,
         };
         remembered.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
     }
@@ -245,11 +249,14 @@ async fn answer(route: Route, api: Api, request: http::Request<Bytes>, app: AppH
         if request.method() != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST"));
         }
-        let asked = route.read(request.body(), api.call_timeout)?;
-        if route == Route::Revoke {
+        let asked = if route == Route::Revoke {
+            let revoked = Revoked::read(request.body())?;
             // Before it is looked at again: what is asked then must be refused.
-            Revoked::read(request.body())?.remember(&api.store).await?;
-        }
+            revoked.remember(&api.store).await?;
+            revoked.into_request()
+        } else {
+            route.read(request.body(), api.call_timeout)?
+        };
         let names_session = matches!(&asked, Request::Disconnect { to: To::Session(_), .. });
         match app.ask(asked).await {
             Some(Answer::Done { sockets: 0 }) if names_session => Err(gone()),

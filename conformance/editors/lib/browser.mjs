@@ -13,7 +13,7 @@ import { io } from "socket.io-client";
 import { prosemirrorJSONToYDoc } from "y-prosemirror";
 import * as Y from "yjs";
 
-import { until } from "./wait.mjs";
+import { until } from "../../wait.mjs";
 
 export class Browser extends Editor {
   /** Events that came, by name. */

@@ -10,7 +10,7 @@ import { EditorView } from "prosemirror-view";
 import * as Y from "yjs";
 import { yCursorPlugin, ySyncPlugin, yUndoPlugin } from "y-prosemirror";
 
-import { until } from "./wait.mjs";
+import { until } from "../../wait.mjs";
 
 export { schema };
 

@@ -3,7 +3,7 @@
 import { Browser } from "./browser.mjs";
 import { Peer } from "./provider.mjs";
 import { NOTE } from "./tables.mjs";
-import { elapse, until } from "./wait.mjs";
+import { elapse, until } from "../../wait.mjs";
 
 /** Opens them; the first one loads the note, and one is known to the server only once it has joined. */
 export async function four(t, program) {

@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import * as Y from "yjs";
 
 import { ROWS, TABLES } from "./tables.mjs";
-import { until, within } from "./wait.mjs";
+import { until, within } from "../../wait.mjs";
 
 const SECRET = "editors-secret-editors-secret-editors-secret";
 const API_KEY = "editors-key";

@@ -6,7 +6,7 @@ import { WebSocket } from "ws";
 import { readAuthMessage } from "y-protocols/auth";
 import { WebsocketProvider } from "y-websocket";
 
-import { until } from "./wait.mjs";
+import { until } from "../../wait.mjs";
 
 // A provider listens to the end of its process, and these tests have many.
 process.setMaxListeners(100);

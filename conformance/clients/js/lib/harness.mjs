@@ -12,25 +12,9 @@ import { basename } from "node:path";
 import { createInterface } from "node:readline";
 import { after, it } from "node:test";
 
-/** The default limit of one wait: long enough for a busy machine, short enough to name what hangs. */
-export const WAIT_MS = 10_000;
+import { WAIT_MS, elapse, within } from "../../../wait.mjs";
 
-/** Settles as `promise` does, or rejects with a message that says what did not come. */
-export async function within(promise, what, ms = WAIT_MS) {
-  let timer;
-  const deadline = new Promise((_resolve, reject) => {
-    const error = new Error(`no ${what} within ${ms} ms`);
-    timer = setTimeout(() => reject(error), ms);
-  });
-  try {
-    return await Promise.race([promise, deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Only where the passing of time is itself what a test is about. */
-export const elapse = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+export { WAIT_MS, elapse, within };
 
 /** Things that arrive, for a test to take one by one without missing any. */
 export class Inbox {

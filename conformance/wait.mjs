@@ -1,4 +1,4 @@
-// Waits with a deadline.
+// Waits with a deadline, for every suite in JavaScript.
 
 /** The limit of one wait: long enough for a busy machine, short enough to name what hangs. */
 export const WAIT_MS = 20_000;
