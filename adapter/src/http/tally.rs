@@ -1,9 +1,9 @@
 //! A watch on the raw bytes of a connection.
 //!
 //! Owns: the head of a switch of protocols on its way out, which is held back so that it goes out along with what comes
-//! first in the new protocol, in one write; and the count of `Content-Length` lines. hyper ignores such a line next to `Transfer-Encoding` and does not show it,
-//! but a request that is framed twice may have been smuggled past a proxy which saw it the other way (RFC 9112 section
-//! 6.1) and is to be refused. Must never know: anything else of HTTP.
+//! first in the new protocol, in one write; and the count of `Content-Length` lines: hyper ignores such a line next to
+//! `Transfer-Encoding` and does not show it, but a request that is framed twice may have been smuggled past a proxy which
+//! saw it the other way (RFC 9112 section 6.1) and is to be refused. Must never know: anything else of HTTP.
 
 use std::io;
 use std::pin::Pin;

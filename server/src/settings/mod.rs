@@ -24,9 +24,10 @@ pub use self::environment::Problem;
 
 /// Real-time rooms over Socket.IO, in the place of Open WebUI's own.
 ///
-/// Open WebUI's variables are understood as well: WEBUI_SECRET_KEY, DATABASE_URL, DATABASE_SCHEMA, DATA_DIR, ENABLE_WEBSOCKET_SUPPORT,
-/// WEBSOCKET_SERVER_PING_INTERVAL, WEBSOCKET_SERVER_PING_TIMEOUT, WEBSOCKET_EVENT_CALLER_TIMEOUT, CORS_ALLOW_ORIGIN,
-/// ENABLE_ADMIN_CHAT_ACCESS, GLOBAL_LOG_LEVEL, SOCKET_LOG_LEVEL. Without any of them, on a loopback address, it runs as a demonstration.
+/// Open WebUI's variables are understood as well: WEBUI_SECRET_KEY, WEBUI_JWT_SECRET_KEY, DATABASE_URL, DATABASE_SCHEMA,
+/// DATA_DIR, ENABLE_WEBSOCKET_SUPPORT, WEBSOCKET_SERVER_PING_INTERVAL, WEBSOCKET_SERVER_PING_TIMEOUT,
+/// WEBSOCKET_EVENT_CALLER_TIMEOUT, CORS_ALLOW_ORIGIN, ENABLE_ADMIN_CHAT_ACCESS, GLOBAL_LOG_LEVEL, SOCKET_LOG_LEVEL.
+/// Without a secret it runs as a demonstration, if no database and no Redis is named and the address is a loopback one.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "roomcast", version)]
 pub struct Flags {
