@@ -30,7 +30,7 @@ section_clippy() {
 }
 
 section_doc() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features roomcast-adapter/yrs --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features roomcast-stores/yrs --locked
 }
 
 section_test() {
@@ -38,7 +38,7 @@ section_test() {
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || needs postgres postgresql
     # Another carries out the commands that the program prints.
     needs curl curl
-    cargo test --workspace --features roomcast-adapter/sqlite,roomcast-adapter/postgres,roomcast-adapter/yrs --locked
+    cargo test --workspace --features roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs --locked
 }
 
 # Documents beside npm yjs; without the oracle these tests say that they were not run.
@@ -46,7 +46,7 @@ section_yjs() {
     needs node nodejs
     needs npm npm
     npm_packages conformance/yjs
-    ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test -p roomcast-core --test yjs_oracle --locked
+    ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test -p roomcast-yjs --test oracle --locked
 }
 
 # libFuzzer without cargo-fuzz and without nightly: the coverage pass of LLVM is an ordinary codegen option. The core

@@ -12,10 +12,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::routing::post;
-use roomcast_tokio::core::openwebui::query::Reply;
-use roomcast_tokio::core::openwebui::{Answer, OpenWebUi, Request, SessionInfo, Settings, To};
+use roomcast_openwebui::query::Reply;
+use roomcast_openwebui::{Answer, OpenWebUi, Request, SessionInfo, Settings, To};
+use roomcast_stores::{Memory, Rows, Store};
 use roomcast_tokio::core::server::EndpointId;
-use roomcast_tokio::store::{Memory, Rows, Store};
 use roomcast_tokio::{AppHandle, AppLink, Builder, Data, Socket, Tokio};
 
 /// What a client says to subscribe and to unsubscribe.

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use common::{Client, Raw};
-use roomcast_tokio::core::auth::sign_hs256;
-use roomcast_tokio::core::openwebui::query::{Answer, Query, Question, Reply};
-use roomcast_tokio::core::openwebui::{OpenWebUi, Settings};
+use roomcast_auth::sign_hs256;
+use roomcast_openwebui::query::{Answer, Query, Question, Reply};
+use roomcast_openwebui::{OpenWebUi, Settings};
+use roomcast_stores::{Memory, Rows, Store};
 use roomcast_tokio::core::server::{App, Command, Cx, EndpointId, Event, Message, SessionId, Ticket};
-use roomcast_tokio::store::{Memory, Rows, Store};
 use roomcast_tokio::{AppHandle, Builder, Peer, Tokio};
 
 #[test]

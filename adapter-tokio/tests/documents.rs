@@ -8,18 +8,18 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::Client;
-use roomcast_tokio::core::auth::sign_hs256;
-use roomcast_tokio::core::openwebui::query::Reply;
-use roomcast_tokio::core::openwebui::{DocumentChange, DocumentRefusal, OpenWebUi, Settings};
-use roomcast_tokio::core::server::EndpointId;
-use roomcast_tokio::documents::yrs::block::ClientID;
-use roomcast_tokio::documents::yrs::updates::decoder::Decode;
-use roomcast_tokio::documents::yrs::{
+use roomcast_auth::sign_hs256;
+use roomcast_openwebui::query::Reply;
+use roomcast_openwebui::{DocumentChange, DocumentRefusal, OpenWebUi, Settings};
+use roomcast_stores::documents::yrs::block::ClientID;
+use roomcast_stores::documents::yrs::updates::decoder::Decode;
+use roomcast_stores::documents::yrs::{
     Doc, GetString, OffsetKind, Options, ReadTxn, Text, Transact, TransactionMut, Update, WriteTxn, XmlElementPrelim,
     XmlFragment, XmlTextPrelim,
 };
-use roomcast_tokio::documents::{ContentError, ContentLimits, Documents, PROSEMIRROR};
-use roomcast_tokio::store::{Memory, NoteRow, Rows, Store, UserRow};
+use roomcast_stores::documents::{ContentError, ContentLimits, Documents, PROSEMIRROR};
+use roomcast_stores::{Memory, NoteRow, Rows, Store, UserRow};
+use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Builder, Tokio};
 
 #[test]

@@ -10,9 +10,9 @@ mod feature;
 use std::sync::Arc;
 
 use common::Client;
+use roomcast_auth::sign_hs256;
+use roomcast_stores::{Memory, Rows};
 use roomcast_tokio::Tokio;
-use roomcast_tokio::core::auth::sign_hs256;
-use roomcast_tokio::store::{Memory, Rows};
 
 #[test]
 fn who_subscribes_is_told_of_updates() {

@@ -11,17 +11,17 @@ use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use roomcast_core::auth::sign_hs256;
+use roomcast_auth::sign_hs256;
 use roomcast_core::id::Handle;
-use roomcast_core::openwebui::access::AccessControl;
-use roomcast_core::openwebui::query::{Answer, Note, Permission, Question, Reply, StoredDocument, User};
-use roomcast_core::openwebui::{OpenWebUi, Settings};
 use roomcast_core::server::{
     After, Config, ConnId, EndpointId, Input, Output, Server, Stack, Start, Transmit, Upgrade,
 };
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
-use roomcast_core::yjs::{Message, int_array, merge_updates};
+use roomcast_openwebui::access::AccessControl;
+use roomcast_openwebui::query::{Answer, Note, Permission, Question, Reply, StoredDocument, User};
+use roomcast_openwebui::{OpenWebUi, Settings};
+use roomcast_yjs::{Message, int_array, merge_updates};
 
 criterion_group!(benches, fan_out);
 criterion_main!(benches);

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use roomcast_core::yjs::{Document, Limits, Source, StateVector, Verdict, int_array, merge_updates};
+use roomcast_yjs::{Document, Limits, Source, StateVector, Verdict, int_array, merge_updates};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, ReadTxn, StateVector as YrsVector, Transact, Update};
 

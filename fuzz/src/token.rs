@@ -1,6 +1,6 @@
 //! JSON Web Tokens from strangers.
 
-use roomcast_core::auth::{AuthError, Key, Policy, Verifier, sign_hs256};
+use roomcast_auth::{AuthError, Key, Policy, Verifier, sign_hs256};
 use roomcast_core::time::WallTime;
 
 /// Invariant tested: no text is taken for a token that was not signed, and of what was signed only an object with an

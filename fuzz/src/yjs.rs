@@ -1,7 +1,7 @@
 //! Yjs documents: bytes of anybody, and editing that the bytes describe.
 
 use roomcast_core::time::Instant;
-use roomcast_core::yjs::{
+use roomcast_yjs::{
     Awareness, AwarenessLimits, BadUpdate, Heard, Message, StateVector, Store, UpdateLimits, Verdict, int_array,
     merge_updates,
 };

@@ -26,7 +26,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Response, StatusCode};
-use roomcast_tokio::core::openwebui::{Answer, OpenWebUi, Request, To};
+use roomcast_openwebui::{Answer, OpenWebUi, Request, To};
 use roomcast_tokio::{AppHandle, Args, Builder, Extent};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use roomcast_tokio::core::openwebui::{Entry, OpenWebUi, Settings as Rules, SettingsError};
+use roomcast_openwebui::{Entry, OpenWebUi, Settings as Rules, SettingsError};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, PathMatch, Refusal};
 

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use roomcast_adapter::store::Rows;
-use roomcast_tokio::core::auth::sign_hs256;
+use roomcast_auth::sign_hs256;
+use roomcast_stores::Rows;
 use roomcast_tokio::wall_now;
 
 use crate::settings::Secret;

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use roomcast_tokio::core::openwebui::SettingsError;
+use roomcast_openwebui::SettingsError;
 use roomcast_tokio::{Handle, StartError, Tokio};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -13,9 +13,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use roomcast_openwebui::query::{Question, StoreError};
+use roomcast_openwebui::{Answer, OpenWebUi, Pool, Request};
 use roomcast_tokio::AppHandle;
-use roomcast_tokio::core::openwebui::query::{Question, StoreError};
-use roomcast_tokio::core::openwebui::{Answer, OpenWebUi, Pool, Request};
 use roomcast_tokio::core::server::{Audit, Counters};
 
 use crate::reply;

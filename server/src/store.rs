@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use roomcast_adapter::store::{DatabaseUrl, Embedded, OpenError, Options, Own, Rows, Seeded, Store, WebUi};
-use roomcast_tokio::core::openwebui::query::{Query, Reply, StoreError};
+use roomcast_openwebui::query::{Query, Reply, StoreError};
+use roomcast_stores::{DatabaseUrl, Embedded, OpenError, Options, Own, Rows, Seeded, Store, WebUi};
 use roomcast_tokio::wall_now;
 use tokio::sync::Notify;
 use tokio::time::Instant;

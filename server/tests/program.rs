@@ -192,7 +192,7 @@ fn nothing_secret_is_said_at_any_level() {
     ];
     let (mut program, address) = Program::serve(&[], &variables);
     let claims = r#"{"id":"nobody"}"#;
-    let token = roomcast_tokio::core::auth::sign_hs256(b"s3cret-of-tokens", claims);
+    let token = roomcast_auth::sign_hs256(b"s3cret-of-tokens", claims);
     let client = Client::connect(address);
     client.send(&format!(r#"42["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
     let emit = r#"{"to":{"user":"nobody"},"event":"events","data":"s3cret-of-users"}"#;

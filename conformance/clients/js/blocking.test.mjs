@@ -1,4 +1,4 @@
-// The real client against `core/examples/blocking.rs`: the core needs no runtime.
+// The real client against `core/roomcast-core/examples/blocking.rs`: the core needs no runtime.
 //
 //   cargo build -p roomcast-core --example blocking
 //   ROOMCAST_BLOCKING_CMD=target/debug/examples/blocking node --test blocking.test.mjs

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use roomcast_core::auth::{Algorithm, Claim, Key, Policy, Verifier, sign_hs256};
+use roomcast_auth::{Algorithm, Claim, Key, Policy, Verifier, sign_hs256};
 use roomcast_core::server::config::{
     Admission, Config, Endpoint, EndpointKind, EngineIo, NamespaceRule, Pattern, SocketIo, WebSocket,
 };

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use roomcast_adapter::store::DatabaseUrl;
-use roomcast_tokio::core::openwebui::AdminChats;
+use roomcast_openwebui::AdminChats;
+use roomcast_stores::DatabaseUrl;
 use roomcast_tokio::{Origins, Transports};
 use tracing::level_filters::LevelFilter;
 

@@ -34,7 +34,7 @@ pub(super) fn python(name: &str) -> Option<LevelFilter> {
 }
 
 pub(super) const PYTHON_NAMES: [&str; 6] = ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET"];
-const PROGRAM: [&str; 2] = ["roomcast", "roomcast_adapter::store"];
+const PROGRAM: [&str; 2] = ["roomcast", "roomcast_stores"];
 const SOCKET: [&str; 4] = ["roomcast::sessions", "roomcast_core", "roomcast_adapter", "roomcast_tokio"];
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
         assert!(targets.would_enable("roomcast_adapter::driver", &Level::DEBUG));
         assert!(targets.would_enable("roomcast::sessions", &Level::DEBUG));
         assert!(!targets.would_enable("roomcast::api", &Level::INFO));
-        assert!(!targets.would_enable("roomcast_adapter::store::sql", &Level::INFO));
+        assert!(!targets.would_enable("roomcast_stores::sql", &Level::INFO));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use roomcast_adapter::store::DatabaseUrl;
-use roomcast_tokio::core::openwebui::{AdminChats, Compat, Entry};
+use roomcast_openwebui::{AdminChats, Compat, Entry};
+use roomcast_stores::DatabaseUrl;
 use roomcast_tokio::{HttpLimits, Limits, Origins, Transports};
 use tracing_subscriber::filter::Targets;
 
@@ -50,7 +50,7 @@ pub struct Flags {
     /// What becomes of sockets without a valid token: let in as nobody, as Open WebUI's front end needs, or refused.
     #[arg(long, env = "ROOMCAST_ENTRY", value_name = "ROOMCAST_ENTRY", default_value = "anyone")]
     entry: EntryFlag,
-    /// What is logged to standard error: a level, or levels of components like info,roomcast_adapter::store=debug.
+    /// What is logged to standard error: a level, or levels of components like info,roomcast_stores=debug.
     #[arg(long, env = "ROOMCAST_LOG", value_name = "ROOMCAST_LOG")]
     log: Option<Targets>,
     /// Seconds between the signal to end and the end, in which /ready says 503 and everything else goes on.

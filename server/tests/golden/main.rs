@@ -14,7 +14,7 @@ mod peer;
 mod play;
 mod recorded;
 #[allow(dead_code, reason = "the stores' tests need more of it")]
-#[path = "../../../adapter/tests/stores/server.rs"]
+#[path = "../../../adapter/roomcast-stores/tests/stores/server.rs"]
 mod server;
 mod transcript;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use roomcast_tokio::core::auth::sign_hs256;
+use roomcast_auth::sign_hs256;
 use serde_json::Value;
 
 use crate::SECRET;

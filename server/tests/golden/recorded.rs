@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use roomcast_tokio::core::yjs::{Document, Limits, Source, Verdict};
+use roomcast_yjs::{Document, Limits, Source, Verdict};
 use serde_json::{Value, json};
 
 use crate::common::{Answer, Program, api};

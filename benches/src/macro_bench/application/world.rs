@@ -7,10 +7,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
-use roomcast_adapter::store::{
+use roomcast_auth::sign_hs256;
+use roomcast_stores::{
     ChannelKind, ChannelRow, ChannelState, Embedded, GroupRow, MemberRow, NoteRow, Options, Rows, UserRow,
 };
-use roomcast_core::auth::sign_hs256;
 
 use crate::macro_bench::process::{self, Cores, Process};
 
@@ -40,7 +40,7 @@ impl World {
             let file = world.folder.join("roomcast.db");
             let store = Embedded::open(&file, Options::default()).await.map_err(io::Error::other)?;
             store.seed(&rows(users)).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
-            roomcast_adapter::store::Store::close(&store).await;
+            roomcast_stores::Store::close(&store).await;
             Ok::<_, io::Error>(())
         })?;
         Ok(world)

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomcast_core::auth::{Claim, Claims, Key, Policy, Verifier};
+use roomcast_auth::{Claim, Claims, Key, Policy, Verifier};
 use roomcast_tokio::{
     Args, ArgsError, Builder, Data, EngineIo, Extent, Handle, Message, Namespace, NoAck, Pattern, Peer, PeerHandlers,
     Refusal, Runtime, Socket, wall_now,

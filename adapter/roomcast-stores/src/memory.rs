@@ -1,0 +1,481 @@
+//! The store in memory.
+//!
+//! Its faults are part of it, since tests want a store that fails, hesitates and restarts when they say so.
+//!
+//! Owns: rows, revocations, documents, and what a test does to them. Must never know: clocks, tasks or a runtime.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, poll_fn, ready};
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytestring::ByteString;
+use roomcast_openwebui::access::AccessControl;
+use roomcast_openwebui::query::{Answer, Chat, Note, Question, StoreError, User};
+
+use super::Store;
+use super::document::Document;
+use super::index::Index;
+use super::latest::Latest;
+use super::message::change_chat;
+use super::note::{content_of, with_content};
+use super::revocation::{Revocations, Revoked, Token};
+use super::rows::{Rows, UserRow};
+
+/// A store in memory. Clones are the same store: one for the server, one for the test.
+#[derive(Clone)]
+pub struct Memory(Arc<Mutex<State>>);
+
+/// When a question is held at a [`Gate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before anything is done for it.
+    BeforeWork,
+    /// When it is done, and nobody has heard of it.
+    AfterWork,
+}
+
+/// Questions wait here until it is opened or dropped.
+#[must_use]
+pub struct Gate(Memory);
+
+impl Memory {
+    /// A store of these rows.
+    pub fn new(rows: Rows) -> Self {
+        Self(Arc::new(Mutex::new(State { index: Index::of(&rows), rows, ..State::default() })))
+    }
+
+    /// Answers at once, without faults and gates: for a world without tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::ask`].
+    pub fn answer(&self, question: Question) -> Result<Answer, StoreError> {
+        self.lock().answer(question)
+    }
+
+    /// Changes rows, as another process would.
+    pub fn edit<T>(&self, change: impl FnOnce(&mut Rows) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state.rows);
+        state.index = Index::of(&state.rows);
+        result
+    }
+
+    /// The rows as they are now.
+    pub fn rows(&self) -> Rows {
+        self.lock().rows.clone()
+    }
+
+    /// From now on every question fails with this error.
+    pub fn fail(&self, error: StoreError) {
+        self.lock().fault = Some(error);
+    }
+
+    /// Questions are answered again.
+    pub fn heal(&self) {
+        self.lock().fault = None;
+    }
+
+    /// Holds every question at a point until the gate opens. A second gate takes the place of the first.
+    pub fn hold(&self, moment: Moment) -> Gate {
+        self.lock().held = Some(moment);
+        Gate(self.clone())
+    }
+
+    /// Ends like a server that is killed, and is there again: questions under way fail with
+    /// [`StoreError::Unavailable`], and what was written stays.
+    pub fn restart(&self) {
+        self.change(|state| state.life += 1);
+    }
+
+    /// Wakes whoever waits, after the lock is gone: a waker is code of somebody else.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let wakers = {
+            let mut state = self.lock();
+            change(&mut state);
+            mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gate {
+    /// Lets everybody through, and holds nobody any more.
+    pub fn open(self) {}
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().waiting
+    }
+
+    /// Waits until this many wait.
+    pub async fn reached(&self, count: usize) {
+        poll_fn(|cx| {
+            let mut state = self.0.lock();
+            if state.waiting >= count {
+                return Poll::Ready(());
+            }
+            state.wakers.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.0.change(|state| state.held = None);
+    }
+}
+
+impl Store for Memory {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + '_>> {
+        let life = self.lock().life;
+        Box::pin(Asking { memory: self, life, question: Some(question), result: None, waits: false })
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        let state = self.lock();
+        Box::pin(ready(state.refusal(state.life).map_or(Ok(()), Err)))
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.lock().is_closed = true;
+        Box::pin(ready(()))
+    }
+}
+
+impl Revocations for Memory {
+    fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
+        Box::pin(ready(Ok(self.lock().revoked.has(&token))))
+    }
+
+    fn revoke_token(
+        &self,
+        jti: ByteString,
+        ends_at_secs: Option<u64>,
+        now_secs: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        self.lock().revoked.add_token(jti, ends_at_secs, now_secs);
+        Box::pin(ready(Ok(())))
+    }
+
+    fn revoke_user(
+        &self,
+        user: ByteString,
+        issued_to_secs: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        self.lock().revoked.add_user(user, issued_to_secs);
+        Box::pin(ready(Ok(())))
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("waiting", &self.waiting()).finish()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    rows: Rows,
+    index: Index,
+    revoked: Revoked,
+    documents: BTreeMap<ByteString, Document>,
+    contents: Latest,
+    fault: Option<StoreError>,
+    held: Option<Moment>,
+    /// How many times it was restarted.
+    life: u64,
+    is_closed: bool,
+    waiting: usize,
+    /// Of all who wait for any change of this state.
+    wakers: Vec<Waker>,
+}
+
+impl State {
+    /// Why somebody who asked in that life has no answer.
+    fn refusal(&self, life: u64) -> Option<StoreError> {
+        if self.is_closed || self.life != life { Some(StoreError::Unavailable) } else { self.fault }
+    }
+
+    fn answer(&mut self, question: Question) -> Result<Answer, StoreError> {
+        let (rows, index) = (&mut self.rows, &self.index);
+        match question {
+            Question::Authenticate { user, jti, issued_at_secs } => {
+                let row = index.users.get(&user).map(|at| &rows.users[*at]);
+                let is_revoked = self.revoked.has(&Token { user, jti, issued_at_secs });
+                Ok(Answer::User(row.filter(|_| !is_revoked).map(UserRow::user)))
+            }
+            Question::Channels { user } => Ok(Answer::Channels {
+                channels: index.channels_of(&user),
+                permission: index.permission(&user, rows.channels_default),
+            }),
+            Question::Note { note, user } => Ok(Answer::Note(index.notes.get(&note).map(|at| Note {
+                owner: rows.notes[*at].owner.clone(),
+                access: AccessControl::from_column(rows.notes[*at].access.as_deref()),
+                groups: index.groups_of(&user).to_vec(),
+            }))),
+            Question::Chat { chat } => {
+                let owner = index.chats.get(&chat).map(|at| rows.chats[*at].owner.clone());
+                Ok(Answer::Chat(owner.map(|owner| Chat { owner })))
+            }
+            Question::TouchUser { user, at_secs } => {
+                if let Some(at) = index.users.get(&user) {
+                    rows.users[*at].last_active_at_secs = at_secs;
+                }
+                Ok(Answer::Done)
+            }
+            Question::ReadChannel { channel, user, at_nanos } => {
+                let row = index.channels.get(&channel).map(|at| &mut rows.channels[*at]);
+                for member in row.into_iter().flat_map(|row| &mut row.members).filter(|member| member.user == user) {
+                    member.last_read_at_nanos = Some(at_nanos);
+                }
+                Ok(Answer::Done)
+            }
+            Question::ReadChat { chat, user, at_secs } => {
+                let row = index.chats.get(&chat).map(|at| &mut rows.chats[*at]);
+                if let Some(row) = row.filter(|row| row.owner == user) {
+                    row.last_read_at_secs = Some(at_secs);
+                }
+                Ok(Answer::Done)
+            }
+            Question::NoteContent { note } => {
+                let data = index.notes.get(&note).and_then(|at| rows.notes[*at].data.as_deref());
+                Ok(Answer::NoteContent(content_of(data)?.map(ByteString::from)))
+            }
+            Question::SaveNoteContent { note, content, at_nanos } => {
+                let at = *index.notes.get(&note).ok_or(StoreError::NotFound)?;
+                let row = &mut rows.notes[at];
+                let changed = with_content(row.data.as_deref(), &content)?;
+                if !self.contents.is_past(&note, at_nanos) {
+                    self.contents.put(&note, at_nanos);
+                    (row.data, row.updated_at_nanos) = (Some(changed.into()), Some(at_nanos));
+                }
+                Ok(Answer::Done)
+            }
+            Question::LoadDocument { document } => {
+                Ok(Answer::Document(self.documents.get(&document).map(Document::load).unwrap_or_default()))
+            }
+            Question::AppendUpdates { document, first_sequence, updates } => {
+                self.documents.entry(document).or_default().append(first_sequence, updates);
+                Ok(Answer::Done)
+            }
+            Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
+                self.documents.entry(document).or_default().save(snapshot, content_hash, up_to_sequence);
+                Ok(Answer::Done)
+            }
+            Question::ChangeMessage { chat, message, changes } => {
+                let at = *index.chats.get(&chat).ok_or(StoreError::NotFound)?;
+                let row = &mut rows.chats[at];
+                if let Some(changed) = change_chat(row.chat.as_deref(), &message, &changes)? {
+                    row.chat = Some(changed.into());
+                }
+                Ok(Answer::Done)
+            }
+        }
+    }
+}
+
+impl UserRow {
+    fn user(&self) -> User {
+        let profile = serde_json::json!({
+            "id": &*self.id,
+            "name": &*self.name,
+            "email": &*self.email,
+            "role": &*self.role,
+            "last_active_at": self.last_active_at_secs,
+        });
+        User {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            role: self.role.clone(),
+            profile: profile.to_string().into(),
+        }
+    }
+}
+
+/// A question under way.
+struct Asking<'a> {
+    memory: &'a Memory,
+    life: u64,
+    question: Option<Question>,
+    /// What came of the work.
+    result: Option<Result<Answer, StoreError>>,
+    /// Whether it counts among those who wait.
+    waits: bool,
+}
+
+impl Asking<'_> {
+    fn step(&mut self, state: &mut State, cx: &Context<'_>) -> Step {
+        if let Some(error) = state.refusal(self.life) {
+            return Step::Ended(Err(error));
+        }
+        if self.result.is_none() {
+            if state.held == Some(Moment::BeforeWork) {
+                return self.wait(state, cx);
+            }
+            self.result = self.question.take().map(|question| state.answer(question));
+        }
+        if state.held == Some(Moment::AfterWork) {
+            return self.wait(state, cx);
+        }
+        Step::Ended(self.result.take().unwrap_or(Err(StoreError::Unavailable)))
+    }
+
+    fn wait(&mut self, state: &mut State, cx: &Context<'_>) -> Step {
+        let mut woken = Vec::new();
+        if !self.waits {
+            self.waits = true;
+            state.waiting += 1;
+            woken = mem::take(&mut state.wakers);
+        }
+        state.wakers.push(cx.waker().clone());
+        Step::Waiting(woken)
+    }
+}
+
+/// Where a question stands.
+enum Step {
+    Ended(Result<Answer, StoreError>),
+    /// These want to know that it waits.
+    Waiting(Vec<Waker>),
+}
+
+impl Future for Asking<'_> {
+    type Output = Result<Answer, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let memory = self.memory;
+        let step = self.step(&mut memory.lock(), cx);
+        match step {
+            Step::Ended(result) => Poll::Ready(result),
+            Step::Waiting(woken) => {
+                woken.into_iter().for_each(Waker::wake);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.memory.lock().waiting -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[test]
+    fn a_gate_holds_before_the_work() {
+        let (memory, cx) = (Memory::new(Rows::demo()), Awake::new());
+        let gate = memory.hold(Moment::BeforeWork);
+        let (mut first, mut second) = (memory.ask(touch()), memory.ask(touch()));
+        assert!(first.as_mut().poll(&mut cx.context()).is_pending());
+        assert!(second.as_mut().poll(&mut cx.context()).is_pending());
+        assert!(first.as_mut().poll(&mut cx.context()).is_pending());
+        assert_eq!((gate.waiting(), memory.rows()), (2, Rows::demo()));
+        drop(second);
+        assert_eq!(gate.waiting(), 1);
+        let woken = cx.woken();
+        gate.open();
+        assert!(cx.woken() > woken);
+        assert!(matches!(first.as_mut().poll(&mut cx.context()), Poll::Ready(Ok(Answer::Done))));
+        assert_ne!(memory.rows(), Rows::demo());
+    }
+
+    #[test]
+    fn whoever_waits_for_the_gate_is_woken() {
+        let (memory, cx) = (Memory::new(Rows::demo()), Awake::new());
+        let gate = memory.hold(Moment::BeforeWork);
+        let mut reached = Box::pin(gate.reached(1));
+        assert!(reached.as_mut().poll(&mut cx.context()).is_pending());
+        let mut asked = memory.ask(touch());
+        assert!(asked.as_mut().poll(&mut cx.context()).is_pending());
+        assert!(cx.woken() > 0);
+        assert!(reached.as_mut().poll(&mut cx.context()).is_ready());
+    }
+
+    #[test]
+    fn a_restart_loses_the_answer_and_keeps_what_was_written() {
+        let (memory, cx) = (Memory::new(Rows::demo()), Awake::new());
+        let gate = memory.hold(Moment::AfterWork);
+        let mut asked = memory.ask(touch());
+        assert!(asked.as_mut().poll(&mut cx.context()).is_pending());
+        memory.restart();
+        assert!(matches!(asked.as_mut().poll(&mut cx.context()), Poll::Ready(Err(StoreError::Unavailable))));
+        drop(asked);
+        drop(gate);
+        assert_eq!(memory.rows().users[0].last_active_at_secs, 7);
+        assert!(matches!(memory.ask(touch()).as_mut().poll(&mut cx.context()), Poll::Ready(Ok(Answer::Done))));
+    }
+
+    #[test]
+    fn faults_last_until_it_heals_and_closing_is_for_good() {
+        let (memory, cx) = (Memory::new(Rows::demo()), Awake::new());
+        for error in [StoreError::Corrupt, StoreError::Unavailable] {
+            memory.fail(error);
+            let ready = memory.ready().as_mut().poll(&mut cx.context());
+            assert_eq!(ready, Poll::Ready(Err(error)));
+            let asked = memory.ask(touch()).as_mut().poll(&mut cx.context());
+            assert!(matches!(asked, Poll::Ready(Err(found)) if found == error));
+        }
+        memory.heal();
+        assert_eq!(memory.ready().as_mut().poll(&mut cx.context()), Poll::Ready(Ok(())));
+        assert!(memory.close().as_mut().poll(&mut cx.context()).is_ready());
+        memory.heal();
+        assert_eq!(memory.ready().as_mut().poll(&mut cx.context()), Poll::Ready(Err(StoreError::Unavailable)));
+        assert_eq!(memory.rows(), Rows::demo());
+    }
+
+    fn touch() -> Question {
+        Question::TouchUser { user: "ada".into(), at_secs: 7 }
+    }
+
+    struct Awake(Arc<Count>, Waker);
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Awake {
+        fn new() -> Self {
+            let count = Arc::new(Count::default());
+            Self(count.clone(), Waker::from(count))
+        }
+
+        fn context(&self) -> Context<'_> {
+            Context::from_waker(&self.1)
+        }
+
+        fn woken(&self) -> usize {
+            self.0.0.load(Ordering::Relaxed)
+        }
+    }
+}

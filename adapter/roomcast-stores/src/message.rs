@@ -1,0 +1,188 @@
+//! A change to one message of a chat's JSON.
+//!
+//! The rules are those of Open WebUI's event emitter. Of two versions the later one is followed where the earlier one
+//! spoils something: `history.currentId` moves to a message that is made here, and stays where the reader of the chat
+//! put it when a message is only changed.
+//!
+//! Owns: those rules. Must never know: where the text is kept.
+
+use roomcast_openwebui::query::{MessageChange, StoreError};
+
+use super::splice::{BLANK, Object, checked, present, quoted};
+
+/// The chat's JSON after the changes; `None` if they change nothing. `chat` is the column: SQL NULL, or text.
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`] if what has to be read for it is not of the expected kind, or if a change itself is not JSON.
+pub(crate) fn change_chat(
+    chat: Option<&str>,
+    message: &str,
+    changes: &[MessageChange],
+) -> Result<Option<String>, StoreError> {
+    let message = message.replace('\0', "");
+    let chat = Object::parse(chat)?;
+    let history = Object::parse(chat.member("history"))?;
+    let messages = Object::parse(history.member("messages"))?;
+    let stored = messages.member(&message);
+    let Some(changed) = change_message(stored, &message, changes)? else { return Ok(None) };
+    let messages = messages.with(&message, &changed);
+    let mut history = history.with("messages", &messages);
+    if stored.is_none() {
+        history = Object::parse(Some(&history))?.with("currentId", &quoted(&message));
+    }
+    Ok(Some(chat.with("history", &history)))
+}
+
+/// Statuses and further content have nowhere to go without a message; what else is written makes one.
+fn change_message(stored: Option<&str>, id: &str, changes: &[MessageChange]) -> Result<Option<String>, StoreError> {
+    let mut changed: Option<String> = None;
+    for change in changes {
+        let present = changed.as_deref().or(stored);
+        let message = Object::parse(present)?;
+        let (key, value) = match change {
+            MessageChange::AppendStatus(status) => {
+                let Some(_) = present else { continue };
+                ("statusHistory", with_last(message.member("statusHistory"), status)?)
+            }
+            MessageChange::AppendContent(text) => {
+                let Some(_) = present else { continue };
+                ("content", with_text(message.member("content"), text)?)
+            }
+            MessageChange::ReplaceContent(text) => ("content", quoted(&text.replace('\0', ""))),
+            MessageChange::ExtendEmbeds(list) => ("embeds", with_first(message.member("embeds"), list)?),
+            MessageChange::ExtendFiles(list) => ("files", with_first(message.member("files"), list)?),
+            MessageChange::AppendSource(source) => ("sources", with_last(message.member("sources"), source)?),
+        };
+        changed = Some(match present {
+            Some(_) => message.with(key, &value),
+            None => format!("{{\"id\":{},{}:{value}}}", quoted(id), quoted(key)),
+        });
+    }
+    Ok(changed)
+}
+
+/// An array with one more value at its end.
+fn with_last(array: Option<&str>, value: &str) -> Result<String, StoreError> {
+    Ok(joined(elements(array)?, &checked(value)?))
+}
+
+/// An array with those of another in front of its own, as the original has it.
+fn with_first(array: Option<&str>, first: &str) -> Result<String, StoreError> {
+    let first = checked(first)?;
+    Ok(joined(elements(Some(&first))?, elements(array)?))
+}
+
+fn joined(left: &str, right: &str) -> String {
+    let comma = if left.is_empty() || right.is_empty() { "" } else { "," };
+    format!("[{left}{comma}{right}]")
+}
+
+/// What stands between the brackets of an array.
+fn elements(array: Option<&str>) -> Result<&str, StoreError> {
+    let Some(array) = present(array) else { return Ok("") };
+    let inner = array.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(StoreError::Corrupt)?;
+    Ok(inner.trim_matches(BLANK))
+}
+
+/// A string with more text at its end. The escapes of what is there stay as they are.
+fn with_text(string: Option<&str>, more: &str) -> Result<String, StoreError> {
+    let string = present(string).unwrap_or("\"\"");
+    let open = string.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(StoreError::Corrupt)?;
+    Ok(format!("\"{open}{}", &quoted(&more.replace('\0', ""))[1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(chat: &str, changes: &[MessageChange]) -> Result<Option<String>, StoreError> {
+        change_chat(Some(chat), "m", changes)
+    }
+
+    fn append(text: &str) -> MessageChange {
+        MessageChange::AppendContent(text.into())
+    }
+
+    #[test]
+    fn everything_else_stays_as_it_is() {
+        let before = r#"{ "a": 1.10, "n": 123456789012345678901234567890, "e": 1E400, "history": {"x" : "\ud83d",
+            "messages": {"o": {"content": "other"}, "m": {"b": -0.0, "content": "caf\u00e9 \ud83d", "z": [ 1 ]}, "p": 7},
+            "currentId": "o"}, "a": 2 }"#;
+        let after = before.replace(r#"\ud83d", "z""#, r#"\ud83d\"\n€", "z""#);
+        assert_eq!(change(before, &[append("\"\n€")]), Ok(Some(after)));
+    }
+
+    #[test]
+    fn each_change_has_its_place() {
+        let before = r#"{"history":{"messages":{"m":{"content":"a","statusHistory":[{"s":1}],"files":[ "old" ],"embeds":[],"sources":null}}}}"#;
+        let changes = [
+            append("b\0"),
+            MessageChange::AppendStatus(r#"{"s":2}"#.into()),
+            MessageChange::ExtendFiles(r#"["new", "newer"]"#.into()),
+            MessageChange::ExtendEmbeds("[7]".into()),
+            MessageChange::ExtendEmbeds("[ ]".into()),
+            MessageChange::AppendSource(r#"{"u":"a\u0000b\\u0000\n"}"#.into()),
+        ];
+        let after = r#"{"history":{"messages":{"m":{"content":"ab","statusHistory":[{"s":1},{"s":2}],"files":["new", "newer","old"],"embeds":[7],"sources":[{"u":"ab\\u0000\n"}]}}}}"#;
+        assert_eq!(change(before, &changes), Ok(Some(after.into())));
+        let replaced = change(before, &[MessageChange::ReplaceContent("x".into()), append("y")]).unwrap().unwrap();
+        assert_eq!(replaced, before.replace(r#""content":"a""#, r#""content":"xy""#));
+    }
+
+    #[test]
+    fn a_missing_message_is_made_only_for_what_stands_by_itself() {
+        let before = r#"{"history":{"messages":{},"currentId":null}}"#;
+        assert_eq!(change(before, &[append("a"), MessageChange::AppendStatus("{}".into())]), Ok(None));
+        let made = r#"{"history":{"messages":{"m":{"id":"m","content":"ab"}},"currentId":"m"}}"#;
+        let changes = [append("lost"), MessageChange::ReplaceContent("a".into()), append("b")];
+        assert_eq!(change(before, &changes), Ok(Some(made.into())));
+        for empty in [None, Some("null"), Some(" null\n"), Some("{}"), Some(r#"{"history":null}"#)] {
+            let made = change_chat(empty, "m", &[MessageChange::ExtendFiles("[1]".into())]).unwrap().unwrap();
+            let history = r#"{"history":{"messages":{"m":{"id":"m","files":[1]}},"currentId":"m"}}"#;
+            assert_eq!(made, history, "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_members_counts() {
+        let before = r#"{"history":{"messages":{"m":{"content":"no"},"m":{"content":"a","content":"b"}}}}"#;
+        let after = before.replace(r#""b""#, r#""bc""#);
+        assert_eq!(change(before, &[append("c")]), Ok(Some(after)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_corrupt() {
+        for chat in [
+            "",
+            "{",
+            "[]",
+            "7",
+            r#"{"history":[]}"#,
+            r#"{"history":{"messages":"m"}}"#,
+            r#"{"history":{"messages":{"m":[]}}}"#,
+            r#"{"history":{"messages":{"m":{"content":["a"]}}}}"#,
+            r#"{"history":{"messages":{"m":{"content":NaN}}}}"#,
+            r#"{"history":{"messages":{"m":{"content":"a"}}}} x"#,
+        ] {
+            assert_eq!(change(chat, &[append("b")]), Err(StoreError::Corrupt), "{chat}");
+        }
+        let chat = r#"{"history":{"messages":{"m":{"files":{}}}}}"#;
+        for list in ["[1]", "{}", "[1", "[1] [2]", ""] {
+            let changes = [MessageChange::ExtendFiles(list.into())];
+            assert_eq!(change(chat, &changes), Err(StoreError::Corrupt), "{list}");
+        }
+    }
+
+    #[test]
+    fn depth_and_ids_of_any_kind_do_no_harm() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let before = format!(r#"{{"d":{deep},"history":{{"messages":{{}}}}}}"#);
+        let id = "\"\\\n\0\u{1f600}";
+        let changes = [MessageChange::ReplaceContent("x".into())];
+        let made = change_chat(Some(&before), id, &changes).unwrap().unwrap();
+        let again = change_chat(Some(&made), id, &[append("y")]).unwrap().unwrap();
+        assert!(again.contains(r#""content":"xy""#) && again.contains(&deep));
+        assert_eq!(again.len(), made.len() + 1);
+    }
+}

@@ -1,0 +1,107 @@
+//! Documents in roomcast's own file.
+//!
+//! The rules are those of [`document`](crate::document), in SQL.
+//!
+//! Owns: snapshots and logs in their tables. Must never know: what is in an update.
+
+use bytes::Bytes;
+use roomcast_openwebui::query::{Answer, ContentHash, Question, StoreError, StoredDocument};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use super::fault::Fault;
+
+/// Answers a question about a document.
+pub(super) async fn answer(conn: &mut SqliteConnection, question: Question) -> Result<Answer, Fault> {
+    if let Question::LoadDocument { document } = question {
+        load(conn, &document).await.map(Answer::Document)
+    } else if let Question::AppendUpdates { document, first_sequence, updates } = question {
+        append(conn, &document, first_sequence, &updates).await.map(|()| Answer::Done)
+    } else if let Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } = question {
+        save(conn, &document, &snapshot, content_hash, up_to_sequence).await.map(|()| Answer::Done)
+    } else {
+        Err(StoreError::Unavailable.into())
+    }
+}
+
+async fn load(conn: &mut SqliteConnection, id: &str) -> Result<StoredDocument, Fault> {
+    // Snapshot and log of one moment.
+    let mut transaction = conn.begin().await?;
+    let rows = sqlx::query("SELECT snapshot, content_hash, last_sequence FROM document WHERE id = $1")
+        .bind(id)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let Some(row) = rows.first() else { return Ok(StoredDocument::default()) };
+    let content_hash: Option<Vec<u8>> = row.try_get(1)?;
+    let content_hash = content_hash.map(|hash| hash.try_into().map(ContentHash)).transpose();
+    let mut found = StoredDocument {
+        snapshot: row.try_get::<Option<Vec<u8>>, _>(0)?.map(Bytes::from),
+        content_hash: content_hash.map_err(|_| StoreError::Corrupt)?,
+        updates: Vec::new(),
+        last_sequence: row.try_get::<i64, _>(2)?.try_into().map_err(|_| StoreError::Corrupt)?,
+    };
+    let rows = sqlx::query("SELECT data FROM document_update WHERE document = $1 ORDER BY sequence")
+        .bind(id)
+        .fetch_all(&mut *transaction)
+        .await?;
+    for row in rows {
+        found.updates.push(Bytes::from(row.try_get::<Vec<u8>, _>(0)?));
+    }
+    transaction.commit().await?;
+    Ok(found)
+}
+
+async fn append(conn: &mut SqliteConnection, id: &str, first_sequence: u64, updates: &[Bytes]) -> Result<(), Fault> {
+    let Some(more) = updates.len().checked_sub(1) else { return Ok(()) };
+    let last_sequence = number(first_sequence.saturating_add(more as u64))?;
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query(NOTE_LAST).bind(id).bind(last_sequence).execute(&mut *transaction).await?;
+    for (sequence, update) in (number(first_sequence)?..).zip(updates) {
+        sqlx::query(APPEND).bind(id).bind(sequence).bind(&update[..]).execute(&mut *transaction).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+async fn save(
+    conn: &mut SqliteConnection,
+    id: &str,
+    snapshot: &[u8],
+    content_hash: Option<ContentHash>,
+    up_to_sequence: u64,
+) -> Result<(), Fault> {
+    let up_to_sequence = number(up_to_sequence)?;
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query(SAVE)
+        .bind(id)
+        .bind(snapshot)
+        .bind(content_hash.map(|hash| hash.0.to_vec()))
+        .bind(up_to_sequence)
+        .execute(&mut *transaction)
+        .await?;
+    // After an older snapshot than the one that is there, nothing is left to cut.
+    sqlx::query("DELETE FROM document_update WHERE document = $1 AND sequence <= $2")
+        .bind(id)
+        .bind(up_to_sequence)
+        .execute(&mut *transaction)
+        .await?;
+    Ok(transaction.commit().await?)
+}
+
+/// Nobody counts that far.
+fn number(sequence: u64) -> Result<i64, StoreError> {
+    i64::try_from(sequence).map_err(|_| StoreError::Corrupt)
+}
+
+/// Document `$1` has had an update with the number `$2`.
+const NOTE_LAST: &str = "INSERT INTO document (id, up_to, last_sequence) VALUES ($1, 0, $2) \
+                         ON CONFLICT (id) DO UPDATE SET last_sequence = max(last_sequence, excluded.last_sequence)";
+
+/// Update `$2` of document `$1`, unless the log or the snapshot has it.
+const APPEND: &str = "INSERT OR IGNORE INTO document_update (document, sequence, data) \
+                      SELECT id, $2, $3 FROM document WHERE id = $1 AND up_to < $2";
+
+/// Snapshot of document `$1` up to `$4`, unless a later one is there.
+const SAVE: &str = "INSERT INTO document (id, snapshot, content_hash, up_to, last_sequence) VALUES ($1, $2, $3, $4, $4) \
+                    ON CONFLICT (id) DO UPDATE SET snapshot = excluded.snapshot, content_hash = excluded.content_hash, \
+                    up_to = excluded.up_to, last_sequence = max(last_sequence, excluded.last_sequence) \
+                    WHERE excluded.up_to >= up_to";

@@ -1,0 +1,354 @@
+//! A file of roomcast's own.
+//!
+//! Its tables have the shape of Open WebUI's, as far as questions go, so that the same statements serve both; what is
+//! roomcast's alone stands in tables beside them.
+//!
+//! Owns: the file, its versions and its rows. Must never know: whose demonstration the rows are for.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+
+use bytestring::ByteString;
+use roomcast_openwebui::query::{Answer, Permission, Question, StoreError};
+use serde_json::{Value, json};
+use sqlx::Connection;
+use tokio::time::timeout;
+
+use super::fault::Fault;
+use super::pool::{Arg, Conn, Link, Pool, Purpose, Whose};
+use super::statements::{Dialect, IS_REVOKED};
+use super::tables::{Tables, token_args};
+use super::{OpenError, Options};
+use crate::{ChannelKind, ChannelState, Revocations, Rows, Store, Token};
+
+/// roomcast's own SQLite file.
+pub struct Embedded {
+    tables: Tables,
+    options: Options,
+}
+
+/// What became of rows that were to be the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeded {
+    /// They are.
+    Filled,
+    /// There were others already.
+    NotEmpty,
+}
+
+impl Embedded {
+    /// Opens a file, or makes it, and brings it to this version. The folder must be there.
+    ///
+    /// Must be called within tokio.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NotOurs`] for the file of somebody else, which is left alone; [`OpenError::Later`];
+    /// [`OpenError::Unreachable`] and [`OpenError::Unreadable`].
+    pub async fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+        if path.exists() {
+            // A look at it must not turn on its journal.
+            let guest = Pool::sqlite(path, Whose::Theirs, &options);
+            let looked = look(&guest).await;
+            guest.close().await;
+            looked?;
+        }
+        let pool = Pool::sqlite(path, Whose::Ours, &options);
+        let mut conn = pool.acquire(Purpose::Write).await.map_err(|fault| fault.open_error())?;
+        migrate(&mut conn).await?;
+        drop(conn);
+        Ok(Self { tables: Tables::new(pool, Dialect::Own, options.clone()), options })
+    }
+
+    /// Writes these rows if there are no users yet.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is written, or, with [`StoreError::Unavailable`], nobody knows.
+    pub async fn seed(&self, rows: &Rows) -> Result<Seeded, StoreError> {
+        let mut conn = self.tables.acquire(Purpose::Write).await?;
+        let result = timeout(self.options.statement_timeout, seed(&mut conn, rows)).await;
+        self.tables.settle(conn, result).map_err(|fault| fault.store_error())
+    }
+
+    async fn write(&self, sql: &'static str, args: &[Arg<'_>]) -> Result<(), StoreError> {
+        let mut conn = self.tables.acquire(Purpose::Write).await?;
+        let result = timeout(self.options.statement_timeout, async { conn.link().run(sql, args).await }).await;
+        self.tables.settle(conn, result).map(drop).map_err(|fault| fault.store_error())
+    }
+}
+
+impl Store for Embedded {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + '_>> {
+        // Revocations are in the same file, and found out with the user.
+        Box::pin(self.tables.ask(question))
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        Box::pin(async { self.tables.examine().await.map_err(|_| StoreError::Unavailable) })
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.tables.close())
+    }
+}
+
+impl Revocations for Embedded {
+    fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
+        Box::pin(async move {
+            let args = token_args(&token.user, token.jti.as_deref(), token.issued_at_secs);
+            let mut conn = self.tables.acquire(Purpose::Read).await?;
+            let result =
+                timeout(self.options.statement_timeout, async { conn.link().rows(IS_REVOKED, &args).await }).await;
+            let rows = self.tables.settle(conn, result).map_err(|fault| fault.store_error())?;
+            Ok(!rows.is_empty())
+        })
+    }
+
+    fn revoke_token(
+        &self,
+        jti: ByteString,
+        ends_at_secs: Option<u64>,
+        now_secs: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        Box::pin(async move {
+            self.write(FORGET_ENDED, &[Arg::Number(now_secs)]).await?;
+            self.write(REVOKE_TOKEN, &[Arg::Text(&jti), Arg::number(ends_at_secs)]).await
+        })
+    }
+
+    fn revoke_user(
+        &self,
+        user: ByteString,
+        issued_to_secs: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        Box::pin(async move { self.write(REVOKE_USER, &[Arg::Text(&user), Arg::Number(issued_to_secs)]).await })
+    }
+}
+
+/// Whose file it is, and of which version; `None` if it is empty.
+async fn look(pool: &Pool) -> Result<Option<usize>, OpenError> {
+    let mut conn = pool.acquire(Purpose::Read).await.map_err(|fault| fault.open_error())?;
+    version(&mut conn.link()).await
+}
+
+async fn version(link: &mut Link<'_>) -> Result<Option<usize>, OpenError> {
+    let rows = link.rows(VERSION, &[]).await.map_err(|fault| fault.open_error())?;
+    let texts: Vec<&str> = rows.iter().flatten().flatten().map(String::as_str).collect();
+    match texts.as_slice() {
+        ["0", "0", "0"] => Ok(None),
+        [APPLICATION_ID, version, _] => match version.parse::<i64>().unwrap_or(i64::MAX) {
+            version if version > i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX) => {
+                Err(OpenError::Later { version })
+            }
+            version => Ok(usize::try_from(version).ok()),
+        },
+        _ => Err(OpenError::NotOurs),
+    }
+}
+
+/// Takes the steps that are missing, all of them or none. Another process may be at the same: the second one to get the
+/// lock finds nothing left to do.
+async fn migrate(conn: &mut Conn) -> Result<(), OpenError> {
+    // The only other kind is of another database.
+    #[cfg_attr(not(feature = "postgres"), expect(irrefutable_let_patterns, reason = "as far as this build knows"))]
+    let Conn::Sqlite(conn) = conn else { return Err(OpenError::NotOurs) };
+    let fault = |error: sqlx::Error| Fault::from(error).open_error();
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
+    let done = version(&mut Link::Sqlite(&mut transaction)).await?.unwrap_or(0);
+    for step in MIGRATIONS.iter().skip(done) {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(fault)?;
+    }
+    transaction.commit().await.map_err(fault)
+}
+
+async fn seed(conn: &mut Conn, rows: &Rows) -> Result<Seeded, Fault> {
+    #[cfg_attr(not(feature = "postgres"), expect(irrefutable_let_patterns, reason = "as far as this build knows"))]
+    let Conn::Sqlite(conn) = conn else { return Err(StoreError::Unavailable.into()) };
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+    let mut link = Link::Sqlite(&mut transaction);
+    if !link.rows("SELECT id FROM \"user\" LIMIT 1", &[]).await?.is_empty() {
+        return Ok(Seeded::NotEmpty);
+    }
+    for row in &rows.users {
+        let args = [
+            Arg::Text(&row.id),
+            Arg::Text(&row.name),
+            Arg::Text(&row.email),
+            Arg::Text(&row.role),
+            Arg::Number(row.last_active_at_secs),
+        ];
+        link.run("INSERT INTO \"user\" (id, name, email, role, last_active_at) VALUES ($1, $2, $3, $4, $5)", &args)
+            .await?;
+    }
+    for row in &rows.groups {
+        let says = row.channels.map(|said| features(said).to_string());
+        let args = [Arg::Text(&row.id), Arg::text(says.as_deref())];
+        link.run("INSERT INTO \"group\" (id, permissions) VALUES ($1, $2)", &args).await?;
+        for member in &row.members {
+            let args = [Arg::Text(&row.id), Arg::Text(member)];
+            link.run("INSERT INTO group_member (group_id, user_id) VALUES ($1, $2)", &args).await?;
+        }
+    }
+    seed_channels(&mut link, rows).await?;
+    for row in &rows.notes {
+        let args = [
+            Arg::Text(&row.id),
+            Arg::Text(&row.owner),
+            Arg::Text(&row.title),
+            Arg::text(row.access.as_deref()),
+            Arg::text(row.data.as_deref()),
+            Arg::number(row.updated_at_nanos),
+        ];
+        let insert = "INSERT INTO note (id, user_id, title, access_control, data, updated_at) \
+                      VALUES ($1, $2, $3, $4, $5, $6)";
+        link.run(insert, &args).await?;
+    }
+    for row in &rows.chats {
+        let args = [
+            Arg::Text(&row.id),
+            Arg::Text(&row.owner),
+            Arg::Text(&row.title),
+            Arg::text(row.chat.as_deref()),
+            Arg::number(row.last_read_at_secs),
+        ];
+        link.run("INSERT INTO chat (id, user_id, title, chat, last_read_at) VALUES ($1, $2, $3, $4, $5)", &args)
+            .await?;
+    }
+    if let Some(said) = rows.channels_default {
+        let data = json!({ "user": { "permissions": features(said) } }).to_string();
+        link.run("INSERT INTO config (data) VALUES ($1)", &[Arg::Text(&data)]).await?;
+    }
+    transaction.commit().await?;
+    Ok(Seeded::Filled)
+}
+
+async fn seed_channels(link: &mut Link<'_>, rows: &Rows) -> Result<(), Fault> {
+    for row in &rows.channels {
+        let kind = match row.kind {
+            ChannelKind::Standard => None,
+            ChannelKind::Group => Some("group"),
+            ChannelKind::Direct => Some("dm"),
+        };
+        let (archived, deleted) = match row.state {
+            ChannelState::Open => (None, None),
+            ChannelState::Archived => (Some(0), None),
+            ChannelState::Deleted => (None, Some(0)),
+        };
+        let args = [
+            Arg::Text(&row.id),
+            Arg::Text(&row.owner),
+            Arg::Text(&row.name),
+            Arg::text(kind),
+            Arg::text(row.access.as_deref()),
+            Arg::number(archived),
+            Arg::number(deleted),
+        ];
+        let insert = "INSERT INTO channel (id, user_id, name, type, access_control, archived_at, deleted_at) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        link.run(insert, &args).await?;
+        for member in &row.members {
+            let args = [
+                Arg::Text(&row.id),
+                Arg::Text(&member.user),
+                Arg::Number(u64::from(member.is_active)),
+                Arg::number(member.last_read_at_nanos),
+            ];
+            let insert =
+                "INSERT INTO channel_member (channel_id, user_id, is_active, last_read_at) VALUES ($1, $2, $3, $4)";
+            link.run(insert, &args).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What permissions say of channels.
+fn features(said: Permission) -> Value {
+    json!({ "features": { "channels": said == Permission::Granted } })
+}
+
+/// Marks a file as one of ours: "room" in ASCII.
+const APPLICATION_ID: &str = "1919905645";
+
+/// Whose it is, which version, and how much is in it.
+const VERSION: &str = "SELECT CAST(a.application_id AS TEXT), CAST(v.user_version AS TEXT), \
+                       CAST((SELECT count(*) FROM sqlite_schema) AS TEXT) \
+                       FROM pragma_application_id a, pragma_user_version v";
+
+/// Steps from one version to the next; the first makes the file. A step that has been released stays as it is.
+const MIGRATIONS: &[&str] = &["
+    PRAGMA application_id = 1919905645;
+    PRAGMA user_version = 1;
+    CREATE TABLE \"user\" (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        email TEXT NOT NULL,
+        role TEXT NOT NULL,
+        settings JSON,
+        last_active_at INTEGER NOT NULL
+    );
+    CREATE TABLE \"group\" (id TEXT PRIMARY KEY, permissions JSON);
+    CREATE TABLE group_member (
+        user_id TEXT NOT NULL REFERENCES \"user\" (id) ON DELETE CASCADE,
+        group_id TEXT NOT NULL REFERENCES \"group\" (id) ON DELETE CASCADE,
+        PRIMARY KEY (user_id, group_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE channel (
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT,
+        access_control JSON,
+        archived_at INTEGER,
+        deleted_at INTEGER
+    );
+    CREATE TABLE channel_member (
+        user_id TEXT NOT NULL REFERENCES \"user\" (id) ON DELETE CASCADE,
+        channel_id TEXT NOT NULL REFERENCES channel (id) ON DELETE CASCADE,
+        is_active BOOLEAN NOT NULL,
+        last_read_at INTEGER,
+        updated_at INTEGER,
+        PRIMARY KEY (user_id, channel_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE note (
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        title TEXT NOT NULL,
+        data JSON,
+        access_control JSON,
+        updated_at INTEGER
+    );
+    CREATE TABLE chat (
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        title TEXT NOT NULL,
+        chat JSON,
+        updated_at INTEGER,
+        last_read_at INTEGER
+    );
+    CREATE TABLE config (id INTEGER PRIMARY KEY, data JSON NOT NULL);
+    CREATE TABLE document (
+        id TEXT PRIMARY KEY,
+        snapshot BLOB,
+        content_hash BLOB,
+        up_to INTEGER NOT NULL,
+        last_sequence INTEGER NOT NULL
+    );
+    CREATE TABLE document_update (
+        document TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (document, sequence)
+    );
+    CREATE TABLE revoked_token (jti TEXT PRIMARY KEY, ends_at INTEGER) WITHOUT ROWID;
+    CREATE TABLE revoked_user (user_id TEXT PRIMARY KEY, issued_to INTEGER NOT NULL) WITHOUT ROWID;
+"];
+
+/// Tokens that ended before `$1`.
+const FORGET_ENDED: &str = "DELETE FROM revoked_token WHERE ends_at < $1";
+
+const REVOKE_TOKEN: &str = "INSERT OR REPLACE INTO revoked_token (jti, ends_at) VALUES ($1, $2)";
+
+const REVOKE_USER: &str = "INSERT INTO revoked_user (user_id, issued_to) VALUES ($1, $2) \
+                           ON CONFLICT (user_id) DO UPDATE SET issued_to = max(issued_to, excluded.issued_to)";

@@ -1,0 +1,103 @@
+//! The tables of an Open WebUI beside this server, up to its version 0.7.
+//!
+//! Nothing is made or altered but the values that its own real-time layer would write. The journal mode of a file stays
+//! as it is.
+//!
+//! Owns: which database that is, and what is asked elsewhere. Must never know: a statement.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use roomcast_openwebui::query::{Answer, Question, StoreError};
+
+use super::pool::Pool;
+use super::statements::Dialect;
+use super::tables::Tables;
+use super::{OpenError, Options};
+use crate::{DatabaseUrl, Revocations, Store, Token};
+
+/// Open WebUI's own tables, and a store of roomcast's own beside them for what does not belong into those.
+pub struct WebUi {
+    tables: Tables,
+    own: Arc<dyn Own>,
+}
+
+/// What roomcast keeps for itself: documents, which are asked for like everything else, and revocations.
+pub trait Own: Store + Revocations {}
+
+impl<S: Store + Revocations> Own for S {}
+
+impl WebUi {
+    /// Takes notice of a database. It is reached for when somebody asks, and again whenever it was lost.
+    ///
+    /// Must be called within tokio.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NotBuilt`] and [`OpenError::NoEncryption`].
+    pub fn open(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Result<Self, OpenError> {
+        let (pool, dialect) = match url {
+            #[cfg(feature = "sqlite")]
+            DatabaseUrl::Sqlite { path } => (Pool::sqlite(path, super::pool::Whose::Theirs, &options), Dialect::Sqlite),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(url) => (Pool::postgres(url, &options)?, Dialect::Postgres),
+            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+            _ => return Err(OpenError::NotBuilt),
+        };
+        Ok(Self { tables: Tables::new(pool, dialect, options), own })
+    }
+
+    /// Looks whether the database is there and has what is needed, for a message at the start.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Unreachable`] may pass by itself; the others will not.
+    pub async fn examine(&self) -> Result<(), OpenError> {
+        self.tables.examine().await
+    }
+}
+
+impl Store for WebUi {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + '_>> {
+        Box::pin(async move {
+            if let Question::Authenticate { user, jti, issued_at_secs } = &question {
+                let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs: *issued_at_secs };
+                if self.own.is_revoked(token).await? {
+                    return Ok(Answer::User(None));
+                }
+            }
+            if is_of_documents(&question) { self.own.ask(question).await } else { self.tables.ask(question).await }
+        })
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        Box::pin(async {
+            self.own.ready().await?;
+            self.examine().await.map_err(|_| StoreError::Unavailable)
+        })
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            self.tables.close().await;
+            self.own.close().await;
+        })
+    }
+}
+
+fn is_of_documents(question: &Question) -> bool {
+    match question {
+        Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => true,
+        Question::Authenticate { .. }
+        | Question::Channels { .. }
+        | Question::Note { .. }
+        | Question::Chat { .. }
+        | Question::TouchUser { .. }
+        | Question::ReadChannel { .. }
+        | Question::ReadChat { .. }
+        | Question::ChangeMessage { .. }
+        | Question::NoteContent { .. }
+        | Question::SaveNoteContent { .. } => false,
+    }
+}

@@ -1,0 +1,120 @@
+//! roomcast's own file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use roomcast_openwebui::query::{Answer, Question};
+use roomcast_stores::{Embedded, OpenError, Revocations, Rows, Seeded, Store};
+
+use crate::sqlite::{File, execute, value};
+use crate::suite::{Cell, Place, suite};
+use crate::tables::{TABLES, inserts};
+use crate::world::world;
+use crate::{Folder, patient, run};
+
+#[test]
+fn it_answers_like_the_others() {
+    run(async {
+        let folder = Folder::new();
+        let path = folder.path().join("roomcast.db");
+        let embedded = Arc::new(Embedded::open(&path, patient()).await.unwrap());
+        assert_eq!(embedded.seed(&world()).await, Ok(Seeded::Filled));
+        let place = Place {
+            store: embedded.clone(),
+            revocations: embedded,
+            peek: Box::new(File(path)),
+            of_several_groups: &["two-groups"],
+            read_mark: Some("1700000001"),
+        };
+        suite(&place).await;
+    });
+}
+
+#[test]
+fn it_is_still_there_after_a_restart() {
+    run(async {
+        let folder = Folder::new();
+        let path = folder.path().join("roomcast.db");
+        let store = Embedded::open(&path, patient()).await.unwrap();
+        assert_eq!(store.seed(&Rows::demo()).await, Ok(Seeded::Filled));
+        assert_eq!(store.seed(&Rows::demo()).await, Ok(Seeded::NotEmpty));
+        store.ask(Question::TouchUser { user: "ada".into(), at_secs: 7 }).await.unwrap();
+        store.revoke_token("t".into(), None, 1).await.unwrap();
+        store.revoke_user("ben".into(), 5).await.unwrap();
+        // Whoever is killed closes nothing.
+        std::mem::forget(store);
+
+        let store = Embedded::open(&path, patient()).await.unwrap();
+        assert_eq!(store.seed(&world()).await, Ok(Seeded::NotEmpty));
+        assert_eq!(value(&path, Cell::LastActiveAt("ada")).await.as_deref(), Some("7"));
+        let authenticate = |user: &'static str, jti: &'static str| {
+            store.ask(Question::Authenticate { user: user.into(), jti: Some(jti.into()), issued_at_secs: Some(5) })
+        };
+        assert!(matches!(authenticate("ada", "t").await, Ok(Answer::User(None))));
+        assert!(matches!(authenticate("ben", "u").await, Ok(Answer::User(None))));
+        assert!(matches!(authenticate("cleo", "u").await, Ok(Answer::User(Some(_)))));
+        let answer = store.ask(Question::Channels { user: "cleo".into() }).await;
+        let Ok(Answer::Channels { channels, .. }) = answer else { panic!("{answer:?}") };
+        assert_eq!(channels, ["lobby"]);
+    });
+}
+
+#[test]
+fn several_may_make_it_at_once() {
+    run(async {
+        let folder = Folder::new();
+        let path = folder.path().join("roomcast.db");
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let path = path.clone();
+                tokio::spawn(async move {
+                    let store = Embedded::open(&path, patient()).await.unwrap();
+                    let seeded = store.seed(&Rows::demo()).await.unwrap();
+                    store.close().await;
+                    seeded
+                })
+            })
+            .collect();
+        let mut filled = 0;
+        for task in tasks {
+            filled += usize::from(task.await.unwrap() == Seeded::Filled);
+        }
+        assert_eq!(filled, 1);
+    });
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    run(async {
+        let folder = Folder::new();
+        let path = folder.path().join("webui.db");
+        std::fs::write(&path, "").unwrap();
+        execute(&path, format!("{TABLES}{}", inserts(&world()))).await;
+        assert_eq!(refused(&path).await, OpenError::NotOurs);
+
+        let path = folder.path().join("text.db");
+        std::fs::write(&path, "no database").unwrap();
+        assert!(matches!(refused(&path).await, OpenError::Unreadable(_)));
+
+        let path = folder.path().join("later.db");
+        Embedded::open(&path, patient()).await.unwrap().close().await;
+        execute(&path, "PRAGMA user_version = 1000").await;
+        assert_eq!(refused(&path).await, OpenError::Later { version: 1000 });
+
+        let path = folder.path().join("no such folder/roomcast.db");
+        let error = Embedded::open(&path, patient()).await.map(drop).unwrap_err();
+        assert!(matches!(error, OpenError::Unreachable(_)), "{error:?}");
+
+        let path = folder.path().join("empty.db");
+        std::fs::write(&path, "").unwrap();
+        Embedded::open(&path, patient()).await.unwrap().close().await;
+    });
+}
+
+/// Why it cannot be opened; it must be the same afterwards, byte for byte.
+async fn refused(path: &Path) -> OpenError {
+    let before = std::fs::read(path).unwrap();
+    let error = Embedded::open(path, patient()).await.map(drop).unwrap_err();
+    assert_eq!(std::fs::read(path).unwrap(), before);
+    error
+}

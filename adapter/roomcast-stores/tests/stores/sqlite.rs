@@ -1,0 +1,278 @@
+//! Open WebUI's file.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use roomcast_openwebui::query::{Answer, MessageChange, Question, StoreError};
+use roomcast_stores::{DatabaseUrl, OpenError, Options, Store, WebUi};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use crate::suite::{Cell, Peek, Place, change, suite};
+use crate::tables::{SETTINGS, TABLES, inserts, select, touch_note};
+use crate::world::{CHAT, world};
+use crate::{Folder, eventually, hasty, own, patient, run, unavailable};
+
+#[test]
+fn it_answers_like_the_others() {
+    run(async {
+        let (folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        let own = own();
+        let place = Place {
+            store: Arc::new(WebUi::open(&url(&path), patient(), own.clone()).unwrap()),
+            revocations: own,
+            peek: Box::new(File(path)),
+            of_several_groups: &[],
+            read_mark: None,
+        };
+        suite(&place).await;
+        drop(folder);
+    });
+}
+
+#[test]
+fn a_chat_is_marked_as_read_where_there_is_a_place_for_it() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        let store = open(&path, patient());
+        let read = Question::ReadChat { chat: "c".into(), user: "ann".into(), at_secs: 7 };
+        assert!(matches!(store.ask(read.clone()).await, Ok(Answer::Done)));
+        execute(&path, "ALTER TABLE chat ADD COLUMN last_read_at BIGINT").await;
+        assert!(matches!(open(&path, patient()).ask(read).await, Ok(Answer::Done)));
+        assert_eq!(value(&path, Cell::ChatReadAt("c")).await.as_deref(), Some("7"));
+    });
+}
+
+#[test]
+fn the_journal_stays_as_it_is() {
+    run(async {
+        for (mode, version) in [(SqliteJournalMode::Delete, 1), (SqliteJournalMode::Wal, 2)] {
+            let (_folder, path) = webui_db(mode).await;
+            let store = open(&path, patient());
+            let append = change("c", "m", vec![MessageChange::AppendContent("x".into())]);
+            assert!(matches!(store.ask(append).await, Ok(Answer::Done)));
+            assert!(matches!(store.ask(authenticate("ann")).await, Ok(Answer::User(Some(_)))));
+            // <https://www.sqlite.org/fileformat.html#the_database_header>: the versions to write and to read it with.
+            let header = std::fs::read(&path).unwrap();
+            assert_eq!(header[18..20], [version, version]);
+        }
+    });
+}
+
+#[test]
+fn a_profile_is_the_row_without_what_shall_be_left_out() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        let expected = format!(
+            r#"{{"id":"ann","name":"ann \"O'Née\" {}","email":"ann@localhost","role":"user","created_at":1,"updated_at":1,"last_active_at":1,"username":null,"oauth":null,"info":null,"settings":{}}}"#,
+            '\u{1f600}',
+            SETTINGS.replace(": ", ":").replace(", ", ",")
+        );
+        assert_eq!(profile(&open(&path, patient())).await, expected);
+        let options = Options { profile_without: vec!["settings".into(), "no such".into()], ..patient() };
+        let found: serde_json::Value = serde_json::from_str(&profile(&open(&path, options)).await).unwrap();
+        assert_eq!(found["profile_image_url"], "data:image/png;base64,AAAA");
+        assert_eq!(found["date_of_birth"], "2000-01-02");
+        assert_eq!(found.get("settings"), None);
+    });
+}
+
+/// The original asks whether the text of the list is like `%["<group>"]%`.
+#[test]
+fn a_group_lets_in_by_the_text_of_the_list() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        for (rules, lets_in) in [
+            (r#"{"read":{"group_ids":["g1"]}}"#, true),
+            (r#"{ "read" : { "group_ids" : [ "g1" ] } }"#, true),
+            (r#"{"read":{"group_ids":["G1"]}}"#, true),
+            (r#"{"read":{"group_ids":[["g1"],"g9"]}}"#, true),
+            (r#"{"read":{"group_ids":["g1","g1"]}}"#, false),
+            (r#"{"read":{"group_ids":["g11"]}}"#, false),
+            (r#"{"read":{"group_ids":null}}"#, false),
+            (r#"{"read":["g1"]}"#, false),
+            (r#"["g1"]"#, false),
+            ("{", false),
+            ("", false),
+        ] {
+            execute(&path, format!("UPDATE channel SET access_control = '{rules}' WHERE id = 'one-group'")).await;
+            let answer = open(&path, patient()).ask(Question::Channels { user: "bob".into() }).await;
+            let Ok(Answer::Channels { channels, .. }) = answer else { panic!("{answer:?}") };
+            assert_eq!(channels.iter().any(|id| id == "one-group"), lets_in, "{rules}");
+            assert!(channels.iter().any(|id| id == "public-null"), "others are not disturbed");
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_read_is_corrupt() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        let store = open(&path, patient());
+        execute(&path, "UPDATE chat SET chat = '{\"history\": {' WHERE id = 'c'").await;
+        let append = change("c", "m", vec![MessageChange::AppendContent("x".into())]);
+        assert!(matches!(store.ask(append).await, Err(StoreError::Corrupt)));
+        assert_eq!(value(&path, Cell::Chat("c")).await.as_deref(), Some("{\"history\": {"));
+
+        execute(&path, "UPDATE \"user\" SET settings = '{' WHERE id = 'ann'").await;
+        assert!(matches!(store.ask(authenticate("ann")).await, Err(StoreError::Corrupt)));
+        assert!(matches!(store.ask(authenticate("bob")).await, Ok(Answer::User(Some(_)))));
+
+        execute(&path, "UPDATE \"group\" SET permissions = '[' WHERE id = 'g2'").await;
+        let channels = |user: &'static str| store.ask(Question::Channels { user: user.into() });
+        assert!(matches!(channels("ann").await, Err(StoreError::Corrupt)));
+        assert!(matches!(channels("bob").await, Ok(Answer::Channels { .. })));
+
+        execute(&path, "UPDATE note SET access_control = '{' WHERE id = 'public-null'").await;
+        let note = Question::Note { note: "public-null".into(), user: "bob".into() };
+        let Ok(Answer::Note(Some(note))) = store.ask(note).await else { panic!("a note") };
+        assert_ne!(note.access, Default::default(), "a rule that cannot be read opens no door");
+
+        std::fs::write(&path, "This is no database at all, although it is long enough to be one.".repeat(99)).unwrap();
+        let store = open(&path, patient());
+        assert!(matches!(store.ask(authenticate("bob")).await, Err(StoreError::Corrupt)));
+        assert!(matches!(store.examine().await, Err(OpenError::Unreadable(_))));
+    });
+}
+
+#[test]
+fn a_locked_file_is_waited_for_and_nothing_is_lost() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        let append = || change("c", "m", vec![MessageChange::AppendContent("x".into())]);
+        let touch = || Question::TouchUser { user: "ann".into(), at_secs: 9 };
+        let mut other = connect(&path).await;
+
+        sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+        let store = Arc::new(open(&path, hasty()));
+        unavailable(&store, [append(), touch(), authenticate("ann")]).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        assert_eq!(value(&path, Cell::Chat("c")).await.as_deref(), Some(CHAT));
+        assert!(matches!(eventually(&*store, touch()).await, Answer::Done));
+
+        let store = Arc::new(open(&path, patient()));
+        assert!(matches!(store.ask(append()).await, Ok(Answer::Done)));
+        let once = CHAT.replace("caf\\u00e9", "caf\\u00e9x");
+        assert_eq!(value(&path, Cell::Chat("c")).await, Some(once.clone()));
+
+        sqlx::raw_sql("BEGIN IMMEDIATE; UPDATE chat SET title = 'T' WHERE id = 'c'").execute(&mut other).await.unwrap();
+        let waiting: Vec<_> = [append(), touch()]
+            .map(|question| {
+                let store = store.clone();
+                tokio::spawn(async move { store.ask(question).await })
+            })
+            .into();
+        assert!(matches!(store.ask(authenticate("ann")).await, Ok(Answer::User(Some(_)))), "readers read");
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+        for task in waiting {
+            assert!(matches!(task.await.unwrap(), Ok(Answer::Done)));
+        }
+        assert_eq!(value(&path, Cell::Chat("c")).await, Some(once.replace("e9x", "e9xx")));
+    });
+}
+
+#[test]
+fn a_file_that_comes_later_is_found_and_none_is_made() {
+    run(async {
+        let folder = Folder::new();
+        let path = folder.path().join("webui.db");
+        let store = open(&path, patient());
+        assert!(matches!(store.ask(authenticate("ann")).await, Err(StoreError::Unavailable)));
+        assert!(matches!(store.examine().await, Err(OpenError::Unreachable(_))));
+        assert_eq!(store.ready().await, Err(StoreError::Unavailable));
+        assert!(!path.exists());
+
+        create(&path, SqliteJournalMode::Delete, "CREATE TABLE first (id TEXT)").await;
+        assert_eq!(store.examine().await, Err(OpenError::Missing { table: "user", column: "id" }));
+        assert!(matches!(store.ask(authenticate("ann")).await, Err(StoreError::Unavailable)));
+
+        execute(&path, format!("{TABLES}{}", inserts(&world()))).await;
+        assert_eq!(store.examine().await, Ok(()));
+        assert!(matches!(store.ask(authenticate("ann")).await, Ok(Answer::User(Some(_)))));
+    });
+}
+
+#[test]
+fn tables_that_change_are_looked_at_again() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        let store = open(&path, patient());
+        assert!(profile(&store).await.contains("settings"));
+        execute(&path, "ALTER TABLE \"user\" RENAME COLUMN settings TO preferences").await;
+        assert!(matches!(store.ask(authenticate("ann")).await, Err(StoreError::Corrupt)));
+        assert!(profile(&store).await.contains("preferences"));
+
+        execute(&path, "ALTER TABLE note DROP COLUMN access_control").await;
+        let missing = OpenError::Missing { table: "note", column: "access_control" };
+        assert_eq!(store.examine().await, Err(missing.clone()));
+        assert!(missing.to_string().contains("0.8"));
+        let note = Question::Note { note: "private".into(), user: "bob".into() };
+        assert!(matches!(store.ask(note).await, Err(StoreError::Corrupt)));
+    });
+}
+
+/// A file that is looked into over a connection of its own.
+pub struct File(pub PathBuf);
+
+impl Peek for File {
+    fn peek(&self, cell: Cell) -> Pin<Box<dyn Future<Output = Option<String>> + '_>> {
+        Box::pin(value(&self.0, cell))
+    }
+
+    fn touch_note(&self, note: &'static str, at_nanos: u64) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(execute(&self.0, touch_note(note, at_nanos)))
+    }
+}
+
+async fn webui_db(mode: SqliteJournalMode) -> (Folder, PathBuf) {
+    let folder = Folder::new();
+    let path = folder.path().join("webui.db");
+    create(&path, mode, &format!("{TABLES}{}", inserts(&world()))).await;
+    (folder, path)
+}
+
+async fn create(path: &Path, mode: SqliteJournalMode, sql: &str) {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(mode);
+    let mut conn = options.connect().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+fn url(path: &Path) -> DatabaseUrl {
+    DatabaseUrl::parse(&format!("sqlite:///{}", path.display())).unwrap()
+}
+
+fn open(path: &Path, options: Options) -> WebUi {
+    WebUi::open(&url(path), options, own()).unwrap()
+}
+
+pub async fn connect(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
+}
+
+pub async fn execute(path: &Path, sql: impl Into<String>) {
+    let mut conn = connect(path).await;
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+pub async fn value(path: &Path, cell: Cell) -> Option<String> {
+    let mut conn = connect(path).await;
+    let row = sqlx::raw_sql(AssertSqlSafe(select(cell))).fetch_optional(&mut conn).await;
+    let found = row.ok()?.and_then(|row| row.get(0));
+    conn.close().await.unwrap();
+    found
+}
+
+fn authenticate(user: &'static str) -> Question {
+    Question::Authenticate { user: user.into(), jti: None, issued_at_secs: None }
+}
+
+async fn profile(store: &WebUi) -> String {
+    match store.ask(authenticate("ann")).await {
+        Ok(Answer::User(Some(user))) => user.profile.to_string(),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,144 @@
+//! `events:chat` of Open WebUI 0.12.4: who looks at a chat, who types in it, and what was read.
+//!
+//! Owns: a chat's room and presence. Must never know: a chat's messages.
+//!
+//! A chat is its owner's; admins may look at it. Shared chats and folders of 0.12.4 have no tables in 0.6.41.
+
+use std::collections::BTreeMap;
+
+use bytestring::ByteString;
+
+use super::query::{Chat, Question, StoreError};
+use super::sessions::{Activity, ChatAccess};
+use super::turn::{Outcome, Step};
+use super::wire::{self, ChatList, ChatPresence, ChatRead, Joined, Typed, Users};
+use super::writes::Row;
+use super::{OpenWebUi, id};
+use roomcast_core::server::{Command, Cx, SocketId, Target};
+use roomcast_core::socket_io::Args;
+
+/// What is wanted of a chat that the store was asked for.
+#[derive(Debug)]
+pub(super) enum ChatRequest {
+    Join(ByteString),
+    LastRead(ByteString),
+}
+
+impl OpenWebUi {
+    pub(super) fn chat_events(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
+        let Ok(payload) = args.parse::<wire::ChatEvents>() else { return Outcome::nothing() };
+        let chat = payload.chat_id.and_then(|chat| id(chat, &self.settings.limits)).filter(|chat| is_saved(chat));
+        let chat = chat.filter(|_| self.user_of(socket).is_some());
+        match (&*payload.data.kind, chat) {
+            ("join", Some(chat)) => self.join_chat(socket, chat),
+            ("leave", Some(chat)) => {
+                self.leave_chat(socket, &chat, cx);
+                answer(true)
+            }
+            ("typing", Some(chat)) => {
+                let access = self.sockets.get(socket).and_then(|record| record.chats.get(&chat));
+                match (access, payload.data.typing()) {
+                    (Some(ChatAccess::Write), Some(typing)) => {
+                        self.typed_in_chat(socket, chat, typing, cx);
+                        answer(true)
+                    }
+                    (Some(ChatAccess::Write | ChatAccess::Read) | None, _) => answer(false),
+                }
+            }
+            ("last_read_at", Some(chat)) => {
+                Outcome::Ask(Question::Chat { chat: chat.clone() }, Step::Chat(ChatRequest::LastRead(chat)))
+            }
+            ("join" | "leave" | "typing", None) => answer(false),
+            _ => Outcome::nothing(),
+        }
+    }
+
+    pub(super) fn chat_answered(
+        &mut self,
+        socket: SocketId,
+        request: ChatRequest,
+        found: Result<Option<Chat>, StoreError>,
+        cx: &mut Cx<'_>,
+    ) -> Outcome {
+        let found = match found {
+            Ok(found) => found,
+            Err(_) => {
+                self.tell_unavailable(socket, cx);
+                return match request {
+                    ChatRequest::Join(_) => answer(false),
+                    ChatRequest::LastRead(_) => Outcome::nothing(),
+                };
+            }
+        };
+        let access = self.user_of(socket).and_then(|user| self.chat_access(user, found.as_ref()));
+        match (request, access) {
+            (ChatRequest::Join(chat), Some(access)) => {
+                self.join(socket, wire::chat_room(&chat), cx);
+                if let Some(record) = self.sockets.get_mut(socket) {
+                    record.chats.insert(chat.clone(), access);
+                }
+                self.publish_presence(&chat, cx);
+                answer(true)
+            }
+            (ChatRequest::Join(_), None) => answer(false),
+            (ChatRequest::LastRead(chat), Some(ChatAccess::Write)) => {
+                let user = self.user_of(socket).map(|user| user.id.clone()).unwrap_or_default();
+                self.put_read(socket, Row::Chat { chat, user }, cx.server.wall().as_unix_secs(), cx);
+                Outcome::nothing()
+            }
+            (ChatRequest::LastRead(_), Some(ChatAccess::Read) | None) => Outcome::nothing(),
+        }
+    }
+
+    /// When a chat was read has been written: its owner's lists of chats follow.
+    pub(super) fn chat_read(&self, chat: &str, user: &str, last_read_at: u64, cx: &mut Cx<'_>) {
+        let read = ChatRead { chat_id: chat, last_read_at };
+        let args = wire::args(&ChatList { chat_id: chat, data: Typed { kind: "chat:list", data: read } });
+        self.emit_to_room(wire::user_room(user), wire::EVENTS, args, cx);
+    }
+
+    /// Takes a socket out of a chat's room, if it is in it.
+    pub(super) fn leave_chat(&mut self, socket: SocketId, chat: &ByteString, cx: &mut Cx<'_>) {
+        let Some(record) = self.sockets.get_mut(socket) else { return };
+        if record.chats.remove(chat).is_some() {
+            cx.command(Command::Leave { target: Target::Socket(socket), room: wire::chat_room(chat) });
+            self.publish_presence(chat, cx);
+        }
+    }
+
+    /// Tells those in a chat's room who is there: active sessions, each user once.
+    pub(super) fn publish_presence(&self, chat: &str, cx: &mut Cx<'_>) {
+        let room = wire::chat_room(chat);
+        let mut people = BTreeMap::new();
+        for socket in cx.server.members(&self.settings.scope, &room) {
+            let Some(login) = self.sockets.get(socket).and_then(|record| record.login.as_ref()) else { continue };
+            match (login.activity, self.people.get(login.person)) {
+                (Activity::Active, Some(person)) => {
+                    people.insert(&*person.user.id, &*person.user.name);
+                }
+                (Activity::Active | Activity::Idle, _) => {}
+            }
+        }
+        let users = people.into_iter().map(|(id, name)| Joined { id, name }).collect();
+        let data = Typed { kind: "chat:presence", data: Users { users } };
+        let args = wire::args(&ChatPresence { chat_id: chat, shared: true, data });
+        self.emit_to_room(room, wire::EVENTS, args, cx);
+    }
+
+    fn join_chat(&self, socket: SocketId, chat: ByteString) -> Outcome {
+        let known = self.sockets.get(socket).map_or(0, |record| record.chats.len());
+        if known >= self.settings.limits.chats_per_socket_max {
+            return answer(false);
+        }
+        Outcome::Ask(Question::Chat { chat: chat.clone() }, Step::Chat(ChatRequest::Join(chat)))
+    }
+}
+
+/// Whether a chat is in the database.
+pub(super) fn is_saved(chat: &str) -> bool {
+    !chat.is_empty() && !chat.starts_with("local:")
+}
+
+fn answer(yes: bool) -> Outcome {
+    Outcome::Done(wire::args(&yes))
+}

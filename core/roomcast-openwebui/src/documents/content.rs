@@ -1,0 +1,440 @@
+//! The rendered content of a note: when it is saved, and how it is known again.
+//!
+//! Owns: debouncing, retries, marks of contents, and the entries of a log that carry them. Must never know: a document
+//! or a store.
+//!
+//! A document and the note that it renders live in two stores, and a crash may come between two writes. So that the
+//! note's own content is not taken for somebody else's change afterwards, the mark of a content is put into the log
+//! before the content is saved, and a snapshot carries the marks of all contents that the note may have by then.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde_json::value::RawValue;
+use sha1::{Digest, Sha1};
+
+use super::room::MemberId;
+use super::settings::DocumentSettings;
+use crate::query::ContentHash;
+use roomcast_core::time::Instant;
+
+/// What tells one content from another: the first bytes of its SHA-1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark([u8; Mark::LEN]);
+
+impl Mark {
+    const LEN: usize = 4;
+
+    /// The mark of a content, whatever the order of its fields and the blanks between them. `None` if it says nothing:
+    /// it is no object, or all of its fields are empty. Stores keep no NUL, so that none counts.
+    pub(super) fn of(json: &str) -> Option<Self> {
+        if says_nothing(json) {
+            return None;
+        }
+        let mut value: serde_json::Value = serde_json::from_str(json).ok()?;
+        value.sort_all_objects();
+        let digest = Sha1::digest(value.to_string().replace(NUL, ""));
+        digest.first_chunk().copied().map(Self)
+    }
+}
+
+/// Whether a content is none, or empty in all of its fields.
+pub(super) fn says_nothing(json: &str) -> bool {
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) else { return true };
+    fields.values().all(|value| matches!(value.get(), "null" | "\"\"" | "{}" | "[]"))
+}
+
+/// An entry of a document's log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entry<'a> {
+    /// A Yjs update.
+    Update(&'a [u8]),
+    /// The note may have this content from here on.
+    Content(Mark),
+    /// The document begins again from this content, which is not its own: what came before counts no more.
+    Reset(Mark),
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Self {
+        let Some((kind, mark)) = bytes.strip_prefix(&NO_UPDATE).and_then(<[u8]>::split_first) else {
+            return Self::Update(bytes);
+        };
+        match (kind, mark.try_into()) {
+            (&CONTENT, Ok(mark)) => Self::Content(Mark(mark)),
+            (&RESET, Ok(mark)) => Self::Reset(Mark(mark)),
+            _ => Self::Update(bytes),
+        }
+    }
+
+    pub(super) fn write(&self) -> Bytes {
+        let (kind, Mark(mark)) = match self {
+            Self::Update(update) => return Bytes::copy_from_slice(update),
+            Self::Content(mark) => (CONTENT, mark),
+            Self::Reset(mark) => (RESET, mark),
+        };
+        [&NO_UPDATE[..], &[kind], mark].concat().into()
+    }
+}
+
+/// The marks that a snapshot carries, and back.
+pub(super) fn marks_of(hash: &ContentHash) -> Vec<Mark> {
+    let marks = hash.0.chunks_exact(Mark::LEN).filter_map(|mark| <[u8; Mark::LEN]>::try_from(mark).ok());
+    marks.filter(|mark| *mark != [0; Mark::LEN]).map(Mark).collect()
+}
+
+fn hash_of(marks: impl Iterator<Item = Mark>) -> Option<ContentHash> {
+    let (mut hash, mut any) = ([0; 20], false);
+    for (place, Mark(mark)) in hash.chunks_exact_mut(Mark::LEN).zip(marks) {
+        place.copy_from_slice(&mark);
+        any = true;
+    }
+    any.then_some(ContentHash(hash))
+}
+
+/// What a note contains, and what it is to contain.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// As last heard of, for front ends that want it.
+    current: Option<ByteString>,
+    saved: Option<Mark>,
+    /// Of the saves since then of which it is not known whether they were carried out.
+    doubtful: Vec<Mark>,
+    flying: Option<Flying>,
+    next: Option<Next>,
+    retry_at: Option<Instant>,
+    failures: u32,
+    /// Marks that survive a crash: of the stored snapshot, and of the log behind it.
+    snapshot: Vec<Mark>,
+    log: Vec<Logged>,
+    /// Of a snapshot under way.
+    snapshotting: Vec<Mark>,
+    /// The snapshots that may yet take the place of the stored one, or have done so.
+    coming: Option<Coming>,
+}
+
+/// Snapshots of which it is not known whether they are stored.
+#[derive(Debug)]
+struct Coming {
+    /// The log may be cut up to here.
+    up_to: u64,
+    /// The marks that all of them carry.
+    marks: Vec<Mark>,
+}
+
+#[derive(Debug)]
+struct Flying {
+    json: ByteString,
+    mark: Option<Mark>,
+    first: Instant,
+    author: MemberId,
+}
+
+#[derive(Debug)]
+struct Next {
+    json: ByteString,
+    /// Made once it is due.
+    mark: Option<Mark>,
+    first: Instant,
+    due: Instant,
+    author: MemberId,
+}
+
+/// A mark in the log.
+#[derive(Debug)]
+struct Logged {
+    sequence: u64,
+    mark: Mark,
+    stored: bool,
+}
+
+/// What is to be done about a content.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Put this mark into the log, and tell by [`Content::logged`].
+    Log(Mark),
+    /// Save this. Answer by [`Content::saved`] or [`Content::failed`].
+    Save(ByteString),
+}
+
+impl Content {
+    /// What a note contains, and what was stored of its marks.
+    pub(super) fn loaded(current: Option<ByteString>, stored: Vec<Mark>) -> Self {
+        let saved = current.as_deref().and_then(Mark::of);
+        Self { current, saved, snapshot: stored, ..Self::default() }
+    }
+
+    pub(super) fn current(&self) -> Option<&str> {
+        self.current.as_deref()
+    }
+
+    /// Somebody who may write rendered this.
+    pub(super) fn put(&mut self, json: ByteString, author: MemberId, settings: &DocumentSettings, now: Instant) {
+        self.current = Some(json.clone());
+        let first = self.next.as_ref().map_or(now, |next| next.first);
+        let due = (now + settings.save_after).min(first + settings.save_after_most);
+        self.next = Some(Next { json, mark: None, first, due, author });
+    }
+
+    /// What somebody rendered who has left is saved without delay.
+    pub(super) fn author_left(&mut self, author: MemberId, now: Instant) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.author == author) {
+            next.due = next.due.min(now);
+        }
+    }
+
+    /// Everything is saved without delay.
+    pub(super) fn flush(&mut self, now: Instant) {
+        if let Some(next) = self.next.as_mut() {
+            next.due = next.due.min(now);
+            self.retry_at = None;
+        }
+    }
+
+    pub(super) fn poll(&mut self, settings: &DocumentSettings, now: Instant) -> Option<Due> {
+        if self.flying.is_some() || self.timeout(settings)? > now {
+            return None;
+        }
+        let next = self.next.as_mut()?;
+        if next.mark.is_none() {
+            next.mark = Mark::of(&next.json);
+        }
+        let mark = next.mark;
+        let latest = self.latest(self.next.as_ref()?, settings);
+        if self.doubtful.is_empty() && mark.is_some() && mark == self.saved {
+            self.next = None;
+            return None;
+        }
+        if let Some(mark) = mark.filter(|mark| !self.is_durable(*mark)) {
+            if !self.is_logged(mark) {
+                return Some(Due::Log(mark));
+            }
+            // A store that takes no mark in time is not waited for: without its log, the note is the best there is.
+            if now < latest {
+                return None;
+            }
+        }
+        let Next { json, mark, first, author, .. } = self.next.take()?;
+        self.flying = Some(Flying { json: json.clone(), mark, first, author });
+        Some(Due::Save(json))
+    }
+
+    /// When [`poll`](Self::poll) has something, unless it waits for an answer.
+    pub(super) fn timeout(&self, settings: &DocumentSettings) -> Option<Instant> {
+        let next = self.next.as_ref().filter(|_| self.flying.is_none())?;
+        let is_waiting = next.mark.is_some_and(|mark| !self.is_durable(mark) && self.is_logged(mark));
+        let due = if is_waiting { next.due.max(self.latest(next, settings)) } else { next.due };
+        Some(self.retry_at.map_or(due, |retry| due.max(retry)))
+    }
+
+    /// Until when the log is waited for. What was put off for as long as it may be gives the log its time all the same,
+    /// and so does what is tried again: where one store has failed, the other may have.
+    fn latest(&self, next: &Next, settings: &DocumentSettings) -> Instant {
+        let latest = next.first + settings.save_after_most * 2;
+        self.retry_at.map_or(latest, |retry| latest.max(retry + settings.save_after_most))
+    }
+
+    /// A mark went into the log.
+    pub(super) fn logged(&mut self, mark: Mark, sequence: u64) {
+        if self.log.len() >= LOGGED_MAX {
+            self.log.remove(0);
+        }
+        self.log.push(Logged { sequence, mark, stored: false });
+    }
+
+    /// Entries of the log are stored.
+    pub(super) fn appended(&mut self, first: u64, end: u64) {
+        for logged in self.log.iter_mut().filter(|logged| (first..end).contains(&logged.sequence)) {
+            logged.stored = true;
+        }
+    }
+
+    /// What the snapshot with this number is to carry: every content that the note may have while it is the last one.
+    pub(super) fn snapshot(&mut self, up_to: u64) -> Option<ContentHash> {
+        let coming = match &self.flying {
+            Some(flying) => flying.mark,
+            None => self.next.as_ref().and_then(|next| next.mark),
+        };
+        self.snapshotting.clear();
+        for mark in self.saved.into_iter().chain(self.doubtful.iter().copied()).chain(coming) {
+            if !self.snapshotting.contains(&mark) {
+                self.snapshotting.push(mark);
+            }
+        }
+        let marks = &self.snapshotting;
+        match &mut self.coming {
+            Some(coming) => {
+                coming.up_to = up_to;
+                coming.marks.retain(|mark| marks.contains(mark));
+            }
+            None => self.coming = Some(Coming { up_to, marks: marks.clone() }),
+        }
+        hash_of(self.snapshotting.iter().copied())
+    }
+
+    /// A snapshot is stored, and the log cut.
+    pub(super) fn snapshotted(&mut self, up_to: u64) {
+        self.snapshot = std::mem::take(&mut self.snapshotting);
+        self.log.retain(|logged| logged.sequence > up_to);
+        self.coming = None;
+    }
+
+    /// What was under way is saved.
+    pub(super) fn saved(&mut self) {
+        if let Some(flying) = self.flying.take() {
+            (self.saved, self.failures, self.retry_at) = (flying.mark, 0, None);
+            self.doubtful.clear();
+        }
+    }
+
+    /// It may be saved or not: it is tried again, unless something newer waits.
+    pub(super) fn failed(&mut self, settings: &DocumentSettings, now: Instant) {
+        let Some(Flying { json, mark, first, author }) = self.flying.take() else { return };
+        if let Some(mark) = mark.filter(|mark| !self.doubtful.contains(mark)) {
+            if self.doubtful.len() >= DOUBTFUL_MAX {
+                // The first ones may have been carried out before the store was lost, the last ones when it came back.
+                self.doubtful.remove(1);
+            }
+            self.doubtful.push(mark);
+        }
+        let span = settings.save_retry * 2u32.saturating_pow(self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now + span.min(settings.save_retry * RETRY_FACTOR_MAX));
+        self.next.get_or_insert(Next { json, mark, first, due: now, author });
+    }
+
+    /// The note is not there, or cannot be written: nothing is saved any more of what was rendered.
+    pub(super) fn give_up(&mut self) {
+        (self.flying, self.next, self.retry_at) = (None, None, None);
+        self.doubtful.clear();
+    }
+
+    /// Whether everything is saved.
+    pub(super) fn is_saved(&self) -> bool {
+        self.flying.is_none() && self.next.is_none()
+    }
+
+    /// Whether a mark is found after a crash, whatever becomes of the snapshots under way.
+    fn is_durable(&self, mark: Mark) -> bool {
+        self.is_kept(mark, |logged| logged.stored)
+    }
+
+    /// Whether it is, or will be once the log is appended to.
+    fn is_logged(&self, mark: Mark) -> bool {
+        self.is_kept(mark, |_| true)
+    }
+
+    fn is_kept(&self, mark: Mark, counts: impl Fn(&Logged) -> bool) -> bool {
+        let in_log =
+            |since| self.log.iter().any(|logged| logged.mark == mark && logged.sequence > since && counts(logged));
+        let is_kept = self.snapshot.contains(&mark) || in_log(0);
+        match &self.coming {
+            // Those take the place of the stored one and cut the log.
+            Some(coming) => in_log(coming.up_to) || (is_kept && coming.marks.contains(&mark)),
+            None => is_kept,
+        }
+    }
+}
+
+/// No update begins so: as a count of clients it would be a number of more than 63 bits.
+const NO_UPDATE: [u8; 10] = [0xff; 10];
+const CONTENT: u8 = 1;
+const RESET: u8 = 2;
+const NUL: &str = "\\u0000";
+const RETRY_FACTOR_MAX: u32 = 30;
+/// With the mark of what is known to be saved, and that of what comes, as many as a snapshot can carry.
+const DOUBTFUL_MAX: usize = 20 / Mark::LEN - 2;
+/// Marks that are remembered while a store takes none.
+const LOGGED_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use roomcast_core::id::Handle;
+
+    #[test]
+    fn a_mark_is_of_the_value_and_not_of_its_text() {
+        let mark = Mark::of(r#"{"md":"é","html":"<p>é</p>","json":{"a":[1,{"x":null}],"b":2}}"#);
+        assert!(mark.is_some());
+        assert_eq!(
+            mark,
+            Mark::of("{ \"json\" : {\"b\":2,\"a\":[1,{\"x\":null}]},\"html\":\"<p>\\u00e9</p>\",\"md\":\"\\u00e9\"}")
+        );
+        assert_ne!(mark, Mark::of(r#"{"md":"é","html":"<p>é</p>","json":{"a":[{"x":null},1],"b":2}}"#));
+    }
+
+    #[test]
+    fn what_is_empty_says_nothing() {
+        for empty in ["null", "{}", "[]", "7", "{", r#"{"md":"","html":"","json":null}"#, r#"{"md":null,"json":{}}"#] {
+            assert!(says_nothing(empty) && Mark::of(empty).is_none(), "{empty}");
+        }
+        // What somebody has emptied is something: the editor's empty paragraph.
+        assert!(!says_nothing(r#"{"md":"","html":"<p></p>","json":{"type":"doc"}}"#));
+    }
+
+    #[test]
+    fn a_store_without_nul_keeps_the_mark() {
+        let stored = Mark::of(r#"{"md":"ab","html":"a\\u0000"}"#);
+        assert_eq!(Mark::of(r#"{"md":"a\u0000b","html":"a\\u0000"}"#), stored);
+    }
+
+    /// What was typed is taken back while a snapshot is under way that carries the mark of what was typed alone.
+    #[test]
+    fn a_mark_that_a_snapshot_under_way_lacks_goes_into_the_log_again() {
+        let settings = DocumentSettings::default();
+        let (first, second) = (r#"{"md":"a"}"#, r#"{"md":"ab"}"#);
+        let [a, b] = [first, second].map(|json| Mark::of(json).unwrap());
+        for stored in [Stored::Before, Stored::Behind, Stored::Unknown] {
+            let mut content = Content::loaded(Some(first.into()), vec![a]);
+            let at = |secs: u64| Instant::from_millis(secs * 1000);
+            let author = MemberId::Socket(Handle::from_parts(0, 0));
+            content.put(second.into(), author, &settings, at(0));
+            assert_eq!(content.poll(&settings, at(1)), Some(Due::Log(b)));
+            content.logged(b, 7);
+            content.appended(7, 8);
+            assert_eq!(content.poll(&settings, at(1)), Some(Due::Save(second.into())));
+            content.saved();
+            assert_eq!(content.snapshot(8).map(|hash| marks_of(&hash)), Some(vec![b]));
+            content.put(first.into(), author, &settings, at(2));
+            match stored {
+                Stored::Before => content.snapshotted(8),
+                Stored::Behind | Stored::Unknown => {}
+            }
+            assert_eq!(content.poll(&settings, at(3)), Some(Due::Log(a)));
+            content.logged(a, 9);
+            assert_eq!((content.poll(&settings, at(3)), content.timeout(&settings)), (None, Some(at(12))));
+            match stored {
+                Stored::Behind => content.snapshotted(8),
+                Stored::Before | Stored::Unknown => {}
+            }
+            content.appended(9, 10);
+            assert_eq!(content.poll(&settings, at(3)), Some(Due::Save(first.into())));
+            assert_eq!(content.snapshot(9).map(|hash| marks_of(&hash)), Some(vec![b, a]));
+            // What each snapshot carries that there may be needs no entry of its own.
+            assert_eq!([a, b].map(|mark| content.is_durable(mark)), [stored != Stored::Unknown, true]);
+        }
+    }
+
+    /// When a snapshot becomes known to be stored: before the mark went into the log, behind that, or never.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Stored {
+        Before,
+        Behind,
+        Unknown,
+    }
+
+    #[test]
+    fn entries_come_back_and_no_update_is_taken_for_one() {
+        let mark = Mark([1, 2, 3, 4]);
+        for entry in [Entry::Content(mark), Entry::Reset(mark), Entry::Update(&[0, 0])] {
+            assert_eq!(Entry::read(&entry.write()), entry);
+        }
+        let marks = [mark, Mark([7; 4]), Mark([8; 4]), Mark([9; 4]), Mark([10; 4])];
+        assert_eq!(marks_of(&hash_of(marks.into_iter()).unwrap()), marks);
+        assert_eq!(hash_of([].into_iter()), None);
+        let mut document = roomcast_yjs::Document::default();
+        let verdict = document.apply(&Entry::Content(mark).write(), roomcast_yjs::Source::Stored);
+        assert!(matches!(verdict, roomcast_yjs::Verdict::Bad(_)));
+    }
+}

@@ -1,0 +1,197 @@
+//! What is said of documents, as it goes over the wire of the application protocol.
+//!
+//! Owns: names, payloads and their exact form. Must never know: when one is sent.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use roomcast_core::socket_io::{Args, Attachment};
+use roomcast_yjs::int_array;
+
+/// What names a document.
+#[derive(Deserialize)]
+pub(super) struct Named {
+    pub(super) document_id: String,
+}
+
+/// `ydoc:document:join`. Who joins is known from the session.
+#[derive(Deserialize)]
+pub(super) struct Join {
+    pub(super) document_id: String,
+    #[serde(default)]
+    pub(super) user_color: Option<String>,
+}
+
+/// `ydoc:document:update` and `ydoc:awareness:update`.
+#[derive(Deserialize)]
+pub(super) struct Update<'a> {
+    pub(super) document_id: String,
+    #[serde(borrow, default)]
+    pub(super) update: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    initialize: Option<&'a RawValue>,
+}
+
+impl Update<'_> {
+    /// Whether it counts only as the first one.
+    pub(super) fn initializes(&self) -> bool {
+        self.initialize.is_some_and(|value| value.get() == "true")
+    }
+
+    /// The note's content as JSON, if it came with it.
+    pub(super) fn content(&self) -> Option<&str> {
+        #[derive(Deserialize)]
+        struct Data<'a> {
+            #[serde(borrow, default)]
+            content: Option<&'a RawValue>,
+        }
+        let data: Data<'_> = serde_json::from_str(self.data?.get()).ok()?;
+        data.content.map(RawValue::get)
+    }
+}
+
+/// Bytes in the form in which they came, or in which they are sent.
+#[derive(Clone, Debug)]
+pub(super) struct Blob {
+    pub(super) bytes: Bytes,
+    pub(super) form: Form,
+}
+
+/// A form of bytes among JSON.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    /// A JSON array of numbers: this text.
+    Array(ByteString),
+    /// A binary attachment.
+    Attachment,
+}
+
+impl Blob {
+    /// Reads what a browser sent. `None`: no bytes, or too many.
+    pub(super) fn read(value: &RawValue, args: &Args, bytes_max: usize) -> Option<Self> {
+        let text = value.get();
+        if text.starts_with('[') {
+            let bytes = int_array::decode(text.as_bytes(), bytes_max).ok()?;
+            return Some(Self { bytes: bytes.into(), form: Form::Array(text.into()) });
+        }
+        let placeholder: Attachment = serde_json::from_str(text).ok()?;
+        let bytes = args.attachment(placeholder)?;
+        (bytes.len() <= bytes_max).then(|| Self { bytes: Bytes::copy_from_slice(bytes), form: Form::Attachment })
+    }
+
+    /// Bytes that no browser sent: an array up to this length.
+    pub(super) fn new(bytes: Bytes, array_bytes_max: usize) -> Self {
+        if bytes.len() > array_bytes_max {
+            return Self { bytes, form: Form::Attachment };
+        }
+        let text = array_text(int_array::encode(&bytes));
+        Self { bytes, form: Form::Array(text) }
+    }
+}
+
+/// An array's text. It has ASCII characters alone.
+pub(super) fn array_text(text: impl Into<Bytes>) -> ByteString {
+    ByteString::try_from(text.into()).unwrap_or_default()
+}
+
+/// One argument, an object, under construction.
+#[derive(Debug)]
+pub(super) struct Frame {
+    json: Vec<u8>,
+    attachments: Vec<Bytes>,
+}
+
+impl Frame {
+    /// An object that begins with the document's id.
+    pub(super) fn of(document: &str) -> Self {
+        Self { json: vec![b'{'], attachments: Vec::new() }.text("document_id", document)
+    }
+
+    pub(super) fn text(mut self, name: &str, value: &str) -> Self {
+        self.name(name);
+        self.string(value);
+        self
+    }
+
+    pub(super) fn texts<'a>(mut self, name: &str, values: impl Iterator<Item = &'a str>) -> Self {
+        self.name(name);
+        self.json.push(b'[');
+        for (index, value) in values.enumerate() {
+            if index > 0 {
+                self.json.push(b',');
+            }
+            self.string(value);
+        }
+        self.json.push(b']');
+        self
+    }
+
+    /// A value that is JSON.
+    pub(super) fn raw(mut self, name: &str, json: &str) -> Self {
+        self.name(name);
+        self.json.extend_from_slice(json.as_bytes());
+        self
+    }
+
+    pub(super) fn blob(mut self, name: &str, blob: &Blob) -> Self {
+        self.name(name);
+        self.push_blob(blob);
+        self
+    }
+
+    pub(super) fn finish(mut self) -> Args {
+        self.json.push(b'}');
+        self.into_args()
+    }
+
+    /// Bytes as the one argument.
+    pub(super) fn of_blob(blob: &Blob) -> Args {
+        let mut frame = Self { json: Vec::new(), attachments: Vec::new() };
+        frame.push_blob(blob);
+        frame.into_args()
+    }
+
+    fn into_args(self) -> Args {
+        // Made of strings that serde_json wrote and of values that were checked when they came.
+        Args::from_checked(ByteString::try_from(self.json).unwrap_or_default(), self.attachments)
+    }
+
+    fn push_blob(&mut self, blob: &Blob) {
+        match &blob.form {
+            Form::Array(text) => self.json.extend_from_slice(text.as_bytes()),
+            Form::Attachment => {
+                let placeholder = format!(r#"{{"_placeholder":true,"num":{}}}"#, self.attachments.len());
+                self.json.extend_from_slice(placeholder.as_bytes());
+                self.attachments.push(blob.bytes.clone());
+            }
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.json.len() > 1 {
+            self.json.push(b',');
+        }
+        self.string(name);
+        self.json.push(b':');
+    }
+
+    fn string(&mut self, value: &str) {
+        let before = self.json.len();
+        if serde_json::to_writer(&mut self.json, value).is_err() {
+            self.json.truncate(before);
+            self.json.extend_from_slice(b"\"\"");
+        }
+    }
+}
+
+pub(super) const STATE: ByteString = ByteString::from_static("ydoc:document:state");
+pub(super) const UPDATE: ByteString = ByteString::from_static("ydoc:document:update");
+pub(super) const AWARENESS: ByteString = ByteString::from_static("ydoc:awareness:update");
+pub(super) const JOINED: ByteString = ByteString::from_static("ydoc:user:joined");
+pub(super) const LEFT: ByteString = ByteString::from_static("ydoc:user:left");
+pub(super) const JOIN_REFUSED: &str = r#"{"message":"Failed to join document"}"#;
+pub(super) const UPDATE_REFUSED: &str = r#"{"message":"Failed to update document"}"#;

@@ -1,0 +1,248 @@
+//! The program's own dealings with documents: their state, and edits made on the server's side.
+//!
+//! Owns: a request's way through rights and loading into a document, as a member for one moment, and its answer. Must
+//! never know: what an update says, or who asks.
+//!
+//! Whoever visits is no one that others hear of, asks nobody for anything and leaves nothing waiting: what misses
+//! something is refused.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::frame::Blob;
+use super::join::{Entered, NO_COLOR};
+use super::rights::rights;
+use super::room::{Aim, Joining, Live, MemberId, RoomId};
+use super::{canonical, content};
+use crate::access::Access;
+use crate::queries::Purpose;
+use crate::query::{Answer, Note, Question, StoreError, User};
+use crate::requests::{DocumentChange, DocumentRefusal, DocumentState, Intent};
+use crate::{Answer as RequestAnswer, OpenWebUi, turn};
+use roomcast_core::server::{Cx, Ticket};
+use roomcast_yjs::{Source, Verdict};
+
+/// Requests that have not come to their end.
+#[derive(Debug, Default)]
+pub(super) struct Visits(BTreeMap<Ticket, Visit>);
+
+impl Visits {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A request about a document.
+#[derive(Debug)]
+pub(super) struct Visit {
+    document: ByteString,
+    note: ByteString,
+    /// Whose rights count.
+    asks: Asks,
+    task: Task,
+}
+
+/// Whose rights count, as far as that is known.
+#[derive(Debug)]
+enum Asks {
+    /// Nobody's: the program's own.
+    Program,
+    /// A user's, who has been asked for.
+    Asked,
+    /// The user's.
+    Known(User),
+}
+
+/// What is to be done in a document.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Read,
+    Write { update: Bytes, content: Option<ByteString>, intent: Intent },
+}
+
+impl Task {
+    fn refusal(&self, refusal: DocumentRefusal) -> RequestAnswer {
+        match self {
+            Self::Read => RequestAnswer::Document(Err(refusal)),
+            Self::Write { .. } => RequestAnswer::DocumentUpdated(Err(refusal)),
+        }
+    }
+
+    const fn access(&self) -> Access {
+        match self {
+            Self::Read => Access::Read,
+            Self::Write { .. } => Access::Write,
+        }
+    }
+}
+
+impl OpenWebUi {
+    /// A request about a document. Its note is asked for, and before that the user whose rights count.
+    pub(crate) fn visit_document(
+        &mut self,
+        ticket: Ticket,
+        (document, user): (&str, Option<ByteString>),
+        task: Task,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some((document, note)) = canonical(document, &self.settings.limits) else {
+            return self.answers.push_back((ticket, task.refusal(DocumentRefusal::NoSuchDocument)));
+        };
+        if self.documents.visits.len() >= self.settings.documents.visits_max {
+            return self.answers.push_back((ticket, task.refusal(DocumentRefusal::Overloaded)));
+        }
+        let (asks, question) = match user {
+            Some(user) => {
+                // No token, which a revocation could be about.
+                let question = Question::Authenticate { user, jti: None, issued_at_secs: Some(u64::MAX) };
+                (Asks::Asked, question)
+            }
+            None => (Asks::Program, Question::Note { note: note.clone(), user: ByteString::new() }),
+        };
+        self.documents.visits.0.insert(ticket, Visit { document, note, asks, task });
+        self.ask(question, Purpose::Document(Aim::Visit(ticket)), cx);
+    }
+
+    /// A store answered a question about a request.
+    pub(super) fn visit_answered(&mut self, ticket: Ticket, reply: Result<Answer, StoreError>, cx: &mut Cx<'_>) {
+        let Some(visit) = self.documents.visits.0.get_mut(&ticket) else { return };
+        let asked = match &visit.asks {
+            Asks::Asked => match turn::user(reply) {
+                Ok(Some(user)) => Ok(Some(user)),
+                Ok(None) => Err(DocumentRefusal::Forbidden),
+                Err(_) => Err(DocumentRefusal::Unavailable),
+            },
+            Asks::Program | Asks::Known(_) => may_visit(visit, super::note(reply)).map(|()| None),
+        };
+        match asked {
+            Ok(Some(user)) => {
+                let question = Question::Note { note: visit.note.clone(), user: user.id.clone() };
+                visit.asks = Asks::Known(user);
+                self.ask(question, Purpose::Document(Aim::Visit(ticket)), cx);
+            }
+            Ok(None) => self.start_visit(ticket, cx),
+            Err(refusal) => self.refuse_visit(ticket, refusal),
+        }
+    }
+
+    /// The document is there: what was asked is done and answered.
+    pub(super) fn visit(&mut self, room: RoomId, ticket: Ticket, cx: &mut Cx<'_>) {
+        let Some(Visit { task, .. }) = self.documents.visits.0.remove(&ticket) else { return };
+        let answer = match task {
+            Task::Read => self.read_document(room),
+            Task::Write { update, content, intent } => {
+                let changed = self.write_document(room, ticket, &update, intent, cx);
+                if changed.is_ok()
+                    && let Some(content) = content
+                {
+                    self.put_content(room, MemberId::Visitor(ticket), &content, cx);
+                }
+                RequestAnswer::DocumentUpdated(changed)
+            }
+        };
+        self.answers.push_back((ticket, answer));
+    }
+
+    /// A request that cannot be met.
+    pub(super) fn refuse_visit(&mut self, ticket: Ticket, refusal: DocumentRefusal) {
+        if let Some(Visit { task, .. }) = self.documents.visits.0.remove(&ticket) {
+            self.answers.push_back((ticket, task.refusal(refusal)));
+        }
+    }
+
+    /// Whoever has only visited leaves. Not before all who waited for the document are in: without members it ends.
+    pub(super) fn end_visits(&mut self, room: RoomId, cx: &mut Cx<'_>) {
+        let Some(live) = self.documents.live_mut(room) else { return };
+        for member in live.members.extract_if(.., |member| matches!(member.id, MemberId::Visitor(_))) {
+            live.content.author_left(member.id, cx.now);
+        }
+        if live.members.is_empty() {
+            live.journal.close();
+            live.content.flush(cx.now);
+        }
+        self.advance(room, cx);
+    }
+
+    fn start_visit(&mut self, ticket: Ticket, cx: &mut Cx<'_>) {
+        let Some(visit) = self.documents.visits.0.get(&ticket) else { return };
+        let user = match &visit.asks {
+            Asks::Known(user) => user.id.clone(),
+            Asks::Program | Asks::Asked => ByteString::new(),
+        };
+        let (id, color, access) = (MemberId::Visitor(ticket), ByteString::from_static(NO_COLOR), visit.task.access());
+        let joining = Joining { id, user, name: ByteString::new(), access, color };
+        let (document, note) = (visit.document.clone(), visit.note.clone());
+        match self.enter_document(&document, &note, joining, cx) {
+            Entered::Now => {
+                if let Some(room) = self.documents.named(&document) {
+                    self.end_visits(room, cx);
+                }
+            }
+            Entered::Later => {}
+        }
+    }
+
+    fn read_document(&mut self, room: RoomId) -> RequestAnswer {
+        let read = |live: &mut Live| DocumentState {
+            state: live.document.state(),
+            content: live.content.current().filter(|json| !content::says_nothing(json)).map(ByteString::from),
+        };
+        RequestAnswer::Document(self.documents.live_mut(room).map(read).ok_or(DocumentRefusal::Unavailable))
+    }
+
+    fn write_document(
+        &mut self,
+        room: RoomId,
+        ticket: Ticket,
+        update: &Bytes,
+        intent: Intent,
+        cx: &mut Cx<'_>,
+    ) -> Result<DocumentChange, DocumentRefusal> {
+        let array_bytes_max = self.settings.documents.array_bytes_max;
+        let Some(live) = self.documents.live_mut(room) else { return Err(DocumentRefusal::Unavailable) };
+        let is_empty = live.document.store().is_empty();
+        match intent {
+            Intent::Edit if live.is_unseeded() => {
+                return Err(DocumentRefusal::Unseeded);
+            }
+            Intent::Initialize if !is_empty => return Err(DocumentRefusal::Seeded),
+            Intent::Edit | Intent::Initialize => {}
+        }
+        match live.document.apply(update, Source::Resync) {
+            Verdict::Applied => {
+                let blob = Blob::new(update.clone(), array_bytes_max);
+                self.changed(room, MemberId::Visitor(ticket), &blob, cx);
+                Ok(DocumentChange::Applied)
+            }
+            Verdict::NothingNew => {
+                self.documents.counters.updates_known += 1;
+                Ok(DocumentChange::NothingNew)
+            }
+            Verdict::Missing(missing) => {
+                self.documents.counters.updates_refused += 1;
+                Err(DocumentRefusal::Missing(missing))
+            }
+            Verdict::Bad(reason) => {
+                self.documents.counters.updates_refused += 1;
+                Err(DocumentRefusal::Bad(reason))
+            }
+        }
+    }
+}
+
+/// What a request's note says of it.
+fn may_visit(visit: &Visit, found: Result<Option<Note>, StoreError>) -> Result<(), DocumentRefusal> {
+    let found = found.map_err(|_| DocumentRefusal::Unavailable)?;
+    let note = found.ok_or(DocumentRefusal::NoSuchDocument)?;
+    let granted = match &visit.asks {
+        Asks::Program => Some(Access::Write),
+        Asks::Known(user) => rights(user, Some(&note)),
+        Asks::Asked => None,
+    };
+    match (granted, visit.task.access()) {
+        (Some(Access::Write), _) | (Some(Access::Read), Access::Read) => Ok(()),
+        (Some(Access::Read), Access::Write) | (None, _) => Err(DocumentRefusal::Forbidden),
+    }
+}

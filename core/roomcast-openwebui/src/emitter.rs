@@ -1,0 +1,192 @@
+//! The event emitter: events that enter by roomcast, and what they change in the store.
+//!
+//! Owns: which types of `events` change a message, and how. Must never know: how a change is written.
+
+use bytestring::ByteString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::chats::is_saved;
+use super::query::MessageChange;
+use super::requests::{Answer, To};
+use super::{OpenWebUi, wire, writes};
+use roomcast_core::server::{Command, Cx, Delivery, Emit};
+use roomcast_core::socket_io::Args;
+
+impl OpenWebUi {
+    pub(super) fn emit(&mut self, to: &To, event: ByteString, data: ByteString, cx: &mut Cx<'_>) -> Answer {
+        let Some(args) = self.one_argument(&event, &data) else { return Answer::Malformed };
+        let Some(target) = self.target(to, cx) else { return Answer::Gone };
+        let change = match to {
+            To::User(_) if event == wire::EVENTS => message_change(&data),
+            To::User(_) | To::Room(_) | To::Session(_) => None,
+        };
+        if let Some((chat, message, change)) = change {
+            // Refused as a whole: a message that was seen and never written would be gone after a reload.
+            if !self.writes.has_room(&chat, writes::bytes_of(&change), &self.settings) {
+                return Answer::Overloaded;
+            }
+            self.writes.put_change(&chat, &message, change, &mut self.queries, &self.settings, cx.now);
+        }
+        cx.command(Command::Emit(Emit { target, name: event.clone(), args, delivery: Delivery::Reliable, ack: None }));
+        if event == wire::CHANNEL_EVENTS
+            && let Some(user) = user_meant(to)
+            && is_channel_created(&data)
+        {
+            // For a new direct message or group there is no other sign that its users belong into a new room.
+            self.channels_changed(user, cx);
+        }
+        Answer::Emitted
+    }
+
+    /// The arguments of an event that enters by roomcast.
+    pub(super) fn one_argument(&self, event: &str, data: &ByteString) -> Option<Args> {
+        if event.is_empty() || event.len() > self.settings.limits.id_bytes_max {
+            return None;
+        }
+        Args::from_json_values(data.clone()).ok().filter(|args| args.len() == 1)
+    }
+}
+
+/// The user whose room is meant.
+fn user_meant(to: &To) -> Option<&str> {
+    match to {
+        To::User(user) => Some(user),
+        To::Room(room) => room.strip_prefix(wire::USER_ROOM),
+        To::Session(_) => None,
+    }
+}
+
+/// What an `events` changes, and of which message in which chat. As Open WebUI 0.6.41's `get_event_emitter`.
+fn message_change(data: &str) -> Option<(ByteString, ByteString, MessageChange)> {
+    let envelope: Envelope<'_> = serde_json::from_str(data).ok()?;
+    let chat = envelope.chat_id.filter(|chat| is_saved(chat))?;
+    let message = envelope.message_id.filter(|message| !message.is_empty())?;
+    let event: Inner<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
+    let kind = event.kind?;
+    let data = event.data.map_or("{}", RawValue::get);
+    let change = match &*kind {
+        "status" => MessageChange::AppendStatus(object(data)?.into()),
+        "message" => MessageChange::AppendContent(content(data)?.into()),
+        "replace" => MessageChange::ReplaceContent(content(data)?.into()),
+        "embeds" => MessageChange::ExtendEmbeds(list(serde_json::from_str::<Lists<'_>>(data).ok()?.embeds)?.into()),
+        "files" => MessageChange::ExtendFiles(list(serde_json::from_str::<Lists<'_>>(data).ok()?.files)?.into()),
+        "source" | "citation" => {
+            let typed: Untyped<'_> = serde_json::from_str(object(data)?).ok()?;
+            if typed.kind.is_some() {
+                return None;
+            }
+            MessageChange::AppendSource(data.into())
+        }
+        _ => return None,
+    };
+    Some((chat.into(), message.into(), change))
+}
+
+fn is_channel_created(data: &str) -> bool {
+    let kind = || {
+        let envelope: Envelope<'_> = serde_json::from_str(data).ok()?;
+        let event: Inner<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
+        event.kind
+    };
+    kind().is_some_and(|kind| kind == "channel:created")
+}
+
+fn object(json: &str) -> Option<&str> {
+    json.starts_with('{').then_some(json)
+}
+
+fn content(data: &str) -> Option<String> {
+    Some(serde_json::from_str::<Content>(object(data)?).ok()?.content.unwrap_or_default())
+}
+
+/// A list with something in it.
+fn list(json: Option<&RawValue>) -> Option<&str> {
+    let json = json?.get();
+    let inner = json.strip_prefix('[')?.strip_suffix(']')?;
+    (!inner.trim().is_empty()).then_some(json)
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(default)]
+    chat_id: Option<String>,
+    #[serde(default)]
+    message_id: Option<String>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Inner<'a> {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    #[serde(default)]
+    content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Lists<'a> {
+    #[serde(borrow, default)]
+    embeds: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    files: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Untyped<'a> {
+    #[serde(borrow, rename = "type", default)]
+    kind: Option<&'a RawValue>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_changes_what_the_original_changes() {
+        use MessageChange::{AppendContent, AppendSource, AppendStatus, ExtendEmbeds, ExtendFiles, ReplaceContent};
+        for (event, change) in [
+            (r#"{"type":"status","data":{"done":true}}"#, AppendStatus(r#"{"done":true}"#.into())),
+            (r#"{"type":"status"}"#, AppendStatus("{}".into())),
+            (r#"{"type":"message","data":{"content":"a\"b"}}"#, AppendContent("a\"b".into())),
+            (r#"{"type":"replace","data":{"content":"c"}}"#, ReplaceContent("c".into())),
+            (r#"{"type":"replace"}"#, ReplaceContent("".into())),
+            (r#"{"type":"embeds","data":{"embeds":["x"]}}"#, ExtendEmbeds(r#"["x"]"#.into())),
+            (r#"{"type":"files","data":{"files":[{}]}}"#, ExtendFiles("[{}]".into())),
+            (r#"{"type":"source","data":{"a":1}}"#, AppendSource(r#"{"a":1}"#.into())),
+            (r#"{"type":"citation","data":{"type":null}}"#, AppendSource(r#"{"type":null}"#.into())),
+        ] {
+            let data = format!(r#"{{"chat_id":"c","message_id":"m","data":{event}}}"#);
+            assert_eq!(message_change(&data), Some(("c".into(), "m".into(), change)), "{event}");
+        }
+    }
+
+    #[test]
+    fn everything_else_changes_nothing() {
+        let enveloped = |event: &str| format!(r#"{{"chat_id":"c","message_id":"m","data":{event}}}"#);
+        for data in [
+            enveloped(r#"{"type":"source","data":{"type":"code_execution"}}"#),
+            enveloped(r#"{"type":"chat:completion","data":{"content":"x"}}"#),
+            enveloped(r#"{"type":"message","data":"x"}"#),
+            enveloped(r#"{"type":"embeds","data":{"embeds":[]}}"#),
+            enveloped(r#"{"type":"files","data":{"files":{}}}"#),
+            enveloped(r#"{"type":7}"#),
+            enveloped("null"),
+            r#"{"chat_id":"local:c","message_id":"m","data":{"type":"replace"}}"#.to_owned(),
+            r#"{"chat_id":"c","message_id":"","data":{"type":"replace"}}"#.to_owned(),
+            r#"{"chat_id":"c","message_id":null,"data":{"type":"replace"}}"#.to_owned(),
+            r#"{"message_id":"m","data":{"type":"replace"}}"#.to_owned(),
+            "[]".to_owned(),
+            "7".to_owned(),
+        ] {
+            assert_eq!(message_change(&data), None, "{data}");
+        }
+    }
+}

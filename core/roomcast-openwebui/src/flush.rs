@@ -1,0 +1,81 @@
+//! Storing everything now: for requests that wait for it, and when the server ends.
+//!
+//! Owns: who waits, and how long nothing else does. Must never know: what there is to store.
+
+use std::time::Duration;
+
+use super::writes::Pace;
+use super::{Answer, OpenWebUi};
+use roomcast_core::server::{Cx, Ticket};
+use roomcast_core::time::Instant;
+
+impl OpenWebUi {
+    /// Stores everything now, and what comes meanwhile. Answered when that is done, or after `timeout`.
+    pub(super) fn flush(&mut self, ticket: Ticket, timeout: Duration, cx: &mut Cx<'_>) {
+        self.flushes.arm(cx.now + timeout, ticket);
+        self.writes.hurry(&mut self.queries, &self.settings, cx.now);
+        self.flush_documents(cx);
+        self.end_flushes();
+    }
+
+    /// The server ends: everything is stored now, and whatever comes of that.
+    pub(super) fn end(&mut self, cx: &mut Cx<'_>) {
+        self.life = Life::Ending;
+        self.writes.hurry(&mut self.queries, &self.settings, cx.now);
+        self.flush_documents(cx);
+    }
+
+    pub(super) fn is_all_stored(&self) -> bool {
+        self.writes.unwritten() == 0 && self.unstored_documents().next().is_none()
+    }
+
+    /// Whether nothing is to wait before it is stored.
+    pub(super) fn is_hurried(&self) -> bool {
+        match self.life {
+            Life::Serving => !self.flushes.is_empty(),
+            Life::Ending => true,
+        }
+    }
+
+    /// Answers those who wait once everything is stored.
+    pub(super) fn end_flushes(&mut self) {
+        if self.flushes.is_empty() || !self.is_all_stored() {
+            return;
+        }
+        while let Some(ticket) = self.flushes.pop_due(END_OF_TIME) {
+            self.answers.push_back((ticket, Answer::Flushed { unstored: 0 }));
+        }
+        self.flushes_over();
+    }
+
+    /// Answers those whose time is over.
+    pub(super) fn flushes_timeout(&mut self, now: Instant) {
+        while let Some(ticket) = self.flushes.pop_due(now) {
+            let unstored = self.writes.unwritten() + self.unstored_documents().count();
+            self.answers.push_back((ticket, Answer::Flushed { unstored }));
+            if self.flushes.is_empty() {
+                self.flushes_over();
+            }
+        }
+    }
+
+    /// Nobody waits any more: everything is stored at its own pace again.
+    fn flushes_over(&mut self) {
+        match self.life {
+            Life::Serving => {
+                self.writes.set_pace(Pace::Spaced);
+                self.reopen_journals();
+            }
+            Life::Ending => {}
+        }
+    }
+}
+
+/// Whether the server goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Serving,
+    Ending,
+}
+
+const END_OF_TIME: Instant = Instant::from_nanos(u64::MAX);

@@ -1,0 +1,244 @@
+//! What the application is told before it starts.
+//!
+//! Owns: intervals, limits and their defaults, and the rule that there is no session without a secret of one's own.
+//! Must never know: a session.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::documents::DocumentSettings;
+use roomcast_auth::{Claim, Dates, Key, Policy, SetupError, Verifier};
+use roomcast_core::server::config::{
+    Admission, EndpointKind, EngineIo, ErrorStyle, NamespaceRule, Origins, PathMatch, Pattern, SocketIo, WebSocket,
+};
+use roomcast_core::server::{Endpoint, EndpointId, Scope};
+
+/// Everything an [`OpenWebUi`](super::OpenWebUi) is built from. There is no `Default`: a secret has none.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the application is served. Sockets elsewhere are not its own.
+    pub scope: Scope,
+    /// What becomes of sockets without a session.
+    pub entry: Entry,
+    /// Checks tokens.
+    pub verifier: Verifier,
+    /// Time in which a store must answer. 5 s.
+    pub query_timeout: Duration,
+    /// Time after which a session is asked of the store again, less up to a quarter so that they do not all ask at
+    /// once. 60 s.
+    pub recheck_interval: Duration,
+    /// The same while the store has not answered. 5 s.
+    pub recheck_retry: Duration,
+    /// Time between two typing events of one socket to one room: two a second. 500 ms.
+    pub typing_span: Duration,
+    /// Time between two writes of when a user last read a channel or chat. 1 s.
+    pub read_span: Duration,
+    /// Time between two writes of when a user was last active. 10 s.
+    pub touch_span: Duration,
+    /// Time between two writes to one chat. 250 ms.
+    pub message_span: Duration,
+    /// Time for which a model is in use after a `usage` event. 3 s.
+    pub usage_expiry: Duration,
+    /// Time after its last event for which a session is active. 120 s.
+    pub idle_after: Duration,
+    /// Time after which a write that failed is tried again; it doubles. 1 s.
+    pub write_retry_first: Duration,
+    /// Where it stops doubling. 30 s.
+    pub write_retry_max: Duration,
+    /// Time after its first failure when a write is given up. An hour.
+    pub write_age_max: Duration,
+    /// The longest that a call may wait for its answer. 5 min.
+    pub call_timeout_max: Duration,
+    /// Whether [`Notice`](super::Notice)s are made.
+    pub notices: Notices,
+    /// Whether admins may read the chats of others, as 0.12.4's `ENABLE_ADMIN_CHAT_ACCESS` says (on there).
+    pub admin_chats: AdminChats,
+    /// Where documents are served by y-protocols, if they are: an endpoint of
+    /// [`protocol_endpoint`](Settings::protocol_endpoint).
+    pub yjs_endpoint: Option<EndpointId>,
+    /// How documents are kept and served.
+    pub documents: DocumentSettings,
+    /// Bounds on everything that peers can make grow.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Open WebUI at the root namespace of an endpoint: tokens are signed with `secret` by HS256 and have an `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] for a secret that is none: empty, or the one that is printed in Open WebUI's source.
+    pub fn new(endpoint: EndpointId, secret: &[u8]) -> Result<Self, SettingsError> {
+        if secret == PUBLISHED_SECRET {
+            return Err(SettingsError::SecretPublished);
+        }
+        let policy = Policy { required: vec![Claim::Id], dates: Dates::NumberOrDigits, ..Policy::default() };
+        let key = Key::hmac(secret).map_err(SettingsError::Secret)?;
+        let verifier = Verifier::new(policy, vec![key]).map_err(SettingsError::Secret)?;
+        Ok(Self::with_verifier(endpoint, verifier))
+    }
+
+    /// The same with a verifier of one's own. Its tokens must have the claim `id`.
+    pub fn with_verifier(endpoint: EndpointId, verifier: Verifier) -> Self {
+        Self {
+            scope: Scope { endpoint, namespace: "/".into() },
+            entry: Entry::Anyone,
+            verifier,
+            query_timeout: Duration::from_secs(5),
+            recheck_interval: Duration::from_secs(60),
+            recheck_retry: Duration::from_secs(5),
+            typing_span: Duration::from_millis(500),
+            read_span: Duration::from_secs(1),
+            touch_span: Duration::from_secs(10),
+            message_span: Duration::from_millis(250),
+            usage_expiry: Duration::from_secs(3),
+            idle_after: Duration::from_secs(120),
+            write_retry_first: Duration::from_secs(1),
+            write_retry_max: Duration::from_secs(30),
+            write_age_max: Duration::from_secs(3600),
+            call_timeout_max: Duration::from_secs(300),
+            notices: Notices::Off,
+            admin_chats: AdminChats::Readable,
+            yjs_endpoint: None,
+            documents: DocumentSettings::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// An endpoint that serves it, with 0.12.4's largest message: 16 MiB, as notes grow beyond a megabyte.
+    pub fn endpoint(&self, path: impl Into<String>) -> Endpoint {
+        let engine = Self::engine();
+        let socket = SocketIo { namespaces: vec![self.namespace_rule()], ..SocketIo::default() };
+        let kind = EndpointKind::SocketIo(engine, socket);
+        Endpoint { path: path.into(), path_match: PathMatch::Exact, origins: Origins::Any, kind }
+    }
+
+    /// An endpoint that serves documents by y-protocols to providers of y-websocket, at `path/{document}?token=…`. To be
+    /// named by [`yjs_endpoint`](Settings::yjs_endpoint).
+    pub fn protocol_endpoint(&self, path: impl Into<String>) -> Endpoint {
+        let kind = EndpointKind::WebSocket(self.protocol());
+        Endpoint { path: path.into(), path_match: PathMatch::Below, origins: Origins::Any, kind }
+    }
+
+    /// That endpoint's WebSocket, whose messages are as long as an update may be.
+    pub fn protocol(&self) -> WebSocket {
+        let message_bytes_max = self.documents.limits.resync_bytes_max + MESSAGE_HEAD_BYTES_MAX;
+        WebSocket { message_bytes_max, ..WebSocket::default() }
+    }
+
+    /// That endpoint's Engine.IO, which speaks as python-engineio does.
+    pub fn engine() -> EngineIo {
+        EngineIo {
+            max_payload_bytes: PAYLOAD_BYTES_MAX,
+            post_answer: "OK",
+            errors: ErrorStyle::Text,
+            ..EngineIo::default()
+        }
+    }
+
+    /// How the namespace is to be admitted at its endpoint.
+    pub fn namespace_rule(&self) -> NamespaceRule {
+        let admission = match self.entry {
+            Entry::Anyone => Admission::Open,
+            Entry::Authenticated => Admission::Ask,
+        };
+        NamespaceRule { pattern: Pattern::Exact(self.scope.namespace.to_string()), admission }
+    }
+}
+
+/// What becomes of sockets without a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// They are let in and own nothing, as Open WebUI's front end needs.
+    Anyone,
+    /// They are answered CONNECT_ERROR. The namespace must be admitted by [`Settings::namespace_rule`].
+    Authenticated,
+}
+
+/// Whether the rest of the program is told who comes and goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notices {
+    /// It is.
+    On,
+    /// It is not, as in Open WebUI.
+    Off,
+}
+
+/// Whether admins may read the chats of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminChats {
+    /// They may.
+    Readable,
+    /// They may not.
+    Closed,
+}
+
+/// Bounds on everything that peers can make grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Length of an id or name from a peer, in bytes. 256.
+    pub id_bytes_max: usize,
+    /// Events of one socket that may wait for a query; one more, and its connection is ended. Its reading is paused
+    /// long before: see [`server::config::Limits::unanswered_max`](roomcast_core::server::config::Limits::unanswered_max).
+    /// 16,384.
+    pub held_events_max: usize,
+    /// Channels whose rooms one socket is put into. 4,096.
+    pub channels_per_socket_max: usize,
+    /// Notes whose rooms one socket may join. 256.
+    pub notes_per_socket_max: usize,
+    /// Chats whose rooms one socket may join. 64.
+    pub chats_per_socket_max: usize,
+    /// Models that one socket may use at once. 16.
+    pub models_per_socket_max: usize,
+    /// Calls that wait for their answer. 10,000.
+    pub calls_max: usize,
+    /// Rows that wait to be written. 100,000.
+    pub writes_max: usize,
+    /// Bytes of changes to messages that wait to be written. 64 MiB.
+    pub change_bytes_max: usize,
+    /// The same of one chat. 8 MiB.
+    pub change_bytes_per_chat_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            id_bytes_max: 256,
+            held_events_max: 16_384,
+            channels_per_socket_max: 4096,
+            notes_per_socket_max: 256,
+            chats_per_socket_max: 64,
+            models_per_socket_max: 16,
+            calls_max: 10_000,
+            writes_max: 100_000,
+            change_bytes_max: 64 << 20,
+            change_bytes_per_chat_max: 8 << 20,
+        }
+    }
+}
+
+/// Why there can be no [`Settings`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsError {
+    /// Not a key.
+    Secret(SetupError),
+    /// The secret is the one that Open WebUI once fell back to: everybody knows it.
+    SecretPublished,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(error) => error.fmt(f),
+            Self::SecretPublished => f.write_str("the secret is a published default"),
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// What Open WebUI 0.6.41 signs with if nobody tells it a secret.
+const PUBLISHED_SECRET: &[u8] = b"t0p-s3cr3t";
+/// What y-protocols puts around an update.
+const MESSAGE_HEAD_BYTES_MAX: usize = 16;
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;

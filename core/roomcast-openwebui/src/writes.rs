@@ -1,0 +1,537 @@
+//! Writes that are coalesced, sent one after the other for each row, and tried again until they are done.
+//!
+//! Owns: what is yet to be written, in which order, when next, and how much of it there may be. Must never know: why
+//! something is written.
+//!
+//! At least once: a store that writes and then fails to say so is asked again. What only keeps the latest time does not
+//! mind; a text that is appended may be there twice, which was judged better than not at all.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use super::queries::{Purpose, Queries};
+use super::query::{MessageChange, QueryId, Question, StoreError};
+use super::settings::Settings;
+use roomcast_core::rng::{KeyedHash, KeyedMap};
+use roomcast_core::slab::Slab;
+use roomcast_core::time::Instant;
+use roomcast_core::timer::{TimerKey, Timers};
+
+roomcast_core::handle! {
+    /// A row that something is written to.
+    pub struct WriteId;
+}
+
+/// A row that something is written to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Row {
+    /// When a user was last active, in seconds.
+    User(ByteString),
+    /// When a user last read a channel, in nanoseconds.
+    Channel { channel: ByteString, user: ByteString },
+    /// When a user last read a chat, in seconds.
+    Chat { chat: ByteString, user: ByteString },
+    /// The messages of a chat.
+    Messages(ByteString),
+}
+
+/// All writes.
+#[derive(Debug)]
+pub(super) struct Writes {
+    entries: Slab<WriteId, Entry>,
+    by_row: KeyedMap<Row, WriteId>,
+    timers: Timers<WriteId>,
+    change_bytes: usize,
+    lost: u64,
+    /// Rows that something is yet to be written to.
+    unwritten: usize,
+    pace: Pace,
+}
+
+/// How soon after one write to a row the next may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// After its span.
+    Spaced,
+    /// At once.
+    Hurried,
+}
+
+impl Writes {
+    pub(super) fn new(hash: KeyedHash) -> Self {
+        Self {
+            entries: Slab::new(),
+            by_row: KeyedMap::with_hasher(hash),
+            timers: Timers::new(),
+            change_bytes: 0,
+            lost: 0,
+            unwritten: 0,
+            pace: Pace::Spaced,
+        }
+    }
+
+    /// From now on nothing waits for its span, and what failed is tried again now.
+    pub(super) fn hurry(&mut self, queries: &mut Queries, settings: &Settings, now: Instant) {
+        self.pace = Pace::Hurried;
+        let waiting: Vec<WriteId> =
+            self.entries.iter().filter(|(_, entry)| entry.is_waiting()).map(|(id, _)| id).collect();
+        for id in waiting {
+            self.send(id, queries, settings, now);
+        }
+    }
+
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Let this be the latest time of a row. The first is written at once, the next ones a span apart.
+    pub(super) fn put_time(
+        &mut self,
+        row: Row,
+        time: u64,
+        queries: &mut Queries,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<WriteId> {
+        let id = self.entry(row, settings, now)?;
+        if let Some(Entry { body: Body::Time { next, .. }, .. }) = self.entries.get_mut(id) {
+            *next = Some(next.map_or(time, |known| known.max(time)));
+        }
+        self.count(id);
+        self.send_if_fresh(id, queries, settings, now);
+        Some(id)
+    }
+
+    /// Whether so many bytes of changes to a chat may be put.
+    pub(super) fn has_room(&self, chat: &ByteString, bytes: usize, settings: &Settings) -> bool {
+        let known = self.by_row.get(&Row::Messages(chat.clone())).and_then(|id| self.entries.get(*id));
+        let (is_known, held) = match known.map(|entry| &entry.body) {
+            Some(Body::Changes { bytes, .. }) => (true, *bytes),
+            Some(Body::Time { .. }) | None => (false, 0),
+        };
+        let limits = &settings.limits;
+        held + bytes <= limits.change_bytes_per_chat_max
+            && self.change_bytes + bytes <= limits.change_bytes_max
+            && (is_known || self.entries.len() < limits.writes_max)
+    }
+
+    /// Changes to a message, behind all that were put for this chat before.
+    pub(super) fn put_change(
+        &mut self,
+        chat: &ByteString,
+        message: &ByteString,
+        change: MessageChange,
+        queries: &mut Queries,
+        settings: &Settings,
+        now: Instant,
+    ) {
+        let added = bytes_of(&change);
+        let Some(id) = self.entry(Row::Messages(chat.clone()), settings, now) else { return };
+        if let Some(Entry { body: Body::Changes { groups, bytes }, flying, doubtful, .. }) = self.entries.get_mut(id) {
+            // The first group may be, or become, written as it was sent.
+            let first_free = usize::from(flying.is_some() || doubtful.is_some());
+            let is_free = groups.len() > first_free;
+            let removed = match groups.back_mut().filter(|group| is_free && group.message == *message) {
+                Some(group) => merge(&mut group.changes, change),
+                None => {
+                    groups.push_back(Group { message: message.clone(), changes: vec![change] });
+                    0
+                }
+            };
+            *bytes = (*bytes + added).saturating_sub(removed);
+            self.change_bytes = (self.change_bytes + added).saturating_sub(removed);
+        }
+        self.count(id);
+        self.send_if_fresh(id, queries, settings, now);
+    }
+
+    /// Writes what waits for its span at once, or as soon as the write under way is done.
+    pub(super) fn flush(&mut self, id: WriteId, queries: &mut Queries, settings: &Settings, now: Instant) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        if entry.failing_since.is_some() {
+            return;
+        }
+        match entry.flying {
+            Some(_) => entry.flush = Flush::Wanted,
+            None if entry.body.is_empty() => {}
+            None => self.send(id, queries, settings, now),
+        }
+    }
+
+    /// The same by the row.
+    pub(super) fn flush_row(&mut self, row: &Row, queries: &mut Queries, settings: &Settings, now: Instant) {
+        if let Some(id) = self.by_row.get(row).copied() {
+            self.flush(id, queries, settings, now);
+        }
+    }
+
+    /// A store answered. What has been written, if it was a time.
+    pub(super) fn handle_result(
+        &mut self,
+        id: WriteId,
+        query: QueryId,
+        result: Result<(), StoreError>,
+        queries: &mut Queries,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<(Row, u64)> {
+        let entry = self.entries.get_mut(id)?;
+        if entry.flying != Some(query) && entry.doubtful != Some(query) {
+            return None;
+        }
+        if let Some(timer) = entry.timer.take() {
+            self.timers.cancel(timer);
+        }
+        match result {
+            Err(StoreError::Unavailable) => {
+                if entry.doubtful == Some(query) {
+                    entry.doubtful = None;
+                }
+                self.failed(id, settings, now);
+                None
+            }
+            Ok(()) | Err(StoreError::NotFound | StoreError::Corrupt) => {
+                (entry.flying, entry.doubtful, entry.failing_since, entry.failures) = (None, None, None, 0);
+                let (written, freed) = entry.body.written();
+                let row = entry.row.clone();
+                let flush = std::mem::replace(&mut entry.flush, Flush::No);
+                let is_empty = entry.body.is_empty();
+                let due = entry.sent_at + span(&entry.row, settings);
+                self.change_bytes = self.change_bytes.saturating_sub(freed);
+                self.count(id);
+                match (flush, self.pace) {
+                    (Flush::Wanted, _) | (_, Pace::Hurried) if !is_empty => self.send(id, queries, settings, now),
+                    (Flush::Wanted | Flush::No, Pace::Spaced | Pace::Hurried) => self.arm(id, due.max(now)),
+                }
+                result.is_ok().then_some(row).zip(written)
+            }
+        }
+    }
+
+    /// The deadline of a write has passed: it may be done or not.
+    pub(super) fn handle_overdue(&mut self, id: WriteId, query: QueryId, settings: &Settings, now: Instant) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        if entry.flying == Some(query) {
+            entry.doubtful = Some(query);
+            self.failed(id, settings, now);
+        }
+    }
+
+    /// What is due.
+    pub(super) fn handle_timeout(&mut self, queries: &mut Queries, settings: &Settings, now: Instant) {
+        while let Some(id) = self.timers.pop_due(now) {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            entry.timer = None;
+            if entry.body.is_empty() {
+                self.remove(id, queries);
+            } else {
+                self.send(id, queries, settings, now);
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, id: WriteId) -> bool {
+        self.entries.contains(id)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+
+    pub(super) fn armed(&self) -> usize {
+        self.timers.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn change_bytes(&self) -> usize {
+        self.change_bytes
+    }
+
+    /// Rows that something is yet to be written to.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten
+    }
+
+    /// Rows that could not be written for too long, or that there was no room for.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    fn entry(&mut self, row: Row, settings: &Settings, now: Instant) -> Option<WriteId> {
+        if let Some(id) = self.by_row.get(&row) {
+            return Some(*id);
+        }
+        if self.entries.len() >= settings.limits.writes_max {
+            self.lost += 1;
+            return None;
+        }
+        let body = match &row {
+            Row::User(_) | Row::Channel { .. } | Row::Chat { .. } => Body::Time { next: None, sent: None },
+            Row::Messages(_) => Body::Changes { groups: VecDeque::new(), bytes: 0 },
+        };
+        let id = self.entries.insert(Entry {
+            row: row.clone(),
+            body,
+            flying: None,
+            doubtful: None,
+            sent_at: now,
+            timer: None,
+            flush: Flush::No,
+            failing_since: None,
+            failures: 0,
+            is_counted: false,
+        });
+        self.by_row.insert(row, id);
+        Some(id)
+    }
+
+    /// Counts whether something is yet to be written to a row.
+    fn count(&mut self, id: WriteId) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let is_unwritten = entry.flying.is_some() || entry.is_waiting();
+        match (std::mem::replace(&mut entry.is_counted, is_unwritten), is_unwritten) {
+            (false, true) => self.unwritten += 1,
+            (true, false) => self.unwritten -= 1,
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    /// A new row waits for nothing.
+    fn send_if_fresh(&mut self, id: WriteId, queries: &mut Queries, settings: &Settings, now: Instant) {
+        let Some(entry) = self.entries.get(id).filter(|entry| entry.is_waiting()) else { return };
+        let is_due = match self.pace {
+            Pace::Spaced => entry.timer.is_none(),
+            Pace::Hurried => entry.failing_since.is_none(),
+        };
+        if is_due {
+            self.send(id, queries, settings, now);
+        }
+    }
+
+    fn send(&mut self, id: WriteId, queries: &mut Queries, settings: &Settings, now: Instant) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        if let Some(timer) = entry.timer.take() {
+            self.timers.cancel(timer);
+        }
+        if let Some(doubtful) = entry.doubtful.take() {
+            queries.answered(doubtful);
+        }
+        let Some(question) = entry.body.question(&entry.row) else { return };
+        entry.sent_at = now;
+        entry.flush = Flush::No;
+        entry.flying = Some(queries.ask(question, Purpose::Write(id), now + settings.query_timeout));
+    }
+
+    fn failed(&mut self, id: WriteId, settings: &Settings, now: Instant) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.flying = None;
+        entry.body.unsent();
+        let since = *entry.failing_since.get_or_insert(now);
+        if now.saturating_since(since) >= settings.write_age_max {
+            self.lost += 1;
+            let freed = entry.body.clear();
+            self.change_bytes = self.change_bytes.saturating_sub(freed);
+            self.count(id);
+            return self.arm(id, now);
+        }
+        let doubled = settings.write_retry_first * 2u32.saturating_pow(entry.failures.min(16));
+        entry.failures += 1;
+        self.arm(id, now + doubled.min(settings.write_retry_max));
+    }
+
+    fn arm(&mut self, id: WriteId, due: Instant) {
+        let timer = self.timers.arm(due, id);
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.timer = Some(timer);
+        }
+    }
+
+    fn remove(&mut self, id: WriteId, queries: &mut Queries) {
+        if let Some(entry) = self.entries.remove(id) {
+            self.by_row.remove(&entry.row);
+            if let Some(doubtful) = entry.doubtful {
+                queries.answered(doubtful);
+            }
+        }
+    }
+}
+
+/// What is written to one row.
+#[derive(Debug)]
+struct Entry {
+    row: Row,
+    body: Body,
+    /// The write under way. Otherwise a timer runs.
+    flying: Option<QueryId>,
+    /// The last write, if its deadline passed without an answer.
+    doubtful: Option<QueryId>,
+    sent_at: Instant,
+    /// When to write what has come since, or to forget the row.
+    timer: Option<TimerKey>,
+    flush: Flush,
+    failing_since: Option<Instant>,
+    failures: u32,
+    /// Whether it is one of the rows that something is yet to be written to.
+    is_counted: bool,
+}
+
+impl Entry {
+    /// Whether there is something to send, and nothing under way.
+    fn is_waiting(&self) -> bool {
+        self.flying.is_none() && !self.body.is_empty()
+    }
+}
+
+/// Whether the next write need not wait for its span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flush {
+    No,
+    Wanted,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// The latest counts.
+    Time { next: Option<u64>, sent: Option<u64> },
+    /// All count, in order; the first group is the one under way.
+    Changes { groups: VecDeque<Group>, bytes: usize },
+}
+
+impl Body {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Time { next, .. } => next.is_none(),
+            Self::Changes { groups, .. } => groups.is_empty(),
+        }
+    }
+
+    fn question(&mut self, row: &Row) -> Option<Question> {
+        match (self, row) {
+            (Self::Time { next, sent }, Row::User(user)) => {
+                *sent = Some(next.take()?);
+                sent.map(|at_secs| Question::TouchUser { user: user.clone(), at_secs })
+            }
+            (Self::Time { next, sent }, Row::Channel { channel, user }) => {
+                *sent = Some(next.take()?);
+                let (channel, user) = (channel.clone(), user.clone());
+                sent.map(|at_nanos| Question::ReadChannel { channel, user, at_nanos })
+            }
+            (Self::Time { next, sent }, Row::Chat { chat, user }) => {
+                *sent = Some(next.take()?);
+                sent.map(|at_secs| Question::ReadChat { chat: chat.clone(), user: user.clone(), at_secs })
+            }
+            (Self::Changes { groups, .. }, Row::Messages(chat)) => {
+                let group = groups.front()?;
+                let (chat, message, changes) = (chat.clone(), group.message.clone(), group.changes.clone());
+                Some(Question::ChangeMessage { chat, message, changes })
+            }
+            (Self::Time { .. }, Row::Messages(_)) | (Self::Changes { .. }, _) => None,
+        }
+    }
+
+    /// What was sent is written: the time, and how many bytes are free.
+    fn written(&mut self) -> (Option<u64>, usize) {
+        match self {
+            Self::Time { sent, .. } => (sent.take(), 0),
+            Self::Changes { groups, bytes } => {
+                let freed = groups.pop_front().map_or(0, |group| group.changes.iter().map(bytes_of).sum());
+                *bytes = bytes.saturating_sub(freed);
+                (None, freed)
+            }
+        }
+    }
+
+    /// What was sent may not be written.
+    fn unsent(&mut self) {
+        match self {
+            Self::Time { next, sent } => *next = (*next).max(sent.take()),
+            Self::Changes { .. } => {}
+        }
+    }
+
+    fn clear(&mut self) -> usize {
+        match self {
+            Self::Time { next, sent } => {
+                (*next, *sent) = (None, None);
+                0
+            }
+            Self::Changes { groups, bytes } => {
+                groups.clear();
+                std::mem::take(bytes)
+            }
+        }
+    }
+}
+
+/// Changes of one message, for one transaction.
+#[derive(Debug)]
+struct Group {
+    message: ByteString,
+    changes: Vec<MessageChange>,
+}
+
+/// Appends a change, made one with an earlier one where that says the same. How many bytes that saved.
+///
+/// Changes to `content` and to the lists do not see each other, so that one may be moved past the other.
+fn merge(changes: &mut Vec<MessageChange>, change: MessageChange) -> usize {
+    use MessageChange::{AppendContent, ReplaceContent};
+    match &change {
+        ReplaceContent(_) => {
+            let before: usize = changes.iter().map(bytes_of).sum();
+            changes.retain(|known| !matches!(known, AppendContent(_) | ReplaceContent(_)));
+            let saved = before - changes.iter().map(bytes_of).sum::<usize>();
+            changes.push(change);
+            return saved;
+        }
+        AppendContent(more) => {
+            let content = changes.iter_mut().rev().find_map(|known| match known {
+                AppendContent(text) | ReplaceContent(text) => Some(text),
+                MessageChange::AppendStatus(_)
+                | MessageChange::ExtendEmbeds(_)
+                | MessageChange::ExtendFiles(_)
+                | MessageChange::AppendSource(_) => None,
+            });
+            // A long text is not copied for each word that is added to it.
+            if let Some(text) = content
+                && text.len() < MERGED_BYTES_MAX
+            {
+                *text = [&**text, &**more].concat().into();
+                return CHANGE_BYTES;
+            }
+        }
+        MessageChange::AppendStatus(_)
+        | MessageChange::ExtendEmbeds(_)
+        | MessageChange::ExtendFiles(_)
+        | MessageChange::AppendSource(_) => {}
+    }
+    changes.push(change);
+    0
+}
+
+/// What a change counts.
+pub(super) fn bytes_of(change: &MessageChange) -> usize {
+    let (MessageChange::AppendStatus(text)
+    | MessageChange::AppendContent(text)
+    | MessageChange::ReplaceContent(text)
+    | MessageChange::ExtendEmbeds(text)
+    | MessageChange::ExtendFiles(text)
+    | MessageChange::AppendSource(text)) = change;
+    CHANGE_BYTES + text.len()
+}
+
+fn span(row: &Row, settings: &Settings) -> Duration {
+    match row {
+        Row::User(_) => settings.touch_span,
+        Row::Channel { .. } | Row::Chat { .. } => settings.read_span,
+        Row::Messages(_) => settings.message_span,
+    }
+}
+
+/// What a change counts besides its text.
+const CHANGE_BYTES: usize = 64;
+const MERGED_BYTES_MAX: usize = 4096;

@@ -1,0 +1,198 @@
+//! What 0.12.4 added: `events:chat`, whose sessions may be called, and sessions that are heard of no more.
+
+use std::time::Duration;
+
+use roomcast_openwebui::query::Question;
+use roomcast_openwebui::{Answer, Ended, Notice, Request, To};
+
+use super::rows::{active, call};
+use super::world::{START_SECS, World};
+
+#[test]
+fn row_2_3_events_chat_join_and_leave() {
+    let mut world = World::new();
+    let (bob, tab, carol) = (world.join("bob"), world.join("bob"), world.join("carol"));
+    world.send(bob, &chat("1", "talk", r#"{"type":"join"}"#));
+    assert_eq!(world.read(bob), [presence(&[("bob", "Bob User")]), "31[true]".into()]);
+    assert_eq!(world.rooms(bob), ["channel:general", "chat:talk", "user:bob"]);
+    // Another tab of the same user is no other user.
+    world.send(tab, &chat("1", "talk", r#"{"type":"join"}"#));
+    assert_eq!(world.read(bob), [presence(&[("bob", "Bob User")])]);
+    // No access, no such chat, none that is saved, none at all.
+    for id in ["talk", "no-such", "local:1", ""] {
+        world.send(carol, &chat("1", id, r#"{"type":"join"}"#));
+        assert_eq!((world.read(carol), world.rooms(carol)), (vec!["31[false]".into()], vec!["user:carol".into()]));
+    }
+    world.send(carol, r#"21["events:chat",{"chat_id":7,"data":{"type":"join"}}]"#);
+    world.send(carol, r#"21["events:chat",{"data":{"type":"join"}}]"#);
+    let anonymous = world.connect("{}");
+    world.send(anonymous, &chat("1", "talk", r#"{"type":"join"}"#));
+    assert_eq!(
+        (world.read(carol), world.read(anonymous)),
+        (vec!["31[]".into(), "31[false]".into()], vec!["31[false]".to_owned()])
+    );
+
+    world.send(tab, &chat("2", "talk", r#"{"type":"leave"}"#));
+    assert!(world.read(tab).contains(&"32[true]".to_owned()));
+    assert_eq!((world.read(bob), world.rooms(tab).len()), (vec![presence(&[("bob", "Bob User")])], 2));
+    for id in ["local:1", ""] {
+        world.send(tab, &chat("2", id, r#"{"type":"leave"}"#));
+        assert_eq!(world.read(tab), ["32[false]"], "{id}");
+    }
+}
+
+#[test]
+fn row_2_3_events_chat_presence() {
+    let mut world = World::new();
+    let (bob, alice) = (world.join("bob"), world.join("alice"));
+    world.send(bob, &chat("", "talk", r#"{"type":"join"}"#));
+    world.read(bob);
+    // An admin may look at it.
+    world.send(alice, &chat("1", "talk", r#"{"type":"join"}"#));
+    let both = presence(&[("alice", "Alice Admin"), ("bob", "Bob User")]);
+    assert_eq!(world.read(bob), std::slice::from_ref(&both));
+    assert_eq!(world.read(alice), [both.clone(), "31[true]".into()]);
+    world.leave(alice);
+    assert_eq!(world.read(bob), [presence(&[("bob", "Bob User")])]);
+    // Somebody who has not been heard of is there no more, and is again when heard of.
+    let alice = world.join("alice");
+    world.send(alice, &chat("", "talk", r#"{"type":"join"}"#));
+    world.read(bob);
+    for _ in 0..4 {
+        world.pass(Duration::from_secs(30));
+        world.send(bob, r#"2["heartbeat",{}]"#);
+    }
+    assert_eq!(world.read(bob), [presence(&[("bob", "Bob User")])]);
+    world.send(alice, r#"2["heartbeat",{}]"#);
+    assert_eq!(world.read(bob), [both]);
+}
+
+#[test]
+fn row_2_3_events_chat_typing() {
+    let mut world = World::new();
+    let (bob, tab, alice) = (world.join("bob"), world.join("bob"), world.join("alice"));
+    let typing = |typing: &str| chat("1", "talk", &format!(r#"{{"type":"typing","data":{{"typing":{typing}}}}}"#));
+    world.send(bob, &typing("true"));
+    assert_eq!(world.read(bob), ["31[false]"], "not in the room");
+    for client in [bob, tab, alice] {
+        world.send(client, &chat("", "talk", r#"{"type":"join"}"#));
+    }
+    for client in [bob, tab, alice] {
+        world.read(client);
+    }
+    world.send(bob, &typing("true"));
+    assert_eq!(world.read(bob), ["31[true]"], "not to the sender");
+    let told = r#"2["events",{"chat_id":"talk","user_id":"bob","user":{"id":"bob","name":"Bob User"},"shared":true,"data":{"type":"typing","data":{"typing":true}}}]"#;
+    assert_eq!((world.read(tab), world.read(alice)), (vec![told.into()], vec![told.to_owned()]));
+    // Who may only look may not type; and typing is true or false.
+    world.send(alice, &typing("true"));
+    world.send(bob, &typing("7"));
+    assert_eq!((world.read(alice), world.read(bob)), (vec!["31[false]".into()], vec!["31[false]".to_owned()]));
+    // The last state comes, half a second later.
+    world.send(bob, &typing("false"));
+    assert_eq!((world.read(bob), world.read(tab)), (vec!["31[true]".into()], vec![]));
+    world.pass_ms(500);
+    assert!(world.read(tab)[0].contains(r#"{"typing":false}"#));
+}
+
+#[test]
+fn row_2_3_events_chat_last_read_at() {
+    let mut world = World::new();
+    let (bob, tab, alice) = (world.join("bob"), world.join("bob"), world.join("alice"));
+    world.send(bob, &chat("1", "talk", r#"{"type":"last_read_at"}"#));
+    let told = format!(
+        r#"2["events",{{"chat_id":"talk","data":{{"type":"chat:list","data":{{"chat_id":"talk","last_read_at":{START_SECS}}}}}}}]"#
+    );
+    assert_eq!(world.read(tab), [told]);
+    assert_eq!(world.store.read_at.get(&("talk".into(), "bob".into())), Some(&START_SECS));
+    // A chat is read by its owner.
+    world.send(alice, &chat("1", "talk", r#"{"type":"last_read_at"}"#));
+    world.send(alice, &chat("1", "local:1", r#"{"type":"last_read_at"}"#));
+    world.send(alice, &chat("1", "talk", r#"{"type":"no-such"}"#));
+    assert_eq!((world.read(alice), world.store.read_at.len()), (vec!["31[]".to_owned(); 3], 1));
+    // Once a second.
+    world.questions();
+    for _ in 0..5 {
+        world.pass_ms(100);
+        world.send(bob, &chat("", "talk", r#"{"type":"last_read_at"}"#));
+    }
+    world.pass_ms(2000);
+    let writes = world.questions().iter().filter(|question| matches!(question, Question::ReadChat { .. })).count();
+    assert_eq!((writes, world.read(tab).len()), (1, 1));
+}
+
+#[test]
+fn row_2_3_chats_are_bounded() {
+    let mut world = World::with(|settings| settings.limits.chats_per_socket_max = 2);
+    for id in ["a", "b", "c"] {
+        world.store.chats.insert(id.into(), "bob".into());
+    }
+    let bob = world.join("bob");
+    for id in ["a", "b", "c"] {
+        world.send(bob, &chat("1", id, r#"{"type":"join"}"#));
+    }
+    let acks: Vec<_> = world.read(bob).into_iter().filter(|text| text.starts_with('3')).collect();
+    assert_eq!(acks, ["31[true]", "31[true]", "31[false]"]);
+    // Ids that no database has room for are none.
+    world.send(bob, &chat("1", &"x".repeat(257), r#"{"type":"leave"}"#));
+    assert_eq!(world.read(bob), ["31[false]"]);
+}
+
+#[test]
+fn row_2_3_call_ownership() {
+    let mut world = World::new();
+    let (bob, carol, nobody) = (world.join("bob"), world.join("carol"), world.connect("{}"));
+    let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"execute","data":{"code":"1"}}}"#;
+    let sid = |world: &World, client: usize| world.clients[client].sid.clone();
+    let (to_carol, to_nobody) = (sid(&world, carol), sid(&world, nobody));
+    assert!(matches!(world.ask(call(&to_carol, data)), Answer::NotOwner));
+    assert!(matches!(world.ask(call(&to_nobody, data)), Answer::Gone));
+    assert_eq!((world.read(carol), world.read(nobody)), (vec![], vec![]));
+    // A call that is under way does not pass to whoever has the socket next.
+    let to_bob = sid(&world, bob);
+    let ticket = world.request(call(&to_bob, data));
+    world.send(bob, &format!(r#"2["user-join",{{"auth":{{"token":"{}"}}}}]"#, super::world::token("carol")));
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Gone)));
+    let told = world.read(bob);
+    let id = told[0].strip_prefix('2').and_then(|text| text.split_once('[')).unwrap().0.to_owned();
+    world.send(bob, &format!("3{id}[1]"));
+    assert!(world.answers.is_empty());
+}
+
+#[test]
+fn row_2_3_session_reaping() {
+    let mut world = World::new();
+    let (bob, _alice) = (world.join("bob"), world.join("alice"));
+    assert_eq!(active(&mut world), ["alice", "bob"]);
+    world.notices.clear();
+    for _ in 0..8 {
+        world.pass(Duration::from_secs(30));
+        world.send(bob, r#"2["heartbeat",{}]"#);
+    }
+    // Alice's socket answers pings, but nothing else has come from it for two minutes.
+    assert_eq!(active(&mut world), ["bob"]);
+    assert_eq!(world.notices, [Notice::UserIdle { user: "alice".into() }]);
+    // A socket that is cut is gone with all that it had, at the latest when its ping is not answered.
+    world.clients[bob].is_closed = true;
+    world.pass(Duration::from_secs(46));
+    assert_eq!(active(&mut world), Vec::<String>::new());
+    let ended = |notice: &Notice| matches!(notice, Notice::SessionEnded { user, why: Ended::Disconnected, .. } if &**user == "bob");
+    assert!(world.notices.iter().any(ended));
+    assert!(matches!(
+        world
+            .ask(Request::Disconnect { to: To::User("bob".into()), extent: roomcast_core::server::Extent::Connection }),
+        Answer::Done { sockets: 0 }
+    ));
+}
+
+fn chat(ack: &str, id: &str, data: &str) -> String {
+    format!(r#"2{ack}["events:chat",{{"chat_id":"{id}","data":{data}}}]"#)
+}
+
+fn presence(users: &[(&str, &str)]) -> String {
+    let users: Vec<_> = users.iter().map(|(id, name)| format!(r#"{{"id":"{id}","name":"{name}"}}"#)).collect();
+    format!(
+        r#"2["events",{{"chat_id":"talk","shared":true,"data":{{"type":"chat:presence","data":{{"users":[{}]}}}}}}]"#,
+        users.join(",")
+    )
+}

@@ -1,0 +1,305 @@
+//! What was observed with the real front end about documents, by its numbers, and the events' exact form.
+
+use super::super::store::Manner;
+use super::super::world::World;
+use super::browser::{Browser, NOTE, settle, text_update, token_for};
+use roomcast_openwebui::Compat;
+use roomcast_openwebui::query::Question;
+use roomcast_yjs::int_array;
+
+#[test]
+fn rows_2_1_and_2_2_events_are_as_recorded() {
+    let mut world = World::new();
+    let (one, two) = (world.join("alice"), world.join("alice"));
+    let sids = [world.clients[one].sid.clone(), world.clients[two].sid.clone()];
+    let join =
+        r##"2["ydoc:document:join",{"document_id":"note:plan","user_id":"x","user_name":"X","user_color":"#4ECDC4"}]"##;
+    world.send(one, join);
+    let state =
+        format!(r#"2["ydoc:document:state",{{"document_id":"note:plan","state":[0,0],"sessions":["{}"]}}]"#, sids[0]);
+    assert_eq!(world.read(one), [state]);
+    world.send(two, join);
+    let joined = r##"2["ydoc:user:joined",{"document_id":"note:plan","user_id":"alice","user_name":"Alice Admin","user_color":"#4ECDC4"}]"##;
+    assert_eq!(world.read(one), [joined]);
+    let state = |sids: [&String; 2], state: &str| {
+        let [own, other] = sids;
+        format!(
+            r#"2["ydoc:document:state",{{"document_id":"note:plan","state":{state},"sessions":["{own}","{other}"]}}]"#
+        )
+    };
+    assert_eq!(world.read(two), [state([&sids[1], &sids[0]], "[0,0]")]);
+    // A client's own bytes go on, blanks and all.
+    let update = "[1,1,1,0, 4,1,1,116,2,104,105,0]";
+    world.send(one, &format!(r#"23["ydoc:document:update",{{"document_id":"note:plan","user_id":"x","socket_id":"y","update":{update}}}]"#));
+    assert_eq!(world.read(one), ["33[]"]);
+    let relayed = format!(
+        r#"2["ydoc:document:update",{{"document_id":"note:plan","user_id":"alice","update":{update},"socket_id":"{}"}}]"#,
+        sids[0]
+    );
+    assert_eq!(world.read(two), [relayed]);
+    world.send(two, r#"2["ydoc:document:state",{"document_id":"note_plan"}]"#);
+    assert_eq!(world.read(two), [state([&sids[1], &sids[0]], "[1,1,1,0,4,1,1,116,2,104,105,0]")]);
+    // An attachment stays one.
+    world
+        .feed(two, r#"51-["ydoc:document:update",{"document_id":"note:plan","update":{"_placeholder":true,"num":0}}]"#);
+    world.send_binary(two, &text_update(2, 0, "yo"));
+    let relayed = format!(
+        r#"51-["ydoc:document:update",{{"document_id":"note:plan","user_id":"alice","update":{{"_placeholder":true,"num":0}},"socket_id":"{}"}}]"#,
+        sids[1]
+    );
+    assert_eq!((world.read(one), world.read_binary(one)), (vec![relayed], Some(text_update(2, 0, "yo"))));
+    // Leaving is told, by event or by going away.
+    world.leave(two);
+    assert_eq!(world.read(one), [r#"2["ydoc:user:left",{"document_id":"note:plan","user_id":"alice"}]"#]);
+}
+
+#[test]
+fn item_2_7_2_a_join_before_user_join_waits_for_it() {
+    let mut world = World::new();
+    let client = world.connect("{}");
+    world.send(client, r#"21["ydoc:document:join",{"document_id":"note:plan"}]"#);
+    world.send(client, r#"22["heartbeat",{}]"#);
+    assert_eq!((world.read(client), world.stack.app.audit().documents.parked_joins), (vec!["32[]".to_owned()], 1));
+    world.pass_ms(9000);
+    world.send(client, &format!(r#"23["user-join",{{"auth":{{"token":"{}"}}}}]"#, token_for("alice")));
+    let said = world.read(client);
+    assert!(
+        said[0].starts_with("33[{") && said[1].starts_with(r#"2["ydoc:document:state""#) && said[2] == "31[]",
+        "{said:?}"
+    );
+    assert_eq!(world.stack.app.audit().documents.parked_joins, 0);
+    // After ten seconds it is refused; and there may be twenty, not more.
+    let client = world.connect("{}");
+    for _ in 0..20 {
+        world.send(client, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);
+    }
+    assert_eq!(world.read(client), Vec::<String>::new());
+    world.send(client, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);
+    assert_eq!(world.read(client).len(), 1);
+    world.pass_ms(10_000);
+    assert_eq!(world.read(client), vec![r#"2["error",{"message":"Failed to join document"}]"#; 20]);
+    // Whoever goes leaves none behind.
+    world.send(client, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);
+    world.leave(client);
+    assert_eq!(world.stack.app.audit().documents.parked_joins, 0);
+}
+
+#[test]
+fn item_2_7_4_offline_edits_reach_the_others() {
+    let mut world = World::new();
+    let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    alice.type_text(&mut world, "before ");
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    for are_alone in [false, true] {
+        world.leave(alice.client);
+        if are_alone {
+            world.leave(tab.client);
+            world.pass_ms(5000);
+        } else {
+            tab.type_text(&mut world, "meanwhile ");
+        }
+        alice.edit("offline ");
+        alice.reconnect(&mut world);
+        if are_alone {
+            tab.reconnect(&mut world);
+        }
+        settle(&mut world, &mut [&mut alice, &mut tab]);
+        assert_eq!(alice.doc.state(), tab.doc.state());
+        // And what follows builds on nothing that is missing.
+        alice.type_text(&mut world, "after ");
+        settle(&mut world, &mut [&mut alice, &mut tab]);
+        assert_eq!(alice.doc.state(), tab.doc.state());
+    }
+    assert_eq!(world.stack.app.document_counters().updates_held, 0);
+}
+
+#[test]
+fn item_2_7_4_of_a_whole_document_the_others_are_told_what_is_new() {
+    let mut world = World::new();
+    let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    alice.type_text(&mut world, &"much ".repeat(20_000));
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    world.pass_ms(5000);
+    world.leave(alice.client);
+    alice.edit("offline");
+    alice.reconnect(&mut world);
+    let told: Vec<String> =
+        world.read(tab.client).into_iter().filter(|packet| packet.contains("ydoc:document:update")).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].len() < 300, "{} bytes", told[0].len());
+    world.pass_ms(100);
+    let logged: usize = world.store.documents[super::browser::NOTE].log.values().map(|entry| entry.len()).sum();
+    assert!(logged < 100, "{logged} bytes");
+    tab.reconnect(&mut world);
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    assert_eq!(tab.doc.state(), alice.doc.state());
+    let mut crashed = super::storing::crash(&world);
+    let mut other = Browser::look(&mut crashed, "alice");
+    other.pump(&mut crashed);
+    assert_eq!(other.doc.state(), alice.doc.state());
+}
+
+#[test]
+fn item_2_7_4_what_builds_on_missing_edits_is_asked_for_once() {
+    let mut world = World::new();
+    let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    // The server has had the answer to its first question, and knows nothing of this.
+    alice.type_text(&mut world, "known");
+    let whole = alice.doc.state();
+    world.feed(
+        alice.client,
+        r#"51-["ydoc:document:update",{"document_id":"note:plan","update":{"_placeholder":true,"num":0}}]"#,
+    );
+    world.send_binary(alice.client, &whole);
+    alice.edit("lost");
+    alice.events.clear();
+    alice.type_text(&mut world, "late");
+    settle(&mut world, &mut [&mut alice, &mut tab]);
+    let counters = world.stack.app.document_counters();
+    assert_eq!((counters.updates_held, counters.resyncs), (1, 1));
+    assert_eq!(alice.events.iter().filter(|event| event.starts_with("ydoc:document:state")).count(), 2);
+    assert_eq!(alice.doc.state(), tab.doc.state());
+    assert_eq!(world.stack.app.audit().documents.pending_updates, 0);
+}
+
+#[test]
+fn item_2_7_5_exactly_one_loads_the_note() {
+    let mut world = World::new();
+    let (mut first, mut second) = (Browser::new(&mut world, "alice"), Browser::new(&mut world, "alice"));
+    first.seeds = false;
+    first.join(&mut world);
+    second.join(&mut world);
+    settle(&mut world, &mut [&mut first, &mut second]);
+    assert_eq!(second.doc.state(), [0, 0][..]);
+    // The one who was to do it leaves before it has: the other one is asked.
+    world.leave(first.client);
+    second.pump(&mut world);
+    assert_ne!(second.doc.state(), [0, 0][..]);
+    let mut third = Browser::open(&mut world, "alice");
+    third.pump(&mut world);
+    assert_eq!(third.doc.state(), second.doc.state());
+    assert_eq!(world.stack.app.document_counters().updates_applied, 1);
+}
+
+#[test]
+fn item_2_7_5_who_may_only_read_loads_for_himself() {
+    let mut world = World::new();
+    world.store.notes.insert("plan".into(), ("alice".into(), roomcast_openwebui::access::AccessControl::Public));
+    let mut bob = Browser::open(&mut world, "bob");
+    bob.pump(&mut world);
+    assert_ne!(bob.doc.state(), [0, 0][..], "an open note is not blank");
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    assert_eq!(world.stack.app.document_counters().updates_applied, 1, "the writer's counts");
+}
+
+#[test]
+fn item_2_7_5_who_may_not_write_any_more_is_not_waited_for() {
+    let mut world = World::new();
+    let share = |world: &mut World, access: &str| {
+        let access = roomcast_openwebui::access::AccessControl::from_column(Some(access));
+        world.store.notes.insert("plan".into(), ("alice".into(), access));
+    };
+    share(&mut world, r#"{"read":{"user_ids":["bob"]},"write":{"user_ids":["bob"]}}"#);
+    let mut bob = Browser::look(&mut world, "bob");
+    let mut alice = Browser::open(&mut world, "alice");
+    settle(&mut world, &mut [&mut alice, &mut bob]);
+    assert_eq!(alice.doc.state(), [0, 0][..], "bob was asked");
+    // He joins again before anybody has looked at his rights.
+    share(&mut world, r#"{"read":{"user_ids":["bob"]}}"#);
+    bob.join(&mut world);
+    settle(&mut world, &mut [&mut alice, &mut bob]);
+    assert_ne!(alice.doc.state(), [0, 0][..]);
+    assert_eq!(bob.doc.state(), alice.doc.state());
+}
+
+#[test]
+fn item_2_7_7_no_access_is_an_error_event() {
+    let mut world = World::new();
+    let bob = world.join("bob");
+    for ack in ["", "1"] {
+        world.send(bob, &format!(r#"2{ack}["ydoc:document:join",{{"document_id":"note:plan"}}]"#));
+    }
+    let error = r#"2["error",{"message":"Failed to join document"}]"#;
+    assert_eq!(world.read(bob), [error, error, "31[]"]);
+    for event in ["ydoc:document:update", "ydoc:document:leave", "ydoc:document:state", "ydoc:awareness:update"] {
+        for payload in ["", ",7", ",{}", r#",{"document_id":"note:plan"}"#] {
+            world.send(bob, &format!(r#"21["{event}"{payload}]"#));
+            assert_eq!(world.read(bob), ["31[]"], "{event}{payload}");
+        }
+    }
+}
+
+#[test]
+fn row_2_3_the_newer_front_end_gets_the_content_and_the_first_write_wins() {
+    let mut world = World::with(|settings| settings.documents.compat = Compat::V0_12);
+    world.store.contents.insert("plan".into(), r#"{"md":"x"}"#.into());
+    let (one, two) = (world.join("alice"), world.join("alice"));
+    for client in [one, two] {
+        world.send(client, r#"2["ydoc:document:join",{"document_id":"note_plan"}]"#);
+        let said = world.read(client).remove(0);
+        assert_eq!(said, r#"2["ydoc:document:state",{"document_id":"note:plan","state":[0,0],"content":{"md":"x"}}]"#);
+    }
+    world.read(one);
+    let initialize = |id: u8| {
+        let update = String::from_utf8(int_array::encode(&text_update(id, 0, "x"))).unwrap();
+        (
+            format!(r#"21["ydoc:document:update",{{"document_id":"{NOTE}","update":{update},"initialize":true}}]"#),
+            update,
+        )
+    };
+    let ((first, stored), (second, _)) = (initialize(1), initialize(2));
+    world.send(two, &first);
+    assert_eq!(world.read(two), [format!("31[{stored}]")]);
+    world.send(one, &second);
+    assert_eq!(world.read(one).pop(), Some(format!("31[{stored}]")));
+    assert_eq!(world.stack.app.document_counters().updates_applied, 1);
+    // A content alone is saved.
+    world.send(one, r#"2["ydoc:document:update",{"document_id":"note:plan","data":{"content":{"md":"y"}}}]"#);
+    world.pass_ms(600);
+    assert_eq!(world.store.contents["plan"], r#"{"md":"y"}"#);
+}
+
+#[test]
+fn a_large_state_is_an_attachment_and_encoded_once() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    alice.type_text(&mut world, &"x".repeat(70_000));
+    let mut tab = Browser::open(&mut world, "alice");
+    tab.pump(&mut world);
+    assert_eq!(tab.doc.state(), alice.doc.state());
+    assert!(tab.doc.state().len() > 64 << 10);
+}
+
+#[test]
+fn a_join_waits_for_the_document_and_so_does_what_comes_behind_it() {
+    let mut world = World::new();
+    let (one, two) = (world.join("alice"), world.join("alice"));
+    world.questions();
+    world.store.manner = Manner::Later;
+    for client in [one, two] {
+        world.send(client, r#"21["ydoc:document:join",{"document_id":"note:plan"}]"#);
+        world.send(client, r#"22["ydoc:document:state",{"document_id":"note:plan"}]"#);
+    }
+    world.store.manner = Manner::AtOnce;
+    // Both notes, then one load for both.
+    for _ in 0..2 {
+        let query = world.waiting.pop_front().unwrap();
+        world.store.manner = Manner::Later;
+        world.answer(query);
+    }
+    let loads = world.questions().into_iter().filter(|question| matches!(question, Question::LoadDocument { .. }));
+    assert_eq!(loads.count(), 1);
+    assert_eq!((world.read(one), world.read(two)), (vec![], vec![]));
+    world.store.manner = Manner::AtOnce;
+    world.answer_waiting();
+    for client in [one, two] {
+        let said = world.read(client);
+        let place = |text: &str| said.iter().position(|packet| packet.starts_with(text)).unwrap();
+        assert!(place(r#"2["ydoc:document:state""#) < place("31[]") && place("31[]") < place("32[]"), "{said:?}");
+    }
+}

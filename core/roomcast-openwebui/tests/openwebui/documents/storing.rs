@@ -1,0 +1,479 @@
+//! Documents and the stores: loads that fail, crashes, notes that were changed elsewhere, and the end.
+
+use std::time::Duration;
+
+use super::super::store::{Manner, Store};
+use super::super::world::World;
+use super::browser::{Browser, NOTE, settle};
+use roomcast_core::server::App;
+use roomcast_openwebui::query::Question;
+use roomcast_openwebui::{Answer, Request};
+use roomcast_yjs::{Document, Limits, Source};
+
+#[test]
+fn a_failed_load_refuses_and_never_serves_an_empty_document() {
+    let failures: [fn(&Question) -> bool; 2] = [
+        |question| matches!(question, Question::LoadDocument { .. }),
+        |question| matches!(question, Question::NoteContent { .. }),
+    ];
+    for failure in failures {
+        let mut world = World::new();
+        let mut alice = Browser::open(&mut world, "alice");
+        alice.pump(&mut world);
+        world.leave(alice.client);
+        world.pass_ms(10_000);
+        world.store.refuses = Some(failure);
+        let mut tab = Browser::open(&mut world, "alice");
+        tab.pump(&mut world);
+        assert_eq!(tab.events, [r#"error {"message":"Failed to join document"}"#]);
+        let provider = world.open_provider(NOTE, &super::browser::token_for("alice"));
+        assert!(world.clients[provider].is_closed);
+        assert_eq!(world.stack.app.audit().documents.rooms, 0);
+        world.store.refuses = None;
+        tab.join(&mut world);
+        assert_eq!(tab.doc.state(), alice.doc.state());
+    }
+    // What the store holds and cannot be read is no empty document either.
+    let mut world = World::new();
+    world.store.documents.entry(NOTE.into()).or_default().log.insert(1, vec![255, 255, 255].into());
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    assert_eq!(alice.events, [r#"error {"message":"Failed to join document"}"#]);
+    assert_eq!(world.store.documents[NOTE].log.len(), 1);
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_not_waited_for() {
+    let mut world = World::new();
+    let mut alice = Browser::new(&mut world, "alice");
+    world.store.refuses = Some(|question| matches!(question, Question::LoadDocument { .. }));
+    world.store.manner = Manner::Later;
+    alice.emit(&mut world, "ydoc:document:join", "");
+    world.store.manner = Manner::AtOnce;
+    let note = world.waiting.pop_front().unwrap();
+    world.store.manner = Manner::Later;
+    world.answer(note);
+    world.pass_ms(5000);
+    alice.pump(&mut world);
+    assert_eq!(alice.events, [r#"error {"message":"Failed to join document"}"#]);
+    assert_eq!(world.stack.app.audit().documents.rooms, 0);
+}
+
+#[test]
+fn what_is_older_than_100_ms_survives_a_crash() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    for millis in [0, 100, 450, 600, 900, 2500, 9000] {
+        alice.type_text(&mut world, "more ");
+        world.pass_ms(100);
+        let state = alice.doc.state();
+        world.pass_ms(millis);
+        let mut crashed = crash(&world);
+        let mut other = Browser::look(&mut crashed, "alice");
+        other.pump(&mut crashed);
+        assert_eq!(other.doc.state(), state, "{millis}");
+        assert_eq!(crashed.stack.app.document_counters().resets, 0, "{millis}");
+    }
+}
+
+#[test]
+fn a_crash_between_any_two_writes_loses_nothing_and_resets_nothing() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    // Whatever the store says, what it did is known after each question: that is where the power goes.
+    world.store.manner = Manner::Later;
+    let mut crashes = 0;
+    for round in 0..40 {
+        if round % 3 == 0 {
+            alice.type_text(&mut world, "x");
+        }
+        world.pass_ms(300);
+        while let Some(query) = world.waiting.pop_front() {
+            let is_write = matches!(
+                query.question,
+                Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } | Question::SaveNoteContent { .. }
+            );
+            world.answer(query);
+            if is_write {
+                crashes += 1;
+                let mut crashed = crash(&world);
+                let mut other = Browser::look(&mut crashed, "alice");
+                other.pump(&mut crashed);
+                assert_eq!(crashed.stack.app.document_counters().resets, 0, "round {round}");
+                let known = alice.doc.check(&other.doc.state(), roomcast_yjs::Source::Stored);
+                assert_eq!(known, roomcast_yjs::Verdict::NothingNew);
+            }
+        }
+    }
+    assert!(crashes > 20, "{crashes}");
+}
+
+#[test]
+fn a_crash_while_somebody_types_on_resets_nothing_that_is_logged() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    let mut saves = 0;
+    // At first everything is well; then the stores fail for long, and come back.
+    for (manner, span_ms) in [(Manner::AtOnce, 12_000), (Manner::Failing, 40_000), (Manner::AtOnce, 60_000)] {
+        world.store.manner = manner;
+        for millis in 0..span_ms {
+            if millis % 300 == 0 {
+                alice.type_text(&mut world, "on ");
+            }
+            let before = world.store.contents.get("plan").cloned();
+            world.pass_ms(1);
+            if world.store.contents.get("plan").cloned() == before {
+                continue;
+            }
+            saves += 1;
+            let mut crashed = crash(&world);
+            let mut other = Browser::look(&mut crashed, "alice");
+            other.pump(&mut crashed);
+            // The note counts for more than a log that lacks something.
+            let stored = &world.store.documents[NOTE];
+            let mut logged = Document::new(Limits::default());
+            for entry in stored.snapshot.iter().map(|(snapshot, _)| snapshot).chain(stored.log.values()) {
+                logged.apply(entry, Source::Stored);
+            }
+            let is_reset = crashed.stack.app.document_counters().resets > 0;
+            assert!(!is_reset || logged.state() != alice.doc.state(), "{manner:?}, after {millis} ms");
+        }
+    }
+    assert!(saves > 5, "{saves}");
+}
+
+#[test]
+fn the_snapshot_comes_before_the_cut_and_follows_quiet() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(3000);
+    let kept = &world.store.documents[NOTE];
+    assert!(kept.log.is_empty() && kept.snapshot.is_some());
+    // While somebody types there is one every ten seconds.
+    world.questions();
+    for _ in 0..220 {
+        alice.type_text(&mut world, "x");
+        world.pass_ms(100);
+    }
+    let snapshots = world.questions().into_iter().filter(|question| matches!(question, Question::SaveSnapshot { .. }));
+    assert_eq!(snapshots.count(), 2);
+    world.leave(alice.client);
+    world.pass_ms(1);
+    assert!(world.store.documents[NOTE].log.is_empty(), "and one at the end");
+    world.pass_ms(1000);
+    assert_eq!(world.stack.app.audit().documents.rooms, 0);
+}
+
+#[test]
+fn a_note_that_was_changed_elsewhere_begins_again() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(1000);
+    let content = world.store.contents["plan"].clone();
+    world.leave(alice.client);
+    world.pass_ms(5000);
+    // The same value in other words is no change; neither is none at all.
+    let value: serde_json::Value = serde_json::from_str(&content).unwrap();
+    for same in [Some(serde_json::to_string_pretty(&value).unwrap()), None] {
+        let mut store = world.store.clone_documents();
+        match same {
+            Some(same) => drop(store.contents.insert("plan".into(), same)),
+            None => drop(store.contents.remove("plan")),
+        }
+        let mut world = World::new();
+        world.store = store;
+        let mut tab = Browser::look(&mut world, "alice");
+        tab.pump(&mut world);
+        assert_eq!(tab.doc.state(), alice.doc.state());
+    }
+    world.store.contents.insert("plan".into(), r#"{"md":"from elsewhere"}"#.into());
+    let before = world.store.documents[NOTE].snapshot.clone();
+    let (mut tab, mut other) = (Browser::new(&mut world, "alice"), Browser::new(&mut world, "alice"));
+    tab.seeds = false;
+    tab.join(&mut world);
+    other.seeds = false;
+    other.join(&mut world);
+    assert_eq!((tab.doc.state(), other.doc.state()), (vec![0, 0].into(), vec![0, 0].into()));
+    assert!(tab.events[0].contains(&format!(r#""sessions":["{}"]"#, world.clients[tab.client].sid)));
+    world.pass_ms(20_000);
+    assert_eq!(world.store.documents[NOTE].snapshot, before, "the old one stays until the note was loaded");
+    tab.type_text(&mut world, "from elsewhere");
+    settle(&mut world, &mut [&mut tab, &mut other]);
+    // A crash right behind it does not bring the old text back.
+    world.pass_ms(100);
+    let mut crashed = crash(&world);
+    let mut later = Browser::look(&mut crashed, "alice");
+    later.pump(&mut crashed);
+    assert_eq!(later.doc.state(), tab.doc.state());
+    world.pass_ms(5000);
+    assert!(world.store.documents[NOTE].log.is_empty());
+    assert_eq!(world.stack.app.document_counters().resets, 1);
+}
+
+#[test]
+fn contents_are_saved_once_while_somebody_types_and_again_after_a_failure() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(3000);
+    world.questions();
+    for _ in 0..120 {
+        alice.type_text(&mut world, "x");
+        world.pass_ms(100);
+    }
+    let saves = |world: &mut World| {
+        let all = world.questions();
+        all.into_iter().filter(|question| matches!(question, Question::SaveNoteContent { .. })).count()
+    };
+    assert_eq!(saves(&mut world), 2);
+    world.pass_ms(1000);
+    assert_eq!((saves(&mut world), world.store.contents["plan"].clone()), (1, alice.content()));
+    // One that fails is tried again, even if it was carried out.
+    world.store.mutes = Some(|question| matches!(question, Question::SaveNoteContent { .. }));
+    alice.type_text(&mut world, "x");
+    world.pass_ms(1000);
+    assert_eq!(saves(&mut world), 1);
+    world.pass_ms(1000);
+    assert_eq!(saves(&mut world), 1);
+    world.store.mutes = None;
+    world.pass_ms(10_000);
+    assert_eq!((saves(&mut world), world.store.contents["plan"].clone()), (1, alice.content()));
+    // Of a note that is gone nothing is kept.
+    world.store.notes.clear();
+    alice.type_text(&mut world, "x");
+    world.leave(alice.client);
+    world.pass_ms(5000);
+    assert_eq!(world.stack.app.audit().documents, Default::default());
+    assert_eq!(world.stack.app.document_counters().contents_lost, 1);
+}
+
+#[test]
+fn what_comes_while_a_flush_lasts_does_not_wait_either() {
+    let mut world = World::new();
+    world.store.notes.insert("other".into(), ("alice".into(), Default::default()));
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    let mut late = Browser::new(&mut world, "alice");
+    world.store.manner = Manner::Later;
+    let ticket = world.request(Request::Flush { timeout: Duration::from_secs(3) });
+    // Somebody edits, and another document is opened and edited.
+    alice.type_text(&mut world, "x");
+    world.send(late.client, r#"2["ydoc:document:join",{"document_id":"note:other"}]"#);
+    for _ in 0..3 {
+        let query = world.waiting.pop_back().unwrap();
+        world.answer(query);
+    }
+    late.pump(&mut world);
+    let update = r#"{"document_id":"note:other","update":[1,1,9,0,4,1,1,116,1,97,0],"data":{"content":{"md":"a"}}}"#;
+    world.send(late.client, &format!(r#"2["ydoc:document:update",{update}]"#));
+    while let Some(query) = world.waiting.pop_front() {
+        assert!(world.answer_to(ticket).is_none());
+        world.answer(query);
+    }
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 0 })));
+    assert_eq!(world.store.contents["plan"], alice.content());
+    assert_eq!(world.store.contents["other"], r#"{"md":"a"}"#);
+    for document in ["note:plan", "note:other"] {
+        let kept = &world.store.documents[document];
+        assert!(kept.log.is_empty() && kept.snapshot.is_some(), "{document}");
+    }
+}
+
+#[test]
+fn at_the_end_everything_is_written() {
+    for store_fails in [false, true] {
+        let mut world = World::new();
+        let mut alice = Browser::open(&mut world, "alice");
+        alice.pump(&mut world);
+        world.pass_ms(5000);
+        assert!(world.stack.app.is_settled());
+        world.send(alice.client, r#"2["heartbeat",{}]"#);
+        world.pass_ms(2000);
+        world.tell_wall();
+        world.send(alice.client, r#"2["heartbeat",{}]"#);
+        alice.type_text(&mut world, "x");
+        assert!(!world.stack.app.is_settled());
+        if store_fails {
+            world.store.manner = Manner::Failing;
+        }
+        world.stack.handle_end(world.now);
+        world.run();
+        if store_fails {
+            assert!(!world.stack.app.is_settled());
+            world.store.manner = Manner::AtOnce;
+            world.pass_ms(3000);
+        }
+        assert!(world.stack.app.is_settled());
+        let kept = &world.store.documents[NOTE];
+        assert!(kept.log.is_empty() && kept.snapshot.is_some());
+        assert_eq!(world.store.contents["plan"], alice.content());
+        assert_eq!(world.store.active_at["alice"], super::super::world::START_SECS + 7);
+    }
+}
+
+#[test]
+fn a_calendar_set_back_keeps_no_content_from_the_store() {
+    let mut world = World::new();
+    world.wall_step = Duration::from_secs(3600);
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(3000);
+    let saved_at = world.store.saved_at["plan"];
+    for _ in 0..3 {
+        world.wall_step = Duration::ZERO;
+        alice.type_text(&mut world, "x");
+        world.pass_ms(3000);
+        assert_eq!(world.store.contents["plan"], alice.content());
+    }
+    assert_eq!(world.store.saved_at["plan"], saved_at + 3);
+}
+
+#[test]
+fn a_save_that_fails_keeps_the_document_and_is_tried_again_at_growing_intervals() {
+    let kinds: [fn(&Question) -> bool; 3] = [
+        |question| matches!(question, Question::AppendUpdates { .. }),
+        |question| matches!(question, Question::SaveSnapshot { .. }),
+        |question| matches!(question, Question::SaveNoteContent { .. }),
+    ];
+    for fails in kinds {
+        let mut world = World::new();
+        let mut alice = Browser::open(&mut world, "alice");
+        alice.pump(&mut world);
+        world.pass_ms(5000);
+        world.store.refuses = Some(fails);
+        world.questions();
+        for _ in 0..600 {
+            alice.type_text(&mut world, "x");
+            world.pass_ms(100);
+        }
+        let tries = world.questions().iter().filter(|question| fails(question)).count();
+        assert!((4..=8).contains(&tries), "{tries} within a minute");
+        world.leave(alice.client);
+        world.pass_ms(60_000);
+        assert_eq!(world.stack.app.audit().documents.rooms, usize::from(!fails(&APPEND)), "kept until it is stored");
+        world.store.refuses = None;
+        world.pass_ms(60_000);
+        assert_eq!(world.stack.app.audit(), Default::default());
+        assert_eq!(world.store.contents["plan"], alice.content());
+        let mut later = Browser::look(&mut world, "alice");
+        later.pump(&mut world);
+        assert_eq!(later.doc.state(), alice.doc.state());
+        assert_eq!(world.stack.app.document_counters().resets, 0);
+    }
+}
+
+/// Each answer takes nearly as long as it may.
+#[test]
+fn a_slow_store_gets_one_write_of_each_kind_at_a_time() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.pass_ms(5000);
+    world.store.manner = Manner::Later;
+    let writes =
+        |world: &World, is: fn(&Question) -> bool| world.waiting.iter().filter(|query| is(&query.question)).count();
+    for _ in 0..10 {
+        for _ in 0..49 {
+            alice.type_text(&mut world, "x");
+            world.pass_ms(100);
+            assert!(writes(&world, |question| matches!(question, Question::AppendUpdates { .. })) <= 1);
+            assert!(writes(&world, |question| matches!(question, Question::SaveSnapshot { .. })) <= 1);
+            assert!(writes(&world, |question| matches!(question, Question::SaveNoteContent { .. })) <= 1);
+        }
+        for query in std::mem::take(&mut world.waiting) {
+            world.answer(query);
+        }
+    }
+    assert_eq!(world.stack.app.pool().queries_overdue, 0);
+    world.leave(alice.client);
+    for _ in 0..5 {
+        world.pass_ms(4900);
+        for query in std::mem::take(&mut world.waiting) {
+            world.answer(query);
+        }
+    }
+    assert_eq!(world.stack.app.audit().documents, Default::default());
+    assert_eq!(world.store.contents["plan"], alice.content());
+    let mut crashed = crash(&world);
+    let mut later = Browser::look(&mut crashed, "alice");
+    later.pump(&mut crashed);
+    assert_eq!(later.doc.state(), alice.doc.state());
+}
+
+/// It is gone every other second, and whoever asked just before never hears that it was done.
+#[test]
+fn a_store_that_restarts_again_and_again_loses_and_doubles_nothing() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    for round in 0..60 {
+        world.store.manner = if round % 2 == 0 { Manner::AtOnce } else { Manner::Failing };
+        world.store.mutes = (round % 3 == 0).then_some(|_| true);
+        for _ in 0..5 {
+            alice.type_text(&mut world, "ab");
+            world.pass_ms(200);
+        }
+    }
+    (world.store.manner, world.store.mutes) = (Manner::AtOnce, None);
+    world.pass_ms(60_000);
+    let kept = &world.store.documents[NOTE];
+    assert!(kept.log.is_empty(), "a snapshot has taken its place");
+    assert_eq!(world.store.contents["plan"], alice.content());
+    let mut crashed = crash(&world);
+    let mut later = Browser::look(&mut crashed, "alice");
+    later.pump(&mut crashed);
+    assert_eq!(later.doc.state(), alice.doc.state());
+    assert_eq!(crashed.stack.app.document_counters().resets, 0);
+}
+
+#[test]
+fn a_flush_is_answered_when_everything_is_stored() {
+    let mut world = World::new();
+    let flush = || Request::Flush { timeout: Duration::from_secs(3) };
+    assert!(matches!(world.ask(flush()), Answer::Flushed { unstored: 0 }));
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    let content = alice.content();
+    let ticket = world.request(flush());
+    world.pass_ms(1);
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 0 })));
+    assert_eq!(world.store.contents["plan"], content);
+    assert!(world.store.documents[NOTE].log.is_empty() && world.store.documents[NOTE].snapshot.is_some());
+    world.store.manner = Manner::Failing;
+    alice.type_text(&mut world, "x");
+    let ticket = world.request(flush());
+    world.pass_ms(2999);
+    assert!(world.answer_to(ticket).is_none());
+    world.pass_ms(1);
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 1 })));
+    // It is tried on.
+    world.store.manner = Manner::AtOnce;
+    world.pass_ms(40_000);
+    assert_eq!(world.store.contents["plan"], alice.content());
+}
+
+/// A new machine with what the store was told.
+pub fn crash(world: &World) -> World {
+    let mut after = World::new();
+    after.store = world.store.clone_documents();
+    after
+}
+
+impl Store {
+    pub fn clone_documents(&self) -> Self {
+        Self {
+            documents: self.documents.clone(),
+            contents: self.contents.clone(),
+            notes: self.notes.clone(),
+            ..Self::with_people()
+        }
+    }
+}
+
+const APPEND: Question =
+    Question::AppendUpdates { document: bytestring::ByteString::new(), first_sequence: 0, updates: Vec::new() };

@@ -1,0 +1,373 @@
+//! Each row of the tables of 0.6.41: what clients send, and what they are sent.
+
+use std::time::Duration;
+
+use roomcast_openwebui::query::{MessageChange, Question};
+use roomcast_openwebui::{Answer, Notice, Request, To};
+
+use super::world::{START_MILLIS, START_SECS, World, token};
+
+#[test]
+fn row_2_1_connect_auth() {
+    let mut world = World::new();
+    let client = world.connect(&format!(r#"{{"token":"{}"}}"#, token("bob")));
+    assert_eq!(world.rooms(client), ["user:bob"], "no channels before user-join");
+    let socket = world.socket(client).unwrap();
+    let session = world.stack.app.session(socket).unwrap();
+    assert_eq!((&*session.user.id, &*session.user.name, &*session.user.role), ("bob", "Bob User", "user"));
+    assert_eq!((&*session.sid, &*session.user.profile), (&*world.clients[client].sid, r#"{"id":"bob"}"#));
+
+    // Whoever brings nothing, or nothing good, is let in all the same.
+    for auth in ["{}", r#"{"token":"x"}"#, r#"{"token":7}"#, r#"{"token":null}"#] {
+        let client = world.connect(auth);
+        assert!(world.socket(client).is_some_and(|socket| world.stack.app.session(socket).is_none()), "{auth}");
+        assert_eq!((world.rooms(client), world.read(client)), (vec![], vec![]), "{auth}");
+    }
+}
+
+#[test]
+fn row_2_1_user_join() {
+    let mut world = World::new();
+    let client = world.connect("{}");
+    world.send(client, &format!(r#"27["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
+    assert_eq!(world.read(client), [r#"37[{"id":"bob","name":"Bob User"}]"#]);
+    assert_eq!(world.rooms(client), ["channel:general", "user:bob"]);
+
+    // Another user on the same socket: nothing of the first is left.
+    world.send(client, &format!(r#"28["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("carol")));
+    assert_eq!(world.read(client), [r#"38[{"id":"carol","name":"Carol User"}]"#]);
+    assert_eq!(world.rooms(client), ["user:carol"]);
+    assert_eq!(active(&mut world), ["carol"]);
+
+    // What is no token, or nobody's, acks nothing and takes nothing away.
+    for payload in [
+        r#"{"auth":{"token":"x"}}"#,
+        r#"{"auth":{"token":7}}"#,
+        r#"{"auth":{}}"#,
+        r#"{"auth":null}"#,
+        "{}",
+        "null",
+        "7",
+        &format!(r#"{{"auth":{{"token":"{}"}}}}"#, token("nobody")),
+    ] {
+        world.send(client, &format!(r#"29["user-join",{payload}]"#));
+        assert_eq!(world.read(client), ["39[]"], "{payload}");
+        assert_eq!(world.rooms(client), ["user:carol"], "{payload}");
+    }
+    world.send(client, r#"29["user-join"]"#);
+    assert_eq!(world.read(client), ["39[]"]);
+}
+
+#[test]
+fn row_2_1_heartbeat() {
+    let mut world = World::new();
+    let (bob, again) = (world.join("bob"), world.join("bob"));
+    world.questions();
+    world.send(bob, r#"21["heartbeat",{}]"#);
+    assert_eq!(world.read(bob), ["31[]"]);
+    assert_eq!(world.store.active_at.get("bob"), Some(&START_SECS));
+    // The second connection's, and those that come too fast, are one write.
+    world.pass_ms(2000);
+    for client in [again, bob, again] {
+        world.send(client, r#"2["heartbeat",{}]"#);
+    }
+    let touches = |world: &mut World| {
+        world.questions().iter().filter(|question| matches!(question, Question::TouchUser { .. })).count()
+    };
+    assert_eq!(touches(&mut world), 1);
+    world.pass_ms(9000);
+    assert_eq!((touches(&mut world), world.store.active_at.get("bob")), (1, Some(&(START_SECS + 2))));
+    // What waits is written when the last of the user's sockets goes.
+    world.pass_ms(1000);
+    world.send(bob, r#"2["heartbeat",{}]"#);
+    world.leave(bob);
+    assert_eq!(touches(&mut world), 0);
+    world.leave(again);
+    assert_eq!((touches(&mut world), world.store.active_at.get("bob")), (1, Some(&(START_SECS + 12))));
+    // Without a session nothing is written.
+    let anonymous = world.connect("{}");
+    world.send(anonymous, r#"21["heartbeat",{}]"#);
+    assert_eq!((world.read(anonymous), touches(&mut world)), (vec!["31[]".to_owned()], 0));
+}
+
+#[test]
+fn row_2_1_usage() {
+    let mut world = World::new();
+    let (bob, carol) = (world.join("bob"), world.join("carol"));
+    world.send(bob, r#"21["usage",{"action":"chat","model":"small","chat_id":"talk"}]"#);
+    assert_eq!(world.read(bob), ["31[]"]);
+    world.send(carol, r#"2["usage",{"action":"chat","model":"large","chat_id":"x"}]"#);
+    assert_eq!(models(&mut world), ["large", "small"]);
+    // Said again once a second, it stays; 3 s after the last it is over.
+    for _ in 0..4 {
+        world.pass_ms(1000);
+        world.send(bob, r#"2["usage",{"action":"chat","model":"small","chat_id":"talk"}]"#);
+    }
+    assert_eq!(models(&mut world), ["small"]);
+    world.pass_ms(2999);
+    assert_eq!(models(&mut world), ["small"]);
+    world.pass_ms(1);
+    assert_eq!(models(&mut world), Vec::<String>::new());
+    // Nobody's usage is none.
+    let anonymous = world.connect("{}");
+    for payload in [r#"{"model":"small"}"#, r#"{"model":7}"#, "{}", "null"] {
+        world.send(anonymous, &format!(r#"21["usage",{payload}]"#));
+        assert_eq!(world.read(anonymous), ["31[]"]);
+    }
+    assert_eq!(models(&mut world), Vec::<String>::new());
+}
+
+#[test]
+fn row_2_1_join_channels() {
+    let mut world = World::new();
+    let bob = world.join("bob");
+    world.store.channels.get_mut("bob").unwrap().insert("new".into());
+    world.send(bob, &format!(r#"21["join-channels",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
+    assert_eq!(world.read(bob), ["31[]"]);
+    assert_eq!(world.rooms(bob), ["channel:general", "channel:new", "user:bob"]);
+    // Somebody else's token lends its rooms to nobody.
+    let carol = world.join("carol");
+    world.send(carol, &format!(r#"21["join-channels",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
+    assert_eq!((world.read(carol), world.rooms(carol)), (vec!["31[]".to_owned()], vec!["user:carol".to_owned()]));
+    // Without a session a good token makes one: rooms belong to sessions.
+    let client = world.connect("{}");
+    world.send(client, &format!(r#"21["join-channels",{{"auth":{{"token":"{}"}}}}]"#, token("alice")));
+    assert_eq!(world.rooms(client), ["channel:general", "user:alice"]);
+    let client = world.connect("{}");
+    world.send(client, r#"21["join-channels",{}]"#);
+    assert_eq!((world.rooms(client), world.read(client)), (vec![], vec!["31[]".to_owned()]));
+}
+
+#[test]
+fn row_2_1_join_note() {
+    let mut world = World::new();
+    let join = |world: &mut World, user: &str, note: &str| {
+        let client = world.join(user);
+        world.send(client, &format!(r#"21["join-note",{{"note_id":"{note}","auth":{{"token":"{}"}}}}]"#, token(user)));
+        (world.read(client), world.rooms(client).contains(&format!("note:{note}")))
+    };
+    let acked = vec!["31[]".to_owned()];
+    assert_eq!(join(&mut world, "alice", "plan"), (acked.clone(), true), "the owner, an admin");
+    assert_eq!(join(&mut world, "bob", "plan"), (acked.clone(), false), "silence");
+    assert_eq!(join(&mut world, "alice", "no-such"), (acked.clone(), false));
+    let read_by = |text: &str| roomcast_openwebui::access::AccessControl::from_column(Some(text));
+    world.store.notes.insert("shared".into(), ("alice".into(), read_by(r#"{"read":{"user_ids":["bob"]}}"#)));
+    world.store.notes.insert("own".into(), ("carol".into(), read_by("{}")));
+    world.store.notes.insert("public".into(), ("alice".into(), read_by("null")));
+    assert!(join(&mut world, "bob", "shared").1 && !join(&mut world, "carol", "shared").1);
+    assert!(join(&mut world, "carol", "own").1 && !join(&mut world, "bob", "own").1);
+    assert!(join(&mut world, "bob", "public").1 && join(&mut world, "alice", "own").1, "an admin reads all");
+    // With the token of somebody else than the session's.
+    let bob = world.join("bob");
+    world.send(bob, &format!(r#"2["join-note",{{"note_id":"public","auth":{{"token":"{}"}}}}]"#, token("alice")));
+    assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
+    // Malformed, or without anybody.
+    let client = world.connect("{}");
+    for payload in [r#"{"note_id":"public"}"#, r#"{"note_id":7}"#, "{}", r#"{"note_id":"public","auth":{"token":"x"}}"#]
+    {
+        world.send(client, &format!(r#"21["join-note",{payload}]"#));
+        assert_eq!((world.read(client), world.rooms(client)), (acked.clone(), vec![]), "{payload}");
+    }
+}
+
+#[test]
+fn row_2_1_events_channel_typing() {
+    let mut world = World::new();
+    let (alice, bob, carol) = (world.join("alice"), world.join("bob"), world.join("carol"));
+    let event = r#"["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#;
+    world.send(bob, &format!("21{event}"));
+    let told = r#"2["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}},"user":{"id":"bob","name":"Bob User","role":"user"}}]"#;
+    assert_eq!(world.read(alice), [told]);
+    assert_eq!(world.read(bob), [told, "31[]"], "its sender too");
+    // Whoever is not in the room is not heard, and hears nothing.
+    world.send(carol, &format!("21{event}"));
+    assert_eq!(world.read(carol), ["31[]"]);
+    assert_eq!((world.read(alice), world.read(bob)), (vec![], vec![]));
+    // In a thread the message is named.
+    world.pass_ms(1000);
+    world.send(bob, r#"2["events:channel",{"channel_id":"general","message_id":"m1","data":{"type":"typing","data":{"typing":false}}}]"#);
+    assert!(world.read(alice)[0].contains(r#""message_id":"m1","data":{"type":"typing","data":{"typing":false}}"#));
+    // Other types are not for clients to send.
+    world.pass_ms(1000);
+    for data in [
+        r#"{"type":"message","data":{"content":"x"}}"#,
+        r#"{"type":"typing","data":{"typing":"x"}}"#,
+        r#"{"type":"typing"}"#,
+        "{}",
+        "null",
+    ] {
+        world.send(bob, &format!(r#"2["events:channel",{{"channel_id":"general","message_id":null,"data":{data}}}]"#));
+    }
+    assert_eq!((world.read(alice), world.given_back.len()), (vec![], 0));
+}
+
+#[test]
+fn row_2_1_events_channel_last_read_at() {
+    let mut world = World::new();
+    let (bob, carol) = (world.join("bob"), world.join("carol"));
+    let event = r#"21["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"last_read_at"}}]"#;
+    world.send(bob, event);
+    world.send(carol, event);
+    assert_eq!((world.read(bob), world.read(carol)), (vec!["31[]".to_owned()], vec!["31[]".to_owned()]));
+    let key = ("general".to_owned(), "bob".to_owned());
+    assert_eq!(world.store.read_at.into_iter().collect::<Vec<_>>(), [(key, START_MILLIS * 1_000_000)]);
+}
+
+#[test]
+fn row_2_1_direct_connection_events_are_given_back() {
+    let mut world = World::new();
+    let bob = world.join("bob");
+    let socket = world.socket(bob).unwrap();
+    let name = format!("bob:{}:request", world.clients[bob].sid);
+    world.send(bob, &format!(r#"2["{name}","data: x"]"#));
+    world.send(bob, &format!(r#"2["{name}",{{"done":true}}]"#));
+    let expected = [(socket, format!(r#"{name} "data: x""#)), (socket, format!(r#"{name} {{"done":true}}"#))];
+    assert_eq!(world.given_back, expected);
+}
+
+#[test]
+fn row_2_1_disconnect() {
+    let mut world = World::new();
+    let bob = world.join("bob");
+    let sid = world.clients[bob].sid.clone();
+    world.send(bob, r#"2["usage",{"model":"small"}]"#);
+    world.send(bob, r#"2["heartbeat",{}]"#);
+    world.leave(bob);
+    assert_eq!((models(&mut world), active(&mut world)), (vec![], vec![]));
+    let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"input","data":{}}}"#;
+    assert!(matches!(world.ask(call(&sid, data)), Answer::Gone));
+    assert!(matches!(world.notices.last(), Some(Notice::SessionEnded { user, .. }) if &**user == "bob"));
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.stack.app.audit(), Default::default());
+}
+
+#[test]
+fn row_2_2_events() {
+    let mut world = World::new();
+    let (bob, tab, carol) = (world.join("bob"), world.join("bob"), world.join("carol"));
+    let data =
+        r#"{"chat_id":"talk","message_id":"m","data":{"type":"status","data":{"description":"d","done":false}}}"#;
+    let answer = world.ask(emit(To::User("bob".into()), "events", data));
+    assert!(matches!(answer, Answer::Emitted));
+    let told = [format!(r#"2["events",{data}]"#)];
+    assert_eq!((world.read(bob), world.read(tab), world.read(carol)), (told.to_vec(), told.to_vec(), vec![]));
+    let key = ("talk".to_owned(), "m".to_owned());
+    let written = MessageChange::AppendStatus(r#"{"description":"d","done":false}"#.into());
+    assert_eq!(world.store.changes.get(&key), Some(&vec![written]));
+    // Other types are told and change nothing.
+    let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"chat:completion","data":{"content":"x"}}}"#;
+    world.ask(emit(To::User("bob".into()), "events", data));
+    world.pass_ms(1000);
+    assert_eq!((world.read(bob).len(), world.store.changes[&key].len()), (1, 1));
+    // Nor does one of a chat that is not saved, nor one that does not go to a user.
+    let local = r#"{"chat_id":"local:1","message_id":"m","data":{"type":"replace","data":{"content":"x"}}}"#;
+    world.ask(emit(To::User("bob".into()), "events", local));
+    let sid = world.clients[bob].sid.clone();
+    let other = r#"{"chat_id":"talk","message_id":"m","data":{"type":"replace","data":{"content":"x"}}}"#;
+    world.ask(emit(To::Session(sid.into()), "events", other));
+    assert_eq!((world.read(bob).len(), world.store.writes), (2, 1));
+    // What is no JSON, or no event, is not sent.
+    for (event, data) in [("events", "{"), ("events", "1,2"), ("", "{}"), ("events", "")] {
+        assert!(matches!(world.ask(emit(To::User("bob".into()), event, data)), Answer::Malformed), "{event} {data}");
+    }
+    assert!(matches!(world.ask(emit(To::Session("no-such".into()), "events", "{}")), Answer::Gone));
+}
+
+#[test]
+fn row_2_2_events_with_ack() {
+    let mut world = World::new();
+    let (bob, tab) = (world.join("bob"), world.join("bob"));
+    let sid = world.clients[bob].sid.clone();
+    let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"execute","data":{"code":"1"}}}"#;
+    let ticket = world.request(call(&sid, data));
+    assert!(world.answer_to(ticket).is_none() && world.read(tab).is_empty());
+    let told = world.read(bob);
+    let id = told[0].strip_prefix('2').and_then(|text| text.strip_suffix(&format!(r#"["events",{data}]"#))).unwrap();
+    let id: u64 = id.parse().unwrap();
+    world.send(tab, &format!("3{id}[1]"));
+    assert!(world.answer_to(ticket).is_none(), "it is not the other tab's to answer");
+    world.send(bob, &format!("3{id}[42]"));
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Called(args)) if args.json() == "42"));
+    world.send(bob, &format!("3{id}[43]"));
+    assert!(world.answers.is_empty(), "once");
+
+    // Too late is too late.
+    let ticket = world.request(call(&sid, data));
+    world.pass_ms(59_999);
+    assert!(world.answer_to(ticket).is_none());
+    world.pass_ms(1);
+    assert!(matches!(world.answer_to(ticket), Some(Answer::TimedOut)));
+    // And with the session goes the call, at once.
+    let ticket = world.request(call(&sid, data));
+    world.leave(bob);
+    assert!(matches!(world.answer_to(ticket), Some(Answer::Gone)));
+    assert!(matches!(world.ask(call("nonsense", data)), Answer::Gone));
+}
+
+#[test]
+fn row_2_2_events_channel() {
+    let mut world = World::new();
+    let (alice, bob) = (world.join("alice"), world.join("bob"));
+    let data = r#"{"channel_id":"general","message_id":"m","data":{"type":"message","data":{"temp_id":"t"}},"user":{},"channel":{}}"#;
+    world.ask(emit(To::Room("channel:general".into()), "events:channel", data));
+    let told = [format!(r#"2["events:channel",{data}]"#)];
+    assert_eq!((world.read(alice), world.read(bob)), (told.to_vec(), told.to_vec()));
+    // A new channel: the sign to put its members' sockets into its room.
+    world.store.channels.get_mut("bob").unwrap().insert("dm".into());
+    world.questions();
+    let data = r#"{"data":{"type":"channel:created"}}"#;
+    world.ask(emit(To::User("bob".into()), "events:channel", data));
+    assert_eq!(world.read(bob), [format!(r#"2["events:channel",{data}]"#)]);
+    assert_eq!(world.rooms(bob), ["channel:dm", "channel:general", "user:bob"]);
+    assert_eq!(world.rooms(alice), ["channel:general", "user:alice"]);
+    assert_eq!(world.questions().len(), 1);
+    // The same if somebody else has sent it.
+    world.store.channels.get_mut("bob").unwrap().insert("group".into());
+    world.ask(Request::ReadChannels { user: "bob".into() });
+    assert!(world.rooms(bob).contains(&"channel:group".to_owned()));
+}
+
+#[test]
+fn row_2_2_note_events() {
+    let mut world = World::new();
+    let (alice, bob) = (world.join("alice"), world.join("bob"));
+    world.send(alice, r#"2["join-note",{"note_id":"plan"}]"#);
+    world.ask(emit(To::Room("note:plan".into()), "note-events", r#"{"id":"plan","title":"t"}"#));
+    assert_eq!(world.read(alice), [r#"2["note-events",{"id":"plan","title":"t"}]"#]);
+    assert_eq!(world.read(bob), Vec::<String>::new());
+}
+
+#[test]
+fn row_2_2_error() {
+    let mut world = World::new();
+    world.store.manner = super::store::Manner::Failing;
+    let client = world.connect("{}");
+    world.send(client, &format!(r#"21["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
+    let error = r#"2["error",{"message":"The store is unavailable, please try again later"}]"#;
+    assert_eq!(world.read(client), [error, "31[]"]);
+}
+
+pub fn emit(to: To, event: &str, data: &str) -> Request {
+    Request::Emit { to, event: event.into(), data: data.into() }
+}
+
+/// A call of `events` for bob, for a minute.
+pub fn call(sid: &str, data: &str) -> Request {
+    Request::Call {
+        session: sid.into(),
+        user: Some("bob".into()),
+        event: "events".into(),
+        data: data.into(),
+        timeout: Duration::from_secs(60),
+    }
+}
+
+pub fn models(world: &mut World) -> Vec<String> {
+    let Answer::Models(models) = world.ask(Request::ModelsInUse) else { panic!("models") };
+    models.iter().map(ToString::to_string).collect()
+}
+
+pub fn active(world: &mut World) -> Vec<String> {
+    let Answer::Users(users) = world.ask(Request::ActiveUsers) else { panic!("users") };
+    users.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,391 @@
+//! A server with the application, clients over WebSocket and a store, in one thread under a clock of the test's.
+//!
+//! Owns: turning the machines' outputs into what clients and stores see, and back. Must never know: what a test is
+//! about.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::IoSlice;
+use std::time::Duration;
+
+use roomcast_auth::sign_hs256;
+use roomcast_core::server::{
+    After, Command, Config, ConnId, EndpointId, Event, Input, Output, Server, SocketId, Stack, Start, Ticket, Transmit,
+    Upgrade,
+};
+use roomcast_core::time::{Instant, WallTime};
+use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, Limits, Message, Opcode, Role, encode_frame};
+use roomcast_openwebui::query::{Query, Question};
+use roomcast_openwebui::{Answer, Entry, Notice, Notices, OpenWebUi, Request, Settings};
+
+use super::store::{Manner, Store};
+
+pub const SECRET: &[u8] = b"a secret of the tests alone";
+/// The calendar at the start: a round second.
+pub const START_MILLIS: u64 = 1_800_000_000_000;
+pub const START_SECS: u64 = START_MILLIS / 1000;
+
+pub struct World {
+    pub stack: Stack<OpenWebUi>,
+    pub store: Store,
+    pub now: Instant,
+    /// How far the calendar is ahead of the clock, besides [`START_MILLIS`].
+    pub wall_step: Duration,
+    pub clients: Vec<Client>,
+    /// What the application gave back, except for comings and goings.
+    pub given_back: Vec<(SocketId, String)>,
+    pub answers: Vec<(Ticket, Answer)>,
+    pub notices: Vec<Notice>,
+    /// Questions that the store has not answered.
+    pub waiting: VecDeque<Query>,
+    /// Every question that was ever asked.
+    pub asked: Vec<Question>,
+    /// Connections that are not read, as far as the server is asked.
+    pub paused: BTreeSet<ConnId>,
+    tickets: u64,
+}
+
+/// A browser.
+pub struct Client {
+    pub conn: ConnId,
+    decoder: Decoder,
+    unread: Vec<String>,
+    blobs: VecDeque<Vec<u8>>,
+    pub sid: String,
+    pub is_closed: bool,
+    /// What the server's close frame said.
+    pub close_code: Option<u16>,
+}
+
+impl World {
+    /// Alice the admin, bob, carol, and pending pete; one channel for alice and bob, a note of alice's.
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::new(EndpointId::new(0), SECRET).unwrap();
+        settings.notices = Notices::On;
+        settings.yjs_endpoint = Some(EndpointId::new(1));
+        change(&mut settings);
+        let now = Instant::from_millis(1000);
+        let config = Config::new([settings.endpoint("/ws/socket.io"), settings.protocol_endpoint("/ws/yjs")]);
+        let wall = WallTime::from_unix_millis(START_MILLIS);
+        let server = Server::new(config, Start { node: 0, now, wall, seed: [1; 32] }).unwrap();
+        Self {
+            stack: Stack::new(server, OpenWebUi::new(settings, [2; 32])),
+            store: Store::with_people(),
+            now,
+            wall_step: Duration::ZERO,
+            clients: Vec::new(),
+            given_back: Vec::new(),
+            answers: Vec::new(),
+            notices: Vec::new(),
+            waiting: VecDeque::new(),
+            asked: Vec::new(),
+            paused: BTreeSet::new(),
+            tickets: 0,
+        }
+    }
+
+    pub fn authenticated_only() -> Self {
+        Self::with(|settings| settings.entry = Entry::Authenticated)
+    }
+
+    /// A client that has come in with this auth payload (`{}` for none). What it was told of that is read.
+    pub fn connect(&mut self, auth: &str) -> usize {
+        let client = self.open();
+        self.send(client, &format!("0{auth}"));
+        let said = self.read(client);
+        let sid = said.iter().find_map(|text| text.strip_prefix(r#"0{"sid":""#)?.strip_suffix(r#""}"#));
+        self.clients[client].sid = sid.unwrap_or_default().to_owned();
+        self.clients[client].unread = said.into_iter().filter(|text| !text.starts_with(r#"0{"sid""#)).collect();
+        client
+    }
+
+    /// A client that is in no namespace.
+    pub fn open(&mut self) -> usize {
+        self.open_at("/ws/socket.io/?EIO=4&transport=websocket")
+    }
+
+    /// A provider of y-websocket.
+    pub fn open_provider(&mut self, document: &str, token: &str) -> usize {
+        self.open_at(&format!("/ws/yjs/{document}?token={token}"))
+    }
+
+    fn open_at(&mut self, target: &str) -> usize {
+        let key = u8::try_from(self.clients.len() % 256).unwrap();
+        let endpoint = self.stack.server.route(target.split('?').next().unwrap()).unwrap();
+        let target = target.parse().unwrap();
+        let request = ClientHandshake::new([key; 16]).request(&"a.example".parse().unwrap(), &target);
+        let conn = match self.stack.server.handle_upgrade(endpoint, &request, self.now) {
+            Upgrade::Accept(conn, _) => conn,
+            Upgrade::Refuse(response) => panic!("refused: {response:?}"),
+        };
+        self.clients.push(Client {
+            conn,
+            decoder: Decoder::new(Role::Client),
+            unread: Vec::new(),
+            blobs: VecDeque::new(),
+            sid: String::new(),
+            is_closed: false,
+            close_code: None,
+        });
+        self.run();
+        let client = self.clients.len() - 1;
+        self.clients[client].unread.clear();
+        client
+    }
+
+    /// A client that has joined as a user, and read all that it was told.
+    pub fn join(&mut self, user: &str) -> usize {
+        self.join_with(&token(user))
+    }
+
+    pub fn join_with(&mut self, token: &str) -> usize {
+        let client = self.connect("{}");
+        self.send(client, &format!(r#"20["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
+        self.read(client);
+        client
+    }
+
+    /// Sends a Socket.IO packet.
+    pub fn send(&mut self, client: usize, packet: &str) {
+        self.feed(client, packet);
+        self.run();
+    }
+
+    /// The same, not looking at what comes of it.
+    pub fn feed(&mut self, client: usize, packet: &str) {
+        let mut bytes = Vec::new();
+        encode_frame(&mut bytes, Fin::Final, Opcode::Text, format!("4{packet}").as_bytes(), Some([7; 4]));
+        self.raw(client, &bytes);
+    }
+
+    /// Sends a binary message: an attachment, or one of y-protocols.
+    pub fn send_binary(&mut self, client: usize, bytes: &[u8]) {
+        let mut frame = Vec::new();
+        encode_frame(&mut frame, Fin::Final, Opcode::Binary, bytes, Some([7; 4]));
+        self.raw(client, &frame);
+        self.run();
+    }
+
+    /// The next binary message that has come and was not read.
+    pub fn read_binary(&mut self, client: usize) -> Option<Vec<u8>> {
+        self.clients[client].blobs.pop_front()
+    }
+
+    fn raw(&mut self, client: usize, bytes: &[u8]) {
+        let conn = self.clients[client].conn;
+        self.stack.server.handle_input(Input::WsBytes { conn, bytes }, self.now);
+    }
+
+    /// The Socket.IO packets that have come since last asked.
+    pub fn read(&mut self, client: usize) -> Vec<String> {
+        std::mem::take(&mut self.clients[client].unread)
+    }
+
+    /// Closes a client's connection as a browser does that goes away.
+    pub fn leave(&mut self, client: usize) {
+        if !std::mem::replace(&mut self.clients[client].is_closed, true) {
+            let conn = self.clients[client].conn;
+            self.stack.server.handle_input(Input::WsEnded { conn }, self.now);
+        }
+        self.run();
+    }
+
+    pub fn request(&mut self, request: Request) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.stack.handle_request(ticket, request, self.now);
+        self.run();
+        ticket
+    }
+
+    /// The one answer to a request, which must have come.
+    pub fn ask(&mut self, request: Request) -> Answer {
+        let ticket = self.request(request);
+        self.answer_to(ticket).expect("answered at once")
+    }
+
+    pub fn answer_to(&mut self, ticket: Ticket) -> Option<Answer> {
+        let index = self.answers.iter().position(|(other, _)| *other == ticket)?;
+        Some(self.answers.remove(index).1)
+    }
+
+    pub fn socket(&self, client: usize) -> Option<SocketId> {
+        let scope = &self.stack.app.settings().scope;
+        self.stack.server.socket(scope, &self.clients[client].sid)
+    }
+
+    /// The rooms of a client, in order.
+    pub fn rooms(&self, client: usize) -> Vec<String> {
+        let Some(socket) = self.socket(client) else { return Vec::new() };
+        let mut rooms: Vec<String> = self.stack.server.rooms(socket).map(str::to_owned).collect();
+        rooms.sort();
+        rooms
+    }
+
+    /// Lets time pass, deadline by deadline.
+    pub fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let due = self.stack.poll_timeout().map(|(at, _)| at).filter(|at| *at <= end);
+            self.now = due.unwrap_or(end).max(self.now);
+            self.tell_wall();
+            if due.is_none() {
+                break;
+            }
+            self.stack.handle_timeout(self.now);
+            self.run();
+        }
+        self.run();
+    }
+
+    pub fn pass_ms(&mut self, millis: u64) {
+        self.pass(Duration::from_millis(millis));
+    }
+
+    pub fn tell_wall(&mut self) {
+        let wall = self.wall();
+        self.stack.server.handle_input(Input::WallClock(wall), self.now);
+    }
+
+    pub fn wall(&self) -> WallTime {
+        let since = self.now.saturating_since(Instant::from_millis(1000));
+        WallTime::from_unix_millis(START_MILLIS) + since + self.wall_step
+    }
+
+    /// The store answers what waits, in order, as it now does.
+    pub fn answer_waiting(&mut self) {
+        while let Some(query) = self.waiting.pop_front() {
+            self.answer(query);
+        }
+    }
+
+    /// The store answers one question as it now does.
+    pub fn answer(&mut self, query: Query) {
+        let manner = std::mem::replace(&mut self.store.manner, Manner::AtOnce);
+        let reply = self.store.reply(query);
+        self.store.manner = manner;
+        self.stack.handle_reply(reply, self.now);
+        self.run();
+    }
+
+    /// The questions since last asked.
+    pub fn questions(&mut self) -> Vec<Question> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Runs everything until it is quiet.
+    pub fn run(&mut self) {
+        loop {
+            let mut is_quiet = true;
+            while let Some(output) = self.stack.poll_output(self.now) {
+                is_quiet = false;
+                self.carry_out(output);
+            }
+            while let Some(query) = self.stack.poll_query() {
+                is_quiet = false;
+                self.asked.push(query.question.clone());
+                match self.store.manner {
+                    Manner::AtOnce | Manner::Failing => {
+                        let reply = self.store.reply(query);
+                        self.stack.handle_reply(reply, self.now);
+                    }
+                    Manner::Later => self.waiting.push_back(query),
+                }
+            }
+            while let Some(answer) = self.stack.poll_answer() {
+                self.answers.push(answer);
+            }
+            while let Some(notice) = self.stack.poll_notice() {
+                self.notices.push(notice);
+            }
+            if is_quiet {
+                break;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Event(Event::Received { session, socket, name, args, .. }) => {
+                self.given_back.push((socket, format!("{name} {}", args.json())));
+                self.stack.server.handle_input(Input::Command(Command::Handled { session }), self.now);
+            }
+            Output::Event(_) | Output::Respond(..) => {}
+            Output::ReadPaused(conn) => {
+                self.paused.insert(conn);
+            }
+            Output::ReadResumed(conn) => {
+                self.paused.remove(&conn);
+            }
+            Output::Writable(conn) => self.transmit(conn),
+            Output::Close(conn) => {
+                if let Some(client) = self.clients.iter_mut().find(|client| client.conn == conn) {
+                    client.is_closed = true;
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, conn: ConnId) {
+        let mut transmit = Transmit::new();
+        let mut after = After::Keep;
+        let mut bytes = Vec::new();
+        while self.stack.poll_transmit(conn, &mut transmit) {
+            while !transmit.is_empty() {
+                let mut slices = [IoSlice::new(&[]); 8];
+                let count = transmit.slices(&mut slices);
+                let written: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+                slices[..count].iter().for_each(|slice| bytes.extend_from_slice(slice));
+                transmit.advance(written);
+            }
+            after = transmit.after();
+            if after != After::Keep {
+                break;
+            }
+        }
+        let Some(index) = self.clients.iter().position(|client| client.conn == conn && !client.is_closed) else {
+            return;
+        };
+        let mut pongs = Vec::new();
+        let client = &mut self.clients[index];
+        let mut input = &bytes[..];
+        while let Some(message) = client.decoder.decode(&LIMITS, &mut input).unwrap() {
+            match message {
+                Message::Text(text) if &*text == "2" => {
+                    encode_frame(&mut pongs, Fin::Final, Opcode::Text, b"3", Some([7; 4]));
+                }
+                Message::Text(text) => client.unread.extend(text.strip_prefix('4').map(str::to_owned)),
+                Message::Binary(bytes) => client.blobs.push_back(bytes.to_vec()),
+                Message::Ping(bytes) => {
+                    encode_frame(&mut pongs, Fin::Final, Opcode::Pong, &bytes, Some([7; 4]));
+                }
+                Message::Pong(_) => {}
+                Message::Close(frame) => {
+                    client.close_code = frame.map(|frame| frame.code.as_u16());
+                    encode_frame(&mut pongs, Fin::Final, Opcode::Close, &[], Some([7; 4]));
+                }
+            }
+        }
+        if !pongs.is_empty() {
+            self.raw(index, &pongs);
+        }
+        if after == After::Close && !std::mem::replace(&mut self.clients[index].is_closed, true) {
+            self.stack.server.handle_input(Input::WsEnded { conn }, self.now);
+        }
+    }
+}
+
+/// A token without an end.
+pub fn token(user: &str) -> String {
+    sign_hs256(SECRET, &format!(r#"{{"id":"{user}","jti":"of-{user}"}}"#))
+}
+
+/// A token with these claims.
+pub fn token_of(claims: &str) -> String {
+    sign_hs256(SECRET, claims)
+}
+
+const LIMITS: Limits = Limits { message_bytes_max: 64 << 20, fragments_max: 1000 };

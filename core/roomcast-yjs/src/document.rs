@@ -1,0 +1,262 @@
+//! A document with its encodings, each made at most once per change.
+//!
+//! Owns: [`Document`] and its [`Limits`]. Must never know: who reads and writes it, and where it is kept.
+
+use bytes::Bytes;
+
+use super::store::{BadUpdate, Split, Store, UpdateLimits, Verdict};
+use super::update::StateVector;
+use super::{int_array, wire};
+
+/// What a document and the updates to it may be at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of an update while somebody edits: 256 KiB.
+    pub update_bytes_max: usize,
+    /// Structs and deletions of such an update: 20,000.
+    pub update_structs_max: usize,
+    /// Bytes of what somebody brings who was away: 4 MiB.
+    pub resync_bytes_max: usize,
+    /// Bytes of the document's structs: 32 MiB.
+    pub document_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            update_bytes_max: 256 << 10,
+            update_structs_max: 20_000,
+            resync_bytes_max: 4 << 20,
+            document_bytes_max: 32 << 20,
+        }
+    }
+}
+
+/// Where an update comes from, which decides on its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A member that edits.
+    Live,
+    /// A member that brings what it did while it was away, perhaps its whole document.
+    Resync,
+    /// The owner's own store. What was taken once is not refused: only twice the limit of the document is asked, of which
+    /// an estimate may fall short.
+    Stored,
+}
+
+/// A Yjs document as a relay keeps it.
+#[derive(Clone, Debug, Default)]
+pub struct Document {
+    store: Store,
+    limits: Limits,
+    state: Option<Bytes>,
+    state_array: Option<Bytes>,
+    state_vector: Option<Bytes>,
+}
+
+impl Document {
+    /// An empty document.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Applies an update as a whole, or nothing of it.
+    pub fn apply(&mut self, update: &[u8], source: Source) -> Verdict {
+        let limits = match self.limits_of(update, source) {
+            Ok(limits) => limits,
+            Err(reason) => return Verdict::Bad(reason),
+        };
+        let verdict = self.store.apply(update, &limits);
+        if verdict == Verdict::Applied {
+            (self.state, self.state_array, self.state_vector) = (None, None, None);
+        }
+        verdict
+    }
+
+    /// Parts an update of which something is missing: into what can be applied now, which may be empty, and the rest.
+    ///
+    /// Somebody who is brought up to date brings all that is unknown here, and with it what his own document holds back
+    /// because he misses something himself. `None` if the update is not of that kind.
+    pub fn split(&self, update: &[u8], source: Source) -> Option<Split> {
+        let limits = self.limits_of(update, source).ok()?;
+        self.store.split(update, &limits)
+    }
+
+    /// Everything, as an update; `[0,0]` if there is nothing.
+    pub fn state(&mut self) -> Bytes {
+        let store = &mut self.store;
+        let encode = || {
+            if store.is_compaction_due() {
+                store.compact(COMPACTION_STRUCTS_MAX);
+            }
+            store.state().into()
+        };
+        self.state.get_or_insert_with(encode).clone()
+    }
+
+    /// [`Self::state`] as the text of a JSON array.
+    pub fn state_array(&mut self) -> Bytes {
+        let state = self.state();
+        self.state_array.get_or_insert_with(|| int_array::encode(&state).into()).clone()
+    }
+
+    /// How far each client is known, encoded.
+    pub fn state_vector(&mut self) -> Bytes {
+        let store = &self.store;
+        self.state_vector.get_or_insert_with(|| store.state_vector().encode().into()).clone()
+    }
+
+    /// What somebody lacks who knows as much as `known`.
+    pub fn difference(&mut self, known: &StateVector) -> Bytes {
+        if known.iter().next().is_none() { self.state() } else { self.store.difference(known).into() }
+    }
+
+    /// What [`Self::apply`] would answer.
+    pub fn check(&self, update: &[u8], source: Source) -> Verdict {
+        match self.limits_of(update, source) {
+            Ok(limits) => self.store.check(update, &limits),
+            Err(reason) => Verdict::Bad(reason),
+        }
+    }
+
+    /// The structs.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn limits_of(&self, update: &[u8], source: Source) -> Result<UpdateLimits, BadUpdate> {
+        let document_bytes_max = self.limits.document_bytes_max;
+        let (bytes_max, structs_max, footprint_bytes_max) = match source {
+            Source::Live => (self.limits.update_bytes_max, self.limits.update_structs_max, document_bytes_max),
+            Source::Resync => (self.limits.resync_bytes_max, usize::MAX, document_bytes_max),
+            Source::Stored => (wire::UPDATE_BYTES_MAX, usize::MAX, document_bytes_max.saturating_mul(2)),
+        };
+        if update.len() > bytes_max {
+            return Err(BadUpdate::TooLong);
+        }
+        Ok(UpdateLimits { structs_max, footprint_bytes_max })
+    }
+}
+
+/// Structs above which a document is not compacted: some 20 ms of work.
+const COMPACTION_STRUCTS_MAX: usize = 200_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientId, Id, Malformed, merge_updates};
+
+    #[test]
+    fn the_empty_state_is_two_zeros() {
+        let mut document = Document::default();
+        assert_eq!(document.state(), [0, 0][..]);
+        assert_eq!(document.state_array(), b"[0,0]"[..]);
+        assert_eq!(document.state_vector(), [0][..]);
+    }
+
+    #[test]
+    fn each_form_is_encoded_once_per_change() {
+        let mut document = Document::default();
+        assert_eq!(document.apply(&text(1, 0, "ab"), Source::Live), Verdict::Applied);
+        let (state, array) = (document.state(), document.state_array());
+        assert_eq!(document.state().as_ptr(), state.as_ptr());
+        assert_eq!(document.apply(&text(1, 0, "ab"), Source::Live), Verdict::NothingNew);
+        assert_eq!(document.state_array().as_ptr(), array.as_ptr());
+        assert_eq!(document.difference(&StateVector::default()).as_ptr(), state.as_ptr());
+        assert_eq!(document.apply(&text(1, 2, "c"), Source::Live), Verdict::Applied);
+        assert_ne!(document.state(), state);
+        assert_ne!(document.state_array(), array);
+    }
+
+    #[test]
+    fn a_difference_begins_within_a_struct() {
+        let mut document = Document::default();
+        document.apply(&text(1, 0, "abcd"), Source::Live);
+        let known = StateVector::from_iter([(client(1), 3)]);
+        assert_eq!(document.difference(&known), [1, 1, 1, 3, 0x84, 1, 2, 1, b'd', 0][..]);
+        let known = StateVector::from_iter([(client(1), 9)]);
+        assert_eq!(document.difference(&known), [0, 0][..]);
+    }
+
+    #[test]
+    fn limits_hold_by_source() {
+        let limits =
+            Limits { update_bytes_max: 20, update_structs_max: 1, resync_bytes_max: 40, document_bytes_max: 400 };
+        let mut document = Document::new(limits);
+        let long = text(1, 0, "abcdefghijklm");
+        assert_eq!(document.apply(&long, Source::Live), Verdict::Bad(BadUpdate::TooLong));
+        assert_eq!(document.apply(&long, Source::Resync), Verdict::Applied);
+        let two = [1, 2, 2, 0, 0, 1, 0, 1, 0];
+        assert_eq!(document.apply(&two, Source::Live), Verdict::Bad(BadUpdate::TooManyStructs));
+        assert_eq!(document.apply(&text(3, 0, &"x".repeat(41)), Source::Resync), Verdict::Bad(BadUpdate::TooLong));
+        assert_eq!(
+            document.apply(&text(3, 0, &"x".repeat(800)), Source::Stored),
+            Verdict::Bad(BadUpdate::DocumentFull)
+        );
+        // What is full can still be emptied.
+        assert_eq!(document.apply(&[0, 1, 1, 1, 0, 13], Source::Live), Verdict::Applied);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_nothing_is_applied() {
+        let mut document = Document::default();
+        document.apply(&text(1, 0, "ab"), Source::Live);
+        let before = document.state();
+        let missing = |document: &mut Document, update: &[u8]| {
+            let verdict = document.apply(update, Source::Live);
+            let Verdict::Missing(Id { client, clock }) = verdict else { panic!("{verdict:?}") };
+            (client.as_u64(), clock)
+        };
+        assert_eq!(missing(&mut document, &text(1, 4, "e")), (1, 3));
+        // Two after something of client 7, and one that could be applied.
+        assert_eq!(missing(&mut document, &[2, 1, 2, 0, 0x84, 7, 5, 1, b'x', 1, 3, 0, 0, 1, 0]), (7, 5));
+        assert_eq!(missing(&mut document, &[1, 1, 2, 0, 0, 1, 1, 1, 1, 1, 9]), (1, 9));
+        // Two clients that wait for each other.
+        assert_eq!(missing(&mut document, &[2, 1, 4, 0, 0x84, 5, 0, 1, b'x', 1, 5, 0, 0x84, 4, 0, 1, b'y', 0]), (4, 0));
+        assert_eq!(document.state(), before);
+    }
+
+    #[test]
+    fn a_held_back_part_is_split_off() {
+        let mut document = Document::default();
+        document.apply(&text(1, 0, "ab"), Source::Live);
+        // "c" follows; "e" of client 1 and what client 2 made after it do not yet; 1 is deleted, and 4 as well.
+        let late = text(2, 0, "x");
+        let after = [1, 1, 2, 1, 0x84, 1, 4, 1, b'y', 1, 1, 2, 1, 1, 4, 1];
+        let update = merge_updates([&text(1, 2, "c")[..], &text(1, 4, "e"), &late, &after]).unwrap();
+        assert_eq!(document.apply(&update, Source::Resync), Verdict::Missing(Id { client: client(1), clock: 3 }));
+        let split = document.split(&update, Source::Resync).unwrap();
+        assert_eq!(document.apply(&split.now, Source::Resync), Verdict::Applied);
+        assert_eq!(document.check(&split.later, Source::Resync), Verdict::Missing(split.missing));
+        assert_eq!(document.store().clock(client(1)), 3);
+        assert_eq!(document.store().clock(client(2)), 1);
+        assert_eq!(document.apply(&text(1, 3, "d"), Source::Live), Verdict::Applied);
+        assert_eq!(document.apply(&split.later, Source::Resync), Verdict::Applied);
+        assert_eq!(document.apply(&update, Source::Resync), Verdict::NothingNew);
+    }
+
+    #[test]
+    fn merging_joins_what_follows_and_leaves_gaps() {
+        let merged =
+            merge_updates([&text(1, 2, "c")[..], &text(1, 0, "ab"), &[0, 1, 1, 1, 0, 1], &text(1, 5, "f")]).unwrap();
+        assert_eq!(merged, [1, 3, 1, 0, 4, 1, 1, b't', 3, b'a', b'b', b'c', 10, 2, 0x84, 1, 4, 1, b'f', 1, 1, 1, 0, 1],);
+        assert_eq!(merge_updates([&[0, 0][..], &[0]]), Err(Malformed::Truncated));
+    }
+
+    fn client(id: u64) -> ClientId {
+        ClientId::new(id).unwrap()
+    }
+
+    /// An update in which `id` writes `text` behind what it wrote before.
+    fn text(id: u8, clock: u8, text: &str) -> Vec<u8> {
+        let mut update = vec![1, 1, id, clock];
+        if clock == 0 {
+            update.extend([4, 1, 1, b't']);
+        } else {
+            update.extend([0x84, id, clock - 1]);
+        }
+        wire::write_buffer(&mut update, text.as_bytes());
+        update.push(0);
+        update
+    }
+}

@@ -1,0 +1,415 @@
+//! When a document's changes go to a store: appended to a log soon, folded into a snapshot now and then.
+//!
+//! Owns: numbering, grouping, deadlines and retries of one document's writes. Must never know: the document, or how a
+//! store writes.
+//!
+//! What was received is appended within [`JournalTimes::append_after`]; a snapshot follows quiet, comes every so often
+//! while edits go on, and at the close. A snapshot that is stored lets the store cut the log up to its number, so that a
+//! crash between the two costs nothing: an update that is applied twice changes nothing.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use roomcast_time::Instant;
+
+/// The journal of one loaded document.
+#[derive(Debug)]
+pub struct Journal {
+    times: JournalTimes,
+    /// Changes that are not known to be stored, oldest first; their numbers end at `last`.
+    unstored: VecDeque<Bytes>,
+    unstored_bytes: usize,
+    /// The number of the last change.
+    last: u64,
+    /// The last change that a stored snapshot holds.
+    snapshot_at: u64,
+    /// Changes of `unstored`, from its front, that an append under way carries.
+    appending: usize,
+    /// The last change that a snapshot under way holds.
+    snapshotting: Option<u64>,
+    append_due: Option<Instant>,
+    /// When the first change since the last snapshot came.
+    dirty_since: Option<Instant>,
+    changed_at: Instant,
+    append_retry: Retry,
+    snapshot_retry: Retry,
+    closing: Closing,
+}
+
+/// How long things may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalTimes {
+    /// From a change to the append that carries it. 40 ms.
+    pub append_after: Duration,
+    /// From the last change to a snapshot. 2 s.
+    pub snapshot_after_quiet: Duration,
+    /// From the first change to a snapshot, while changes go on. 10 s.
+    pub snapshot_after_most: Duration,
+    /// From a failure to the next try, doubled at each further one up to thirty times as much. 1 s.
+    pub retry_after: Duration,
+    /// Bytes of unstored changes above which they are given up for the next snapshot, which holds them too: what a
+    /// store that fails for long may cost in memory. 4 MiB.
+    pub unstored_bytes_max: usize,
+}
+
+impl Default for JournalTimes {
+    fn default() -> Self {
+        Self {
+            append_after: Duration::from_millis(40),
+            snapshot_after_quiet: Duration::from_secs(2),
+            snapshot_after_most: Duration::from_secs(10),
+            retry_after: Duration::from_secs(1),
+            unstored_bytes_max: 4 << 20,
+        }
+    }
+}
+
+/// Something for the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Append these to the log. Answer with [`Journal::handle_appended`].
+    Append {
+        /// The number of the first.
+        first_sequence: u64,
+        /// In order.
+        updates: Vec<Bytes>,
+    },
+    /// Store the document's present state. Answer with [`Journal::handle_snapshotted`].
+    Snapshot {
+        /// The last change that it holds.
+        up_to_sequence: u64,
+    },
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It survives a crash.
+    Stored,
+    /// It may or may not be there: it is tried again.
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    Yes,
+}
+
+impl Journal {
+    /// The journal of a document that was just loaded.
+    ///
+    /// `last_sequence` is the number of the last change that the log ever had; `log_len` how many changes came after the
+    /// snapshot: with any, a snapshot is due after a while.
+    pub fn new(times: JournalTimes, last_sequence: u64, log_len: usize, now: Instant) -> Self {
+        let log_len = u64::try_from(log_len).unwrap_or(u64::MAX);
+        Self {
+            times,
+            unstored: VecDeque::new(),
+            unstored_bytes: 0,
+            last: last_sequence,
+            snapshot_at: last_sequence.saturating_sub(log_len),
+            appending: 0,
+            snapshotting: None,
+            append_due: None,
+            dirty_since: (log_len > 0).then_some(now),
+            changed_at: now,
+            append_retry: Retry::default(),
+            snapshot_retry: Retry::default(),
+            closing: Closing::No,
+        }
+    }
+
+    /// The document has changed by this update.
+    pub fn handle_change(&mut self, update: Bytes, now: Instant) {
+        self.last += 1;
+        self.changed_at = now;
+        self.dirty_since.get_or_insert(now);
+        self.unstored_bytes += update.len();
+        self.unstored.push_back(update);
+        self.append_due.get_or_insert(now + self.times.append_after);
+        if self.unstored_bytes > self.times.unstored_bytes_max && self.appending == 0 {
+            self.unstored.clear();
+            self.unstored_bytes = 0;
+            self.append_due = None;
+        }
+    }
+
+    /// An append has come to its end.
+    pub fn handle_appended(&mut self, written: Written, now: Instant) {
+        let carried = std::mem::take(&mut self.appending).min(self.unstored.len());
+        match written {
+            Written::Stored => {
+                self.append_retry = Retry::default();
+                self.unstored_bytes -= self.unstored.drain(..carried).map(|update| update.len()).sum::<usize>();
+                self.append_due = (!self.unstored.is_empty()).then_some(now);
+            }
+            Written::Failed => self.append_retry.fail(self.times.retry_after, now),
+        }
+    }
+
+    /// A snapshot has come to its end.
+    pub fn handle_snapshotted(&mut self, written: Written, now: Instant) {
+        let Some(up_to) = self.snapshotting.take() else { return };
+        match written {
+            Written::Stored => {
+                self.snapshot_retry = Retry::default();
+                self.snapshot_at = up_to;
+                self.dirty_since = (self.last > up_to).then_some(now);
+                self.drop_covered(up_to);
+            }
+            Written::Failed => self.snapshot_retry.fail(self.times.retry_after, now),
+        }
+    }
+
+    /// The last member has left, or the server ends: store everything now.
+    pub fn close(&mut self) {
+        self.closing = Closing::Yes;
+        (self.append_retry.at, self.snapshot_retry.at) = (None, None);
+    }
+
+    /// Somebody came back before the end.
+    pub fn reopen(&mut self) {
+        self.closing = Closing::No;
+    }
+
+    /// The next write that is due. At most one append and one snapshot are under way at a time.
+    pub fn poll_write(&mut self, now: Instant) -> Option<Write> {
+        if self.snapshot_due().is_some_and(|due| due <= now) {
+            self.snapshotting = Some(self.last);
+            return Some(Write::Snapshot { up_to_sequence: self.last });
+        }
+        if self.append_due().is_some_and(|due| due <= now) {
+            self.appending = self.unstored.len();
+            let count = u64::try_from(self.appending).unwrap_or(0);
+            let updates = self.unstored.iter().cloned().collect();
+            return Some(Write::Append { first_sequence: self.last + 1 - count, updates });
+        }
+        None
+    }
+
+    /// When [`poll_write`](Self::poll_write) will have something.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.snapshot_due(), self.append_due()].into_iter().flatten().min()
+    }
+
+    /// Whether a snapshot holds everything and nothing is under way.
+    pub fn is_stored(&self) -> bool {
+        self.snapshot_at == self.last && self.snapshotting.is_none() && self.appending == 0
+    }
+
+    /// The number of the last change.
+    pub fn last_sequence(&self) -> u64 {
+        self.last
+    }
+
+    fn append_due(&self) -> Option<Instant> {
+        let due = self.append_due.filter(|_| self.appending == 0 && !self.unstored.is_empty())?;
+        Some(self.append_retry.not_before(due))
+    }
+
+    fn snapshot_due(&self) -> Option<Instant> {
+        let since = self.dirty_since.filter(|_| self.snapshotting.is_none())?;
+        let due = match self.closing {
+            Closing::Yes => Instant::default(),
+            Closing::No => {
+                (self.changed_at + self.times.snapshot_after_quiet).min(since + self.times.snapshot_after_most)
+            }
+        };
+        Some(self.snapshot_retry.not_before(due))
+    }
+
+    /// Changes that a stored snapshot holds need not be appended any more.
+    fn drop_covered(&mut self, up_to: u64) {
+        if self.appending > 0 {
+            return;
+        }
+        let after = usize::try_from(self.last - up_to).unwrap_or(usize::MAX);
+        let covered = self.unstored.len().saturating_sub(after);
+        self.unstored_bytes -= self.unstored.drain(..covered).map(|update| update.len()).sum::<usize>();
+        if self.unstored.is_empty() {
+            self.append_due = None;
+        }
+    }
+}
+
+/// When a kind of write that failed is tried again. Each kind has its own: that appends work says nothing of snapshots,
+/// which may be a thousand times as long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Retry {
+    at: Option<Instant>,
+    failures: u32,
+}
+
+impl Retry {
+    fn fail(&mut self, after: Duration, now: Instant) {
+        let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX).min(RETRY_FACTOR_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.at = Some(now + after * factor);
+    }
+
+    fn not_before(&self, due: Instant) -> Instant {
+        self.at.map_or(due, |at| due.max(at))
+    }
+}
+
+const RETRY_FACTOR_MAX: u32 = 30;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn changes_are_appended_soon_and_together() {
+        let mut journal = Journal::new(JournalTimes::default(), 7, 0, at(0));
+        journal.handle_change(Bytes::from_static(b"a"), at(0));
+        journal.handle_change(Bytes::from_static(b"b"), at(10));
+        assert_eq!((journal.poll_write(at(39)), journal.poll_timeout()), (None, Some(at(40))));
+        let updates = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+        assert_eq!(journal.poll_write(at(40)), Some(Write::Append { first_sequence: 8, updates: updates.clone() }));
+        journal.handle_appended(Written::Failed, at(50));
+        assert_eq!((journal.poll_write(at(1049)), journal.poll_timeout()), (None, Some(at(1050))));
+        assert_eq!(journal.poll_write(at(1050)), Some(Write::Append { first_sequence: 8, updates }), "the same again");
+        journal.handle_appended(Written::Stored, at(1060));
+        assert_eq!(journal.poll_timeout(), Some(at(2010)), "a snapshot after two seconds of quiet");
+        assert_eq!(journal.poll_write(at(2010)), Some(Write::Snapshot { up_to_sequence: 9 }));
+        assert!(!journal.is_stored());
+        journal.handle_snapshotted(Written::Stored, at(2020));
+        assert!(journal.is_stored());
+        assert_eq!(journal.poll_timeout(), None);
+    }
+
+    #[test]
+    fn edits_that_go_on_do_not_put_the_snapshot_off() {
+        let mut journal = Journal::new(JournalTimes::default(), 0, 0, at(0));
+        let mut snapshots = Vec::new();
+        for ms in (0..25_000).step_by(500) {
+            journal.handle_change(Bytes::from_static(b"x"), at(ms));
+            while let Some(write) = journal.poll_write(at(ms)) {
+                match write {
+                    Write::Append { .. } => journal.handle_appended(Written::Stored, at(ms)),
+                    Write::Snapshot { .. } => {
+                        snapshots.push(ms);
+                        journal.handle_snapshotted(Written::Stored, at(ms));
+                    }
+                }
+            }
+        }
+        assert_eq!(snapshots, [10_000, 20_500]);
+    }
+
+    #[test]
+    fn a_store_that_fails_for_long_costs_bounded_memory() {
+        let times = JournalTimes { unstored_bytes_max: 1000, ..JournalTimes::default() };
+        let mut journal = Journal::new(times, 0, 0, at(0));
+        for ms in 0..100_000 {
+            journal.handle_change(Bytes::from_static(b"ten bytes."), at(ms));
+            while let Some(write) = journal.poll_write(at(ms)) {
+                match write {
+                    Write::Append { .. } => journal.handle_appended(Written::Failed, at(ms)),
+                    Write::Snapshot { .. } => journal.handle_snapshotted(Written::Failed, at(ms)),
+                }
+            }
+            assert!(journal.unstored_bytes <= 1010);
+        }
+        journal.close();
+        assert_eq!(journal.poll_write(at(100_000)), Some(Write::Snapshot { up_to_sequence: 100_000 }));
+        journal.handle_snapshotted(Written::Stored, at(100_000));
+        assert!(journal.is_stored());
+    }
+
+    #[test]
+    fn a_snapshot_that_fails_is_not_tried_again_for_every_append_that_works() {
+        let mut journal = Journal::new(JournalTimes::default(), 0, 0, at(0));
+        let mut snapshots = Vec::new();
+        for ms in (0..60_000).step_by(50) {
+            journal.handle_change(Bytes::from_static(b"x"), at(ms));
+            while let Some(write) = journal.poll_write(at(ms)) {
+                match write {
+                    Write::Append { .. } => journal.handle_appended(Written::Stored, at(ms)),
+                    Write::Snapshot { .. } => {
+                        snapshots.push(ms);
+                        journal.handle_snapshotted(Written::Failed, at(ms));
+                    }
+                }
+            }
+            assert!(journal.unstored.len() <= 1, "appends go on");
+        }
+        assert_eq!(snapshots, [10_000, 11_000, 13_000, 17_000, 25_000, 41_000]);
+        journal.close();
+        assert!(
+            matches!(journal.poll_write(at(60_000)), Some(Write::Snapshot { .. })),
+            "at the end it is tried at once"
+        );
+    }
+
+    proptest! {
+        /// Whatever fails and when: once the store works, everything is in the snapshot or in the log behind it.
+        #[test]
+        fn nothing_is_lost(steps in prop::collection::vec((0u8..6, 1u64..3000), 0..200)) {
+            let mut journal = Journal::new(JournalTimes::default(), 0, 0, at(0));
+            let (mut now, mut changes) = (0, 0u64);
+            let (mut snapshot, mut log) = (0u64, std::collections::BTreeSet::new());
+            let mut under_way = VecDeque::new();
+            for (what, by) in steps {
+                now += by;
+                match what {
+                    0 | 1 => { changes += 1; journal.handle_change(Bytes::from_static(b"u"), at(now)); }
+                    2 => journal.close(),
+                    3 => journal.reopen(),
+                    _ => if let Some(write) = under_way.pop_front() {
+                        finish(&mut journal, write, what == 4, at(now), &mut snapshot, &mut log);
+                    }
+                }
+                while let Some(write) = journal.poll_write(at(now)) {
+                    under_way.push_back(write);
+                    prop_assert!(under_way.len() <= 2);
+                }
+            }
+            journal.close();
+            for _ in 0..10 {
+                while let Some(write) = under_way.pop_front() {
+                    finish(&mut journal, write, true, at(now), &mut snapshot, &mut log);
+                }
+                now += 100_000;
+                under_way.extend(std::iter::from_fn(|| journal.poll_write(at(now))));
+            }
+            prop_assert!(journal.is_stored());
+            prop_assert_eq!(snapshot, changes);
+        }
+    }
+
+    fn finish(
+        journal: &mut Journal,
+        write: Write,
+        works: bool,
+        now: Instant,
+        snapshot: &mut u64,
+        log: &mut std::collections::BTreeSet<u64>,
+    ) {
+        let written = if works { Written::Stored } else { Written::Failed };
+        match write {
+            Write::Append { first_sequence, updates } => {
+                if works {
+                    log.extend((first_sequence..).take(updates.len()));
+                }
+                journal.handle_appended(written, now);
+            }
+            Write::Snapshot { up_to_sequence } => {
+                if works {
+                    *snapshot = up_to_sequence;
+                    log.retain(|sequence| *sequence > up_to_sequence);
+                }
+                journal.handle_snapshotted(written, now);
+            }
+        }
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+}

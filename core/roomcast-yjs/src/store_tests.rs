@@ -1,0 +1,224 @@
+//! What the store makes of updates that are written out byte by byte.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::write_buffer;
+
+#[test]
+fn letters_that_follow_each_other_are_one_struct() {
+    let mut store = Store::new();
+    for (clock, letter) in ["a", "b", "\u{1f600}", "c"].into_iter().enumerate() {
+        let clock = u32::try_from(clock).unwrap() + u32::from(clock == 3);
+        applied(&mut store, &[&typed(1, clock, letter)[..], &[0]].concat());
+    }
+    assert_eq!(store.state(), [&[1, 1, 1, 0, 4, 1, 1, b't', 7][..], "ab\u{1f600}c".as_bytes(), &[0]].concat());
+    // What comes again, in whatever pieces, is known.
+    for (clock, letters) in [(0, "ab"), (1, "b"), (4, "c")] {
+        let again = [&typed(1, clock, letters)[..], &[0]].concat();
+        assert_eq!(store.apply(&again, &LIMITS), Verdict::NothingNew);
+    }
+    assert_eq!(store.state_vector().clock(client(1)), 5);
+}
+
+#[test]
+fn what_is_partly_known_is_cut_where_it_is_new() {
+    let mut store = Store::new();
+    applied(&mut store, &[&typed(1, 0, "ab")[..], &[0]].concat());
+    applied(&mut store, &[&typed(1, 0, "abcd")[..], &[0]].concat());
+    assert_eq!(store.state(), [1, 1, 1, 0, 4, 1, 1, b't', 4, b'a', b'b', b'c', b'd', 0]);
+}
+
+#[test]
+fn deleting_splits_and_drops_the_content() {
+    let mut store = Store::new();
+    applied(&mut store, &[&typed(1, 0, "abcd")[..], &[0]].concat());
+    applied(&mut store, &[0, 1, 1, 1, 1, 1]);
+    let expected = [1, 3, 1, 0, 4, 1, 1, b't', 1, b'a', 0x81, 1, 0, 1, 0x84, 1, 1, 2, b'c', b'd', 1, 1, 1, 1, 1];
+    assert_eq!(store.state(), expected);
+    applied(&mut store, &[0, 1, 1, 2, 0, 1, 2, 1]);
+    // One deleted struct keeps the place of the three, and the one that is left follows it.
+    assert_eq!(store.state(), [1, 2, 1, 0, 1, 1, 1, b't', 3, 0x84, 1, 2, 1, b'd', 1, 1, 1, 0, 3]);
+    assert_eq!(store.apply(&[0, 1, 1, 1, 1, 2], &LIMITS), Verdict::NothingNew);
+}
+
+#[test]
+fn a_pair_that_is_cut_leaves_two_replacements() {
+    let cuts: [(&str, &[u8]); 4] = [
+        ("deleting its second half", &[0, 1, 1, 1, 2, 1]),
+        ("deleting up to its middle", &[0, 1, 1, 1, 0, 2]),
+        ("an insertion behind its first half", &[1, 1, 2, 0, 0x84, 1, 1, 1, b'x', 0]),
+        ("an insertion before its second half", &[1, 1, 2, 0, 0x44, 1, 2, 1, b'x', 0]),
+    ];
+    for (name, cut) in cuts {
+        let mut store = Store::new();
+        applied(&mut store, &[&typed(1, 0, "a\u{1f600}b")[..], &[0]].concat());
+        applied(&mut store, cut);
+        let state = store.state();
+        let text = String::from_utf8_lossy(&state);
+        assert!(!text.contains('\u{1f600}') && text.contains('\u{fffd}'), "{name}: {text:?}");
+        assert_eq!(store.state_vector().clock(client(1)), 4);
+    }
+    // Whoever already has the first half gets a replacement for the second.
+    let mut store = Store::new();
+    applied(&mut store, &[&typed(1, 0, "\u{1f600}b")[..], &[0]].concat());
+    let difference = store.difference(&StateVector::from_iter([(client(1), 1)]));
+    assert_eq!(difference, [1, 1, 1, 1, 0x84, 1, 0, 4, 0xef, 0xbf, 0xbd, b'b', 0]);
+}
+
+#[test]
+fn a_pair_is_cut_by_what_comes_in_the_same_update_from_any_client() {
+    for inserter in [0, 2] {
+        let text = [&[1, 1, 0, 4, 1, 1, b't', 4][..], "\u{1f600}".as_bytes()].concat();
+        let cut = [1, inserter, 0, 0x84, 1, 0, 1, b'x'];
+        let mut store = Store::new();
+        applied(&mut store, &[&[2][..], &text, &cut, &[0]].concat());
+        assert!(String::from_utf8_lossy(&store.state()).contains("\u{fffd}\u{fffd}"));
+    }
+}
+
+#[test]
+fn values_of_one_map_key_stay_apart() {
+    let mut store = Store::new();
+    // Client 1 sets the key "k" of the map "m" to null, then to true.
+    applied(&mut store, &[1, 1, 1, 0, 0x28, 1, 1, b'm', 1, b'k', 1, 126, 0]);
+    applied(&mut store, &[1, 1, 1, 1, 0xa8, 1, 0, 1, 120, 1, 1, 1, 0, 1]);
+    let expected = [1, 2, 1, 0, 0x21, 1, 1, b'm', 1, b'k', 1, 0xa8, 1, 0, 1, 120, 1, 1, 1, 0, 1];
+    assert_eq!(store.state(), expected);
+}
+
+#[test]
+fn what_stands_in_a_deleted_type_is_collected() {
+    let mut store = Store::new();
+    // An array of client 1 holds a text, in which 1 and 2 write; then the text is deleted.
+    applied(&mut store, &[1, 1, 1, 0, 7, 1, 1, b'a', 2, 0]);
+    applied(&mut store, &[1, 1, 1, 1, 4, 0, 1, 0, 2, b'h', b'i', 0]);
+    applied(&mut store, &[1, 1, 2, 0, 0xc4, 1, 1, 1, 2, 1, b'x', 0]);
+    applied(&mut store, &[0, 1, 1, 1, 0, 3]);
+    let before = store.state();
+    store.compact(1);
+    assert_eq!(store.state(), before, "there are more structs than that");
+    store.compact(100);
+    assert_eq!(store.state(), [2, 1, 2, 0, 0, 1, 2, 1, 0, 1, 1, 1, b'a', 1, 0, 2, 2, 2, 1, 0, 1, 1, 1, 0, 3]);
+}
+
+#[test]
+fn a_long_text_is_kept_short_in_memory_and_written_whole() {
+    let text = "0123456789".repeat(5_000);
+    let mut store = Store::new();
+    applied(&mut store, &[&typed(1, 0, &text)[..], &[0]].concat());
+    assert_eq!(store.state(), [&typed(1, 0, &text)[..], &[0]].concat());
+    let deletions: Vec<u8> = (0..16_000u32).flat_map(|at| [number(at * 3), vec![1]].concat()).collect();
+    applied(&mut store, &[&[0, 1, 1][..], &number(16_000), &deletions].concat());
+    let mut again = Store::new();
+    applied(&mut again, &store.state());
+    assert_eq!(again.state(), store.state());
+    // Delete the rest: one struct is left.
+    applied(&mut store, &[&[0, 1, 1, 1, 0][..], &number(50_000)].concat());
+    assert_eq!(
+        store.state(),
+        [&[1, 1, 1, 0, 1, 1, 1, b't'][..], &number(50_000), &[1, 1, 1, 0], &number(50_000)].concat()
+    );
+    assert!(store.footprint() < 2048, "{}", store.footprint());
+}
+
+#[test]
+fn unsound_updates_are_refused() {
+    let cases: [(&str, &[u8], Malformed); 14] = [
+        ("nothing", &[], Malformed::Truncated),
+        ("no deletions", &[0], Malformed::Truncated),
+        ("more than an update", &[0, 0, 0], Malformed::Trailing),
+        ("a number longer than it needs to be", &[0x80, 0, 0], Malformed::Integer),
+        ("a clock beyond 32 bits", &[0, 1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0x7f, 1], Malformed::Integer),
+        ("an end beyond 32 bits", &[0, 1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 1], Malformed::Integer),
+        ("a struct without length", &[1, 1, 1, 0, 0, 0, 0], Malformed::Empty),
+        ("an empty text", &[1, 1, 1, 0, 4, 1, 1, b't', 0, 0], Malformed::Empty),
+        ("a deletion without length", &[0, 1, 1, 1, 0, 0], Malformed::Empty),
+        ("a client twice", &[2, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 0], Malformed::Duplicate),
+        ("an origin that is the struct itself", &[1, 1, 1, 0, 0x84, 1, 0, 1, b'x', 0], Malformed::Circular),
+        ("a move of yrs", &[1, 1, 1, 0, 11, 1, 1, b't', 0, 0], Malformed::Kind),
+        ("a weak link of yrs", &[1, 1, 1, 0, 7, 1, 1, b't', 7, 0], Malformed::Kind),
+        ("a subdocument with null for options", &[1, 1, 1, 0, 9, 1, 1, b't', 1, b'g', 126, 0], Malformed::Any),
+    ];
+    for (name, bytes, malformed) in cases {
+        let verdict = Store::new().apply(bytes, &LIMITS);
+        assert_eq!(verdict, Verdict::Bad(BadUpdate::Malformed(malformed)), "{name}");
+    }
+}
+
+proptest! {
+    /// The elements of one client, whatever is done to them, beside a plain vector.
+    #[test]
+    fn stretches_hold_what_a_vector_would(steps in prop::collection::vec((0..3u8, any::<u16>(), 1..700u32), 1..60)) {
+        let mut store = Store::new();
+        let mut model: Vec<Option<char>> = Vec::new();
+        for (what, place, len) in steps {
+            let end = u32::try_from(model.len()).unwrap();
+            let from = u32::from(place) % end.max(1);
+            if what == 0 || end == 0 {
+                let text: String = (0..len).map(|at| char::from(b'a' + u8::try_from((at + len) % 26).unwrap())).collect();
+                applied(&mut store, &[&typed(1, end, &text)[..], &[0]].concat());
+                model.extend(text.chars().map(Some));
+            } else {
+                let to = (from + if what == 1 { 1 } else { len }).min(end);
+                let update = [&[0, 1, 1, 1][..], &number(from), &number(to - from)].concat();
+                prop_assert_ne!(store.apply(&update, &LIMITS), Verdict::Bad(BadUpdate::DocumentFull));
+                model[from as usize..to as usize].fill(None);
+            }
+        }
+        let mut expected = vec![1, 0];
+        let runs: Vec<&[Option<char>]> = model.chunk_by(|left, right| left.is_some() == right.is_some()).collect();
+        expected.splice(1..2, number(u32::try_from(runs.len()).unwrap()));
+        expected.extend([1, 0]);
+        let mut clock = 0;
+        let mut deleted = Vec::new();
+        for run in &runs {
+            let len = u32::try_from(run.len()).unwrap();
+            let kind = if run[0].is_some() { 4 } else { 1 };
+            match clock {
+                0 => expected.extend([kind, 1, 1, b't']),
+                _ => expected.extend([vec![0x80 | kind, 1], number(clock - 1)].concat()),
+            }
+            expected.extend(number(len));
+            expected.extend(run.iter().flatten().map(|&letter| u8::try_from(letter).unwrap()));
+            if kind == 1 {
+                deleted.push([number(clock), number(len)].concat());
+            }
+            clock += len;
+        }
+        expected.push(u8::from(!deleted.is_empty()));
+        if !deleted.is_empty() {
+            expected.push(1);
+            expected.extend(number(u32::try_from(deleted.len()).unwrap()));
+            expected.extend(deleted.concat());
+        }
+        prop_assert_eq!(store.state(), expected);
+    }
+}
+
+fn applied(store: &mut Store, update: &[u8]) {
+    assert_eq!(store.apply(update, &LIMITS), Verdict::Applied);
+}
+
+/// The structs part of an update in which `id` writes `text` behind what it wrote before.
+fn typed(id: u8, clock: u32, text: &str) -> Vec<u8> {
+    let mut update = [vec![1, 1, id], number(clock)].concat();
+    match clock {
+        0 => update.extend([4, 1, 1, b't']),
+        _ => update.extend([vec![0x84, id], number(clock - 1)].concat()),
+    }
+    write_buffer(&mut update, text.as_bytes());
+    update
+}
+
+fn number(value: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    wire::write_integer(&mut bytes, u64::from(value));
+    bytes
+}
+
+fn client(id: u64) -> ClientId {
+    ClientId::new(id).unwrap()
+}
+
+const LIMITS: UpdateLimits = UpdateLimits { structs_max: 1 << 20, footprint_bytes_max: 1 << 24 };
