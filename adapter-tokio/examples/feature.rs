@@ -13,7 +13,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::routing::post;
 use roomcast_openwebui::query::Reply;
-use roomcast_openwebui::{Answer, OpenWebUi, Request, SessionInfo, Settings, To};
+use roomcast_openwebui::{LoginInfo, OpenWebUi, Request, Response, Settings, To};
 use roomcast_stores::{Memory, Rows, Store};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, AppLink, Builder, Data, Socket, Tokio};
@@ -70,9 +70,9 @@ async fn subscribe(app: &AppLink<OpenWebUi>, socket: &Socket, about: About) -> T
 }
 
 /// Whose socket it is, as of now: tokens end and are revoked.
-async fn session(app: &AppLink<OpenWebUi>, socket: &Socket) -> Option<SessionInfo> {
-    let answer = app.of(socket.handle()).ask(Request::Session { socket: socket.id() }).await?;
-    if let Answer::Session(session) = answer { session.map(|session| *session) } else { None }
+async fn session(app: &AppLink<OpenWebUi>, socket: &Socket) -> Option<LoginInfo> {
+    let answer = app.of(socket.handle()).ask(Request::Login { socket: socket.id() }).await?;
+    if let Response::Login(login) = answer { login.map(|login| *login) } else { None }
 }
 
 /// From elsewhere in the program: an HTTP route.
@@ -96,7 +96,7 @@ async fn notify(State(app): State<AppHandle<OpenWebUi>>, Path(user): Path<String
 }
 
 /// An event to all sessions of a user, on whichever device.
-async fn notify_user(app: &AppHandle<OpenWebUi>, user: &str, event: &serde_json::Value) -> Option<Answer> {
+async fn notify_user(app: &AppHandle<OpenWebUi>, user: &str, event: &serde_json::Value) -> Option<Response> {
     let data = event.to_string().into();
     app.ask(Request::Emit { to: To::User(user.into()), event: "events".into(), data }).await
 }

@@ -8,7 +8,7 @@
 //! 1. **Events from clients** are handlers. What a handler returns is the ack: `{status, feature_id}` when it is done,
 //!    `{"error":"Not authenticated"}` for a socket without a session.
 //! 2. **Who asks** is what the application knows of the socket, by
-//!    [`Request::Session`](roomcast_openwebui::Request::Session). Nothing that a client says of itself is believed.
+//!    [`Request::Login`](roomcast_openwebui::Request::Login). Nothing that a client says of itself is believed.
 //!    Handlers exist before the server does; they reach the application by the
 //!    [`AppLink`](crate::AppLink) that the builder gives.
 //! 3. **Rooms** with a prefix of their own. When a token ends or is revoked the socket loses its session and leaves all

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use common::{Client, Raw};
 use roomcast_auth::sign_hs256;
-use roomcast_openwebui::query::{Answer, Query, Question, Reply};
+use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer};
 use roomcast_openwebui::{OpenWebUi, Settings};
 use roomcast_stores::{Memory, Rows, Store};
 use roomcast_tokio::core::server::{App, Command, Cx, EndpointId, Event, Message, SessionId, Ticket};
@@ -121,7 +121,7 @@ fn at_the_end_open_webui_has_written_what_it_held_back() {
     });
     let data = memory.rows().notes[0].data.clone();
     assert_eq!(data.as_deref(), Some(r#"{"content":{"md":"edited"}}"#));
-    let Ok(Answer::Document(document)) = memory.answer(Question::LoadDocument { document: "note:welcome".into() })
+    let Ok(StoreAnswer::Document(document)) = memory.answer(Question::LoadDocument { document: "note:welcome".into() })
     else {
         panic!("no document");
     };

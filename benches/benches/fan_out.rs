@@ -19,7 +19,7 @@ use roomcast_core::server::{
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Answer, Note, Permission, Question, Reply, StoredDocument, User};
+use roomcast_openwebui::query::{Note, Permission, Question, Reply, StoreAnswer, StoredDocument, User};
 use roomcast_openwebui::{OpenWebUi, Settings};
 use roomcast_yjs::{Message, int_array, merge_updates};
 
@@ -178,30 +178,31 @@ impl World {
     }
 }
 
-fn answer(question: Question) -> Answer {
+fn answer(question: Question) -> StoreAnswer {
     match question {
-        Question::Authenticate { user, .. } => Answer::User(Some(User {
+        Question::Authenticate { user, .. } => StoreAnswer::User(Some(User {
             id: user,
             name: "Alice".into(),
             role: "admin".into(),
             profile: r#"{"id":"alice"}"#.into(),
         })),
-        Question::Channels { .. } => Answer::Channels { channels: Vec::new(), permission: Permission::Granted },
+        Question::Channels { .. } => StoreAnswer::Channels { channels: Vec::new(), permission: Permission::Granted },
         Question::Note { .. } => {
-            Answer::Note(Some(Note { owner: "alice".into(), access: AccessControl::Public, groups: Vec::new() }))
+            StoreAnswer::Note(Some(Note { owner: "alice".into(), access: AccessControl::Public, groups: Vec::new() }))
         }
-        Question::Chat { .. } => Answer::Chat(None),
-        Question::NoteContent { .. } => Answer::NoteContent(None),
-        Question::LoadDocument { .. } => {
-            Answer::Document(StoredDocument { snapshot: Some(Bytes::from(letter(2, 0))), ..StoredDocument::default() })
-        }
+        Question::Chat { .. } => StoreAnswer::Chat(None),
+        Question::NoteContent { .. } => StoreAnswer::NoteContent(None),
+        Question::LoadDocument { .. } => StoreAnswer::Document(StoredDocument {
+            snapshot: Some(Bytes::from(letter(2, 0))),
+            ..StoredDocument::default()
+        }),
         Question::TouchUser { .. }
         | Question::ReadChannel { .. }
         | Question::ReadChat { .. }
         | Question::ChangeMessage { .. }
         | Question::SaveNoteContent { .. }
         | Question::AppendUpdates { .. }
-        | Question::SaveSnapshot { .. } => Answer::Done,
+        | Question::SaveSnapshot { .. } => StoreAnswer::Done,
     }
 }
 

@@ -26,7 +26,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Response, StatusCode};
-use roomcast_openwebui::{Answer, OpenWebUi, Request, To};
+use roomcast_openwebui::{self as openwebui, OpenWebUi, Request, To};
 use roomcast_tokio::{AppHandle, Args, Builder, Extent};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -92,7 +92,7 @@ impl Route {
                     return Err(Refusal::malformed("a call is for one session, perhaps with its user"));
                 };
                 Request::Call {
-                    session: session.into(),
+                    sid: session.into(),
                     user: user.map(Into::into),
                     event: event.into(),
                     data: data.get().to_owned().into(),
@@ -199,7 +199,7 @@ impl Whom {
         match self {
             Self { user: Some(user), room: None, session: None } => Ok(To::User(user.into())),
             Self { user: None, room: Some(room), session: None } => Ok(To::Room(room.into())),
-            Self { user: None, room: None, session: Some(session) } => Ok(To::Session(session.into())),
+            Self { user: None, room: None, session: Some(session) } => Ok(To::Socket(session.into())),
             Self { .. } => Err(Refusal::malformed("`to` needs one of user, room and session")),
         }
     }
@@ -257,9 +257,9 @@ async fn answer(route: Route, api: Api, request: http::Request<Bytes>, app: AppH
         } else {
             route.read(request.body(), api.call_timeout)?
         };
-        let names_session = matches!(&asked, Request::Disconnect { to: To::Session(_), .. });
+        let names_session = matches!(&asked, Request::Disconnect { to: To::Socket(_), .. });
         match app.ask(asked).await {
-            Some(Answer::Done { sockets: 0 }) if names_session => Err(gone()),
+            Some(openwebui::Response::Done { sockets: 0 }) if names_session => Err(gone()),
             Some(answer) => respond(&answer),
             None => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server ends")),
         }
@@ -284,23 +284,25 @@ fn check_key(key: Option<&Secret>, headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong"))
 }
 
-fn respond(answer: &Answer) -> Result<Response<Bytes>, Refusal> {
+fn respond(answer: &openwebui::Response) -> Result<Response<Bytes>, Refusal> {
     match answer {
-        Answer::Emitted => Ok(reply::json(StatusCode::OK, &json!({ "status": "sent" }))),
-        Answer::Called(args) => Ok(called(args)),
-        Answer::Done { sockets } => Ok(reply::json(StatusCode::OK, &json!({ "sockets": sockets }))),
-        Answer::Gone => Err(gone()),
-        Answer::NotOwner => Err(Refusal::new(StatusCode::FORBIDDEN, "the session is another user's")),
-        Answer::TimedOut => Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the session did not answer in time")),
-        Answer::Malformed => Err(Refusal::malformed("the event, the data or an id in them cannot be")),
-        Answer::Overloaded => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too much is under way")),
-        Answer::Session(_)
-        | Answer::Users(_)
-        | Answer::Models(_)
-        | Answer::Pool(_)
-        | Answer::Document(_)
-        | Answer::DocumentUpdated(_)
-        | Answer::Flushed { .. } => {
+        openwebui::Response::Emitted => Ok(reply::json(StatusCode::OK, &json!({ "status": "sent" }))),
+        openwebui::Response::Called(args) => Ok(called(args)),
+        openwebui::Response::Done { sockets } => Ok(reply::json(StatusCode::OK, &json!({ "sockets": sockets }))),
+        openwebui::Response::Gone => Err(gone()),
+        openwebui::Response::NotOwner => Err(Refusal::new(StatusCode::FORBIDDEN, "the session is another user's")),
+        openwebui::Response::TimedOut => {
+            Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the session did not answer in time"))
+        }
+        openwebui::Response::Malformed => Err(Refusal::malformed("the event, the data or an id in them cannot be")),
+        openwebui::Response::Overloaded => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too much is under way")),
+        openwebui::Response::Login(_)
+        | openwebui::Response::Users(_)
+        | openwebui::Response::Models(_)
+        | openwebui::Response::Pool(_)
+        | openwebui::Response::Document(_)
+        | openwebui::Response::DocumentUpdated(_)
+        | openwebui::Response::Flushed { .. } => {
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "an answer to another question"))
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use roomcast_openwebui::{Entry, OpenWebUi, Settings as Rules, SettingsError};
+use roomcast_openwebui::{AuthRequirement, OpenWebUi, Settings as Rules, SettingsError};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, PathMatch, Refusal};
 
@@ -40,7 +40,7 @@ pub struct Parts {
 pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
     let Parts { secret, api_key, store, metrics, health, seed } = parts;
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
-    rules.entry = settings.entry;
+    rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
     rules.documents.compat = settings.front_end;
     rules.admin_chats = settings.admin_chats;
@@ -58,9 +58,9 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
                 ..Rules::engine()
             };
             io.namespace("/", |ns| match settings.entry {
-                Entry::Anyone => {}
+                AuthRequirement::Optional => {}
                 // Decided by the application, before this is asked.
-                Entry::Authenticated => ns.admit(async || Err::<(), _>(Refusal::new("Not authenticated"))),
+                AuthRequirement::Required => ns.admit(async || Err::<(), _>(Refusal::new("Not authenticated"))),
             });
         })
         .web_socket(settings.yjs_path.as_str(), |yjs| {

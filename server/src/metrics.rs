@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use roomcast_openwebui::query::{Question, StoreError};
-use roomcast_openwebui::{Answer, OpenWebUi, Pool, Request};
+use roomcast_openwebui::{self as openwebui, OpenWebUi, Pool, Request};
 use roomcast_tokio::AppHandle;
 use roomcast_tokio::core::server::{Audit, Counters};
 
@@ -79,7 +79,7 @@ impl StoreMetrics {
 pub async fn page(store: StoreMetrics, app: AppHandle<OpenWebUi>) -> Response<Bytes> {
     let server = app.handle().query(|view| (view.server.counters(), view.server.audit())).await;
     let pool = app.ask(Request::Pool).await;
-    let (Some((counters, audit)), Some(Answer::Pool(pool))) = (server, pool) else {
+    let (Some((counters, audit)), Some(openwebui::Response::Pool(pool))) = (server, pool) else {
         return reply::body(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the server has ended");
     };
     match write(&store, counters, audit, &pool) {
@@ -167,7 +167,7 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
 fn register_pool(registry: &mut Registry, pool: &Pool) {
     let Pool {
         sockets,
-        sessions,
+        logins,
         users,
         active_users,
         models,
@@ -182,7 +182,7 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
     } = *pool;
     for (name, help, value) in [
         ("sockets", "Sockets, with a session or without", sockets),
-        ("sessions", "Sockets whose user is known", sessions),
+        ("sessions", "Sockets whose user is known", logins),
         ("users", "Users with sessions", users),
         ("active_users", "Users who have been heard of lately", active_users),
         ("models", "Models in use", models),

@@ -25,7 +25,7 @@ mod sql;
 use std::future::Future;
 use std::pin::Pin;
 
-use roomcast_openwebui::query::{Answer, Question, StoreError};
+use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 
 pub use self::database_url::{DatabaseUrl, DatabaseUrlError, PostgresUrl, SslMode};
 pub use self::memory::{Gate, Memory, Moment};
@@ -47,7 +47,7 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// See [`StoreError`]. After [`StoreError::Unavailable`] nobody knows whether something was written.
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + '_>>;
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send + '_>>;
 
     /// Whether it can be asked now.
     ///

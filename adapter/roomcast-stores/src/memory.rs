@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Answer, Chat, Note, Question, StoreError, User};
+use roomcast_openwebui::query::{Chat, Note, Question, StoreAnswer, StoreError, User};
 
 use super::Store;
 use super::document::Document;
@@ -53,7 +53,7 @@ impl Memory {
     /// # Errors
     ///
     /// As [`Store::ask`].
-    pub fn answer(&self, question: Question) -> Result<Answer, StoreError> {
+    pub fn answer(&self, question: Question) -> Result<StoreAnswer, StoreError> {
         self.lock().answer(question)
     }
 
@@ -137,7 +137,7 @@ impl Drop for Gate {
 }
 
 impl Store for Memory {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + '_>> {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send + '_>> {
         let life = self.lock().life;
         Box::pin(Asking { memory: self, life, question: Some(question), result: None, waits: false })
     }
@@ -213,50 +213,50 @@ impl State {
         if self.is_closed || self.life != life { Some(StoreError::Unavailable) } else { self.fault }
     }
 
-    fn answer(&mut self, question: Question) -> Result<Answer, StoreError> {
+    fn answer(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
         let (rows, index) = (&mut self.rows, &self.index);
         match question {
             Question::Authenticate { user, jti, issued_at_secs } => {
                 let row = index.users.get(&user).map(|at| &rows.users[*at]);
                 let is_revoked = self.revoked.has(&Token { user, jti, issued_at_secs });
-                Ok(Answer::User(row.filter(|_| !is_revoked).map(UserRow::user)))
+                Ok(StoreAnswer::User(row.filter(|_| !is_revoked).map(UserRow::user)))
             }
-            Question::Channels { user } => Ok(Answer::Channels {
+            Question::Channels { user } => Ok(StoreAnswer::Channels {
                 channels: index.channels_of(&user),
                 permission: index.permission(&user, rows.channels_default),
             }),
-            Question::Note { note, user } => Ok(Answer::Note(index.notes.get(&note).map(|at| Note {
+            Question::Note { note, user } => Ok(StoreAnswer::Note(index.notes.get(&note).map(|at| Note {
                 owner: rows.notes[*at].owner.clone(),
                 access: AccessControl::from_column(rows.notes[*at].access.as_deref()),
                 groups: index.groups_of(&user).to_vec(),
             }))),
             Question::Chat { chat } => {
                 let owner = index.chats.get(&chat).map(|at| rows.chats[*at].owner.clone());
-                Ok(Answer::Chat(owner.map(|owner| Chat { owner })))
+                Ok(StoreAnswer::Chat(owner.map(|owner| Chat { owner })))
             }
             Question::TouchUser { user, at_secs } => {
                 if let Some(at) = index.users.get(&user) {
                     rows.users[*at].last_active_at_secs = at_secs;
                 }
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::ReadChannel { channel, user, at_nanos } => {
                 let row = index.channels.get(&channel).map(|at| &mut rows.channels[*at]);
                 for member in row.into_iter().flat_map(|row| &mut row.members).filter(|member| member.user == user) {
                     member.last_read_at_nanos = Some(at_nanos);
                 }
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::ReadChat { chat, user, at_secs } => {
                 let row = index.chats.get(&chat).map(|at| &mut rows.chats[*at]);
                 if let Some(row) = row.filter(|row| row.owner == user) {
                     row.last_read_at_secs = Some(at_secs);
                 }
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::NoteContent { note } => {
                 let data = index.notes.get(&note).and_then(|at| rows.notes[*at].data.as_deref());
-                Ok(Answer::NoteContent(content_of(data)?.map(ByteString::from)))
+                Ok(StoreAnswer::NoteContent(content_of(data)?.map(ByteString::from)))
             }
             Question::SaveNoteContent { note, content, at_nanos } => {
                 let at = *index.notes.get(&note).ok_or(StoreError::NotFound)?;
@@ -266,18 +266,18 @@ impl State {
                     self.contents.put(&note, at_nanos);
                     (row.data, row.updated_at_nanos) = (Some(changed.into()), Some(at_nanos));
                 }
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::LoadDocument { document } => {
-                Ok(Answer::Document(self.documents.get(&document).map(Document::load).unwrap_or_default()))
+                Ok(StoreAnswer::Document(self.documents.get(&document).map(Document::load).unwrap_or_default()))
             }
             Question::AppendUpdates { document, first_sequence, updates } => {
                 self.documents.entry(document).or_default().append(first_sequence, updates);
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
                 self.documents.entry(document).or_default().save(snapshot, content_hash, up_to_sequence);
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::ChangeMessage { chat, message, changes } => {
                 let at = *index.chats.get(&chat).ok_or(StoreError::NotFound)?;
@@ -285,7 +285,7 @@ impl State {
                 if let Some(changed) = change_chat(row.chat.as_deref(), &message, &changes)? {
                     row.chat = Some(changed.into());
                 }
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
         }
     }
@@ -315,7 +315,7 @@ struct Asking<'a> {
     life: u64,
     question: Option<Question>,
     /// What came of the work.
-    result: Option<Result<Answer, StoreError>>,
+    result: Option<Result<StoreAnswer, StoreError>>,
     /// Whether it counts among those who wait.
     waits: bool,
 }
@@ -351,13 +351,13 @@ impl Asking<'_> {
 
 /// Where a question stands.
 enum Step {
-    Ended(Result<Answer, StoreError>),
+    Ended(Result<StoreAnswer, StoreError>),
     /// These want to know that it waits.
     Waiting(Vec<Waker>),
 }
 
 impl Future for Asking<'_> {
-    type Output = Result<Answer, StoreError>;
+    type Output = Result<StoreAnswer, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let memory = self.memory;
@@ -401,7 +401,7 @@ mod tests {
         let woken = cx.woken();
         gate.open();
         assert!(cx.woken() > woken);
-        assert!(matches!(first.as_mut().poll(&mut cx.context()), Poll::Ready(Ok(Answer::Done))));
+        assert!(matches!(first.as_mut().poll(&mut cx.context()), Poll::Ready(Ok(StoreAnswer::Done))));
         assert_ne!(memory.rows(), Rows::demo());
     }
 
@@ -428,7 +428,7 @@ mod tests {
         drop(asked);
         drop(gate);
         assert_eq!(memory.rows().users[0].last_active_at_secs, 7);
-        assert!(matches!(memory.ask(touch()).as_mut().poll(&mut cx.context()), Poll::Ready(Ok(Answer::Done))));
+        assert!(matches!(memory.ask(touch()).as_mut().poll(&mut cx.context()), Poll::Ready(Ok(StoreAnswer::Done))));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use serde::Deserialize;
 
 use super::OpenWebUi;
-use super::requests::Answer;
+use super::requests::Response;
 use roomcast_core::server::{AckEnd, AckRequest, Command, Cx, Delivery, Emit, EmitId, SocketId, Target, Ticket};
 use roomcast_core::socket_io::Args;
 
@@ -47,19 +47,19 @@ impl OpenWebUi {
         (event, data): (ByteString, ByteString),
         timeout: Duration,
         cx: &mut Cx<'_>,
-    ) -> Result<(), Answer> {
-        let args = self.one_argument(&event, &data).ok_or(Answer::Malformed)?;
-        let socket = cx.server.socket(&self.settings.scope, sid).ok_or(Answer::Gone)?;
-        let owner = self.user_of(socket).ok_or(Answer::Gone)?;
+    ) -> Result<(), Response> {
+        let args = self.one_argument(&event, &data).ok_or(Response::Malformed)?;
+        let socket = cx.server.socket(&self.settings.scope, sid).ok_or(Response::Gone)?;
+        let owner = self.user_of(socket).ok_or(Response::Gone)?;
         if user.is_some_and(|user| *user != owner.id) {
-            return Err(Answer::NotOwner);
+            return Err(Response::NotOwner);
         }
         // The front end answers only what names itself.
         if session_named(&data).is_some_and(|named| named != sid) {
-            return Err(Answer::Malformed);
+            return Err(Response::Malformed);
         }
         if self.calls.open.len() >= self.settings.limits.calls_max {
-            return Err(Answer::Overloaded);
+            return Err(Response::Overloaded);
         }
         self.calls.last += 1;
         let emit = EmitId(CALL_BIT | self.calls.last);
@@ -80,14 +80,14 @@ impl OpenWebUi {
 
     /// A call was acknowledged.
     pub(super) fn call_acked(&mut self, emit: EmitId, args: Args) {
-        self.answer_call(emit, Answer::Called(args));
+        self.answer_call(emit, Response::Called(args));
     }
 
     /// A call will not be acknowledged any more.
     pub(super) fn call_ended(&mut self, emit: EmitId, end: AckEnd) {
         match end {
-            AckEnd::TimedOut => self.answer_call(emit, Answer::TimedOut),
-            AckEnd::Gone | AckEnd::Complete => self.answer_call(emit, Answer::Gone),
+            AckEnd::TimedOut => self.answer_call(emit, Response::TimedOut),
+            AckEnd::Gone | AckEnd::Complete => self.answer_call(emit, Response::Gone),
         }
     }
 
@@ -95,11 +95,11 @@ impl OpenWebUi {
     pub(super) fn end_calls(&mut self, socket: SocketId) {
         let Some(record) = self.sockets.get_mut(socket) else { return };
         for emit in std::mem::take(&mut record.calls) {
-            self.answer_call(emit, Answer::Gone);
+            self.answer_call(emit, Response::Gone);
         }
     }
 
-    fn answer_call(&mut self, emit: EmitId, answer: Answer) {
+    fn answer_call(&mut self, emit: EmitId, answer: Response) {
         let Some(call) = self.calls.open.remove(&emit) else { return };
         if let Some(record) = self.sockets.get_mut(call.socket) {
             record.calls.retain(|other| *other != emit);

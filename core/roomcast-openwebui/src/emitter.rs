@@ -8,23 +8,23 @@ use serde_json::value::RawValue;
 
 use super::chats::is_saved;
 use super::query::MessageChange;
-use super::requests::{Answer, To};
+use super::requests::{Response, To};
 use super::{OpenWebUi, wire, writes};
 use roomcast_core::server::{Command, Cx, Delivery, Emit};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
-    pub(super) fn emit(&mut self, to: &To, event: ByteString, data: ByteString, cx: &mut Cx<'_>) -> Answer {
-        let Some(args) = self.one_argument(&event, &data) else { return Answer::Malformed };
-        let Some(target) = self.target(to, cx) else { return Answer::Gone };
+    pub(super) fn emit(&mut self, to: &To, event: ByteString, data: ByteString, cx: &mut Cx<'_>) -> Response {
+        let Some(args) = self.one_argument(&event, &data) else { return Response::Malformed };
+        let Some(target) = self.target(to, cx) else { return Response::Gone };
         let change = match to {
             To::User(_) if event == wire::EVENTS => message_change(&data),
-            To::User(_) | To::Room(_) | To::Session(_) => None,
+            To::User(_) | To::Room(_) | To::Socket(_) => None,
         };
         if let Some((chat, message, change)) = change {
             // Refused as a whole: a message that was seen and never written would be gone after a reload.
             if !self.writes.has_room(&chat, writes::bytes_of(&change), &self.settings) {
-                return Answer::Overloaded;
+                return Response::Overloaded;
             }
             self.writes.put_change(&chat, &message, change, &mut self.queries, &self.settings, cx.now);
         }
@@ -36,7 +36,7 @@ impl OpenWebUi {
             // For a new direct message or group there is no other sign that its users belong into a new room.
             self.channels_changed(user, cx);
         }
-        Answer::Emitted
+        Response::Emitted
     }
 
     /// The arguments of an event that enters by roomcast.
@@ -53,7 +53,7 @@ fn user_meant(to: &To) -> Option<&str> {
     match to {
         To::User(user) => Some(user),
         To::Room(room) => room.strip_prefix(wire::USER_ROOM),
-        To::Session(_) => None,
+        To::Socket(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::writes::Pace;
-use super::{Answer, OpenWebUi};
+use super::{OpenWebUi, Response};
 use roomcast_core::server::{Cx, Ticket};
 use roomcast_core::time::Instant;
 
@@ -43,7 +43,7 @@ impl OpenWebUi {
             return;
         }
         while let Some(ticket) = self.flushes.pop_due(END_OF_TIME) {
-            self.answers.push_back((ticket, Answer::Flushed { unstored: 0 }));
+            self.answers.push_back((ticket, Response::Flushed { unstored: 0 }));
         }
         self.flushes_over();
     }
@@ -52,7 +52,7 @@ impl OpenWebUi {
     pub(super) fn flushes_timeout(&mut self, now: Instant) {
         while let Some(ticket) = self.flushes.pop_due(now) {
             let unstored = self.writes.unwritten() + self.unstored_documents().count();
-            self.answers.push_back((ticket, Answer::Flushed { unstored }));
+            self.answers.push_back((ticket, Response::Flushed { unstored }));
             if self.flushes.is_empty() {
                 self.flushes_over();
             }

@@ -48,10 +48,11 @@ use self::flush::Life;
 use self::queries::{Purpose, Queries};
 use self::query::{Query, QueryId, Question, Reply, StoreError, User};
 pub use self::requests::{
-    Answer, DocumentChange, DocumentRefusal, DocumentState, Ended, Intent, Notice, Pool, Request, SessionInfo, To,
+    DocumentChange, DocumentRefusal, DocumentState, Intent, LoginInfo, LogoutReason, Notice, Pool, Request, Response,
+    To,
 };
 use self::sessions::{People, PersonId, Sockets, Stage};
-pub use self::settings::{AdminChats, Entry, Limits, Notices, Settings, SettingsError};
+pub use self::settings::{AdminChats, AppLimits, AuthRequirement, Notices, Settings, SettingsError};
 use self::writes::{Row, Writes};
 use roomcast_core::rng::Rng;
 use roomcast_core::server::{
@@ -72,7 +73,7 @@ pub struct OpenWebUi {
     rng: Rng,
     sockets: Sockets,
     people: People,
-    sessions: usize,
+    logins: usize,
     /// Grows with each session: tells an answer about an earlier one.
     epoch: u64,
     /// Events that wait, of all sockets.
@@ -95,7 +96,7 @@ pub struct OpenWebUi {
     usages: Fifo<(SocketId, ByteString)>,
 
     given_back: VecDeque<Event>,
-    answers: VecDeque<(Ticket, Answer)>,
+    answers: VecDeque<(Ticket, Response)>,
     notices: VecDeque<Notice>,
     queries_overdue: u64,
 }
@@ -108,7 +109,7 @@ impl OpenWebUi {
             settings,
             sockets: Sockets::default(),
             people: People::new(rng.keyed_hash()),
-            sessions: 0,
+            logins: 0,
             epoch: 0,
             held: 0,
             models: BTreeMap::new(),
@@ -137,7 +138,7 @@ impl OpenWebUi {
         let records = || self.sockets.iter();
         Audit {
             sockets: self.sockets.len(),
-            sessions: self.sessions,
+            logins: self.logins,
             users: self.people.len(),
             models: self.models.len(),
             typing: records().map(|record| record.typing.len()).sum(),
@@ -176,27 +177,27 @@ impl OpenWebUi {
     }
 
     fn handle_connecting(&mut self, connect: &Connect, cx: &mut Cx<'_>) {
-        match self.settings.entry {
-            Entry::Authenticated => self.connecting(connect, cx),
-            Entry::Anyone => cx.command(Command::Accept { socket: connect.socket }),
+        match self.settings.auth {
+            AuthRequirement::Required => self.connecting(connect, cx),
+            AuthRequirement::Optional => cx.command(Command::Accept { socket: connect.socket }),
         }
     }
 
     fn handle_connected(&mut self, connect: &Connect, cx: &mut Cx<'_>) {
         let was_asked = self.sockets.get(connect.socket).is_some();
-        match self.settings.entry {
-            Entry::Authenticated if !was_asked => {
+        match self.settings.auth {
+            AuthRequirement::Required if !was_asked => {
                 // The namespace was opened to all by mistake: better nobody than anybody.
                 let (target, extent) = (Target::Socket(connect.socket), Extent::Namespace);
                 cx.command(Command::Disconnect { target, extent });
             }
-            Entry::Authenticated | Entry::Anyone => self.connected(connect, cx),
+            AuthRequirement::Required | AuthRequirement::Optional => self.connected(connect, cx),
         }
     }
 
     /// A socket is gone. How far it had come.
     fn handle_disconnected(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Option<Stage> {
-        self.log_out(socket, Ended::Disconnected, cx);
+        self.log_out(socket, LogoutReason::Disconnected, cx);
         let record = self.sockets.remove(socket)?;
         if let Some(timer) = record.recheck {
             self.rechecks.cancel(timer);
@@ -213,7 +214,7 @@ impl OpenWebUi {
         &mut self,
         id: QueryId,
         purpose: Purpose,
-        reply: Result<query::Answer, StoreError>,
+        reply: Result<query::StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
         match purpose {
@@ -222,7 +223,7 @@ impl OpenWebUi {
             Purpose::Channels(person) => self.channels_read(person, turn::channels(reply), cx),
             Purpose::NoteRoom { socket, epoch, note } => {
                 let found = match reply {
-                    Ok(query::Answer::Note(found)) => Ok(found),
+                    Ok(query::StoreAnswer::Note(found)) => Ok(found),
                     Ok(_) => Err(StoreError::Corrupt),
                     Err(error) => Err(error),
                 };
@@ -230,7 +231,7 @@ impl OpenWebUi {
             }
             Purpose::ChatRoom { socket, epoch, chat } => {
                 let found = match reply {
-                    Ok(query::Answer::Chat(found)) => Ok(found),
+                    Ok(query::StoreAnswer::Chat(found)) => Ok(found),
                     Ok(_) => Err(StoreError::Corrupt),
                     Err(error) => Err(error),
                 };
@@ -279,7 +280,7 @@ impl App for OpenWebUi {
     type Query = Query;
     type Reply = Reply;
     type Request = Request;
-    type Answer = Answer;
+    type Answer = Response;
     type Notice = Notice;
 
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
@@ -373,7 +374,7 @@ impl App for OpenWebUi {
         self.queries.pop()
     }
 
-    fn poll_answer(&mut self) -> Option<(Ticket, Answer)> {
+    fn poll_answer(&mut self) -> Option<(Ticket, Response)> {
         self.answers.pop_front()
     }
 
@@ -411,11 +412,11 @@ impl App for OpenWebUi {
 /// What must be all zeros once everybody has left and the store has answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Audit {
-    /// Sockets, with a session or without.
+    /// Sockets of the application, logged in or not.
     pub sockets: usize,
-    /// Sessions.
-    pub sessions: usize,
-    /// Users with sessions.
+    /// Logged-in sockets.
+    pub logins: usize,
+    /// Users with at least one login.
     pub users: usize,
     /// Models in use.
     pub models: usize,
@@ -440,6 +441,6 @@ pub struct Audit {
 }
 
 /// An id from a peer, if it can be one. Copied: a slice of a message would keep all of it in memory.
-fn id(text: String, limits: &Limits) -> Option<ByteString> {
+fn id(text: String, limits: &AppLimits) -> Option<ByteString> {
     (!text.is_empty() && text.len() <= limits.id_bytes_max).then(|| text.into())
 }

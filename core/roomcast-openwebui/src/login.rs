@@ -13,7 +13,7 @@ use super::recheck::Again;
 use super::sessions::{Activity, Channels, Login, Record, Stage, Token, Wanted};
 use super::turn::{Outcome, Step, ask_user};
 use super::wire::{self, Joined, TokenPayload};
-use super::{Ended, Entry, Notice, OpenWebUi};
+use super::{AuthRequirement, LogoutReason, Notice, OpenWebUi};
 use roomcast_core::server::{Command, Connect, Cx, Extent, SocketId, Target};
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
@@ -123,7 +123,7 @@ impl OpenWebUi {
     /// A socket has a session from now on. One of another user ends; one of the same user goes on with the new token.
     pub(super) fn log_in(&mut self, socket: SocketId, token: Token, user: User, channels: Channels, cx: &mut Cx<'_>) {
         if self.user_of(socket).is_some_and(|known| known.id != user.id) {
-            self.withdraw(socket, Ended::Replaced, cx);
+            self.withdraw(socket, LogoutReason::Replaced, cx);
         }
         self.epoch += 1;
         let epoch = self.epoch;
@@ -155,7 +155,7 @@ impl OpenWebUi {
                     idle_timer,
                     expiry_timer,
                 });
-                self.sessions += 1;
+                self.logins += 1;
                 self.became_active(person);
             }
         }
@@ -165,23 +165,24 @@ impl OpenWebUi {
     }
 
     /// Takes a session and all rooms from a socket, which stays, anonymous, where such may.
-    pub(super) fn withdraw(&mut self, socket: SocketId, why: Ended, cx: &mut Cx<'_>) {
+    pub(super) fn withdraw(&mut self, socket: SocketId, why: LogoutReason, cx: &mut Cx<'_>) {
         let rooms: Vec<ByteString> = cx.server.rooms(socket).map(ByteString::from).collect();
         for room in rooms {
             cx.command(Command::Leave { target: Target::Socket(socket), room });
         }
         self.log_out(socket, why, cx);
-        match (self.settings.entry, why) {
-            (Entry::Authenticated, Ended::Token | Ended::Revoked) => {
+        match (self.settings.auth, why) {
+            (AuthRequirement::Required, LogoutReason::Token | LogoutReason::Revoked) => {
                 let (target, extent) = (Target::Socket(socket), Extent::Namespace);
                 cx.command(Command::Disconnect { target, extent });
             }
-            (Entry::Anyone, _) | (Entry::Authenticated, Ended::Replaced | Ended::Disconnected) => {}
+            (AuthRequirement::Optional, _)
+            | (AuthRequirement::Required, LogoutReason::Replaced | LogoutReason::Disconnected) => {}
         }
     }
 
     /// The session of a socket ends, which has left its rooms.
-    pub(super) fn log_out(&mut self, socket: SocketId, why: Ended, cx: &mut Cx<'_>) {
+    pub(super) fn log_out(&mut self, socket: SocketId, why: LogoutReason, cx: &mut Cx<'_>) {
         self.leave_documents(socket, cx);
         self.end_typing(socket, cx);
         self.end_usage(socket);
@@ -195,7 +196,7 @@ impl OpenWebUi {
         let chats = std::mem::take(&mut record.chats);
         let reads = std::mem::take(&mut record.reads);
         let Some(login) = record.login.take() else { return };
-        self.sessions -= 1;
+        self.logins -= 1;
         self.idles.cancel(login.idle_timer);
         if let Some(timer) = login.expiry_timer {
             self.expiries.cancel(timer);
@@ -213,7 +214,7 @@ impl OpenWebUi {
         for chat in chats.keys() {
             self.publish_presence(chat, cx);
         }
-        self.notice(Notice::SessionEnded { socket, user, why });
+        self.notice(Notice::LoggedOut { socket, user, why });
     }
 
     /// A session's token is at its end, or the calendar has been set back.
@@ -222,7 +223,7 @@ impl OpenWebUi {
         let Some(login) = self.sockets.get_mut(socket).and_then(|record| record.login.as_mut()) else { return };
         login.expiry_timer = None;
         if login.token.has_ended(wall) {
-            self.withdraw(socket, Ended::Token, cx);
+            self.withdraw(socket, LogoutReason::Token, cx);
         } else if let Some(expires) = login.token.expires {
             login.expiry_timer = Some(self.expiries.arm(moment(expires, cx), socket));
         }

@@ -23,7 +23,7 @@ pub struct Query {
 /// What only a store knows, or must keep. Ids are those of Open WebUI's tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// A user whose token has been verified, unless the token is revoked. Answered by [`Answer::User`].
+    /// A user whose token has been verified, unless the token is revoked. Answered by [`StoreAnswer::User`].
     Authenticate {
         /// `id` of the token.
         user: ByteString,
@@ -33,31 +33,31 @@ pub enum Question {
         issued_at_secs: Option<u64>,
     },
     /// The channels whose rooms a user belongs into, and whether the user may use channels at all. Answered by
-    /// [`Answer::Channels`].
+    /// [`StoreAnswer::Channels`].
     Channels {
         /// Who.
         user: ByteString,
     },
-    /// A note's owner and access rules, and the asker's groups. Answered by [`Answer::Note`].
+    /// A note's owner and access rules, and the asker's groups. Answered by [`StoreAnswer::Note`].
     Note {
         /// Which.
         note: ByteString,
         /// Who asks.
         user: ByteString,
     },
-    /// A chat's owner. Answered by [`Answer::Chat`].
+    /// A chat's owner. Answered by [`StoreAnswer::Chat`].
     Chat {
         /// Which.
         chat: ByteString,
     },
-    /// Write `user.last_active_at`. Answered by [`Answer::Done`].
+    /// Write `user.last_active_at`. Answered by [`StoreAnswer::Done`].
     TouchUser {
         /// Who.
         user: ByteString,
         /// Seconds since the epoch.
         at_secs: u64,
     },
-    /// Write `channel_member.last_read_at`, where there is such a row. Answered by [`Answer::Done`].
+    /// Write `channel_member.last_read_at`, where there is such a row. Answered by [`StoreAnswer::Done`].
     ReadChannel {
         /// Which.
         channel: ByteString,
@@ -67,7 +67,7 @@ pub enum Question {
         at_nanos: u64,
     },
     /// Write when a user last read a chat of its own, where the table has a place for it. Answered by
-    /// [`Answer::Done`].
+    /// [`StoreAnswer::Done`].
     ReadChat {
         /// Which.
         chat: ByteString,
@@ -77,7 +77,7 @@ pub enum Question {
         at_secs: u64,
     },
     /// Change `chat.history.messages[message]`, all changes of one question in one transaction. Answered by
-    /// [`Answer::Done`]; [`StoreError::NotFound`] if there is no such chat.
+    /// [`StoreAnswer::Done`]; [`StoreError::NotFound`] if there is no such chat.
     ChangeMessage {
         /// Which chat.
         chat: ByteString,
@@ -87,14 +87,14 @@ pub enum Question {
         /// What to do, in order.
         changes: Vec<MessageChange>,
     },
-    /// `content` of a note's data. Answered by [`Answer::NoteContent`].
+    /// `content` of a note's data. Answered by [`StoreAnswer::NoteContent`].
     NoteContent {
         /// Which.
         note: ByteString,
     },
     /// Let this be `content` of a note's data; the rest of the data stays as it is. One that comes late, behind one of
     /// these with a later time, is passed over; when others wrote to the row does not matter. Answered by
-    /// [`Answer::Done`]; [`StoreError::NotFound`] if there is no such note.
+    /// [`StoreAnswer::Done`]; [`StoreError::NotFound`] if there is no such note.
     SaveNoteContent {
         /// Which.
         note: ByteString,
@@ -105,12 +105,12 @@ pub enum Question {
         at_nanos: u64,
     },
     /// A document's snapshot and the updates that came after it, from roomcast's own store. Answered by
-    /// [`Answer::Document`].
+    /// [`StoreAnswer::Document`].
     LoadDocument {
         /// Which.
         document: ByteString,
     },
-    /// Append updates to a document's log. Answered by [`Answer::Done`] once they survive a crash. Asked again after a
+    /// Append updates to a document's log. Answered by [`StoreAnswer::Done`] once they survive a crash. Asked again after a
     /// failure with the same numbers; numbers that the log has already are passed over.
     AppendUpdates {
         /// Which.
@@ -121,13 +121,13 @@ pub enum Question {
         updates: Vec<Bytes>,
     },
     /// Store a snapshot, and then cut from the log what it holds. One that comes late, behind one with a higher number,
-    /// is passed over. Answered by [`Answer::Done`].
+    /// is passed over. Answered by [`StoreAnswer::Done`].
     SaveSnapshot {
         /// Which.
         document: ByteString,
         /// The whole state as one Yjs update, version 1.
         snapshot: Bytes,
-        /// What [`Answer::Document`] gives back with it.
+        /// What [`StoreAnswer::Document`] gives back with it.
         content_hash: Option<ContentHash>,
         /// The last update of the log that the snapshot holds.
         up_to_sequence: u64,
@@ -161,12 +161,12 @@ pub struct Reply {
     /// The question's number.
     pub id: QueryId,
     /// What was found, or why nothing.
-    pub result: Result<Answer, StoreError>,
+    pub result: Result<StoreAnswer, StoreError>,
 }
 
 /// What a store found.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum StoreAnswer {
     /// The user, or that there is none or that the token is revoked.
     User(Option<User>),
     /// Ids of channels.

@@ -12,7 +12,7 @@ use super::queries::Purpose;
 use super::query::{Chat, Note, Question, StoreError, User};
 use super::sessions::{ChannelRead, Channels, ChatAccess, PersonId, Token};
 use super::turn::ask_user;
-use super::{Ended, OpenWebUi, wire};
+use super::{LogoutReason, OpenWebUi, wire};
 use roomcast_core::server::{Command, Cx, SocketId, Target};
 
 /// When something is looked at again.
@@ -37,7 +37,7 @@ impl OpenWebUi {
             if record.wanted.take().is_some() && record.login.is_some() {
                 return self.recheck(socket, cx);
             }
-            return self.withdraw(socket, Ended::Token, cx);
+            return self.withdraw(socket, LogoutReason::Token, cx);
         }
         self.ask(ask_user(&token), Purpose::Recheck { socket, epoch }, cx);
         // Until then nothing is due: the answer, or the deadline, arms the next.
@@ -85,7 +85,7 @@ impl OpenWebUi {
                 self.arm_recheck(socket, Again::InTurn, cx);
                 self.recheck_rooms(socket, cx);
             }
-            Ok(None) => self.withdraw(socket, Ended::Revoked, cx),
+            Ok(None) => self.withdraw(socket, LogoutReason::Revoked, cx),
             Err(_) => self.arm_recheck(socket, Again::Soon, cx),
         }
     }

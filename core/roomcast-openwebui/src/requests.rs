@@ -20,8 +20,8 @@ use roomcast_yjs::{BadUpdate, Id};
 /// A request. Whoever makes one is trusted: an HTTP route checks its caller before.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// Send an event. Answered by [`Answer::Emitted`], [`Answer::Gone`], [`Answer::Malformed`] or
-    /// [`Answer::Overloaded`].
+    /// Send an event. Answered by [`Response::Emitted`], [`Response::Gone`], [`Response::Malformed`] or
+    /// [`Response::Overloaded`].
     ///
     /// This is the event emitter: an `events` to a user with the id of a chat and of a message in it also changes that
     /// message in the store, as its type says.
@@ -33,22 +33,22 @@ pub enum Request {
         /// Its one argument, as JSON.
         data: ByteString,
     },
-    /// Send an event to one session and wait for its ack. Answered by [`Answer::Called`], [`Answer::Gone`] at once when
-    /// the session is gone, [`Answer::NotOwner`], [`Answer::TimedOut`], [`Answer::Malformed`] or
-    /// [`Answer::Overloaded`].
+    /// Send an event to one socket and wait for its ack. Answered by [`Response::Called`], [`Response::Gone`] at once when
+    /// the socket has no login, [`Response::NotOwner`], [`Response::TimedOut`], [`Response::Malformed`] or
+    /// [`Response::Overloaded`].
     Call {
-        /// Its Socket.IO id, which clients say themselves.
-        session: ByteString,
-        /// Whose session it must be. `None`: anybody's, for callers who have checked that.
+        /// The socket's Socket.IO id, as its client announced it.
+        sid: ByteString,
+        /// The user that the socket must be logged in as. `None`: any, for callers that have checked it.
         user: Option<ByteString>,
         /// The event's name.
         event: ByteString,
-        /// Its one argument, as JSON. A `session_id` in it must be the session's.
+        /// Its one argument, as JSON. A `session_id` in it must equal `sid`.
         data: ByteString,
         /// How long to wait.
         timeout: Duration,
     },
-    /// End sockets. Answered by [`Answer::Done`].
+    /// End sockets. Answered by [`Response::Done`].
     Disconnect {
         /// Whose.
         to: To,
@@ -56,38 +56,38 @@ pub enum Request {
         extent: Extent,
     },
     /// Something about a user has changed: role, permissions, tokens, whether there is one. Live sessions and their
-    /// rooms are asked of the store again. Answered by [`Answer::Done`].
+    /// rooms are asked of the store again. Answered by [`Response::Done`].
     Refresh {
         /// Who.
         user: ByteString,
     },
-    /// A token has been revoked. Live sessions by it are asked of the store again. Answered by [`Answer::Done`].
+    /// A token has been revoked. Live sessions by it are asked of the store again. Answered by [`Response::Done`].
     RefreshToken {
         /// Its `jti`.
         jti: ByteString,
     },
-    /// A user's channels have changed. Answered by [`Answer::Done`].
+    /// A user's channels have changed. Answered by [`Response::Done`].
     ReadChannels {
         /// Who.
         user: ByteString,
     },
-    /// Who a socket is. Answered by [`Answer::Session`].
-    Session {
-        /// Which.
+    /// The login of a socket. Answered by [`Response::Login`].
+    Login {
+        /// The socket to look up.
         socket: SocketId,
     },
-    /// The users who have sessions in a room. Answered by [`Answer::Users`].
+    /// The users who have sessions in a room. Answered by [`Response::Users`].
     RoomUsers {
         /// Which.
         room: ByteString,
     },
-    /// The users with a session that has been heard of lately. Answered by [`Answer::Users`].
+    /// The users with a session that has been heard of lately. Answered by [`Response::Users`].
     ActiveUsers,
-    /// The models that are in use. Answered by [`Answer::Models`].
+    /// The models that are in use. Answered by [`Response::Models`].
     ModelsInUse,
-    /// How much there is of everything. Answered by [`Answer::Pool`].
+    /// How much there is of everything. Answered by [`Response::Pool`].
     Pool,
-    /// A document as it is now, live or stored. Answered by [`Answer::Document`].
+    /// A document as it is now, live or stored. Answered by [`Response::Document`].
     DocumentState {
         /// Which: `note:` and the note's id.
         document: ByteString,
@@ -95,7 +95,7 @@ pub enum Request {
         user: Option<ByteString>,
     },
     /// Change a document, live or stored, as a member does who joins, sends an update and leaves: members are told, and
-    /// it is stored at the document's own pace. Answered by [`Answer::DocumentUpdated`].
+    /// it is stored at the document's own pace. Answered by [`Response::DocumentUpdated`].
     DocumentUpdate {
         /// Which: `note:` and the note's id.
         document: ByteString,
@@ -111,7 +111,7 @@ pub enum Request {
         intent: Intent,
     },
     /// Write all that waits to be written now: documents, the notes' contents, changes to messages, when users were
-    /// active and what they have read. Before the program ends, or the store does. Answered by [`Answer::Flushed`] once
+    /// active and what they have read. Before the program ends, or the store does. Answered by [`Response::Flushed`] once
     /// that is done; until then nothing that comes meanwhile waits either.
     Flush {
         /// How long to wait for it.
@@ -132,17 +132,17 @@ pub enum Intent {
 /// Whom a request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum To {
-    /// All sessions of a user.
+    /// All logged-in sockets of a user.
     User(ByteString),
-    /// Whoever is in a room.
+    /// All sockets in a room.
     Room(ByteString),
-    /// One session, by its Socket.IO id.
-    Session(ByteString),
+    /// One socket, by its Socket.IO id.
+    Socket(ByteString),
 }
 
 /// An answer to a [`Request`].
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum Response {
     /// It has been sent, to whoever was there.
     Emitted,
     /// The session acknowledged with these arguments.
@@ -162,8 +162,8 @@ pub enum Answer {
         /// How many.
         sockets: usize,
     },
-    /// The session, if the socket has one.
-    Session(Option<Box<SessionInfo>>),
+    /// The login, if the socket has one.
+    Login(Option<Box<LoginInfo>>),
     /// Ids of users, in order.
     Users(Vec<ByteString>),
     /// Ids of models, in order.
@@ -237,9 +237,9 @@ impl std::fmt::Display for DocumentRefusal {
 
 impl std::error::Error for DocumentRefusal {}
 
-/// A session.
+/// A logged-in socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionInfo {
+pub struct LoginInfo {
     /// Its Socket.IO id.
     pub sid: ByteString,
     /// Its user, as of when the store was last asked.
@@ -249,13 +249,13 @@ pub struct SessionInfo {
 /// How much there is of everything, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pool {
-    /// Sockets, with a session or without.
+    /// Sockets in the application's namespace, logged in or not.
     pub sockets: usize,
-    /// Sessions.
-    pub sessions: usize,
-    /// Users with sessions.
+    /// Logged-in sockets.
+    pub logins: usize,
+    /// Users with at least one login.
     pub users: usize,
-    /// Users with sessions that have been heard of lately.
+    /// Users with at least one login that sent something within `idle_after`.
     pub active_users: usize,
     /// Models in use.
     pub models: usize,
@@ -291,19 +291,19 @@ pub enum Notice {
         user: ByteString,
     },
     /// A socket has lost its session, and has left all rooms.
-    SessionEnded {
+    LoggedOut {
         /// Which.
         socket: SocketId,
         /// Whose it was.
         user: ByteString,
         /// Why.
-        why: Ended,
+        why: LogoutReason,
     },
 }
 
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum LogoutReason {
     /// The socket is gone.
     Disconnected,
     /// The token's time is over.
@@ -318,21 +318,21 @@ impl OpenWebUi {
     pub(super) fn request(&mut self, ticket: Ticket, request: Request, cx: &mut Cx<'_>) {
         let answer = match request {
             Request::Emit { to, event, data } => self.emit(&to, event, data, cx),
-            Request::Call { session, user, event, data, timeout } => {
-                match self.call(ticket, (&session, user.as_ref()), (event, data), timeout, cx) {
+            Request::Call { sid, user, event, data, timeout } => {
+                match self.call(ticket, (&sid, user.as_ref()), (event, data), timeout, cx) {
                     Ok(()) => return,
                     Err(refusal) => refusal,
                 }
             }
             Request::Disconnect { to, extent } => self.disconnect(&to, extent, cx),
-            Request::Refresh { user } => Answer::Done { sockets: self.refresh(&user, cx) },
-            Request::RefreshToken { jti } => Answer::Done { sockets: self.refresh_token(&jti, cx) },
-            Request::ReadChannels { user } => Answer::Done { sockets: self.channels_changed(&user, cx) },
-            Request::Session { socket } => Answer::Session(self.session(socket).map(Box::new)),
-            Request::RoomUsers { room } => Answer::Users(self.users_in(&room, cx)),
-            Request::ActiveUsers => Answer::Users(self.active_users()),
-            Request::ModelsInUse => Answer::Models(self.models.keys().cloned().collect()),
-            Request::Pool => Answer::Pool(Box::new(self.pool())),
+            Request::Refresh { user } => Response::Done { sockets: self.refresh(&user, cx) },
+            Request::RefreshToken { jti } => Response::Done { sockets: self.refresh_token(&jti, cx) },
+            Request::ReadChannels { user } => Response::Done { sockets: self.channels_changed(&user, cx) },
+            Request::Login { socket } => Response::Login(self.login(socket).map(Box::new)),
+            Request::RoomUsers { room } => Response::Users(self.users_in(&room, cx)),
+            Request::ActiveUsers => Response::Users(self.active_users()),
+            Request::ModelsInUse => Response::Models(self.models.keys().cloned().collect()),
+            Request::Pool => Response::Pool(Box::new(self.pool())),
             Request::DocumentState { document, user } => {
                 return self.visit_document(ticket, (&document, user), Task::Read, cx);
             }
@@ -345,11 +345,11 @@ impl OpenWebUi {
         self.answers.push_back((ticket, answer));
     }
 
-    /// A socket's session, if it has one.
-    pub fn session(&self, socket: SocketId) -> Option<SessionInfo> {
+    /// The login of a socket, if it has one.
+    pub fn login(&self, socket: SocketId) -> Option<LoginInfo> {
         let user = self.user_of(socket)?.clone();
         let sid = self.sockets.get(socket)?.sid.as_str().into();
-        Some(SessionInfo { sid, user })
+        Some(LoginInfo { sid, user })
     }
 
     /// The users with a session that has been heard of lately, in order.
@@ -363,7 +363,7 @@ impl OpenWebUi {
     pub fn pool(&self) -> Pool {
         Pool {
             sockets: self.sockets.len(),
-            sessions: self.sessions,
+            logins: self.logins,
             users: self.people.len(),
             active_users: self.people.iter().filter(|person| person.active > 0).count(),
             models: self.models.len(),
@@ -391,19 +391,19 @@ impl OpenWebUi {
         let room = match to {
             To::User(user) => wire::user_room(user),
             To::Room(room) => room.clone(),
-            To::Session(sid) => return cx.server.socket(scope, sid).map(Target::Socket),
+            To::Socket(sid) => return cx.server.socket(scope, sid).map(Target::Socket),
         };
         Some(Target::Room { namespace: scope.clone(), room })
     }
 
-    fn disconnect(&mut self, to: &To, extent: Extent, cx: &mut Cx<'_>) -> Answer {
-        let Some(target) = self.target(to, cx) else { return Answer::Done { sockets: 0 } };
+    fn disconnect(&mut self, to: &To, extent: Extent, cx: &mut Cx<'_>) -> Response {
+        let Some(target) = self.target(to, cx) else { return Response::Done { sockets: 0 } };
         let sockets = match &target {
             Target::Room { namespace, room } => cx.server.members(namespace, room).count(),
             Target::Socket(_) | Target::Select(_) => 1,
         };
         cx.command(Command::Disconnect { target, extent });
-        Answer::Done { sockets }
+        Response::Done { sockets }
     }
 
     /// Sockets without a session are nobody.

@@ -18,8 +18,8 @@ use roomcast_core::server::{Endpoint, EndpointId, Scope};
 pub struct Settings {
     /// Where the application is served. Sockets elsewhere are not its own.
     pub scope: Scope,
-    /// What becomes of sockets without a session.
-    pub entry: Entry,
+    /// Whether a socket needs a login to be let in.
+    pub auth: AuthRequirement,
     /// Checks tokens.
     pub verifier: Verifier,
     /// Time in which a store must answer. 5 s.
@@ -59,7 +59,7 @@ pub struct Settings {
     /// How documents are kept and served.
     pub documents: DocumentSettings,
     /// Bounds on everything that peers can make grow.
-    pub limits: Limits,
+    pub limits: AppLimits,
 }
 
 impl Settings {
@@ -82,7 +82,7 @@ impl Settings {
     pub fn with_verifier(endpoint: EndpointId, verifier: Verifier) -> Self {
         Self {
             scope: Scope { endpoint, namespace: "/".into() },
-            entry: Entry::Anyone,
+            auth: AuthRequirement::Optional,
             verifier,
             query_timeout: Duration::from_secs(5),
             recheck_interval: Duration::from_secs(60),
@@ -101,7 +101,7 @@ impl Settings {
             admin_chats: AdminChats::Readable,
             yjs_endpoint: None,
             documents: DocumentSettings::default(),
-            limits: Limits::default(),
+            limits: AppLimits::default(),
         }
     }
 
@@ -138,21 +138,21 @@ impl Settings {
 
     /// How the namespace is to be admitted at its endpoint.
     pub fn namespace_rule(&self) -> NamespaceRule {
-        let admission = match self.entry {
-            Entry::Anyone => Admission::Open,
-            Entry::Authenticated => Admission::Ask,
+        let admission = match self.auth {
+            AuthRequirement::Optional => Admission::Open,
+            AuthRequirement::Required => Admission::Ask,
         };
         NamespaceRule { pattern: Pattern::Exact(self.scope.namespace.to_string()), admission }
     }
 }
 
-/// What becomes of sockets without a session.
+/// Whether a socket needs a login to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum AuthRequirement {
     /// They are let in and own nothing, as Open WebUI's front end needs.
-    Anyone,
+    Optional,
     /// They are answered CONNECT_ERROR. The namespace must be admitted by [`Settings::namespace_rule`].
-    Authenticated,
+    Required,
 }
 
 /// Whether the rest of the program is told who comes and goes.
@@ -175,7 +175,7 @@ pub enum AdminChats {
 
 /// Bounds on everything that peers can make grow.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct AppLimits {
     /// Length of an id or name from a peer, in bytes. 256.
     pub id_bytes_max: usize,
     /// Events of one socket that may wait for a query; one more, and its connection is ended. Its reading is paused
@@ -200,7 +200,7 @@ pub struct Limits {
     pub change_bytes_per_chat_max: usize,
 }
 
-impl Default for Limits {
+impl Default for AppLimits {
     fn default() -> Self {
         Self {
             id_bytes_max: 256,

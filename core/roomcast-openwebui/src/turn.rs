@@ -9,7 +9,7 @@ use super::OpenWebUi;
 use super::chats::ChatRequest;
 use super::documents::Joiner;
 use super::queries::Purpose;
-use super::query::{Answer, QueryId, Question, StoreError, User};
+use super::query::{QueryId, Question, StoreAnswer, StoreError, User};
 use super::sessions::{Activity, Token};
 use roomcast_core::server::{AckId, Command, Cx, Event, Extent, SessionId, SocketId, Target};
 use roomcast_core::socket_io::Args;
@@ -200,7 +200,7 @@ impl OpenWebUi {
         &mut self,
         query: QueryId,
         socket: SocketId,
-        result: Result<Answer, StoreError>,
+        result: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
         let Some(record) = self.sockets.get_mut(socket) else { return };
@@ -283,7 +283,13 @@ impl OpenWebUi {
         None
     }
 
-    fn go_on(&mut self, socket: SocketId, step: Step, result: Result<Answer, StoreError>, cx: &mut Cx<'_>) -> Outcome {
+    fn go_on(
+        &mut self,
+        socket: SocketId,
+        step: Step,
+        result: Result<StoreAnswer, StoreError>,
+        cx: &mut Cx<'_>,
+    ) -> Outcome {
         match step {
             Step::Connect(token) => self.connect_answered(socket, token, user(result), cx),
             Step::Admit(token) => self.admit_answered(socket, token, user(result), cx),
@@ -300,7 +306,7 @@ impl OpenWebUi {
             Step::JoinNote(token, note) => self.join_note_answered(socket, token, note, user(result), cx),
             Step::Note(note) => {
                 let found = match result {
-                    Ok(Answer::Note(found)) => Ok(found),
+                    Ok(StoreAnswer::Note(found)) => Ok(found),
                     Ok(_) => Err(StoreError::Corrupt),
                     Err(error) => Err(error),
                 };
@@ -308,7 +314,7 @@ impl OpenWebUi {
             }
             Step::Chat(request) => {
                 let found = match result {
-                    Ok(Answer::Chat(found)) => Ok(found),
+                    Ok(StoreAnswer::Chat(found)) => Ok(found),
                     Ok(_) => Err(StoreError::Corrupt),
                     Err(error) => Err(error),
                 };
@@ -316,7 +322,7 @@ impl OpenWebUi {
             }
             Step::DocumentJoin(joiner) => {
                 let found = match result {
-                    Ok(Answer::Note(found)) => Ok(found),
+                    Ok(StoreAnswer::Note(found)) => Ok(found),
                     Ok(_) => Err(StoreError::Corrupt),
                     Err(error) => Err(error),
                 };
@@ -372,7 +378,7 @@ impl OpenWebUi {
         login.last_seen = cx.now;
         let activity = login.activity;
         if login.token.has_ended(cx.server.wall()) {
-            return self.withdraw(socket, super::Ended::Token, cx);
+            return self.withdraw(socket, super::LogoutReason::Token, cx);
         }
         match activity {
             Activity::Active => {}
@@ -387,20 +393,20 @@ pub(super) fn ask_user(token: &Token) -> Question {
 }
 
 /// What a store says of a token's user: one who may have sessions, nobody, or no answer.
-pub(super) fn user(result: Result<Answer, StoreError>) -> Result<Option<User>, StoreError> {
+pub(super) fn user(result: Result<StoreAnswer, StoreError>) -> Result<Option<User>, StoreError> {
     match result {
-        Ok(Answer::User(found)) => Ok(found.filter(|user| matches!(&*user.role, "admin" | "user"))),
+        Ok(StoreAnswer::User(found)) => Ok(found.filter(|user| matches!(&*user.role, "admin" | "user"))),
         Ok(_) => Err(StoreError::Corrupt),
         Err(error) => Err(error),
     }
 }
 
 /// What a store says of a user's channels: none where the user may not use any.
-pub(super) fn channels(result: Result<Answer, StoreError>) -> Result<Vec<ByteString>, StoreError> {
+pub(super) fn channels(result: Result<StoreAnswer, StoreError>) -> Result<Vec<ByteString>, StoreError> {
     use super::query::Permission;
     match result {
-        Ok(Answer::Channels { channels, permission: Permission::Granted }) => Ok(channels),
-        Ok(Answer::Channels { permission: Permission::Denied, .. }) => Ok(Vec::new()),
+        Ok(StoreAnswer::Channels { channels, permission: Permission::Granted }) => Ok(channels),
+        Ok(StoreAnswer::Channels { permission: Permission::Denied, .. }) => Ok(Vec::new()),
         Ok(_) => Err(StoreError::Corrupt),
         Err(error) => Err(error),
     }

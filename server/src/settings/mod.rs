@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use roomcast_openwebui::{AdminChats, Compat, Entry};
+use roomcast_openwebui::{AdminChats, AuthRequirement, Compat};
 use roomcast_stores::DatabaseUrl;
 use roomcast_tokio::{HttpLimits, Limits, Origins, Transports};
 use tracing_subscriber::filter::Targets;
@@ -98,7 +98,7 @@ pub struct Settings {
     /// Which front end edits documents.
     pub front_end: Compat,
     /// What becomes of sockets without a session.
-    pub entry: Entry,
+    pub entry: AuthRequirement,
     /// Whether admins may read the chats of others.
     pub admin_chats: AdminChats,
     /// Time that a session has to answer a call, unless the caller says otherwise.
@@ -194,8 +194,8 @@ impl Settings {
         let redis = environment.redis()?;
         Ok(Self {
             entry: match flags.entry {
-                EntryFlag::Anyone => Entry::Anyone,
-                EntryFlag::Authenticated => Entry::Authenticated,
+                EntryFlag::Anyone => AuthRequirement::Optional,
+                EntryFlag::Authenticated => AuthRequirement::Required,
             },
             admin_chats: environment.admin_chats()?,
             // As python-socketio's `call`, if nobody says otherwise.

@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use roomcast_openwebui::{Answer, DocumentChange, DocumentRefusal, DocumentState, Intent, OpenWebUi, Request};
+use roomcast_openwebui::{DocumentChange, DocumentRefusal, DocumentState, Intent, OpenWebUi, Request, Response};
 pub use yrs;
 use yrs::{Transaction, TransactionMut};
 
@@ -218,7 +218,7 @@ impl Document {
     pub async fn state(&self) -> Result<DocumentState, ContentError> {
         let request = Request::DocumentState { document: self.id.clone(), user: self.user.clone() };
         let inner = &self.documents.0;
-        let Some(Answer::Document(answer)) = inner.app.ask(request).await else { return Err(ContentError::Stopped) };
+        let Some(Response::Document(answer)) = inner.app.ask(request).await else { return Err(ContentError::Stopped) };
         let document = answer.map_err(ContentError::Refused)?;
         if document.state.len() > inner.state_bytes_max {
             return Err(ContentError::TooLong);
@@ -247,7 +247,7 @@ impl Document {
         let (document, user) = (self.id.clone(), self.user.clone());
         let request = Request::DocumentUpdate { document, user, update, content: None, intent };
         match self.documents.0.app.ask(request).await {
-            Some(Answer::DocumentUpdated(changed)) => changed.map_err(ContentError::Refused),
+            Some(Response::DocumentUpdated(changed)) => changed.map_err(ContentError::Refused),
             _ => Err(ContentError::Stopped),
         }
     }

@@ -5,20 +5,20 @@
 //! Owns: snapshots and logs in their tables. Must never know: what is in an update.
 
 use bytes::Bytes;
-use roomcast_openwebui::query::{Answer, ContentHash, Question, StoreError, StoredDocument};
+use roomcast_openwebui::query::{ContentHash, Question, StoreAnswer, StoreError, StoredDocument};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use super::fault::Fault;
 
 /// Answers a question about a document.
-pub(super) async fn answer(conn: &mut SqliteConnection, question: Question) -> Result<Answer, Fault> {
+pub(super) async fn answer(conn: &mut SqliteConnection, question: Question) -> Result<StoreAnswer, Fault> {
     if let Question::LoadDocument { document } = question {
-        load(conn, &document).await.map(Answer::Document)
+        load(conn, &document).await.map(StoreAnswer::Document)
     } else if let Question::AppendUpdates { document, first_sequence, updates } = question {
-        append(conn, &document, first_sequence, &updates).await.map(|()| Answer::Done)
+        append(conn, &document, first_sequence, &updates).await.map(|()| StoreAnswer::Done)
     } else if let Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } = question {
-        save(conn, &document, &snapshot, content_hash, up_to_sequence).await.map(|()| Answer::Done)
+        save(conn, &document, &snapshot, content_hash, up_to_sequence).await.map(|()| StoreAnswer::Done)
     } else {
         Err(StoreError::Unavailable.into())
     }

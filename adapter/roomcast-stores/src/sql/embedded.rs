@@ -10,7 +10,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 use bytestring::ByteString;
-use roomcast_openwebui::query::{Answer, Permission, Question, StoreError};
+use roomcast_openwebui::query::{Permission, Question, StoreAnswer, StoreError};
 use serde_json::{Value, json};
 use sqlx::Connection;
 use tokio::time::timeout;
@@ -80,7 +80,7 @@ impl Embedded {
 }
 
 impl Store for Embedded {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + '_>> {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send + '_>> {
         // Revocations are in the same file, and found out with the user.
         Box::pin(self.tables.ask(question))
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Answer, Chat, Note, Permission, Question, StoreError, User};
+use roomcast_openwebui::query::{Chat, Note, Permission, Question, StoreAnswer, StoreError, User};
 use sqlx::Connection;
 use tokio::task::spawn_blocking;
 use tokio::time::{error::Elapsed, timeout};
@@ -40,7 +40,7 @@ impl Tables {
     }
 
     /// Answers a question. Whether a token is revoked is asked before.
-    pub(super) async fn ask(&self, question: Question) -> Result<Answer, StoreError> {
+    pub(super) async fn ask(&self, question: Question) -> Result<StoreAnswer, StoreError> {
         if let Some(result) = unknown_by_its_name(&question) {
             return result;
         }
@@ -100,7 +100,7 @@ impl Tables {
         result
     }
 
-    async fn answer(&self, conn: &mut Conn, question: Question) -> Result<Answer, Fault> {
+    async fn answer(&self, conn: &mut Conn, question: Question) -> Result<StoreAnswer, Fault> {
         let mut link = conn.link();
         match question {
             Question::Authenticate { user, jti, issued_at_secs } => {
@@ -115,49 +115,49 @@ impl Tables {
                     Dialect::Postgres => &args[..1],
                 };
                 let rows = conn.link().rows(schema.user(), args).await?;
-                Ok(Answer::User(rows.into_iter().next().map(user_of).transpose()?))
+                Ok(StoreAnswer::User(rows.into_iter().next().map(user_of).transpose()?))
             }
             Question::Channels { user } => {
                 Ok(channels_of(link.rows(self.dialect.channels(), &[Arg::Text(&user)]).await?)?)
             }
             Question::Note { note, user } => {
                 let rows = link.rows(statements::NOTE, &[Arg::Text(&note)]).await?;
-                let Some(row) = rows.into_iter().next() else { return Ok(Answer::Note(None)) };
+                let Some(row) = rows.into_iter().next() else { return Ok(StoreAnswer::Note(None)) };
                 let mut row = row.into_iter();
                 let owner = row.next().flatten().unwrap_or_default().into();
                 let access = AccessControl::from_column(row.next().flatten().as_deref());
                 let groups = first_column(link.rows(statements::GROUPS, &[Arg::Text(&user)]).await?);
-                Ok(Answer::Note(Some(Note { owner, access, groups })))
+                Ok(StoreAnswer::Note(Some(Note { owner, access, groups })))
             }
             Question::Chat { chat } => {
                 let rows = link.rows(statements::CHAT, &[Arg::Text(&chat)]).await?;
-                Ok(Answer::Chat(first_column(rows).into_iter().next().map(|owner| Chat { owner })))
+                Ok(StoreAnswer::Chat(first_column(rows).into_iter().next().map(|owner| Chat { owner })))
             }
             Question::TouchUser { user, at_secs } => {
                 link.run(statements::TOUCH_USER, &[Arg::Text(&user), Arg::Number(at_secs)]).await?;
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::ReadChannel { channel, user, at_nanos } => {
                 let args = [Arg::Text(&channel), Arg::Text(&user), Arg::Number(at_nanos)];
                 link.run(statements::READ_CHANNEL, &args).await?;
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::ReadChat { chat, user, at_secs } => {
                 if self.schema(conn).await?.has_read_mark {
                     let args = [Arg::Text(&chat), Arg::Text(&user), Arg::Number(at_secs)];
                     conn.link().run(statements::READ_CHAT, &args).await?;
                 }
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::ChangeMessage { chat, message, changes } => {
                 let work = move |stored: Option<&str>| change_chat(stored, &message, &changes);
                 self.rewrite(conn, self.dialect.chat(), &[Arg::Text(&chat)], work).await?;
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::NoteContent { note } => {
                 let rows = link.rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?;
                 let data = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
-                Ok(Answer::NoteContent(content_of(data.as_deref())?.map(ByteString::from)))
+                Ok(StoreAnswer::NoteContent(content_of(data.as_deref())?.map(ByteString::from)))
             }
             Question::SaveNoteContent { note, content, at_nanos } => {
                 let (contents, id) = (self.contents.clone(), note.clone());
@@ -173,7 +173,7 @@ impl Tables {
                 };
                 let args = [Arg::Text(&note), Arg::Number(at_nanos)];
                 self.rewrite(conn, self.dialect.note(), &args, work).await?;
-                Ok(Answer::Done)
+                Ok(StoreAnswer::Done)
             }
             Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => {
                 match (self.dialect, conn) {
@@ -240,19 +240,19 @@ where
 }
 
 /// No row has such an id: PostgreSQL could not keep it, and refuses to be asked for it.
-fn unknown_by_its_name(question: &Question) -> Option<Result<Answer, StoreError>> {
+fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreError>> {
     let (ids, result): (&[&ByteString], _) = match question {
-        Question::Authenticate { user, .. } => (&[user], Ok(Answer::User(None))),
+        Question::Authenticate { user, .. } => (&[user], Ok(StoreAnswer::User(None))),
         Question::Channels { user } => {
-            (&[user], Ok(Answer::Channels { channels: Vec::new(), permission: Permission::Denied }))
+            (&[user], Ok(StoreAnswer::Channels { channels: Vec::new(), permission: Permission::Denied }))
         }
-        Question::Note { note, user } => (&[note, user], Ok(Answer::Note(None))),
-        Question::Chat { chat } => (&[chat], Ok(Answer::Chat(None))),
-        Question::TouchUser { user, .. } => (&[user], Ok(Answer::Done)),
-        Question::ReadChannel { channel, user, .. } => (&[channel, user], Ok(Answer::Done)),
-        Question::ReadChat { chat, user, .. } => (&[chat, user], Ok(Answer::Done)),
+        Question::Note { note, user } => (&[note, user], Ok(StoreAnswer::Note(None))),
+        Question::Chat { chat } => (&[chat], Ok(StoreAnswer::Chat(None))),
+        Question::TouchUser { user, .. } => (&[user], Ok(StoreAnswer::Done)),
+        Question::ReadChannel { channel, user, .. } => (&[channel, user], Ok(StoreAnswer::Done)),
+        Question::ReadChat { chat, user, .. } => (&[chat, user], Ok(StoreAnswer::Done)),
         Question::ChangeMessage { chat, .. } => (&[chat], Err(StoreError::NotFound)),
-        Question::NoteContent { note } => (&[note], Ok(Answer::NoteContent(None))),
+        Question::NoteContent { note } => (&[note], Ok(StoreAnswer::NoteContent(None))),
         Question::SaveNoteContent { note, .. } => (&[note], Err(StoreError::NotFound)),
         Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => return None,
     };
@@ -273,7 +273,7 @@ fn user_of(row: Vec<Option<String>>) -> Result<User, StoreError> {
 }
 
 /// Of what the groups and the default say the most generous counts; nothing said means that it is allowed.
-fn channels_of(rows: Vec<Vec<Option<String>>>) -> Result<Answer, StoreError> {
+fn channels_of(rows: Vec<Vec<Option<String>>>) -> Result<StoreAnswer, StoreError> {
     let mut channels = Vec::new();
     let (mut by_group, mut default) = (None, Permission::Granted);
     for row in rows {
@@ -289,7 +289,7 @@ fn channels_of(rows: Vec<Vec<Option<String>>>) -> Result<Answer, StoreError> {
             _ => {}
         }
     }
-    Ok(Answer::Channels { channels, permission: by_group.unwrap_or(default) })
+    Ok(StoreAnswer::Channels { channels, permission: by_group.unwrap_or(default) })
 }
 
 /// User, id and time of a token. No time is taken for the earliest.
@@ -342,7 +342,7 @@ mod tests {
         let channel = vec![Some("channel".to_owned()), Some("c".to_owned())];
         let silent = vec![Some("default".to_owned()), None];
         let answer = channels_of(texts.chain([channel, silent]).collect())?;
-        let Answer::Channels { channels, permission } = answer else { panic!("{answer:?}") };
+        let StoreAnswer::Channels { channels, permission } = answer else { panic!("{answer:?}") };
         assert_eq!(channels, ["c"]);
         Ok(permission)
     }

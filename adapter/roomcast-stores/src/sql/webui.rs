@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use roomcast_openwebui::query::{Answer, Question, StoreError};
+use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 
 use super::pool::Pool;
 use super::statements::Dialect;
@@ -59,12 +59,12 @@ impl WebUi {
 }
 
 impl Store for WebUi {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + '_>> {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send + '_>> {
         Box::pin(async move {
             if let Question::Authenticate { user, jti, issued_at_secs } = &question {
                 let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs: *issued_at_secs };
                 if self.own.is_revoked(token).await? {
-                    return Ok(Answer::User(None));
+                    return Ok(StoreAnswer::User(None));
                 }
             }
             if is_of_documents(&question) { self.own.ask(question).await } else { self.tables.ask(question).await }

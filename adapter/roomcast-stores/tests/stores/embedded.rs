@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use roomcast_openwebui::query::{Answer, Question};
+use roomcast_openwebui::query::{Question, StoreAnswer};
 use roomcast_stores::{Embedded, OpenError, Revocations, Rows, Seeded, Store};
 
 use crate::sqlite::{File, execute, value};
@@ -50,11 +50,11 @@ fn it_is_still_there_after_a_restart() {
         let authenticate = |user: &'static str, jti: &'static str| {
             store.ask(Question::Authenticate { user: user.into(), jti: Some(jti.into()), issued_at_secs: Some(5) })
         };
-        assert!(matches!(authenticate("ada", "t").await, Ok(Answer::User(None))));
-        assert!(matches!(authenticate("ben", "u").await, Ok(Answer::User(None))));
-        assert!(matches!(authenticate("cleo", "u").await, Ok(Answer::User(Some(_)))));
+        assert!(matches!(authenticate("ada", "t").await, Ok(StoreAnswer::User(None))));
+        assert!(matches!(authenticate("ben", "u").await, Ok(StoreAnswer::User(None))));
+        assert!(matches!(authenticate("cleo", "u").await, Ok(StoreAnswer::User(Some(_)))));
         let answer = store.ask(Question::Channels { user: "cleo".into() }).await;
-        let Ok(Answer::Channels { channels, .. }) = answer else { panic!("{answer:?}") };
+        let Ok(StoreAnswer::Channels { channels, .. }) = answer else { panic!("{answer:?}") };
         assert_eq!(channels, ["lobby"]);
     });
 }

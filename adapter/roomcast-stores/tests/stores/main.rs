@@ -30,7 +30,7 @@ use std::{
 };
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-use roomcast_openwebui::query::{Answer, Question, StoreError};
+use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use roomcast_stores::{Memory, Options, Rows, Store, WebUi};
 
@@ -63,7 +63,7 @@ fn own() -> Arc<Memory> {
 
 /// Asks until there is an answer: for questions that may be asked twice.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-async fn eventually(store: &dyn Store, question: Question) -> Answer {
+async fn eventually(store: &dyn Store, question: Question) -> StoreAnswer {
     for _ in 0..60 {
         match store.ask(question.clone()).await {
             Err(StoreError::Unavailable) => {}

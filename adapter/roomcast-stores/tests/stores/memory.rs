@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use roomcast_openwebui::query::{Answer, Question, StoreError};
+use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 use roomcast_stores::{Memory, Moment, Store};
 
 use crate::run;
@@ -39,7 +39,7 @@ fn tasks_wait_at_a_gate() {
         memory.edit(|rows| rows.chats.clear());
         gate.open();
         for task in asked {
-            assert!(matches!(task.await.unwrap(), Ok(Answer::Chat(None))));
+            assert!(matches!(task.await.unwrap(), Ok(StoreAnswer::Chat(None))));
         }
 
         let gate = memory.hold(Moment::AfterWork);

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
 
-use roomcast_openwebui::query::{Answer, MessageChange, Question, StoreError};
+use roomcast_openwebui::query::{MessageChange, Question, StoreAnswer, StoreError};
 use roomcast_stores::{DatabaseUrl, OpenError, Options, Store, WebUi};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
@@ -66,16 +66,16 @@ fn it_comes_back_after_a_kill() {
         let store = Arc::new(open(&server, hasty()));
         let writer = open(&server, patient());
         let append = |text: &'static str| change("c", "m", vec![MessageChange::AppendContent(text.into())]);
-        assert!(matches!(writer.ask(append("1")).await, Ok(Answer::Done)));
-        assert!(matches!(eventually(&*store, authenticate()).await, Answer::User(Some(_))));
+        assert!(matches!(writer.ask(append("1")).await, Ok(StoreAnswer::Done)));
+        assert!(matches!(eventually(&*store, authenticate()).await, StoreAnswer::User(Some(_))));
         for _ in 0..2 {
             server.kill();
             unavailable(&store, [append("lost"), authenticate(), touch()]).await;
             assert!(matches!(store.examine().await, Err(OpenError::Unreachable(_))));
             server.run();
-            assert!(matches!(eventually(&*store, authenticate()).await, Answer::User(Some(_))));
-            assert!(matches!(eventually(&*store, touch()).await, Answer::Done));
-            assert!(matches!(writer.ask(append("2")).await, Ok(Answer::Done)), "its connection was lost");
+            assert!(matches!(eventually(&*store, authenticate()).await, StoreAnswer::User(Some(_))));
+            assert!(matches!(eventually(&*store, touch()).await, StoreAnswer::Done));
+            assert!(matches!(writer.ask(append("2")).await, Ok(StoreAnswer::Done)), "its connection was lost");
         }
         let chat = value(&mut connect(&server).await, Cell::Chat("c")).await;
         assert_eq!(chat, Some(CHAT.replace("caf\\u00e9", "caf\\u00e9122")));
@@ -100,13 +100,13 @@ async fn locked_rows(server: &Server) {
     execute(&mut other, "BEGIN; SELECT id FROM chat WHERE id = 'c' FOR UPDATE").await;
     let store = Arc::new(open(server, hasty()));
     unavailable(&store, [append()]).await;
-    assert!(matches!(eventually(&*store, authenticate()).await, Answer::User(Some(_))), "readers read");
+    assert!(matches!(eventually(&*store, authenticate()).await, StoreAnswer::User(Some(_))), "readers read");
     execute(&mut other, "ROLLBACK").await;
     assert_eq!(value(&mut other, Cell::Chat("c")).await.as_deref(), Some(CHAT));
-    assert!(matches!(eventually(&*store, touch()).await, Answer::Done));
+    assert!(matches!(eventually(&*store, touch()).await, StoreAnswer::Done));
 
     let store = Arc::new(open(server, patient()));
-    assert!(matches!(store.ask(append()).await, Ok(Answer::Done)));
+    assert!(matches!(store.ask(append()).await, Ok(StoreAnswer::Done)));
     let once = CHAT.replace("caf\\u00e9", "caf\\u00e9x");
     assert_eq!(value(&mut other, Cell::Chat("c")).await, Some(once.clone()));
 
@@ -117,7 +117,7 @@ async fn locked_rows(server: &Server) {
         tokio::task::yield_now().await;
     }
     execute(&mut other, "COMMIT").await;
-    assert!(matches!(waiting.await.unwrap(), Ok(Answer::Done)));
+    assert!(matches!(waiting.await.unwrap(), Ok(StoreAnswer::Done)));
     assert_eq!(value(&mut other, Cell::Chat("c")).await, Some(once.replace("e9x", "e9xx")));
 }
 
@@ -125,12 +125,12 @@ async fn locked_rows(server: &Server) {
 async fn stopped_processes(server: &Server) {
     let parsed = DatabaseUrl::parse(&format!("{}?application_name=stopped", server.url())).unwrap();
     let store = Arc::new(WebUi::open(&parsed, hasty(), own()).unwrap());
-    assert!(matches!(eventually(&*store, authenticate()).await, Answer::User(Some(_))));
+    assert!(matches!(eventually(&*store, authenticate()).await, StoreAnswer::User(Some(_))));
     let mut observer = connect(server).await;
     let pids = texts(&mut observer, "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'stopped'").await;
     signal("-STOP", &pids);
     unavailable(&store, [authenticate()]).await;
-    assert!(matches!(eventually(&*store, authenticate()).await, Answer::User(Some(_))), "over another connection");
+    assert!(matches!(eventually(&*store, authenticate()).await, StoreAnswer::User(Some(_))), "over another connection");
     signal("-CONT", &pids);
 }
 
@@ -146,7 +146,7 @@ async fn few_connections(server: &Server) {
         })
         .collect();
     for task in tasks {
-        assert!(matches!(task.await.unwrap(), Ok(Answer::User(Some(_)))));
+        assert!(matches!(task.await.unwrap(), Ok(StoreAnswer::User(Some(_)))));
     }
     let mut observer = connect(server).await;
     let pids = texts(&mut observer, "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'few'").await;
@@ -245,7 +245,7 @@ fn authenticate() -> Question {
 
 async fn profile(store: &WebUi) -> String {
     match store.ask(authenticate()).await {
-        Ok(Answer::User(Some(user))) => user.profile.to_string(),
+        Ok(StoreAnswer::User(Some(user))) => user.profile.to_string(),
         other => panic!("{other:?}"),
     }
 }

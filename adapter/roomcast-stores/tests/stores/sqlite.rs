@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use roomcast_openwebui::query::{Answer, MessageChange, Question, StoreError};
+use roomcast_openwebui::query::{MessageChange, Question, StoreAnswer, StoreError};
 use roomcast_stores::{DatabaseUrl, OpenError, Options, Store, WebUi};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
@@ -38,9 +38,9 @@ fn a_chat_is_marked_as_read_where_there_is_a_place_for_it() {
         let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
         let store = open(&path, patient());
         let read = Question::ReadChat { chat: "c".into(), user: "ann".into(), at_secs: 7 };
-        assert!(matches!(store.ask(read.clone()).await, Ok(Answer::Done)));
+        assert!(matches!(store.ask(read.clone()).await, Ok(StoreAnswer::Done)));
         execute(&path, "ALTER TABLE chat ADD COLUMN last_read_at BIGINT").await;
-        assert!(matches!(open(&path, patient()).ask(read).await, Ok(Answer::Done)));
+        assert!(matches!(open(&path, patient()).ask(read).await, Ok(StoreAnswer::Done)));
         assert_eq!(value(&path, Cell::ChatReadAt("c")).await.as_deref(), Some("7"));
     });
 }
@@ -52,8 +52,8 @@ fn the_journal_stays_as_it_is() {
             let (_folder, path) = webui_db(mode).await;
             let store = open(&path, patient());
             let append = change("c", "m", vec![MessageChange::AppendContent("x".into())]);
-            assert!(matches!(store.ask(append).await, Ok(Answer::Done)));
-            assert!(matches!(store.ask(authenticate("ann")).await, Ok(Answer::User(Some(_)))));
+            assert!(matches!(store.ask(append).await, Ok(StoreAnswer::Done)));
+            assert!(matches!(store.ask(authenticate("ann")).await, Ok(StoreAnswer::User(Some(_)))));
             // <https://www.sqlite.org/fileformat.html#the_database_header>: the versions to write and to read it with.
             let header = std::fs::read(&path).unwrap();
             assert_eq!(header[18..20], [version, version]);
@@ -99,7 +99,7 @@ fn a_group_lets_in_by_the_text_of_the_list() {
         ] {
             execute(&path, format!("UPDATE channel SET access_control = '{rules}' WHERE id = 'one-group'")).await;
             let answer = open(&path, patient()).ask(Question::Channels { user: "bob".into() }).await;
-            let Ok(Answer::Channels { channels, .. }) = answer else { panic!("{answer:?}") };
+            let Ok(StoreAnswer::Channels { channels, .. }) = answer else { panic!("{answer:?}") };
             assert_eq!(channels.iter().any(|id| id == "one-group"), lets_in, "{rules}");
             assert!(channels.iter().any(|id| id == "public-null"), "others are not disturbed");
         }
@@ -118,16 +118,16 @@ fn what_cannot_be_read_is_corrupt() {
 
         execute(&path, "UPDATE \"user\" SET settings = '{' WHERE id = 'ann'").await;
         assert!(matches!(store.ask(authenticate("ann")).await, Err(StoreError::Corrupt)));
-        assert!(matches!(store.ask(authenticate("bob")).await, Ok(Answer::User(Some(_)))));
+        assert!(matches!(store.ask(authenticate("bob")).await, Ok(StoreAnswer::User(Some(_)))));
 
         execute(&path, "UPDATE \"group\" SET permissions = '[' WHERE id = 'g2'").await;
         let channels = |user: &'static str| store.ask(Question::Channels { user: user.into() });
         assert!(matches!(channels("ann").await, Err(StoreError::Corrupt)));
-        assert!(matches!(channels("bob").await, Ok(Answer::Channels { .. })));
+        assert!(matches!(channels("bob").await, Ok(StoreAnswer::Channels { .. })));
 
         execute(&path, "UPDATE note SET access_control = '{' WHERE id = 'public-null'").await;
         let note = Question::Note { note: "public-null".into(), user: "bob".into() };
-        let Ok(Answer::Note(Some(note))) = store.ask(note).await else { panic!("a note") };
+        let Ok(StoreAnswer::Note(Some(note))) = store.ask(note).await else { panic!("a note") };
         assert_ne!(note.access, Default::default(), "a rule that cannot be read opens no door");
 
         std::fs::write(&path, "This is no database at all, although it is long enough to be one.".repeat(99)).unwrap();
@@ -150,10 +150,10 @@ fn a_locked_file_is_waited_for_and_nothing_is_lost() {
         unavailable(&store, [append(), touch(), authenticate("ann")]).await;
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
         assert_eq!(value(&path, Cell::Chat("c")).await.as_deref(), Some(CHAT));
-        assert!(matches!(eventually(&*store, touch()).await, Answer::Done));
+        assert!(matches!(eventually(&*store, touch()).await, StoreAnswer::Done));
 
         let store = Arc::new(open(&path, patient()));
-        assert!(matches!(store.ask(append()).await, Ok(Answer::Done)));
+        assert!(matches!(store.ask(append()).await, Ok(StoreAnswer::Done)));
         let once = CHAT.replace("caf\\u00e9", "caf\\u00e9x");
         assert_eq!(value(&path, Cell::Chat("c")).await, Some(once.clone()));
 
@@ -164,10 +164,10 @@ fn a_locked_file_is_waited_for_and_nothing_is_lost() {
                 tokio::spawn(async move { store.ask(question).await })
             })
             .into();
-        assert!(matches!(store.ask(authenticate("ann")).await, Ok(Answer::User(Some(_)))), "readers read");
+        assert!(matches!(store.ask(authenticate("ann")).await, Ok(StoreAnswer::User(Some(_)))), "readers read");
         sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
         for task in waiting {
-            assert!(matches!(task.await.unwrap(), Ok(Answer::Done)));
+            assert!(matches!(task.await.unwrap(), Ok(StoreAnswer::Done)));
         }
         assert_eq!(value(&path, Cell::Chat("c")).await, Some(once.replace("e9x", "e9xx")));
     });
@@ -190,7 +190,7 @@ fn a_file_that_comes_later_is_found_and_none_is_made() {
 
         execute(&path, format!("{TABLES}{}", inserts(&world()))).await;
         assert_eq!(store.examine().await, Ok(()));
-        assert!(matches!(store.ask(authenticate("ann")).await, Ok(Answer::User(Some(_)))));
+        assert!(matches!(store.ask(authenticate("ann")).await, Ok(StoreAnswer::User(Some(_)))));
     });
 }
 
@@ -272,7 +272,7 @@ fn authenticate(user: &'static str) -> Question {
 
 async fn profile(store: &WebUi) -> String {
     match store.ask(authenticate("ann")).await {
-        Ok(Answer::User(Some(user))) => user.profile.to_string(),
+        Ok(StoreAnswer::User(Some(user))) => user.profile.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_openwebui::access::{AccessControl, Grants};
 use roomcast_openwebui::query::{
-    Answer, ContentHash, MessageChange, Note, Permission, Question, StoreError, StoredDocument, User,
+    ContentHash, MessageChange, Note, Permission, Question, StoreAnswer, StoreError, StoredDocument, User,
 };
 use roomcast_stores::{Revocations, Store};
 
@@ -111,7 +111,7 @@ async fn channels(place: &Place) {
         let in_groups = if ["ann", "bob"].contains(&user) { place.of_several_groups } else { &[] };
         let mut expected = [everybodys, own, in_groups].concat();
         expected.sort_unstable();
-        let Ok(Answer::Channels { channels, permission: found }) =
+        let Ok(StoreAnswer::Channels { channels, permission: found }) =
             ask(place, Question::Channels { user: user.into() }).await
         else {
             panic!("{user}");
@@ -136,7 +136,7 @@ async fn notes(place: &Place) {
     ] {
         for (user, groups) in [("ann", &["g1", "g2"][..]), ("bob", &["g1", "g3"]), ("nobody", &[])] {
             let question = Question::Note { note: note.into(), user: user.into() };
-            let Ok(Answer::Note(Some(found))) = ask(place, question).await else { panic!("{note}") };
+            let Ok(StoreAnswer::Note(Some(found))) = ask(place, question).await else { panic!("{note}") };
             let groups = groups.iter().map(|id| ByteString::from(*id)).collect();
             assert_eq!(found, Note { owner: "ann".into(), access: access.clone(), groups });
         }
@@ -145,7 +145,7 @@ async fn notes(place: &Place) {
 
 async fn chats(place: &Place) {
     for chat in ["c", "empty", "null"] {
-        let Ok(Answer::Chat(Some(found))) = ask(place, Question::Chat { chat: chat.into() }).await else {
+        let Ok(StoreAnswer::Chat(Some(found))) = ask(place, Question::Chat { chat: chat.into() }).await else {
             panic!("{chat}");
         };
         assert_eq!(&*found.owner, "ann");
@@ -216,7 +216,7 @@ async fn messages(place: &Place) {
 
 async fn note_contents(place: &Place) {
     let content = async |note: &str| match ask(place, Question::NoteContent { note: note.into() }).await {
-        Ok(Answer::NoteContent(content)) => content,
+        Ok(StoreAnswer::NoteContent(content)) => content,
         other => panic!("{other:?}"),
     };
     assert_eq!(content("listed").await.as_deref(), Some(r#"{"md": "caf\u00e9", "json": null}"#));
@@ -277,7 +277,7 @@ async fn late_note_contents(place: &Place) {
         })
         .collect();
     for task in tasks {
-        assert!(matches!(task.await.unwrap(), Ok(Answer::Done)));
+        assert!(matches!(task.await.unwrap(), Ok(StoreAnswer::Done)));
     }
     assert_eq!(note().await, r#"{"content":{"md":"39"}}"#);
 }
@@ -291,7 +291,7 @@ async fn documents(place: &Place) {
             last_sequence,
         };
     let load = async |document: &str| match ask(place, Question::LoadDocument { document: document.into() }).await {
-        Ok(Answer::Document(document)) => document,
+        Ok(StoreAnswer::Document(document)) => document,
         other => panic!("{other:?}"),
     };
     let append = |first_sequence, updates: &[&'static [u8]]| Question::AppendUpdates {
@@ -338,7 +338,7 @@ async fn nothing_is_lost(place: &Place) {
         })
         .collect();
     for task in tasks {
-        assert!(matches!(task.await.unwrap(), Ok(Answer::Done)));
+        assert!(matches!(task.await.unwrap(), Ok(StoreAnswer::Done)));
     }
     let stored = place.peek.peek(Cell::Chat("c")).await.unwrap();
     assert!(stored.contains(&format!("\"other{}\"", "+".repeat(20))), "{stored}");
@@ -348,10 +348,10 @@ async fn what_is_not_there(place: &Place) {
     for id in ["nothing", "", "c\0", "'; --"] {
         let id = ByteString::from(id);
         assert_eq!(authenticate(place, &id, None, None).await, None);
-        assert!(matches!(ask(place, Question::Chat { chat: id.clone() }).await, Ok(Answer::Chat(None))));
+        assert!(matches!(ask(place, Question::Chat { chat: id.clone() }).await, Ok(StoreAnswer::Chat(None))));
         let note = Question::Note { note: id.clone(), user: "ann".into() };
-        assert!(matches!(ask(place, note).await, Ok(Answer::Note(None))));
-        assert!(matches!(ask(place, Question::Channels { user: id.clone() }).await, Ok(Answer::Channels { .. })));
+        assert!(matches!(ask(place, note).await, Ok(StoreAnswer::Note(None))));
+        assert!(matches!(ask(place, Question::Channels { user: id.clone() }).await, Ok(StoreAnswer::Channels { .. })));
         done(place, Question::TouchUser { user: id.clone(), at_secs: 5 }).await;
         done(place, Question::ReadChannel { channel: id.clone(), user: "ann".into(), at_nanos: 5 }).await;
         done(place, Question::ReadChat { chat: id.clone(), user: "ann".into(), at_secs: 5 }).await;
@@ -387,13 +387,13 @@ async fn questions_given_up(place: &Place) {
     assert_eq!(after.replace(['|', '+'], ""), before);
 }
 
-pub async fn ask(place: &Place, question: Question) -> Result<Answer, StoreError> {
+pub async fn ask(place: &Place, question: Question) -> Result<StoreAnswer, StoreError> {
     place.store.ask(question).await
 }
 
 pub async fn done(place: &Place, question: Question) {
     let answer = ask(place, question.clone()).await;
-    assert!(matches!(answer, Ok(Answer::Done)), "{question:?}: {answer:?}");
+    assert!(matches!(answer, Ok(StoreAnswer::Done)), "{question:?}: {answer:?}");
 }
 
 pub fn change(chat: &str, message: &'static str, changes: Vec<MessageChange>) -> Question {
@@ -403,7 +403,7 @@ pub fn change(chat: &str, message: &'static str, changes: Vec<MessageChange>) ->
 async fn authenticate(place: &Place, user: &str, jti: Option<&str>, issued_at_secs: Option<u64>) -> Option<User> {
     let question = Question::Authenticate { user: user.into(), jti: jti.map(ByteString::from), issued_at_secs };
     match ask(place, question).await {
-        Ok(Answer::User(user)) => user,
+        Ok(StoreAnswer::User(user)) => user,
         other => panic!("{other:?}"),
     }
 }

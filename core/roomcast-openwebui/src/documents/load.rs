@@ -11,7 +11,7 @@ use super::room::{Aim, Joining, Live, Loading, MemberId, Room, RoomId, Stage};
 use super::settings::DocumentSettings;
 use crate::OpenWebUi;
 use crate::queries::Purpose;
-use crate::query::{Answer, Question, StoreError, StoredDocument};
+use crate::query::{Question, StoreAnswer, StoreError, StoredDocument};
 use crate::requests::DocumentRefusal;
 use crate::turn::Outcome;
 use roomcast_core::server::Cx;
@@ -41,20 +41,20 @@ impl OpenWebUi {
         room
     }
 
-    pub(super) fn document_loaded(&mut self, room: RoomId, reply: Result<Answer, StoreError>, cx: &mut Cx<'_>) {
+    pub(super) fn document_loaded(&mut self, room: RoomId, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
         let Some(loading) = self.loading(room) else { return };
         match reply {
-            Ok(Answer::Document(stored)) => loading.stored = Some(stored),
+            Ok(StoreAnswer::Document(stored)) => loading.stored = Some(stored),
             Ok(_) | Err(_) => return self.fail_load(room, cx),
         }
         self.open_document(room, cx);
     }
 
-    pub(super) fn content_loaded(&mut self, room: RoomId, reply: Result<Answer, StoreError>, cx: &mut Cx<'_>) {
+    pub(super) fn content_loaded(&mut self, room: RoomId, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
         let Some(loading) = self.loading(room) else { return };
         match reply {
             // A store that hands out no JSON has nothing that a front end could load.
-            Ok(Answer::NoteContent(content)) => loading.content = Some(content.filter(|text| is_json(text))),
+            Ok(StoreAnswer::NoteContent(content)) => loading.content = Some(content.filter(|text| is_json(text))),
             Ok(_) | Err(_) => return self.fail_load(room, cx),
         }
         self.open_document(room, cx);

@@ -39,8 +39,8 @@ pub(super) use self::room::{Aim, Documents, RoomId};
 pub use self::room::{DocumentCounters, DocumentCounts};
 pub use self::settings::{Compat, DocumentSettings};
 pub(super) use self::visits::Task;
-use super::query::{Answer, QueryId, StoreError};
-use super::{Limits, OpenWebUi};
+use super::query::{QueryId, StoreAnswer, StoreError};
+use super::{AppLimits, OpenWebUi};
 use roomcast_core::server::Cx;
 
 impl OpenWebUi {
@@ -49,7 +49,7 @@ impl OpenWebUi {
         &mut self,
         id: QueryId,
         aim: Aim,
-        reply: Result<Answer, StoreError>,
+        reply: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
         match aim {
@@ -86,7 +86,7 @@ impl OpenWebUi {
 }
 
 /// The one id of a document, whatever alias it came under, and the note's. `None`: there is no such document.
-fn canonical(document: &str, limits: &Limits) -> Option<(ByteString, ByteString)> {
+fn canonical(document: &str, limits: &AppLimits) -> Option<(ByteString, ByteString)> {
     let note = document.strip_prefix(PREFIX).or_else(|| document.strip_prefix(ALIAS))?;
     if note.is_empty() || document.len() > limits.id_bytes_max {
         return None;
@@ -95,9 +95,9 @@ fn canonical(document: &str, limits: &Limits) -> Option<(ByteString, ByteString)
 }
 
 /// What a store says of a note.
-fn note(reply: Result<Answer, StoreError>) -> Result<Option<super::query::Note>, StoreError> {
+fn note(reply: Result<StoreAnswer, StoreError>) -> Result<Option<super::query::Note>, StoreError> {
     match reply {
-        Ok(Answer::Note(found)) => Ok(found),
+        Ok(StoreAnswer::Note(found)) => Ok(found),
         Ok(_) => Err(StoreError::Corrupt),
         Err(error) => Err(error),
     }

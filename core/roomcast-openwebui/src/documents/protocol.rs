@@ -20,7 +20,7 @@ use super::rights::rights;
 use super::room::{Aim, Joining, MemberId, Resync, RoomId};
 use crate::access::Access;
 use crate::queries::Purpose;
-use crate::query::{Answer, QueryId, Question, StoreError};
+use crate::query::{QueryId, Question, StoreAnswer, StoreError};
 use crate::sessions::Token;
 use crate::{OpenWebUi, turn};
 use roomcast_core::server::{Command, Cx, Event, Handshake, Message as Sent, SessionId};
@@ -86,7 +86,7 @@ impl OpenWebUi {
         &mut self,
         id: QueryId,
         session: SessionId,
-        reply: Result<Answer, StoreError>,
+        reply: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
@@ -127,7 +127,7 @@ impl OpenWebUi {
         &mut self,
         session: SessionId,
         stage: PeerStage,
-        reply: Result<Answer, StoreError>,
+        reply: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };

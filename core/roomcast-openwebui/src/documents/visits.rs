@@ -18,9 +18,9 @@ use super::room::{Aim, Joining, Live, MemberId, RoomId};
 use super::{canonical, content};
 use crate::access::Access;
 use crate::queries::Purpose;
-use crate::query::{Answer, Note, Question, StoreError, User};
+use crate::query::{Note, Question, StoreAnswer, StoreError, User};
 use crate::requests::{DocumentChange, DocumentRefusal, DocumentState, Intent};
-use crate::{Answer as RequestAnswer, OpenWebUi, turn};
+use crate::{OpenWebUi, Response, turn};
 use roomcast_core::server::{Cx, Ticket};
 use roomcast_yjs::{Source, Verdict};
 
@@ -63,10 +63,10 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    fn refusal(&self, refusal: DocumentRefusal) -> RequestAnswer {
+    fn refusal(&self, refusal: DocumentRefusal) -> Response {
         match self {
-            Self::Read => RequestAnswer::Document(Err(refusal)),
-            Self::Write { .. } => RequestAnswer::DocumentUpdated(Err(refusal)),
+            Self::Read => Response::Document(Err(refusal)),
+            Self::Write { .. } => Response::DocumentUpdated(Err(refusal)),
         }
     }
 
@@ -106,7 +106,7 @@ impl OpenWebUi {
     }
 
     /// A store answered a question about a request.
-    pub(super) fn visit_answered(&mut self, ticket: Ticket, reply: Result<Answer, StoreError>, cx: &mut Cx<'_>) {
+    pub(super) fn visit_answered(&mut self, ticket: Ticket, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
         let Some(visit) = self.documents.visits.0.get_mut(&ticket) else { return };
         let asked = match &visit.asks {
             Asks::Asked => match turn::user(reply) {
@@ -139,7 +139,7 @@ impl OpenWebUi {
                 {
                     self.put_content(room, MemberId::Visitor(ticket), &content, cx);
                 }
-                RequestAnswer::DocumentUpdated(changed)
+                Response::DocumentUpdated(changed)
             }
         };
         self.answers.push_back((ticket, answer));
@@ -184,12 +184,12 @@ impl OpenWebUi {
         }
     }
 
-    fn read_document(&mut self, room: RoomId) -> RequestAnswer {
+    fn read_document(&mut self, room: RoomId) -> Response {
         let read = |live: &mut Live| DocumentState {
             state: live.document.state(),
             content: live.content.current().filter(|json| !content::says_nothing(json)).map(ByteString::from),
         };
-        RequestAnswer::Document(self.documents.live_mut(room).map(read).ok_or(DocumentRefusal::Unavailable))
+        Response::Document(self.documents.live_mut(room).map(read).ok_or(DocumentRefusal::Unavailable))
     }
 
     fn write_document(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomcast_openwebui::query::Question;
-use roomcast_openwebui::{Answer, Ended, Notice, Request, To};
+use roomcast_openwebui::{LogoutReason, Notice, Request, Response, To};
 
 use super::rows::{active, call};
 use super::world::{START_SECS, World};
@@ -145,14 +145,14 @@ fn row_2_3_call_ownership() {
     let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"execute","data":{"code":"1"}}}"#;
     let sid = |world: &World, client: usize| world.clients[client].sid.clone();
     let (to_carol, to_nobody) = (sid(&world, carol), sid(&world, nobody));
-    assert!(matches!(world.ask(call(&to_carol, data)), Answer::NotOwner));
-    assert!(matches!(world.ask(call(&to_nobody, data)), Answer::Gone));
+    assert!(matches!(world.ask(call(&to_carol, data)), Response::NotOwner));
+    assert!(matches!(world.ask(call(&to_nobody, data)), Response::Gone));
     assert_eq!((world.read(carol), world.read(nobody)), (vec![], vec![]));
     // A call that is under way does not pass to whoever has the socket next.
     let to_bob = sid(&world, bob);
     let ticket = world.request(call(&to_bob, data));
     world.send(bob, &format!(r#"2["user-join",{{"auth":{{"token":"{}"}}}}]"#, super::world::token("carol")));
-    assert!(matches!(world.answer_to(ticket), Some(Answer::Gone)));
+    assert!(matches!(world.answer_to(ticket), Some(Response::Gone)));
     let told = world.read(bob);
     let id = told[0].strip_prefix('2').and_then(|text| text.split_once('[')).unwrap().0.to_owned();
     world.send(bob, &format!("3{id}[1]"));
@@ -176,12 +176,12 @@ fn row_2_3_session_reaping() {
     world.clients[bob].is_closed = true;
     world.pass(Duration::from_secs(46));
     assert_eq!(active(&mut world), Vec::<String>::new());
-    let ended = |notice: &Notice| matches!(notice, Notice::SessionEnded { user, why: Ended::Disconnected, .. } if &**user == "bob");
+    let ended = |notice: &Notice| matches!(notice, Notice::LoggedOut { user, why: LogoutReason::Disconnected, .. } if &**user == "bob");
     assert!(world.notices.iter().any(ended));
     assert!(matches!(
         world
             .ask(Request::Disconnect { to: To::User("bob".into()), extent: roomcast_core::server::Extent::Connection }),
-        Answer::Done { sockets: 0 }
+        Response::Done { sockets: 0 }
     ));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use roomcast_auth::SetupError;
 use roomcast_core::server::EndpointId;
 use roomcast_openwebui::query::Question;
-use roomcast_openwebui::{Answer, Ended, Notice, Request, Settings, SettingsError};
+use roomcast_openwebui::{LogoutReason, Notice, Request, Response, Settings, SettingsError};
 
 use super::rows::{active, call, models};
 use super::store::Manner;
@@ -40,13 +40,13 @@ fn hole_2_5_5_revocation_and_a_changed_role_end_the_session() {
             world.send(bob, r#"2["usage",{"model":"small"}]"#);
             change(&mut world);
             if is_told {
-                assert!(matches!(world.ask(Request::Refresh { user: "bob".into() }), Answer::Done { sockets: 1 }));
+                assert!(matches!(world.ask(Request::Refresh { user: "bob".into() }), Response::Done { sockets: 1 }));
             } else {
                 world.pass(Duration::from_secs(60));
             }
             assert_eq!((world.rooms(bob), models(&mut world), active(&mut world)), (vec![], vec![], vec![]));
             let socket = world.socket(bob).expect("the socket stays");
-            let ended = Notice::SessionEnded { socket, user: "bob".into(), why: Ended::Revoked };
+            let ended = Notice::LoggedOut { socket, user: "bob".into(), why: LogoutReason::Revoked };
             assert_eq!(world.notices.last(), Some(&ended));
             // It says nothing any more, and hears nothing.
             world.send(bob, r#"21["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#);
@@ -59,7 +59,7 @@ fn hole_2_5_5_revocation_and_a_changed_role_end_the_session() {
     world.store.users.insert("bob".into(), ("Robert".into(), "admin".into()));
     world.ask(Request::Refresh { user: "bob".into() });
     let socket = world.socket(bob).unwrap();
-    let Answer::Session(Some(session)) = world.ask(Request::Session { socket }) else { panic!("has a session") };
+    let Response::Login(Some(session)) = world.ask(Request::Login { socket }) else { panic!("has a session") };
     assert_eq!((&*session.user.name, &*session.user.role), ("Robert", "admin"));
 }
 
@@ -71,13 +71,13 @@ fn hole_2_5_5_an_answer_older_than_the_revocation_gives_no_lasting_session() {
         world.store.manner = Manner::Later;
         world.send(bob, &format!(r#"21["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
         let question = world.waiting.pop_front().unwrap();
-        assert!(matches!(world.ask(request), Answer::Done { sockets: 1 }));
+        assert!(matches!(world.ask(request), Response::Done { sockets: 1 }));
         // Answered as things were before.
         world.answer(question);
         assert_eq!(world.rooms(bob), ["user:bob"]);
         world.store.revoked.insert("of-bob".into());
         world.answer_waiting();
-        assert!(matches!(world.notices.last(), Some(Notice::SessionEnded { why: Ended::Revoked, .. })));
+        assert!(matches!(world.notices.last(), Some(Notice::LoggedOut { why: LogoutReason::Revoked, .. })));
         assert_eq!(world.rooms(bob), Vec::<String>::new());
     }
 }
@@ -92,7 +92,7 @@ fn hole_2_5_5_revocation_is_of_one_token() {
         world.store.revoked.clear();
         let phone = world.join_with(&token_of(r#"{"id":"bob","jti":"phone"}"#));
         world.store.revoked.insert("phone".into());
-        assert!(matches!(world.ask(request), Answer::Done { sockets } if sockets == asked));
+        assert!(matches!(world.ask(request), Response::Done { sockets } if sockets == asked));
         assert_eq!((world.rooms(bob).len(), world.rooms(phone).len()), (2, 0));
     }
     // What a store needs to see whether all tokens up to a moment are revoked.
@@ -110,7 +110,7 @@ fn hole_2_5_6_only_ones_own_session_may_be_called() {
     let sid = world.clients[carol].sid.clone();
     for kind in ["execute", "execute:python", "confirmation"] {
         let data = format!(r#"{{"chat_id":"talk","message_id":"m","data":{{"type":"{kind}","data":{{}}}}}}"#);
-        assert!(matches!(world.ask(call(&sid, &data)), Answer::NotOwner));
+        assert!(matches!(world.ask(call(&sid, &data)), Response::NotOwner));
     }
     assert_eq!(world.read(carol), Vec::<String>::new());
     // The session that is named in the data is the one that is called.
@@ -121,7 +121,7 @@ fn hole_2_5_6_only_ones_own_session_may_be_called() {
             r#"{{"chat_id":"talk","message_id":"m","data":{{"type":"execute:tool","data":{{"session_id":"{sid}"}}}}}}"#
         )
     };
-    assert!(matches!(world.ask(call(&own, &named(&sid))), Answer::Malformed));
+    assert!(matches!(world.ask(call(&own, &named(&sid))), Response::Malformed));
     let ticket = world.request(call(&own, &named(&own)));
     assert!(world.answer_to(ticket).is_none() && world.read(bob).len() == 1);
 }
@@ -208,7 +208,7 @@ fn hole_2_5_16_sockets_without_a_session_are_nobody() {
     let room = roomcast_core::server::Target::Socket(world.socket(anonymous).unwrap());
     let join = roomcast_core::server::Command::Join { target: room, room: "channel:general".into() };
     world.stack.server.handle_input(roomcast_core::server::Input::Command(join), world.now);
-    let Answer::Users(users) = world.ask(Request::RoomUsers { room: "channel:general".into() }) else {
+    let Response::Users(users) = world.ask(Request::RoomUsers { room: "channel:general".into() }) else {
         panic!("users")
     };
     assert_eq!(users, ["bob"]);

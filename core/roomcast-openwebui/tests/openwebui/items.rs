@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomcast_openwebui::query::Question;
-use roomcast_openwebui::{Ended, Notice};
+use roomcast_openwebui::{LogoutReason, Notice};
 
 use super::world::{START_MILLIS, START_SECS, World, token, token_of};
 
@@ -184,7 +184,7 @@ fn item_2_7_10_a_session_ends_with_its_token() {
     world.pass_ms(1);
     let socket = world.socket(bob).expect("the socket stays");
     assert_eq!((world.rooms(bob), world.read(bob)), (vec![], vec![]));
-    let ended = Notice::SessionEnded { socket, user: "bob".into(), why: Ended::Token };
+    let ended = Notice::LoggedOut { socket, user: "bob".into(), why: LogoutReason::Token };
     assert_eq!(world.notices.last(), Some(&ended));
     // A new token prolongs it.
     let bob = world.join_with(&until(60));

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use roomcast_core::server::Extent;
-use roomcast_openwebui::{Answer, Notices, Request, To};
+use roomcast_openwebui::{Notices, Request, Response, To};
 
 use super::rows::{call, emit};
 use super::store::Manner;
@@ -198,7 +198,7 @@ impl Run {
             2 => call(&sid, message),
             3 => Request::Refresh { user: "bob".into() },
             4 => emit(bob(), "events:channel", r#"{"data":{"type":"channel:created"}}"#),
-            5 => Request::Disconnect { to: To::Session(sid.into()), extent: Extent::Namespace },
+            5 => Request::Disconnect { to: To::Socket(sid.into()), extent: Extent::Namespace },
             6 => Request::Disconnect { to: bob(), extent: Extent::Connection },
             7 => Request::Flush { timeout: Duration::from_secs(2) },
             _ => Request::Pool,
@@ -261,7 +261,7 @@ impl Run {
         }
         assert_eq!(u64::try_from(self.world.answers.len()).unwrap(), self.requests, "each request is answered once");
         let flush = Request::Flush { timeout: Duration::from_secs(2) };
-        assert!(matches!(self.world.ask(flush), Answer::Flushed { unstored: 0 }));
+        assert!(matches!(self.world.ask(flush), Response::Flushed { unstored: 0 }));
         for client in 0..self.acks.len() {
             self.world.leave(client);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomcast_openwebui::query::{MessageChange, Question};
-use roomcast_openwebui::{Answer, Notice, Request, To};
+use roomcast_openwebui::{Notice, Request, Response, To};
 
 use super::world::{START_MILLIS, START_SECS, World, token};
 
@@ -13,14 +13,14 @@ fn row_2_1_connect_auth() {
     let client = world.connect(&format!(r#"{{"token":"{}"}}"#, token("bob")));
     assert_eq!(world.rooms(client), ["user:bob"], "no channels before user-join");
     let socket = world.socket(client).unwrap();
-    let session = world.stack.app.session(socket).unwrap();
+    let session = world.stack.app.login(socket).unwrap();
     assert_eq!((&*session.user.id, &*session.user.name, &*session.user.role), ("bob", "Bob User", "user"));
     assert_eq!((&*session.sid, &*session.user.profile), (&*world.clients[client].sid, r#"{"id":"bob"}"#));
 
     // Whoever brings nothing, or nothing good, is let in all the same.
     for auth in ["{}", r#"{"token":"x"}"#, r#"{"token":7}"#, r#"{"token":null}"#] {
         let client = world.connect(auth);
-        assert!(world.socket(client).is_some_and(|socket| world.stack.app.session(socket).is_none()), "{auth}");
+        assert!(world.socket(client).is_some_and(|socket| world.stack.app.login(socket).is_none()), "{auth}");
         assert_eq!((world.rooms(client), world.read(client)), (vec![], vec![]), "{auth}");
     }
 }
@@ -235,8 +235,8 @@ fn row_2_1_disconnect() {
     world.leave(bob);
     assert_eq!((models(&mut world), active(&mut world)), (vec![], vec![]));
     let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"input","data":{}}}"#;
-    assert!(matches!(world.ask(call(&sid, data)), Answer::Gone));
-    assert!(matches!(world.notices.last(), Some(Notice::SessionEnded { user, .. }) if &**user == "bob"));
+    assert!(matches!(world.ask(call(&sid, data)), Response::Gone));
+    assert!(matches!(world.notices.last(), Some(Notice::LoggedOut { user, .. }) if &**user == "bob"));
     world.pass(Duration::from_secs(20));
     assert_eq!(world.stack.app.audit(), Default::default());
 }
@@ -248,7 +248,7 @@ fn row_2_2_events() {
     let data =
         r#"{"chat_id":"talk","message_id":"m","data":{"type":"status","data":{"description":"d","done":false}}}"#;
     let answer = world.ask(emit(To::User("bob".into()), "events", data));
-    assert!(matches!(answer, Answer::Emitted));
+    assert!(matches!(answer, Response::Emitted));
     let told = [format!(r#"2["events",{data}]"#)];
     assert_eq!((world.read(bob), world.read(tab), world.read(carol)), (told.to_vec(), told.to_vec(), vec![]));
     let key = ("talk".to_owned(), "m".to_owned());
@@ -264,13 +264,13 @@ fn row_2_2_events() {
     world.ask(emit(To::User("bob".into()), "events", local));
     let sid = world.clients[bob].sid.clone();
     let other = r#"{"chat_id":"talk","message_id":"m","data":{"type":"replace","data":{"content":"x"}}}"#;
-    world.ask(emit(To::Session(sid.into()), "events", other));
+    world.ask(emit(To::Socket(sid.into()), "events", other));
     assert_eq!((world.read(bob).len(), world.store.writes), (2, 1));
     // What is no JSON, or no event, is not sent.
     for (event, data) in [("events", "{"), ("events", "1,2"), ("", "{}"), ("events", "")] {
-        assert!(matches!(world.ask(emit(To::User("bob".into()), event, data)), Answer::Malformed), "{event} {data}");
+        assert!(matches!(world.ask(emit(To::User("bob".into()), event, data)), Response::Malformed), "{event} {data}");
     }
-    assert!(matches!(world.ask(emit(To::Session("no-such".into()), "events", "{}")), Answer::Gone));
+    assert!(matches!(world.ask(emit(To::Socket("no-such".into()), "events", "{}")), Response::Gone));
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn row_2_2_events_with_ack() {
     world.send(tab, &format!("3{id}[1]"));
     assert!(world.answer_to(ticket).is_none(), "it is not the other tab's to answer");
     world.send(bob, &format!("3{id}[42]"));
-    assert!(matches!(world.answer_to(ticket), Some(Answer::Called(args)) if args.json() == "42"));
+    assert!(matches!(world.answer_to(ticket), Some(Response::Called(args)) if args.json() == "42"));
     world.send(bob, &format!("3{id}[43]"));
     assert!(world.answers.is_empty(), "once");
 
@@ -296,12 +296,12 @@ fn row_2_2_events_with_ack() {
     world.pass_ms(59_999);
     assert!(world.answer_to(ticket).is_none());
     world.pass_ms(1);
-    assert!(matches!(world.answer_to(ticket), Some(Answer::TimedOut)));
+    assert!(matches!(world.answer_to(ticket), Some(Response::TimedOut)));
     // And with the session goes the call, at once.
     let ticket = world.request(call(&sid, data));
     world.leave(bob);
-    assert!(matches!(world.answer_to(ticket), Some(Answer::Gone)));
-    assert!(matches!(world.ask(call("nonsense", data)), Answer::Gone));
+    assert!(matches!(world.answer_to(ticket), Some(Response::Gone)));
+    assert!(matches!(world.ask(call("nonsense", data)), Response::Gone));
 }
 
 #[test]
@@ -354,7 +354,7 @@ pub fn emit(to: To, event: &str, data: &str) -> Request {
 /// A call of `events` for bob, for a minute.
 pub fn call(sid: &str, data: &str) -> Request {
     Request::Call {
-        session: sid.into(),
+        sid: sid.into(),
         user: Some("bob".into()),
         event: "events".into(),
         data: data.into(),
@@ -363,11 +363,11 @@ pub fn call(sid: &str, data: &str) -> Request {
 }
 
 pub fn models(world: &mut World) -> Vec<String> {
-    let Answer::Models(models) = world.ask(Request::ModelsInUse) else { panic!("models") };
+    let Response::Models(models) = world.ask(Request::ModelsInUse) else { panic!("models") };
     models.iter().map(ToString::to_string).collect()
 }
 
 pub fn active(world: &mut World) -> Vec<String> {
-    let Answer::Users(users) = world.ask(Request::ActiveUsers) else { panic!("users") };
+    let Response::Users(users) = world.ask(Request::ActiveUsers) else { panic!("users") };
     users.iter().map(ToString::to_string).collect()
 }

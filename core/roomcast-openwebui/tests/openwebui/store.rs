@@ -8,8 +8,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{
-    Answer, Chat, ContentHash, MessageChange, Note, Permission, Query, Question, Reply, StoreError, StoredDocument,
-    User,
+    Chat, ContentHash, MessageChange, Note, Permission, Query, Question, Reply, StoreAnswer, StoreError,
+    StoredDocument, User,
 };
 
 #[derive(Default)]
@@ -91,32 +91,32 @@ impl Store {
         Reply { id: query.id, result }
     }
 
-    fn answer(&mut self, question: Question) -> Result<Answer, StoreError> {
+    fn answer(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
         Ok(match question {
             Question::Authenticate { user, jti, .. } => {
                 let is_revoked = jti.is_some_and(|jti| self.revoked.contains(&*jti));
                 let row = self.users.get(&*user).filter(|_| !is_revoked);
-                Answer::User(row.map(|(name, role)| User {
+                StoreAnswer::User(row.map(|(name, role)| User {
                     profile: format!(r#"{{"id":"{user}"}}"#).into(),
                     id: user.clone(),
                     name: name.as_str().into(),
                     role: role.as_str().into(),
                 }))
             }
-            Question::Channels { user } => Answer::Channels {
+            Question::Channels { user } => StoreAnswer::Channels {
                 channels: strings(self.channels.get(&*user)),
                 permission: match self.without_channels.contains(&*user) {
                     true => Permission::Denied,
                     false => Permission::Granted,
                 },
             },
-            Question::Note { note, .. } => Answer::Note(self.notes.get(&*note).map(|(owner, access)| Note {
+            Question::Note { note, .. } => StoreAnswer::Note(self.notes.get(&*note).map(|(owner, access)| Note {
                 owner: owner.as_str().into(),
                 access: access.clone(),
                 groups: Vec::new(),
             })),
             Question::Chat { chat } => {
-                Answer::Chat(self.chats.get(&*chat).map(|owner| Chat { owner: owner.as_str().into() }))
+                StoreAnswer::Chat(self.chats.get(&*chat).map(|owner| Chat { owner: owner.as_str().into() }))
             }
             Question::TouchUser { user, at_secs } => {
                 self.active_at.insert(user.to_string(), at_secs);
@@ -138,7 +138,7 @@ impl Store {
                 self.written()
             }
             Question::NoteContent { note } => {
-                Answer::NoteContent(self.contents.get(&*note).map(|content| content.as_str().into()))
+                StoreAnswer::NoteContent(self.contents.get(&*note).map(|content| content.as_str().into()))
             }
             Question::SaveNoteContent { note, content, at_nanos } => {
                 if !self.notes.contains_key(&*note) {
@@ -153,7 +153,7 @@ impl Store {
             }
             Question::LoadDocument { document } => {
                 let kept = self.documents.get(&*document).cloned().unwrap_or_default();
-                Answer::Document(StoredDocument {
+                StoreAnswer::Document(StoredDocument {
                     snapshot: kept.snapshot.map(|(snapshot, _)| snapshot),
                     content_hash: kept.content_hash,
                     updates: kept.log.into_values().collect(),
@@ -199,9 +199,9 @@ impl Store {
         content
     }
 
-    fn written(&mut self) -> Answer {
+    fn written(&mut self) -> StoreAnswer {
         self.writes += 1;
-        Answer::Done
+        StoreAnswer::Done
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomcast_openwebui::query::{MessageChange, Question};
-use roomcast_openwebui::{Answer, Request, To};
+use roomcast_openwebui::{Request, Response, To};
 
 use super::rows::emit;
 use super::store::Manner;
@@ -274,7 +274,7 @@ fn a_flush_writes_what_waits_and_what_comes_meanwhile() {
     let now = START_SECS + 5;
     assert_ne!(world.store.active_at["bob"], now);
     assert_eq!(world.store.content("talk", "m"), "a");
-    assert!(matches!(world.ask(flush()), Answer::Flushed { unstored: 0 }));
+    assert!(matches!(world.ask(flush()), Response::Flushed { unstored: 0 }));
     let read_at = |world: &World| world.store.read_at[&("general".to_owned(), "bob".to_owned())];
     assert_eq!((world.store.active_at["bob"], read_at(&world) / 1_000_000_000), (now, now));
     assert_eq!(world.store.content("talk", "m"), "ab");
@@ -289,7 +289,7 @@ fn a_flush_writes_what_waits_and_what_comes_meanwhile() {
         assert!(world.answer_to(ticket).is_none());
         world.answer(query);
     }
-    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 0 })));
+    assert!(matches!(world.answer_to(ticket), Some(Response::Flushed { unstored: 0 })));
     assert_eq!(world.store.content("talk", "m"), "abcd");
 
     // One that fails is tried again at once, then at its own pace; in time there is an answer.
@@ -302,11 +302,11 @@ fn a_flush_writes_what_waits_and_what_comes_meanwhile() {
     world.pass_ms(2999);
     assert!(world.answer_to(ticket).is_none());
     world.pass_ms(1);
-    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 3 })));
+    assert!(matches!(world.answer_to(ticket), Some(Response::Flushed { unstored: 3 })));
     world.store.manner = Manner::AtOnce;
     world.pass_ms(60_000);
     assert_eq!(world.store.content("talk", "m"), "abcde");
-    assert!(matches!(world.ask(flush()), Answer::Flushed { unstored: 0 }));
+    assert!(matches!(world.ask(flush()), Response::Flushed { unstored: 0 }));
     world.leave(bob);
     world.pass_ms(60_000);
     assert_eq!(world.stack.app.audit(), Default::default());
@@ -316,7 +316,7 @@ fn a_flush_writes_what_waits_and_what_comes_meanwhile() {
 fn a_chat_that_is_not_there_is_not_tried_again() {
     let mut world = World::new();
     let data = r#"{"chat_id":"no-such","message_id":"m","data":{"type":"replace","data":{"content":"x"}}}"#;
-    assert!(matches!(world.ask(emit(To::User("bob".into()), "events", data)), Answer::Emitted));
+    assert!(matches!(world.ask(emit(To::User("bob".into()), "events", data)), Response::Emitted));
     world.pass(Duration::from_secs(60));
     assert_eq!((world.questions().len(), world.stack.app.audit()), (1, Default::default()));
 }
@@ -329,7 +329,7 @@ fn what_cannot_be_kept_is_refused() {
     world.ask(emit(To::User("bob".into()), "events", &message("m", &"x".repeat(800))));
     assert!(matches!(
         world.ask(emit(To::User("bob".into()), "events", &message("m", &"y".repeat(800)))),
-        Answer::Overloaded
+        Response::Overloaded
     ));
     assert_eq!(world.read(bob).len(), 1, "nobody saw it");
     world.store.manner = Manner::AtOnce;
@@ -355,8 +355,8 @@ fn what_waits_for_a_query_goes_with_its_socket() {
         world.feed(bob, r#"21["usage",{"model":"small"}]"#);
     }
     world.run();
-    let Answer::Pool(pool) = world.ask(Request::Pool) else { panic!("pool") };
-    assert_eq!((pool.sockets, pool.sessions, pool.held_events, pool.queries), (1, 0, 300, 1));
+    let Response::Pool(pool) = world.ask(Request::Pool) else { panic!("pool") };
+    assert_eq!((pool.sockets, pool.logins, pool.held_events, pool.queries), (1, 0, 300, 1));
     world.leave(bob);
     world.answer_waiting();
     assert_eq!((world.stack.app.audit(), world.read(bob)), (Default::default(), vec![]));

@@ -15,7 +15,7 @@ use roomcast_core::server::{
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, Limits, Message, Opcode, Role, encode_frame};
 use roomcast_openwebui::query::{Query, Question};
-use roomcast_openwebui::{Answer, Entry, Notice, Notices, OpenWebUi, Request, Settings};
+use roomcast_openwebui::{AuthRequirement, Notice, Notices, OpenWebUi, Request, Response, Settings};
 
 use super::store::{Manner, Store};
 
@@ -33,7 +33,7 @@ pub struct World {
     pub clients: Vec<Client>,
     /// What the application gave back, except for comings and goings.
     pub given_back: Vec<(SocketId, String)>,
-    pub answers: Vec<(Ticket, Answer)>,
+    pub answers: Vec<(Ticket, Response)>,
     pub notices: Vec<Notice>,
     /// Questions that the store has not answered.
     pub waiting: VecDeque<Query>,
@@ -88,7 +88,7 @@ impl World {
     }
 
     pub fn authenticated_only() -> Self {
-        Self::with(|settings| settings.entry = Entry::Authenticated)
+        Self::with(|settings| settings.auth = AuthRequirement::Required)
     }
 
     /// A client that has come in with this auth payload (`{}` for none). What it was told of that is read.
@@ -202,12 +202,12 @@ impl World {
     }
 
     /// The one answer to a request, which must have come.
-    pub fn ask(&mut self, request: Request) -> Answer {
+    pub fn ask(&mut self, request: Request) -> Response {
         let ticket = self.request(request);
         self.answer_to(ticket).expect("answered at once")
     }
 
-    pub fn answer_to(&mut self, ticket: Ticket) -> Option<Answer> {
+    pub fn answer_to(&mut self, ticket: Ticket) -> Option<Response> {
         let index = self.answers.iter().position(|(other, _)| *other == ticket)?;
         Some(self.answers.remove(index).1)
     }

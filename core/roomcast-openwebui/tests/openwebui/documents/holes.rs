@@ -4,7 +4,7 @@ use super::super::store::Manner;
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle, text_update};
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::{Answer, Request};
+use roomcast_openwebui::{Request, Response};
 use roomcast_yjs::int_array;
 
 #[test]
@@ -78,7 +78,7 @@ fn hole_2_5_3_a_reader_writes_nothing() {
     // With the right he may, from when the store says so.
     let access = r#"{"read":{"user_ids":["bob"]},"write":{"user_ids":["bob"]}}"#;
     world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::from_column(Some(access))));
-    assert!(matches!(world.ask(Request::Refresh { user: "bob".into() }), Answer::Done { sockets: 1 }));
+    assert!(matches!(world.ask(Request::Refresh { user: "bob".into() }), Response::Done { sockets: 1 }));
     let whole = bob.doc.state();
     bob.send_update(&mut world, &whole);
     settle(&mut world, &mut [&mut alice, &mut bob]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::world::{START_SECS, World, token_of};
 use super::browser::{Browser, NOTE, settle, text_update, token_for};
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::{Answer, Request};
+use roomcast_openwebui::{Request, Response};
 use roomcast_yjs::{Document, Limits, Message, Source, StateVector, Verdict};
 
 /// What a provider of y-websocket does.
@@ -175,7 +175,7 @@ fn who_may_only_read_gets_everything_and_writes_nothing() {
     assert!(!world.clients[bob.client].is_closed);
     // Access that is taken away ends it, at once when told.
     world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::from_column(Some("{}"))));
-    assert!(matches!(world.ask(Request::Refresh { user: "bob".into() }), Answer::Done { sockets: 1 }));
+    assert!(matches!(world.ask(Request::Refresh { user: "bob".into() }), Response::Done { sockets: 1 }));
     assert!(world.clients[bob.client].is_closed);
     // So does a token that is revoked, within a minute, or at its end.
     world.store.revoked.insert("of-alice".into());

@@ -7,7 +7,7 @@ use super::super::world::World;
 use super::browser::{Browser, NOTE, settle};
 use roomcast_core::server::App;
 use roomcast_openwebui::query::Question;
-use roomcast_openwebui::{Answer, Request};
+use roomcast_openwebui::{Request, Response};
 use roomcast_yjs::{Document, Limits, Source};
 
 #[test]
@@ -275,7 +275,7 @@ fn what_comes_while_a_flush_lasts_does_not_wait_either() {
         assert!(world.answer_to(ticket).is_none());
         world.answer(query);
     }
-    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 0 })));
+    assert!(matches!(world.answer_to(ticket), Some(Response::Flushed { unstored: 0 })));
     assert_eq!(world.store.contents["plan"], alice.content());
     assert_eq!(world.store.contents["other"], r#"{"md":"a"}"#);
     for document in ["note:plan", "note:other"] {
@@ -435,13 +435,13 @@ fn a_store_that_restarts_again_and_again_loses_and_doubles_nothing() {
 fn a_flush_is_answered_when_everything_is_stored() {
     let mut world = World::new();
     let flush = || Request::Flush { timeout: Duration::from_secs(3) };
-    assert!(matches!(world.ask(flush()), Answer::Flushed { unstored: 0 }));
+    assert!(matches!(world.ask(flush()), Response::Flushed { unstored: 0 }));
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
     let content = alice.content();
     let ticket = world.request(flush());
     world.pass_ms(1);
-    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 0 })));
+    assert!(matches!(world.answer_to(ticket), Some(Response::Flushed { unstored: 0 })));
     assert_eq!(world.store.contents["plan"], content);
     assert!(world.store.documents[NOTE].log.is_empty() && world.store.documents[NOTE].snapshot.is_some());
     world.store.manner = Manner::Failing;
@@ -450,7 +450,7 @@ fn a_flush_is_answered_when_everything_is_stored() {
     world.pass_ms(2999);
     assert!(world.answer_to(ticket).is_none());
     world.pass_ms(1);
-    assert!(matches!(world.answer_to(ticket), Some(Answer::Flushed { unstored: 1 })));
+    assert!(matches!(world.answer_to(ticket), Some(Response::Flushed { unstored: 1 })));
     // It is tried on.
     world.store.manner = Manner::AtOnce;
     world.pass_ms(40_000);

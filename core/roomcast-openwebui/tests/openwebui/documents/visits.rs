@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use roomcast_openwebui::access::{AccessControl, Grants};
 use roomcast_openwebui::query::Question;
-use roomcast_openwebui::{Answer, DocumentChange, DocumentRefusal, DocumentState, Intent, Request};
+use roomcast_openwebui::{DocumentChange, DocumentRefusal, DocumentState, Intent, Request, Response};
 use roomcast_yjs::{BadUpdate, Source, Verdict};
 
 use super::super::store::Manner;
@@ -70,9 +70,9 @@ fn all_who_wait_for_a_document_get_it_whoever_came_first() {
     let later = world.request(read_request(Some("alice")));
     world.answer_waiting();
     world.answer_waiting();
-    assert!(matches!(world.answer_to(tickets[0]), Some(Answer::DocumentUpdated(Ok(DocumentChange::Applied)))));
+    assert!(matches!(world.answer_to(tickets[0]), Some(Response::DocumentUpdated(Ok(DocumentChange::Applied)))));
     for ticket in [tickets[1], later] {
-        let Some(Answer::Document(Ok(document))) = world.answer_to(ticket) else { panic!("no document") };
+        let Some(Response::Document(Ok(document))) = world.answer_to(ticket) else { panic!("no document") };
         assert_eq!(document.state[..], update[..]);
     }
     alice.pump(&mut world);
@@ -99,7 +99,7 @@ fn rights_are_the_users_unless_nobody_is_named() {
     for document in ["note:gone", "plan", "note:"] {
         let request = Request::DocumentState { document: document.into(), user: None };
         let answer = world.ask(request);
-        assert!(matches!(answer, Answer::Document(Err(DocumentRefusal::NoSuchDocument))), "{document}: {answer:?}");
+        assert!(matches!(answer, Response::Document(Err(DocumentRefusal::NoSuchDocument))), "{document}: {answer:?}");
     }
     assert_eq!(world.stack.app.audit().documents, Default::default());
 }
@@ -150,7 +150,7 @@ fn content_that_comes_along_is_saved() {
             content: Some(sent.into()),
             intent: Intent::Edit,
         };
-        assert!(matches!(world.ask(request), Answer::DocumentUpdated(Ok(DocumentChange::Applied))));
+        assert!(matches!(world.ask(request), Response::DocumentUpdated(Ok(DocumentChange::Applied))));
         world.pass_ms(1000);
         assert_eq!(world.store.contents["plan"], kept);
     }
@@ -178,13 +178,13 @@ fn a_store_that_fails_refuses_and_too_much_is_too_much() {
     world.pass_ms(10_000);
     for ticket in waiting {
         let answer = world.answer_to(ticket);
-        assert!(matches!(answer, Some(Answer::Document(Err(DocumentRefusal::Unavailable)))), "{answer:?}");
+        assert!(matches!(answer, Some(Response::Document(Err(DocumentRefusal::Unavailable)))), "{answer:?}");
     }
     assert_eq!(world.stack.app.audit().documents, Default::default());
 }
 
 fn read(world: &mut World, user: Option<&str>) -> Result<DocumentState, DocumentRefusal> {
-    let Answer::Document(document) = world.ask(read_request(user)) else { panic!("not a document") };
+    let Response::Document(document) = world.ask(read_request(user)) else { panic!("not a document") };
     document
 }
 
@@ -199,8 +199,8 @@ fn initialize(world: &mut World, update: &[u8]) -> Result<DocumentChange, Docume
     changed(world.ask(Request::DocumentUpdate { document, user, update, content, intent: Intent::Initialize }))
 }
 
-fn changed(answer: Answer) -> Result<DocumentChange, DocumentRefusal> {
-    let Answer::DocumentUpdated(changed) = answer else { panic!("{answer:?}") };
+fn changed(answer: Response) -> Result<DocumentChange, DocumentRefusal> {
+    let Response::DocumentUpdated(changed) = answer else { panic!("{answer:?}") };
     changed
 }
 
