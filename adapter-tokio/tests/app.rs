@@ -12,7 +12,7 @@ use roomcast_auth::sign_hs256;
 use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer};
 use roomcast_openwebui::{OpenWebUi, Settings};
 use roomcast_stores::{Memory, Rows, Store};
-use roomcast_tokio::core::server::{App, Command, Cx, EndpointId, Event, Message, SessionId, Ticket};
+use roomcast_tokio::core::server::{App, AppRequestId, Command, Cx, EndpointId, Event, Message, SessionId};
 use roomcast_tokio::{AppHandle, Builder, Peer, Tokio};
 
 #[test]
@@ -133,7 +133,7 @@ fn at_the_end_open_webui_has_written_what_it_held_back() {
 #[derive(Default)]
 struct Shouting {
     queries: Vec<(SessionId, String)>,
-    answers: Vec<(Ticket, usize)>,
+    answers: Vec<(AppRequestId, usize)>,
     notices: Vec<String>,
     shouted: usize,
     /// Asked of the store when the server ends.
@@ -145,7 +145,7 @@ impl App for Shouting {
     type Query = (SessionId, String);
     type Reply = (SessionId, String);
     type Request = &'static str;
-    type Answer = usize;
+    type Response = usize;
     type Notice = String;
 
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
@@ -172,7 +172,7 @@ impl App for Shouting {
         cx.command(Command::Send { session, message: Message::Text(text.into()) });
     }
 
-    fn handle_request(&mut self, ticket: Ticket, _request: &'static str, _cx: &mut Cx<'_>) {
+    fn handle_request(&mut self, ticket: AppRequestId, _request: &'static str, _cx: &mut Cx<'_>) {
         self.answers.push((ticket, self.shouted));
     }
 
@@ -188,7 +188,7 @@ impl App for Shouting {
         Some(query)
     }
 
-    fn poll_answer(&mut self) -> Option<(Ticket, usize)> {
+    fn poll_response(&mut self) -> Option<(AppRequestId, usize)> {
         self.answers.pop()
     }
 

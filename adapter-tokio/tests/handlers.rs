@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Client, Running};
 use roomcast_tokio::{
-    AckEnd, AckError, Args, ArgsError, Builder, Data, EventName, Extent, Handle, Limits, Namespace, NoAck, Reason,
-    Refusal, Socket,
+    AckEnd, AckError, Args, ArgsError, Builder, Data, EventName, Extent, Handle, Namespace, NoAck, Reason, Refusal,
+    ServerLimits, Socket,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -194,7 +194,7 @@ fn the_handle_reaches_sockets_from_elsewhere() {
 
 #[test]
 fn a_sender_waits_for_who_reads_slowly() {
-    let limits = Limits { queue_soft_bytes: 64 << 10, queue_bytes_max: 1 << 20, ..Limits::default() };
+    let limits = ServerLimits { queue_soft_bytes: 64 << 10, queue_bytes_max: 1 << 20, ..ServerLimits::default() };
     let server = start(Builder::new().limits(limits), |ns| {
         ns.on("much", async |socket: Socket, Data(count): Data<u32>| {
             let text = "x".repeat(10_000);

@@ -16,7 +16,7 @@ use roomcast_core::server::*;
 use roomcast_core::socket_io::{self, Args, encode_event, split_event};
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{Fifo, Timers};
-use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, Limits, Opcode, Role, encode_frame};
+use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Opcode, Role, encode_frame};
 
 criterion_group!(benches, parse, encode, broadcast, rooms, timers);
 criterion_main!(benches);
@@ -25,13 +25,13 @@ fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("parse");
     group.throughput(Throughput::Elements(1));
     let frame = client_frame(&format!("4{}", event_text()));
-    let limits = Limits { message_bytes_max: 1_000_000, fragments_max: u32::MAX };
+    let limits = FrameLimits { message_bytes_max: 1_000_000, fragments_max: u32::MAX };
     let mut decoder = Decoder::new(Role::Server);
     group.bench_function("websocket frame", |b| {
         b.iter(|| decoder.decode(&limits, &mut black_box(&frame[..])).unwrap());
     });
     let text = ByteString::from(event_text());
-    let limits = socket_io::Limits::default();
+    let limits = socket_io::PacketLimits::default();
     group.bench_function("socket.io event", |b| {
         b.iter(|| split_event(&socket_io::Packet::decode(black_box(&text).clone(), &limits).unwrap().data).unwrap());
     });

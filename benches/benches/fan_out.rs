@@ -12,7 +12,7 @@ use std::time::{Duration, Instant as Clock};
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use roomcast_auth::sign_hs256;
-use roomcast_core::id::Handle;
+use roomcast_core::id::SlabKey;
 use roomcast_core::server::{
     After, Config, ConnId, EndpointId, Input, Output, Server, Stack, Start, Transmit, Upgrade,
 };
@@ -106,7 +106,7 @@ impl World {
         let wall = WallTime::from_unix_millis(1_800_000_000_000);
         let server = Server::new(config, Start { node: 0, now, wall, seed: [1; 32] }).unwrap();
         let stack = Stack::new(server, OpenWebUi::new(settings, [2; 32]));
-        let mut world = Self { stack, now, writer: Handle::from_parts(0, 0), transmit: Transmit::new() };
+        let mut world = Self { stack, now, writer: SlabKey::from_parts(0, 0), transmit: Transmit::new() };
         let conns: Vec<ConnId> = (0..=MEMBERS).map(|_| world.join(members)).collect();
         world.writer = conns[0];
         world

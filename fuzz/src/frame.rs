@@ -1,6 +1,6 @@
 //! WebSocket frames from either side.
 
-use roomcast_core::websocket::{Decoder, Fin, Limits, Message, Opcode, Role, WsError, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, WsError, encode_close, encode_frame};
 
 /// Invariant tested: a stream gives the same messages and ends in the same error however it is cut; what is kept never
 /// exceeds what came, nor one message and a frame header; an error and a close are final; and what was decoded is
@@ -66,6 +66,6 @@ fn round_trip(role: Role, messages: &[Message]) {
     assert_eq!(decode(role, &stream, |left| left), (messages.to_vec(), None));
 }
 
-const LIMITS: Limits = Limits { message_bytes_max: 300, fragments_max: 6 };
+const LIMITS: FrameLimits = FrameLimits { message_bytes_max: 300, fragments_max: 6 };
 /// The longest header, and a control frame between two fragments.
 const HEADER_AND_CONTROL_BYTES: usize = 14 + 125;

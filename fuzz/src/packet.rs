@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_core::engine_io;
-use roomcast_core::socket_io::{Args, Limits, Packet, PacketType, ack_args, encode_ack, encode_event, split_event};
+use roomcast_core::socket_io::{
+    Args, Packet, PacketLimits, PacketType, ack_args, encode_ack, encode_event, split_event,
+};
 
 /// Invariant tested: text is decoded without a panic; what is decoded is decoded again from its own encoding; the
 /// arguments of events and acks are what serde_json takes them for, can be cut anywhere, and make the same packet when
@@ -66,8 +68,8 @@ fn arguments(json: ByteString, attachments: u32) -> Args {
     args
 }
 
-const LIMITS: Limits =
-    Limits { attachments_max: 4, namespace_bytes_max: 20, json_depth_max: 12, json_number_bytes_max: 40 };
+const LIMITS: PacketLimits =
+    PacketLimits { attachments_max: 4, namespace_bytes_max: 20, json_depth_max: 12, json_number_bytes_max: 40 };
 
 /// Each cut walks over the list.
 const CUTS_MAX: usize = 8;

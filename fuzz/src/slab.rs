@@ -1,7 +1,7 @@
 //! The slab against a list.
 
-use roomcast_core::handle;
 use roomcast_core::slab::Slab;
+use roomcast_core::slab_key;
 
 /// Invariant tested: a handle finds its own value until that is removed, and nothing ever after, whatever else is
 /// put into the same place.
@@ -34,7 +34,7 @@ pub fn slab(data: &[u8]) {
     assert!(slab.places() <= data.len());
 }
 
-handle! {
+slab_key! {
     /// A handle of this target.
     pub struct Key;
 }

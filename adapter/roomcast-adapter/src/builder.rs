@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomcast_core::server::config::{
-    Admission, EndpointKind, EngineIo, Limits, NamespaceRule, Origins, PathMatch, Pattern, SocketIo, WebSocket,
+    Admission, EndpointKind, EngineIo, NamespaceRule, Origins, PathMatch, Pattern, ServerLimits, SocketIo, WebSocket,
 };
 use roomcast_core::server::{App, Config, Endpoint};
 
@@ -202,7 +202,7 @@ impl<A: App> Builder<A> {
 
     /// Bounds on everything that clients can make grow.
     #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
+    pub fn limits(mut self, limits: ServerLimits) -> Self {
         self.config.limits = limits;
         self
     }

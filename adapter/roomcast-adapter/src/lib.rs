@@ -29,7 +29,7 @@ mod view;
 pub use roomcast_core as core;
 pub use roomcast_core::server::{
     AckEnd, Delivery, Extent, Handshake, Message, Reach, Reason, Sid, SocketId,
-    config::{EngineIo, ErrorStyle, Limits, Origins, PathMatch, Pattern, Transports},
+    config::{EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits, Transports},
 };
 pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};
 

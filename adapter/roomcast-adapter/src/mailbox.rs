@@ -247,7 +247,7 @@ pub(crate) enum AppLetter<A: App> {
     /// A store answered.
     Reply(A::Reply),
     /// Somebody asks.
-    Request(A::Request, Debt<A::Answer>),
+    Request(A::Request, Debt<A::Response>),
 }
 
 impl<A: App> AppMail<A> {
@@ -259,7 +259,7 @@ impl<A: App> AppMail<A> {
         self.push(shared, AppLetter::Reply(reply));
     }
 
-    pub(crate) fn request(&self, shared: &Shared, request: A::Request, debt: Debt<A::Answer>) {
+    pub(crate) fn request(&self, shared: &Shared, request: A::Request, debt: Debt<A::Response>) {
         self.push(shared, AppLetter::Request(request, debt));
     }
 

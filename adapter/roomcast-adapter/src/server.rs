@@ -83,7 +83,7 @@ impl<A: App> AppHandle<A> {
     }
 
     /// Asks the application; `None` if the server has ended.
-    pub async fn ask(&self, request: A::Request) -> Option<A::Answer> {
+    pub async fn ask(&self, request: A::Request) -> Option<A::Response> {
         let (answer, debt) = crate::promise::promise();
         self.mail.request(self.handle.shared(), request, debt);
         answer.await

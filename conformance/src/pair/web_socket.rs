@@ -4,7 +4,7 @@
 
 use roomcast_core::engine_io::Packet;
 use roomcast_core::server::ConnId;
-use roomcast_core::websocket::{Decoder, Fin, Limits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
 
 use super::host::StreamEnd;
 use super::{Answer, Application, Pair, handshake};
@@ -197,4 +197,4 @@ fn text_of(message: Message) -> String {
     }
 }
 
-const LIMITS: Limits = Limits { message_bytes_max: 1 << 30, fragments_max: u32::MAX };
+const LIMITS: FrameLimits = FrameLimits { message_bytes_max: 1 << 30, fragments_max: u32::MAX };

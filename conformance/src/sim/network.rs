@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request};
 use roomcast_core::server::{ConnId, RequestId};
-use roomcast_core::websocket::{Decoder, Fin, Limits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
 
 use super::client::{Heard, Stage};
 use super::{Weather, World};
@@ -547,4 +547,4 @@ impl World {
 }
 
 const PATH: &str = "/socket.io/";
-const LIMITS: Limits = Limits { message_bytes_max: 1 << 20, fragments_max: 1 };
+const LIMITS: FrameLimits = FrameLimits { message_bytes_max: 1 << 20, fragments_max: 1 };

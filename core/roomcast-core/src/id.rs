@@ -1,12 +1,12 @@
 //! Generational handles.
 //!
-//! Owns: the [`Handle`] trait and the macro that makes one newtype per kind of thing. Must never know: what the things
+//! Owns: the [`SlabKey`] trait and the macro that makes one newtype per kind of thing. Must never know: what the things
 //! are.
 
 /// An index into a [`Slab`](crate::slab::Slab) with the generation of what stood there when it was handed out.
 ///
 /// The generation is an ABA guard: a close that crosses a read on its way leaves a stale handle, which is ignored.
-pub trait Handle: Copy + Eq {
+pub trait SlabKey: Copy + Eq {
     /// Puts the two halves together.
     fn from_parts(index: u32, generation: u32) -> Self;
     /// The place in the slab.
@@ -15,10 +15,10 @@ pub trait Handle: Copy + Eq {
     fn generation(self) -> u32;
 }
 
-/// Makes a handle type: `handle! { /// Docs. pub struct ConnId; }`.
+/// Makes a handle type: `slab_key! { /// Docs. pub struct ConnId; }`.
 #[macro_export]
 #[doc(hidden)]
-macro_rules! handle {
+macro_rules! slab_key {
     ($(#[$meta:meta])* pub struct $name:ident;) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +27,7 @@ macro_rules! handle {
             generation: u32,
         }
 
-        impl $crate::id::Handle for $name {
+        impl $crate::id::SlabKey for $name {
             fn from_parts(index: u32, generation: u32) -> Self {
                 Self { index, generation }
             }

@@ -1,6 +1,6 @@
 //! Who is in which room, both ways, and who a target means.
 //!
-//! Owns: membership and selection. Must never know: what a member is beyond its handle and its lane (where what is
+//! Owns: membership and selection. Must never know: what a member is beyond its handle and its outbound queue (where what is
 //! sent to it is queued), or what is sent.
 //!
 //! Members stand in dense vectors and know their own place in their member's list and the reverse, so that joining,
@@ -9,11 +9,11 @@
 
 use bytestring::ByteString;
 
-use crate::id::Handle;
+use crate::id::SlabKey;
 use crate::rng::{KeyedHash, KeyedMap};
 use crate::slab::Slab;
 
-crate::handle! {
+crate::slab_key! {
     /// A room that has members.
     pub struct RoomId;
 }
@@ -24,7 +24,7 @@ pub struct Member<H> {
     /// Who.
     pub handle: H,
     /// Where what is sent to it is queued: a place in a table of the caller's.
-    pub lane: u32,
+    pub outbound: u32,
     /// Place in the member's own list.
     back: u32,
 }
@@ -69,7 +69,7 @@ pub enum Joined {
 
 const ABSENT: u32 = u32::MAX;
 
-impl<H: Handle> Rooms<H> {
+impl<H: SlabKey> Rooms<H> {
     /// No members, no rooms.
     pub fn new(hash: KeyedHash) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl<H: Handle> Rooms<H> {
     }
 
     /// A new member, in no room yet.
-    pub fn enter(&mut self, handle: H, lane: u32) {
+    pub fn enter(&mut self, handle: H, outbound: u32) {
         let slot = handle.index() as usize;
         if self.presences.len() <= slot {
             self.presences.resize_with(slot + 1, || Presence { place: ABSENT, ..Presence::default() });
@@ -91,7 +91,7 @@ impl<H: Handle> Rooms<H> {
         if let Some(presence) = self.presences.get_mut(slot) {
             debug_assert_eq!(presence.place, ABSENT, "a slot is one member at a time");
             presence.place = place;
-            self.everyone.push(Member { handle, lane, back: 0 });
+            self.everyone.push(Member { handle, outbound, back: 0 });
         }
     }
 
@@ -119,7 +119,9 @@ impl<H: Handle> Rooms<H> {
         if known.is_some_and(|room| self.position(handle, room).is_some()) {
             return Joined::Already;
         }
-        let Some(lane) = self.everyone.get(place as usize).map(|member| member.lane) else { return Joined::Refused };
+        let Some(outbound) = self.everyone.get(place as usize).map(|member| member.outbound) else {
+            return Joined::Refused;
+        };
         if count >= rooms_max {
             return Joined::Refused;
         }
@@ -130,7 +132,7 @@ impl<H: Handle> Rooms<H> {
         });
         if let Some(entry) = self.rooms.get_mut(room) {
             let position = small(entry.members.len());
-            entry.members.push(Member { handle, lane, back: small(count) });
+            entry.members.push(Member { handle, outbound, back: small(count) });
             if let Some(presence) = self.presence_mut(handle) {
                 presence.rooms.push((room, position));
             }
@@ -275,7 +277,7 @@ impl<H: Handle> Rooms<H> {
     }
 }
 
-fn stamp_all<H: Handle>(
+fn stamp_all<H: SlabKey>(
     members: &[Member<H>],
     presences: &mut [Presence],
     selection: u32,
@@ -349,7 +351,7 @@ mod tests {
                         rooms.except_room(&except);
                         let mut selected = Vec::new();
                         let mut chosen = |member: Member<Key>| {
-                            assert_eq!(member.lane, member.handle.slot() as u32 + 100);
+                            assert_eq!(member.outbound, member.handle.slot() as u32 + 100);
                             selected.push(member.handle);
                         };
                         of.iter().for_each(|room| rooms.select_room(room, &mut chosen));
@@ -423,7 +425,7 @@ mod tests {
         model.keys().copied().find(|key| key.slot() == slot as usize).unwrap_or(Key::from_parts(slot, 0))
     }
 
-    crate::handle! {
+    crate::slab_key! {
         /// A test's member.
         pub struct Key;
     }

@@ -1,11 +1,11 @@
 //! A slab with generations.
 //!
-//! Owns: dense storage behind [`Handle`]s, the lowest-cost free list, and the rule that a stale handle finds nothing.
+//! Owns: dense storage behind [`SlabKey`]s, the lowest-cost free list, and the rule that a stale handle finds nothing.
 //! Must never know: what it stores.
 
 use std::marker::PhantomData;
 
-use crate::id::Handle;
+use crate::id::SlabKey;
 
 /// Dense storage. A freed place is used again, last freed first; its handles of before find nothing.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ enum Slot<T> {
 
 const END: u32 = u32::MAX;
 
-impl<H: Handle, T> Slab<H, T> {
+impl<H: SlabKey, T> Slab<H, T> {
     /// An empty slab; allocates nothing.
     pub const fn new() -> Self {
         Self { entries: Vec::new(), free_head: END, len: 0, handle: PhantomData }
@@ -141,7 +141,7 @@ impl<H: Handle, T> Slab<H, T> {
     }
 }
 
-impl<H: Handle, T> Default for Slab<H, T> {
+impl<H: SlabKey, T> Default for Slab<H, T> {
     fn default() -> Self {
         Self::new()
     }
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!((slab.len(), slab.places(), slab.handle_at(0)), (2, 2, Some(c)));
     }
 
-    crate::handle! {
+    crate::slab_key! {
         /// A test's key.
         pub struct Key;
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::slab::Slab;
 use crate::time::Instant;
 
-crate::handle! {
+crate::slab_key! {
     /// An armed deadline of a [`Fifo`].
     pub struct FifoKey;
 }

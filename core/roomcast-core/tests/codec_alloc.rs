@@ -9,7 +9,7 @@ use roomcast_core::{engine_io, socket_io};
 
 #[test]
 fn decoding_a_packet_allocates_nothing_of_its_own() {
-    let limits = socket_io::Limits::default();
+    let limits = socket_io::PacketLimits::default();
     for text in [
         r#"2/nsp,17["message","héllo",{"a":[1,2,3],"b":{"c":null}},-1.5e3]"#.to_owned(),
         r#"52-["m",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#.to_owned(),
@@ -34,7 +34,7 @@ fn decoding_a_packet_allocates_nothing_of_its_own() {
 
 #[test]
 fn deep_texts_cost_a_bit_a_level_where_the_limit_allows_them() {
-    let limits = socket_io::Limits { json_depth_max: u32::MAX, ..Default::default() };
+    let limits = socket_io::PacketLimits { json_depth_max: u32::MAX, ..Default::default() };
     let text = shared(format!("2[\"m\",{}]", "[".repeat(200_000) + &"]".repeat(200_000)));
     let allocated = allocated_by(|| assert!(socket_io::Packet::decode(text.clone(), &limits).is_ok()));
     // A growing list of bits may have been copied once.

@@ -64,14 +64,14 @@ fn a_door_upwards_is_found() {
         ("engine_io/session.rs", "use super::packet; mod tests { use super::super::packet; use super::*; }", 0),
         ("engine_io/session.rs", "mod tests { use super::super::super::rooms; }", 1),
         ("slab.rs", "fn f() { super::server::run() }", 1),
-        ("slab.rs", "mod tests { use super::*; } use crate::id::Handle;", 0),
+        ("slab.rs", "mod tests { use super::*; } use crate::id::SlabKey;", 0),
         ("slab.rs", "fn f(x: &crate::websocket::Frame) -> crate::time::Instant {}", 1),
         ("rooms.rs", "use crate::socket_io::Namespace; use crate::rooms::Target;", 0),
         ("rooms.rs", "use crate::cluster;", 1),
         ("client/mod.rs", "use crate::server;", 1),
         ("server/mod.rs", "use crate::{rooms, cluster, time};", 0),
         ("server/mod.rs", "use crate::client;", 1),
-        ("slab.rs", "crate::handle! { pub struct Key; } $crate::id::Handle", 0),
+        ("slab.rs", "crate::slab_key! { pub struct Key; } $crate::id::SlabKey", 0),
         ("slab.rs", "use crate::cellar;", 1),
         ("cellar.rs", "", 1),
         ("lib.rs", "pub use crate::server::Server;", 0),
@@ -154,7 +154,7 @@ enum Neighbours {
 }
 
 /// Macros that stand at the root of the crate; they belong to the ground floor.
-const ROOT_MACROS: &[&str] = &["handle"];
+const ROOT_MACROS: &[&str] = &["slab_key"];
 
 /// Words of the application protocol. One counts where it begins a word and no blank follows.
 const APPLICATION: &[&str] = &[

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use roomcast_core::websocket::{
-    ClientHandshake, CloseCode, CloseFrame, Decoder, Fin, Limits, Message, Opcode, Role, WsError, encode_close,
+    ClientHandshake, CloseCode, CloseFrame, Decoder, Fin, FrameLimits, Message, Opcode, Role, WsError, encode_close,
     encode_frame, handshake, server_header,
 };
 use tungstenite::protocol as theirs;
@@ -154,7 +154,7 @@ fn speaks_with_tungstenite_from_the_first_byte() {
 /// A message in as many fragments as conformance suites send: it would take minutes if each cost what came before it.
 #[test]
 fn a_hundred_thousand_fragments() {
-    let limits = Limits { message_bytes_max: 64 << 20, fragments_max: 100_000 };
+    let limits = FrameLimits { message_bytes_max: 64 << 20, fragments_max: 100_000 };
     let text = "κόσμε".repeat(30_000);
     let fragments: Vec<&[u8]> = text.as_bytes().chunks(3).collect();
     assert_eq!(fragments.len(), 100_000);
@@ -178,7 +178,7 @@ fn server_headers_go_in_front_of_any_payload() {
         let payload = vec![5; len];
         let stream = [server_header(Opcode::Binary, len).as_slice(), &payload].concat();
         let expected = vec![Message::Binary(payload.into())];
-        let limits = Limits { message_bytes_max: len, fragments_max: 1 };
+        let limits = FrameLimits { message_bytes_max: len, fragments_max: 1 };
         let mut decoder = Decoder::new(Role::Client);
         let mut input = &stream[..];
         assert_eq!(decoder.decode(&limits, &mut input).map(|message| message.into_iter().collect()), Ok(expected));
@@ -196,7 +196,7 @@ fn close_frames_of_both_roles_are_read() {
     }
 }
 
-const LIMITS: Limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, fragments_max: u32::MAX };
+const LIMITS: FrameLimits = FrameLimits { message_bytes_max: MESSAGE_BYTES_MAX, fragments_max: u32::MAX };
 const MESSAGE_BYTES_MAX: usize = 400;
 
 #[derive(Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use roomcast_core::websocket::{Decoder, Fin, Limits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
 
 #[test]
 fn a_whole_frame_is_one_allocation_of_its_size() {
@@ -71,7 +71,7 @@ fn a_dripped_frame_grows_with_what_came() {
 /// The greatest lengths that can be announced, in every way, followed by little.
 #[test]
 fn what_is_announced_is_not_allocated() {
-    let limits = Limits { message_bytes_max: usize::MAX, fragments_max: u32::MAX };
+    let limits = FrameLimits { message_bytes_max: usize::MAX, fragments_max: u32::MAX };
     for first in [0x01, 0x02, 0x81, 0x82] {
         let stream = [&[first, 127][..], &(i64::MAX as u64).to_be_bytes(), b"little"].concat();
         let mut decoder = Decoder::new(Role::Client);
@@ -89,7 +89,7 @@ proptest! {
         garbage in prop_oneof![vec(any::<u8>(), 0..2000), vec(frame_like(), 0..40).prop_map(|frames| frames.concat())],
         chunk_bytes in 1..300usize,
     ) {
-        let limits = Limits { message_bytes_max: usize::MAX, fragments_max: u32::MAX };
+        let limits = FrameLimits { message_bytes_max: usize::MAX, fragments_max: u32::MAX };
         let mut decoder = Decoder::new(if client { Role::Client } else { Role::Server });
         let ((), counted) = count(|| {
             for mut chunk in garbage.chunks(chunk_bytes) {
@@ -126,7 +126,7 @@ fn frame_like() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-const LIMITS: Limits = Limits { message_bytes_max: 1 << 20, fragments_max: 1000 };
+const LIMITS: FrameLimits = FrameLimits { message_bytes_max: 1 << 20, fragments_max: 1000 };
 /// The boxed state of an unfinished frame.
 const OVERHEAD_BYTES: usize = 128;
 

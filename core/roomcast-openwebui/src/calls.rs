@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::OpenWebUi;
 use super::requests::Response;
-use roomcast_core::server::{AckEnd, AckRequest, Command, Cx, Delivery, Emit, EmitId, SocketId, Target, Ticket};
+use roomcast_core::server::{AckEnd, AckRequest, AppRequestId, Command, Cx, Delivery, Emit, EmitId, SocketId, Target};
 use roomcast_core::socket_io::Args;
 
 /// The calls that wait for their answer.
@@ -28,7 +28,7 @@ impl Calls {
 
 #[derive(Clone, Copy, Debug)]
 struct Call {
-    ticket: Ticket,
+    ticket: AppRequestId,
     socket: SocketId,
 }
 
@@ -42,7 +42,7 @@ impl OpenWebUi {
     /// Calls a session, or says why not. A session's id is what clients say, so the session must be the user's.
     pub(super) fn call(
         &mut self,
-        ticket: Ticket,
+        ticket: AppRequestId,
         (sid, user): (&str, Option<&ByteString>),
         (event, data): (ByteString, ByteString),
         timeout: Duration,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::writes::Pace;
 use super::{OpenWebUi, Response};
-use roomcast_core::server::{Cx, Ticket};
+use roomcast_core::server::{AppRequestId, Cx};
 use roomcast_core::time::Instant;
 
 impl OpenWebUi {
     /// Stores everything now, and what comes meanwhile. Answered when that is done, or after `timeout`.
-    pub(super) fn flush(&mut self, ticket: Ticket, timeout: Duration, cx: &mut Cx<'_>) {
+    pub(super) fn flush(&mut self, ticket: AppRequestId, timeout: Duration, cx: &mut Cx<'_>) {
         self.flushes.arm(cx.now + timeout, ticket);
         self.writes.hurry(&mut self.queries, &self.settings, cx.now);
         self.flush_documents(cx);

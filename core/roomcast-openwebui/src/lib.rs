@@ -56,7 +56,7 @@ pub use self::settings::{AdminChats, AppLimits, AuthRequirement, Notices, Settin
 use self::writes::{Row, Writes};
 use roomcast_core::rng::Rng;
 use roomcast_core::server::{
-    App, Command, Connect, Cx, Delivery, Emit, Event, Extent, Scope, SocketId, Target, Ticket,
+    App, AppRequestId, Command, Connect, Cx, Delivery, Emit, Event, Extent, Scope, SocketId, Target,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::Instant;
@@ -85,7 +85,7 @@ pub struct OpenWebUi {
     writes: Writes,
     documents: Documents,
     /// Requests that wait until everything is stored.
-    flushes: Timers<Ticket>,
+    flushes: Timers<AppRequestId>,
     life: Life,
 
     rechecks: Timers<SocketId>,
@@ -96,7 +96,7 @@ pub struct OpenWebUi {
     usages: Fifo<(SocketId, ByteString)>,
 
     given_back: VecDeque<Event>,
-    answers: VecDeque<(Ticket, Response)>,
+    answers: VecDeque<(AppRequestId, Response)>,
     notices: VecDeque<Notice>,
     queries_overdue: u64,
 }
@@ -280,7 +280,7 @@ impl App for OpenWebUi {
     type Query = Query;
     type Reply = Reply;
     type Request = Request;
-    type Answer = Response;
+    type Response = Response;
     type Notice = Notice;
 
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
@@ -325,7 +325,7 @@ impl App for OpenWebUi {
         self.end_flushes();
     }
 
-    fn handle_request(&mut self, ticket: Ticket, request: Request, cx: &mut Cx<'_>) {
+    fn handle_request(&mut self, ticket: AppRequestId, request: Request, cx: &mut Cx<'_>) {
         self.request(ticket, request, cx);
     }
 
@@ -374,7 +374,7 @@ impl App for OpenWebUi {
         self.queries.pop()
     }
 
-    fn poll_answer(&mut self) -> Option<(Ticket, Response)> {
+    fn poll_response(&mut self) -> Option<(AppRequestId, Response)> {
         self.answers.pop_front()
     }
 

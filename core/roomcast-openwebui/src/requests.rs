@@ -13,7 +13,7 @@ use super::OpenWebUi;
 use super::documents::Task;
 use super::query::User;
 use super::wire;
-use roomcast_core::server::{Command, Cx, Extent, SocketId, Target, Ticket};
+use roomcast_core::server::{AppRequestId, Command, Cx, Extent, SocketId, Target};
 use roomcast_core::socket_io::Args;
 use roomcast_yjs::{BadUpdate, Id};
 
@@ -315,7 +315,7 @@ pub enum LogoutReason {
 }
 
 impl OpenWebUi {
-    pub(super) fn request(&mut self, ticket: Ticket, request: Request, cx: &mut Cx<'_>) {
+    pub(super) fn request(&mut self, ticket: AppRequestId, request: Request, cx: &mut Cx<'_>) {
         let answer = match request {
             Request::Emit { to, event, data } => self.emit(&to, event, data, cx),
             Request::Call { sid, user, event, data, timeout } => {

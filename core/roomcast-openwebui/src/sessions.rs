@@ -18,7 +18,7 @@ use roomcast_core::slab::Slab;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{FifoKey, TimerKey};
 
-roomcast_core::handle! {
+roomcast_core::slab_key! {
     /// A user with at least one session.
     pub struct PersonId;
 }

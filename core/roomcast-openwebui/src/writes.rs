@@ -19,7 +19,7 @@ use roomcast_core::slab::Slab;
 use roomcast_core::time::Instant;
 use roomcast_core::timer::{TimerKey, Timers};
 
-roomcast_core::handle! {
+roomcast_core::slab_key! {
     /// A row that something is written to.
     pub struct WriteId;
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
 use roomcast_core::socket_io::{self, PacketType, split_event};
-use roomcast_core::websocket::{Decoder, Fin, Limits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
 
 /// What is spoken with a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Client {
             return self.count(&text);
         }
         assert_eq!(self.attachments, 0, "attachments come before {text}");
-        let packet = match socket_io::Packet::decode(text, &socket_io::Limits::default()) {
+        let packet = match socket_io::Packet::decode(text, &socket_io::PacketLimits::default()) {
             Ok(packet) => packet,
             Err(error) => panic!("a server's packet is well-formed: {error:?}"),
         };
@@ -144,7 +144,7 @@ impl Stream {
     /// Bytes from the server.
     pub(super) fn handle_bytes(&mut self, client: &mut Client, mut bytes: &[u8]) {
         assert!(!self.half_closed && !self.closed || bytes.is_empty(), "nothing follows a close frame");
-        let limits = Limits { message_bytes_max: 1 << 20, fragments_max: 1 };
+        let limits = FrameLimits { message_bytes_max: 1 << 20, fragments_max: 1 };
         loop {
             match self.decoder.decode(&limits, &mut bytes) {
                 Ok(Some(Message::Close(_))) => self.closed = true,

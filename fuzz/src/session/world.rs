@@ -9,7 +9,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{Method, Request, Response, StatusCode};
-use roomcast_core::server::config::{Admission, EndpointKind, Limits, NamespaceRule, Pattern};
+use roomcast_core::server::config::{Admission, EndpointKind, NamespaceRule, Pattern, ServerLimits};
 use roomcast_core::server::{
     AckId, After, Command, Config, ConnId, Connect, EmitId, Endpoint, EndpointId, Event, Head, Input, Output,
     RequestId, Scope, Selection, Server, SessionId, SocketId, Start, Target, Transmit, Upgrade,
@@ -416,7 +416,7 @@ fn config() -> Config {
         .into();
     }
     let endpoints = [main, Endpoint::engine_io("/engine.io"), Endpoint::web_socket("/websocket")];
-    let limits = Limits {
+    let limits = ServerLimits {
         sessions_max: 12,
         namespaces_per_session_max: 2,
         rooms_per_socket_max: 2,
@@ -427,7 +427,7 @@ fn config() -> Config {
         acks_per_socket_max: 2,
         queue_soft_bytes: 1000,
         queue_bytes_max: 4000,
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     Config { limits, ..Config::new(endpoints) }
 }

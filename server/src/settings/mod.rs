@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use roomcast_openwebui::{AdminChats, AuthRequirement, Compat};
 use roomcast_stores::DatabaseUrl;
-use roomcast_tokio::{HttpLimits, Limits, Origins, Transports};
+use roomcast_tokio::{HttpLimits, Origins, ServerLimits, Transports};
 use tracing_subscriber::filter::Targets;
 
 use self::environment::Environment;
@@ -60,10 +60,10 @@ pub struct Flags {
     #[arg(long, env = "ROOMCAST_GRACE_SECONDS", value_name = "ROOMCAST_GRACE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
     grace_seconds: u64,
     /// Clients at once; one more is answered 503.
-    #[arg(long, env = "ROOMCAST_SESSIONS_MAX", value_name = "ROOMCAST_SESSIONS_MAX", default_value_t = Limits::default().sessions_max)]
+    #[arg(long, env = "ROOMCAST_SESSIONS_MAX", value_name = "ROOMCAST_SESSIONS_MAX", default_value_t = ServerLimits::default().sessions_max)]
     sessions_max: usize,
     /// Bytes queued for one client above which it is cut off as too slow.
-    #[arg(long, env = "ROOMCAST_QUEUE_BYTES_MAX", value_name = "ROOMCAST_QUEUE_BYTES_MAX", default_value_t = Limits::default().queue_bytes_max)]
+    #[arg(long, env = "ROOMCAST_QUEUE_BYTES_MAX", value_name = "ROOMCAST_QUEUE_BYTES_MAX", default_value_t = ServerLimits::default().queue_bytes_max)]
     queue_bytes_max: usize,
     /// Largest body of a request to the HTTP API, in bytes.
     #[arg(long, env = "ROOMCAST_API_BYTES_MAX", value_name = "ROOMCAST_API_BYTES_MAX", default_value_t = HttpLimits::default().page_body_bytes_max)]
@@ -112,7 +112,7 @@ pub struct Settings {
     /// Which pages of the web may talk to the endpoint.
     pub origins: Origins,
     /// Bounds on what clients can make grow.
-    pub limits: Limits,
+    pub limits: ServerLimits,
     /// The same for HTTP.
     pub http_limits: HttpLimits,
     /// What callers of the HTTP API must know.
@@ -184,8 +184,8 @@ impl Settings {
     /// The first variable that makes no sense.
     pub fn read(flags: Flags, variable: &dyn Fn(&'static str) -> Option<std::ffi::OsString>) -> Result<Self, Problem> {
         let environment = Environment(variable);
-        let defaults = Limits::default();
-        let limits = Limits {
+        let defaults = ServerLimits::default();
+        let limits = ServerLimits {
             sessions_max: flags.sessions_max,
             queue_bytes_max: flags.queue_bytes_max,
             queue_soft_bytes: defaults.queue_soft_bytes.min(flags.queue_bytes_max),

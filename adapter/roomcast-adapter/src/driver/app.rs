@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use roomcast_core::server::{App, Ticket};
+use roomcast_core::server::{App, AppRequestId};
 use roomcast_core::time::Instant;
 
 use super::Driver;
@@ -19,7 +19,7 @@ pub(crate) struct AppSide<A: App> {
     on_notice: Option<OnNotice<A>>,
     mail: AppMail<A>,
     /// Requests that have no answer yet.
-    asked: BTreeMap<Ticket, Debt<A::Answer>>,
+    asked: BTreeMap<AppRequestId, Debt<A::Response>>,
     next_ticket: u64,
 }
 
@@ -40,7 +40,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             match letter {
                 AppLetter::Reply(reply) => self.stack.handle_reply(reply, now),
                 AppLetter::Request(request, debt) => {
-                    let ticket = Ticket(self.app.next_ticket);
+                    let ticket = AppRequestId(self.app.next_ticket);
                     self.app.next_ticket += 1;
                     self.app.asked.insert(ticket, debt);
                     self.stack.handle_request(ticket, request, now);
@@ -53,7 +53,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         while let Some(query) = self.stack.poll_query() {
             self.ask_store(query);
         }
-        while let Some((ticket, answer)) = self.stack.poll_answer() {
+        while let Some((ticket, answer)) = self.stack.poll_response() {
             if let Some(debt) = self.app.asked.remove(&ticket) {
                 debt.pay(answer);
             }

@@ -5,7 +5,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use roomcast_core::id::Handle as _;
+use roomcast_core::id::SlabKey as _;
 use roomcast_core::server::{App, Command, Connect, EmitId, Event, SessionId, SocketId};
 use roomcast_core::socket_io::Args;
 
@@ -18,7 +18,7 @@ use crate::promise::Debt;
 use crate::runtime::Runtime;
 use crate::socket::Socket;
 
-roomcast_core::handle! {
+roomcast_core::slab_key! {
     /// An emit whose acks somebody waits for.
     pub struct AskId;
 }

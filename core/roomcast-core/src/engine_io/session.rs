@@ -34,7 +34,7 @@ pub enum State {
 
 /// What can happen to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum SessionEvent {
     /// A GET with its sid.
     Poll,
     /// A GET while another waits.
@@ -110,9 +110,9 @@ pub struct Step {
 }
 
 /// The table.
-pub const fn step(state: State, event: Event) -> Step {
+pub const fn step(state: State, event: SessionEvent) -> Step {
     use Action as A;
-    use Event as E;
+    use SessionEvent as E;
     use State as S;
     let (next, action) = match (state, event) {
         (S::Closed, E::Poll | E::PollTwice | E::Post | E::PostTwice) => (S::Closed, A::RefuseRequest),
@@ -178,26 +178,30 @@ mod tests {
             assert_eq!(step(State::Closed, event).next, State::Closed, "{event:?}");
         }
         for state in [State::Polling, State::Probing, State::Upgrading, State::WebSocket, State::Closing] {
-            assert_eq!(step(state, Event::Fault), Step { next: State::Closed, action: Action::End }, "{state:?}");
-            assert_eq!(step(state, Event::ClosePacket).next, State::Closed, "{state:?}");
+            assert_eq!(
+                step(state, SessionEvent::Fault),
+                Step { next: State::Closed, action: Action::End },
+                "{state:?}"
+            );
+            assert_eq!(step(state, SessionEvent::ClosePacket).next, State::Closed, "{state:?}");
         }
     }
 
     #[test]
     fn the_way_of_an_upgrade() {
         let way = [
-            (Event::Poll, State::Polling, Action::HoldPoll),
-            (Event::WsArrived, State::Probing, Action::AttachProbe),
-            (Event::WsArrived, State::Probing, Action::CloseNewcomer),
-            (Event::Poll, State::Probing, Action::HoldPoll),
-            (Event::ProbePing, State::Upgrading, Action::AnswerProbe),
-            (Event::Poll, State::Upgrading, Action::AnswerNoop),
-            (Event::Post, State::Upgrading, Action::TakePost),
-            (Event::UpgradePacket, State::WebSocket, Action::Switch),
-            (Event::Poll, State::WebSocket, Action::RefuseRequest),
-            (Event::WsArrived, State::WebSocket, Action::CloseNewcomer),
-            (Event::CloseCommand, State::Closing, Action::SendClose),
-            (Event::WsEnded, State::Closed, Action::End),
+            (SessionEvent::Poll, State::Polling, Action::HoldPoll),
+            (SessionEvent::WsArrived, State::Probing, Action::AttachProbe),
+            (SessionEvent::WsArrived, State::Probing, Action::CloseNewcomer),
+            (SessionEvent::Poll, State::Probing, Action::HoldPoll),
+            (SessionEvent::ProbePing, State::Upgrading, Action::AnswerProbe),
+            (SessionEvent::Poll, State::Upgrading, Action::AnswerNoop),
+            (SessionEvent::Post, State::Upgrading, Action::TakePost),
+            (SessionEvent::UpgradePacket, State::WebSocket, Action::Switch),
+            (SessionEvent::Poll, State::WebSocket, Action::RefuseRequest),
+            (SessionEvent::WsArrived, State::WebSocket, Action::CloseNewcomer),
+            (SessionEvent::CloseCommand, State::Closing, Action::SendClose),
+            (SessionEvent::WsEnded, State::Closed, Action::End),
         ];
         let mut state = State::Polling;
         for (event, next, action) in way {
@@ -208,35 +212,35 @@ mod tests {
 
     #[test]
     fn a_failed_upgrade_goes_on_polling() {
-        for event in [Event::ProbeEnded, Event::UpgradePacket] {
+        for event in [SessionEvent::ProbeEnded, SessionEvent::UpgradePacket] {
             assert_eq!(step(State::Probing, event), Step { next: State::Polling, action: Action::DropProbe });
         }
-        assert_eq!(step(State::Upgrading, Event::ProbeEnded).next, State::Polling);
+        assert_eq!(step(State::Upgrading, SessionEvent::ProbeEnded).next, State::Polling);
     }
 
     #[test]
     fn only_polling_states_hold_or_take() {
         for state in [State::WebSocket, State::Closing, State::Closed] {
-            for event in [Event::Post, Event::PostTwice, Event::PollTwice] {
+            for event in [SessionEvent::Post, SessionEvent::PostTwice, SessionEvent::PollTwice] {
                 assert_eq!(step(state, event), Step { next: state, action: Action::RefuseRequest });
             }
         }
     }
 
-    const EVENTS: [Event; 14] = [
-        Event::Poll,
-        Event::PollTwice,
-        Event::Post,
-        Event::PostTwice,
-        Event::PollAborted,
-        Event::WsArrived,
-        Event::ProbePing,
-        Event::UpgradePacket,
-        Event::ProbeEnded,
-        Event::WsEnded,
-        Event::ClosePacket,
-        Event::CloseCommand,
-        Event::Fault,
-        Event::CloseTimeout,
+    const EVENTS: [SessionEvent; 14] = [
+        SessionEvent::Poll,
+        SessionEvent::PollTwice,
+        SessionEvent::Post,
+        SessionEvent::PostTwice,
+        SessionEvent::PollAborted,
+        SessionEvent::WsArrived,
+        SessionEvent::ProbePing,
+        SessionEvent::UpgradePacket,
+        SessionEvent::ProbeEnded,
+        SessionEvent::WsEnded,
+        SessionEvent::ClosePacket,
+        SessionEvent::CloseCommand,
+        SessionEvent::Fault,
+        SessionEvent::CloseTimeout,
     ];
 }

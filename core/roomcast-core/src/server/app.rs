@@ -19,7 +19,7 @@ pub trait App {
     /// What other parts of the program ask of the application: an HTTP route that publishes, say.
     type Request: Send + 'static;
     /// What they are answered.
-    type Answer: Send + 'static;
+    type Response: Send + 'static;
     /// What it tells the rest of the program unasked.
     type Notice: Send + 'static;
 
@@ -31,7 +31,7 @@ pub trait App {
     fn handle_reply(&mut self, reply: Self::Reply, cx: &mut Cx<'_>);
 
     /// Another part of the program asks. The answer, now or later, is polled under the same ticket.
-    fn handle_request(&mut self, ticket: Ticket, request: Self::Request, cx: &mut Cx<'_>);
+    fn handle_request(&mut self, ticket: AppRequestId, request: Self::Request, cx: &mut Cx<'_>);
 
     /// Time has passed. Spurious calls do nothing.
     fn handle_timeout(&mut self, cx: &mut Cx<'_>);
@@ -43,7 +43,7 @@ pub trait App {
     fn poll_query(&mut self) -> Option<Self::Query>;
 
     /// The next answer to a request. Each request is answered once.
-    fn poll_answer(&mut self) -> Option<(Ticket, Self::Answer)>;
+    fn poll_response(&mut self) -> Option<(AppRequestId, Self::Response)>;
 
     /// The next thing that the rest of the program should know.
     fn poll_notice(&mut self) -> Option<Self::Notice>;
@@ -63,7 +63,7 @@ pub trait App {
 
 /// The number of a request, chosen by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+pub struct AppRequestId(pub u64);
 
 /// What an application may reach while it handles something.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl App for () {
     type Query = Infallible;
     type Reply = Infallible;
     type Request = Infallible;
-    type Answer = Infallible;
+    type Response = Infallible;
     type Notice = Infallible;
 
     fn handle_event(&mut self, event: Event, _cx: &mut Cx<'_>) -> Option<Event> {
@@ -97,7 +97,7 @@ impl App for () {
         match reply {}
     }
 
-    fn handle_request(&mut self, _ticket: Ticket, request: Infallible, _cx: &mut Cx<'_>) {
+    fn handle_request(&mut self, _ticket: AppRequestId, request: Infallible, _cx: &mut Cx<'_>) {
         match request {}
     }
 
@@ -115,7 +115,7 @@ impl App for () {
         None
     }
 
-    fn poll_answer(&mut self) -> Option<(Ticket, Infallible)> {
+    fn poll_response(&mut self) -> Option<(AppRequestId, Infallible)> {
         None
     }
 
@@ -146,7 +146,7 @@ impl<A: App> Stack<A> {
     }
 
     /// Another part of the program asks.
-    pub fn handle_request(&mut self, ticket: Ticket, request: A::Request, now: Instant) {
+    pub fn handle_request(&mut self, ticket: AppRequestId, request: A::Request, now: Instant) {
         self.app.handle_request(ticket, request, &mut Cx { server: &mut self.server, now });
     }
 
@@ -196,8 +196,8 @@ impl<A: App> Stack<A> {
     }
 
     /// The next answer to a request.
-    pub fn poll_answer(&mut self) -> Option<(Ticket, A::Answer)> {
-        self.app.poll_answer()
+    pub fn poll_response(&mut self) -> Option<(AppRequestId, A::Response)> {
+        self.app.poll_response()
     }
 
     /// See [`Server::poll_transmit`].

@@ -12,13 +12,13 @@ pub struct Config {
     /// What is served where. An [`EndpointId`] is the place in this list.
     pub endpoints: Vec<Endpoint>,
     /// Bounds on everything that peers can make grow.
-    pub limits: Limits,
+    pub limits: ServerLimits,
 }
 
 impl Config {
     /// A server of these endpoints with the default limits.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
-        Self { endpoints: endpoints.into_iter().collect(), limits: Limits::default() }
+        Self { endpoints: endpoints.into_iter().collect(), limits: ServerLimits::default() }
     }
 
     /// The first thing wrong with it, if any.
@@ -349,7 +349,7 @@ impl Default for WebSocket {
 
 /// Bounds on everything that peers can make grow.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Sessions at once; one more is answered 503. 1,000,000.
     pub sessions_max: usize,
     /// Namespaces that one session may be in or ask for at once. 32.
@@ -379,7 +379,7 @@ pub struct Limits {
     pub close_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             sessions_max: 1_000_000,

@@ -19,7 +19,7 @@ use super::state::{Closing, Conn, ConnRole, SessionKind};
 use super::transmit::{After, Transmit};
 use super::{Deferral, Deferred, Due, Running, Server};
 use crate::engine_io::Packet;
-use crate::engine_io::session::{Action, Event as Happening, State};
+use crate::engine_io::session::{Action, SessionEvent, State};
 use crate::time::Instant;
 use crate::websocket::{self, CloseCode, CloseFrame, Opcode, WsError};
 
@@ -59,12 +59,12 @@ impl Server {
             stream.progress = stream.progress.saturating_sub(1);
         }
         while let Some(slice) = rest.take_back() {
-            stream.ahead.push_front(slice);
+            stream.priority.push_front(slice);
         }
         stream.blocked = true;
         let (session, role) = (stream.session, stream.role);
         if role == ConnRole::Own
-            && let Some(out) = self.outs.get_mut(session.slot())
+            && let Some(out) = self.outbounds.get_mut(session.slot())
         {
             out.fall_behind(Flow::Blocked);
         }
@@ -73,21 +73,21 @@ impl Server {
     /// Some frames for one write. `false`: nothing to send.
     pub fn poll_transmit(&mut self, conn: ConnId, transmit: &mut Transmit) -> bool {
         transmit.begin();
-        let Self { conns, outs, .. } = self;
+        let Self { conns, outbounds, .. } = self;
         let Some(stream) = conns.get_mut(conn) else { return false };
         stream.blocked = false;
         while !transmit.is_full()
-            && let Some(slice) = stream.ahead.pop_front()
+            && let Some(slice) = stream.priority.pop_front()
         {
             transmit.push(slice);
         }
         let mut watched = None;
-        if stream.ahead.is_empty() {
+        if stream.priority.is_empty() {
             stream.announced = false;
             match stream.role {
                 ConnRole::Own => {
                     if !transmit.is_full()
-                        && let Some(out) = outs.get_mut(stream.session.slot())
+                        && let Some(out) = outbounds.get_mut(stream.session.slot())
                     {
                         out.pop_transmit(transmit);
                         watched = out.watched.then_some(stream.session);
@@ -172,17 +172,17 @@ impl Server {
         let Some(record) = self.sessions.get_mut(session) else { return };
         if record.conn == Some(conn) {
             record.conn = None;
-            self.advance(session, Happening::WsEnded, Reason::TransportClose, now);
+            self.advance(session, SessionEvent::WsEnded, Reason::TransportClose, now);
         } else if record.probe == Some(conn) {
             record.probe = None;
-            self.advance(session, Happening::ProbeEnded, Reason::TransportClose, now);
+            self.advance(session, SessionEvent::ProbeEnded, Reason::TransportClose, now);
         }
     }
 
     /// Sends something ahead of the session's queue.
     pub(super) fn send_control(&mut self, conn: ConnId, packet: Arc<Encoded>) {
         let Some(stream) = self.conns.get_mut(conn) else { return };
-        stream.ahead.push_back(Slice::whole(packet));
+        stream.priority.push_back(Slice::whole(packet));
         if !stream.blocked && !std::mem::replace(&mut stream.announced, true) {
             self.writable.push_back(Due::Conn(conn));
         }
@@ -209,15 +209,17 @@ impl Server {
     /// Bytes that the peer could still take.
     pub(super) fn unsent_bytes(&self, session: SessionId) -> usize {
         let stream = self.sessions.get(session).and_then(|record| record.conn).and_then(|conn| self.conns.get(conn));
-        let queued = self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
-        queued + stream.map_or(0, |stream| stream.ahead.bytes())
+        let queued = self.outbounds.get(session.slot()).map_or(0, super::Outbound::bytes);
+        queued + stream.map_or(0, |stream| stream.priority.bytes())
     }
 
     /// What an ended session left to be sent belongs to its WebSocket now.
-    pub(super) fn orphan(&mut self, conn: ConnId, session: SessionId) {
-        let (Some(stream), Some(out)) = (self.conns.get_mut(conn), self.outs.get_mut(session.slot())) else { return };
+    pub(super) fn move_queue_to_conn(&mut self, conn: ConnId, session: SessionId) {
+        let (Some(stream), Some(out)) = (self.conns.get_mut(conn), self.outbounds.get_mut(session.slot())) else {
+            return;
+        };
         while let Some(slice) = out.pop() {
-            stream.ahead.push_back(slice);
+            stream.priority.push_back(slice);
         }
     }
 
@@ -262,7 +264,7 @@ impl Server {
         stream.role = ConnRole::Failed;
         match role {
             ConnRole::Own => {
-                self.orphan(conn, session);
+                self.move_queue_to_conn(conn, session);
                 self.begin_closing(conn, Some(error.close_code()), now);
                 if let Some(record) = self.sessions.get_mut(session) {
                     record.conn = None;
@@ -274,7 +276,7 @@ impl Server {
                 if let Some(record) = self.sessions.get_mut(session) {
                     record.probe = None;
                 }
-                self.advance(session, Happening::ProbeEnded, Reason::Fault(fault), now);
+                self.advance(session, SessionEvent::ProbeEnded, Reason::Fault(fault), now);
             }
             // Our close frame is on its way already.
             ConnRole::Closing | ConnRole::Closed | ConnRole::Failed => self.announce_conn(conn),
@@ -299,7 +301,8 @@ impl Server {
             (_, ConnRole::Closing | ConnRole::Closed | ConnRole::Failed) => {}
             (websocket::Message::Ping(payload), ConnRole::Own | ConnRole::Probe) => {
                 // Section 5.5.3: of several pings only the last needs its pong.
-                let queued = stream.ahead.bytes() + self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
+                let queued =
+                    stream.priority.bytes() + self.outbounds.get(session.slot()).map_or(0, super::Outbound::bytes);
                 if queued <= self.config.limits.queue_soft_bytes && self.deferred.len() < DEFERRED_MAX {
                     self.defer(conn, Deferral::Pong(payload), now);
                 }
@@ -331,15 +334,15 @@ impl Server {
                 }
             }
             (websocket::Message::Text(text), ConnRole::Probe) => {
-                let happening = match Packet::decode_text(text) {
-                    Ok(Packet::Ping(data)) if &*data == "probe" => Happening::ProbePing,
-                    Ok(Packet::Upgrade) => Happening::UpgradePacket,
-                    Ok(_) | Err(_) => Happening::ProbeEnded,
+                let event = match Packet::decode_text(text) {
+                    Ok(Packet::Ping(data)) if &*data == "probe" => SessionEvent::ProbePing,
+                    Ok(Packet::Upgrade) => SessionEvent::UpgradePacket,
+                    Ok(_) | Err(_) => SessionEvent::ProbeEnded,
                 };
-                self.advance(session, happening, Reason::TransportClose, now);
+                self.advance(session, event, Reason::TransportClose, now);
             }
             (websocket::Message::Binary(_), ConnRole::Probe) => {
-                self.advance(session, Happening::ProbeEnded, Reason::TransportClose, now);
+                self.advance(session, SessionEvent::ProbeEnded, Reason::TransportClose, now);
             }
         }
     }
@@ -350,7 +353,7 @@ impl Server {
         let (session, role) = (stream.session, stream.role);
         match role {
             ConnRole::Closing => {
-                if stream.ahead.is_empty() && !stream.blocked {
+                if stream.priority.is_empty() && !stream.blocked {
                     self.drop_conn(conn);
                 } else {
                     stream.role = ConnRole::Closed;
@@ -364,10 +367,10 @@ impl Server {
                 let Some(record) = self.sessions.get_mut(session) else { return };
                 if role == ConnRole::Own {
                     record.conn = None;
-                    self.advance(session, Happening::WsEnded, Reason::TransportClose, now);
+                    self.advance(session, SessionEvent::WsEnded, Reason::TransportClose, now);
                 } else {
                     record.probe = None;
-                    self.advance(session, Happening::ProbeEnded, Reason::TransportClose, now);
+                    self.advance(session, SessionEvent::ProbeEnded, Reason::TransportClose, now);
                 }
             }
             ConnRole::Closed | ConnRole::Failed => {}
@@ -414,7 +417,7 @@ impl Server {
         let conn = match existing {
             Some(session) => {
                 let conn = self.conns.insert(Conn::new(endpoint, session, ConnRole::Probe));
-                let action = self.advance(session, Happening::WsArrived, Reason::TransportClose, now);
+                let action = self.advance(session, SessionEvent::WsArrived, Reason::TransportClose, now);
                 if action == Action::AttachProbe {
                     self.attach_probe(session, conn, now);
                 } else {
@@ -427,7 +430,9 @@ impl Server {
                 let handshake = Arc::new(Handshake::of(request));
                 let session = self.open_session(endpoint, State::WebSocket, handshake, now);
                 let conn = self.conns.insert(Conn::new(endpoint, session, ConnRole::Own));
-                if let (Some(record), Some(out)) = (self.sessions.get_mut(session), self.outs.get_mut(session.slot())) {
+                if let (Some(record), Some(out)) =
+                    (self.sessions.get_mut(session), self.outbounds.get_mut(session.slot()))
+                {
                     record.conn = Some(conn);
                     out.attach(conn, Flow::Open);
                 }

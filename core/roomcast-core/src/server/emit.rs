@@ -12,9 +12,9 @@ use super::event::{
     AckEnd, AckRequest, Command, Delivery, Emit, Event, Reason, Scope, Selection, SessionId, SocketId, Target,
 };
 use super::outbound::{Outbound, Pushed};
-use super::state::{Answer, NamespaceId, Pending, Stage};
+use super::state::{AckState, NamespaceId, Pending, Stage};
 use super::{Due, Running, Server};
-use crate::engine_io::session::Event as Happening;
+use crate::engine_io::session::SessionEvent;
 use crate::rooms::Member;
 use crate::socket_io;
 use crate::time::Instant;
@@ -40,7 +40,7 @@ impl Server {
 
     fn close_session(&mut self, session: SessionId, reason: Reason, now: Instant) {
         if self.sessions.contains(session) {
-            self.advance(session, Happening::CloseCommand, reason, now);
+            self.advance(session, SessionEvent::CloseCommand, reason, now);
         } else {
             self.stale();
         }
@@ -113,7 +113,7 @@ impl Server {
             self.push(session.slot(), &packet, emit.delivery);
         }
         let timer = self.ack_deadlines.arm(now + ack.timeout, packet_id);
-        let asked = asked.into_iter().map(|socket| (socket, Answer::Awaited)).collect();
+        let asked = asked.into_iter().map(|socket| (socket, AckState::Awaited)).collect();
         self.pending.insert(packet_id, Pending { emit: ack.emit, timer, asked, waiting: count, answered: 0 });
         for (packet_id, socket) in given_up {
             self.give_up_ack(packet_id, socket);
@@ -138,8 +138,8 @@ impl Server {
         match target {
             Target::Socket(socket) => {
                 if let Some(record) = self.sockets.get(*socket) {
-                    let lane = record.session.slot();
-                    self.push(lane, packet, delivery);
+                    let outbound = record.session.slot();
+                    self.push(outbound, packet, delivery);
                 }
             }
             Target::Room { namespace: scope, room } => match self.socket(scope, room) {
@@ -150,16 +150,16 @@ impl Server {
                 }
                 None => {
                     let limits = QueueLimits::of(self);
-                    let Self { namespaces, outs, .. } = self;
+                    let Self { namespaces, outbounds, .. } = self;
                     let Some(entry) = namespaces.get(namespace) else { return };
                     let mut fan = Fan {
-                        outs,
+                        outbounds,
                         packet,
                         delivery,
                         limits,
                         writable: &mut self.writable,
                         counts: [0; 2],
-                        slow: &mut self.slow_lanes,
+                        slow: &mut self.slow,
                     };
                     entry.rooms.members(room).iter().for_each(|member| fan.push(*member));
                     let counts = fan.counts;
@@ -179,38 +179,38 @@ impl Server {
     ) {
         let sids = self.sids_among(selection);
         let limits = QueueLimits::of(self);
-        let Self { namespaces, outs, .. } = self;
+        let Self { namespaces, outbounds, .. } = self;
         let Some(entry) = namespaces.get_mut(namespace) else { return };
         let mut fan = Fan {
-            outs,
+            outbounds,
             packet,
             delivery,
             limits,
             writable: &mut self.writable,
             counts: [0; 2],
-            slow: &mut self.slow_lanes,
+            slow: &mut self.slow,
         };
         walk(&mut entry.rooms, selection, &sids, &mut |member| fan.push(member));
         let counts = fan.counts;
         self.after_fan_out(counts);
     }
 
-    /// The lanes that the walk found too slow, as sessions.
+    /// The outbound queues that the walk found too slow, as sessions.
     fn after_fan_out(&mut self, [queued, dropped]: [u64; 2]) {
         self.counters.packets_queued += queued;
         self.counters.volatile_dropped += dropped;
-        for lane in self.slow_lanes.drain(..) {
-            if let Some(session) = self.sessions.handle_at(lane) {
+        for outbound in self.slow.drain(..) {
+            if let Some(session) = self.sessions.handle_at(outbound) {
                 self.too_slow.push(session);
             }
         }
     }
 
-    fn push(&mut self, lane: usize, packet: &Arc<Encoded>, delivery: Delivery) {
+    fn push(&mut self, outbound: usize, packet: &Arc<Encoded>, delivery: Delivery) {
         let limits = QueueLimits::of(self);
-        let Some(out) = self.outs.get_mut(lane) else { return };
+        let Some(out) = self.outbounds.get_mut(outbound) else { return };
         let pushed = limits.push(out, packet, delivery);
-        if let Some(session) = u32::try_from(lane).ok().and_then(|lane| self.sessions.handle_at(lane)) {
+        if let Some(session) = u32::try_from(outbound).ok().and_then(|outbound| self.sessions.handle_at(outbound)) {
             self.pushed(session, pushed);
         }
     }
@@ -297,7 +297,7 @@ impl Server {
         self.running = Running::Ending;
         let sessions: Vec<_> = self.sessions.iter().map(|(session, _)| session).collect();
         for session in sessions {
-            self.advance(session, Happening::CloseCommand, Reason::ShuttingDown, now);
+            self.advance(session, SessionEvent::CloseCommand, Reason::ShuttingDown, now);
         }
     }
 }
@@ -346,7 +346,7 @@ impl QueueLimits {
 
 /// A packet on its way to many.
 struct Fan<'a> {
-    outs: &'a mut [Outbound],
+    outbounds: &'a mut [Outbound],
     packet: &'a Arc<Encoded>,
     delivery: Delivery,
     limits: QueueLimits,
@@ -359,15 +359,15 @@ struct Fan<'a> {
 impl Fan<'_> {
     #[inline]
     fn push(&mut self, member: Member<SocketId>) {
-        let Some(out) = self.outs.get_mut(member.lane as usize) else { return };
+        let Some(out) = self.outbounds.get_mut(member.outbound as usize) else { return };
         match self.limits.push(out, self.packet, self.delivery) {
             Pushed::Queued => self.counts[0] += 1,
             Pushed::Announce => {
                 self.counts[0] += 1;
-                self.writable.push_back(Due::Lane(member.lane));
+                self.writable.push_back(Due::Outbound(member.outbound));
             }
             Pushed::Dropped => self.counts[1] += 1,
-            Pushed::TooSlow => self.slow.push(member.lane),
+            Pushed::TooSlow => self.slow.push(member.outbound),
         }
     }
 }

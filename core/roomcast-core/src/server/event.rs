@@ -14,22 +14,22 @@ use crate::socket_io::Args;
 use crate::time::WallTime;
 use crate::websocket::CloseCode;
 
-crate::handle! {
+crate::slab_key! {
     /// A WebSocket's byte stream. Ends with [`Output::Close`] or [`Input::WsEnded`].
     pub struct ConnId;
 }
 
-crate::handle! {
+crate::slab_key! {
     /// An HTTP request that is being answered. Ends with [`Output::Respond`] or [`Input::HttpAborted`].
     pub struct RequestId;
 }
 
-crate::handle! {
+crate::slab_key! {
     /// A peer, over whatever transport: an Engine.IO session or a bare WebSocket.
     pub struct SessionId;
 }
 
-crate::handle! {
+crate::slab_key! {
     /// A session's presence in one Socket.IO namespace.
     pub struct SocketId;
 }

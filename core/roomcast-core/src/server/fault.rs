@@ -38,7 +38,7 @@ pub enum PeerError {
     BadEnginePacket,
     /// Not a packet of Socket.IO, or not one that may come now.
     BadSocketPacket,
-    /// One of the [`Limits`](super::config::Limits) was passed.
+    /// One of the [`ServerLimits`](super::config::ServerLimits) was passed.
     OverLimit,
 }
 

@@ -21,7 +21,7 @@ use super::fault::PeerError;
 use super::outbound::Flow;
 use super::state::{self, RequestKind, SessionKind};
 use super::{Head, Server};
-use crate::engine_io::session::{Action, Event as Happening, State};
+use crate::engine_io::session::{Action, SessionEvent, State};
 use crate::engine_io::{self, PayloadWriter, decode_payload};
 use crate::slab::Slab;
 use crate::time::Instant;
@@ -32,11 +32,11 @@ impl Server {
         let origin = request.headers().get(ORIGIN).cloned();
         match self.admit(endpoint, &request, origin.clone(), now) {
             Ok(request) => Head::Continue(request),
-            Err(Refusal::Fault(fault)) => {
+            Err(EarlyResponse::Fault(fault)) => {
                 self.counters.peer_faults += 1;
                 Head::Refuse(Box::new(self.fault_response(endpoint, fault, origin.as_ref())))
             }
-            Err(Refusal::Preflight) => Head::Refuse(Box::new(self.preflight(endpoint, &request))),
+            Err(EarlyResponse::Preflight) => Head::Refuse(Box::new(self.preflight(endpoint, &request))),
         }
     }
 
@@ -63,7 +63,7 @@ impl Server {
             RequestKind::Poll(session) => {
                 // One that was refused or never got its body is not the one that waits.
                 if self.sessions.get(session).is_some_and(|record| record.poll == Some(request)) {
-                    self.advance(session, Happening::PollAborted, Reason::TransportError, now);
+                    self.advance(session, SessionEvent::PollAborted, Reason::TransportError, now);
                 }
             }
             RequestKind::Post(session) | RequestKind::TakenPost(session) => {
@@ -101,7 +101,7 @@ impl Server {
         let Some(record) = self.sessions.get_mut(session) else { return true };
         let Some(request) = record.poll.take() else { return true };
         record.polls_answered += 1;
-        let Some(out) = self.outs.get_mut(session.slot()) else { return true };
+        let Some(out) = self.outbounds.get_mut(session.slot()) else { return true };
         let mut body = PayloadWriter::new();
         out.pop_polling(usize::from(last.is_some()), POLL_BYTES_MAX, &mut body);
         out.announced = false;
@@ -181,14 +181,14 @@ impl Server {
         request: &Request<()>,
         origin: Option<HeaderValue>,
         now: Instant,
-    ) -> Result<RequestId, Refusal> {
+    ) -> Result<RequestId, EarlyResponse> {
         let settings = self.endpoint(endpoint).ok_or(PeerError::BadRequest)?;
         let engine = match &settings.kind {
             EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => engine,
             EndpointKind::WebSocket(_) => return Err(PeerError::UpgradeRequired.into()),
         };
         if request.method() == Method::OPTIONS {
-            return Err(Refusal::Preflight);
+            return Err(EarlyResponse::Preflight);
         }
         self.check_origin(endpoint, origin.as_ref())?;
         let query = Query::of(request);
@@ -229,10 +229,10 @@ impl Server {
         session: SessionId,
         origin: Option<HeaderValue>,
         now: Instant,
-    ) -> Result<RequestId, Refusal> {
+    ) -> Result<RequestId, EarlyResponse> {
         let busy = self.sessions.get(session).is_some_and(|record| record.post.is_some());
-        let happening = if busy { Happening::PostTwice } else { Happening::Post };
-        if self.advance(session, happening, Reason::TransportError, now) != Action::TakePost {
+        let event = if busy { SessionEvent::PostTwice } else { SessionEvent::Post };
+        if self.advance(session, event, Reason::TransportError, now) != Action::TakePost {
             return Err(PeerError::BadRequest.into());
         }
         let kind = RequestKind::Post(session);
@@ -296,13 +296,13 @@ impl Server {
         let Some(record) = self.sessions.get(session) else {
             return self.respond_fault(request, PeerError::UnknownSession);
         };
-        let happening = if record.poll.is_some() { Happening::PollTwice } else { Happening::Poll };
-        match self.advance(session, happening, Reason::TransportError, now) {
+        let event = if record.poll.is_some() { SessionEvent::PollTwice } else { SessionEvent::Poll };
+        match self.advance(session, event, Reason::TransportError, now) {
             Action::HoldPoll => {
                 if let Some(record) = self.sessions.get_mut(session) {
                     record.poll = Some(request);
                 }
-                if let Some(out) = self.outs.get_mut(session.slot()) {
+                if let Some(out) = self.outbounds.get_mut(session.slot()) {
                     out.flow = Flow::PollWaits;
                 }
                 self.announce(session);
@@ -418,7 +418,7 @@ impl Server {
     /// A packet for a session, whatever its transport.
     pub(super) fn send_encoded(&mut self, session: SessionId, packet: &Arc<Encoded>) {
         let hard = self.config.limits.queue_bytes_max;
-        let Some(out) = self.outs.get_mut(session.slot()) else { return };
+        let Some(out) = self.outbounds.get_mut(session.slot()) else { return };
         let pushed = out.push(packet, hard);
         self.pushed(session, pushed);
     }
@@ -435,12 +435,12 @@ fn is_taken(requests: &Slab<RequestId, state::Request>, request: RequestId) -> b
 }
 
 /// Why a request's head is answered at once.
-enum Refusal {
+enum EarlyResponse {
     Fault(PeerError),
     Preflight,
 }
 
-impl From<PeerError> for Refusal {
+impl From<PeerError> for EarlyResponse {
     fn from(fault: PeerError) -> Self {
         Self::Fault(fault)
     }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::app::{App, Cx, Stack, Ticket};
+pub use self::app::{App, AppRequestId, Cx, Stack};
 pub use self::config::{Config, ConfigError, Endpoint, EndpointId};
 use self::encoded::Encoded;
 pub use self::event::*;
@@ -94,7 +94,7 @@ pub struct Server {
 
     sessions: Slab<SessionId, Session>,
     /// What waits for each session, by its slot.
-    outs: Vec<Outbound>,
+    outbounds: Vec<Outbound>,
     conns: Slab<ConnId, Conn>,
     requests: Slab<RequestId, Request>,
     sockets: Slab<SocketId, Socket>,
@@ -116,8 +116,8 @@ pub struct Server {
     deferred: VecDeque<Deferred>,
     /// Sessions whose queue ran over, to be ended after the walk that found them.
     too_slow: Vec<SessionId>,
-    /// Scratch of the fan-out: lanes that ran over.
-    slow_lanes: Vec<u32>,
+    /// Scratch of the fan-out: outbound queues that ran over.
+    slow: Vec<u32>,
     constant: Constants,
     counters: Counters,
 }
@@ -134,7 +134,7 @@ impl Server {
             wall: start.wall,
             running: Running::Yes,
             sessions: Slab::new(),
-            outs: Vec::new(),
+            outbounds: Vec::new(),
             conns: Slab::new(),
             requests: Slab::new(),
             sockets: Slab::new(),
@@ -152,7 +152,7 @@ impl Server {
             writable: VecDeque::new(),
             deferred: VecDeque::new(),
             too_slow: Vec::new(),
-            slow_lanes: Vec::new(),
+            slow: Vec::new(),
             constant: Constants::new(),
             counters: Counters::default(),
             rng,
@@ -208,8 +208,8 @@ impl Server {
                         return Some(Output::Writable(conn));
                     }
                 }
-                Due::Lane(lane) => {
-                    if let Some(output) = self.lane_due(lane) {
+                Due::Outbound(outbound) => {
+                    if let Some(output) = self.outbound_due(outbound) {
                         return Some(output);
                     }
                 }
@@ -267,8 +267,8 @@ impl Server {
                 + self.ack_deadlines.len()
                 + self.closings.len()
                 + self.connectings.len(),
-            queued_bytes: self.outs.iter().map(Outbound::bytes).sum::<usize>()
-                + self.conns.iter().map(|(_, conn)| conn.ahead.bytes()).sum::<usize>(),
+            queued_bytes: self.outbounds.iter().map(Outbound::bytes).sum::<usize>()
+                + self.conns.iter().map(|(_, conn)| conn.priority.bytes()).sum::<usize>(),
             outputs: self.outputs.len() + self.writable.len(),
             deferred: self.deferred.len(),
         }
@@ -404,7 +404,7 @@ enum Running {
 #[derive(Clone, Copy, Debug)]
 enum Due {
     /// A session's queue, by its slot. Whose it is by the time it is polled does not matter.
-    Lane(u32),
+    Outbound(u32),
     /// What stands ahead of a queue.
     Conn(ConnId),
 }
@@ -427,7 +427,7 @@ enum Deferral {
 /// Deadlines of one constant length each.
 #[derive(Debug)]
 struct EndpointState {
-    ws_limits: websocket::Limits,
+    ws_limits: websocket::FrameLimits,
     ping: Fifo<SessionId>,
     pong: Fifo<SessionId>,
     connect: Fifo<SessionId>,
@@ -443,7 +443,7 @@ impl EndpointState {
             config::EndpointKind::WebSocket(ws) => (ws.message_bytes_max, ws.fragments_max),
         };
         Self {
-            ws_limits: websocket::Limits { message_bytes_max, fragments_max },
+            ws_limits: websocket::FrameLimits { message_bytes_max, fragments_max },
             ping: Fifo::new(),
             pong: Fifo::new(),
             connect: Fifo::new(),

@@ -9,12 +9,12 @@ use super::encoded::{Encoded, Slice};
 use super::event::ConnId;
 use super::transmit::Transmit;
 use crate::engine_io::{PACKETS_PER_ANSWER_MAX, PayloadWriter};
-use crate::id::Handle as _;
+use crate::id::SlabKey as _;
 use crate::queue::Queue;
 
 /// Slices in front of a queue. Most streams have none, and pay for a pointer.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Option<Box<Slices>>);
+pub(super) struct PriorityQueue(Option<Box<Slices>>);
 
 #[derive(Debug, Default)]
 struct Slices {
@@ -23,7 +23,7 @@ struct Slices {
     bytes: usize,
 }
 
-impl Ahead {
+impl PriorityQueue {
     pub(super) fn push_front(&mut self, slice: Slice) {
         let slices = self.0.get_or_insert_default();
         slices.bytes += slice.len();

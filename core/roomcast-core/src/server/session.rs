@@ -14,8 +14,8 @@ use super::outbound::{DueAs, Flow, Pushed};
 use super::state::{Closing, ConnRole, Heartbeat, Session, SessionKind};
 use super::{Due, Server};
 use crate::engine_io::Packet;
-use crate::engine_io::session::{Action, Event as Happening, State, Step, step};
-use crate::id::Handle as _;
+use crate::engine_io::session::{Action, SessionEvent, State, Step, step};
+use crate::id::SlabKey as _;
 use crate::time::Instant;
 use crate::websocket::CloseCode;
 
@@ -58,10 +58,10 @@ impl Server {
             handshake: Arc::clone(&handshake),
         };
         let session = self.sessions.insert(record);
-        if self.outs.len() <= session.slot() {
-            self.outs.resize_with(session.slot() + 1, Default::default);
+        if self.outbounds.len() <= session.slot() {
+            self.outbounds.resize_with(session.slot() + 1, Default::default);
         }
-        if let Some(out) = self.outs.get_mut(session.slot()) {
+        if let Some(out) = self.outbounds.get_mut(session.slot()) {
             out.reset();
             out.flow = if state == State::WebSocket { Flow::Open } else { Flow::NoPoll };
         }
@@ -88,9 +88,9 @@ impl Server {
 
     /// Takes a step of the table and carries out what concerns the session; what concerns the request or the WebSocket
     /// that brought it is the caller's, by the action returned.
-    pub(super) fn advance(&mut self, session: SessionId, happening: Happening, reason: Reason, now: Instant) -> Action {
+    pub(super) fn advance(&mut self, session: SessionId, event: SessionEvent, reason: Reason, now: Instant) -> Action {
         let Some(record) = self.sessions.get_mut(session) else { return Action::RefuseRequest };
-        let Step { next, action } = step(record.state, happening);
+        let Step { next, action } = step(record.state, event);
         record.state = next;
         match action {
             Action::Ignore
@@ -125,7 +125,7 @@ impl Server {
     /// A peer's fault ends its session.
     pub(super) fn fault(&mut self, session: SessionId, fault: PeerError, now: Instant) {
         self.counters.peer_faults += 1;
-        self.advance(session, Happening::Fault, Reason::Fault(fault), now);
+        self.advance(session, SessionEvent::Fault, Reason::Fault(fault), now);
     }
 
     /// An Engine.IO packet on a session's transport.
@@ -141,7 +141,7 @@ impl Server {
         match packet {
             Packet::Pong(_) => self.handle_pong(session, now),
             Packet::Close => {
-                self.advance(session, Happening::ClosePacket, Reason::TransportClose, now);
+                self.advance(session, SessionEvent::ClosePacket, Reason::TransportClose, now);
             }
             Packet::Message(text) => match kind {
                 SessionKind::SocketIo => self.handle_socket_text(session, text, now)?,
@@ -172,7 +172,7 @@ impl Server {
             Pushed::Queued => self.counters.packets_queued += 1,
             Pushed::Announce => {
                 self.counters.packets_queued += 1;
-                self.writable.push_back(Due::Lane(session.index()));
+                self.writable.push_back(Due::Outbound(session.index()));
             }
             Pushed::Dropped => self.counters.volatile_dropped += 1,
             Pushed::TooSlow => self.too_slow.push(session),
@@ -182,32 +182,32 @@ impl Server {
     /// Ends those whose queues ran over, after the walk that found them.
     pub(super) fn end_too_slow(&mut self, now: Instant) {
         while let Some(session) = self.too_slow.pop() {
-            if let Some(out) = self.outs.get_mut(session.slot())
+            if let Some(out) = self.outbounds.get_mut(session.slot())
                 && self.sessions.contains(session)
             {
                 out.reset();
                 self.counters.too_slow += 1;
-                self.advance(session, Happening::Fault, Reason::TooSlow, now);
+                self.advance(session, SessionEvent::Fault, Reason::TooSlow, now);
             }
         }
     }
 
-    /// A lane is due for output: its WebSocket is writable, or its poll is answered. Whatever has become of it since.
+    /// A outbound is due for output: its WebSocket is writable, or its poll is answered. Whatever has become of it since.
     #[inline]
-    pub(super) fn lane_due(&mut self, lane: u32) -> Option<Output> {
-        match self.outs.get(lane as usize)?.due()? {
+    pub(super) fn outbound_due(&mut self, outbound: u32) -> Option<Output> {
+        match self.outbounds.get(outbound as usize)?.due()? {
             DueAs::Writable(conn) => Some(Output::Writable(conn)),
-            DueAs::Answer => self.poll_due(self.sessions.handle_at(lane)?),
+            DueAs::Answer => self.poll_due(self.sessions.handle_at(outbound)?),
         }
     }
 
     /// Has the driver told of what waits for a session.
     pub(super) fn announce(&mut self, session: SessionId) {
-        if let Some(out) = self.outs.get_mut(session.slot())
+        if let Some(out) = self.outbounds.get_mut(session.slot())
             && !out.is_empty()
         {
             out.announced = true;
-            self.writable.push_back(Due::Lane(session.index()));
+            self.writable.push_back(Due::Outbound(session.index()));
         }
     }
 
@@ -215,8 +215,8 @@ impl Server {
     /// [`Event::Relieved`], which will come.
     pub fn is_congested(&mut self, session: SessionId) -> bool {
         let soft = self.config.limits.queue_soft_bytes;
-        let congested = self.outs.get(session.slot()).is_some_and(|out| out.bytes() > soft);
-        match (self.sessions.get_mut(session), self.outs.get_mut(session.slot())) {
+        let congested = self.outbounds.get(session.slot()).is_some_and(|out| out.bytes() > soft);
+        match (self.sessions.get_mut(session), self.outbounds.get_mut(session.slot())) {
             (Some(record), Some(out)) if congested => {
                 record.relief_wanted = true;
                 out.watched = true;
@@ -229,14 +229,14 @@ impl Server {
     /// The queue has shrunk.
     pub(super) fn relieve(&mut self, session: SessionId) {
         let soft = self.config.limits.queue_soft_bytes;
-        let bytes = self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
+        let bytes = self.outbounds.get(session.slot()).map_or(0, super::Outbound::bytes);
         let Some(record) = self.sessions.get_mut(session) else { return };
         if record.relief_wanted && bytes <= soft {
             record.relief_wanted = false;
             self.event(Event::Relieved { session });
         }
         self.resume_if_relieved(session);
-        if let (Some(record), Some(out)) = (self.sessions.get(session), self.outs.get_mut(session.slot())) {
+        if let (Some(record), Some(out)) = (self.sessions.get(session), self.outbounds.get_mut(session.slot())) {
             out.watched = record.relief_wanted || record.paused;
         }
     }
@@ -244,7 +244,7 @@ impl Server {
     /// Stops reading a peer whose events the application has not handled, or that does not read what it is sent.
     pub(super) fn pause_if_behind(&mut self, session: SessionId) {
         let limits = &self.config.limits;
-        let bytes = self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
+        let bytes = self.outbounds.get(session.slot()).map_or(0, super::Outbound::bytes);
         let Some(record) = self.sessions.get_mut(session) else { return };
         // A client that polls reads and writes by turns: to hold its POST until it polls could wait for ever.
         let unread = record.conn.is_some() && bytes > limits.queue_soft_bytes;
@@ -253,7 +253,7 @@ impl Server {
             if let Some(conn) = record.conn {
                 self.outputs.push_back(Output::ReadPaused(conn));
             }
-            if let Some(out) = self.outs.get_mut(session.slot()) {
+            if let Some(out) = self.outbounds.get_mut(session.slot()) {
                 out.watched = true;
             }
         }
@@ -262,7 +262,7 @@ impl Server {
     /// Reads a paused peer again once both have fallen to half.
     pub(super) fn resume_if_relieved(&mut self, session: SessionId) {
         let limits = &self.config.limits;
-        let bytes = self.outs.get(session.slot()).map_or(0, super::Outbound::bytes);
+        let bytes = self.outbounds.get(session.slot()).map_or(0, super::Outbound::bytes);
         let Some(record) = self.sessions.get_mut(session) else { return };
         if record.paused && record.unanswered <= limits.unanswered_max / 2 && bytes <= limits.queue_soft_bytes / 2 {
             record.paused = false;
@@ -296,13 +296,13 @@ impl Server {
         while let Some(session) = self.endpoints.get_mut(index).and_then(|timers| timers.connect.pop_due(now)) {
             if let Some(record) = self.sessions.get_mut(session) {
                 record.connect_timer = None;
-                self.advance(session, Happening::CloseCommand, Reason::ConnectTimeout, now);
+                self.advance(session, SessionEvent::CloseCommand, Reason::ConnectTimeout, now);
             }
         }
         while let Some(session) = self.endpoints.get_mut(index).and_then(|timers| timers.upgrade.pop_due(now)) {
             if let Some(record) = self.sessions.get_mut(session) {
                 record.upgrade_timer = None;
-                self.advance(session, Happening::ProbeEnded, Reason::TransportClose, now);
+                self.advance(session, SessionEvent::ProbeEnded, Reason::TransportClose, now);
             }
         }
     }
@@ -368,7 +368,7 @@ impl Server {
             return self.ping_due(session, now, now);
         }
         self.counters.pings_unanswered += 1;
-        self.advance(session, Happening::Fault, Reason::PingTimeout, now);
+        self.advance(session, SessionEvent::Fault, Reason::PingTimeout, now);
     }
 
     fn arm_ping(&mut self, session: SessionId, now: Instant) {
@@ -435,7 +435,7 @@ impl Server {
         let Some(probe) = self.sessions.get(session).and_then(|record| record.probe) else { return };
         let answer = Arc::clone(&self.constant.probe_answer);
         self.send_control(probe, answer);
-        if let Some(out) = self.outs.get_mut(session.slot()) {
+        if let Some(out) = self.outbounds.get_mut(session.slot()) {
             out.flow = Flow::Held;
         }
         self.answer_poll_with(session, b"6");
@@ -446,7 +446,7 @@ impl Server {
         let Some(record) = self.sessions.get_mut(session) else { return };
         let probe = record.probe.take();
         let waits = record.poll.is_some();
-        if let Some(out) = self.outs.get_mut(session.slot()) {
+        if let Some(out) = self.outbounds.get_mut(session.slot()) {
             out.flow = if waits { Flow::PollWaits } else { Flow::NoPoll };
         }
         self.announce(session);
@@ -464,7 +464,7 @@ impl Server {
         let Some(stream) = self.conns.get_mut(conn) else { return };
         stream.role = ConnRole::Own;
         let blocked = stream.blocked;
-        if let Some(out) = self.outs.get_mut(session.slot()) {
+        if let Some(out) = self.outbounds.get_mut(session.slot()) {
             out.attach(conn, if blocked { Flow::Blocked } else { Flow::Open });
         }
         self.announce(session);
@@ -500,7 +500,7 @@ impl Server {
     pub(super) fn close_overdue(&mut self, session: SessionId, now: Instant) {
         if let Some(record) = self.sessions.get_mut(session) {
             record.close_timer = None;
-            self.advance(session, Happening::CloseTimeout, Reason::TransportClose, now);
+            self.advance(session, SessionEvent::CloseTimeout, Reason::TransportClose, now);
         }
     }
 
@@ -548,13 +548,13 @@ impl Server {
         self.session_sids.remove(&record.sid);
         let code = reason.unwrap_or(Reason::ForcedClose).close_code();
         if let Some(conn) = record.conn {
-            self.orphan(conn, session);
+            self.move_queue_to_conn(conn, session);
             self.close_conn(conn, Some(code), now);
         }
         if let Some(probe) = record.probe {
             self.close_conn(probe, Some(code), now);
         }
-        if let Some(out) = self.outs.get_mut(session.slot()) {
+        if let Some(out) = self.outbounds.get_mut(session.slot()) {
             out.reset();
         }
     }

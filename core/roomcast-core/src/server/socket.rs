@@ -14,9 +14,9 @@ use super::config::{Admission, EndpointKind};
 use super::encoded::Encoded;
 use super::event::{AckEnd, AckId, Connect, Event, Extent, Reason, Scope, SessionId, Sid, SocketId};
 use super::fault::PeerError;
-use super::state::{Answer, Namespace, NamespaceId, Partial, Socket, Stage};
+use super::state::{AckState, Namespace, NamespaceId, Partial, Socket, Stage};
 use super::{Server, Target};
-use crate::engine_io::session::Event as Happening;
+use crate::engine_io::session::SessionEvent;
 use crate::rooms::Rooms;
 use crate::socket_io::{self, Args, Packet, PacketType};
 use crate::time::Instant;
@@ -297,7 +297,7 @@ impl Server {
                     for (_, socket) in sockets {
                         self.send_disconnect(session, socket);
                     }
-                    self.advance(session, Happening::CloseCommand, Reason::ForcedClose, now);
+                    self.advance(session, SessionEvent::CloseCommand, Reason::ForcedClose, now);
                 }
             }
         }
@@ -358,7 +358,7 @@ impl Server {
         let Some(pending) = self.pending.get_mut(&packet_id) else { return };
         let Ok(index) = pending.asked.binary_search_by_key(&socket, |(asked, _)| *asked) else { return };
         let Some((_, answer)) = pending.asked.get_mut(index) else { return };
-        if std::mem::replace(answer, Answer::Over) == Answer::Over {
+        if std::mem::replace(answer, AckState::Over) == AckState::Over {
             return;
         }
         pending.waiting -= 1;
@@ -378,7 +378,7 @@ impl Server {
         let Some(pending) = self.pending.get_mut(&packet_id) else { return };
         let Ok(index) = pending.asked.binary_search_by_key(&socket, |(asked, _)| *asked) else { return };
         let Some((_, answer)) = pending.asked.get_mut(index) else { return };
-        if std::mem::replace(answer, Answer::Over) == Answer::Over {
+        if std::mem::replace(answer, AckState::Over) == AckState::Over {
             return;
         }
         pending.waiting -= 1;
@@ -392,7 +392,7 @@ impl Server {
         let Some(pending) = self.pending.remove(&packet_id) else { return };
         self.ack_deadlines.cancel(pending.timer);
         for (socket, answer) in &pending.asked {
-            if *answer == Answer::Awaited
+            if *answer == AckState::Awaited
                 && let Some(record) = self.sockets.get_mut(*socket)
             {
                 record.acks.retain(|other| *other != packet_id);
@@ -460,13 +460,13 @@ impl Server {
         connected.then_some(socket)
     }
 
-    fn socket_limits(&self) -> socket_io::Limits {
+    fn socket_limits(&self) -> socket_io::PacketLimits {
         let limits = &self.config.limits;
-        socket_io::Limits {
+        socket_io::PacketLimits {
             attachments_max: limits.attachments_max,
             json_depth_max: limits.json_depth_max,
             namespace_bytes_max: limits.namespace_bytes_max,
-            ..socket_io::Limits::default()
+            ..socket_io::PacketLimits::default()
         }
     }
 }

@@ -9,14 +9,14 @@ use http::HeaderValue;
 
 use super::config::EndpointId;
 use super::event::{ConnId, EmitId, Handshake, RequestId, Scope, SessionId, Sid, SocketId};
-use super::outbound::Ahead;
+use super::outbound::PriorityQueue;
 use crate::engine_io::session::State;
 use crate::rooms::Rooms;
 use crate::socket_io::Packet;
 use crate::timer::{FifoKey, TimerKey};
 use crate::websocket::{Decoder, Role};
 
-crate::handle! {
+crate::slab_key! {
     /// A namespace that somebody is in.
     pub struct NamespaceId;
 }
@@ -96,7 +96,7 @@ pub(super) struct Conn {
     pub(super) role: ConnRole,
     pub(super) decoder: Decoder,
     /// What goes out before the session's queue: a rest, control frames, and all that an ended session left.
-    pub(super) ahead: Ahead,
+    pub(super) priority: PriorityQueue,
     pub(super) announced: bool,
     pub(super) blocked: bool,
     /// Whether our half has been shut, or is about to be.
@@ -113,7 +113,7 @@ impl Conn {
             endpoint,
             role,
             decoder: Decoder::new(Role::Server),
-            ahead: Ahead::default(),
+            priority: PriorityQueue::default(),
             announced: false,
             blocked: false,
             half_closed: false,
@@ -193,14 +193,14 @@ pub(super) struct Pending {
     pub(super) emit: EmitId,
     pub(super) timer: TimerKey,
     /// Who was asked, sorted, and whether the answer is still to come.
-    pub(super) asked: Vec<(SocketId, Answer)>,
+    pub(super) asked: Vec<(SocketId, AckState)>,
     pub(super) waiting: u32,
     pub(super) answered: u32,
 }
 
 /// Whether a socket has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum AckState {
     Awaited,
     Over,
 }

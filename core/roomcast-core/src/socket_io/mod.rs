@@ -11,6 +11,6 @@ mod positional;
 pub use args::{Args, ArgsBuilder, ArgsError, Attachment};
 pub use json::{JsonError, JsonLimits};
 pub use packet::{
-    HEADER_BYTES_MAX, Limits, Packet, PacketError, PacketType, ack_args, encode_ack, encode_event, encode_header,
+    HEADER_BYTES_MAX, Packet, PacketError, PacketLimits, PacketType, ack_args, encode_ack, encode_event, encode_header,
     split_event,
 };

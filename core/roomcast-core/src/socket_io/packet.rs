@@ -36,7 +36,7 @@ impl Packet {
     /// # Errors
     ///
     /// Anything else, see [`PacketError`].
-    pub fn decode(text: ByteString, limits: &Limits) -> Result<Self, PacketError> {
+    pub fn decode(text: ByteString, limits: &PacketLimits) -> Result<Self, PacketError> {
         let first = *text.as_bytes().first().ok_or(PacketError::Empty)?;
         let kind = PacketType::from_digit(first).ok_or(PacketError::UnknownType)?;
         let mut rest = &text[1..];
@@ -120,7 +120,7 @@ impl PacketType {
 
 /// How large the parts of one packet may be; its text as a whole is bounded by the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PacketLimits {
     /// How many attachments one packet may announce.
     pub attachments_max: u32,
     /// How long a namespace may be, without its query.
@@ -131,7 +131,7 @@ pub struct Limits {
     pub json_number_bytes_max: usize,
 }
 
-impl Default for Limits {
+impl Default for PacketLimits {
     /// 10 attachments, where JavaScript's parser stops (socket.io-parser 4.2.7; a client that is sent more drops its
     /// connection); 256 bytes of namespace; JSON as in [`JsonLimits`].
     fn default() -> Self {
@@ -227,9 +227,9 @@ pub enum PacketError {
     UnknownType,
     /// A binary packet without its number of attachments, or with none.
     Attachments,
-    /// More attachments than [`Limits::attachments_max`].
+    /// More attachments than [`PacketLimits::attachments_max`].
     TooManyAttachments,
-    /// A namespace longer than [`Limits::namespace_bytes_max`].
+    /// A namespace longer than [`PacketLimits::namespace_bytes_max`].
     NamespaceTooLong,
     /// An ack without its id, or an id beyond 64 bits.
     AckId,
@@ -256,7 +256,7 @@ impl std::fmt::Display for PacketError {
 
 impl std::error::Error for PacketError {}
 
-fn decode_attachments(rest: &mut &str, limits: &Limits) -> Result<u32, PacketError> {
+fn decode_attachments(rest: &mut &str, limits: &PacketLimits) -> Result<u32, PacketError> {
     let (digits, after) = rest.split_once('-').ok_or(PacketError::Attachments)?;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(PacketError::Attachments);
@@ -271,7 +271,7 @@ fn decode_attachments(rest: &mut &str, limits: &Limits) -> Result<u32, PacketErr
     }
 }
 
-fn decode_namespace<'a>(rest: &mut &'a str, limits: &Limits) -> Result<&'a str, PacketError> {
+fn decode_namespace<'a>(rest: &mut &'a str, limits: &PacketLimits) -> Result<&'a str, PacketError> {
     if !rest.starts_with('/') {
         return Ok(ROOT);
     }
@@ -295,7 +295,12 @@ fn decode_ack_id(rest: &mut &str) -> Result<Option<u64>, PacketError> {
 }
 
 /// The data without the blanks around it, if it is of the shape that the kind has.
-fn decode_data<'a>(kind: PacketType, attachments: u32, rest: &'a str, limits: &Limits) -> Result<&'a str, PacketError> {
+fn decode_data<'a>(
+    kind: PacketType,
+    attachments: u32,
+    rest: &'a str,
+    limits: &PacketLimits,
+) -> Result<&'a str, PacketError> {
     if rest.is_empty() {
         return match kind {
             PacketType::Connect | PacketType::Disconnect => Ok(rest),
@@ -510,7 +515,8 @@ mod tests {
 
     #[test]
     fn limits_hold() {
-        let limits = Limits { attachments_max: 1, namespace_bytes_max: 4, json_depth_max: 2, json_number_bytes_max: 3 };
+        let limits =
+            PacketLimits { attachments_max: 1, namespace_bytes_max: 4, json_depth_max: 2, json_number_bytes_max: 3 };
         let decode = |text: &str| Packet::decode(text.into(), &limits).map(drop);
         for (text, verdict) in [
             (r#"51-["e"]"#, Ok(())),
@@ -549,7 +555,7 @@ mod tests {
     #[test]
     fn what_was_received_is_shared_not_copied() {
         let text = ByteString::from(r#"2/nsp,["event",{"a":1}]"#);
-        let packet = Packet::decode(text.clone(), &Limits::default()).unwrap();
+        let packet = Packet::decode(text.clone(), &PacketLimits::default()).unwrap();
         let (name, args) = split_event(&packet.data).unwrap();
         for (part, offset) in [(&packet.namespace, 1), (&packet.data, 6), (&name, 8), (&args, 15)] {
             assert_eq!(part.as_bytes().as_ptr(), text.as_bytes()[offset..].as_ptr(), "{part}");
@@ -658,7 +664,7 @@ mod tests {
     }
 
     fn decode(text: &str) -> Result<Packet, PacketError> {
-        Packet::decode(text.into(), &Limits::default())
+        Packet::decode(text.into(), &PacketLimits::default())
     }
 
     fn encoded(packet: &Packet) -> String {

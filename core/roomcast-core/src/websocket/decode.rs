@@ -20,9 +20,9 @@ use super::{CloseFrame, Fin, Opcode, Role, WsError};
 /// It judges what one peer may send and nothing else: it neither answers pings nor tracks what this side has sent.
 ///
 /// ```
-/// use roomcast_core::websocket::{Decoder, Limits, Message, Role};
+/// use roomcast_core::websocket::{Decoder, FrameLimits, Message, Role};
 ///
-/// let limits = Limits { message_bytes_max: 1_000_000, fragments_max: 1_000 };
+/// let limits = FrameLimits { message_bytes_max: 1_000_000, fragments_max: 1_000 };
 /// let mut decoder = Decoder::new(Role::Client);
 /// let mut input: &[u8] = b"\x81\x05Hello\x89";
 /// assert_eq!(decoder.decode(&limits, &mut input), Ok(Some(Message::Text("Hello".into()))));
@@ -46,7 +46,7 @@ impl Decoder {
     /// A [`Message::Close`] is the last message; what comes after it is taken and thrown away
     /// ([RFC 6455 §1.4](https://www.rfc-editor.org/rfc/rfc6455#section-1.4)). An error is final: the input is taken, and
     /// every further call returns the same error.
-    pub fn decode(&mut self, limits: &Limits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
+    pub fn decode(&mut self, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
         let decoded = match &mut self.state {
             State::Idle => match decode_whole(self.role, limits, input) {
                 Ok(None) if !input.is_empty() => {
@@ -119,7 +119,7 @@ impl fmt::Debug for Decoder {
 
 /// What a peer may send in one message. Checked when a frame's header is read, before its payload is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct FrameLimits {
     /// The longest message, in bytes of payload over all its fragments.
     pub message_bytes_max: usize,
     /// The most frames a message may come in. A message in a single frame is always allowed.
@@ -185,7 +185,7 @@ enum DataKind {
 }
 
 impl Partial {
-    fn decode(&mut self, role: Role, limits: &Limits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
+    fn decode(&mut self, role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
@@ -226,7 +226,7 @@ impl Partial {
     }
 
     /// Checks a header against what came before it and against the limits.
-    fn begin_frame(&mut self, header: FrameHeader, limits: &Limits) -> Result<PartialFrame, WsError> {
+    fn begin_frame(&mut self, header: FrameHeader, limits: &FrameLimits) -> Result<PartialFrame, WsError> {
         match (header.opcode, self.kind) {
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(WsError::ContinuationExpected),
             (Opcode::Text, None) => self.kind = Some(DataKind::Text),
@@ -300,7 +300,7 @@ impl Partial {
 
 /// The message that stands whole, in a single frame, at the start of `input`. `Ok(None)`: it is none of that, or against
 /// the limits, and nothing was taken.
-fn decode_whole(role: Role, limits: &Limits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
+fn decode_whole(role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
     let Some((header, header_len)) = FrameHeader::parse(input, role)? else { return Ok(None) };
     let rest = &input[header_len..];
     if header.fin == Fin::More || header.payload_len > rest.len() as u64 {
@@ -546,7 +546,7 @@ mod tests {
 
     #[test]
     fn sizes_are_judged_by_the_header_alone() {
-        let limits = Limits { message_bytes_max: 1000, fragments_max: 3 };
+        let limits = FrameLimits { message_bytes_max: 1000, fragments_max: 3 };
         let decode = |stream: &[u8]| {
             let mut decoder = Decoder::new(Role::Client);
             let decoded = decoder.decode(&limits, &mut &stream[..]);
@@ -563,7 +563,7 @@ mod tests {
         assert_eq!(decode(b"\x02\x00\x00\x00\x00\x00\x80"), Ok((false, 1)));
         assert_eq!(decode(b"\x02\x00\x00\x00\x00\x00\x80\x00"), Err(WsError::FragmentsTooMany));
         assert_eq!(WsError::MessageTooBig.close_code(), CloseCode::TOO_BIG);
-        let none = Limits { message_bytes_max: 0, fragments_max: 0 };
+        let none = FrameLimits { message_bytes_max: 0, fragments_max: 0 };
         let mut decoder = Decoder::new(Role::Client);
         assert_eq!(decoder.decode(&none, &mut &b"\x82\x00"[..]), Ok(Some(Message::Binary(Bytes::new()))));
         assert_eq!(decoder.decode(&none, &mut &b"\x89\x01x"[..]), Ok(Some(Message::Ping("x".into()))));
@@ -623,7 +623,7 @@ mod tests {
         assert_eq!(shown, r#"Decoder { role: Client, state: "Partial", buffered_bytes: 6 }"#);
     }
 
-    const LIMITS: Limits = Limits { message_bytes_max: 100_000, fragments_max: 100 };
+    const LIMITS: FrameLimits = FrameLimits { message_bytes_max: 100_000, fragments_max: 100 };
     const KEY: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
 
     /// A client's frame.

@@ -30,9 +30,9 @@ pub enum WsError {
     ContinuationUnexpected,
     /// A new text or binary frame inside a fragmented message (§5.4).
     ContinuationExpected,
-    /// A message longer than [`Limits::message_bytes_max`](super::Limits::message_bytes_max).
+    /// A message longer than [`FrameLimits::message_bytes_max`](super::FrameLimits::message_bytes_max).
     MessageTooBig,
-    /// A message of more frames than [`Limits::fragments_max`](super::Limits::fragments_max).
+    /// A message of more frames than [`FrameLimits::fragments_max`](super::FrameLimits::fragments_max).
     FragmentsTooMany,
     /// A text message that is not UTF-8 ([§8.1](https://www.rfc-editor.org/rfc/rfc6455#section-8.1)).
     TextInvalid,

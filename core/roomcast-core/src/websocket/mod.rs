@@ -19,7 +19,7 @@ pub mod handshake;
 mod mask;
 
 pub use close::{CloseCode, CloseFrame};
-pub use decode::{Decoder, Limits, Message};
+pub use decode::{Decoder, FrameLimits, Message};
 pub use encode::{SERVER_HEADER_BYTES_MAX, ServerHeader, encode_close, encode_frame, server_header};
 pub use error::WsError;
 pub use frame::{Fin, Opcode, Role};

@@ -351,7 +351,7 @@ const LOGGED_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use roomcast_core::id::Handle;
+    use roomcast_core::id::SlabKey;
 
     #[test]
     fn a_mark_is_of_the_value_and_not_of_its_text() {
@@ -388,7 +388,7 @@ mod tests {
         for stored in [Stored::Before, Stored::Behind, Stored::Unknown] {
             let mut content = Content::loaded(Some(first.into()), vec![a]);
             let at = |secs: u64| Instant::from_millis(secs * 1000);
-            let author = MemberId::Socket(Handle::from_parts(0, 0));
+            let author = MemberId::Socket(SlabKey::from_parts(0, 0));
             content.put(second.into(), author, &settings, at(0));
             assert_eq!(content.poll(&settings, at(1)), Some(Due::Log(b)));
             content.logged(b, 7);

@@ -10,14 +10,14 @@ use super::visits::Visits;
 use crate::access::Access;
 use crate::query::{QueryId, StoredDocument};
 use roomcast_core::rng::{KeyedHash, KeyedMap};
-use roomcast_core::server::{SessionId, Sid, SocketId, Ticket};
+use roomcast_core::server::{AppRequestId, SessionId, Sid, SocketId};
 use roomcast_core::slab::Slab;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{Fifo, TimerKey, Timers};
 use roomcast_yjs::journal::Journal;
 use roomcast_yjs::{Awareness, Document, Pending};
 
-roomcast_core::handle! {
+roomcast_core::slab_key! {
     /// A document that is loaded, or being loaded.
     pub struct RoomId;
 }
@@ -234,7 +234,7 @@ pub(crate) enum MemberId {
     Socket(SocketId),
     Peer(SessionId),
     /// A member for one moment.
-    Visitor(Ticket),
+    Visitor(AppRequestId),
 }
 
 /// What a question about documents was asked for.
@@ -255,7 +255,7 @@ pub(crate) enum Aim {
     /// A session of y-protocols waits for it, or its rights are looked at again.
     Peer(SessionId),
     /// A request waits for it.
-    Visit(Ticket),
+    Visit(AppRequestId),
 }
 
 /// How much there is of documents.

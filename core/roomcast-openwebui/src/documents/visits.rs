@@ -21,12 +21,12 @@ use crate::queries::Purpose;
 use crate::query::{Note, Question, StoreAnswer, StoreError, User};
 use crate::requests::{DocumentChange, DocumentRefusal, DocumentState, Intent};
 use crate::{OpenWebUi, Response, turn};
-use roomcast_core::server::{Cx, Ticket};
+use roomcast_core::server::{AppRequestId, Cx};
 use roomcast_yjs::{Source, Verdict};
 
 /// Requests that have not come to their end.
 #[derive(Debug, Default)]
-pub(super) struct Visits(BTreeMap<Ticket, Visit>);
+pub(super) struct Visits(BTreeMap<AppRequestId, Visit>);
 
 impl Visits {
     pub(super) fn len(&self) -> usize {
@@ -82,7 +82,7 @@ impl OpenWebUi {
     /// A request about a document. Its note is asked for, and before that the user whose rights count.
     pub(crate) fn visit_document(
         &mut self,
-        ticket: Ticket,
+        ticket: AppRequestId,
         (document, user): (&str, Option<ByteString>),
         task: Task,
         cx: &mut Cx<'_>,
@@ -106,7 +106,12 @@ impl OpenWebUi {
     }
 
     /// A store answered a question about a request.
-    pub(super) fn visit_answered(&mut self, ticket: Ticket, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
+    pub(super) fn visit_answered(
+        &mut self,
+        ticket: AppRequestId,
+        reply: Result<StoreAnswer, StoreError>,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(visit) = self.documents.visits.0.get_mut(&ticket) else { return };
         let asked = match &visit.asks {
             Asks::Asked => match turn::user(reply) {
@@ -128,7 +133,7 @@ impl OpenWebUi {
     }
 
     /// The document is there: what was asked is done and answered.
-    pub(super) fn visit(&mut self, room: RoomId, ticket: Ticket, cx: &mut Cx<'_>) {
+    pub(super) fn visit(&mut self, room: RoomId, ticket: AppRequestId, cx: &mut Cx<'_>) {
         let Some(Visit { task, .. }) = self.documents.visits.0.remove(&ticket) else { return };
         let answer = match task {
             Task::Read => self.read_document(room),
@@ -146,7 +151,7 @@ impl OpenWebUi {
     }
 
     /// A request that cannot be met.
-    pub(super) fn refuse_visit(&mut self, ticket: Ticket, refusal: DocumentRefusal) {
+    pub(super) fn refuse_visit(&mut self, ticket: AppRequestId, refusal: DocumentRefusal) {
         if let Some(Visit { task, .. }) = self.documents.visits.0.remove(&ticket) {
             self.answers.push_back((ticket, task.refusal(refusal)));
         }
@@ -165,7 +170,7 @@ impl OpenWebUi {
         self.advance(room, cx);
     }
 
-    fn start_visit(&mut self, ticket: Ticket, cx: &mut Cx<'_>) {
+    fn start_visit(&mut self, ticket: AppRequestId, cx: &mut Cx<'_>) {
         let Some(visit) = self.documents.visits.0.get(&ticket) else { return };
         let user = match &visit.asks {
             Asks::Known(user) => user.id.clone(),
@@ -195,7 +200,7 @@ impl OpenWebUi {
     fn write_document(
         &mut self,
         room: RoomId,
-        ticket: Ticket,
+        ticket: AppRequestId,
         update: &Bytes,
         intent: Intent,
         cx: &mut Cx<'_>,

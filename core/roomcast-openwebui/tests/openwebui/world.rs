@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use roomcast_auth::sign_hs256;
 use roomcast_core::server::{
-    After, Command, Config, ConnId, EndpointId, Event, Input, Output, Server, SocketId, Stack, Start, Ticket, Transmit,
-    Upgrade,
+    After, AppRequestId, Command, Config, ConnId, EndpointId, Event, Input, Output, Server, SocketId, Stack, Start,
+    Transmit, Upgrade,
 };
 use roomcast_core::time::{Instant, WallTime};
-use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, Limits, Message, Opcode, Role, encode_frame};
+use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_frame};
 use roomcast_openwebui::query::{Query, Question};
 use roomcast_openwebui::{AuthRequirement, Notice, Notices, OpenWebUi, Request, Response, Settings};
 
@@ -33,7 +33,7 @@ pub struct World {
     pub clients: Vec<Client>,
     /// What the application gave back, except for comings and goings.
     pub given_back: Vec<(SocketId, String)>,
-    pub answers: Vec<(Ticket, Response)>,
+    pub answers: Vec<(AppRequestId, Response)>,
     pub notices: Vec<Notice>,
     /// Questions that the store has not answered.
     pub waiting: VecDeque<Query>,
@@ -193,9 +193,9 @@ impl World {
         self.run();
     }
 
-    pub fn request(&mut self, request: Request) -> Ticket {
+    pub fn request(&mut self, request: Request) -> AppRequestId {
         self.tickets += 1;
-        let ticket = Ticket(self.tickets);
+        let ticket = AppRequestId(self.tickets);
         self.stack.handle_request(ticket, request, self.now);
         self.run();
         ticket
@@ -207,7 +207,7 @@ impl World {
         self.answer_to(ticket).expect("answered at once")
     }
 
-    pub fn answer_to(&mut self, ticket: Ticket) -> Option<Response> {
+    pub fn answer_to(&mut self, ticket: AppRequestId) -> Option<Response> {
         let index = self.answers.iter().position(|(other, _)| *other == ticket)?;
         Some(self.answers.remove(index).1)
     }
@@ -295,7 +295,7 @@ impl World {
                     Manner::Later => self.waiting.push_back(query),
                 }
             }
-            while let Some(answer) = self.stack.poll_answer() {
+            while let Some(answer) = self.stack.poll_response() {
                 self.answers.push(answer);
             }
             while let Some(notice) = self.stack.poll_notice() {
@@ -388,4 +388,4 @@ pub fn token_of(claims: &str) -> String {
     sign_hs256(SECRET, claims)
 }
 
-const LIMITS: Limits = Limits { message_bytes_max: 64 << 20, fragments_max: 1000 };
+const LIMITS: FrameLimits = FrameLimits { message_bytes_max: 64 << 20, fragments_max: 1000 };
