@@ -108,6 +108,7 @@ impl<T> Default for Queue<T> {
     }
 }
 
+#[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Queue<Box<u8>>>() == 32);
 
 /// Places of the first ring.
