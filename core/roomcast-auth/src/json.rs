@@ -1,15 +1,15 @@
 //! JSON that means one thing only, and its numbers without floats.
 //!
-//! Owns: members as they are written, refusal of names that stand twice, the depth limit. Must never know: tokens.
+//! Owns: members as they are written, the refusal of duplicate names, the depth limit. Must never know: tokens.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The members of a JSON object, values as they are written.
-pub(super) struct Object<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 /// Why a text is not a JSON object that means one thing only.
-pub(super) enum JsonFault {
+pub(crate) enum JsonFault {
     NotAnObject,
     NameTwice,
     TooDeep,
@@ -20,8 +20,9 @@ pub(super) enum JsonFault {
 const DEPTH_MAX: u32 = 16;
 
 impl<'a> Object<'a> {
-    /// Refuses a name that stands twice in one object, at any depth: which of the two counts is anybody's guess.
-    pub(super) fn parse(json: &'a str) -> Result<Self, JsonFault> {
+    /// Refuses a name that stands twice in one object, at any depth: parsers differ in which of the two they take,
+    /// [RFC 8259 section 4](https://www.rfc-editor.org/rfc/rfc8259#section-4).
+    pub(crate) fn parse(json: &'a str) -> Result<Self, JsonFault> {
         let top = Self::parse_one(json)?;
         let mut open: Vec<(&RawValue, u32)> = top.0.iter().map(|(_, value)| (*value, 1)).collect();
         while let Some((value, depth)) = open.pop() {
@@ -46,7 +47,7 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn find(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.get())
     }
 }
@@ -75,21 +76,21 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// A JSON string's text.
-pub(super) fn text(raw: &str) -> Option<String> {
+/// The text of a JSON string, escapes resolved; `None` for any other value.
+pub(crate) fn text(raw: &str) -> Option<String> {
     serde_json::from_str(raw).ok()
 }
 
-/// Which way a fraction of a millisecond goes: always the one that believes a token for less time.
+/// How a fraction of a millisecond is rounded: always so that a token is valid for less time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Round {
+pub(crate) enum Round {
     Down,
     Up,
 }
 
 /// Milliseconds of a JSON number of seconds, digit by digit, so that no float is involved: 0 for what is negative,
 /// `u64::MAX` for what is too large.
-pub(super) fn millis(number: &str, round: Round) -> u64 {
+pub(crate) fn millis(number: &str, round: Round) -> u64 {
     if number.starts_with('-') {
         return 0;
     }

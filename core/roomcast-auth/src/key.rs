@@ -1,140 +1,106 @@
-//! Algorithms and keys.
+//! Keys that signatures are checked with.
 //!
-//! Owns: the names of the algorithms, and the one way into jsonwebtoken. Must never know: claims.
+//! Owns: which key serves which algorithm, and the errors of a setup. Must never know: claims, how a signature is
+//! computed.
 
-use jsonwebtoken::crypto::rust_crypto;
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use crate::algorithm::Algorithm;
+#[cfg(feature = "asymmetric")]
+use crate::asymmetric::PublicKey;
+use crate::secret::{Secret, is_hmac};
 
-/// The `alg` of a header, [RFC 7518 section 3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1). `none` is not
-/// among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Algorithm {
-    /// HMAC with SHA-256.
-    Hs256,
-    /// HMAC with SHA-384.
-    Hs384,
-    /// HMAC with SHA-512.
-    Hs512,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-384.
-    Rs384,
-    /// RSASSA-PKCS1-v1_5 with SHA-512.
-    Rs512,
-    /// RSASSA-PSS with SHA-256.
-    Ps256,
-    /// RSASSA-PSS with SHA-384.
-    Ps384,
-    /// RSASSA-PSS with SHA-512.
-    Ps512,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// ECDSA on P-384 with SHA-384.
-    Es384,
-    /// Ed25519, [RFC 8037](https://www.rfc-editor.org/rfc/rfc8037).
-    EdDsa,
-}
-
-impl Algorithm {
-    /// As the header writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Ps256 => "PS256",
-            Self::Ps384 => "PS384",
-            Self::Ps512 => "PS512",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-
-    const fn for_signature(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Self::Hs384 => jsonwebtoken::Algorithm::HS384,
-            Self::Hs512 => jsonwebtoken::Algorithm::HS512,
-            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
-            Self::Rs384 => jsonwebtoken::Algorithm::RS384,
-            Self::Rs512 => jsonwebtoken::Algorithm::RS512,
-            Self::Ps256 => jsonwebtoken::Algorithm::PS256,
-            Self::Ps384 => jsonwebtoken::Algorithm::PS384,
-            Self::Ps512 => jsonwebtoken::Algorithm::PS512,
-            Self::Es256 => jsonwebtoken::Algorithm::ES256,
-            Self::Es384 => jsonwebtoken::Algorithm::ES384,
-            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
-}
-
-/// A key that signatures are checked with: a shared secret or a public key.
+/// A key that signatures are checked with: a shared secret or, with the feature `asymmetric`, a public key.
+///
+/// `Debug` prints no byte of a secret.
 #[derive(Clone, Debug)]
-pub struct Key(DecodingKey);
+pub struct Key(Material);
+
+#[derive(Clone, Debug)]
+enum Material {
+    Secret(Secret),
+    #[cfg(feature = "asymmetric")]
+    Public(PublicKey),
+}
 
 impl Key {
-    /// The shared secret of HS256, HS384 and HS512.
+    /// Makes a key of the shared secret of HS256, HS384 and HS512.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::SecretEmpty`] for a secret of no bytes. No other length is refused here, though
+    /// [RFC 7518 section 3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2) asks for at least 32 bytes with
+    /// HS256, 48 with HS384 and 64 with HS512.
     pub fn hmac(secret: &[u8]) -> Result<Self, SetupError> {
-        if secret.is_empty() {
-            return Err(SetupError::SecretEmpty);
-        }
-        Ok(Self(DecodingKey::from_secret(secret)))
+        Secret::new(secret).map(|secret| Self(Material::Secret(secret))).ok_or(SetupError::SecretEmpty)
     }
 
-    /// The public key of RS* and PS*: modulus and exponent, big-endian. 2048 to 4096 bits, as
-    /// [RFC 7518 section 3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3) and the arithmetic behind it allow.
+    /// Makes a key of the public key of RS* and PS*: modulus and exponent, big-endian, without leading zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::KeyMalformed`] unless the modulus has 2048 to 4096 bits, as
+    /// [RFC 7518 section 3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3) and the arithmetic behind it allow,
+    /// and the exponent 1 to 8 bytes.
+    #[cfg(feature = "asymmetric")]
     pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, SetupError> {
-        if !(256..=512).contains(&modulus.len()) || modulus[0] == 0 || !(1..=8).contains(&exponent.len()) {
-            return Err(SetupError::KeyMalformed);
-        }
-        Ok(Self(DecodingKey::from_rsa_raw_components(modulus, exponent)))
+        Self::public(PublicKey::rsa(modulus, exponent))
     }
 
-    /// The public key of ES256 (65 bytes) or ES384 (97 bytes): an uncompressed point, SEC 1 section 2.3.3.
+    /// Makes a key of the public key of ES256 (65 bytes) or ES384 (97 bytes): an uncompressed point,
+    /// [SEC 1](https://www.secg.org/sec1-v2.pdf) section 2.3.3.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::KeyMalformed`] for any other length and for a point that is not on the curve.
+    #[cfg(feature = "asymmetric")]
     pub fn ec(point: &[u8]) -> Result<Self, SetupError> {
-        let algorithm = match point.len() {
-            65 => Algorithm::Es256,
-            97 => Algorithm::Es384,
-            _ => return Err(SetupError::KeyMalformed),
-        };
-        Self(DecodingKey::from_ec_der(point)).tried(algorithm)
+        Self::public(PublicKey::ec(point))
     }
 
-    /// The public key of EdDSA.
+    /// Makes a key of the public key of EdDSA: an Ed25519 point,
+    /// [RFC 8032 section 5.1.5](https://www.rfc-editor.org/rfc/rfc8032#section-5.1.5).
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::KeyMalformed`] for bytes that encode no point of the curve.
+    #[cfg(feature = "asymmetric")]
     pub fn ed25519(public: &[u8; 32]) -> Result<Self, SetupError> {
-        Self(DecodingKey::from_ed_der(public)).tried(Algorithm::EdDsa)
+        Self::public(PublicKey::ed25519(public))
     }
 
-    fn tried(self, algorithm: Algorithm) -> Result<Self, SetupError> {
-        if self.fits(algorithm) { Ok(self) } else { Err(SetupError::KeyMalformed) }
+    #[cfg(feature = "asymmetric")]
+    fn public(key: Option<PublicKey>) -> Result<Self, SetupError> {
+        key.map(|key| Self(Material::Public(key))).ok_or(SetupError::KeyMalformed)
     }
 
     /// A key of another family or curve makes no verifier: a public key is never taken for a shared secret.
-    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
-        (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(&algorithm.for_signature(), &self.0).is_ok()
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        match &self.0 {
+            Material::Secret(_) => is_hmac(algorithm),
+            #[cfg(feature = "asymmetric")]
+            Material::Public(key) => key.fits(algorithm),
+        }
     }
 
-    pub(super) fn has_signed(&self, message: &str, signature: &Vec<u8>, algorithm: Algorithm) -> bool {
-        // HMACs are compared in constant time in there.
-        (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(&algorithm.for_signature(), &self.0)
-            .is_ok_and(|verifier| verifier.verify(message.as_bytes(), signature).is_ok())
+    pub(crate) fn has_signed(&self, message: &str, signature: &[u8], algorithm: Algorithm) -> bool {
+        match &self.0 {
+            Material::Secret(secret) => secret.has_signed(message.as_bytes(), signature, algorithm),
+            #[cfg(feature = "asymmetric")]
+            Material::Public(key) => key.has_signed(message.as_bytes(), signature, algorithm),
+        }
     }
 }
 
-/// Why a policy and its keys make no [`Verifier`](super::Verifier).
+/// Why a policy and its keys make no [`Verifier`](crate::Verifier).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SetupError {
     /// The policy allows no algorithm.
     NoAlgorithm,
-    /// No key is for this algorithm.
+    /// The policy allows this algorithm, and no key serves it.
     NoKeyFor(Algorithm),
-    /// A shared secret of no bytes.
+    /// The shared secret has no bytes.
     SecretEmpty,
-    /// Not a public key of this kind.
+    /// The bytes are not a public key of the kind asked for.
     KeyMalformed,
 }
 
@@ -150,11 +116,3 @@ impl std::fmt::Display for SetupError {
 }
 
 impl std::error::Error for SetupError {}
-
-/// The signature of `message` with HS256.
-pub(super) fn hs256(secret: &[u8], message: &str) -> Vec<u8> {
-    let key = EncodingKey::from_secret(secret);
-    let signer = (rust_crypto::DEFAULT_PROVIDER.signer_factory)(&jsonwebtoken::Algorithm::HS256, &key).ok();
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length, RFC 2104 section 3")]
-    signer.and_then(|signer| signer.try_sign(message.as_bytes()).ok()).expect("invariant: HMAC cannot fail")
-}
