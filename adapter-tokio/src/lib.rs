@@ -38,8 +38,6 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -80,10 +78,9 @@ impl Runtime for Tokio {
         Ok(TokioIo::new(stream))
     }
 
-    fn defer(&self, waker: &Waker) {
-        // Its first poll hands the waker to the runtime, to be woken after the sockets have been looked at.
-        let yielding = pin!(tokio::task::yield_now());
-        let _ = yielding.poll(&mut Context::from_waker(waker));
+    /// tokio wakes the task after it has looked for events of sockets.
+    fn yield_now(&self) -> impl Future<Output = ()> + Send + 'static {
+        tokio::task::yield_now()
     }
 
     fn downcast(&self, upgraded: Upgraded) -> Result<(Self::Stream, Bytes), Upgraded> {

@@ -3,7 +3,7 @@
 //! Owns: the queue of what others want from the driver, the list of connections that are ready, the driver's waker, and
 //! who waits for the end of a turn. Must never know: how the driver does any of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -93,7 +93,7 @@ impl Future for Sleep {
 
 #[derive(Default)]
 struct Mailbox {
-    mail: Vec<Mail>,
+    mail: VecDeque<Mail>,
     ready: Vec<u32>,
     waker: Option<Waker>,
     /// The driver runs or has been woken: it will look.
@@ -143,7 +143,7 @@ impl Shared {
             drop(mail);
             return Ticket { turn: 0, backlog_bytes: 0 };
         }
-        mailbox.mail.push(mail);
+        mailbox.mail.push_back(mail);
         mailbox.emit_bytes += emit_bytes;
         let ticket = Ticket { turn: mailbox.turns_begun + 1, backlog_bytes: mailbox.emit_bytes };
         let waker = mailbox.claim_waker();
@@ -158,15 +158,18 @@ impl Shared {
         self.send(Mail::Command(command), 0)
     }
 
-    /// Swaps the queues with the driver's empty ones; how often that was done.
-    pub(crate) fn take(&self, mail: &mut Vec<Mail>, ready: &mut Vec<u32>) -> u64 {
+    /// Swaps the queues with the driver's, mail only if it has none left; how often that was done.
+    pub(crate) fn take(&self, mail: &mut VecDeque<Mail>, ready: &mut Vec<u32>) -> Option<u64> {
         let mut mailbox = lock(&self.mailbox);
         mailbox.awake = true;
+        std::mem::swap(&mut mailbox.ready, ready);
+        if !mail.is_empty() {
+            return None;
+        }
         mailbox.turns_begun += 1;
         mailbox.emit_bytes = 0;
         std::mem::swap(&mut mailbox.mail, mail);
-        std::mem::swap(&mut mailbox.ready, ready);
-        mailbox.turns_begun
+        Some(mailbox.turns_begun)
     }
 
     /// What was taken so far has been dealt with, IO included.
@@ -302,6 +305,11 @@ impl ConnWaker {
         Self { shared, slot, listed: AtomicBool::new(false) }
     }
 
+    /// `true` if it is to be put into the list: it was not there.
+    pub(crate) fn list(&self) -> bool {
+        !self.listed.swap(true, Ordering::AcqRel)
+    }
+
     /// To be called before the connection is looked at.
     pub(crate) fn unlist(&self) {
         self.listed.store(false, Ordering::Release);
@@ -314,7 +322,7 @@ impl Wake for ConnWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.listed.swap(true, Ordering::AcqRel) {
+        if self.list() {
             self.shared.set_ready(self.slot);
         }
     }

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,9 +34,10 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// The next connection, with `TCP_NODELAY` set.
     fn accept(&self, listener: &mut Self::Listener) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Wakes the calling task after the runtime has looked for events of sockets and timers.
-    fn defer(&self, waker: &Waker) {
-        waker.wake_by_ref();
+    /// Completes after the runtime has looked for events of sockets and timers and other tasks have had their turn. A
+    /// task that merely wakes itself is run again by some executors before either.
+    fn yield_now(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.sleep(Duration::from_micros(1))
     }
 
     /// Takes the plain stream out of what an HTTP server has upgraded, with what it had already read.

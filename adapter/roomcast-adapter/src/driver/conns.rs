@@ -3,6 +3,7 @@
 //! Owns: their reading and writing. A stream costs its own state and a waker: what is read goes through one buffer for
 //! all, and what is written comes straight from the core. Must never know: what is in the bytes.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use roomcast_core::server::{After, App, ConnId, Input, Transmit};
 use roomcast_core::time::Instant;
 
 use super::Driver;
+use super::slice::{self, Slice};
 use crate::http::Tallied;
 use crate::mailbox::{ConnWaker, Shared};
 use crate::runtime::Runtime;
@@ -24,7 +26,9 @@ pub(super) struct Conns<R: Runtime> {
     shared: Arc<Shared>,
     slots: Vec<Option<Conn<R>>>,
     len: usize,
-    writable: Vec<ConnId>,
+    writable: VecDeque<ConnId>,
+    /// How many of these are still to be written before those who wait for the end of a turn go on.
+    pass: usize,
     scratch: Box<[u8]>,
 }
 
@@ -66,6 +70,8 @@ enum Writing {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Stays,
+    /// It has not been asked for all that it has, or given all that it would take: others come first.
+    GoesOn,
     Ended,
 }
 
@@ -75,7 +81,8 @@ impl<R: Runtime> Conns<R> {
             shared,
             slots: Vec::new(),
             len: 0,
-            writable: Vec::new(),
+            writable: VecDeque::new(),
+            pass: 0,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
         }
     }
@@ -120,7 +127,7 @@ impl<R: Runtime> Conns<R> {
         let Some(conn) = self.conn(id) else { return };
         if conn.writing == Writing::Idle {
             conn.writing = Writing::Listed;
-            self.writable.push(id);
+            self.writable.push_back(id);
         }
     }
 
@@ -130,13 +137,17 @@ impl<R: Runtime> Conns<R> {
         }
     }
 
-    /// `true` if it is to be read now.
-    pub(super) fn resume(&mut self, id: ConnId) -> bool {
-        self.conn(id).is_some_and(|conn| std::mem::replace(&mut conn.reading, Reading::Open) == Reading::Paused)
+    /// Its slot if it is to be put into the list of those to be read.
+    pub(super) fn resume(&mut self, id: ConnId) -> Option<u32> {
+        let conn = self.conn(id)?;
+        let was = std::mem::replace(&mut conn.reading, Reading::Open);
+        if was == Reading::Paused { self.list(id) } else { None }
     }
 
-    pub(super) fn slot(&self, id: ConnId) -> u32 {
-        u32::try_from(id.slot()).unwrap_or(u32::MAX)
+    /// Its slot if it is to be put into the list of those that are looked at: it is not there yet.
+    pub(super) fn list(&mut self, id: ConnId) -> Option<u32> {
+        let conn = self.conn(id)?;
+        conn.waker.list().then(|| u32::try_from(id.slot()).unwrap_or(u32::MAX))
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -149,23 +160,26 @@ impl<R: Runtime> Conns<R> {
 }
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
-    /// A stream's waker was called, or it is to be looked at for the first time.
-    pub(super) fn conn_ready(&mut self, slot: u32, now: Instant) {
+    /// A stream's waker was called, or it is to be looked at for the first time, or read on. How many bytes were read.
+    pub(super) fn conn_ready(&mut self, slot: u32, now: Instant) -> usize {
         let Some(Some(conn)) = usize::try_from(slot).ok().and_then(|slot| self.conns.slots.get_mut(slot)) else {
-            return;
+            return 0;
         };
         conn.waker.unlist();
         let id = conn.id;
         let waker = Waker::from(conn.waker.clone());
         let cx = &mut Context::from_waker(&waker);
         if let Stream::Upgrading(upgrade) = &mut conn.stream {
-            let Poll::Ready(upgraded) = Pin::new(upgrade).poll(cx) else { return };
-            let Ok(upgraded) = upgraded else { return self.conn_gone(id, Fate::Ended, now) };
+            let Poll::Ready(upgraded) = Pin::new(upgrade).poll(cx) else { return 0 };
+            let Ok(upgraded) = upgraded else {
+                self.conn_gone(id, Fate::Ended, now);
+                return 0;
+            };
             let (stream, head, early) = unwrap(&self.runtime, upgraded);
             (conn.stream, conn.head) = (stream, head);
             if !conn.head.is_empty() && conn.writing == Writing::Idle {
                 conn.writing = Writing::Listed;
-                self.conns.writable.push(id);
+                self.conns.writable.push_back(id);
             }
             if !early.is_empty() {
                 self.stack.server.handle_input(Input::WsBytes { conn: id, bytes: &early }, now);
@@ -173,39 +187,69 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         }
         if conn.writing == Writing::Blocked {
             conn.writing = Writing::Listed;
-            self.conns.writable.push(id);
+            self.conns.writable.push_back(id);
         }
-        if conn.reading == Reading::Open {
-            let fate = conn.read(cx, &mut self.conns.scratch, |bytes| {
-                self.stack.server.handle_input(Input::WsBytes { conn: id, bytes }, now);
-            });
-            self.conn_gone(id, fate, now);
+        if conn.reading == Reading::Paused {
+            return 0;
         }
+        let mut bytes_read = 0;
+        let fate = conn.read(cx, &mut self.conns.scratch, |bytes| {
+            bytes_read += bytes.len();
+            self.stack.server.handle_input(Input::WsBytes { conn: id, bytes }, now);
+        });
+        match fate {
+            Fate::Stays => {}
+            Fate::GoesOn => self.ready.extend(self.conns.list(id)),
+            Fate::Ended => self.conn_gone(id, fate, now),
+        }
+        bytes_read
     }
 
     /// Writes what the core has for those streams that take it; `false` if there was nothing to do.
-    pub(super) fn write(&mut self, now: Instant) -> bool {
+    pub(super) fn write(&mut self, slice: &mut Slice, now: Instant) -> bool {
         if self.conns.writable.is_empty() {
             return false;
         }
-        let mut writable = std::mem::take(&mut self.conns.writable);
-        for id in writable.drain(..) {
-            let Some(conn) = self.conns.conn(id) else { continue };
-            if conn.writing != Writing::Listed {
-                continue;
-            }
+        if self.conns.pass == 0 {
+            (self.conns.pass, self.pass_of) = (self.conns.writable.len(), self.taken);
+        }
+        while !slice.is_over() && self.write_next(slice, now) {}
+        true
+    }
+
+    /// Goes on with what an earlier turn had no time for, so that writing gets on whatever else there is to do.
+    pub(super) fn write_on(&mut self, slice: &mut Slice, now: Instant) {
+        for _ in 0..self.conns.pass.min(WRITES_FIRST) {
+            self.write_next(slice, now);
+        }
+    }
+
+    fn write_next(&mut self, slice: &mut Slice, now: Instant) -> bool {
+        let Some(id) = self.conns.writable.pop_front() else { return false };
+        if let Some(conn) = self.conns.conn(id).filter(|conn| conn.writing == Writing::Listed) {
             if matches!(conn.stream, Stream::Upgrading(_)) {
                 conn.writing = Writing::Blocked;
-                continue;
+            } else {
+                conn.writing = Writing::Idle;
+                let waker = Waker::from(conn.waker.clone());
+                let cx = &mut Context::from_waker(&waker);
+                let (fate, bytes) = conn.write(cx, &mut self.stack, &mut self.transmit, now);
+                slice.spend(slice::STEP + bytes / 4);
+                match fate {
+                    Fate::Stays => {}
+                    Fate::GoesOn => {
+                        conn.writing = Writing::Listed;
+                        self.conns.writable.push_back(id);
+                    }
+                    Fate::Ended => self.conn_gone(id, fate, now),
+                }
             }
-            conn.writing = Writing::Idle;
-            let waker = Waker::from(conn.waker.clone());
-            let cx = &mut Context::from_waker(&waker);
-            let fate = conn.write(cx, &mut self.stack, &mut self.transmit, now);
-            self.conn_gone(id, fate, now);
         }
-        if self.conns.writable.is_empty() {
-            self.conns.writable = writable;
+        if self.conns.pass > 0 {
+            self.conns.pass -= 1;
+            if self.conns.pass == 0 {
+                self.shared.finish_turn(self.pass_of);
+            }
         }
         true
     }
@@ -221,6 +265,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
 impl<R: Runtime> Conn<R> {
     /// Reads until there is no more, or until others should get a turn.
     fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], mut sink: impl FnMut(&[u8])) -> Fate {
+        let mut left = READ_BYTES_PER_CONN;
         for _ in 0..READS_PER_CONN {
             let mut buf = ReadBuf::new(scratch);
             let read = match &mut self.stream {
@@ -234,38 +279,42 @@ impl<R: Runtime> Conn<R> {
                 Poll::Ready(Err(_)) => return Fate::Ended,
                 Poll::Pending => return Fate::Stays,
             }
+            left = left.saturating_sub(buf.filled().len());
+            if left == 0 {
+                break;
+            }
         }
         // The waker is not armed.
-        cx.waker().wake_by_ref();
-        Fate::Stays
+        Fate::GoesOn
     }
 
-    /// Writes until the core has no more or the stream takes no more.
+    /// Writes until the core has no more, the stream takes no more, or others should get a turn; and how many bytes.
     fn write<A: App>(
         &mut self,
         cx: &mut Context<'_>,
         stack: &mut roomcast_core::server::Stack<A>,
         transmit: &mut Transmit,
         now: Instant,
-    ) -> Fate {
-        loop {
+    ) -> (Fate, usize) {
+        let mut bytes = 0;
+        while bytes < WRITE_BYTES_PER_CONN {
             let is_filled = stack.poll_transmit(self.id, transmit);
             if !is_filled && self.head.is_empty() {
-                break;
+                return (self.flushed(cx), bytes);
             }
             while !transmit.is_empty() || !self.head.is_empty() {
                 match self.write_some(cx, transmit) {
-                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(written @ 1..)) => bytes += written,
                     Poll::Ready(Ok(0) | Err(_)) => {
                         transmit.discard();
-                        return Fate::Ended;
+                        return (Fate::Ended, bytes);
                     }
                     Poll::Pending => {
                         if is_filled {
                             stack.server.handle_refused(self.id, transmit, now);
                         }
                         self.writing = Writing::Blocked;
-                        return Fate::Stays;
+                        return (Fate::Stays, bytes);
                     }
                 }
             }
@@ -277,10 +326,14 @@ impl<R: Runtime> Conn<R> {
                 }
                 After::Close => {
                     let _ = self.close_write(cx);
-                    return Fate::Ended;
+                    return (Fate::Ended, bytes);
                 }
             }
         }
+        (Fate::GoesOn, bytes)
+    }
+
+    fn flushed(&mut self, cx: &mut Context<'_>) -> Fate {
         match self.flush(cx) {
             Poll::Ready(Ok(())) => Fate::Stays,
             Poll::Ready(Err(_)) => Fate::Ended,
@@ -372,9 +425,14 @@ fn unwrap<R: Runtime>(runtime: &R, upgraded: Upgraded) -> (Stream<R>, Vec<u8>, B
     }
 }
 
-/// As much as a socket's buffer usually holds.
-const SCRATCH_BYTES: usize = 64 << 10;
-/// Reads of one stream before others get a turn.
+/// A system call for this many bytes costs little beside what is done with them.
+const SCRATCH_BYTES: usize = READ_BYTES_PER_CONN;
+/// Bytes, and reads, of one stream before others get a turn: a thousand tiny events.
+const READ_BYTES_PER_CONN: usize = 16 << 10;
 const READS_PER_CONN: usize = 4;
+/// Bytes to one stream before others get a turn.
+const WRITE_BYTES_PER_CONN: usize = 256 << 10;
+/// Streams that are written at the start of a turn if an earlier one had no time for them.
+const WRITES_FIRST: usize = 16;
 /// Pieces of one write.
 const SLICES: usize = 16;

@@ -8,19 +8,20 @@ use roomcast_core::time::Instant;
 
 use super::Driver;
 use super::events::Ask;
+use super::slice::{self, Slice};
 use crate::mailbox::{Incoming, Mail, Upgrading};
 use crate::promise::Debt;
 use crate::runtime::Runtime;
 use crate::view::View;
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
-    pub(super) fn handle_mail(&mut self, now: Instant) {
-        let mut mail = std::mem::take(&mut self.mail);
-        for letter in mail.drain(..) {
+    /// Delivers mail for as long as there is time.
+    pub(super) fn handle_mail(&mut self, slice: &mut Slice, now: Instant) {
+        while !slice.is_over()
+            && let Some(letter) = self.mail.pop_front()
+        {
             self.handle_letter(letter, now);
-        }
-        if self.mail.is_empty() {
-            self.mail = mail;
+            slice.spend(slice::STEP);
         }
     }
 
@@ -99,7 +100,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Upgrade::Accept(conn, response) => {
                 self.conns.insert(conn, stream);
                 answer.answer(Box::new(response.map(|()| Bytes::new())));
-                self.conn_ready(self.conns.slot(conn), now);
+                self.ready.extend(self.conns.list(conn));
             }
             Upgrade::Refuse(response) => answer.answer(response),
         }

@@ -1,13 +1,19 @@
 //! The one task that runs a server.
 //!
-//! Owns: the core with the application on top, the clock and the timer, and the order in which things are done in a turn:
-//! first everything that came in, then what the core says to it, at last what is to be written, so that writes
-//! coalesce. Must never know: what handlers do.
+//! A turn reads from the connections that are ready, carries out what the core says to that, and writes at last, so that
+//! writes coalesce. Turns follow each other for one [`Slice`] of time at most; then the task yields, so that the runtime
+//! can look for events of sockets and timers and run other tasks: accepts, HTTP, signals. No connection gets more of a
+//! turn than the others, nothing is read while the core still has something to say to what was read before, and a
+//! connection whose reading resumes is put at the end of the row.
+//!
+//! Owns: the core with the application on top, the clock and the timer, and the order in which things are done. Must
+//! never know: what handlers do.
 
 mod app;
 mod conns;
 mod events;
 mod mail;
+mod slice;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -24,6 +30,7 @@ use roomcast_core::time::Instant;
 pub(crate) use self::app::AppSide;
 use self::conns::Conns;
 use self::events::{Ask, AskId, Running};
+use self::slice::Slice;
 use crate::clock::{Clock, wall_now};
 use crate::flow::Flow;
 use crate::http::exchange::Owed;
@@ -53,13 +60,19 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     running: Vec<Running>,
     /// How often mail has been taken: whoever sent some of it may wait for this number.
     taken: u64,
-    mail: Vec<Mail>,
+    mail: VecDeque<Mail>,
     woken: Vec<u32>,
     ready: VecDeque<u32>,
+    /// The number whose mail the streams that are being written are waiting with.
+    pass_of: u64,
+    /// Turns without reading so far, because the core had not been heard out.
+    turns_unread: u32,
     transmit: Transmit,
     timer: Option<(Instant, Sleep)>,
     wall_due: Instant,
     ending: Option<Ending>,
+    /// The task has given way to others and waits for the runtime.
+    yielding: Option<Sleep>,
 }
 
 /// Whether everything that can be done now is done.
@@ -102,62 +115,100 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             congested: BTreeMap::new(),
             running: Vec::new(),
             taken: 0,
-            mail: Vec::new(),
+            mail: VecDeque::new(),
             woken: Vec::new(),
             ready: VecDeque::new(),
+            pass_of: 0,
+            turns_unread: 0,
             transmit: Transmit::new(),
             timer: None,
             ending: None,
+            yielding: None,
         }
     }
 
     /// Everything that is there to be done, up to a bound.
-    fn turn(&mut self, now: Instant) -> Quiet {
+    fn turn(&mut self, slice: &mut Slice, now: Instant) -> Quiet {
         self.tell_time(now);
-        for _ in 0..READS_PER_TURN {
-            let Some(slot) = self.ready.pop_front() else { break };
-            self.conn_ready(slot, now);
+        self.write_on(slice, now);
+        let heard_out = self.turns_unread == 0;
+        if heard_out || self.turns_unread > TURNS_UNREAD_MAX {
+            self.read(slice, now);
         }
-        self.handle_mail(now);
-        let quiet = self.settle(now);
-        self.shared.finish_turn(self.taken);
+        let quiet = self.settle(slice, now);
+        if quiet == Quiet::Yes {
+            self.shared.finish_turn(self.taken);
+        }
         quiet
     }
 
-    /// Carries out what the core says, and what handlers say to that, until both are quiet; then writes.
-    fn settle(&mut self, now: Instant) -> Quiet {
-        for _ in 0..ROUNDS_PER_TURN {
-            while let Some(output) = self.stack.poll_output(now) {
-                self.handle_output(output, now);
+    /// Reads from connections that are ready, in the order in which they came to be.
+    fn read(&mut self, slice: &mut Slice, now: Instant) {
+        let mut bytes = 0;
+        for _ in 0..CONNS_PER_TURN {
+            if bytes >= READ_BYTES_PER_TURN || slice.is_over() {
+                break;
             }
+            let Some(slot) = self.ready.pop_front() else { break };
+            let read = self.conn_ready(slot, now);
+            slice.spend(slice::STEP + read);
+            bytes += read;
+        }
+    }
+
+    /// Carries out what the core says, and what handlers say to that, until both are quiet; then writes.
+    fn settle(&mut self, slice: &mut Slice, now: Instant) -> Quiet {
+        for _ in 0..ROUNDS_PER_TURN {
+            self.handle_mail(slice, now);
+            let is_heard = self.handle_outputs(slice, now);
             self.handle_app_outputs();
             self.take();
-            let quiet = self.mail.is_empty() && self.running.is_empty();
-            self.handle_mail(now);
-            self.resume_handlers();
-            if quiet && !self.write(now) {
-                return Quiet::Yes;
+            let is_quiet = is_heard && self.mail.is_empty() && self.running.is_empty();
+            self.handle_mail(slice, now);
+            if self.mail.is_empty() {
+                self.resume_handlers();
+            }
+            if is_quiet {
+                self.turns_unread = 0;
+                if !self.write(slice, now) {
+                    return Quiet::Yes;
+                }
+            }
+            if slice.is_over() {
+                if !is_quiet {
+                    self.turns_unread += 1;
+                }
+                break;
             }
         }
         Quiet::NotYet
     }
 
+    /// Carries out what the core says; `false` if time was up before.
+    fn handle_outputs(&mut self, slice: &mut Slice, now: Instant) -> bool {
+        while !slice.is_over() {
+            let Some(output) = self.stack.poll_output(now) else { return true };
+            self.handle_output(output);
+            slice.spend(slice::STEP);
+        }
+        false
+    }
+
     /// Takes what others have sent since.
     fn take(&mut self) {
-        self.taken = self.shared.take(&mut self.mail, &mut self.woken);
+        self.taken = self.shared.take(&mut self.mail, &mut self.woken).unwrap_or(self.taken);
         self.ready.extend(self.woken.drain(..));
     }
 
-    fn handle_output(&mut self, output: Output, now: Instant) {
+    fn handle_output(&mut self, output: Output) {
         match output {
             Output::Event(event) => self.handle_event(event),
             Output::Respond(request, response) => self.respond(request, response),
             Output::Writable(conn) => self.conns.set_writable(conn),
             Output::ReadPaused(conn) => self.conns.pause(conn),
             Output::ReadResumed(conn) => {
-                if self.conns.resume(conn) {
-                    self.conn_ready(self.conns.slot(conn), now);
-                }
+                // Never read on the spot: who sends without pause would keep the core talking for as long as it likes.
+                self.ready.extend(self.conns.resume(conn));
             }
             Output::Close(conn) => self.conns.remove(conn),
         }
@@ -194,10 +245,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Whether the server has come to its end.
-    fn has_ended(&mut self, now: Instant) -> bool {
+    fn has_ended(&mut self, slice: &mut Slice, now: Instant) -> bool {
         if self.ending.is_none() && self.shared.owners.load(Ordering::Acquire) == 0 {
             self.end(ENDING_SPAN, None, now);
-            self.settle(now);
+            self.settle(slice, now);
         }
         let nobody =
             self.conns.is_empty() && self.requests.is_empty() && self.shared.http_conns.load(Ordering::Acquire) == 0;
@@ -207,7 +258,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             self.conns.clear();
             self.requests.clear();
             self.stack.handle_end(now);
-            self.settle(now);
+            self.settle(slice, now);
         }
         let Some(ending) = &self.ending else { return false };
         ending.phase == EndPhase::App && (self.stack.app.is_settled() || ending.deadline <= now)
@@ -241,19 +292,30 @@ impl<R: Runtime, A: App + 'static> Future for Driver<R, A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        for _ in 0..TURNS_PER_POLL {
+        if let Some(yielding) = &mut this.yielding {
+            std::task::ready!(Pin::new(yielding).poll(cx));
+            this.yielding = None;
+        }
+        let mut slice = Slice::begin(this.clock);
+        while !slice.is_over() {
             this.take();
             let now = this.clock.now();
-            let quiet = this.turn(now);
-            if this.has_ended(now) {
+            let quiet = this.turn(&mut slice, now);
+            if this.has_ended(&mut slice, now) {
                 return Poll::Ready(());
             }
             let idle = quiet == Quiet::Yes && this.ready.is_empty();
             if idle && !this.poll_timer(cx) && this.shared.fall_asleep(cx) {
                 return Poll::Pending;
             }
+            slice.look();
         }
-        this.runtime.defer(cx.waker());
+        let mut yielding = Sleep(Box::pin(this.runtime.yield_now()));
+        if Pin::new(&mut yielding).poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        } else {
+            this.yielding = Some(yielding);
+        }
         Poll::Pending
     }
 }
@@ -268,11 +330,14 @@ impl<R: Runtime, A: App> Drop for Driver<R, A> {
 /// How often the core is told what the calendar says where nothing happens.
 const WALL_INTERVAL: Duration = Duration::from_secs(5);
 /// Connections that are read before what they said is dealt with.
-const READS_PER_TURN: usize = 256;
+const CONNS_PER_TURN: usize = 256;
+/// Bytes that are read before what they say is dealt with. Tiny events are the dearest: at 17 bytes each, these are
+/// 15,000.
+const READ_BYTES_PER_TURN: usize = 256 << 10;
+/// Turns without reading before connections are read all the same: somebody sends more mail than can be delivered.
+const TURNS_UNREAD_MAX: u32 = 64;
 /// How often handlers may answer the core and the core the handlers before others get a turn.
 const ROUNDS_PER_TURN: usize = 64;
-/// Turns before the runtime looks for events of sockets.
-const TURNS_PER_POLL: usize = 8;
 /// What a server that nobody holds any more leaves its clients.
 const ENDING_SPAN: Duration = Duration::from_secs(5);
 /// What the application has to write what is left, with nobody waiting but the operating system.
