@@ -19,7 +19,7 @@ use roomcast_core::server::{
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Note, Permission, Question, Reply, StoreAnswer, StoredDocument, User};
+use roomcast_openwebui::query::{Note, Permission, Question, Reply, StoreAnswer, StoredDocument, User, UserChannels};
 use roomcast_openwebui::{OpenWebUi, Settings};
 use roomcast_yjs::{Message, int_array, merge_updates};
 
@@ -186,7 +186,9 @@ fn answer(question: Question) -> StoreAnswer {
             role: "admin".into(),
             profile: r#"{"id":"alice"}"#.into(),
         })),
-        Question::Channels { .. } => StoreAnswer::Channels { channels: Vec::new(), permission: Permission::Granted },
+        Question::Channels { users } => StoreAnswer::Channels(
+            users.iter().map(|_| UserChannels { channels: Vec::new(), permission: Permission::Granted }).collect(),
+        ),
         Question::Note { .. } => {
             StoreAnswer::Note(Some(Note { owner: "alice".into(), access: AccessControl::Public, groups: Vec::new() }))
         }
@@ -196,7 +198,7 @@ fn answer(question: Question) -> StoreAnswer {
             snapshot: Some(Bytes::from(letter(2, 0))),
             ..StoredDocument::default()
         }),
-        Question::TouchUser { .. }
+        Question::TouchUsers { .. }
         | Question::ReadChannel { .. }
         | Question::ReadChat { .. }
         | Question::ChangeMessage { .. }

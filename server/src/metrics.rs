@@ -56,7 +56,7 @@ impl StoreMetrics {
             Question::Channels { .. } => "channels",
             Question::Note { .. } => "note",
             Question::Chat { .. } => "chat",
-            Question::TouchUser { .. } => "touch_user",
+            Question::TouchUsers { .. } => "touch_users",
             Question::ReadChannel { .. } => "read_channel",
             Question::ReadChat { .. } => "read_chat",
             Question::ChangeMessage { .. } => "change_message",

@@ -94,14 +94,15 @@ impl Asked {
         self.own.revoke_token(jti.into(), ends_at_secs, wall_now().as_unix_secs()).await
     }
 
-    /// Revokes all tokens of a user that were issued up to now.
+    /// Revokes all tokens of a user that were issued up to now: those that say when by that, the others by when they end.
     ///
     /// # Errors
     ///
     /// Nobody knows whether it is remembered.
     pub async fn revoke_user(&self, user: &str) -> Result<(), StoreError> {
         let _open = Question::new(self.open.clone());
-        self.own.revoke_user(user.into(), wall_now().as_unix_secs()).await
+        let now_secs = wall_now().as_unix_secs();
+        self.own.revoke_user(user.into(), now_secs, Some(now_secs + TOKEN_LIFETIME_SECS)).await
     }
 
     /// Whether it can be asked now.
@@ -197,6 +198,8 @@ async fn web_ui(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Resul
     Ok(store)
 }
 
+/// How long a token of Open WebUI lives unless `JWT_EXPIRES_IN` says otherwise: 4 weeks.
+const TOKEN_LIFETIME_SECS: u64 = 28 * 24 * 3600;
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longer than a store takes for one question at most.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);

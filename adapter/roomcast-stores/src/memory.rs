@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Chat, Note, Question, StoreAnswer, StoreError, User};
+use roomcast_openwebui::query::{Chat, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
 
 use super::Store;
 use super::document::Document;
@@ -172,8 +172,14 @@ impl Revocations for Memory {
         &self,
         user: ByteString,
         issued_to_secs: u64,
+        ends_to_secs: Option<u64>,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        self.lock().revoked.add_user(user, issued_to_secs);
+        self.lock().revoked.add_user(user, issued_to_secs, ends_to_secs);
+        Box::pin(ready(Ok(())))
+    }
+
+    fn restore_user(&self, user: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        self.lock().revoked.remove_user(&user);
         Box::pin(ready(Ok(())))
     }
 }
@@ -216,15 +222,20 @@ impl State {
     fn answer(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
         let (rows, index) = (&mut self.rows, &self.index);
         match question {
-            Question::Authenticate { user, jti, issued_at_secs } => {
+            Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } => {
                 let row = index.users.get(&user).map(|at| &rows.users[*at]);
-                let is_revoked = self.revoked.has(&Token { user, jti, issued_at_secs });
+                let is_revoked = self.revoked.has(&Token { user, jti, issued_at_secs, ends_at_secs });
                 Ok(StoreAnswer::User(row.filter(|_| !is_revoked).map(UserRow::user)))
             }
-            Question::Channels { user } => Ok(StoreAnswer::Channels {
-                channels: index.channels_of(&user),
-                permission: index.permission(&user, rows.channels_default),
-            }),
+            Question::Channels { users } => Ok(StoreAnswer::Channels(
+                users
+                    .iter()
+                    .map(|user| UserChannels {
+                        channels: index.channels_of(user),
+                        permission: index.permission(user, rows.channels_default),
+                    })
+                    .collect(),
+            )),
             Question::Note { note, user } => Ok(StoreAnswer::Note(index.notes.get(&note).map(|at| Note {
                 owner: rows.notes[*at].owner.clone(),
                 access: AccessControl::from_column(rows.notes[*at].access.as_deref()),
@@ -234,9 +245,11 @@ impl State {
                 let owner = index.chats.get(&chat).map(|at| rows.chats[*at].owner.clone());
                 Ok(StoreAnswer::Chat(owner.map(|owner| Chat { owner })))
             }
-            Question::TouchUser { user, at_secs } => {
-                if let Some(at) = index.users.get(&user) {
-                    rows.users[*at].last_active_at_secs = at_secs;
+            Question::TouchUsers { touches } => {
+                for Touch { user, at_secs } in touches {
+                    if let Some(at) = index.users.get(&user) {
+                        rows.users[*at].last_active_at_secs = at_secs;
+                    }
                 }
                 Ok(StoreAnswer::Done)
             }
@@ -450,7 +463,7 @@ mod tests {
     }
 
     fn touch() -> Question {
-        Question::TouchUser { user: "ada".into(), at_secs: 7 }
+        Question::TouchUsers { touches: vec![Touch { user: "ada".into(), at_secs: 7 }] }
     }
 
     struct Awake(Arc<Count>, Waker);

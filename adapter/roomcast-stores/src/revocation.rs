@@ -16,8 +16,11 @@ pub struct Token {
     pub user: ByteString,
     /// `jti`. Without it, a token can be revoked only along with all others of its user.
     pub jti: Option<ByteString>,
-    /// `iat`, in seconds since the epoch. A token without it falls to any revocation of its user.
+    /// `iat`, in seconds since the epoch.
     pub issued_at_secs: Option<u64>,
+    /// `exp`, in seconds since the epoch. A revocation of the user judges a token without `iat` by when it ends; one
+    /// that has neither falls to every revocation of its user.
+    pub ends_at_secs: Option<u64>,
 }
 
 /// Who knows which tokens are revoked.
@@ -41,23 +44,44 @@ pub trait Revocations: Send + Sync + 'static {
         now_secs: u64,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
 
-    /// Revokes all tokens of a user that were issued up to and in this second since the epoch.
+    /// Revokes all tokens of a user that were issued up to and in second `issued_to_secs` since the epoch.
+    ///
+    /// Tokens that do not say when they were issued, as those of Open WebUI 0.6.41, are revoked if they end up to and in
+    /// second `ends_to_secs`, or never. With the longest lifetime that tokens have, `issued_to_secs` plus that is the
+    /// right bound: what ends later was issued later. Without a bound all of them are revoked, also those that are
+    /// issued afterwards, until [`restore_user`](Self::restore_user).
     ///
     /// # Errors
     ///
-    /// It is not remembered, or nobody knows whether it is.
+    /// [`StoreError`] if it is not certain that the revocation is stored.
     fn revoke_user(
         &self,
         user: ByteString,
         issued_to_secs: u64,
+        ends_to_secs: Option<u64>,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
+
+    /// Takes back what [`revoke_user`](Self::revoke_user) did. Tokens that were revoked one by one stay revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it is not certain that the revocation is gone.
+    fn restore_user(&self, user: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
 }
 
 /// What is revoked. As many users as there are, and the tokens that would still be good.
 #[derive(Debug, Default)]
 pub(super) struct Revoked {
     ends_at_secs: BTreeMap<ByteString, Option<u64>>,
-    issued_to_secs: BTreeMap<ByteString, u64>,
+    users: BTreeMap<ByteString, RevokedUser>,
+}
+
+/// Which tokens of a user are revoked.
+#[derive(Clone, Copy, Debug)]
+struct RevokedUser {
+    issued_to_secs: u64,
+    /// For tokens that do not say when they were issued. `None`: all of them.
+    ends_to_secs: Option<u64>,
 }
 
 impl Revoked {
@@ -66,15 +90,24 @@ impl Revoked {
         self.ends_at_secs.insert(jti, ends_at_secs);
     }
 
-    pub(super) fn add_user(&mut self, user: ByteString, issued_to_secs: u64) {
-        let known = self.issued_to_secs.entry(user).or_default();
-        *known = issued_to_secs.max(*known);
+    pub(super) fn add_user(&mut self, user: ByteString, issued_to_secs: u64, ends_to_secs: Option<u64>) {
+        let known = self.users.entry(user).or_insert(RevokedUser { issued_to_secs, ends_to_secs });
+        known.issued_to_secs = issued_to_secs.max(known.issued_to_secs);
+        known.ends_to_secs = known.ends_to_secs.zip(ends_to_secs).map(|(known, more)| known.max(more));
+    }
+
+    pub(super) fn remove_user(&mut self, user: &ByteString) {
+        self.users.remove(user);
     }
 
     pub(super) fn has(&self, token: &Token) -> bool {
-        let by_user = self.issued_to_secs.get(&token.user);
+        let by_user = self.users.get(&token.user);
         token.jti.as_ref().is_some_and(|jti| self.ends_at_secs.contains_key(jti))
-            || by_user.is_some_and(|up_to| token.issued_at_secs.is_none_or(|issued| issued <= *up_to))
+            || by_user.is_some_and(|revoked| match (token.issued_at_secs, token.ends_at_secs, revoked.ends_to_secs) {
+                (Some(issued), _, _) => issued <= revoked.issued_to_secs,
+                (None, Some(ends), Some(ends_to)) => ends <= ends_to,
+                (None, _, _) => true,
+            })
     }
 }
 
@@ -89,10 +122,25 @@ mod tests {
         revoked.add_token("a".into(), None, 1);
         assert!(revoked.has(&token(Some("a"), Some(9))));
         assert!(!revoked.has(&token(Some("b"), Some(9))) && !revoked.has(&token(None, None)));
-        revoked.add_user("u".into(), 8);
-        revoked.add_user("u".into(), 7);
+        revoked.add_user("u".into(), 8, None);
+        revoked.add_user("u".into(), 7, None);
         assert!(!revoked.has(&token(Some("b"), Some(9))));
         assert!(revoked.has(&token(Some("b"), Some(8))) && revoked.has(&token(None, None)));
+    }
+
+    #[test]
+    fn a_token_without_its_time_of_issue_falls_by_its_end() {
+        let ending = |ends_at_secs| Token { ends_at_secs, ..token(Some("a"), None) };
+        let mut revoked = Revoked::default();
+        revoked.add_user("u".into(), 8, Some(28));
+        assert!(revoked.has(&ending(Some(28))) && revoked.has(&ending(None)));
+        assert!(!revoked.has(&ending(Some(29))), "issued after the revocation");
+        revoked.add_user("u".into(), 9, Some(20));
+        assert!(revoked.has(&ending(Some(28))) && !revoked.has(&ending(Some(29))));
+        revoked.add_user("u".into(), 9, None);
+        assert!(revoked.has(&ending(Some(29))));
+        revoked.remove_user(&"u".into());
+        assert!(!revoked.has(&ending(None)) && !revoked.has(&token(None, Some(1))));
     }
 
     #[test]
@@ -107,6 +155,6 @@ mod tests {
     }
 
     fn token(jti: Option<&'static str>, issued_at_secs: Option<u64>) -> Token {
-        Token { user: "u".into(), jti: jti.map(ByteString::from_static), issued_at_secs }
+        Token { user: "u".into(), jti: jti.map(ByteString::from_static), issued_at_secs, ends_at_secs: None }
     }
 }

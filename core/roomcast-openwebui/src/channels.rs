@@ -42,7 +42,7 @@ impl OpenWebUi {
     pub(super) fn join_channels(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         let token = args.parse::<TokenPayload>().ok().and_then(TokenPayload::token);
         match self.bearer(socket, token, cx) {
-            Bearer::Session(user) => Outcome::Ask(Question::Channels { user: user.id }, Step::Channels),
+            Bearer::Session(user) => Outcome::Ask(Question::Channels { users: vec![user.id] }, Step::Channels),
             Bearer::Token(token) => Outcome::Ask(ask_user(&token), Step::JoinChannels(token)),
             Bearer::Nobody => Outcome::nothing(),
         }
@@ -55,7 +55,7 @@ impl OpenWebUi {
         found: Result<Option<User>, StoreError>,
         cx: &mut Cx<'_>,
     ) -> Outcome {
-        let question = Question::Channels { user: token.user.clone() };
+        let question = Question::Channels { users: vec![token.user.clone()] };
         match found {
             Ok(Some(user)) => {
                 self.log_in(socket, token, user, Channels::Wanted, cx);

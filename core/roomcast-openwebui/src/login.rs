@@ -96,7 +96,7 @@ impl OpenWebUi {
     ) -> Outcome {
         match found {
             Ok(Some(user)) => {
-                let question = super::query::Question::Channels { user: user.id.clone() };
+                let question = super::query::Question::Channels { users: vec![user.id.clone()] };
                 self.log_in(socket, token, user, Channels::Wanted, cx);
                 Outcome::Ask(question, Step::UserJoinChannels)
             }

@@ -31,12 +31,15 @@ pub enum Question {
         jti: Option<ByteString>,
         /// `iat` of the token, in seconds: a user's tokens may be revoked up to a moment.
         issued_at_secs: Option<u64>,
+        /// `exp` of the token, in seconds. Of a token without `iat`, as Open WebUI 0.6.41 issues them, it is the only
+        /// sign of when it was issued.
+        ends_at_secs: Option<u64>,
     },
-    /// The channels whose rooms a user belongs into, and whether the user may use channels at all. Answered by
-    /// [`StoreAnswer::Channels`].
+    /// The channels whose rooms users belong into, and whether each may use channels at all. Answered by
+    /// [`StoreAnswer::Channels`]. One question for many users, who may all come back at once.
     Channels {
-        /// Who.
-        user: ByteString,
+        /// Ids of users, each once, at most [`AppLimits::users_per_question_max`](crate::AppLimits).
+        users: Vec<ByteString>,
     },
     /// A note's owner and access rules, and the asker's groups. Answered by [`StoreAnswer::Note`].
     Note {
@@ -50,12 +53,11 @@ pub enum Question {
         /// Which.
         chat: ByteString,
     },
-    /// Write `user.last_active_at`. Answered by [`StoreAnswer::Done`].
-    TouchUser {
-        /// Who.
-        user: ByteString,
-        /// Seconds since the epoch.
-        at_secs: u64,
+    /// Write `user.last_active_at` of several users, in one transaction; users that are not there are passed over.
+    /// Answered by [`StoreAnswer::Done`].
+    TouchUsers {
+        /// Each user once, in order of their ids.
+        touches: Vec<Touch>,
     },
     /// Write `channel_member.last_read_at`, where there is such a row. Answered by [`StoreAnswer::Done`].
     ReadChannel {
@@ -134,6 +136,25 @@ pub enum Question {
     },
 }
 
+/// When a user was last active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Id of the user.
+    pub user: ByteString,
+    /// Seconds since the epoch.
+    pub at_secs: u64,
+}
+
+/// The channels of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserChannels {
+    /// Ids of the channels whose rooms the user belongs into, by membership and access rules alone.
+    pub channels: Vec<ByteString>,
+    /// What groups and defaults say of `features.channels`; where they say nothing, it is allowed. Admins are not bound
+    /// by it, which the application knows.
+    pub permission: Permission,
+}
+
 /// What tells whether a note's content is still the one that a snapshot was saved with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentHash(pub [u8; 20]);
@@ -169,13 +190,8 @@ pub struct Reply {
 pub enum StoreAnswer {
     /// The user, or that there is none or that the token is revoked.
     User(Option<User>),
-    /// Ids of channels.
-    Channels {
-        /// Those whose rooms the user belongs into.
-        channels: Vec<ByteString>,
-        /// What groups and defaults say of `features.channels`; where they say nothing, it is allowed.
-        permission: Permission,
-    },
+    /// The channels of each user that was asked for, in the order of the question.
+    Channels(Vec<UserChannels>),
     /// The note, or that there is none.
     Note(Option<Note>),
     /// The chat, or that there is none.

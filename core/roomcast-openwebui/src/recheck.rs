@@ -174,7 +174,7 @@ impl OpenWebUi {
             ChannelRead::Idle => {}
         }
         let user = person.user.id.clone();
-        let query = self.ask(Question::Channels { user }, Purpose::Channels(id), cx);
+        let query = self.ask(Question::Channels { users: vec![user] }, Purpose::Channels(id), cx);
         if let Some(person) = self.people.get_mut(id) {
             person.channels = ChannelRead::Asked(query);
         }

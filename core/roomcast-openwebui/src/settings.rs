@@ -192,6 +192,8 @@ pub struct AppLimits {
     pub models_per_socket_max: usize,
     /// Calls that wait for their answer. 10,000.
     pub calls_max: usize,
+    /// Users in one question for channels, or in one write of when they were last active. 64.
+    pub users_per_question_max: usize,
     /// Rows that wait to be written. 100,000.
     pub writes_max: usize,
     /// Bytes of changes to messages that wait to be written. 64 MiB.
@@ -210,6 +212,7 @@ impl Default for AppLimits {
             chats_per_socket_max: 64,
             models_per_socket_max: 16,
             calls_max: 10_000,
+            users_per_question_max: 64,
             writes_max: 100_000,
             change_bytes_max: 64 << 20,
             change_bytes_per_chat_max: 8 << 20,

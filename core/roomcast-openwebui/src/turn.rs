@@ -9,10 +9,11 @@ use super::OpenWebUi;
 use super::chats::ChatRequest;
 use super::documents::Joiner;
 use super::queries::Purpose;
-use super::query::{QueryId, Question, StoreAnswer, StoreError, User};
+use super::query::{QueryId, Question, StoreAnswer, StoreError, User, UserChannels};
 use super::sessions::{Activity, Token};
 use roomcast_core::server::{AckId, Command, Cx, Event, Extent, SessionId, SocketId, Target};
 use roomcast_core::socket_io::Args;
+use roomcast_core::time::WallTime;
 
 /// An event that waits.
 #[derive(Debug)]
@@ -389,7 +390,12 @@ impl OpenWebUi {
 
 /// The question whose user a token is.
 pub(super) fn ask_user(token: &Token) -> Question {
-    Question::Authenticate { user: token.user.clone(), jti: token.jti.clone(), issued_at_secs: token.issued_at_secs }
+    Question::Authenticate {
+        user: token.user.clone(),
+        jti: token.jti.clone(),
+        issued_at_secs: token.issued_at_secs,
+        ends_at_secs: token.expires.map(WallTime::as_unix_secs),
+    }
 }
 
 /// What a store says of a token's user: one who may have sessions, nobody, or no answer.
@@ -405,8 +411,11 @@ pub(super) fn user(result: Result<StoreAnswer, StoreError>) -> Result<Option<Use
 pub(super) fn channels(result: Result<StoreAnswer, StoreError>) -> Result<Vec<ByteString>, StoreError> {
     use super::query::Permission;
     match result {
-        Ok(StoreAnswer::Channels { channels, permission: Permission::Granted }) => Ok(channels),
-        Ok(StoreAnswer::Channels { permission: Permission::Denied, .. }) => Ok(Vec::new()),
+        Ok(StoreAnswer::Channels(found)) => match found.into_iter().next() {
+            Some(UserChannels { channels, permission: Permission::Granted }) => Ok(channels),
+            Some(UserChannels { permission: Permission::Denied, .. }) => Ok(Vec::new()),
+            None => Err(StoreError::Corrupt),
+        },
         Ok(_) => Err(StoreError::Corrupt),
         Err(error) => Err(error),
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::queries::{Purpose, Queries};
-use super::query::{MessageChange, QueryId, Question, StoreError};
+use super::query::{MessageChange, QueryId, Question, StoreError, Touch};
 use super::settings::Settings;
 use roomcast_core::rng::{KeyedHash, KeyedMap};
 use roomcast_core::slab::Slab;
@@ -414,7 +414,7 @@ impl Body {
         match (self, row) {
             (Self::Time { next, sent }, Row::User(user)) => {
                 *sent = Some(next.take()?);
-                sent.map(|at_secs| Question::TouchUser { user: user.clone(), at_secs })
+                sent.map(|at_secs| Question::TouchUsers { touches: vec![Touch { user: user.clone(), at_secs }] })
             }
             (Self::Time { next, sent }, Row::Channel { channel, user }) => {
                 *sent = Some(next.take()?);

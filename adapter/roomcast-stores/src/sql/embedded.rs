@@ -97,7 +97,7 @@ impl Store for Embedded {
 impl Revocations for Embedded {
     fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
         Box::pin(async move {
-            let args = token_args(&token.user, token.jti.as_deref(), token.issued_at_secs);
+            let args = token_args(&token.user, token.jti.as_deref(), token.issued_at_secs, token.ends_at_secs);
             let mut conn = self.tables.acquire(Purpose::Read).await?;
             let result =
                 timeout(self.options.statement_timeout, async { conn.link().rows(IS_REVOKED, &args).await }).await;
@@ -122,8 +122,16 @@ impl Revocations for Embedded {
         &self,
         user: ByteString,
         issued_to_secs: u64,
+        ends_to_secs: Option<u64>,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        Box::pin(async move { self.write(REVOKE_USER, &[Arg::Text(&user), Arg::Number(issued_to_secs)]).await })
+        Box::pin(async move {
+            let args = [Arg::Text(&user), Arg::Number(issued_to_secs), Arg::number(ends_to_secs)];
+            self.write(REVOKE_USER, &args).await
+        })
+    }
+
+    fn restore_user(&self, user: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        Box::pin(async move { self.write(RESTORE_USER, &[Arg::Text(&user)]).await })
     }
 }
 
@@ -277,7 +285,8 @@ const VERSION: &str = "SELECT CAST(a.application_id AS TEXT), CAST(v.user_versio
                        FROM pragma_application_id a, pragma_user_version v";
 
 /// Steps from one version to the next; the first makes the file. A step that has been released stays as it is.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     PRAGMA application_id = 1919905645;
     PRAGMA user_version = 1;
     CREATE TABLE \"user\" (
@@ -343,12 +352,23 @@ const MIGRATIONS: &[&str] = &["
     );
     CREATE TABLE revoked_token (jti TEXT PRIMARY KEY, ends_at INTEGER) WITHOUT ROWID;
     CREATE TABLE revoked_user (user_id TEXT PRIMARY KEY, issued_to INTEGER NOT NULL) WITHOUT ROWID;
-"];
+",
+    "
+    PRAGMA user_version = 2;
+    -- Tokens that do not say when they were issued are judged by their end: four weeks later, as Open WebUI makes them.
+    ALTER TABLE revoked_user ADD COLUMN ends_to INTEGER;
+    UPDATE revoked_user SET ends_to = issued_to + 2419200;
+",
+];
 
 /// Tokens that ended before `$1`.
 const FORGET_ENDED: &str = "DELETE FROM revoked_token WHERE ends_at < $1";
 
 const REVOKE_TOKEN: &str = "INSERT OR REPLACE INTO revoked_token (jti, ends_at) VALUES ($1, $2)";
 
-const REVOKE_USER: &str = "INSERT INTO revoked_user (user_id, issued_to) VALUES ($1, $2) \
-                           ON CONFLICT (user_id) DO UPDATE SET issued_to = max(issued_to, excluded.issued_to)";
+/// The wider of two revocations counts; no `ends_to` is the widest.
+const REVOKE_USER: &str = "INSERT INTO revoked_user (user_id, issued_to, ends_to) VALUES ($1, $2, $3) \
+                           ON CONFLICT (user_id) DO UPDATE SET issued_to = max(issued_to, excluded.issued_to), \
+                           ends_to = max(ends_to, excluded.ends_to)";
+
+const RESTORE_USER: &str = "DELETE FROM revoked_user WHERE user_id = $1";

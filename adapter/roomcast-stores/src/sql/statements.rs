@@ -103,7 +103,7 @@ impl Dialect {
     }
 
     /// User `$1`: id, name, role, and these columns of the row as one JSON object. In our own file, only if a token with
-    /// the id `$2` that was issued at `$3` is not revoked.
+    /// the id `$2` that was issued at `$3`, or else ends at `$4`, is not revoked.
     fn user(self, columns: &[(String, String)]) -> String {
         let mut fields = String::new();
         for (name, kind) in columns {
@@ -202,10 +202,12 @@ pub(super) const READ_CHANNEL: &str =
 /// User `$2` has read its chat `$1` at `$3`.
 pub(super) const READ_CHAT: &str = "UPDATE chat SET last_read_at = $3 WHERE id = $1 AND user_id = $2";
 
-/// Something, if a token of user `$1` with the id `$2` that was issued at `$3` is revoked.
+/// Something, if a token of user `$1` with the id `$2` that was issued at `$3`, or else ends at `$4`, is revoked.
 #[cfg(feature = "sqlite")]
 pub(super) const IS_REVOKED: &str = "SELECT 'by token' FROM revoked_token WHERE jti = $2 \
-                                     UNION ALL SELECT 'by user' FROM revoked_user WHERE user_id = $1 AND issued_to >= $3";
+                                     UNION ALL SELECT 'by user' FROM revoked_user WHERE user_id = $1 \
+                                     AND CASE WHEN $3 IS NOT NULL THEN issued_to >= $3 \
+                                     ELSE $4 IS NULL OR ends_to IS NULL OR ends_to >= $4 END";
 
 /// What was found in a database.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Chat, Note, Permission, Question, StoreAnswer, StoreError, User};
+use roomcast_openwebui::query::{Chat, Note, Permission, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
 use sqlx::Connection;
 use tokio::task::spawn_blocking;
 use tokio::time::{error::Elapsed, timeout};
@@ -51,7 +51,7 @@ impl Tables {
             | Question::Chat { .. }
             | Question::NoteContent { .. }
             | Question::LoadDocument { .. } => Purpose::Read,
-            Question::TouchUser { .. }
+            Question::TouchUsers { .. }
             | Question::ReadChannel { .. }
             | Question::ReadChat { .. }
             | Question::ChangeMessage { .. }
@@ -103,9 +103,9 @@ impl Tables {
     async fn answer(&self, conn: &mut Conn, question: Question) -> Result<StoreAnswer, Fault> {
         let mut link = conn.link();
         match question {
-            Question::Authenticate { user, jti, issued_at_secs } => {
+            Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } => {
                 let schema = self.schema(conn).await?;
-                let args = token_args(&user, jti.as_deref(), issued_at_secs);
+                let args = token_args(&user, jti.as_deref(), issued_at_secs, ends_at_secs);
                 let args = match self.dialect {
                     #[cfg(feature = "sqlite")]
                     Dialect::Own => &args[..],
@@ -117,8 +117,15 @@ impl Tables {
                 let rows = conn.link().rows(schema.user(), args).await?;
                 Ok(StoreAnswer::User(rows.into_iter().next().map(user_of).transpose()?))
             }
-            Question::Channels { user } => {
-                Ok(channels_of(link.rows(self.dialect.channels(), &[Arg::Text(&user)]).await?)?)
+            Question::Channels { users } => {
+                let mut found = Vec::with_capacity(users.len());
+                for user in &users {
+                    found.push(match user.contains('\0') {
+                        true => NO_CHANNELS,
+                        false => channels_of(link.rows(self.dialect.channels(), &[Arg::Text(user)]).await?)?,
+                    });
+                }
+                Ok(StoreAnswer::Channels(found))
             }
             Question::Note { note, user } => {
                 let rows = link.rows(statements::NOTE, &[Arg::Text(&note)]).await?;
@@ -133,8 +140,8 @@ impl Tables {
                 let rows = link.rows(statements::CHAT, &[Arg::Text(&chat)]).await?;
                 Ok(StoreAnswer::Chat(first_column(rows).into_iter().next().map(|owner| Chat { owner })))
             }
-            Question::TouchUser { user, at_secs } => {
-                link.run(statements::TOUCH_USER, &[Arg::Text(&user), Arg::Number(at_secs)]).await?;
+            Question::TouchUsers { touches } => {
+                self.touch_users(conn, &touches).await?;
                 Ok(StoreAnswer::Done)
             }
             Question::ReadChannel { channel, user, at_nanos } => {
@@ -186,6 +193,24 @@ impl Tables {
         }
     }
 
+    /// Writes when users were active, in one transaction.
+    async fn touch_users(&self, conn: &mut Conn, touches: &[Touch]) -> Result<(), Fault> {
+        match conn {
+            #[cfg(feature = "sqlite")]
+            Conn::Sqlite(conn) => {
+                let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+                touch_users(Link::Sqlite(&mut transaction), touches).await?;
+                Ok(transaction.commit().await?)
+            }
+            #[cfg(feature = "postgres")]
+            Conn::Postgres(conn) => {
+                let mut transaction = conn.begin().await?;
+                touch_users(Link::Postgres(&mut transaction), touches).await?;
+                Ok(transaction.commit().await?)
+            }
+        }
+    }
+
     /// Reads the one text of a row and writes what comes of it. Others write to the same row: it is locked before it is
     /// read. The first of the arguments is its id.
     async fn rewrite<W>(&self, conn: &mut Conn, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
@@ -224,6 +249,13 @@ impl Tables {
     }
 }
 
+async fn touch_users(mut link: Link<'_>, touches: &[Touch]) -> Result<(), Fault> {
+    for Touch { user, at_secs } in touches.iter().filter(|touch| !touch.user.contains('\0')) {
+        link.run(statements::TOUCH_USER, &[Arg::Text(user), Arg::Number(*at_secs)]).await?;
+    }
+    Ok(())
+}
+
 async fn rewrite<W>(mut link: Link<'_>, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
 where
     W: FnOnce(Option<&str>) -> Result<Option<String>, StoreError> + Send + 'static,
@@ -243,17 +275,15 @@ where
 fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreError>> {
     let (ids, result): (&[&ByteString], _) = match question {
         Question::Authenticate { user, .. } => (&[user], Ok(StoreAnswer::User(None))),
-        Question::Channels { user } => {
-            (&[user], Ok(StoreAnswer::Channels { channels: Vec::new(), permission: Permission::Denied }))
-        }
         Question::Note { note, user } => (&[note, user], Ok(StoreAnswer::Note(None))),
         Question::Chat { chat } => (&[chat], Ok(StoreAnswer::Chat(None))),
-        Question::TouchUser { user, .. } => (&[user], Ok(StoreAnswer::Done)),
         Question::ReadChannel { channel, user, .. } => (&[channel, user], Ok(StoreAnswer::Done)),
         Question::ReadChat { chat, user, .. } => (&[chat, user], Ok(StoreAnswer::Done)),
         Question::ChangeMessage { chat, .. } => (&[chat], Err(StoreError::NotFound)),
         Question::NoteContent { note } => (&[note], Ok(StoreAnswer::NoteContent(None))),
         Question::SaveNoteContent { note, .. } => (&[note], Err(StoreError::NotFound)),
+        // Of several users some may be there.
+        Question::Channels { .. } | Question::TouchUsers { .. } => return None,
         Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => return None,
     };
     ids.iter().any(|id| id.contains('\0')).then_some(result)
@@ -273,7 +303,7 @@ fn user_of(row: Vec<Option<String>>) -> Result<User, StoreError> {
 }
 
 /// Of what the groups and the default say the most generous counts; nothing said means that it is allowed.
-fn channels_of(rows: Vec<Vec<Option<String>>>) -> Result<StoreAnswer, StoreError> {
+fn channels_of(rows: Vec<Vec<Option<String>>>) -> Result<UserChannels, StoreError> {
     let mut channels = Vec::new();
     let (mut by_group, mut default) = (None, Permission::Granted);
     for row in rows {
@@ -289,12 +319,18 @@ fn channels_of(rows: Vec<Vec<Option<String>>>) -> Result<StoreAnswer, StoreError
             _ => {}
         }
     }
-    Ok(StoreAnswer::Channels { channels, permission: by_group.unwrap_or(default) })
+    Ok(UserChannels { channels, permission: by_group.unwrap_or(default) })
 }
 
-/// User, id and time of a token. No time is taken for the earliest.
-pub(super) fn token_args<'a>(user: &'a str, jti: Option<&'a str>, issued_at_secs: Option<u64>) -> [Arg<'a>; 3] {
-    [Arg::Text(user), jti.map_or(Arg::Nothing, Arg::Text), Arg::Number(issued_at_secs.unwrap_or(0))]
+/// User, id, time of issue and end of a token.
+pub(super) fn token_args<'a>(
+    user: &'a str,
+    jti: Option<&'a str>,
+    issued_at_secs: Option<u64>,
+    ends_at_secs: Option<u64>,
+) -> [Arg<'a>; 4] {
+    let number = |number: Option<u64>| number.map_or(Arg::Nothing, Arg::Number);
+    [Arg::Text(user), jti.map_or(Arg::Nothing, Arg::Text), number(issued_at_secs), number(ends_at_secs)]
 }
 
 /// What Python takes for true.
@@ -308,6 +344,9 @@ fn is_true(value: &serde_json::Value) -> bool {
         serde_json::Value::Object(members) => !members.is_empty(),
     }
 }
+
+/// Of a user that there cannot be.
+const NO_CHANNELS: UserChannels = UserChannels { channels: Vec::new(), permission: Permission::Denied };
 
 /// A longer text is not cut on a thread that other tasks wait for.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
@@ -342,8 +381,7 @@ mod tests {
         let channel = vec![Some("channel".to_owned()), Some("c".to_owned())];
         let silent = vec![Some("default".to_owned()), None];
         let answer = channels_of(texts.chain([channel, silent]).collect())?;
-        let StoreAnswer::Channels { channels, permission } = answer else { panic!("{answer:?}") };
-        assert_eq!(channels, ["c"]);
-        Ok(permission)
+        assert_eq!(answer.channels, ["c"]);
+        Ok(answer.permission)
     }
 }

@@ -61,8 +61,9 @@ impl WebUi {
 impl Store for WebUi {
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send + '_>> {
         Box::pin(async move {
-            if let Question::Authenticate { user, jti, issued_at_secs } = &question {
-                let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs: *issued_at_secs };
+            if let Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } = &question {
+                let (issued_at_secs, ends_at_secs) = (*issued_at_secs, *ends_at_secs);
+                let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs, ends_at_secs };
                 if self.own.is_revoked(token).await? {
                     return Ok(StoreAnswer::User(None));
                 }
@@ -93,7 +94,7 @@ fn is_of_documents(question: &Question) -> bool {
         | Question::Channels { .. }
         | Question::Note { .. }
         | Question::Chat { .. }
-        | Question::TouchUser { .. }
+        | Question::TouchUsers { .. }
         | Question::ReadChannel { .. }
         | Question::ReadChat { .. }
         | Question::ChangeMessage { .. }

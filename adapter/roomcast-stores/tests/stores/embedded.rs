@@ -7,7 +7,7 @@ use roomcast_openwebui::query::{Question, StoreAnswer};
 use roomcast_stores::{Embedded, OpenError, Revocations, Rows, Seeded, Store};
 
 use crate::sqlite::{File, execute, value};
-use crate::suite::{Cell, Place, suite};
+use crate::suite::{Cell, Place, suite, touch};
 use crate::tables::{TABLES, inserts};
 use crate::world::world;
 use crate::{Folder, patient, run};
@@ -38,9 +38,9 @@ fn it_is_still_there_after_a_restart() {
         let store = Embedded::open(&path, patient()).await.unwrap();
         assert_eq!(store.seed(&Rows::demo()).await, Ok(Seeded::Filled));
         assert_eq!(store.seed(&Rows::demo()).await, Ok(Seeded::NotEmpty));
-        store.ask(Question::TouchUser { user: "ada".into(), at_secs: 7 }).await.unwrap();
+        store.ask(touch("ada", 7)).await.unwrap();
         store.revoke_token("t".into(), None, 1).await.unwrap();
-        store.revoke_user("ben".into(), 5).await.unwrap();
+        store.revoke_user("ben".into(), 5, None).await.unwrap();
         // Whoever is killed closes nothing.
         std::mem::forget(store);
 
@@ -48,14 +48,19 @@ fn it_is_still_there_after_a_restart() {
         assert_eq!(store.seed(&world()).await, Ok(Seeded::NotEmpty));
         assert_eq!(value(&path, Cell::LastActiveAt("ada")).await.as_deref(), Some("7"));
         let authenticate = |user: &'static str, jti: &'static str| {
-            store.ask(Question::Authenticate { user: user.into(), jti: Some(jti.into()), issued_at_secs: Some(5) })
+            store.ask(Question::Authenticate {
+                user: user.into(),
+                jti: Some(jti.into()),
+                issued_at_secs: Some(5),
+                ends_at_secs: None,
+            })
         };
         assert!(matches!(authenticate("ada", "t").await, Ok(StoreAnswer::User(None))));
         assert!(matches!(authenticate("ben", "u").await, Ok(StoreAnswer::User(None))));
         assert!(matches!(authenticate("cleo", "u").await, Ok(StoreAnswer::User(Some(_)))));
-        let answer = store.ask(Question::Channels { user: "cleo".into() }).await;
-        let Ok(StoreAnswer::Channels { channels, .. }) = answer else { panic!("{answer:?}") };
-        assert_eq!(channels, ["lobby"]);
+        let answer = store.ask(Question::Channels { users: vec!["cleo".into()] }).await;
+        let Ok(StoreAnswer::Channels(found)) = answer else { panic!("{answer:?}") };
+        assert_eq!(found[0].channels, ["lobby"]);
     });
 }
 

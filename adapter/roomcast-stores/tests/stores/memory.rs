@@ -8,7 +8,7 @@ use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 use roomcast_stores::{Memory, Moment, Store};
 
 use crate::run;
-use crate::suite::{Cell, Peek, Place, suite};
+use crate::suite::{Cell, Peek, Place, suite, touch};
 use crate::world::world;
 
 #[test]
@@ -44,8 +44,7 @@ fn tasks_wait_at_a_gate() {
 
         let gate = memory.hold(Moment::AfterWork);
         let asker = memory.clone();
-        let asked =
-            tokio::spawn(async move { asker.ask(Question::TouchUser { user: "ann".into(), at_secs: 9 }).await });
+        let asked = tokio::spawn(async move { asker.ask(touch("ann", 9)).await });
         gate.reached(1).await;
         memory.restart();
         assert!(matches!(asked.await.unwrap(), Err(StoreError::Unavailable)));

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use crate::server::{PASSWORD, Server};
-use crate::suite::{Cell, Peek, Place, change, suite};
+use crate::suite::{self, Cell, Peek, Place, change, suite};
 use crate::tables::{SETTINGS, TABLES, inserts, select, touch_note};
 use crate::world::{CHAT, world};
 use crate::{eventually, hasty, own, patient, run, unavailable};
@@ -236,11 +236,11 @@ fn signal(signal: &str, pids: &[String]) {
 }
 
 fn touch() -> Question {
-    Question::TouchUser { user: "ann".into(), at_secs: 9 }
+    suite::touch("ann", 9)
 }
 
 fn authenticate() -> Question {
-    Question::Authenticate { user: "ann".into(), jti: None, issued_at_secs: None }
+    Question::Authenticate { user: "ann".into(), jti: None, issued_at_secs: None, ends_at_secs: None }
 }
 
 async fn profile(store: &WebUi) -> String {

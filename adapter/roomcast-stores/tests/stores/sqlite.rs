@@ -10,7 +10,7 @@ use roomcast_stores::{DatabaseUrl, OpenError, Options, Store, WebUi};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
-use crate::suite::{Cell, Peek, Place, change, suite};
+use crate::suite::{Cell, Peek, Place, change, suite, touch};
 use crate::tables::{SETTINGS, TABLES, inserts, select, touch_note};
 use crate::world::{CHAT, world};
 use crate::{Folder, eventually, hasty, own, patient, run, unavailable};
@@ -98,10 +98,10 @@ fn a_group_lets_in_by_the_text_of_the_list() {
             ("", false),
         ] {
             execute(&path, format!("UPDATE channel SET access_control = '{rules}' WHERE id = 'one-group'")).await;
-            let answer = open(&path, patient()).ask(Question::Channels { user: "bob".into() }).await;
-            let Ok(StoreAnswer::Channels { channels, .. }) = answer else { panic!("{answer:?}") };
-            assert_eq!(channels.iter().any(|id| id == "one-group"), lets_in, "{rules}");
-            assert!(channels.iter().any(|id| id == "public-null"), "others are not disturbed");
+            let answer = open(&path, patient()).ask(Question::Channels { users: vec!["bob".into()] }).await;
+            let Ok(StoreAnswer::Channels(found)) = answer else { panic!("{answer:?}") };
+            assert_eq!(found[0].channels.iter().any(|id| id == "one-group"), lets_in, "{rules}");
+            assert!(found[0].channels.iter().any(|id| id == "public-null"), "others are not disturbed");
         }
     });
 }
@@ -121,9 +121,9 @@ fn what_cannot_be_read_is_corrupt() {
         assert!(matches!(store.ask(authenticate("bob")).await, Ok(StoreAnswer::User(Some(_)))));
 
         execute(&path, "UPDATE \"group\" SET permissions = '[' WHERE id = 'g2'").await;
-        let channels = |user: &'static str| store.ask(Question::Channels { user: user.into() });
+        let channels = |user: &'static str| store.ask(Question::Channels { users: vec![user.into()] });
         assert!(matches!(channels("ann").await, Err(StoreError::Corrupt)));
-        assert!(matches!(channels("bob").await, Ok(StoreAnswer::Channels { .. })));
+        assert!(matches!(channels("bob").await, Ok(StoreAnswer::Channels(_))));
 
         execute(&path, "UPDATE note SET access_control = '{' WHERE id = 'public-null'").await;
         let note = Question::Note { note: "public-null".into(), user: "bob".into() };
@@ -142,7 +142,7 @@ fn a_locked_file_is_waited_for_and_nothing_is_lost() {
     run(async {
         let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
         let append = || change("c", "m", vec![MessageChange::AppendContent("x".into())]);
-        let touch = || Question::TouchUser { user: "ann".into(), at_secs: 9 };
+        let touch = || touch("ann", 9);
         let mut other = connect(&path).await;
 
         sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
@@ -267,7 +267,7 @@ pub async fn value(path: &Path, cell: Cell) -> Option<String> {
 }
 
 fn authenticate(user: &'static str) -> Question {
-    Question::Authenticate { user: user.into(), jti: None, issued_at_secs: None }
+    Question::Authenticate { user: user.into(), jti: None, issued_at_secs: None, ends_at_secs: None }
 }
 
 async fn profile(store: &WebUi) -> String {

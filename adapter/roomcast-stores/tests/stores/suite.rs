@@ -9,7 +9,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_openwebui::access::{AccessControl, Grants};
 use roomcast_openwebui::query::{
-    ContentHash, MessageChange, Note, Permission, Question, StoreAnswer, StoreError, StoredDocument, User,
+    ContentHash, MessageChange, Note, Permission, Question, StoreAnswer, StoreError, StoredDocument, Touch, User,
 };
 use roomcast_stores::{Revocations, Store};
 
@@ -92,11 +92,19 @@ async fn revocations(place: &Place) {
     assert_eq!(authenticate(place, "ann", Some("t"), Some(9)).await, None);
     assert!(authenticate(place, "ann", Some("old"), Some(9)).await.is_some(), "it has ended by itself");
     assert!(authenticate(place, "ann", Some("other"), None).await.is_some());
-    revoked.revoke_user("bob".into(), 20).await.unwrap();
-    revoked.revoke_user("bob".into(), 10).await.unwrap();
+    revoked.revoke_user("bob".into(), 20, Some(90)).await.unwrap();
+    revoked.revoke_user("bob".into(), 10, Some(80)).await.unwrap();
     assert_eq!(authenticate(place, "bob", None, Some(20)).await, None);
     assert_eq!(authenticate(place, "bob", Some("x"), None).await, None);
     assert!(authenticate(place, "bob", Some("x"), Some(21)).await.is_some());
+    assert_eq!(authenticate_ending(place, "bob", 90).await, None);
+    assert!(authenticate_ending(place, "bob", 91).await.is_some(), "it was issued after the revocation");
+    revoked.revoke_user("bob".into(), 1, None).await.unwrap();
+    assert_eq!(authenticate_ending(place, "bob", 91).await, None);
+    revoked.restore_user("bob".into()).await.unwrap();
+    revoked.restore_user("nobody".into()).await.unwrap();
+    assert!(authenticate(place, "bob", None, None).await.is_some());
+    revoked.revoke_user("bob".into(), 20, Some(90)).await.unwrap();
     assert!(authenticate(place, "ann", None, Some(0)).await.is_some());
 }
 
@@ -111,14 +119,18 @@ async fn channels(place: &Place) {
         let in_groups = if ["ann", "bob"].contains(&user) { place.of_several_groups } else { &[] };
         let mut expected = [everybodys, own, in_groups].concat();
         expected.sort_unstable();
-        let Ok(StoreAnswer::Channels { channels, permission: found }) =
-            ask(place, Question::Channels { user: user.into() }).await
-        else {
-            panic!("{user}");
-        };
-        let mut channels: Vec<&str> = channels.iter().map(|id| &**id).collect();
-        channels.sort_unstable();
-        assert_eq!((channels, found), (expected, permission), "{user}");
+        // Alone, and among others.
+        for users in [vec![user], vec!["pat", user, "c\0"]] {
+            let (at, count) = (users.iter().position(|other| *other == user).unwrap(), users.len());
+            let users = users.into_iter().map(ByteString::from).collect();
+            let Ok(StoreAnswer::Channels(answered)) = ask(place, Question::Channels { users }).await else {
+                panic!("{user}");
+            };
+            assert_eq!(answered.len(), count);
+            let mut channels: Vec<&str> = answered[at].channels.iter().map(|id| &**id).collect();
+            channels.sort_unstable();
+            assert_eq!((channels, answered[at].permission), (expected.clone(), permission), "{user}");
+        }
     }
 }
 
@@ -153,7 +165,7 @@ async fn chats(place: &Place) {
 }
 
 async fn marks(place: &Place) {
-    done(place, Question::TouchUser { user: "pat".into(), at_secs: 1_700_000_000 }).await;
+    done(place, touch("pat", 1_700_000_000)).await;
     assert_eq!(place.peek.peek(Cell::LastActiveAt("pat")).await.as_deref(), Some("1700000000"));
     assert_eq!(place.peek.peek(Cell::LastActiveAt("ann")).await.as_deref(), Some("1"));
 
@@ -351,15 +363,18 @@ async fn what_is_not_there(place: &Place) {
         assert!(matches!(ask(place, Question::Chat { chat: id.clone() }).await, Ok(StoreAnswer::Chat(None))));
         let note = Question::Note { note: id.clone(), user: "ann".into() };
         assert!(matches!(ask(place, note).await, Ok(StoreAnswer::Note(None))));
-        assert!(matches!(ask(place, Question::Channels { user: id.clone() }).await, Ok(StoreAnswer::Channels { .. })));
-        done(place, Question::TouchUser { user: id.clone(), at_secs: 5 }).await;
+        assert!(matches!(
+            ask(place, Question::Channels { users: vec![id.clone()] }).await,
+            Ok(StoreAnswer::Channels(_))
+        ));
+        done(place, touch(id.clone(), 5)).await;
         done(place, Question::ReadChannel { channel: id.clone(), user: "ann".into(), at_nanos: 5 }).await;
         done(place, Question::ReadChat { chat: id.clone(), user: "ann".into(), at_secs: 5 }).await;
         let answer = ask(place, change(&id, "m", vec![MessageChange::ReplaceContent("x".into())])).await;
         assert!(matches!(answer, Err(StoreError::NotFound)), "{id:?}");
     }
-    done(place, Question::TouchUser { user: "pat".into(), at_secs: u64::MAX }).await;
-    done(place, Question::TouchUser { user: "pat".into(), at_secs: 1 }).await;
+    done(place, touch("pat", u64::MAX)).await;
+    done(place, touch("pat", 1)).await;
 }
 
 /// Whoever stops waiting, at whatever point, leaves a store that answers others and a chat that is whole.
@@ -400,8 +415,23 @@ pub fn change(chat: &str, message: &'static str, changes: Vec<MessageChange>) ->
     Question::ChangeMessage { chat: chat.into(), message: message.into(), changes }
 }
 
+pub fn touch(user: impl Into<ByteString>, at_secs: u64) -> Question {
+    Question::TouchUsers { touches: vec![Touch { user: user.into(), at_secs }] }
+}
+
 async fn authenticate(place: &Place, user: &str, jti: Option<&str>, issued_at_secs: Option<u64>) -> Option<User> {
-    let question = Question::Authenticate { user: user.into(), jti: jti.map(ByteString::from), issued_at_secs };
+    let jti = jti.map(ByteString::from);
+    authenticated(place, Question::Authenticate { user: user.into(), jti, issued_at_secs, ends_at_secs: None }).await
+}
+
+/// By a token that does not say when it was issued.
+async fn authenticate_ending(place: &Place, user: &str, ends_at_secs: u64) -> Option<User> {
+    let ends_at_secs = Some(ends_at_secs);
+    let user = user.into();
+    authenticated(place, Question::Authenticate { user, jti: None, issued_at_secs: None, ends_at_secs }).await
+}
+
+async fn authenticated(place: &Place, question: Question) -> Option<User> {
     match ask(place, question).await {
         Ok(StoreAnswer::User(user)) => user,
         other => panic!("{other:?}"),

@@ -96,7 +96,8 @@ impl OpenWebUi {
         let (asks, question) = match user {
             Some(user) => {
                 // No token, which a revocation could be about.
-                let question = Question::Authenticate { user, jti: None, issued_at_secs: Some(u64::MAX) };
+                let question =
+                    Question::Authenticate { user, jti: None, issued_at_secs: Some(u64::MAX), ends_at_secs: None };
                 (Asks::Asked, question)
             }
             None => (Asks::Program, Question::Note { note: note.clone(), user: ByteString::new() }),

@@ -99,7 +99,12 @@ fn hole_2_5_5_revocation_is_of_one_token() {
     world.questions();
     world.join_with(&token_of(&format!(r#"{{"id":"bob","iat":{}.5}}"#, START_SECS - 10)));
     let question = world.questions().swap_remove(0);
-    let asked = Question::Authenticate { user: "bob".into(), jti: None, issued_at_secs: Some(START_SECS - 10) };
+    let asked = Question::Authenticate {
+        user: "bob".into(),
+        jti: None,
+        issued_at_secs: Some(START_SECS - 10),
+        ends_at_secs: None,
+    };
     assert_eq!(question, asked);
 }
 

@@ -72,7 +72,7 @@ fn row_2_1_heartbeat() {
         world.send(client, r#"2["heartbeat",{}]"#);
     }
     let touches = |world: &mut World| {
-        world.questions().iter().filter(|question| matches!(question, Question::TouchUser { .. })).count()
+        world.questions().iter().filter(|question| matches!(question, Question::TouchUsers { .. })).count()
     };
     assert_eq!(touches(&mut world), 1);
     world.pass_ms(9000);

@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{
     Chat, ContentHash, MessageChange, Note, Permission, Query, Question, Reply, StoreAnswer, StoreError,
-    StoredDocument, User,
+    StoredDocument, User, UserChannels,
 };
 
 #[derive(Default)]
@@ -103,13 +103,18 @@ impl Store {
                     role: role.as_str().into(),
                 }))
             }
-            Question::Channels { user } => StoreAnswer::Channels {
-                channels: strings(self.channels.get(&*user)),
-                permission: match self.without_channels.contains(&*user) {
-                    true => Permission::Denied,
-                    false => Permission::Granted,
-                },
-            },
+            Question::Channels { users } => StoreAnswer::Channels(
+                users
+                    .iter()
+                    .map(|user| UserChannels {
+                        channels: strings(self.channels.get(&**user)),
+                        permission: match self.without_channels.contains(&**user) {
+                            true => Permission::Denied,
+                            false => Permission::Granted,
+                        },
+                    })
+                    .collect(),
+            ),
             Question::Note { note, .. } => StoreAnswer::Note(self.notes.get(&*note).map(|(owner, access)| Note {
                 owner: owner.as_str().into(),
                 access: access.clone(),
@@ -118,8 +123,8 @@ impl Store {
             Question::Chat { chat } => {
                 StoreAnswer::Chat(self.chats.get(&*chat).map(|owner| Chat { owner: owner.as_str().into() }))
             }
-            Question::TouchUser { user, at_secs } => {
-                self.active_at.insert(user.to_string(), at_secs);
+            Question::TouchUsers { touches } => {
+                self.active_at.extend(touches.iter().map(|touch| (touch.user.to_string(), touch.at_secs)));
                 self.written()
             }
             Question::ReadChannel { channel, user, at_nanos } => {

@@ -33,7 +33,7 @@ fn events_of_one_socket_wait_for_its_query_and_nobody_else_does() {
     // All of them, in order: the session was there when each was looked at.
     let acks: Vec<_> = world.read(bob).iter().filter_map(|text| text.strip_prefix('3').map(str::to_owned)).collect();
     assert_eq!(acks, [r#"1[{"id":"bob","name":"Bob User"}]"#, "2[]", "3[]", "4[]"]);
-    assert!(world.waiting.iter().any(|query| matches!(query.question, Question::TouchUser { .. })));
+    assert!(world.waiting.iter().any(|query| matches!(query.question, Question::TouchUsers { .. })));
     assert_eq!((world.given_back.len(), world.read(alice).len(), super::rows::models(&mut world).len()), (1, 1, 1));
 }
 
