@@ -1,0 +1,260 @@
+//! The house rules, applied to this workspace: which room may open a door to which, what must stand nowhere in a pure
+//! crate, how long a file may be, what a crate may draw in.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
+
+use std::collections::BTreeSet;
+
+use roomcast_layering::circles::circles;
+use roomcast_layering::doors::{Floor, Neighbours, between_crates, upwards};
+use roomcast_layering::packages;
+use roomcast_layering::shape::{long_file, long_functions, without_module_doc};
+use roomcast_layering::source::Source;
+use roomcast_layering::words::{impurities, spoken};
+use roomcast_layering::workspace::{Member, members, root, sources};
+
+/// The rooms of `roomcast-core` from the ground up. A room may use the floors below its own.
+const CORE: &[Floor] = &[
+    (&["time", "id", "slab", "queue", "rng", "timer"], Neighbours::Meet),
+    (&["http", "websocket"], Neighbours::Meet),
+    (&["engine_io"], Neighbours::Meet),
+    (&["socket_io"], Neighbours::Meet),
+    (&["rooms", "cluster"], Neighbours::Strangers),
+    (&["server", "client"], Neighbours::Strangers),
+];
+
+/// Macros at the root of `roomcast-core`; they belong to the ground floor.
+const CORE_MACROS: &[&str] = &["slab_key"];
+
+/// The crates from the ground up. A crate depends on the floors below its own.
+const CRATES: &[&[&str]] = &[
+    &["roomcast-time", "roomcast-layering"],
+    &["roomcast-core", "roomcast-auth", "roomcast-yjs"],
+    &["roomcast-documents"],
+    &["roomcast-openwebui"],
+    &["roomcast-adapter"],
+    &["roomcast-stores"],
+    &["roomcast-tokio", "roomcast-async-std"],
+    &["roomcast-server", "roomcast-conformance", "roomcast-fuzz", "roomcast-benches"],
+];
+
+/// Crates that know the application: its protocol, its tables, its program, what measures them, and this list.
+const APPLICATION_CRATES: &[&str] =
+    &["roomcast-openwebui", "roomcast-stores", "roomcast-server", "roomcast-benches", "roomcast-layering"];
+
+/// Words of the application protocol.
+const APPLICATION_WORDS: &[&str] = &[
+    "channel:",
+    "chat:",
+    "doc_note",
+    "events:",
+    "join-channels",
+    "join-note",
+    "note:",
+    "note-events",
+    "open-webui",
+    "open_webui",
+    "session_pool",
+    "usage_pool",
+    "user-join",
+    // Not `user:`, which is how a URL names a user.
+    "user:{",
+    "ydoc:",
+];
+
+/// Circles of files that are still there, by the folder of their crate. The list only shrinks: a file that has left
+/// its circle must leave this list too.
+const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
+    ("core/roomcast-core", &["server/mod.rs", "server/app.rs", "server/http.rs"]),
+    ("core/roomcast-core", &["socket_io/json.rs", "socket_io/json/placeholders.rs"]),
+    ("core/roomcast-core", &["websocket/close.rs", "websocket/error.rs"]),
+    (
+        "core/roomcast-openwebui",
+        &[
+            "lib.rs",
+            "calls.rs",
+            "channels.rs",
+            "chats.rs",
+            "documents/mod.rs",
+            "documents/content.rs",
+            "documents/join.rs",
+            "documents/peers.rs",
+            "documents/rights.rs",
+            "documents/room.rs",
+            "documents/visits.rs",
+            "flush.rs",
+            "queries.rs",
+            "requests.rs",
+            "sessions.rs",
+            "turn.rs",
+            "writes.rs",
+        ],
+    ),
+    ("core/roomcast-openwebui", &["access.rs", "query.rs"]),
+    ("core/roomcast-yjs", &["order.rs", "store.rs"]),
+    (
+        "adapter/roomcast-adapter",
+        &[
+            "broadcast.rs",
+            "flow.rs",
+            "handle.rs",
+            "handler.rs",
+            "http/exchange.rs",
+            "mailbox.rs",
+            "peer.rs",
+            "registry.rs",
+            "socket.rs",
+            "view.rs",
+        ],
+    ),
+    (
+        "adapter/roomcast-adapter",
+        &["builder.rs", "driver/mod.rs", "driver/app.rs", "driver/conns.rs", "driver/events.rs", "server.rs"],
+    ),
+    ("adapter/roomcast-stores", &["documents/mod.rs", "documents/content.rs", "documents/workshop.rs"]),
+    ("server", &["settings/mod.rs", "settings/environment.rs"]),
+    ("conformance", &["pair/mod.rs", "pair/peer.rs", "pair/web_socket.rs"]),
+    ("conformance", &["sim/mod.rs", "sim/client.rs", "sim/network.rs"]),
+    (
+        "benches",
+        &[
+            "macro_bench/mod.rs",
+            "macro_bench/application/mod.rs",
+            "macro_bench/application/channels.rs",
+            "macro_bench/application/documents.rs",
+            "macro_bench/cli.rs",
+            "macro_bench/idle.rs",
+            "macro_bench/measure.rs",
+            "macro_bench/report.rs",
+            "macro_bench/scenario/mod.rs",
+            "macro_bench/scenario/casts.rs",
+            "macro_bench/scenario/churn.rs",
+            "macro_bench/scenario/echo.rs",
+            "macro_bench/scenario/join.rs",
+            "macro_bench/scenario/polling.rs",
+        ],
+    ),
+];
+
+/// Functions that are still too long. The list only shrinks.
+const KNOWN_LONG_FUNCTIONS: &[&str] =
+    &["adapter/roomcast-stores/src/memory.rs: fn answer", "adapter/roomcast-stores/src/sql/tables.rs: fn answer"];
+
+/// A file is read as a whole or not at all.
+const FILE_LINES_MAX: usize = 600;
+
+/// A function fits on one screen.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// What Socket.IO on tokio may draw in, `roomcast-tokio` itself among it.
+const TOKIO_PACKAGES_MAX: usize = 60;
+
+#[test]
+fn doors_inside_the_core_open_downwards() {
+    let core = pure_members().into_iter().find(|member| member.name == "roomcast-core").unwrap();
+    let faults = parsed(&core).into_iter().flat_map(|(path, source)| upwards(&path, &source, CORE, CORE_MACROS));
+    assert_none(faults);
+}
+
+#[test]
+fn crates_depend_downwards() {
+    assert_none(between_crates(&members(&root()).unwrap(), CRATES));
+}
+
+#[test]
+fn no_circle_of_files() {
+    let mut faults = Vec::new();
+    let mut known: BTreeSet<(&str, &str)> =
+        KNOWN_CIRCLES.iter().flat_map(|(folder, files)| files.iter().map(|file| (*folder, *file))).collect();
+    for member in members(&root()).unwrap() {
+        for circle in circles(&parsed(&member)) {
+            let listed = KNOWN_CIRCLES.iter().find(|(folder, files)| {
+                *folder == member.folder && circle.iter().all(|file| files.contains(&file.as_str()))
+            });
+            match listed {
+                Some((folder, _)) => {
+                    known.retain(|(at, file)| at != folder || !circle.iter().any(|found| found == file))
+                }
+                None => faults.push(format!("{}: {}", member.folder, circle.join(" "))),
+            }
+        }
+    }
+    faults.extend(known.iter().map(|(folder, file)| format!("{folder}: {file} is in no circle, take it off the list")));
+    assert_none(faults);
+}
+
+#[test]
+fn a_pure_crate_has_no_clock_no_thread_and_no_socket() {
+    assert_none(of_each(&pure_members(), impurities));
+}
+
+#[test]
+fn a_pure_crate_depends_on_no_runtime() {
+    for member in pure_members() {
+        let tree = packages::tree(&root(), &member.name).unwrap();
+        assert!(tree.starts_with(&format!("0{} v", member.name)), "not a tree: {tree}");
+        assert_none(packages::runtimes(&tree).into_iter().map(|fault| format!("{}: {fault}", member.name)));
+    }
+}
+
+#[test]
+fn the_application_stays_in_its_crates() {
+    let strangers: Vec<Member> = members(&root())
+        .unwrap()
+        .into_iter()
+        .filter(|member| !APPLICATION_CRATES.contains(&member.name.as_str()))
+        .collect();
+    assert_none(of_each(&strangers, |path, source| spoken(path, source, APPLICATION_WORDS)));
+}
+
+#[test]
+fn socket_io_on_tokio_stays_light() {
+    let packages = packages::names(&packages::tree(&root(), "roomcast-tokio").unwrap());
+    assert!(packages.len() <= TOKIO_PACKAGES_MAX, "{} packages: {packages:#?}", packages.len());
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let files = sources(&root()).unwrap();
+    let long = files.iter().filter_map(|(path, text)| long_file(path, text, FILE_LINES_MAX));
+    let silent = files.iter().filter_map(|(path, text)| without_module_doc(path, text));
+    assert_none(long.chain(silent));
+}
+
+#[test]
+fn functions_fit_on_one_screen() {
+    let files = sources(&root()).unwrap();
+    let long: Vec<String> =
+        files.iter().flat_map(|(path, text)| long_functions(path, text, FUNCTION_LINES_MAX)).collect();
+    let is_of = |fault: &str, known: &str| fault.starts_with(&format!("{known} "));
+    let new = long.iter().filter(|fault| !KNOWN_LONG_FUNCTIONS.iter().any(|known| is_of(fault, known)));
+    let idle = KNOWN_LONG_FUNCTIONS.iter().filter(|known| !long.iter().any(|fault| is_of(fault, known)));
+    assert_none(new.cloned().chain(idle.map(|known| format!("{known} is short now, take it off the list"))));
+}
+
+/// The crates below `core/`.
+fn pure_members() -> Vec<Member> {
+    let members: Vec<Member> =
+        members(&root()).unwrap().into_iter().filter(|member| member.folder.starts_with("core/")).collect();
+    assert!(members.len() >= 5, "{members:?}");
+    members
+}
+
+/// The files below a member's `src`, with their paths from there.
+fn parsed(member: &Member) -> Vec<(String, Source)> {
+    let texts = sources(&root().join(&member.folder).join("src")).unwrap();
+    assert!(!texts.is_empty(), "{} has sources", member.folder);
+    texts.into_iter().map(|(path, text)| (path, Source::parse(&text))).collect()
+}
+
+fn of_each(members: &[Member], check: impl Fn(&str, &Source) -> Vec<String>) -> Vec<String> {
+    let faults_of = |member: &Member| -> Vec<String> {
+        let files = parsed(member).into_iter();
+        files.flat_map(|(path, source)| check(&format!("{}/src/{path}", member.folder), &source)).collect()
+    };
+    members.iter().flat_map(faults_of).collect()
+}
+
+fn assert_none(faults: impl IntoIterator<Item = String>) {
+    let faults: Vec<String> = faults.into_iter().collect();
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
