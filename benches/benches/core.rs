@@ -10,13 +10,14 @@ use std::time::{Duration, Instant as Clock};
 use bytes::Bytes;
 use bytestring::ByteString;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use http::Request;
+use http::{Request, Response};
 use roomcast_core::engine_io::{self, PayloadWriter, decode_payload};
 use roomcast_core::server::*;
 use roomcast_core::socket_io::{self, Args, encode_event, split_event};
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{Fifo, Timers};
 use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Opcode, Role, encode_frame};
+use roomcast_testkit::{Hooks, Kit, Reading};
 
 criterion_group!(benches, parse, encode, broadcast, rooms, timers);
 criterion_main!(benches);
@@ -88,7 +89,7 @@ fn rooms(c: &mut Criterion) {
     let mut group = c.benchmark_group("rooms");
     for members in [1, 10_000] {
         let mut crowd = Crowd::new(Transport::WebSocket, members);
-        let target = Target::Socket(crowd.sockets[members / 2]);
+        let target = Target::Socket(crowd.kit.hooks.sockets[members / 2]);
         group.bench_function(BenchmarkId::new("join and leave", members), |b| {
             b.iter(|| {
                 crowd.command(Command::Leave { target: target.clone(), room: ROOM });
@@ -128,16 +129,47 @@ fn timers(c: &mut Criterion) {
 
 /// Members of one room, on one transport.
 struct Crowd {
-    server: Server,
-    now: Instant,
+    kit: Kit<(), Members>,
     conns: Vec<ConnId>,
     sids: Vec<String>,
+}
+
+/// Sockets that take everything at once.
+#[derive(Default)]
+struct Members {
     sockets: Vec<SocketId>,
     /// Whose poll a request is, by its slot.
     polls: Vec<usize>,
     /// Who has to poll again.
     answered: Vec<usize>,
-    transmit: Transmit,
+}
+
+impl Hooks<()> for Members {
+    fn event(&mut self, event: Event, _stack: &mut Stack<()>, _now: Instant) {
+        match event {
+            Event::Connected(connect) => self.sockets.push(connect.socket),
+            other => drop(other),
+        }
+    }
+
+    #[inline]
+    fn respond(&mut self, request: RequestId, response: Response<Bytes>) {
+        black_box(response);
+        self.answered.extend(self.polls.get(request.slot()));
+    }
+
+    #[inline]
+    fn write(&mut self, _conn: ConnId, transmit: &Transmit) -> usize {
+        transmit.single().map_or(transmit.len(), |bytes| black_box(bytes).len())
+    }
+
+    fn read(&mut self, conn: ConnId, reading: Reading) {
+        panic!("{conn:?}: {reading:?}");
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        panic!("{conn:?} is closed");
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,9 +189,8 @@ impl Crowd {
         let config = Config::new([Endpoint::socket_io("/socket.io")]);
         let now = Instant::default();
         let server = Server::new(config, Start { node: 0, now, wall: WallTime::default(), seed: [1; 32] }).unwrap();
-        let (conns, sids, sockets) = (Vec::new(), Vec::new(), Vec::new());
-        let (polls, answered, transmit) = (Vec::new(), Vec::new(), Transmit::new());
-        let mut crowd = Self { server, now, conns, sids, sockets, polls, answered, transmit };
+        let kit = Kit::new(Stack::new(server, ()), Members::default(), now);
+        let mut crowd = Self { kit, conns: Vec::new(), sids: Vec::new() };
         for _ in 0..members {
             match transport {
                 Transport::WebSocket => crowd.open_stream(),
@@ -168,10 +199,10 @@ impl Crowd {
         }
         // In no order, as after some hours of coming and going: 7919 is a prime.
         for place in 0..members {
-            let socket = crowd.sockets[place * 7919 % members];
+            let socket = crowd.kit.hooks.sockets[place * 7919 % members];
             crowd.command(Command::Join { target: Target::Socket(socket), room: ROOM });
         }
-        assert_eq!(crowd.server.members(&scope(), &ROOM).count(), members);
+        assert_eq!(crowd.kit.stack.server.members(&scope(), &ROOM).count(), members);
         // Queues and scratch find their size.
         crowd.rounds(3);
         crowd
@@ -180,31 +211,31 @@ impl Crowd {
     fn open_stream(&mut self) {
         let target = "/socket.io?EIO=4&transport=websocket".parse().unwrap();
         let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
-        let Upgrade::Accept(conn, _) = self.server.handle_upgrade(ENDPOINT, &request, self.now) else { panic!() };
-        self.server.handle_input(Input::WsBytes { conn, bytes: &client_frame("40") }, self.now);
+        let Upgrade::Accept(conn, _) = self.kit.stack.server.handle_upgrade(ENDPOINT, &request, self.kit.now()) else { panic!() };
+        self.kit.stack.server.handle_input(Input::WsBytes { conn, bytes: &client_frame("40") }, self.kit.now());
         self.conns.push(conn);
-        self.drain();
+        self.kit.drain();
     }
 
     fn open_polling(&mut self) {
         self.request("GET", "", Bytes::new());
-        let Some(Output::Respond(_, response)) = self.server.poll_output() else { panic!() };
+        let Some(Output::Respond(_, response)) = self.kit.stack.poll_output(self.kit.now()) else { panic!() };
         let handshake = std::str::from_utf8(response.body()).unwrap();
         let sid = format!("&sid={}", handshake.split('"').nth(3).unwrap());
         self.request("POST", &sid, Bytes::from_static(b"40"));
-        self.drain();
-        self.answered = vec![self.sids.len()];
+        self.kit.drain();
+        self.kit.hooks.answered = vec![self.sids.len()];
         self.sids.push(sid);
         self.poll_again();
-        self.drain();
+        self.kit.drain();
         self.poll_again();
     }
 
     fn request(&mut self, method: &str, sid: &str, body: Bytes) -> RequestId {
         let uri = format!("/socket.io?EIO=4&transport=polling{sid}");
         let request = Request::builder().method(method).uri(uri).body(()).unwrap();
-        let Head::Continue(request) = self.server.handle_http_head(ENDPOINT, request, self.now) else { panic!() };
-        self.server.handle_http_body(request, body, self.now);
+        let Head::Continue(request) = self.kit.stack.server.handle_http_head(ENDPOINT, request, self.kit.now()) else { panic!() };
+        self.kit.stack.server.handle_http_body(request, body, self.kit.now());
         request
     }
 
@@ -217,7 +248,7 @@ impl Crowd {
             let before = Clock::now();
             self.command(Command::Emit(emit));
             let between = Clock::now();
-            self.drain();
+            self.kit.drain();
             spent.emit += between - before;
             spent.drain += between.elapsed();
             self.poll_again();
@@ -225,54 +256,33 @@ impl Crowd {
         spent
     }
 
-    /// What a driver does, with sockets that take everything.
-    fn drain(&mut self) {
-        let Self { server, transmit, sockets, polls, answered, .. } = self;
-        while let Some(output) = server.poll_output() {
-            match output {
-                Output::Writable(conn) => {
-                    while server.poll_transmit(conn, transmit) {
-                        let len = transmit.single().map_or(transmit.len(), |bytes| black_box(bytes).len());
-                        transmit.advance(len);
-                    }
-                }
-                Output::Respond(request, response) => {
-                    black_box(response);
-                    answered.extend(polls.get(request.slot()));
-                }
-                Output::Event(Event::Connected(connect)) => sockets.push(connect.socket),
-                Output::Event(_) | Output::ReadPaused(_) | Output::ReadResumed(_) | Output::Close(_) => panic!(),
-            }
-        }
-    }
-
     fn poll_again(&mut self) {
-        for who in std::mem::take(&mut self.answered) {
+        for who in std::mem::take(&mut self.kit.hooks.answered) {
             let sid = self.sids[who].clone();
             let slot = self.request("GET", &sid, Bytes::new()).slot();
-            self.polls.resize(self.polls.len().max(slot + 1), who);
-            self.polls[slot] = who;
+            self.kit.hooks.polls.resize(self.kit.hooks.polls.len().max(slot + 1), who);
+            self.kit.hooks.polls[slot] = who;
         }
     }
 
     /// A ping to everybody, and everybody's pong.
     fn beat(&mut self) {
-        while let Some((deadline, TimerKind::Ping)) = self.server.poll_timeout() {
-            self.now = deadline;
-            self.server.handle_timeout(deadline);
-            if self.server.poll_timeout().is_none_or(|(_, kind)| kind != TimerKind::Ping) {
+        while let Some((deadline, TimerKind::Ping)) = self.kit.stack.server.poll_timeout() {
+            self.kit.set_time(deadline);
+            self.kit.stack.handle_timeout(deadline);
+            if self.kit.stack.server.poll_timeout().is_none_or(|(_, kind)| kind != TimerKind::Ping) {
                 break;
             }
         }
-        self.drain();
+        self.kit.drain();
         let pong = client_frame("3");
         for conn in &self.conns {
-            self.server.handle_input(Input::WsBytes { conn: *conn, bytes: &pong }, self.now);
+            self.kit.stack.server.handle_input(Input::WsBytes { conn: *conn, bytes: &pong }, self.kit.now());
         }
     }
 
     fn command(&mut self, command: Command) {
-        self.server.handle_input(Input::Command(command), self.now);
+        self.kit.stack.server.handle_input(Input::Command(command), self.kit.now());
     }
 }
 

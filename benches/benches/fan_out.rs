@@ -59,7 +59,7 @@ fn measure(members: Members, updates: u64, rounds: u64) -> Duration {
         clock += updates;
         let start = Clock::now();
         for frame in &frames {
-            world.stack.server.handle_input(Input::WsBytes { conn: world.writer, bytes: frame }, world.now);
+            world.kit.input(Input::WsBytes { conn: world.writer, bytes: frame });
         }
         let delivered = world.run();
         spent += start.elapsed();
@@ -91,10 +91,37 @@ impl Members {
 }
 
 struct World {
-    stack: Stack<OpenWebUi>,
-    now: Instant,
+    kit: Kit<OpenWebUi, Outside>,
     writer: ConnId,
-    transmit: Transmit,
+}
+
+/// Sockets that take everything at once, and a store that knows one note.
+#[derive(Default)]
+struct Outside {
+    written_bytes: u64,
+}
+
+impl Hooks<OpenWebUi> for Outside {
+    fn event(&mut self, _event: Event, _stack: &mut Stack<OpenWebUi>, _now: Instant) {}
+
+    fn respond(&mut self, _request: RequestId, _response: Response<Bytes>) {}
+
+    #[inline]
+    fn write(&mut self, _conn: ConnId, transmit: &Transmit) -> usize {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = transmit.slices(&mut slices);
+        let written = black_box(&slices[..count]).iter().map(|slice| slice.len()).sum();
+        self.written_bytes += written as u64;
+        written
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        panic!("{conn:?} is closed");
+    }
+
+    fn query(&mut self, query: Query) -> Option<Reply> {
+        Some(Reply { id: query.id, result: Ok(answer(query.question)) })
+    }
 }
 
 impl World {
@@ -106,7 +133,8 @@ impl World {
         let wall = WallTime::from_unix_millis(1_800_000_000_000);
         let server = Server::new(config, Start { node: 0, now, wall, seed: [1; 32] }).unwrap();
         let stack = Stack::new(server, OpenWebUi::new(settings, [2; 32]));
-        let mut world = Self { stack, now, writer: SlabKey::from_parts(0, 0), transmit: Transmit::new() };
+        let kit = Kit::new(stack, Outside::default(), now);
+        let mut world = Self { kit, writer: SlabKey::from_parts(0, 0) };
         let conns: Vec<ConnId> = (0..=MEMBERS).map(|_| world.join(members)).collect();
         world.writer = conns[0];
         world
@@ -118,9 +146,9 @@ impl World {
             Members::Browsers => "/ws/socket.io/?EIO=4&transport=websocket".to_owned(),
             Members::Providers => format!("/ws/yjs/{NOTE}?token={token}"),
         };
-        let endpoint = self.stack.server.route(target.split('?').next().unwrap()).unwrap();
+        let endpoint = self.kit.stack.server.route(target.split('?').next().unwrap()).unwrap();
         let request = ClientHandshake::new([7; 16]).request(&"a.example".parse().unwrap(), &target.parse().unwrap());
-        let Upgrade::Accept(conn, _) = self.stack.server.handle_upgrade(endpoint, &request, self.now) else {
+        let Upgrade::Accept(conn, _) = self.kit.stack.server.handle_upgrade(endpoint, &request, self.kit.now()) else {
             panic!("refused");
         };
         self.run();
@@ -133,7 +161,7 @@ impl World {
             Members::Providers => vec![binary(&Message::SyncStep1(&[0]).encode())],
         };
         for packet in packets {
-            self.stack.server.handle_input(Input::WsBytes { conn, bytes: &packet }, self.now);
+            self.kit.input(Input::WsBytes { conn, bytes: &packet });
             self.run();
         }
         conn
@@ -141,40 +169,8 @@ impl World {
 
     /// Runs until it is quiet. How many bytes went to sockets.
     fn run(&mut self) -> u64 {
-        let mut bytes = 0;
-        loop {
-            let mut is_quiet = true;
-            while let Some(output) = self.stack.poll_output(self.now) {
-                is_quiet = false;
-                if let Output::Writable(conn) = output {
-                    bytes += self.drain(conn);
-                }
-            }
-            while let Some(query) = self.stack.poll_query() {
-                is_quiet = false;
-                self.stack.handle_reply(Reply { id: query.id, result: Ok(answer(query.question)) }, self.now);
-            }
-            if is_quiet {
-                return bytes;
-            }
-        }
-    }
-
-    fn drain(&mut self, conn: ConnId) -> u64 {
-        let mut bytes = 0;
-        while self.stack.poll_transmit(conn, &mut self.transmit) {
-            while !self.transmit.is_empty() {
-                let mut slices = [IoSlice::new(&[]); 16];
-                let count = self.transmit.slices(&mut slices);
-                let written: usize = black_box(&slices[..count]).iter().map(|slice| slice.len()).sum();
-                self.transmit.advance(written);
-                bytes += written as u64;
-            }
-            if self.transmit.after() != After::Keep {
-                break;
-            }
-        }
-        bytes
+        self.kit.drain();
+        std::mem::take(&mut self.kit.hooks.written_bytes)
     }
 }
 

@@ -191,7 +191,7 @@ fn the_same_inputs_give_the_same_outputs_byte_for_byte() {
         pair.pass(Duration::from_secs(2));
         pair.command(Command::Shutdown);
         pair.pass(Duration::from_secs(2));
-        pair.host.trace()
+        pair.trace()
     };
     assert_eq!(play(1), play(1));
     assert_ne!(play(1), play(2), "the seed shows, in the sids at least");

@@ -474,7 +474,7 @@ fn connects(pair: &mut Pair<Manual>) -> Vec<Connect> {
     pair.events().into_iter().filter_map(is_connect).collect()
 }
 
-fn open_raw<A: roomcast_conformance::pair::Application>(pair: &mut Pair<A>, path: &str) -> (String, String) {
+fn open_raw<A: roomcast_core::server::App>(pair: &mut Pair<A>, path: &str) -> (String, String) {
     let get = pair.get(&format!("{path}?EIO=4&transport=polling"));
     let open = pair.answered(get).body;
     let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();

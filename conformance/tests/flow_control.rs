@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytestring::ByteString;
-use roomcast_conformance::pair::{Application, Conformance, Manual, Over, Pair, Peer, Profile, Via, emit};
+use roomcast_conformance::pair::{Conformance, Manual, Over, Pair, Peer, Profile, Via, emit};
 use roomcast_core::server::config::Config;
 use roomcast_core::server::{Command, Delivery, Emit, Event, Message, Reason, Scope, SessionId, SocketId, Target};
 use roomcast_core::socket_io::Args;
@@ -264,7 +264,7 @@ fn a_poll_between_two_outputs_is_not_answered_with_nothing() {
     let first = pair.begin_unsettled(http::Method::GET, &polling, &[]);
     pair.finish_unsettled(first, "");
     while pair.answer(first).is_none() {
-        assert!(pair.host.drain_one());
+        assert!(pair.host.run_one());
     }
     let second = pair.begin_unsettled(http::Method::GET, &polling, &[]);
     pair.finish_unsettled(second, "");
@@ -344,10 +344,10 @@ fn written(room: usize, more: &[usize]) -> Vec<u8> {
             if n % 2 == 0 { Message::Text("x".repeat(size).into()) } else { Message::Binary(vec![7; size].into()) };
         pair.host.command(Command::Send { session, message });
         if n == 5 {
-            pair.host.drain();
+            pair.host.run();
         }
     }
-    pair.host.drain();
+    pair.host.run();
     all.append(&mut pair.host.stream(conn).sent);
     for room in more {
         pair.host.give_room(conn, *room);
@@ -447,7 +447,7 @@ fn connected(pair: &mut Pair<Manual>) -> Vec<SocketId> {
     pair.events().into_iter().map(socket).collect()
 }
 
-fn open_raw<A: Application>(pair: &mut Pair<A>, path: &str) -> String {
+fn open_raw<A: roomcast_core::server::App>(pair: &mut Pair<A>, path: &str) -> String {
     let get = pair.get(&format!("{path}?EIO=4&transport=polling"));
     let open = pair.answered(get).body;
     let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();

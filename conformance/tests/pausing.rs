@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use roomcast_conformance::pair::{Application, Conformance, Handling, Manual, Pair, Peer, Profile, Via};
+use roomcast_conformance::pair::{Conformance, Handling, Manual, Pair, Peer, Profile, Via};
 use roomcast_core::server::config::Config;
 use roomcast_core::server::{Command, Event, Message, Reason, SessionId};
 
@@ -13,7 +13,7 @@ fn unanswered_work_pauses_reading_and_its_half_resumes_it() {
     let mut config = Conformance::config(Profile::APP);
     config.limits.unanswered_max = 10;
     let mut pair = Pair::manual(config);
-    pair.host.app.handling = Handling::ByHand;
+    pair.app().handling = Handling::ByHand;
     let peer = pair.open("/engine.io/", Via::WebSocket);
     let session = opened(&mut pair);
     let ws = pair.ws(peer);
@@ -49,7 +49,7 @@ fn unanswered_work_holds_the_answer_of_a_post() {
     let mut config = Conformance::config(Profile::APP);
     config.limits.unanswered_max = 10;
     let mut pair = Pair::manual(config);
-    pair.host.app.handling = Handling::ByHand;
+    pair.app().handling = Handling::ByHand;
     let polling = open_raw(&mut pair, "/engine.io/");
     let session = opened(&mut pair);
     let body: Vec<_> = (0..20).map(|n| format!("4{n}")).collect();
@@ -67,7 +67,7 @@ fn a_post_is_answered_for_its_own_body_and_not_for_anothers_work() {
     let mut config = Conformance::config(Profile::APP);
     config.limits.unanswered_max = 2;
     let mut pair = Pair::manual(config);
-    pair.host.app.handling = Handling::ByHand;
+    pair.app().handling = Handling::ByHand;
     let polling = open_raw(&mut pair, "/engine.io/");
     let session = opened(&mut pair);
     let held = pair.post(&polling, "4a\x1e4b\x1e4c");
@@ -168,7 +168,7 @@ fn paused_by_work(via: Via) -> (Pair<Manual>, SessionId, Peer) {
     let mut config = Conformance::config(Profile::APP);
     config.limits.unanswered_max = 4;
     let mut pair = Pair::manual(config);
-    pair.host.app.handling = Handling::ByHand;
+    pair.app().handling = Handling::ByHand;
     let peer = pair.open("/engine.io/", via);
     let session = opened(&mut pair);
     pair.send_all(peer, &["4a", "4b", "4c", "4d", "4e"]);
@@ -181,7 +181,7 @@ fn resume(pair: &mut Pair<Manual>, session: SessionId) {
     for _ in 0..5 {
         pair.command(Command::Handled { session });
     }
-    pair.host.app.handling = Handling::AtOnce;
+    pair.app().handling = Handling::AtOnce;
     let audit = pair.host.audit();
     assert_eq!(audit.sessions, 1);
 }
@@ -202,7 +202,7 @@ fn opened(pair: &mut Pair<Manual>) -> SessionId {
     }
 }
 
-fn open_raw<A: Application>(pair: &mut Pair<A>, path: &str) -> String {
+fn open_raw<A: roomcast_core::server::App>(pair: &mut Pair<A>, path: &str) -> String {
     let get = pair.get(&format!("{path}?EIO=4&transport=polling"));
     let open = pair.answered(get).body;
     let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();

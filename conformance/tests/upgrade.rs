@@ -351,7 +351,7 @@ impl Drop for Walk {
 }
 
 /// A polling session in the hands of the test: targets of its requests and of its WebSocket.
-fn open_raw<A: roomcast_conformance::pair::Application>(pair: &mut Pair<A>) -> (String, String) {
+fn open_raw<A: roomcast_core::server::App>(pair: &mut Pair<A>) -> (String, String) {
     let get = pair.get(&format!("{ENGINE}?EIO=4&transport=polling"));
     let open = pair.answered(get).body;
     let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();

@@ -12,14 +12,12 @@ use roomcast_core::server::config::{
     Admission, Config, Endpoint, EndpointKind, EngineIo, NamespaceRule, Pattern, SocketIo, WebSocket,
 };
 use roomcast_core::server::{
-    AckId, AckRequest, Command, Connect, Delivery, Emit, EmitId, Event, Extent, Scope, Selection, Server, SocketId,
-    Target,
+    AckId, AckRequest, App, Command, Connect, Cx, Delivery, Emit, EmitId, Event, Extent, Scope, Selection, Server,
+    SocketId, Target,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::Instant;
 use serde_json::Value;
-
-use super::host::Application;
 
 /// The suites' server: `/engine.io` and `/websocket` echo, `/socket.io` knows some namespaces and events.
 #[derive(Debug)]
@@ -136,11 +134,14 @@ impl Conformance {
         emit(Target::Socket(connect.socket), "auth", args)
     }
 
-    fn received(&mut self, call: &Call, server: &mut Server, now: Instant) {
-        let mut tell = |command| server.handle_input(roomcast_core::server::Input::Command(command), now);
+    fn received(&mut self, call: &Call, cx: &mut Cx<'_>) {
+        if matches!(&*call.name, "room-cast" | "flood" | "whoami") {
+            return Self::received_of_rooms(call, cx);
+        }
+        let mut tell = |command| cx.command(command);
         let args = call.args.clone();
         let first = args.get(0).unwrap_or("null").to_owned();
-        let room: Option<ByteString> = serde_json::from_str::<String>(&first).ok().map(ByteString::from);
+        let room = call.room();
         let scope = call.scope.clone();
         match &*call.name {
             "message" => tell(emit(Target::Socket(call.socket), "message-back", args)),
@@ -191,16 +192,16 @@ impl Conformance {
                 let extent = if first == "true" { Extent::Connection } else { Extent::Namespace };
                 tell(Command::Disconnect { target: Target::Socket(call.socket), extent });
             }
-            "room-cast" | "flood" | "whoami" => self.received_of_rooms(call, room, server, now),
             _ => {}
         }
     }
 
-    fn received_of_rooms(&mut self, call: &Call, room: Option<ByteString>, server: &mut Server, now: Instant) {
-        let joined = room.as_ref().is_some_and(|room| server.is_in(call.socket, room));
-        let rooms = server.rooms(call.socket).count();
-        let sid = server.sid(call.socket);
-        let mut tell = |command| server.handle_input(roomcast_core::server::Input::Command(command), now);
+    fn received_of_rooms(call: &Call, cx: &mut Cx<'_>) {
+        let room: Option<ByteString> = call.room();
+        let joined = room.as_ref().is_some_and(|room| cx.server.is_in(call.socket, room));
+        let rooms = cx.server.rooms(call.socket).count();
+        let sid = cx.server.sid(call.socket);
+        let mut tell = |command| cx.command(command);
         let namespace = call.scope.clone();
         match (&*call.name, room) {
             ("whoami", _) => {
@@ -233,42 +234,45 @@ impl Default for Conformance {
     }
 }
 
-impl Application for Conformance {
-    fn handle_event(&mut self, event: Event, server: &mut Server, now: Instant) {
+impl App for Conformance {
+    roomcast_testkit::without_stores!();
+
+    fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
         let command = match event {
-            Event::Opened { .. } | Event::Closed { .. } | Event::Relieved { .. } => return,
+            Event::Opened { .. } | Event::Closed { .. } | Event::Relieved { .. } => return None,
             Event::Message { session, message } => {
-                tell(server, Command::Send { session, message }, now);
+                cx.command(Command::Send { session, message });
                 Command::Handled { session }
             }
-            Event::Connecting(connect) => self.connecting(&connect, server, now),
+            Event::Connecting(connect) => self.connecting(&connect, cx.server, cx.now),
             Event::Connected(connect) => self.connected(&connect),
             Event::Received { session, socket, name, args, ack } => {
                 if let Some(scope) = self.scopes.get(&socket).cloned() {
-                    self.received(&Call { socket, scope, name, args, ack }, server, now);
+                    self.received(&Call { socket, scope, name, args, ack }, cx);
                 }
                 Command::Handled { session }
             }
             Event::Acked { socket, args, .. } => emit(Target::Socket(socket), "ask-result", args),
             Event::AcksEnded { emit, .. } => {
                 self.asks.remove(&emit);
-                return;
+                return None;
             }
             Event::Disconnected { socket, .. } => {
                 self.scopes.remove(&socket);
                 self.subjects.remove(&socket);
                 self.expiries.retain(|(_, other), ()| *other != socket);
-                return;
+                return None;
             }
         };
-        tell(server, command, now);
+        cx.command(command);
+        None
     }
 
-    fn handle_timeout(&mut self, server: &mut Server, now: Instant) {
-        while let Some(entry) = self.expiries.first_entry().filter(|entry| entry.key().0 <= now) {
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
+        while let Some(entry) = self.expiries.first_entry().filter(|entry| entry.key().0 <= cx.now) {
             let ((_, socket), ()) = entry.remove_entry();
             let target = Target::Socket(socket);
-            tell(server, Command::Disconnect { target, extent: Extent::Namespace }, now);
+            cx.command(Command::Disconnect { target, extent: Extent::Namespace });
         }
     }
 
@@ -313,6 +317,12 @@ struct Call {
 }
 
 impl Call {
+    /// The first argument, if it is a string.
+    fn room(&self) -> Option<ByteString> {
+        let first = self.args.get(0).and_then(|text| serde_json::from_str::<String>(text).ok());
+        first.map(ByteString::from)
+    }
+
     fn answer(&self, args: Args, tell: &mut impl FnMut(Command)) {
         if let Some(ack) = self.ack {
             tell(Command::Ack { socket: self.socket, ack, args });
@@ -323,10 +333,6 @@ impl Call {
 /// An emit that must arrive and asks for no ack.
 pub fn emit(target: Target, name: &str, args: Args) -> Command {
     Command::Emit(Emit { target, name: name.into(), args, delivery: Delivery::Reliable, ack: None })
-}
-
-fn tell(server: &mut Server, command: Command, now: Instant) {
-    server.handle_input(roomcast_core::server::Input::Command(command), now);
 }
 
 fn checked(json: &str) -> Args {

@@ -22,11 +22,12 @@ use http::header::{CONNECTION, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KE
 use http::{Method, Request, Response, StatusCode};
 use roomcast_core::rng::Rng;
 use roomcast_core::server::config::Config;
-use roomcast_core::server::{Audit, Command, Event, RequestId, Server, TimerKind};
+use roomcast_core::server::{App, Audit, Command, Cx, Event, RequestId, Server, TimerKind};
 use roomcast_core::time::{Instant, WallTime};
+use roomcast_testkit::{Observed, Trace};
 
 pub use self::app::{Conformance, Profile, emit};
-pub use self::host::{Application, Host, StreamEnd};
+pub use self::host::{Host, host};
 use self::peer::PeerState;
 pub use self::peer::{Over, Peer, Via};
 pub use self::web_socket::Ws;
@@ -34,7 +35,7 @@ use self::web_socket::WsClient;
 
 /// A server and its clients.
 #[derive(Debug)]
-pub struct Pair<A: Application> {
+pub struct Pair<A: App> {
     /// The server and its driver.
     pub host: Host<A>,
     requests: Vec<Asked>,
@@ -63,11 +64,11 @@ impl Pair<Manual> {
 
     /// The events since the last time.
     pub fn events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.host.app.events)
+        std::mem::take(&mut self.app().events)
     }
 }
 
-impl<A: Application> Pair<A> {
+impl<A: App> Pair<A> {
     /// A server of this configuration.
     pub fn new(config: Config, app: A) -> Self {
         Self::seeded(config, app, 1)
@@ -76,7 +77,7 @@ impl<A: Application> Pair<A> {
     /// A server of this configuration, with a seed.
     pub fn seeded(config: Config, app: A, seed: u64) -> Self {
         Self {
-            host: Host::new(config, app, seed, WallTime::from_unix_millis(WALL_MS)),
+            host: host(config, Observed { app, observer: Trace::default() }, seed, WallTime::from_unix_millis(WALL_MS)),
             requests: Vec::new(),
             sockets: Vec::new(),
             peers: Vec::new(),
@@ -84,9 +85,19 @@ impl<A: Application> Pair<A> {
         }
     }
 
-    /// The server, to ask it something.
+    /// The server, for its getters.
     pub const fn server(&mut self) -> &mut Server {
         self.host.server()
+    }
+
+    /// The application.
+    pub const fn app(&mut self) -> &mut A {
+        &mut self.host.stack.app.app
+    }
+
+    /// A hash of everything that went in and came out, and of the events, each in order.
+    pub const fn trace(&self) -> (u64, u64) {
+        (self.host.hooks.trace().hash(), self.host.stack.app.observer.hash())
     }
 
     /// The time.
@@ -231,7 +242,7 @@ impl<A: Application> Pair<A> {
     /// Lets everything happen that needs no time.
     pub fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            self.host.drain();
+            self.host.run();
             let web_sockets = self.pump_web_sockets();
             let peers = self.pump_peers();
             if !web_sockets && !peers {
@@ -264,7 +275,7 @@ impl<A: Application> Pair<A> {
     }
 }
 
-impl<A: Application> Drop for Pair<A> {
+impl<A: App> Drop for Pair<A> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.leave();
@@ -291,15 +302,23 @@ pub enum Handling {
     ByHand,
 }
 
-impl Application for Manual {
-    fn handle_event(&mut self, event: Event, server: &mut Server, now: Instant) {
+impl App for Manual {
+    roomcast_testkit::without_stores!();
+
+    fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
         if let (Event::Received { session, .. } | Event::Message { session, .. }, Handling::AtOnce) =
             (&event, self.handling)
         {
-            let handled = Command::Handled { session: *session };
-            server.handle_input(roomcast_core::server::Input::Command(handled), now);
+            cx.command(Command::Handled { session: *session });
         }
         self.events.push(event);
+        None
+    }
+
+    fn handle_timeout(&mut self, _cx: &mut Cx<'_>) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
     }
 }
 

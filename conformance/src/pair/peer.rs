@@ -4,8 +4,9 @@
 
 use http::Method;
 use roomcast_core::engine_io::{Handshake, Packet, PeerHandshake, decode_payload};
+use roomcast_core::server::App;
 
-use super::{Application, Pair, Query, Ws};
+use super::{Pair, Query, Ws};
 
 /// A client of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ enum Pongs {
     Kept,
 }
 
-impl<A: Application> Pair<A> {
+impl<A: App> Pair<A> {
     /// A client of the endpoint at `path`.
     pub fn open(&mut self, path: &str, via: Via) -> Peer {
         let peer = match via {

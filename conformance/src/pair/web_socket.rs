@@ -3,11 +3,11 @@
 //! Owns: frames in both directions, and the closing handshake's answer. Must never know: Engine.IO.
 
 use roomcast_core::engine_io::Packet;
-use roomcast_core::server::ConnId;
+use roomcast_core::server::{App, ConnId};
 use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_testkit::StreamEnd;
 
-use super::host::StreamEnd;
-use super::{Answer, Application, Pair, handshake};
+use super::{Answer, Pair, handshake};
 
 /// A WebSocket of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct WsClient {
     left: bool,
 }
 
-impl<A: Application> Pair<A> {
+impl<A: App> Pair<A> {
     /// A WebSocket.
     ///
     /// # Panics

@@ -26,11 +26,12 @@ use roomcast_core::rng::Rng;
 use roomcast_core::server::config::{Config, EndpointKind};
 use roomcast_core::server::{Audit, Command, Counters};
 use roomcast_core::time::{Instant, WallTime};
+use roomcast_testkit::Observed;
 
 use self::client::{Client, Stage};
-use self::model::Watched;
+use self::model::Model;
 use self::network::{Call, Next, Wire};
-use crate::pair::{Conformance, Host, Profile, Via, WALL_MS};
+use crate::pair::{Conformance, Host, Profile, Via, WALL_MS, host};
 
 /// What became of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub fn run(seed: u64) -> Result<Outcome, String> {
 /// Everything there is.
 #[derive(Debug)]
 struct World {
-    host: Host<Watched>,
+    host: Host<Conformance, Model>,
     rng: Rng,
     weather: Weather,
     queue: BTreeMap<(Instant, u64), Next>,
@@ -100,7 +101,7 @@ impl World {
         let mut bytes = [1; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut world = Self {
-            host: Host::new(config(), Watched::default(), seed, wall),
+            host: host(config(), Observed::default(), seed, wall),
             rng: Rng::from_seed(bytes),
             weather: Weather::Storm,
             queue: BTreeMap::new(),
@@ -139,9 +140,9 @@ impl World {
         self.pass(ENDING)?;
         self.check_nothing_is_left()?;
         Ok(Outcome {
-            trace: self.host.trace(),
+            trace: self.host.hooks.trace().hash() ^ self.model().events.hash(),
             steps: self.steps,
-            delivered: self.host.app.model.delivered,
+            delivered: self.model().delivered,
             counters: self.host.server().counters(),
         })
     }
@@ -172,12 +173,12 @@ impl World {
 
     /// The server says what it has to say, and is looked at.
     fn after_input(&mut self) -> Result<(), String> {
-        self.host.drain();
+        self.host.run();
         self.collect();
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        self.host.app.model.check(self.host.server_ref())
+        self.model().check(&self.host.stack.server)
     }
 
     fn check_everybody_is_served(&self) -> Result<(), String> {
@@ -193,7 +194,7 @@ impl World {
             }
             for (name, sid) in &client.namespaces {
                 let Some(sid) = sid else { return Err(format!("client {index} waits for {name}")) };
-                if let Some(missing) = self.host.app.model.missing(sid) {
+                if let Some(missing) = self.model().missing(sid) {
                     return Err(format!("client {index} ({:?}) has not got {missing}", client.stage));
                 }
             }
@@ -210,10 +211,18 @@ impl World {
         if self.host.audit() != Audit::default() {
             return Err(format!("{:?}", self.host.audit()));
         }
-        if !self.host.app.is_idle() {
+        if !self.host.stack.app.app.is_idle() || !self.model().is_empty() {
             return Err("the application remembers somebody".into());
         }
         Ok(())
+    }
+
+    const fn model(&self) -> &Model {
+        &self.host.stack.app.observer
+    }
+
+    const fn model_mut(&mut self) -> &mut Model {
+        &mut self.host.stack.app.observer
     }
 
     fn plan(&mut self, delay: Duration, next: Next) {

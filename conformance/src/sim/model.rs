@@ -8,40 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use roomcast_core::engine_io::Packet;
 use roomcast_core::server::{AckId, Event, Server, SocketId};
 use roomcast_core::socket_io::Args;
-use roomcast_core::time::Instant;
+use roomcast_testkit::{Observer, Trace};
 use serde_json::Value;
-
-use crate::pair::{Application, Conformance};
-
-/// The conformance server's application under the eyes of a model.
-#[derive(Debug, Default)]
-pub struct Watched {
-    inner: Conformance,
-    /// What ought to happen.
-    pub model: Model,
-}
-
-impl Watched {
-    /// Whether the application remembers nobody.
-    pub fn is_idle(&self) -> bool {
-        self.inner.is_idle() && self.model.members.is_empty()
-    }
-}
-
-impl Application for Watched {
-    fn handle_event(&mut self, event: Event, server: &mut Server, now: Instant) {
-        self.model.observe(&event, server);
-        self.inner.handle_event(event, server, now);
-    }
-
-    fn handle_timeout(&mut self, server: &mut Server, now: Instant) {
-        self.inner.handle_timeout(server, now);
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.inner.poll_timeout()
-    }
-}
 
 /// Who is where, and what each must be sent.
 #[derive(Debug, Default)]
@@ -52,6 +20,8 @@ pub struct Model {
     next_packet_id: u64,
     /// Packets that have reached their client.
     pub delivered: u64,
+    /// The events of the server.
+    pub events: Trace,
 }
 
 #[derive(Debug)]
@@ -120,7 +90,12 @@ impl Model {
         Ok(())
     }
 
-    fn observe(&mut self, event: &Event, server: &Server) {
+    /// Whether everybody has left.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn handle_event(&mut self, event: &Event, server: &Server) {
         match event {
             Event::Connected(connect) => {
                 let sid = connect.sid.as_str().to_owned();
@@ -264,6 +239,13 @@ impl Model {
 
     fn prefix(&self, socket: SocketId) -> &str {
         self.members.get(&socket).map_or("", |member| &member.prefix)
+    }
+}
+
+impl Observer for Model {
+    fn observe(&mut self, event: &Event, server: &Server) {
+        self.events.observe(event, server);
+        self.handle_event(event, server);
     }
 }
 

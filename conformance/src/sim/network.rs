@@ -8,11 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request};
 use roomcast_core::server::{ConnId, RequestId};
+<<<<<<< HEAD
 use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
+=======
+use roomcast_core::websocket::{Decoder, Fin, Limits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_testkit::StreamEnd;
+>>>>>>> cd67a4b (Run every in-memory test over one loop: the testkit, generic over Stack)
 
 use super::client::{Heard, Stage};
 use super::{Weather, World};
-use crate::pair::{StreamEnd, Via, handshake};
+use crate::pair::{Via, handshake};
 
 /// What happens next on the network or with a client.
 #[derive(Clone, Copy, Debug)]
@@ -523,9 +528,9 @@ impl World {
                 }
             }
             Heard::Over => self.cut(client),
-            Heard::Packet { sid, text } => self.host.app.model.deliver(&sid, &text)?,
+            Heard::Packet { sid, text } => self.model_mut().deliver(&sid, &text)?,
             Heard::Asked { sid, text, answer } => {
-                self.host.app.model.deliver(&sid, &text)?;
+                self.model_mut().deliver(&sid, &text)?;
                 if !self.chance(10) {
                     self.clients[client].outbox.push_back(answer);
                 }

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
 use roomcast_core::socket_io::{self, PacketType, split_event};
 use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_testkit::Reading;
 
 /// What is spoken with a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,7 @@ pub(super) struct Stream {
     pub(super) unread: Vec<u8>,
     /// Bytes that the server may write before it is refused.
     pub(super) window: usize,
-    pub(super) read_paused: bool,
+    pub(super) reading: Reading,
     decoder: Decoder,
     pub(super) closed: bool,
     /// Whether the server's half is shut.
@@ -134,7 +135,7 @@ impl Stream {
             client,
             unread: Vec::new(),
             window,
-            read_paused: false,
+            reading: Reading::Resumed,
             decoder: Decoder::new(Role::Client),
             closed: false,
             half_closed: false,

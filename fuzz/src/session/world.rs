@@ -11,19 +11,30 @@ use bytestring::ByteString;
 use http::{Method, Request, Response, StatusCode};
 use roomcast_core::server::config::{Admission, EndpointKind, NamespaceRule, Pattern, ServerLimits};
 use roomcast_core::server::{
-    AckId, After, Command, Config, ConnId, Connect, EmitId, Endpoint, EndpointId, Event, Head, Input, Output,
-    RequestId, Scope, Selection, Server, SessionId, SocketId, Start, Target, Transmit, Upgrade,
+    AckId, After, Command, Config, ConnId, Connect, EmitId, Endpoint, EndpointId, Event, Head, Input,
+    RequestId, Scope, Selection, Server, SessionId, SocketId, Stack, Start, Target, Transmit, Upgrade,
 };
 use roomcast_core::socket_io::{Args, ArgsBuilder};
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::ClientHandshake;
+use roomcast_testkit::{Hooks, Kit, Reading};
 
 use super::client::{Client, Speech, Stream};
 
 pub(super) struct World {
-    server: Server,
-    transmit: Transmit,
-    now: Instant,
+    kit: Kit<(), Outside>,
+    /// What was sent reliably, by whom it is for.
+    sent_to_sockets: BTreeMap<SocketId, Vec<u64>>,
+    sent_to_bare: BTreeMap<SessionId, Vec<u64>>,
+    number: u64,
+    /// Every handle that there was, live or stale.
+    all_streams: Vec<ConnId>,
+    all_requests: Vec<RequestId>,
+}
+
+/// What the driver, the application and the clients know of the server.
+#[derive(Debug, Default)]
+struct Outside {
     clients: Vec<Client>,
     streams: BTreeMap<ConnId, Stream>,
     requests: BTreeMap<RequestId, Asked>,
@@ -36,16 +47,10 @@ pub(super) struct World {
     unhandled: VecDeque<SessionId>,
     /// Acks that clients wait for.
     ack_wanted: VecDeque<(SocketId, AckId)>,
-    /// What was sent reliably, by whom it is for.
-    sent_to_sockets: BTreeMap<SocketId, Vec<u64>>,
-    sent_to_bare: BTreeMap<SessionId, Vec<u64>>,
-    number: u64,
     /// Handles that the driver freed itself: outputs on their way may still name them, until all of these are out.
     freed_streams: BTreeSet<ConnId>,
     freed_requests: BTreeMap<RequestId, Asked>,
     /// Every handle that there was, live or stale.
-    all_streams: Vec<ConnId>,
-    all_requests: Vec<RequestId>,
     all_sockets: Vec<SocketId>,
     all_sessions: Vec<SessionId>,
 }
@@ -91,120 +96,99 @@ impl World {
             wall: WallTime::from_unix_millis(1_000_000_000_000),
             seed: [7; 32],
         };
+        let now = start.now;
         let Ok(server) = Server::new(config(), start) else { unreachable!("invariant: the configuration is sound") };
         Self {
-            server,
-            transmit: Transmit::new(),
-            now: Instant::default(),
-            clients: Vec::new(),
-            streams: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            sockets: BTreeMap::new(),
-            bare: BTreeMap::new(),
-            acks: BTreeMap::new(),
-            congested: BTreeSet::new(),
-            unhandled: VecDeque::new(),
-            ack_wanted: VecDeque::new(),
+            kit: Kit::new(Stack::new(server, ()), Outside::default(), now),
             sent_to_sockets: BTreeMap::new(),
             sent_to_bare: BTreeMap::new(),
             number: 0,
-            freed_streams: BTreeSet::new(),
-            freed_requests: BTreeMap::new(),
             all_streams: Vec::new(),
             all_requests: Vec::new(),
-            all_sockets: Vec::new(),
-            all_sessions: Vec::new(),
         }
     }
 
     /// All that the server has to say.
     pub(super) fn drain(&mut self) {
-        while let Some(output) = self.server.poll_output() {
-            match output {
-                Output::Event(event) => self.handle_event(event),
-                Output::Respond(request, response) => self.answer(request, *response),
-                Output::Writable(conn) => {
-                    self.assert_named(conn);
-                    self.write(conn);
-                }
-                Output::ReadPaused(conn) => {
-                    self.assert_named(conn);
-                    if let Some(stream) = self.streams.get_mut(&conn) {
-                        assert!(!stream.read_paused, "paused once");
-                        stream.read_paused = true;
-                    }
-                }
-                Output::ReadResumed(conn) => {
-                    self.assert_named(conn);
-                    if let Some(stream) = self.streams.get_mut(&conn) {
-                        assert!(stream.read_paused, "resumed after a pause");
-                        stream.read_paused = false;
-                    }
-                }
-                Output::Close(conn) => {
-                    self.assert_named(conn);
-                    self.streams.remove(&conn);
-                }
-            }
-        }
-        self.freed_streams.clear();
-        self.freed_requests.clear();
-        let audit = self.server.audit();
-        assert_eq!((audit.conns, audit.requests, audit.outputs), (self.streams.len(), self.requests.len(), 0));
+        self.kit.drain();
+        let Kit { stack, hooks, .. } = &mut self.kit;
+        hooks.freed_streams.clear();
+        hooks.freed_requests.clear();
+        let audit = stack.server.audit();
+        assert_eq!((audit.conns, audit.requests, audit.outputs), (hooks.streams.len(), hooks.requests.len(), 0));
     }
 
-    fn assert_named(&self, conn: ConnId) {
-        assert!(self.streams.contains_key(&conn) || self.freed_streams.contains(&conn), "{conn:?} is gone");
+    fn command(&mut self, command: Command) {
+        self.kit.command(command);
     }
 
-    fn answer(&mut self, request: RequestId, response: Response<Bytes>) {
-        let freed = self.freed_requests.get(&request).copied();
-        let Some(asked) = self.requests.remove(&request).or(freed) else { panic!("{request:?} is answered twice") };
-        let Some(client) = self.clients.get_mut(asked.client) else { return };
-        if freed.is_some() {
-            client.lost_an_answer = true;
-        } else if response.status() == StatusCode::OK {
-            match asked.kind {
-                Asking::Get => client.handle_payload(response.into_body()),
-                Asking::Post => assert_eq!(response.body(), "ok"),
+    fn wait_until(&mut self, now: Instant) {
+        self.kit.time(self.kit.now().max(now));
+        let next = self.kit.stack.server.poll_timeout();
+        assert!(next.is_none_or(|(deadline, _)| deadline > self.kit.now()), "a driver would spin: {next:?}");
+    }
+
+    fn target(&self, kind: u8, which: u8) -> Target {
+        let scope = |namespace: &'static str| Scope {
+            endpoint: EndpointId::new(0),
+            namespace: ByteString::from_static(namespace),
+        };
+        let (main, socket) = (scope("/"), |which| pick(&self.kit.hooks.all_sockets, which));
+        match (kind % 7, socket(which)) {
+            (0, Some(socket)) => Target::Socket(socket),
+            (1, _) => Target::Room { namespace: main, room: room(which) },
+            (2, _) => Target::Room { namespace: scope("/n1"), room: room(which) },
+            (3, Some(socket)) => {
+                let room = self.kit.stack.server.sid(socket).map_or("nobody".into(), |sid| sid.as_str().into());
+                Target::Room { namespace: main, room }
             }
+            (4, Some(socket)) => Target::Select(Box::new(Selection {
+                rooms: vec![room(which), room(which.wrapping_add(1))],
+                except_rooms: vec![room(which.wrapping_add(2))],
+                except_sockets: vec![socket],
+                ..Selection::of(main)
+            })),
+            (5, Some(first)) => {
+                let sockets = [Some(first), socket(which.wrapping_add(1)), Some(first)];
+                let sockets = sockets.into_iter().flatten().collect();
+                Target::Select(Box::new(Selection { sockets, rooms: vec![room(which)], ..Selection::of(main) }))
+            }
+            _ => Target::everyone(main),
         }
     }
 
-    /// Writes until the server has nothing more or the window is shut.
-    fn write(&mut self, conn: ConnId) {
-        let Self { server, streams, clients, transmit, now, .. } = self;
-        while server.poll_transmit(conn, transmit) {
-            let Some(stream) = streams.get_mut(&conn) else {
-                return server.handle_refused(conn, transmit, *now);
-            };
-            assert!(!transmit.is_empty() || transmit.after() != After::Keep, "a transmit says something");
-            while !transmit.is_empty() && stream.window > 0 {
-                let mut slices = [IoSlice::new(&[]); 16];
-                let count = transmit.slices(&mut slices);
-                let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
-                assert!(count > 1 || transmit.single() == Some(&bytes[..]));
-                let taken = bytes.len().min(stream.window);
-                stream.handle_bytes(&mut clients[stream.client], &bytes[..taken]);
-                stream.window -= if stream.window == usize::MAX { 0 } else { taken };
-                transmit.advance(taken);
+    /// The connected sockets that a target means, by the getters.
+    fn meant(&self, target: &Target) -> Vec<SocketId> {
+        let server = &self.kit.stack.server;
+        let is_in = |socket: SocketId, room: &ByteString| {
+            server.is_in(socket, room) || server.sid(socket).is_some_and(|sid| sid.as_str() == &**room)
+        };
+        match target {
+            Target::Socket(socket) => {
+                let scope = server.scope(*socket);
+                let connected = scope.and_then(|scope| server.everyone(scope).find(|other| other == socket));
+                connected.into_iter().collect()
             }
-            if !transmit.is_empty() {
-                return server.handle_refused(conn, transmit, *now);
+            Target::Room { namespace, room } => {
+                server.everyone(namespace).filter(|socket| is_in(*socket, room)).collect()
             }
-            match transmit.after() {
-                After::Keep => {}
-                After::CloseWrite => stream.half_closed = true,
-                After::Close => {
-                    streams.remove(&conn);
-                    self.freed_streams.insert(conn);
-                    return server.handle_input(Input::WsEnded { conn }, *now);
-                }
+            Target::Select(selection) => {
+                let everyone = selection.rooms.is_empty() && selection.sockets.is_empty();
+                let chosen = |socket: &SocketId| {
+                    (everyone
+                        || selection.sockets.contains(socket)
+                        || selection.rooms.iter().any(|room| is_in(*socket, room)))
+                        && !selection.except_sockets.contains(socket)
+                        && !selection.except_rooms.iter().any(|room| is_in(*socket, room))
+                };
+                server.everyone(&selection.scope).filter(chosen).collect()
             }
         }
     }
+}
 
-    fn handle_event(&mut self, event: Event) {
+impl Hooks<()> for Outside {
+    fn event(&mut self, event: Event, _stack: &mut Stack<()>, _now: Instant) {
         match event {
             Event::Opened { session, request, .. } => {
                 self.all_sessions.push(session);
@@ -245,6 +229,72 @@ impl World {
         }
     }
 
+    fn respond(&mut self, request: RequestId, response: Response<Bytes>) {
+        let freed = self.freed_requests.get(&request).copied();
+        let Some(asked) = self.requests.remove(&request).or(freed) else { panic!("{request:?} is answered twice") };
+        let Some(client) = self.clients.get_mut(asked.client) else { return };
+        if freed.is_some() {
+            client.lost_an_answer = true;
+        } else if response.status() == StatusCode::OK {
+            match asked.kind {
+                Asking::Get => client.handle_payload(response.into_body()),
+                Asking::Post => assert_eq!(response.body(), "ok"),
+            }
+        }
+    }
+
+    fn is_writable(&mut self, conn: ConnId) -> bool {
+        self.assert_named(conn);
+        true
+    }
+
+    /// As much as the window lets through.
+    fn write(&mut self, conn: ConnId, transmit: &Transmit) -> usize {
+        let Some(stream) = self.streams.get_mut(&conn).filter(|stream| stream.window > 0) else { return 0 };
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = transmit.slices(&mut slices);
+        let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+        assert!(count > 1 || transmit.single() == Some(&bytes[..]));
+        let taken = bytes.len().min(stream.window);
+        stream.handle_bytes(&mut self.clients[stream.client], &bytes[..taken]);
+        stream.window -= if stream.window == usize::MAX { 0 } else { taken };
+        taken
+    }
+
+    fn sent(&mut self, conn: ConnId, after: After) {
+        match after {
+            After::Keep => {}
+            After::CloseWrite => {
+                if let Some(stream) = self.streams.get_mut(&conn) {
+                    stream.half_closed = true;
+                }
+            }
+            After::Close => {
+                self.streams.remove(&conn);
+                self.freed_streams.insert(conn);
+            }
+        }
+    }
+
+    fn read(&mut self, conn: ConnId, reading: Reading) {
+        self.assert_named(conn);
+        if let Some(stream) = self.streams.get_mut(&conn) {
+            assert_ne!(stream.reading, reading, "{conn:?} is told twice");
+            stream.reading = reading;
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        self.assert_named(conn);
+        self.streams.remove(&conn);
+    }
+}
+
+impl Outside {
+    fn assert_named(&self, conn: ConnId) {
+        assert!(self.streams.contains_key(&conn) || self.freed_streams.contains(&conn), "{conn:?} is gone");
+    }
+
     fn came(&mut self, connect: &Connect, stage: Stage) {
         self.all_sockets.push(connect.socket);
         if !self.all_sessions.contains(&connect.session) {
@@ -259,92 +309,24 @@ impl World {
         assert_eq!(stage, Some(Stage::Connected), "{socket:?}");
     }
 
-    fn command(&mut self, command: Command) {
-        self.server.handle_input(Input::Command(command), self.now);
-    }
-
-    fn wait_until(&mut self, now: Instant) {
-        self.now = self.now.max(now);
-        self.server.handle_timeout(self.now);
-        let next = self.server.poll_timeout();
-        assert!(next.is_none_or(|(deadline, _)| deadline > self.now), "a driver would spin: {next:?}");
-    }
-
-    fn target(&self, kind: u8, which: u8) -> Target {
-        let scope = |namespace: &'static str| Scope {
-            endpoint: EndpointId::new(0),
-            namespace: ByteString::from_static(namespace),
-        };
-        let (main, socket) = (scope("/"), |which| pick(&self.all_sockets, which));
-        match (kind % 7, socket(which)) {
-            (0, Some(socket)) => Target::Socket(socket),
-            (1, _) => Target::Room { namespace: main, room: room(which) },
-            (2, _) => Target::Room { namespace: scope("/n1"), room: room(which) },
-            (3, Some(socket)) => {
-                let room = self.server.sid(socket).map_or("nobody".into(), |sid| sid.as_str().into());
-                Target::Room { namespace: main, room }
-            }
-            (4, Some(socket)) => Target::Select(Box::new(Selection {
-                rooms: vec![room(which), room(which.wrapping_add(1))],
-                except_rooms: vec![room(which.wrapping_add(2))],
-                except_sockets: vec![socket],
-                ..Selection::of(main)
-            })),
-            (5, Some(first)) => {
-                let sockets = [Some(first), socket(which.wrapping_add(1)), Some(first)];
-                let sockets = sockets.into_iter().flatten().collect();
-                Target::Select(Box::new(Selection { sockets, rooms: vec![room(which)], ..Selection::of(main) }))
-            }
-            _ => Target::everyone(main),
-        }
-    }
-
-    /// The connected sockets that a target means, by the getters.
-    fn meant(&self, target: &Target) -> Vec<SocketId> {
-        let server = &self.server;
-        let is_in = |socket: SocketId, room: &ByteString| {
-            server.is_in(socket, room) || server.sid(socket).is_some_and(|sid| sid.as_str() == &**room)
-        };
-        match target {
-            Target::Socket(socket) => {
-                let scope = server.scope(*socket);
-                let connected = scope.and_then(|scope| server.everyone(scope).find(|other| other == socket));
-                connected.into_iter().collect()
-            }
-            Target::Room { namespace, room } => {
-                server.everyone(namespace).filter(|socket| is_in(*socket, room)).collect()
-            }
-            Target::Select(selection) => {
-                let everyone = selection.rooms.is_empty() && selection.sockets.is_empty();
-                let chosen = |socket: &SocketId| {
-                    (everyone
-                        || selection.sockets.contains(socket)
-                        || selection.rooms.iter().any(|room| is_in(*socket, room)))
-                        && !selection.except_sockets.contains(socket)
-                        && !selection.except_rooms.iter().any(|room| is_in(*socket, room))
-                };
-                server.everyone(&selection.scope).filter(chosen).collect()
-            }
-        }
-    }
 }
 
 /// The clients, and the end.
 impl World {
     fn request(&mut self, client: usize, method: Method, body: Bytes, body_is_late: bool) {
         let (path, sid) = self.address(client);
-        if self.clients[client].speech == Speech::WebSocket || (sid.is_empty() && method != Method::GET) {
+        if self.kit.hooks.clients[client].speech == Speech::WebSocket || (sid.is_empty() && method != Method::GET) {
             return;
         }
-        if sid.is_empty() && std::mem::replace(&mut self.clients[client].has_asked, true) {
+        if sid.is_empty() && std::mem::replace(&mut self.kit.hooks.clients[client].has_asked, true) {
             return;
         }
         let kind = if method == Method::GET { Asking::Get } else { Asking::Post };
         let uri = format!("{path}?EIO=4&transport=polling&client={client}{sid}");
-        let Some(endpoint) = self.server.route(path) else { return };
-        if let Head::Continue(id) = self.server.handle_http_head(endpoint, request(method, &uri), self.now) {
+        let Some(endpoint) = self.kit.stack.server.route(path) else { return };
+        if let Head::Continue(id) = self.kit.stack.server.handle_http_head(endpoint, request(method, &uri), self.kit.now()) {
             self.all_requests.push(id);
-            assert!(self.requests.insert(id, Asked { client, kind, body: Body::Awaited }).is_none());
+            assert!(self.kit.hooks.requests.insert(id, Asked { client, kind, body: Body::Awaited }).is_none());
             if !body_is_late {
                 self.give(id, body);
             }
@@ -352,36 +334,36 @@ impl World {
     }
 
     fn give(&mut self, request: RequestId, body: Bytes) {
-        if let Some(asked) = self.requests.get_mut(&request) {
+        if let Some(asked) = self.kit.hooks.requests.get_mut(&request) {
             if asked.body == Body::Given {
                 return;
             }
             asked.body = Body::Given;
         }
-        self.server.handle_http_body(request, body, self.now);
+        self.kit.stack.server.handle_http_body(request, body, self.kit.now());
     }
 
     fn stream(&mut self, client: usize, window: usize) {
         let (path, sid) = self.address(client);
-        if sid.is_empty() && std::mem::replace(&mut self.clients[client].has_asked, true) {
+        if sid.is_empty() && std::mem::replace(&mut self.kit.hooks.clients[client].has_asked, true) {
             return;
         }
         let Ok(target) = format!("{path}?EIO=4&transport=websocket&client={client}{sid}").parse() else { return };
-        let Some(endpoint) = self.server.route(path) else { return };
+        let Some(endpoint) = self.kit.stack.server.route(path) else { return };
         let host = http::uri::Authority::from_static("localhost");
         let request = ClientHandshake::new([1; 16]).request(&host, &target);
-        match self.server.handle_upgrade(endpoint, &request, self.now) {
+        match self.kit.stack.server.handle_upgrade(endpoint, &request, self.kit.now()) {
             Upgrade::Accept(conn, response) => {
                 assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
                 self.all_streams.push(conn);
-                assert!(self.streams.insert(conn, Stream::new(client, window)).is_none());
+                assert!(self.kit.hooks.streams.insert(conn, Stream::new(client, window)).is_none());
             }
             Upgrade::Refuse(response) => assert_ne!(response.status(), StatusCode::SWITCHING_PROTOCOLS),
         }
     }
 
     fn address(&self, client: usize) -> (&'static str, String) {
-        let client = &self.clients[client];
+        let client = &self.kit.hooks.clients[client];
         let sid = client.sid.as_ref().map(|sid| format!("&sid={sid}")).unwrap_or_default();
         match client.speech {
             Speech::SocketIo => ("/socket.io", sid),
@@ -392,13 +374,13 @@ impl World {
 
     /// What was kept back comes first. A paused stream is not read.
     fn send(&mut self, conn: ConnId, bytes: &[u8]) {
-        let Some(stream) = self.streams.get_mut(&conn) else {
-            return self.server.handle_input(Input::WsBytes { conn, bytes }, self.now);
+        let Some(stream) = self.kit.hooks.streams.get_mut(&conn) else {
+            return self.kit.input(Input::WsBytes { conn, bytes });
         };
         stream.unread.extend_from_slice(bytes);
-        if !stream.read_paused {
+        if stream.reading == Reading::Resumed {
             let bytes = std::mem::take(&mut stream.unread);
-            self.server.handle_input(Input::WsBytes { conn, bytes: &bytes }, self.now);
+            self.kit.input(Input::WsBytes { conn, bytes: &bytes });
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{Stage, World, args, pick, request, room as place};
 
 impl World {
     pub(in super::super) fn open(&mut self, how: u8) {
-        let client = self.clients.len();
+        let client = self.kit.hooks.clients.len();
         let (speech, polls) = match how % 5 {
             0 => (Speech::SocketIo, true),
             1 => (Speech::SocketIo, false),
@@ -22,7 +22,7 @@ impl World {
             3 => (Speech::EngineIo, false),
             _ => (Speech::WebSocket, false),
         };
-        self.clients.push(Client::new(speech));
+        self.kit.hooks.clients.push(Client::new(speech));
         if polls {
             self.request(client, Method::GET, Bytes::new(), how & 0x80 != 0);
         } else {
@@ -32,20 +32,20 @@ impl World {
     }
 
     pub(in super::super) fn get(&mut self, which: u8) {
-        if let Some(client) = usize::from(which & 0x7f).checked_rem(self.clients.len()) {
+        if let Some(client) = usize::from(which & 0x7f).checked_rem(self.kit.hooks.clients.len()) {
             self.request(client, Method::GET, Bytes::new(), which & 0x80 != 0);
         }
     }
 
     pub(in super::super) fn post(&mut self, which: u8, first: u8, second: u8) {
-        if let Some(client) = usize::from(which & 0x7f).checked_rem(self.clients.len()) {
+        if let Some(client) = usize::from(which & 0x7f).checked_rem(self.kit.hooks.clients.len()) {
             let body = [packet(first), packet(second)].join(&0x1e);
             self.request(client, Method::POST, body.into(), which & 0x80 != 0);
         }
     }
 
     pub(in super::super) fn upgrade(&mut self, which: u8) {
-        if let Some(client) = usize::from(which).checked_rem(self.clients.len()) {
+        if let Some(client) = usize::from(which).checked_rem(self.kit.hooks.clients.len()) {
             self.stream(client, usize::MAX);
         }
     }
@@ -56,8 +56,8 @@ impl World {
         let method = methods[usize::from(method) % methods.len()].clone();
         let request = request(method, &format!("{path}?{query}"));
         let endpoint = EndpointId::new(which.into());
-        let endpoint = self.server.route(path).unwrap_or(endpoint);
-        match self.server.handle_http_head(endpoint, request, self.now) {
+        let endpoint = self.kit.stack.server.route(path).unwrap_or(endpoint);
+        match self.kit.stack.server.handle_http_head(endpoint, request, self.kit.now()) {
             Head::Continue(_) => panic!("{path}?{query} is refused"),
             Head::Refuse(response) => assert_ne!(response.status(), StatusCode::OK),
         }
@@ -71,10 +71,10 @@ impl World {
 
     pub(in super::super) fn abort(&mut self, which: u8) {
         let Some(request) = pick(&self.all_requests, which) else { return };
-        if let Some(asked) = self.requests.remove(&request) {
-            self.freed_requests.insert(request, asked);
+        if let Some(asked) = self.kit.hooks.requests.remove(&request) {
+            self.kit.hooks.freed_requests.insert(request, asked);
         }
-        self.server.handle_input(Input::HttpAborted { request }, self.now);
+        self.kit.input(Input::HttpAborted { request });
     }
 
     pub(in super::super) fn send_raw(&mut self, which: u8, bytes: &[u8]) {
@@ -90,32 +90,32 @@ impl World {
         let cut = if cut == 0 { bytes.len() } else { usize::from(cut).min(bytes.len()) };
         let (now, later) = bytes.split_at(cut);
         self.send(conn, now);
-        if let Some(stream) = self.streams.get_mut(&conn) {
+        if let Some(stream) = self.kit.hooks.streams.get_mut(&conn) {
             stream.unread.extend_from_slice(later);
         }
     }
 
     pub(in super::super) fn end_stream(&mut self, which: u8) {
         let Some(conn) = pick(&self.all_streams, which) else { return };
-        if self.streams.remove(&conn).is_some() {
-            self.freed_streams.insert(conn);
+        if self.kit.hooks.streams.remove(&conn).is_some() {
+            self.kit.hooks.freed_streams.insert(conn);
         }
-        self.server.handle_input(Input::WsEnded { conn }, self.now);
+        self.kit.input(Input::WsEnded { conn });
     }
 
     /// The socket of a stream takes this many bytes more; all from 128 on.
     pub(in super::super) fn take(&mut self, which: u8, window: u8) {
         let Some(conn) = pick(&self.all_streams, which) else { return };
-        let Some(stream) = self.streams.get_mut(&conn) else { return };
+        let Some(stream) = self.kit.hooks.streams.get_mut(&conn) else { return };
         stream.window = if window >= 128 { usize::MAX } else { usize::from(window) };
-        self.write(conn);
+        self.kit.transmit(conn);
     }
 
     pub(in super::super) fn admit(&mut self, which: u8, how: u8) {
-        let Some(socket) = pick(&self.all_sockets, which) else { return };
+        let Some(socket) = pick(&self.kit.hooks.all_sockets, which) else { return };
         // The server's word, since its events may still be on their way.
-        let is_there = self.server.session(socket).is_some();
-        let presence = self.sockets.get_mut(&socket).filter(|presence| presence.stage == Stage::Asking && is_there);
+        let is_there = self.kit.stack.server.session(socket).is_some();
+        let presence = self.kit.hooks.sockets.get_mut(&socket).filter(|presence| presence.stage == Stage::Asking && is_there);
         if how & 1 == 0 {
             if let Some(presence) = presence {
                 presence.stage = Stage::Accepted;
@@ -123,7 +123,7 @@ impl World {
             self.command(Command::Accept { socket });
         } else {
             if presence.is_some() {
-                self.sockets.remove(&socket);
+                self.kit.hooks.sockets.remove(&socket);
             }
             self.command(Command::Refuse { socket, data: ByteString::from_static(r#"{"message":"no"}"#) });
         }
@@ -146,27 +146,27 @@ impl World {
     }
 
     pub(in super::super) fn close(&mut self, which: u8) {
-        if let Some(session) = pick(&self.all_sessions, which) {
+        if let Some(session) = pick(&self.kit.hooks.all_sessions, which) {
             self.command(Command::Close { session });
         }
     }
 
     pub(in super::super) fn handled(&mut self, _which: u8) {
-        if let Some(session) = self.unhandled.pop_front() {
+        if let Some(session) = self.kit.hooks.unhandled.pop_front() {
             self.command(Command::Handled { session });
         }
     }
 
     pub(in super::super) fn ack(&mut self, _which: u8) {
-        if let Some((socket, ack)) = self.ack_wanted.pop_front() {
+        if let Some((socket, ack)) = self.kit.hooks.ack_wanted.pop_front() {
             self.command(Command::Ack { socket, ack, args: Args::empty() });
         }
     }
 
     pub(in super::super) fn ask_congestion(&mut self, which: u8) {
-        let Some(session) = pick(&self.all_sessions, which) else { return };
-        if self.server.is_congested(session) {
-            self.congested.insert(session);
+        let Some(session) = pick(&self.kit.hooks.all_sessions, which) else { return };
+        if self.kit.stack.server.is_congested(session) {
+            self.kit.hooks.congested.insert(session);
         }
     }
 
@@ -176,15 +176,15 @@ impl World {
 
     pub(in super::super) fn tell_wall_clock(&mut self, secs: u8) {
         let wall = WallTime::from_unix_millis(1_000_000_000_000 + u64::from(secs) * 1000);
-        self.server.handle_input(Input::WallClock(wall), self.now);
+        self.kit.input(Input::WallClock(wall));
     }
 
     pub(in super::super) fn wait_ms(&mut self, ms: u64) {
-        self.wait_until(self.now + Duration::from_millis(ms));
+        self.wait_until(self.kit.now() + Duration::from_millis(ms));
     }
 
     pub(in super::super) fn wait_for_timeout(&mut self) {
-        if let Some((deadline, _)) = self.server.poll_timeout() {
+        if let Some((deadline, _)) = self.kit.stack.server.poll_timeout() {
             self.wait_until(deadline);
         }
     }
@@ -197,7 +197,7 @@ impl World {
         let delivery = if how & 1 == 0 { Delivery::Reliable } else { Delivery::Volatile };
         let ack = (how & 2 != 0).then(|| AckRequest { emit: EmitId(number), timeout: Duration::from_secs(3) });
         if ack.is_some() {
-            self.acks.insert(EmitId(number), 0);
+            self.kit.hooks.acks.insert(EmitId(number), 0);
         }
         if delivery == Delivery::Reliable {
             for socket in self.meant(&target) {
@@ -210,8 +210,8 @@ impl World {
 
     /// A message to a bare peer.
     pub(in super::super) fn message(&mut self, which: u8, how: u8) {
-        let Some(session) = pick(&self.all_sessions, which) else { return };
-        if !self.bare.contains_key(&session) {
+        let Some(session) = pick(&self.kit.hooks.all_sessions, which) else { return };
+        if !self.kit.hooks.bare.contains_key(&session) {
             return;
         }
         let number = self.number;
