@@ -146,10 +146,8 @@ struct Members {
 
 impl Hooks<()> for Members {
     fn event(&mut self, event: Event, _stack: &mut Stack<()>, _now: Instant) {
-        match event {
-            Event::Connected(connect) => self.sockets.push(connect.socket),
-            other => drop(other),
-        }
+        let Event::Connected(connect) = event else { panic!("the crowd only comes: {event:?}") };
+        self.sockets.push(connect.socket);
     }
 
     #[inline]
@@ -211,7 +209,9 @@ impl Crowd {
     fn open_stream(&mut self) {
         let target = "/socket.io?EIO=4&transport=websocket".parse().unwrap();
         let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
-        let Upgrade::Accept(conn, _) = self.kit.stack.server.handle_upgrade(ENDPOINT, &request, self.kit.now()) else { panic!() };
+        let Upgrade::Accept(conn, _) = self.kit.stack.server.handle_upgrade(ENDPOINT, &request, self.kit.now()) else {
+            panic!()
+        };
         self.kit.stack.server.handle_input(Input::WsBytes { conn, bytes: &client_frame("40") }, self.kit.now());
         self.conns.push(conn);
         self.kit.drain();
@@ -234,7 +234,9 @@ impl Crowd {
     fn request(&mut self, method: &str, sid: &str, body: Bytes) -> RequestId {
         let uri = format!("/socket.io?EIO=4&transport=polling{sid}");
         let request = Request::builder().method(method).uri(uri).body(()).unwrap();
-        let Head::Continue(request) = self.kit.stack.server.handle_http_head(ENDPOINT, request, self.kit.now()) else { panic!() };
+        let Head::Continue(request) = self.kit.stack.server.handle_http_head(ENDPOINT, request, self.kit.now()) else {
+            panic!()
+        };
         self.kit.stack.server.handle_http_body(request, body, self.kit.now());
         request
     }

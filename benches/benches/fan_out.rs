@@ -11,16 +11,20 @@ use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use http::Response;
 use roomcast_auth::sign_hs256;
 use roomcast_core::id::SlabKey;
 use roomcast_core::server::{
-    After, Config, ConnId, EndpointId, Input, Output, Server, Stack, Start, Transmit, Upgrade,
+    Config, ConnId, EndpointId, Event, Input, RequestId, Server, Stack, Start, Transmit, Upgrade,
 };
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Note, Permission, Question, Reply, StoreAnswer, StoredDocument, User, UserChannels};
+use roomcast_openwebui::query::{
+    Note, Permission, Query, Question, Reply, StoreAnswer, StoredDocument, User, UserChannels,
+};
 use roomcast_openwebui::{OpenWebUi, Settings};
+use roomcast_testkit::{Hooks, Kit};
 use roomcast_yjs::{Message, int_array, merge_updates};
 
 criterion_group!(benches, fan_out);

@@ -8,12 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request};
 use roomcast_core::server::{ConnId, RequestId};
-<<<<<<< HEAD
 use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
-=======
-use roomcast_core::websocket::{Decoder, Fin, Limits, Message, Opcode, Role, encode_close, encode_frame};
 use roomcast_testkit::StreamEnd;
->>>>>>> cd67a4b (Run every in-memory test over one loop: the testkit, generic over Stack)
 
 use super::client::{Heard, Stage};
 use super::{Weather, World};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use roomcast_core::server::{
-    After, App, Command, ConnId, Event, Input, Output, RequestId, Server, Stack, AppRequestId, TimerKind, Transmit,
+    After, App, AppRequestId, Command, ConnId, Event, Input, Output, RequestId, Server, Stack, TimerKind, Transmit,
 };
 use roomcast_core::time::{Instant, WallTime};
 

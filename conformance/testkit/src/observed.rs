@@ -2,7 +2,7 @@
 //!
 //! Owns: passing everything on unchanged. Must never know: what the observer makes of an event.
 
-use roomcast_core::server::{App, Cx, Event, Server, AppRequestId};
+use roomcast_core::server::{App, AppRequestId, Cx, Event, Server};
 use roomcast_core::time::Instant;
 
 /// Sees each event of the server before the application does.

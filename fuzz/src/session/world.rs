@@ -11,8 +11,8 @@ use bytestring::ByteString;
 use http::{Method, Request, Response, StatusCode};
 use roomcast_core::server::config::{Admission, EndpointKind, NamespaceRule, Pattern, ServerLimits};
 use roomcast_core::server::{
-    AckId, After, Command, Config, ConnId, Connect, EmitId, Endpoint, EndpointId, Event, Head, Input,
-    RequestId, Scope, Selection, Server, SessionId, SocketId, Stack, Start, Target, Transmit, Upgrade,
+    AckId, After, Command, Config, ConnId, Connect, EmitId, Endpoint, EndpointId, Event, Head, Input, RequestId, Scope,
+    Selection, Server, SessionId, SocketId, Stack, Start, Target, Transmit, Upgrade,
 };
 use roomcast_core::socket_io::{Args, ArgsBuilder};
 use roomcast_core::time::{Instant, WallTime};
@@ -308,7 +308,6 @@ impl Outside {
         let stage = self.sockets.get(&socket).map(|presence| presence.stage);
         assert_eq!(stage, Some(Stage::Connected), "{socket:?}");
     }
-
 }
 
 /// The clients, and the end.
@@ -324,7 +323,9 @@ impl World {
         let kind = if method == Method::GET { Asking::Get } else { Asking::Post };
         let uri = format!("{path}?EIO=4&transport=polling&client={client}{sid}");
         let Some(endpoint) = self.kit.stack.server.route(path) else { return };
-        if let Head::Continue(id) = self.kit.stack.server.handle_http_head(endpoint, request(method, &uri), self.kit.now()) {
+        if let Head::Continue(id) =
+            self.kit.stack.server.handle_http_head(endpoint, request(method, &uri), self.kit.now())
+        {
             self.all_requests.push(id);
             assert!(self.kit.hooks.requests.insert(id, Asked { client, kind, body: Body::Awaited }).is_none());
             if !body_is_late {

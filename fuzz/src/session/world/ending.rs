@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use roomcast_core::server::{Audit, Input};
+use roomcast_core::server::{Audit, Input, Transmit};
 
 use super::super::Ending;
 use super::{Asked, Asking, Body, Stage, World};
@@ -42,7 +42,12 @@ impl World {
         }
         assert_eq!(self.kit.stack.server.audit(), Audit::default());
         assert!(self.kit.hooks.requests.is_empty(), "not answered: {:?}", self.kit.hooks.requests);
-        assert!(self.kit.hooks.streams.is_empty() && self.kit.hooks.sockets.is_empty() && self.kit.hooks.bare.is_empty() && self.kit.hooks.acks.is_empty());
+        assert!(
+            self.kit.hooks.streams.is_empty()
+                && self.kit.hooks.sockets.is_empty()
+                && self.kit.hooks.bare.is_empty()
+                && self.kit.hooks.acks.is_empty()
+        );
     }
 
     /// Takes, reads and handles until nothing is left.
@@ -106,7 +111,10 @@ impl World {
             }
         }
         for conn in self.kit.hooks.streams.keys() {
-            assert!(!self.kit.stack.poll_transmit(*conn, &mut Transmit::new()), "{conn:?} has more that nobody told of");
+            assert!(
+                !self.kit.stack.poll_transmit(*conn, &mut Transmit::new()),
+                "{conn:?} has more that no output announced"
+            );
         }
     }
 }

@@ -115,7 +115,8 @@ impl World {
         let Some(socket) = pick(&self.kit.hooks.all_sockets, which) else { return };
         // The server's word, since its events may still be on their way.
         let is_there = self.kit.stack.server.session(socket).is_some();
-        let presence = self.kit.hooks.sockets.get_mut(&socket).filter(|presence| presence.stage == Stage::Asking && is_there);
+        let presence =
+            self.kit.hooks.sockets.get_mut(&socket).filter(|presence| presence.stage == Stage::Asking && is_there);
         if how & 1 == 0 {
             if let Some(presence) = presence {
                 presence.stage = Stage::Accepted;
