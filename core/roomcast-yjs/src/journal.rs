@@ -30,6 +30,9 @@ pub struct Journal {
     /// The last change that a snapshot under way holds.
     snapshotting: Option<u64>,
     append_due: Option<Instant>,
+    /// The last change that was given up for a snapshot because appends failed. Until a snapshot holds it, nothing is
+    /// appended: the log would have a gap.
+    gap_end: Option<u64>,
     /// When the first change since the last snapshot came.
     dirty_since: Option<Instant>,
     changed_at: Instant,
@@ -40,6 +43,7 @@ pub struct Journal {
 
 /// How long things may wait.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct JournalTimes {
     /// From a change to the append that carries it. 40 ms.
     pub append_after: Duration,
@@ -49,8 +53,10 @@ pub struct JournalTimes {
     pub snapshot_after_most: Duration,
     /// From a failure to the next try, doubled at each further one up to thirty times as much. 1 s.
     pub retry_after: Duration,
-    /// Bytes of unstored changes above which they are given up for the next snapshot, which holds them too: what a
-    /// store that fails for long may cost in memory. 4 MiB.
+    /// Bytes of unstored changes at which they are appended at once, without waiting for `append_after`. 4 MiB.
+    ///
+    /// It also bounds what a failing store costs in memory: above it, once an append has failed, the changes are given up
+    /// for a snapshot, which holds them too and is then due before anything else is appended.
     pub unstored_bytes_max: usize,
 }
 
@@ -114,6 +120,7 @@ impl Journal {
             appending: 0,
             snapshotting: None,
             append_due: None,
+            gap_end: None,
             dirty_since: (log_len > 0).then_some(now),
             changed_at: now,
             append_retry: Retry::default(),
@@ -130,11 +137,10 @@ impl Journal {
         self.unstored_bytes += update.len();
         self.unstored.push_back(update);
         self.append_due.get_or_insert(now + self.times.append_after);
-        if self.unstored_bytes > self.times.unstored_bytes_max && self.appending == 0 {
-            self.unstored.clear();
-            self.unstored_bytes = 0;
-            self.append_due = None;
+        if self.is_full() {
+            self.append_due = Some(now);
         }
+        self.give_up_if_failing();
     }
 
     /// An append has come to its end.
@@ -143,10 +149,13 @@ impl Journal {
         match written {
             Written::Stored => {
                 self.append_retry = Retry::default();
-                self.unstored_bytes -= self.unstored.drain(..carried).map(|update| update.len()).sum::<usize>();
+                self.drop_front(carried);
                 self.append_due = (!self.unstored.is_empty()).then_some(now);
             }
-            Written::Failed => self.append_retry.fail(self.times.retry_after, now),
+            Written::Failed => {
+                self.append_retry.fail(self.times.retry_after, now);
+                self.give_up_if_failing();
+            }
         }
     }
 
@@ -158,6 +167,9 @@ impl Journal {
                 self.snapshot_retry = Retry::default();
                 self.snapshot_at = up_to;
                 self.dirty_since = (self.last > up_to).then_some(now);
+                if self.gap_end.is_some_and(|end| end <= up_to) {
+                    (self.gap_end, self.append_retry) = (None, Retry::default());
+                }
                 self.drop_covered(up_to);
             }
             Written::Failed => self.snapshot_retry.fail(self.times.retry_after, now),
@@ -206,7 +218,8 @@ impl Journal {
     }
 
     fn append_due(&self) -> Option<Instant> {
-        let due = self.append_due.filter(|_| self.appending == 0 && !self.unstored.is_empty())?;
+        let idle = self.appending == 0 && self.gap_end.is_none() && !self.unstored.is_empty();
+        let due = self.append_due.filter(|_| idle)?;
         Some(self.append_retry.not_before(due))
     }
 
@@ -214,11 +227,24 @@ impl Journal {
         let since = self.dirty_since.filter(|_| self.snapshotting.is_none())?;
         let due = match self.closing {
             Closing::Yes => Instant::default(),
+            Closing::No if self.gap_end.is_some() => Instant::default(),
             Closing::No => {
                 (self.changed_at + self.times.snapshot_after_quiet).min(since + self.times.snapshot_after_most)
             }
         };
         Some(self.snapshot_retry.not_before(due))
+    }
+
+    const fn is_full(&self) -> bool {
+        self.unstored_bytes > self.times.unstored_bytes_max
+    }
+
+    /// Bounds what waits while the store refuses appends: the document, and so the next snapshot, holds it too.
+    fn give_up_if_failing(&mut self) {
+        if self.is_full() && self.appending == 0 && self.append_retry.failures > 0 {
+            (self.unstored, self.unstored_bytes, self.append_due) = (VecDeque::new(), 0, None);
+            self.gap_end = Some(self.last);
+        }
     }
 
     /// Changes that a stored snapshot holds need not be appended any more.
@@ -228,9 +254,16 @@ impl Journal {
         }
         let after = usize::try_from(self.last - up_to).unwrap_or(usize::MAX);
         let covered = self.unstored.len().saturating_sub(after);
-        self.unstored_bytes -= self.unstored.drain(..covered).map(|update| update.len()).sum::<usize>();
+        self.drop_front(covered);
         if self.unstored.is_empty() {
             self.append_due = None;
+        }
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        self.unstored_bytes -= self.unstored.drain(..count).map(|update| update.len()).sum::<usize>();
+        if self.unstored.capacity() > CAPACITY_KEPT {
+            self.unstored.shrink_to(self.unstored.len().max(CAPACITY_KEPT));
         }
     }
 }
@@ -256,6 +289,8 @@ impl Retry {
 }
 
 const RETRY_FACTOR_MAX: u32 = 30;
+/// Places of the queue that are kept after a burst.
+const CAPACITY_KEPT: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -323,6 +358,60 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_above_the_limit_is_appended_at_once_and_nothing_of_it_dropped() {
+        let times = JournalTimes { unstored_bytes_max: 1000, ..JournalTimes::default() };
+        let mut journal = Journal::new(times, 0, 0, at(0));
+        let update = Bytes::from(vec![7; 300]);
+        for _ in 0..3 {
+            journal.handle_change(update.clone(), at(0));
+        }
+        assert_eq!(journal.poll_write(at(0)), None, "there is time to group them");
+        journal.handle_change(update.clone(), at(1));
+        assert_eq!(journal.poll_timeout(), Some(at(1)));
+        let Some(Write::Append { first_sequence: 1, updates }) = journal.poll_write(at(1)) else { panic!("no append") };
+        assert_eq!(updates.len(), 4);
+        // While the store works on these, more than the limit comes again.
+        for _ in 0..20 {
+            journal.handle_change(update.clone(), at(2));
+        }
+        assert_eq!(journal.poll_write(at(500)), None);
+        journal.handle_appended(Written::Stored, at(500));
+        let Some(Write::Append { first_sequence: 5, updates }) = journal.poll_write(at(500)) else {
+            panic!("no append")
+        };
+        assert_eq!(updates.len(), 20);
+        journal.handle_appended(Written::Stored, at(501));
+        assert!(journal.unstored.capacity() <= 2 * CAPACITY_KEPT && journal.unstored_bytes == 0);
+    }
+
+    #[test]
+    fn what_a_failing_store_lost_is_in_a_snapshot_before_anything_is_appended_behind_it() {
+        let times = JournalTimes { unstored_bytes_max: 10, ..JournalTimes::default() };
+        let mut journal = Journal::new(times, 0, 0, at(0));
+        let update = Bytes::from_static(b"eight...");
+        journal.handle_change(update.clone(), at(0));
+        assert!(matches!(journal.poll_write(at(40)), Some(Write::Append { .. })));
+        journal.handle_change(update.clone(), at(41));
+        assert_eq!(journal.unstored.len(), 2, "nothing is given up while an append is under way");
+        journal.handle_appended(Written::Failed, at(50));
+        assert_eq!(journal.poll_write(at(50)), Some(Write::Snapshot { up_to_sequence: 2 }), "at once");
+        journal.handle_change(update.clone(), at(60));
+        assert_eq!(journal.poll_write(at(2000)), None, "an append now would leave a gap in the log");
+        journal.handle_snapshotted(Written::Failed, at(2000));
+        assert_eq!(journal.poll_write(at(3000)), Some(Write::Snapshot { up_to_sequence: 3 }));
+        journal.handle_snapshotted(Written::Stored, at(3000));
+        journal.handle_change(update.clone(), at(3000));
+        let append = Write::Append { first_sequence: 4, updates: vec![update.clone()] };
+        assert_eq!(journal.poll_write(at(3040)), Some(append));
+        journal.handle_appended(Written::Stored, at(3041));
+        // The store works again: a burst is not given up any more.
+        (0..3).for_each(|_| journal.handle_change(update.clone(), at(3050)));
+        assert!(
+            matches!(journal.poll_write(at(3050)), Some(Write::Append { first_sequence: 5, updates }) if updates.len() == 3)
+        );
+    }
+
+    #[test]
     fn a_snapshot_that_fails_is_not_tried_again_for_every_append_that_works() {
         let mut journal = Journal::new(JournalTimes::default(), 0, 0, at(0));
         let mut snapshots = Vec::new();
@@ -348,6 +437,43 @@ mod tests {
     }
 
     proptest! {
+        /// A store that works and takes `latency`, a process that may be killed at any moment: what was relayed longer ago
+        /// than the promised delay is in the snapshot or in the log behind it, without a gap.
+        #[test]
+        fn a_crash_loses_only_what_is_younger_than_promised(
+            bursts in prop::collection::vec((0u64..60, 1usize..30, 1usize..2000), 1..60),
+            latency in 0u64..30,
+        ) {
+            let times = JournalTimes { unstored_bytes_max: 4096, ..JournalTimes::default() };
+            let mut journal = Journal::new(times, 0, 0, at(0));
+            let mut relayed: Vec<u64> = Vec::new();
+            let (mut snapshot, mut log) = (0, std::collections::BTreeSet::new());
+            let mut under_way: Vec<(u64, Write)> = Vec::new();
+            let mut bursts = bursts.into_iter();
+            let (mut next_burst, mut checked) = (0, 0);
+            for ms in 0..4_000 {
+                let (done, rest) = under_way.into_iter().partition(|&(until, _)| until <= ms);
+                under_way = rest;
+                for (_, write) in done {
+                    finish(&mut journal, write, true, at(ms), &mut snapshot, &mut log);
+                }
+                if ms == next_burst && let Some((pause, count, len)) = bursts.next() {
+                    for _ in 0..count {
+                        relayed.push(ms);
+                        journal.handle_change(Bytes::from(vec![0; len]), at(ms));
+                    }
+                    next_burst = ms + 1 + pause;
+                }
+                under_way.extend(std::iter::from_fn(|| journal.poll_write(at(ms))).map(|write| (ms + latency, write)));
+                // Killed here. An append waits for its time, for the one before it, and for the store.
+                let promised = u64::try_from(relayed.partition_point(|&relayed| relayed + 40 + 2 * latency + 1 <= ms)).unwrap();
+                for sequence in checked + 1..=promised {
+                    prop_assert!(sequence <= snapshot || log.contains(&sequence), "{sequence} at {ms} ms");
+                }
+                checked = promised;
+            }
+        }
+
         /// Whatever fails and when: once the store works, everything is in the snapshot or in the log behind it.
         #[test]
         fn nothing_is_lost(steps in prop::collection::vec((0u8..6, 1u64..3000), 0..200)) {
