@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use roomcast_yjs::{Document, Limits, Source, StateVector, Verdict, int_array, merge_updates};
+use roomcast_yjs::{Document, Source, StateVector, Verdict, int_array, merge_updates};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, ReadTxn, StateVector as YrsVector, Transact, Update};
 
@@ -67,7 +67,7 @@ fn join(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("a whole state applied to an empty document", &name), |bencher| {
             let state = before.store().state();
-            bencher.iter(|| Document::new(LIMITS).apply(&state, Source::Stored));
+            bencher.iter(|| Document::default().apply(&state, Source::Stored));
         });
         group.bench_function(BenchmarkId::new("yrs, the same", &name), |bencher| {
             let state = before.store().state();
@@ -94,7 +94,7 @@ fn arrays(criterion: &mut Criterion) {
 }
 
 fn replay(updates: &[Vec<u8>]) -> Document {
-    let mut document = Document::new(LIMITS);
+    let mut document = Document::default();
     for update in updates {
         let verdict = document.apply(update, Source::Live);
         debug_assert!(matches!(verdict, Verdict::Applied | Verdict::NothingNew));
@@ -164,13 +164,6 @@ fn generated() -> Vec<Vec<u8>> {
         })
         .collect()
 }
-
-const LIMITS: Limits = Limits {
-    update_bytes_max: 256 << 10,
-    update_structs_max: 20_000,
-    resync_bytes_max: 4 << 20,
-    document_bytes_max: 32 << 20,
-};
 
 criterion_group!(benches, apply, encode, difference, join, arrays);
 criterion_main!(benches);

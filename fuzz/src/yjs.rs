@@ -51,9 +51,11 @@ pub fn yjs_state_vector(data: &[u8]) {
 /// Property: the table never holds more than its limits allow, what it tells others it would itself have heard, and it is
 /// empty once everybody has left and time has passed. Nothing panics.
 pub fn yjs_awareness(data: &[u8]) {
-    let limits = AwarenessLimits { clients_per_session_max: 3, departed_max: 4, ..AwarenessLimits::default() };
+    let mut limits = AwarenessLimits::default();
+    (limits.clients_per_session_max, limits.departed_max) = (3, 4);
     let mut table = Awareness::new(limits);
-    let mut listener = Awareness::new(AwarenessLimits { clients_per_session_max: usize::MAX, ..limits });
+    limits.clients_per_session_max = usize::MAX;
+    let mut listener = Awareness::new(limits);
     for (at, part) in data.split(|&byte| byte == 0xff).enumerate() {
         let (session, now) = (at % 3, Instant::from_millis(at as u64 * 500));
         let heard = match table.handle_update(session, part, now) {

@@ -102,7 +102,7 @@ pub enum Request {
         /// Who must be allowed to write it, and is told to have done so. `None`: nobody, for callers who have checked
         /// that.
         user: Option<ByteString>,
-        /// A Yjs update, version 1. At most [`Limits::resync_bytes_max`](roomcast_yjs::Limits::resync_bytes_max).
+        /// A Yjs update, version 1. At most [`DocumentLimits::resync_bytes_max`](roomcast_yjs::DocumentLimits::resync_bytes_max).
         update: Bytes,
         /// The note's content as it reads from then on, a JSON object as front ends render it. `None`, and one that says
         /// nothing: the note keeps what it has, until a front end renders the document.

@@ -13,6 +13,7 @@ use roomcast_time::Instant;
 
 /// What a session may announce at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AwarenessLimits {
     /// Client ids of one session: 16. A provider announces one.
     pub clients_per_session_max: usize,
@@ -40,6 +41,7 @@ impl Default for AwarenessLimits {
 
 /// Why an awareness update is refused as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BadAwareness {
     /// It is none that y-protocols would read.
     Malformed(Malformed),

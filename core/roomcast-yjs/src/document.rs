@@ -1,6 +1,6 @@
 //! A document with its encodings, each made at most once per change.
 //!
-//! Owns: [`Document`] and its [`Limits`]. Must never know: who reads and writes it, and where it is kept.
+//! Owns: [`Document`] and its [`DocumentLimits`]. Must never know: who reads and writes it, and where it is kept.
 
 use bytes::Bytes;
 
@@ -10,7 +10,8 @@ use super::{int_array, wire};
 
 /// What a document and the updates to it may be at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+#[non_exhaustive]
+pub struct DocumentLimits {
     /// Bytes of an update while somebody edits: 256 KiB.
     pub update_bytes_max: usize,
     /// Structs and deletions of such an update: 20,000.
@@ -21,7 +22,7 @@ pub struct Limits {
     pub document_bytes_max: usize,
 }
 
-impl Default for Limits {
+impl Default for DocumentLimits {
     fn default() -> Self {
         Self {
             update_bytes_max: 256 << 10,
@@ -39,8 +40,7 @@ pub enum Source {
     Live,
     /// A member that brings what it did while it was away, perhaps its whole document.
     Resync,
-    /// The owner's own store. What was taken once is not refused: only twice the limit of the document is asked, of which
-    /// an estimate may fall short.
+    /// The caller's own store. No limit of size applies: what was accepted once can always be loaded again.
     Stored,
 }
 
@@ -48,7 +48,7 @@ pub enum Source {
 #[derive(Clone, Debug, Default)]
 pub struct Document {
     store: Store,
-    limits: Limits,
+    limits: DocumentLimits,
     state: Option<Bytes>,
     state_array: Option<Bytes>,
     state_vector: Option<Bytes>,
@@ -56,7 +56,7 @@ pub struct Document {
 
 impl Document {
     /// An empty document.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: DocumentLimits) -> Self {
         Self { limits, ..Self::default() }
     }
 
@@ -129,7 +129,7 @@ impl Document {
         let (bytes_max, structs_max, footprint_bytes_max) = match source {
             Source::Live => (self.limits.update_bytes_max, self.limits.update_structs_max, document_bytes_max),
             Source::Resync => (self.limits.resync_bytes_max, usize::MAX, document_bytes_max),
-            Source::Stored => (wire::UPDATE_BYTES_MAX, usize::MAX, document_bytes_max.saturating_mul(2)),
+            Source::Stored => (wire::UPDATE_BYTES_MAX, usize::MAX, usize::MAX),
         };
         if update.len() > bytes_max {
             return Err(BadUpdate::TooLong);
@@ -180,8 +180,12 @@ mod tests {
 
     #[test]
     fn limits_hold_by_source() {
-        let limits =
-            Limits { update_bytes_max: 20, update_structs_max: 1, resync_bytes_max: 40, document_bytes_max: 400 };
+        let limits = DocumentLimits {
+            update_bytes_max: 20,
+            update_structs_max: 1,
+            resync_bytes_max: 40,
+            document_bytes_max: 400,
+        };
         let mut document = Document::new(limits);
         let long = text(1, 0, "abcdefghijklm");
         assert_eq!(document.apply(&long, Source::Live), Verdict::Bad(BadUpdate::TooLong));
@@ -189,10 +193,7 @@ mod tests {
         let two = [1, 2, 2, 0, 0, 1, 0, 1, 0];
         assert_eq!(document.apply(&two, Source::Live), Verdict::Bad(BadUpdate::TooManyStructs));
         assert_eq!(document.apply(&text(3, 0, &"x".repeat(41)), Source::Resync), Verdict::Bad(BadUpdate::TooLong));
-        assert_eq!(
-            document.apply(&text(3, 0, &"x".repeat(800)), Source::Stored),
-            Verdict::Bad(BadUpdate::DocumentFull)
-        );
+        assert_eq!(document.apply(&text(3, 0, "xyz"), Source::Live), Verdict::Bad(BadUpdate::DocumentFull));
         // What is full can still be emptied.
         assert_eq!(document.apply(&[0, 1, 1, 1, 0, 13], Source::Live), Verdict::Applied);
     }

@@ -4,6 +4,7 @@
 
 /// Why a text is not an array of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NotBytes {
     /// It is not a JSON array of integers, or something follows it.
     Syntax,

@@ -9,9 +9,9 @@
 //! what he knows.
 //!
 //! ```
-//! use roomcast_yjs::{Document, Limits, Source, StateVector, Verdict};
+//! use roomcast_yjs::{Document, DocumentLimits, Source, StateVector, Verdict};
 //!
-//! let mut document = Document::new(Limits::default());
+//! let mut document = Document::new(DocumentLimits::default());
 //! assert_eq!(document.state_array(), "[0,0]");
 //! // Client 1 writes "hi" into the root type "t".
 //! let update = [1, 1, 1, 0, 4, 1, 1, b't', 2, b'h', b'i', 0];
@@ -39,7 +39,7 @@ mod update;
 mod wire;
 
 pub use awareness::{Awareness, AwarenessLimits, BadAwareness, Heard};
-pub use document::{Document, Limits, Source};
+pub use document::{Document, DocumentLimits, Source};
 pub use merge::merge_updates;
 pub use pending::{Held, Pending, PendingLimits};
 pub use store::{BadUpdate, Split, Store, UpdateLimits, Verdict};

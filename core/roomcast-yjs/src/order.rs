@@ -2,9 +2,8 @@
 //!
 //! Owns: the walk over clients that wait for each other. Must never know: what happens to the structs.
 
-use super::store::Store;
 use super::update::{Record, Update};
-use super::wire::Id;
+use super::wire::{ClientId, Id};
 
 /// How far one client of an update can be applied.
 #[derive(Clone, Copy, Debug)]
@@ -25,18 +24,18 @@ enum Progress {
     Stuck,
 }
 
-/// How far each client of `update`, in the order of its sections, can be applied on top of `store`; and the first thing
+/// How far each client of `update`, in the order of its sections, can be applied on top of `clock_of`; and the first thing
 /// that is missing, if something is left. Two that wait for each other are both left.
 ///
 /// Walks as `integrateStructs` of yjs does, with the clients that wait for each other on a stack: every step takes a
 /// struct, or parks a client until another has got as far as it needs.
-pub(crate) fn reach(store: &Store, update: &Update<'_>) -> (Vec<Reached>, Option<Id>) {
+pub(crate) fn reach(clock_of: &dyn Fn(ClientId) -> u32, update: &Update<'_>) -> (Vec<Reached>, Option<Id>) {
     let start = |section| {
-        let clock = store.clock(update.client(section));
+        let clock = clock_of(update.client(section));
         let next = update.records_of(section).partition_point(|record| record.end() <= clock);
         Reached { clock, next, progress: Progress::Free }
     };
-    let mut walk = Walk { store, update, reached: (0..update.sections.len()).map(start).collect(), missing: None };
+    let mut walk = Walk { clock_of, update, reached: (0..update.sections.len()).map(start).collect(), missing: None };
     let mut stack: Vec<(usize, Option<Id>)> = Vec::new();
     for first in 0..update.sections.len() {
         stack.push((first, None));
@@ -52,7 +51,8 @@ pub(crate) fn reach(store: &Store, update: &Update<'_>) -> (Vec<Reached>, Option
 }
 
 struct Walk<'a> {
-    store: &'a Store,
+    /// The next clock of a client, before the update.
+    clock_of: &'a dyn Fn(ClientId) -> u32,
     update: &'a Update<'a>,
     reached: Vec<Reached>,
     missing: Option<Id>,
@@ -120,9 +120,8 @@ impl Walk<'_> {
             return None;
         }
         let taken = |id: &Id| self.update.section_index(id.client).and_then(|at| self.reached.get(at));
-        self.update
-            .header(record)
-            .needs()
-            .find(|id| taken(id).map_or_else(|| !self.store.contains(*id), |reached| reached.clock <= id.clock))
+        self.update.header(record).needs().find(|id| {
+            taken(id).map_or_else(|| (self.clock_of)(id.client) <= id.clock, |reached| reached.clock <= id.clock)
+        })
     }
 }

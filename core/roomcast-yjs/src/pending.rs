@@ -13,6 +13,7 @@ use roomcast_time::Instant;
 
 /// What may wait at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PendingLimits {
     /// Updates: 256.
     pub updates_max: usize,

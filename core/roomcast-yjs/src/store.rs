@@ -28,6 +28,7 @@ pub enum Verdict {
 
 /// Why an update is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BadUpdate {
     /// It is no update that yjs would read.
     Malformed(Malformed),
@@ -115,7 +116,7 @@ impl Store {
     /// Parts a sound update of which something is missing into what can be applied at once and the rest.
     pub fn split(&self, bytes: &[u8], limits: &UpdateLimits) -> Option<Split> {
         let update = Update::decode(bytes, limits.structs_max).ok()??;
-        let (reached, missing) = order::reach(self, &update);
+        let (reached, missing) = order::reach(&|client| self.clock(client), &update);
         let (mut now, mut later) = (Builder::default(), Builder::default());
         for (section, reached) in update.sections.iter().zip(&reached) {
             for record in update.records(section) {
@@ -260,7 +261,7 @@ impl Store {
         let full = if fresh_bytes > 0 {
             grown + fresh_bytes + update.sections.len() * CLIENT_BYTES > limits.footprint_bytes_max
         } else {
-            grown > limits.footprint_bytes_max + limits.footprint_bytes_max / 4
+            grown > limits.footprint_bytes_max.saturating_add(limits.footprint_bytes_max / 4)
         };
         if full { Err(Verdict::Bad(BadUpdate::DocumentFull)) } else { Ok(update) }
     }
@@ -292,7 +293,11 @@ impl Store {
                 }
             }
         }
-        if entangled { order::reach(self, update).1.map_or(Ok(fresh_bytes), Err) } else { Ok(fresh_bytes) }
+        if entangled {
+            order::reach(&|client| self.clock(client), update).1.map_or(Ok(fresh_bytes), Err)
+        } else {
+            Ok(fresh_bytes)
+        }
     }
 
     /// Whether anything is deleted that was not; or what is deleted without being known.

@@ -32,6 +32,7 @@ pub struct Id {
 
 /// Why bytes of a peer are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Malformed {
     /// They end within a value, or a count or length announces more than is left.
     Truncated,

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use roomcast_core::rng::Rng;
 use roomcast_time::Instant;
 use roomcast_yjs::{
-    Awareness, AwarenessLimits, Document, Limits, Message, Source, StateVector, int_array, merge_updates,
+    Awareness, AwarenessLimits, Document, DocumentLimits, Message, Source, StateVector, int_array, merge_updates,
 };
 
 #[test]
@@ -67,7 +67,7 @@ fn random_bytes_cost_a_small_multiple() {
 }
 
 fn everything(bytes: &[u8]) {
-    let mut document = Document::new(Limits::default());
+    let mut document = Document::new(DocumentLimits::default());
     document.apply(bytes, Source::Resync);
     drop(document.split(bytes, Source::Resync));
     drop(StateVector::decode(bytes));

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use roomcast_yjs::{Document, Limits, Source, Verdict};
+use roomcast_yjs::{Document, DocumentLimits, Source, Verdict};
 use serde_json::{Value, json};
 
 use crate::common::{Answer, Program, api};
@@ -275,8 +275,10 @@ impl Stage<'_> {
                     Some(bytes) => bytes.to_vec(),
                     None => self::bytes(&data["update"]),
                 };
-                let known =
-                    self.documents.entry(document.to_owned()).or_insert_with(|| Document::new(Limits::default()));
+                let known = self
+                    .documents
+                    .entry(document.to_owned())
+                    .or_insert_with(|| Document::new(DocumentLimits::default()));
                 match known.apply(&update, Source::Resync) {
                     Verdict::Applied => {}
                     Verdict::NothingNew => drop(self.echoes.insert(key)),
@@ -470,7 +472,7 @@ fn bytes(array: &Value) -> Vec<u8> {
 }
 
 fn state_vector(state: &[u8]) -> Vec<u8> {
-    let mut document = Document::new(Limits::default());
+    let mut document = Document::new(DocumentLimits::default());
     assert!(!matches!(document.apply(state, Source::Stored), Verdict::Missing(_) | Verdict::Bad(_)));
     document.state_vector().to_vec()
 }

@@ -3,7 +3,7 @@
 //! Owns: everything that touches yrs. Must never know: threads, or where a state comes from. All of it may panic.
 
 use bytes::Bytes;
-use roomcast_yjs::{Document, Limits, Source, StateVector, Verdict};
+use roomcast_yjs::{Document, Source, StateVector, Verdict};
 use yrs::block::ClientID;
 use yrs::types::text::YChange;
 use yrs::updates::decoder::Decode;
@@ -135,8 +135,7 @@ fn open(state: &[u8], author: Option<Author>) -> Result<(Fragile<Doc>, u64), Con
 
 /// How far the server's own reading goes.
 fn state_vector(state: &[u8]) -> Result<StateVector, ContentError> {
-    let limits = Limits { document_bytes_max: usize::MAX, ..Limits::default() };
-    let mut document = Document::new(limits);
+    let mut document = Document::default();
     match document.apply(state, Source::Stored) {
         Verdict::Applied | Verdict::NothingNew => {}
         Verdict::Missing(_) | Verdict::Bad(_) => return Err(ContentError::Unreadable),

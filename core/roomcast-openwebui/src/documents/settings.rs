@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use roomcast_yjs::journal::JournalTimes;
-use roomcast_yjs::{AwarenessLimits, Limits, PendingLimits};
+use roomcast_yjs::{AwarenessLimits, DocumentLimits, PendingLimits};
 
 /// How documents are kept and served, as part of the [`Settings`](crate::Settings).
 #[derive(Clone, Debug)]
@@ -37,10 +37,10 @@ pub struct DocumentSettings {
     /// Their bytes. 4 MiB and a bit.
     pub held_bytes_max: usize,
     /// Requests of the program about documents that are under way at a time; one holds up to
-    /// [`Limits::resync_bytes_max`]. 64.
+    /// [`DocumentLimits::resync_bytes_max`]. 64.
     pub visits_max: usize,
     /// What documents and updates may be.
-    pub limits: Limits,
+    pub limits: DocumentLimits,
     /// What may wait for something that is missing.
     pub pending: PendingLimits,
     /// What providers may announce.
@@ -66,7 +66,7 @@ impl Default for DocumentSettings {
             held_messages_max: 128,
             held_bytes_max: 5 << 20,
             visits_max: 64,
-            limits: Limits::default(),
+            limits: DocumentLimits::default(),
             pending: PendingLimits::default(),
             awareness: AwarenessLimits::default(),
             journal: JournalTimes::default(),

@@ -2,7 +2,7 @@
 //!
 //! Owns: what a front end does with each event. Must never know: the server's machine.
 
-use roomcast_yjs::{Document, Limits, Source, Verdict, int_array};
+use roomcast_yjs::{Document, DocumentLimits, Source, Verdict, int_array};
 
 use super::super::world::{World, token};
 
@@ -33,7 +33,7 @@ impl Browser {
         Self {
             client,
             user,
-            doc: Document::new(Limits::default()),
+            doc: Document::new(DocumentLimits::default()),
             id,
             clock: 0,
             pending: Vec::new(),

@@ -6,7 +6,7 @@ use super::super::world::{START_SECS, World, token_of};
 use super::browser::{Browser, NOTE, settle, text_update, token_for};
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::{Request, Response};
-use roomcast_yjs::{Document, Limits, Message, Source, StateVector, Verdict};
+use roomcast_yjs::{Document, DocumentLimits, Message, Source, StateVector, Verdict};
 
 /// What a provider of y-websocket does.
 struct Provider {
@@ -19,7 +19,7 @@ struct Provider {
 
 impl Provider {
     fn open(world: &mut World, user: &str) -> Self {
-        Self::with(world, &token_for(user), Document::new(Limits::default()))
+        Self::with(world, &token_for(user), Document::new(DocumentLimits::default()))
     }
 
     fn with(world: &mut World, token: &str, mut doc: Document) -> Self {
@@ -149,7 +149,7 @@ fn providers_see_each_other_and_ghosts_vanish() {
 fn who_may_not_read_is_told_and_closed() {
     let mut world = World::new();
     for token in [token_for("bob"), token_for("pete"), "x".to_owned(), String::new()] {
-        let provider = Provider::with(&mut world, &token, Document::new(Limits::default()));
+        let provider = Provider::with(&mut world, &token, Document::new(DocumentLimits::default()));
         assert_eq!((provider.denied, world.clients[provider.client].is_closed), (1, true), "{token}");
         // After this a provider does not come back by itself.
         assert_eq!(world.clients[provider.client].close_code, Some(4403));
@@ -182,7 +182,7 @@ fn who_may_only_read_gets_everything_and_writes_nothing() {
     world.pass(Duration::from_secs(61));
     assert!(world.clients[alice.client].is_closed);
     let short = token_of(&format!(r#"{{"id":"alice","exp":{}}}"#, START_SECS + 70));
-    let provider = Provider::with(&mut world, &short, Document::new(Limits::default()));
+    let provider = Provider::with(&mut world, &short, Document::new(DocumentLimits::default()));
     assert!(!world.clients[provider.client].is_closed);
     world.pass(Duration::from_secs(10));
     assert!(world.clients[provider.client].is_closed);
@@ -248,7 +248,7 @@ fn what_is_too_long_for_an_update_comes_with_everything() {
 
     // What is too long even for that is asked for once.
     let resyncs = world.stack.app.document_counters().resyncs;
-    let bytes_max = Limits::default().resync_bytes_max;
+    let bytes_max = DocumentLimits::default().resync_bytes_max;
     let head = text_update(100, 105, "").len() + 3;
     provider.write(&mut world, 100, 105, &"z".repeat(bytes_max - head + 1));
     assert_eq!((refused(&world), world.stack.app.document_counters().resyncs), (3, resyncs + 1));

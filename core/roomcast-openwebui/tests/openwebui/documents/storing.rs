@@ -8,7 +8,7 @@ use super::browser::{Browser, NOTE, settle};
 use roomcast_core::server::App;
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{Request, Response};
-use roomcast_yjs::{Document, Limits, Source};
+use roomcast_yjs::{Document, DocumentLimits, Source};
 
 #[test]
 fn a_failed_load_refuses_and_never_serves_an_empty_document() {
@@ -134,7 +134,7 @@ fn a_crash_while_somebody_types_on_resets_nothing_that_is_logged() {
             other.pump(&mut crashed);
             // The note counts for more than a log that lacks something.
             let stored = &world.store.documents[NOTE];
-            let mut logged = Document::new(Limits::default());
+            let mut logged = Document::new(DocumentLimits::default());
             for entry in stored.snapshot.iter().map(|(snapshot, _)| snapshot).chain(stored.log.values()) {
                 logged.apply(entry, Source::Stored);
             }
