@@ -36,7 +36,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::reply;
 use crate::settings::Secret;
-use crate::store::Asked;
+use crate::store::StoreClient;
 
 /// What the routes share.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ pub struct Api {
     /// What callers must know. Without it the routes say that they are off.
     pub key: Option<Arc<Secret>>,
     /// Where revocations are kept.
-    pub store: Asked,
+    pub store: StoreClient,
     /// Time that a session has to answer a call, unless the caller says otherwise.
     pub call_timeout: Duration,
 }
@@ -177,7 +177,7 @@ impl Revoked {
         }
     }
 
-    async fn remember(&self, store: &Asked) -> Result<(), Refusal> {
+    async fn remember(&self, store: &StoreClient) -> Result<(), Refusal> {
         let remembered = match self {
             Self::User(user) => store.revoke_user(user).await,
             Self::Token { jti, ends_at } => store.revoke_token(jti, *ends_at).await,
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn only_the_key_opens() {
-        let key = Secret::of("k3y");
+        let key = Secret::new("k3y");
         let status = |key: Option<&Secret>, header: Option<&'static str>| {
             let headers = header.map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
             check_key(key, &HeaderMap::from_iter(headers)).map_err(|refusal| refusal.status.as_u16())

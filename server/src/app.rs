@@ -1,6 +1,6 @@
-//! What the program serves.
+//! Endpoints, application and pages, put together.
 //!
-//! Owns: endpoint, pages and application, put together. Must never know: flags, sockets.
+//! Owns: which setting goes where. Must never know: flags, sockets.
 
 use std::sync::Arc;
 
@@ -14,29 +14,29 @@ use crate::api::Api;
 use crate::health::Health;
 use crate::metrics::{self, StoreMetrics};
 use crate::settings::{Secret, Settings};
-use crate::store::Asked;
+use crate::store::StoreClient;
 
-/// What a server is made of besides its settings.
+/// Parts of a server besides its settings.
 pub struct Parts {
-    /// What tokens are signed with.
+    /// The key that signs tokens.
     pub secret: Secret,
-    /// What callers of the HTTP API must know.
+    /// The key of the HTTP API.
     pub api_key: Option<Secret>,
-    /// What the application asks.
-    pub store: Asked,
-    /// What the store's answers are counted in.
+    /// Answers the application's questions.
+    pub store: StoreClient,
+    /// Latencies and errors of the store.
     pub metrics: StoreMetrics,
-    /// Whether there should be work.
+    /// Responses to `/health` and `/ready`.
     pub health: Health,
-    /// From the operating system's generator.
+    /// Randomness from the operating system.
     pub seed: [u8; 32],
 }
 
-/// The server, before it starts.
+/// Puts the server together; the caller starts it.
 ///
 /// # Errors
 ///
-/// The secret is none.
+/// The secret cannot be used as one.
 pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
     let Parts { secret, api_key, store, metrics, health, seed } = parts;
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
@@ -44,9 +44,11 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.yjs_endpoint = Some(EndpointId::new(1));
     rules.documents.compat = settings.front_end;
     rules.admin_chats = settings.admin_chats;
+    // The setting is not cut short by the application's own limit.
+    rules.call_timeout_max = rules.call_timeout_max.max(settings.call_timeout);
     let protocol = rules.protocol();
     let api = Api { key: api_key.map(Arc::new), store: store.clone(), call_timeout: settings.call_timeout };
-    let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.put(query))
+    let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.ask(query))
         .limits(settings.limits.clone())
         .http_limits(settings.http_limits)
         .socket_io(settings.path.as_str(), |io| {

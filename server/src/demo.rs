@@ -1,4 +1,4 @@
-//! The demonstration: a secret of its own, tokens for those in the store, and what to try.
+//! The demonstration: a random secret, tokens of the made-up users, and commands to try.
 //!
 //! Owns: what is printed. Must never know: how a client is served.
 
@@ -13,12 +13,12 @@ use roomcast_tokio::wall_now;
 
 use crate::settings::Secret;
 
-/// What was made up for this process.
+/// The random keys of this process.
 #[derive(Debug)]
 pub struct Demo {
     secret: Secret,
     api_key: Secret,
-    /// Whether the key may be shown: one that somebody chose may not.
+    /// A key from the environment is not printed.
     api_key_shown: KeyShown,
 }
 
@@ -29,7 +29,7 @@ enum KeyShown {
 }
 
 impl Demo {
-    /// A new secret, and a new key unless there is one.
+    /// Draws a secret, and a key of the HTTP API unless one is given.
     ///
     /// # Errors
     ///
@@ -43,17 +43,17 @@ impl Demo {
         Ok(Self { secret: random()?, api_key, api_key_shown })
     }
 
-    /// What tokens are signed with.
+    /// The key that signs tokens.
     pub const fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// What callers of the HTTP API must know.
+    /// The key of the HTTP API.
     pub const fn api_key(&self) -> &Secret {
         &self.api_key
     }
 
-    /// Tokens, and commands to try them.
+    /// Tokens of all users, and commands that use them.
     pub fn text(&self, address: SocketAddr, path: &str) -> String {
         let now = wall_now().as_unix_secs();
         let tokens: Vec<_> = Rows::demo()
@@ -65,8 +65,8 @@ impl Demo {
             })
             .collect();
         let mut text = String::from(
-            "This is a demonstration: its secret is random and ends with this process, and so do these tokens.\n\
-             Set WEBUI_SECRET_KEY to run it in earnest.\n\n",
+            "Demonstration mode: the secret and the tokens below are random and valid until this process ends.\n\
+             To run beside Open WebUI, set its WEBUI_SECRET_KEY and DATABASE_URL; --help lists all settings.\n\n",
         );
         for (user, role, token) in &tokens {
             let _ = writeln!(text, "token of {user} ({role}): {token}");
@@ -81,7 +81,7 @@ impl Demo {
         if let Some((user, _, token)) = tokens.first() {
             let _ = write!(
                 text,
-                "\nJoin as {user} by long polling, and see what comes:\n\
+                "\nConnect as {user} by long polling and print what arrives:\n\
                  U='http://{address}{path}/?EIO=4&transport=polling'; S=$(curl -s \"$U\" | cut -d'\"' -f4); \
                  curl -s \"$U&sid=$S\" -d '40'; \
                  curl -s \"$U&sid=$S\" -d '420[\"user-join\",{{\"auth\":{{\"token\":\"{token}\"}}}}]'; \
@@ -95,9 +95,9 @@ impl Demo {
     }
 }
 
-/// 256 bits, as text.
+/// Draws 256 bits and encodes them as text.
 fn random() -> Result<Secret, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
-    Ok(Secret::of(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }

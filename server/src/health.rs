@@ -13,12 +13,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::reply;
-use crate::store::Asked;
+use crate::store::StoreClient;
 
 /// The answers to `/health` and `/ready`.
 #[derive(Clone)]
 pub struct Health {
-    store: Asked,
+    store: StoreClient,
     draining: Arc<AtomicBool>,
     /// When the store was last looked at, and what was seen. One looks at a time, so that a crowd of askers does not
     /// become one of the store's.
@@ -33,7 +33,7 @@ enum StoreState {
 
 impl Health {
     /// Of a server with this store.
-    pub fn new(store: Asked) -> Self {
+    pub fn new(store: StoreClient) -> Self {
         Self { store, draining: Arc::default(), seen: Arc::default() }
     }
 

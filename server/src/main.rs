@@ -5,11 +5,12 @@
 //! | file | what |
 //! |---|---|
 //! | `settings` | flags, environment, defaults |
-//! | `demo` | what is made up where nothing is set |
-//! | `store` | which store is opened |
-//! | `app` | endpoint, application and pages, put together |
+//! | `demo` | the made-up secret and what the demonstration prints |
+//! | `store` | opens the store and counts the questions under way |
+//! | `app` | endpoints, application and pages, put together |
 //! | `api`, `health`, `metrics` | the pages |
-//! | `sessions` | who comes and goes, as the log tells it |
+//! | `sessions` | how many clients came and left, for the log |
+//! | `signals` | SIGTERM, SIGINT and SIGHUP |
 
 mod api;
 mod app;
@@ -19,6 +20,7 @@ mod metrics;
 mod reply;
 mod sessions;
 mod settings;
+mod signals;
 mod store;
 
 use std::fmt;
@@ -31,7 +33,6 @@ use clap::Parser as _;
 use roomcast_openwebui::SettingsError;
 use roomcast_tokio::{Handle, StartError, Tokio};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -39,10 +40,11 @@ use crate::demo::Demo;
 use crate::health::Health;
 use crate::metrics::StoreMetrics;
 use crate::settings::{Flags, Mode, Settings};
-use crate::store::Asked;
+use crate::signals::Signals;
+use crate::store::StoreClient;
 
 fn main() -> ExitCode {
-    // Ends the process with 2 if a flag, or a variable in its place, makes no sense.
+    // Ends the process with 2 if a flag, or the variable in its place, cannot be used.
     let flags = Flags::parse();
     let settings = match Settings::read(flags, &|name| std::env::var_os(name)) {
         Ok(settings) => settings,
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
         .with(settings.logs.clone())
         .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
         .init();
-    // One thread serves everybody: messages do not cross threads on their way.
+    // One thread serves all clients: messages do not cross threads on their way.
     let run = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -76,16 +78,13 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
         .map_err(|error| Failure::Bind(settings.host.clone(), settings.port, error))?;
     let address = listener.local_addr().map_err(Failure::Runtime)?;
     let signals = Signals::listen().map_err(Failure::Runtime)?;
-    if let Some(variable) = settings.redis {
-        tracing::warn!(
-            variable,
-            "this roomcast uses no Redis: it serves alone, and of revoked tokens knows those of /api/revoke"
-        );
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
     }
     let metrics = StoreMetrics::new();
-    let store = Asked::open(&settings.mode, metrics.clone()).await.map_err(Failure::Store)?;
+    let store = StoreClient::open(settings, metrics.clone()).await.map_err(Failure::Store)?;
     let (secret, api_key, demo) = match &settings.mode {
-        Mode::Earnest(secret, _) => (secret.clone(), settings.api_key.clone(), None),
+        Mode::Production(secret, _) => (secret.clone(), settings.api_key.clone(), None),
         Mode::Demo(_) => {
             let demo = Demo::new(settings.api_key.clone()).map_err(|_| Failure::Start(StartError::NoRandomness))?;
             (demo.secret().clone(), Some(demo.api_key().clone()), Some(demo))
@@ -95,23 +94,23 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     getrandom::fill(&mut seed).map_err(|_| Failure::Start(StartError::NoRandomness))?;
     let health = Health::new(store.clone());
     let parts = app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed };
-    let server = app::builder(settings, parts).map_err(Failure::Rules)?.start(Tokio).map_err(Failure::Start)?;
+    let server = app::builder(settings, parts).map_err(Failure::Application)?.start(Tokio).map_err(Failure::Start)?;
     tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
-    tokio::spawn(sessions::tell(server.handle()));
+    tokio::spawn(sessions::log(server.handle()));
     announce(address, &settings.path, demo.as_ref());
     server.serve(listener).await;
-    // Whoever has gone may have left something to be written.
+    // Clients that left may have caused writes that are still under way.
     store.close().await;
-    tracing::info!("ended");
+    tracing::info!("shutdown complete");
     Ok(())
 }
 
-/// The first address of a host that can be had.
+/// Listens on the first address of `host` that can be bound.
 async fn listen(host: &str, port: u16) -> std::io::Result<TcpListener> {
     let mut fault = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
     for address in tokio::net::lookup_host((host, port)).await? {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // Connections of a process before this one, which the system still holds back, are no reason to wait.
+        // Connections of an earlier process in TIME_WAIT are no reason to refuse the port.
         socket.set_reuseaddr(true)?;
         match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
             Ok(listener) => return Ok(listener),
@@ -121,37 +120,19 @@ async fn listen(host: &str, port: u16) -> std::io::Result<TcpListener> {
     Err(fault)
 }
 
-/// Closes all transports in such a way that clients come back, to the process that takes over.
+/// Closes all transports in such a way that clients reconnect, to the process that takes over.
 async fn end_on_signal(mut signals: Signals, handle: Handle, health: Health, drain: Duration, grace: Duration) {
-    signals.next().await;
+    let signal = signals.next().await;
     health.drain();
-    tracing::info!("ending");
+    tracing::info!(signal, drain_seconds = drain.as_secs(), "shutdown requested");
+    // A second signal skips what is left of drain and grace period.
     tokio::select! {
         () = tokio::time::sleep(drain) => {}
-        // Whoever asks twice does not want to wait.
-        () = signals.next() => return handle.shutdown(Duration::ZERO).await,
+        _ = signals.next() => return handle.shutdown(Duration::ZERO).await,
     }
     tokio::select! {
         () = handle.shutdown(grace) => {}
-        () = signals.next() => handle.shutdown(Duration::ZERO).await,
-    }
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
+        _ = signals.next() => handle.shutdown(Duration::ZERO).await,
     }
 }
 
@@ -160,7 +141,7 @@ fn announce(address: SocketAddr, path: &str, demo: Option<&Demo>) {
     if let Some(demo) = demo {
         text.push_str(&demo.text(address, path));
     }
-    // If nobody reads it, the server runs all the same.
+    // A closed standard output does not stop the server.
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
@@ -170,7 +151,7 @@ fn announce(address: SocketAddr, path: &str, demo: Option<&Demo>) {
 enum Failure {
     Bind(String, u16, std::io::Error),
     Store(store::Failure),
-    Rules(SettingsError),
+    Application(SettingsError),
     Start(StartError),
     Runtime(std::io::Error),
 }
@@ -183,13 +164,13 @@ impl fmt::Display for Failure {
             }
             Self::Bind(host, port, error) => write!(f, "cannot listen on {host}:{port}: {error}"),
             Self::Store(failure) => failure.fmt(f),
-            Self::Rules(error) => write!(f, "WEBUI_SECRET_KEY cannot be used: {error}"),
+            Self::Application(error) => write!(f, "WEBUI_SECRET_KEY cannot be used: {error}"),
             Self::Start(error) => write!(f, "cannot start: {error}"),
             Self::Runtime(error) => error.fmt(f),
         }
     }
 }
 
-/// Connections that the system holds until they are accepted: when all clients come back at once, one more waits a second
-/// and longer before it tries again. The system may have a lower limit of its own (`net.core.somaxconn`).
+/// Connections that the system queues until they are accepted. When all clients reconnect at once, those beyond it wait
+/// a second and more before they try again. The system may have a lower limit of its own (`net.core.somaxconn`).
 const BACKLOG: u32 = 16_384;

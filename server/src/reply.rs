@@ -1,17 +1,17 @@
-//! HTTP answers of the program's own pages.
+//! Responses of the program's own pages.
 //!
-//! Owns: their form. Must never know: which page answers.
+//! Owns: their form. Must never know: which page responds.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
-/// JSON.
+/// Builds a response with a JSON body.
 pub fn json(status: StatusCode, value: &serde_json::Value) -> Response<Bytes> {
     body(status, "application/json", value.to_string())
 }
 
-/// A text of some type. Nothing of it is to be kept by whoever passes it on.
+/// Builds a response that caches do not store.
 pub fn body(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;

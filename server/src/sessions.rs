@@ -1,13 +1,13 @@
-//! Who comes and goes, as the log tells it.
+//! How many clients came and left, for the log.
 //!
-//! Owns: one line a minute at most, however many they are. Must never know: who they are.
+//! Owns: at most one line a minute, however many clients there are. Must never know: which clients.
 
 use std::time::Duration;
 
 use roomcast_tokio::Handle;
 
-/// Tells, until the server ends, how many came and went, if anybody did.
-pub async fn tell(handle: Handle) {
+/// Logs how many sessions were opened and closed, in each minute with a change, until the server ends.
+pub async fn log(handle: Handle) {
     let (mut opened_before, mut open_before) = (0_u64, 0_usize);
     loop {
         tokio::select! {

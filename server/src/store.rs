@@ -1,6 +1,6 @@
 //! The store that the application asks.
 //!
-//! Owns: which one is opened, and the count of questions that are open. Must never know: what a question is for.
+//! Owns: which store is opened, and the count of questions under way. Must never know: what a question is for.
 
 use std::fmt;
 use std::future::Future;
@@ -16,64 +16,66 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::metrics::StoreMetrics;
-use crate::settings::{Mode, StoreAt};
+use crate::settings::{Mode, Settings, StoreAt};
 
-/// A store, whatever kind it is.
+/// Asks the store, of whatever kind it is, and measures its answers.
 #[derive(Clone)]
-pub struct Asked {
+pub struct StoreClient {
     store: Arc<dyn Store>,
-    /// What knows of revoked tokens.
+    /// Keeps revocations.
     own: Arc<dyn Own>,
     metrics: StoreMetrics,
-    open: Arc<Open>,
+    in_flight: Arc<InFlight>,
 }
 
-/// Questions that have no answer yet.
+/// Counts the questions without an answer.
 #[derive(Default)]
-struct Open {
+struct InFlight {
     count: AtomicUsize,
     ended: Notify,
 }
 
-/// One of them.
-struct Question(Arc<Open>);
+/// One of them, until it is dropped.
+struct InFlightGuard(Arc<InFlight>);
 
-impl Asked {
-    /// Opens what the settings name, and makes it if it is roomcast's own.
+impl StoreClient {
+    /// Opens the store that the settings name; a file of roomcast's own is created.
     ///
     /// # Errors
     ///
-    /// It cannot be used, now or ever. A database of somebody else that cannot be reached now is asked all the same.
-    pub async fn open(mode: &Mode, metrics: StoreMetrics) -> Result<Self, Failure> {
-        let (store, own): (Arc<dyn Store>, Arc<dyn Own>) = match mode {
+    /// The store cannot be used. A database of Open WebUI that is unreachable at the moment is no error: it is asked
+    /// again with every question.
+    pub async fn open(settings: &Settings, metrics: StoreMetrics) -> Result<Self, Failure> {
+        let options = || Options { channels_default: settings.channels_default, ..Options::default() };
+        let (store, own): (Arc<dyn Store>, Arc<dyn Own>) = match &settings.mode {
             Mode::Demo(path) => {
-                let store = Arc::new(own(path).await?);
+                let store = Arc::new(own(path, options()).await?);
                 match store.seed(&Rows::demo()).await {
                     Ok(Seeded::Filled | Seeded::NotEmpty) => {}
                     Err(error) => return Err(Failure::Seed(path.clone(), error)),
                 }
                 (store.clone(), store)
             }
-            Mode::Earnest(_, StoreAt::Own(path)) => {
+            Mode::Production(_, StoreAt::Own(path)) => {
                 tracing::info!(path = %path.display(), "the store is a file of roomcast's own");
-                let store = Arc::new(own(path).await?);
+                let store = Arc::new(own(path, options()).await?);
                 (store.clone(), store)
             }
-            Mode::Earnest(_, StoreAt::WebUi { url, schema, beside }) => {
-                let options = Options { schema: schema.clone(), ..Options::default() };
-                let own: Arc<dyn Own> = Arc::new(own(beside).await?);
+            Mode::Production(_, StoreAt::WebUi { url, schema, beside }) => {
+                let own: Arc<dyn Own> = Arc::new(own(beside, options()).await?);
+                let options = Options { schema: schema.clone(), ..options() };
                 (Arc::new(web_ui(url, options, own.clone()).await?), own)
             }
         };
-        Ok(Self { store, own, metrics, open: Arc::default() })
+        Ok(Self { store, own, metrics, in_flight: Arc::default() })
     }
 
-    /// Puts a question. It counts as open from now on, whenever its answer is waited for.
-    pub fn put(&self, query: Query) -> impl Future<Output = Reply> + Send + use<> {
-        let question = Question::new(self.open.clone());
+    /// Asks a question. It counts as under way from this call on, even before the future is polled.
+    pub fn ask(&self, query: Query) -> impl Future<Output = Reply> + Send + use<> {
+        let guard = InFlightGuard::new(self.in_flight.clone());
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
         async move {
-            let _open = question;
+            let _guard = guard;
             let (id, kind, asked_at) = (query.id, StoreMetrics::kind(&query.question), Instant::now());
             let result = store.ask(query.question).await;
             metrics.answered(kind, asked_at.elapsed(), result.as_ref().err());
@@ -84,13 +86,13 @@ impl Asked {
         }
     }
 
-    /// Revokes one token. It is remembered until it ends by itself, or forever.
+    /// Revokes one token. The store keeps that until the token ends by itself, or for good.
     ///
     /// # Errors
     ///
-    /// Nobody knows whether it is remembered.
+    /// The store may have kept it or not.
     pub async fn revoke_token(&self, jti: &str, ends_at_secs: Option<u64>) -> Result<(), StoreError> {
-        let _open = Question::new(self.open.clone());
+        let _guard = InFlightGuard::new(self.in_flight.clone());
         self.own.revoke_token(jti.into(), ends_at_secs, wall_now().as_unix_secs()).await
     }
 
@@ -98,31 +100,31 @@ impl Asked {
     ///
     /// # Errors
     ///
-    /// Nobody knows whether it is remembered.
+    /// The store may have kept it or not.
     pub async fn revoke_user(&self, user: &str) -> Result<(), StoreError> {
-        let _open = Question::new(self.open.clone());
+        let _guard = InFlightGuard::new(self.in_flight.clone());
         let now_secs = wall_now().as_unix_secs();
         self.own.revoke_user(user.into(), now_secs, Some(now_secs + TOKEN_LIFETIME_SECS)).await
     }
 
-    /// Whether it can be asked now.
+    /// Whether the store answers now.
     pub async fn is_ready(&self) -> bool {
         tokio::time::timeout(READY_TIMEOUT, self.store.ready()).await.is_ok_and(|ready| ready.is_ok())
     }
 
-    /// Lets the open questions end, and closes.
+    /// Waits for the questions under way, within a limit, and closes the store.
     pub async fn close(&self) {
         let ended = tokio::time::timeout(CLOSE_TIMEOUT, async {
-            self.open.all_ended().await;
+            self.in_flight.all_ended().await;
             self.store.close().await;
         });
         if ended.await.is_err() {
-            tracing::warn!(open = self.open.count.load(Ordering::Acquire), "the store did not end in time");
+            tracing::warn!(in_flight = self.in_flight.count.load(Ordering::Acquire), "the store did not close in time");
         }
     }
 }
 
-impl Open {
+impl InFlight {
     async fn all_ended(&self) {
         loop {
             let ended = self.ended.notified();
@@ -134,39 +136,39 @@ impl Open {
     }
 }
 
-impl Question {
-    fn new(open: Arc<Open>) -> Self {
-        open.count.fetch_add(1, Ordering::AcqRel);
-        Self(open)
+impl InFlightGuard {
+    fn new(in_flight: Arc<InFlight>) -> Self {
+        in_flight.count.fetch_add(1, Ordering::AcqRel);
+        Self(in_flight)
     }
 }
 
-impl Drop for Question {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // A permit stays for whoever is about to wait.
+            // The permit is kept for a waiter that has not started to wait.
             self.0.ended.notify_one();
         }
     }
 }
 
-/// Why there is no store.
+/// Why the store cannot be used.
 #[derive(Debug)]
 pub enum Failure {
-    /// The folder of a file cannot be made.
+    /// The folder of roomcast's own file cannot be created.
     Folder(PathBuf, std::io::Error),
-    /// A file of roomcast's own cannot be used.
+    /// roomcast's own file.
     Own(PathBuf, OpenError),
     /// The rows of the demonstration cannot be written.
     Seed(PathBuf, StoreError),
-    /// Open WebUI's tables cannot be used.
+    /// Open WebUI's database.
     WebUi(OpenError),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(path, error) => write!(f, "cannot make the folder {} (DATA_DIR): {error}", path.display()),
+            Self::Folder(path, error) => write!(f, "cannot create the folder {} (DATA_DIR): {error}", path.display()),
             Self::Own(path, error) => write!(f, "cannot use {}: {error}", path.display()),
             Self::Seed(path, error) => write!(f, "cannot write to {}: {error:?}", path.display()),
             Self::WebUi(error) => write!(f, "cannot use the database (DATABASE_URL): {error}"),
@@ -174,26 +176,19 @@ impl fmt::Display for Failure {
     }
 }
 
-async fn own(path: &Path) -> Result<Embedded, Failure> {
+async fn own(path: &Path, options: Options) -> Result<Embedded, Failure> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| Failure::Folder(folder.to_owned(), error))?;
     }
-    Embedded::open(path, Options::default()).await.map_err(|error| Failure::Own(path.to_owned(), error))
+    Embedded::open(path, options).await.map_err(|error| Failure::Own(path.to_owned(), error))
 }
 
 async fn web_ui(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Result<WebUi, Failure> {
     let store = WebUi::open(url, options, own).map_err(Failure::WebUi)?;
     match store.examine().await {
         Ok(()) => tracing::info!("the store is Open WebUI's database"),
-        Err(OpenError::Unreachable(why)) => tracing::warn!(why, "the database cannot be reached yet"),
-        Err(
-            error @ (OpenError::NotBuilt
-            | OpenError::NoEncryption
-            | OpenError::Unreadable(_)
-            | OpenError::Missing { .. }
-            | OpenError::NotOurs
-            | OpenError::Later { .. }),
-        ) => return Err(Failure::WebUi(error)),
+        Err(error) if error.is_transient() => tracing::warn!(%error, "Open WebUI's database cannot be used yet"),
+        Err(error) => return Err(Failure::WebUi(error)),
     }
     Ok(store)
 }
@@ -201,5 +196,5 @@ async fn web_ui(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Resul
 /// How long a token of Open WebUI lives unless `JWT_EXPIRES_IN` says otherwise: 4 weeks.
 const TOKEN_LIFETIME_SECS: u64 = 28 * 24 * 3600;
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longer than a store takes for one question at most.
+/// Longer than a store takes for one question.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -112,7 +112,7 @@ fn whoever_has_no_key_or_no_sense_is_refused() {
         assert!(said.starts_with(r#"{"error":""#), "{said}");
     }
     assert_eq!(get(demo.address, "/api/other").status, 404);
-    let (_program, address) = Program::serve(&[], &[("WEBUI_SECRET_KEY", "a")]);
+    let (_program, address) = Program::serve(&["--store", "own"], &[("WEBUI_SECRET_KEY", "the-secret-of-a-test")]);
     let off = api(address, "/api/emit", "", body);
     assert_eq!(off.status, 403);
     assert!(off.body.contains("ROOMCAST_API_KEY"), "{off:?}");

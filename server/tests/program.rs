@@ -10,7 +10,7 @@ use std::thread;
 use common::{Client, POLLING, Program, connect, get, http};
 
 #[test]
-fn a_value_without_sense_ends_it_with_2_and_is_named() {
+fn a_setting_that_cannot_be_used_ends_it_with_2_and_is_named() {
     for (flags, variables, named) in [
         (vec![], vec![("ENABLE_WEBSOCKET_SUPPORT", "perhaps")], "ENABLE_WEBSOCKET_SUPPORT"),
         (vec![], vec![("WEBSOCKET_SERVER_PING_INTERVAL", "soon")], "WEBSOCKET_SERVER_PING_INTERVAL"),
@@ -18,7 +18,13 @@ fn a_value_without_sense_ends_it_with_2_and_is_named() {
         (vec![], vec![("ROOMCAST_PATH", "ws")], "ROOMCAST_PATH"),
         (vec!["--port", "x"], vec![], "--port"),
         (vec![], vec![("WEBUI_SECRET_KEY", "t0p-s3cr3t")], "WEBUI_SECRET_KEY"),
-        (vec![], vec![("WEBUI_SECRET_KEY", "a"), ("DATABASE_URL", "mysql://a:hunter2@b/c")], "DATABASE_URL"),
+        (vec![], vec![("WEBUI_SECRET_KEY", "a")], "WEBUI_SECRET_KEY is shorter"),
+        (vec![], vec![("ROOMCAST_API_KEY", "a")], "ROOMCAST_API_KEY is shorter"),
+        (vec![], vec![("WEBUI_SECRET_KEY", SECRET)], "DATABASE_URL is not set"),
+        (vec![], vec![("WEBUI_SECRET_KEY", SECRET), ("DATABASE_URL", "mysql://a:hunter2@b/c")], "DATABASE_URL"),
+        (vec!["--sessions-max", "0"], vec![], "--sessions-max"),
+        (vec!["--path", "/metrics"], vec![], "--path"),
+        (vec!["--path", "/ws\r\nset-cookie: a=b"], vec![], "--path"),
         (vec!["--host", "0.0.0.0"], vec![], "WEBUI_SECRET_KEY is not set"),
         (vec![], vec![("REDIS_URL", "redis://:hunter2@b")], "WEBUI_SECRET_KEY is not set"),
     ] {
@@ -39,11 +45,33 @@ fn a_port_in_use_ends_it_with_1() {
 }
 
 #[test]
-fn a_database_that_is_none_ends_it_with_1() {
-    let variables = [("WEBUI_SECRET_KEY", "a"), ("DATABASE_URL", "sqlite:////proc/version")];
+fn a_file_that_is_no_database_ends_it_with_1() {
+    let variables =
+        [("WEBUI_SECRET_KEY", SECRET), ("DATABASE_URL", concat!("sqlite:///", env!("CARGO_BIN_EXE_roomcast")))];
     let (status, said) = Program::spawn(&["--port", "0"], &variables).end();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("DATABASE_URL"), "{said}");
+}
+
+/// From 0.8 on, access rules stand in a table of their own.
+#[test]
+fn a_database_of_another_version_ends_it_with_1_and_the_supported_ones_are_named() {
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("later-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let tables = include_str!("golden/webui.sql").replace("access_control", "access_elsewhere");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+        let file = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join("webui.db")).create_if_missing(true);
+        let mut conn = file.connect().await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(tables)).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+    });
+    let variables = [("WEBUI_SECRET_KEY", SECRET), ("DATA_DIR", folder.to_str().unwrap())];
+    let (status, said) = Program::spawn(&["--port", "0"], &variables).end();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("Open WebUI 0.6.41 to 0.7.x"), "{said}");
 }
 
 #[test]
@@ -166,7 +194,33 @@ fn a_signal_closes_everybody_and_ends_it_with_0() {
     });
     let (status, said) = program.end();
     assert_eq!(status.code(), Some(0), "{said}");
-    assert!(said.contains("ended"), "{said}");
+    assert!(said.contains("shutdown complete"), "{said}");
+}
+
+/// A terminal that is closed, or a service manager that sends SIGHUP first.
+#[test]
+fn hangup_drains_like_the_signal_to_terminate() {
+    let (mut program, address) = Program::serve(&["--drain-seconds", "3600"], &[]);
+    program.signal("HUP");
+    program.stderr.until("shutdown requested");
+    assert_eq!(get(address, "/ready").status, 503);
+    Client::connect(address);
+    program.signal("TERM");
+    let (status, said) = program.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+/// As `nohup` starts it.
+#[test]
+fn hangup_stays_ignored_where_it_was() {
+    let (mut program, address) = Program::serve_by("nohup", &["--drain-seconds", "3600"], &[]);
+    program.signal("HUP");
+    assert_eq!(get(address, "/ready").status, 200);
+    program.signal("TERM");
+    let line = program.stderr.until("shutdown requested");
+    assert!(line.contains("SIGTERM"), "{line}");
+    program.signal("TERM");
+    assert_eq!(program.end().0.code(), Some(0));
 }
 
 #[test]
@@ -174,7 +228,7 @@ fn while_it_drains_it_works_and_is_not_ready() {
     let (mut program, address) = Program::serve(&["--drain-seconds", "3600"], &[]);
     assert_eq!(get(address, "/ready").status, 200);
     program.signal("TERM");
-    program.stderr.until("ending");
+    program.stderr.until("shutdown requested");
     let answer = get(address, "/ready");
     assert_eq!((answer.status, answer.body.as_str()), (503, r#"{"status":"draining"}"#));
     assert_eq!(get(address, "/health").status, 200);
@@ -190,7 +244,7 @@ fn nothing_secret_is_said_at_any_level() {
         ("ROOMCAST_API_KEY", "s3cret-of-callers"),
         ("ROOMCAST_LOG", "trace"),
     ];
-    let (mut program, address) = Program::serve(&[], &variables);
+    let (mut program, address) = Program::serve(&["--store", "own"], &variables);
     let claims = r#"{"id":"nobody"}"#;
     let token = roomcast_auth::sign_hs256(b"s3cret-of-tokens", claims);
     let client = Client::connect(address);
@@ -201,9 +255,11 @@ fn nothing_secret_is_said_at_any_level() {
     program.signal("INT");
     program.end();
     let said = format!("{}{}", program.stdout.seen, program.stderr.seen);
-    assert!(said.contains("ended"), "{said}");
+    assert!(said.contains("shutdown complete"), "{said}");
     let signature = token.rsplit('.').next().unwrap();
     for secret in ["s3cret-of", signature] {
         assert!(!said.contains(secret), "{said}");
     }
 }
+
+const SECRET: &str = "the-secret-of-a-test";

@@ -1,11 +1,12 @@
-//! Who answers what the application asks.
+//! Stores that answer the questions of [`roomcast_openwebui`].
 //!
-//! A [`Store`] is one place to ask: [`Memory`] for tests and demonstrations, `Embedded` (feature `sqlite`) for a file of
-//! roomcast's own, `WebUi` (features `sqlite` and `postgres`) for the tables of an Open WebUI beside it. Which one it is
-//! comes out of a [`DatabaseUrl`].
+//! | store | feature | where |
+//! |---|---|---|
+//! | [`Memory`] | | in memory, with faults on demand: for tests |
+//! | `Embedded` | `sqlite` | an SQLite file of roomcast's own |
+//! | `WebUi` | `sqlite`, `postgres` | the tables of an Open WebUI, and an `Embedded` beside them |
 //!
-//! Owns: the trait and its implementations, and what they share: rows, revocations, documents and the change of JSON.
-//! Must never know: sockets, rooms, or why somebody asks.
+//! All implement [`Store`]; a [`DatabaseUrl`] in SQLAlchemy's form says which database is meant.
 
 mod database_url;
 mod document;
@@ -21,11 +22,7 @@ mod rows;
 mod splice;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
-
-use std::future::Future;
-use std::pin::Pin;
-
-use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
+mod store;
 
 pub use self::database_url::{DatabaseUrl, DatabaseUrlError, PostgresUrl, SslMode};
 pub use self::memory::{Gate, Memory, Moment};
@@ -34,28 +31,5 @@ pub use self::rows::{ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, M
 #[cfg(feature = "sqlite")]
 pub use self::sql::{Embedded, Seeded};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::sql::{OpenError, Options, Own, WebUi};
-
-/// Answers the application's questions. Which store it is becomes known when the program starts, so the trait can stand
-/// behind `dyn`; an allocation for each question is small beside what a store does for it.
-pub trait Store: Send + Sync + 'static {
-    /// Answers a question.
-    ///
-    /// Questions may be asked side by side, and are answered in any order. Whoever drops the future gives up the answer;
-    /// what was to be written may be written all the same.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`]. After [`StoreError::Unavailable`] nobody knows whether something was written.
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send + '_>>;
-
-    /// Whether it can be asked now.
-    ///
-    /// # Errors
-    ///
-    /// Why it can not.
-    fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
-
-    /// Lets the questions under way end, and refuses what is asked afterwards with [`StoreError::Unavailable`].
-    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
-}
+pub use self::sql::{OpenError, Options, Own, SUPPORTED_VERSIONS, WebUi};
+pub use self::store::Store;

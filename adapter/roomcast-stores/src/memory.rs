@@ -16,7 +16,6 @@ use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{Chat, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
 
-use super::Store;
 use super::document::Document;
 use super::index::Index;
 use super::latest::Latest;
@@ -24,6 +23,7 @@ use super::message::change_chat;
 use super::note::{content_of, with_content};
 use super::revocation::{Revocations, Revoked, Token};
 use super::rows::{Rows, UserRow};
+use super::store::Store;
 
 /// A store in memory. Clones are the same store: one for the server, one for the test.
 #[derive(Clone)]

@@ -16,7 +16,7 @@ import { ROWS, TABLES } from "./tables.mjs";
 import { until, within } from "../../wait.mjs";
 
 const SECRET = "editors-secret-editors-secret-editors-secret";
-const API_KEY = "editors-key";
+const API_KEY = "the-key-of-the-editors";
 
 const children = new Set();
 const folders = new Set();
@@ -51,6 +51,7 @@ export class Program {
   /** Starts, at the port and on the files of the time before. */
   async run() {
     const env = { PATH: process.env.PATH, WEBUI_SECRET_KEY: SECRET, ROOMCAST_API_KEY: API_KEY, DATA_DIR: this.folder };
+    if (this.rows === "roomcast.db") env.ROOMCAST_STORE = "own";
     const args = ["--port", String(this.port), "--log", "info"];
     const child = spawn(executable(), args, { env, stdio: ["ignore", "pipe", "pipe"] });
     children.add(child);

@@ -1,38 +1,42 @@
 //! Open WebUI's variables, one by one.
 //!
-//! Owns: their forms and defaults. Must never know: where they are kept, or what else is set.
+//! Owns: their forms and defaults. Must never know: what a value is used for.
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use roomcast_openwebui::AdminChats;
+use roomcast_openwebui::query::Permission;
 use roomcast_stores::DatabaseUrl;
 use roomcast_tokio::{Origins, Transports};
 use tracing::level_filters::LevelFilter;
 
-use super::{Secret, levels};
+use super::levels;
+use super::secret::{Secret, api_key_fault, signing_key_fault};
 
-/// A look into the environment. What is empty is as if it were not set, as a compose file leaves it.
+/// Read access to the environment. An empty variable counts as unset, because compose files leave such ones behind.
 pub(super) struct Environment<'a>(pub(super) &'a dyn Fn(&'static str) -> Option<OsString>);
 
-/// A variable that makes no sense. Its value is not shown: it may be a secret.
+/// A setting that cannot be used. Its value is not shown: it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    variable: &'static str,
+    setting: &'static str,
     what: String,
 }
 
 impl Problem {
-    /// What is wrong with a variable.
-    pub(super) fn new(variable: &'static str, what: impl Into<String>) -> Self {
-        Self { variable, what: what.into() }
+    /// `what` is wrong with the variable or flag named `setting`.
+    pub(super) fn new(setting: &'static str, what: impl Into<String>) -> Self {
+        Self { setting, what: what.into() }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.variable, self.what)
+        write!(f, "{} {}", self.setting, self.what)
     }
 }
 
@@ -43,15 +47,41 @@ impl Environment<'_> {
         Ok(self.raw(name)?.filter(|text| !text.is_empty()))
     }
 
-    /// One that is set and empty is a mistake that would be paid for dearly.
-    pub(super) fn secret(&self, name: &'static str) -> Result<Option<Secret>, Problem> {
-        match self.raw(name)?.as_deref() {
-            None => Ok(None),
-            Some("") => Err(Problem::new(name, "is empty; set it or leave it out")),
-            Some(PUBLISHED_SECRET) => {
-                Err(Problem::new(name, "is a published default that everybody knows; choose a secret"))
+    /// The key that signs tokens: from a variable or, as Open WebUI's start scripts do it, from a file.
+    pub(super) fn signing_key(&self) -> Result<Option<Secret>, Problem> {
+        let mut is_empty = None;
+        for name in ["WEBUI_SECRET_KEY", "WEBUI_JWT_SECRET_KEY"] {
+            match self.raw(name)? {
+                None => {}
+                Some(text) if text.is_empty() => is_empty = is_empty.or(Some(name)),
+                Some(text) => return sound_signing_key(name, text).map(Some),
             }
-            Some(text) => Ok(Some(Secret::of(text))),
+        }
+        let name = "WEBUI_SECRET_KEY_FILE";
+        let file = match self.text(name)? {
+            Some(path) => Some(path),
+            None => Path::new(GENERATED_KEY_FILE).exists().then(|| GENERATED_KEY_FILE.to_owned()),
+        };
+        match (file, is_empty) {
+            (Some(path), _) => {
+                let text = read_key(&path)
+                    .map_err(|error| Problem::new(name, format!("names {path}, which cannot be read: {error}")))?;
+                sound_signing_key(name, text).map(Some)
+            }
+            // An empty secret is a mistake with consequences.
+            (None, Some(name)) => sound_signing_key(name, String::new()).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    pub(super) fn api_key(&self) -> Result<Option<Secret>, Problem> {
+        let name = "ROOMCAST_API_KEY";
+        match self.raw(name)? {
+            None => Ok(None),
+            Some(text) => match api_key_fault(&text) {
+                Some(fault) => Err(Problem::new(name, fault)),
+                None => Ok(Some(Secret::new(text))),
+            },
         }
     }
 
@@ -67,12 +97,13 @@ impl Environment<'_> {
 
     /// Whether admins may read the chats of others.
     pub(super) fn admin_chats(&self) -> Result<AdminChats, Problem> {
-        let name = "ENABLE_ADMIN_CHAT_ACCESS";
-        match self.text(name)?.map(|text| text.to_ascii_lowercase()).as_deref() {
-            None | Some("true") => Ok(AdminChats::Readable),
-            Some("false") => Ok(AdminChats::Closed),
-            Some(_) => Err(Problem::new(name, "must be True or False, or not be set for True")),
-        }
+        Ok(if self.is_true("ENABLE_ADMIN_CHAT_ACCESS")? { AdminChats::Readable } else { AdminChats::Closed })
+    }
+
+    /// Whether users may use channels where the configuration in the database does not say.
+    pub(super) fn channels_default(&self) -> Result<Permission, Problem> {
+        let is_granted = self.is_true("USER_PERMISSIONS_FEATURES_CHANNELS")?;
+        Ok(if is_granted { Permission::Granted } else { Permission::Denied })
     }
 
     pub(super) fn seconds(&self, name: &'static str, default: u64) -> Result<Duration, Problem> {
@@ -90,11 +121,16 @@ impl Environment<'_> {
         if parts.contains(&"*") {
             return Ok(Origins::Any);
         }
-        if parts.is_empty() || !parts.iter().all(|part| is_origin(part)) {
-            let what = "must be * or origins like https://chat.example.org, with ';' between them and no path";
+        let schemes = self.origin_schemes()?;
+        if parts.is_empty() || !parts.iter().all(|part| is_origin(part, &schemes)) {
+            let what = format!(
+                "must be * or origins like https://chat.example.org, with ';' between them and no path; their schemes \
+                 may be {}",
+                schemes.join(", ")
+            );
             return Err(Problem::new(name, what));
         }
-        // Browsers write them so.
+        // Browsers send origins in lower case.
         Ok(Origins::List(parts.iter().map(|part| part.to_ascii_lowercase()).collect()))
     }
 
@@ -107,9 +143,57 @@ impl Environment<'_> {
     }
 
     pub(super) fn database(&self) -> Result<Option<DatabaseUrl>, Problem> {
-        let name = "DATABASE_URL";
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        DatabaseUrl::parse(&text).map(Some).map_err(|error| Problem::new(name, format!("cannot be used: {error}")))
+        let (name, url) = match self.database_parts()? {
+            Some(url) => ("DATABASE_TYPE", Some(url)),
+            None => ("DATABASE_URL", self.text("DATABASE_URL")?),
+        };
+        let parse = |text: String| DatabaseUrl::parse(&text);
+        url.map(parse).transpose().map_err(|error| Problem::new(name, format!("cannot be used: {error}")))
+    }
+
+    /// The parts of a database's address that are set although others are missing, so that Open WebUI and roomcast
+    /// ignore them.
+    pub(super) fn ignored_database_parts(&self) -> Result<Vec<&'static str>, Problem> {
+        if self.text("DATABASE_URL")?.is_some() || self.database_parts()?.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut set = Vec::new();
+        for name in DATABASE_PARTS {
+            if self.text(name)?.is_some() {
+                set.push(name);
+            }
+        }
+        Ok(set)
+    }
+
+    /// The address put together as Open WebUI does it, if all parts of it are set.
+    fn database_parts(&self) -> Result<Option<String>, Problem> {
+        let mut parts = [const { None }; DATABASE_PARTS.len()];
+        for (part, name) in parts.iter_mut().zip(DATABASE_PARTS) {
+            *part = self.text(name)?;
+        }
+        let [kind, host, port, database, user, password] = parts;
+        let password = password.map(|password| format!(":{password}"));
+        let credentials = match (user, password) {
+            (None, None) => None,
+            (user, password) => Some(user.unwrap_or_default() + &password.unwrap_or_default()),
+        };
+        match (kind, credentials, host, port, database) {
+            (Some(kind), Some(credentials), Some(host), Some(port), Some(database)) => {
+                Ok(Some(format!("{kind}://{credentials}@{host}:{port}/{database}")))
+            }
+            (Some(kind), ..) if kind == SQLCIPHER && self.text("DATABASE_URL")?.is_none() => {
+                Ok(Some(format!("{SQLCIPHER}:///webui.db")))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Schemes that origins may have.
+    fn origin_schemes(&self) -> Result<Vec<String>, Problem> {
+        let own = self.text("CORS_ALLOW_CUSTOM_SCHEME")?.unwrap_or_default();
+        let own = own.split(';').map(|scheme| scheme.trim().to_ascii_lowercase()).filter(|scheme| !scheme.is_empty());
+        Ok(["http", "https"].map(str::to_owned).into_iter().chain(own).collect())
     }
 
     /// The first variable that names a Redis.
@@ -122,20 +206,48 @@ impl Environment<'_> {
         Ok(None)
     }
 
+    /// A switch that is on unless it is turned off.
+    fn is_true(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.text(name)?.map(|text| text.to_ascii_lowercase()).as_deref() {
+            None | Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => Err(Problem::new(name, "must be True or False, or not be set for True")),
+        }
+    }
+
     fn raw(&self, name: &'static str) -> Result<Option<String>, Problem> {
         let Some(value) = (self.0)(name) else { return Ok(None) };
         value.into_string().map(Some).map_err(|_| Problem::new(name, "is not UTF-8"))
     }
 }
 
+fn sound_signing_key(name: &'static str, text: String) -> Result<Secret, Problem> {
+    match signing_key_fault(&text) {
+        Some(fault) => Err(Problem::new(name, fault)),
+        None => Ok(Secret::new(text)),
+    }
+}
+
+/// The text of a key file without the line ends after it, as a shell reads it.
+fn read_key(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text)?;
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(text)
+}
+
 /// Scheme and host, perhaps a port, and nothing else.
-fn is_origin(text: &str) -> bool {
-    let host = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(&&*scheme.to_ascii_lowercase()));
+fn is_origin(text: &str, schemes: &[String]) -> bool {
+    let host = text.split_once("://").filter(|(scheme, _)| schemes.contains(&scheme.to_ascii_lowercase()));
     host.is_some_and(|(_, host)| !host.is_empty() && !host.contains(['/', '?', '#', ' ', ',', '*', '@']))
 }
 
-/// What Open WebUI 0.6.41 signs with if nobody tells it a secret.
-const PUBLISHED_SECRET: &str = "t0p-s3cr3t";
+/// Where Open WebUI's start scripts keep the secret that they generate.
+const GENERATED_KEY_FILE: &str = ".webui_secret_key";
+const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
+const DATABASE_PARTS: [&str; 6] =
+    ["DATABASE_TYPE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD"];
+const SQLCIPHER: &str = "sqlite+sqlcipher";
 const SECONDS_MAX: u64 = 86_400;
 const REDIS: [&str; 5] =
     ["WEBSOCKET_REDIS_URL", "REDIS_URL", "WEBSOCKET_MANAGER", "WEBSOCKET_SENTINEL_HOSTS", "REDIS_SENTINEL_HOSTS"];

@@ -1,19 +1,21 @@
 //! How the program is set up.
 //!
-//! Flags and `ROOMCAST_*` are roomcast's own; the other variables of the environment are Open WebUI's, so that the same
-//! environment serves both.
+//! Flags and `ROOMCAST_*` are roomcast's own; the other variables are Open WebUI's, so that one environment serves both
+//! programs.
 //!
-//! Owns: flags, environment, defaults, and the decision whether this is a demonstration. Must never know: what any of it
-//! is for once the program runs.
+//! Owns: the settings as a whole, and the decision between demonstration and production. Must never know: what any of it
+//! is used for once the program runs.
 
 mod environment;
+mod flags;
 mod levels;
+mod secret;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use roomcast_openwebui::query::Permission;
 use roomcast_openwebui::{AdminChats, AuthRequirement, Compat};
 use roomcast_stores::DatabaseUrl;
 use roomcast_tokio::{HttpLimits, Origins, ServerLimits, Transports};
@@ -21,121 +23,64 @@ use tracing_subscriber::filter::Targets;
 
 use self::environment::Environment;
 pub use self::environment::Problem;
+pub use self::flags::Flags;
+use self::flags::{EntryFlag, FrontEndFlag, StoreFlag, is_at_or_below};
+pub use self::secret::Secret;
 
-/// Real-time rooms over Socket.IO, in the place of Open WebUI's own.
-///
-/// Open WebUI's variables are understood as well: WEBUI_SECRET_KEY, WEBUI_JWT_SECRET_KEY, DATABASE_URL, DATABASE_SCHEMA,
-/// DATA_DIR, ENABLE_WEBSOCKET_SUPPORT, WEBSOCKET_SERVER_PING_INTERVAL, WEBSOCKET_SERVER_PING_TIMEOUT,
-/// WEBSOCKET_EVENT_CALLER_TIMEOUT, CORS_ALLOW_ORIGIN, ENABLE_ADMIN_CHAT_ACCESS, GLOBAL_LOG_LEVEL, SOCKET_LOG_LEVEL.
-/// Without a secret it runs as a demonstration, if no database and no Redis is named and the address is a loopback one.
-#[derive(Clone, Debug, clap::Parser)]
-#[command(name = "roomcast", version)]
-pub struct Flags {
-    /// Address to listen on.
-    #[arg(long, env = "ROOMCAST_HOST", value_name = "ROOMCAST_HOST", default_value = "127.0.0.1")]
-    host: String,
-    /// Port to listen on; 0 takes any that is free.
-    #[arg(long, env = "ROOMCAST_PORT", value_name = "ROOMCAST_PORT", default_value_t = 8080)]
-    port: u16,
-    /// Path of the Socket.IO endpoint.
-    #[arg(long, env = "ROOMCAST_PATH", value_name = "ROOMCAST_PATH", default_value = "/ws/socket.io", value_parser = path)]
-    path: String,
-    /// Path of the endpoint for providers of y-websocket: they speak to it at this path, '/' and a document's name.
-    #[arg(long, env = "ROOMCAST_YJS_PATH", value_name = "ROOMCAST_YJS_PATH", default_value = "/ws/yjs", value_parser = path)]
-    yjs_path: String,
-    /// Which front end edits documents here: one like that of Open WebUI 0.6.41, which loads a note into an empty document
-    /// by itself, or one like that of 0.12.4, which is given the note's content along with the state.
-    #[arg(long, env = "ROOMCAST_FRONT_END", value_name = "ROOMCAST_FRONT_END", default_value = "0.6")]
-    front_end: FrontEndFlag,
-    /// What becomes of sockets without a valid token: let in as nobody, as Open WebUI's front end needs, or refused.
-    #[arg(long, env = "ROOMCAST_ENTRY", value_name = "ROOMCAST_ENTRY", default_value = "anyone")]
-    entry: EntryFlag,
-    /// What is logged to standard error: a level, or levels of components like info,roomcast_stores=debug.
-    #[arg(long, env = "ROOMCAST_LOG", value_name = "ROOMCAST_LOG")]
-    log: Option<Targets>,
-    /// Seconds between the signal to end and the end, in which /ready says 503 and everything else goes on.
-    #[arg(long, env = "ROOMCAST_DRAIN_SECONDS", value_name = "ROOMCAST_DRAIN_SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
-    drain_seconds: u64,
-    /// Seconds that clients then have to take what is queued for them.
-    #[arg(long, env = "ROOMCAST_GRACE_SECONDS", value_name = "ROOMCAST_GRACE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
-    grace_seconds: u64,
-    /// Clients at once; one more is answered 503.
-    #[arg(long, env = "ROOMCAST_SESSIONS_MAX", value_name = "ROOMCAST_SESSIONS_MAX", default_value_t = ServerLimits::default().sessions_max)]
-    sessions_max: usize,
-    /// Bytes queued for one client above which it is cut off as too slow.
-    #[arg(long, env = "ROOMCAST_QUEUE_BYTES_MAX", value_name = "ROOMCAST_QUEUE_BYTES_MAX", default_value_t = ServerLimits::default().queue_bytes_max)]
-    queue_bytes_max: usize,
-    /// Largest body of a request to the HTTP API, in bytes.
-    #[arg(long, env = "ROOMCAST_API_BYTES_MAX", value_name = "ROOMCAST_API_BYTES_MAX", default_value_t = HttpLimits::default().page_body_bytes_max)]
-    api_bytes_max: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum EntryFlag {
-    Anyone,
-    Authenticated,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum FrontEndFlag {
-    #[value(name = "0.6")]
-    V0_6,
-    #[value(name = "0.12")]
-    V0_12,
-}
-
-/// Everything that the program is told before it starts.
+/// All settings, read once at the start.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Address to listen on.
     pub host: String,
-    /// Port to listen on.
+    /// Port to listen on; 0 for any free one.
     pub port: u16,
     /// Path of the Socket.IO endpoint.
     pub path: String,
     /// Path of the endpoint for y-protocols.
     pub yjs_path: String,
-    /// Which front end edits documents.
+    /// Front end whose way of loading notes is followed.
     pub front_end: Compat,
-    /// What becomes of sockets without a session.
+    /// Whether sockets without a valid token are let in.
     pub entry: AuthRequirement,
     /// Whether admins may read the chats of others.
     pub admin_chats: AdminChats,
-    /// Time that a session has to answer a call, unless the caller says otherwise.
+    /// Whether users may use channels where the configuration in the database does not say.
+    pub channels_default: Permission,
+    /// Time that a client has to answer a call, unless the caller says otherwise.
     pub call_timeout: Duration,
-    /// Which transports are offered.
+    /// Transports on offer.
     pub transports: Transports,
     /// Time between a pong and the next ping.
     pub ping_interval: Duration,
-    /// Time in which a pong must come.
+    /// Time within which a pong has to arrive.
     pub ping_timeout: Duration,
-    /// Which pages of the web may talk to the endpoint.
+    /// Web origins that may connect.
     pub origins: Origins,
     /// Bounds on what clients can make grow.
     pub limits: ServerLimits,
-    /// The same for HTTP.
+    /// Bounds on HTTP requests.
     pub http_limits: HttpLimits,
-    /// What callers of the HTTP API must know.
+    /// Key of the HTTP API; `None` turns the API off.
     pub api_key: Option<Secret>,
-    /// What is logged.
+    /// Log levels by component.
     pub logs: Targets,
-    /// Time between the signal to end and the end.
+    /// Time between SIGTERM and the shutdown.
     pub drain: Duration,
-    /// Time that clients then have.
+    /// Time that clients have to receive what is queued for them.
     pub grace: Duration,
-    /// Whether it is in earnest.
+    /// Demonstration or production.
     pub mode: Mode,
-    /// A variable that names a Redis, which this program does not use.
-    pub redis: Option<&'static str>,
+    /// Remarks about settings that have no effect, for the log.
+    pub warnings: Vec<String>,
 }
 
-/// Whether it is in earnest.
+/// Demonstration or production.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// A demonstration: a secret of its own, and this file.
+    /// A random secret, and made-up users in this file.
     Demo(PathBuf),
-    /// It is: what tokens are signed with, and the store.
-    Earnest(Secret, StoreAt),
+    /// The key that signs tokens, and the store.
+    Production(Secret, StoreAt),
 }
 
 /// Where the store is.
@@ -147,43 +92,25 @@ pub enum StoreAt {
     WebUi {
         /// Their database.
         url: Box<DatabaseUrl>,
-        /// Their schema, if it is PostgreSQL's.
+        /// Their schema in PostgreSQL.
         schema: Option<String>,
-        /// The file of roomcast's own beside it: what is not Open WebUI's, like the changes of documents.
+        /// The file of roomcast's own beside it, with documents and revocations.
         beside: PathBuf,
     },
 }
 
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// For whoever must have it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// One that nobody knows yet.
-    pub fn of(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
 impl Settings {
-    /// What flags and environment say together.
+    /// Combines flags and environment.
     ///
     /// # Errors
     ///
-    /// The first variable that makes no sense.
+    /// The first setting that cannot be used.
     pub fn read(flags: Flags, variable: &dyn Fn(&'static str) -> Option<std::ffi::OsString>) -> Result<Self, Problem> {
         let environment = Environment(variable);
+        let (path, yjs_path) = (&flags.path, &flags.yjs_path);
+        if is_at_or_below(path, yjs_path) || is_at_or_below(yjs_path, path) {
+            return Err(Problem::new("ROOMCAST_YJS_PATH", "and ROOMCAST_PATH must not lie below one another"));
+        }
         let defaults = ServerLimits::default();
         let limits = ServerLimits {
             sessions_max: flags.sessions_max,
@@ -191,14 +118,14 @@ impl Settings {
             queue_soft_bytes: defaults.queue_soft_bytes.min(flags.queue_bytes_max),
             ..defaults
         };
-        let redis = environment.redis()?;
         Ok(Self {
             entry: match flags.entry {
                 EntryFlag::Anyone => AuthRequirement::Optional,
                 EntryFlag::Authenticated => AuthRequirement::Required,
             },
             admin_chats: environment.admin_chats()?,
-            // As python-socketio's `call`, if nobody says otherwise.
+            channels_default: environment.channels_default()?,
+            // The default is that of python-socketio's `call`.
             call_timeout: environment.seconds("WEBSOCKET_EVENT_CALLER_TIMEOUT", 60)?,
             transports: environment.transports()?,
             ping_interval: environment.seconds("WEBSOCKET_SERVER_PING_INTERVAL", 25)?,
@@ -206,16 +133,16 @@ impl Settings {
             origins: environment.origins()?,
             limits,
             http_limits: HttpLimits { page_body_bytes_max: flags.api_bytes_max, ..HttpLimits::default() },
-            api_key: environment.secret("ROOMCAST_API_KEY")?,
+            api_key: environment.api_key()?,
+            drain: Duration::from_secs(flags.drain_seconds),
+            grace: Duration::from_secs(flags.grace_seconds),
+            mode: mode(&environment, &flags)?,
+            warnings: warnings(&environment)?,
             logs: levels::targets(
                 environment.level("GLOBAL_LOG_LEVEL")?,
                 environment.level("SOCKET_LOG_LEVEL")?,
                 flags.log,
             ),
-            drain: Duration::from_secs(flags.drain_seconds),
-            grace: Duration::from_secs(flags.grace_seconds),
-            mode: mode(&environment, &flags.host, redis)?,
-            redis,
             host: flags.host,
             port: flags.port,
             path: flags.path,
@@ -228,56 +155,78 @@ impl Settings {
     }
 }
 
-/// There is no secret by default: without one, only what nobody else can reach and what is not anybody's runs.
-fn mode(environment: &Environment<'_>, host: &str, redis: Option<&'static str>) -> Result<Mode, Problem> {
-    let secret = match environment.secret("WEBUI_SECRET_KEY")? {
-        Some(secret) => Some(secret),
-        None => environment.secret("WEBUI_JWT_SECRET_KEY")?,
-    };
+/// There is no default secret: without one, only what others can neither reach nor own runs, which is a demonstration.
+fn mode(environment: &Environment<'_>, flags: &Flags) -> Result<Mode, Problem> {
     let database = environment.database()?;
     let folder = environment.text("DATA_DIR")?.map(PathBuf::from);
     let named = |file: &str| folder.clone().unwrap_or_default().join(file);
-    let Some(secret) = secret else {
-        let why = match (&database, redis) {
-            (Some(_), _) => "DATABASE_URL is set",
+    let Some(secret) = environment.signing_key()? else {
+        let why = match (&database, environment.redis()?) {
+            (Some(_), _) => "a database is named",
             (None, Some(_)) => "a Redis is named",
-            (None, None) if !is_loopback(host) => "the address to listen on is not a loopback address",
+            (None, None) if !is_loopback(&flags.host) => "the address to listen on is not a loopback address",
             (None, None) => return Ok(Mode::Demo(named("roomcast-demo.db"))),
         };
         return Err(Problem::new(
             "WEBUI_SECRET_KEY",
             format!(
-                "is not set, and {why}. Set it to the secret that Open WebUI signs tokens with; without it, roomcast \
-                 runs only as a demonstration, on a loopback address with no database and no Redis named"
+                "is not set, and {why}. Set it to the secret that Open WebUI signs tokens with, or \
+                 WEBUI_SECRET_KEY_FILE to the file that holds it; without a secret roomcast runs only as a \
+                 demonstration, on a loopback address with no database and no Redis named"
             ),
         ));
     };
-    let store = match database {
-        Some(url) => StoreAt::WebUi {
-            url: Box::new(url),
-            schema: environment.text("DATABASE_SCHEMA")?,
-            beside: named("roomcast.db"),
-        },
-        // Where Open WebUI keeps its tables if nobody tells it a place.
-        None if folder.is_some() && named("webui.db").exists() => {
+    let schema = environment.text("DATABASE_SCHEMA")?;
+    let store = match (flags.store, database) {
+        (StoreFlag::Own, None) => StoreAt::Own(named("roomcast.db")),
+        (StoreFlag::Own, Some(_)) => {
+            let what = "is \"own\", and the environment names a database: choose one of the two";
+            return Err(Problem::new("ROOMCAST_STORE", what));
+        }
+        (StoreFlag::OpenWebui, Some(url)) => {
+            StoreAt::WebUi { url: Box::new(url), schema, beside: named("roomcast.db") }
+        }
+        // Open WebUI's default.
+        (StoreFlag::OpenWebui, None) if folder.is_some() && named("webui.db").exists() => {
             let url = Box::new(DatabaseUrl::Sqlite { path: named("webui.db") });
             StoreAt::WebUi { url, schema: None, beside: named("roomcast.db") }
         }
-        None => StoreAt::Own(named("roomcast.db")),
+        (StoreFlag::OpenWebui, None) => return Err(Problem::new("DATABASE_URL", no_database(folder.as_deref()))),
     };
-    Ok(Mode::Earnest(secret, store))
+    Ok(Mode::Production(secret, store))
+}
+
+fn no_database(folder: Option<&std::path::Path>) -> String {
+    let why = match folder {
+        Some(folder) => format!("DATA_DIR ({}) has no webui.db", folder.display()),
+        None => "neither is DATA_DIR".to_owned(),
+    };
+    format!(
+        "is not set, and {why}: without Open WebUI's users every token would belong to nobody. Set DATABASE_URL, or \
+         DATA_DIR to the folder of webui.db; --store own uses a file of roomcast's own, which another program fills"
+    )
+}
+
+fn warnings(environment: &Environment<'_>) -> Result<Vec<String>, Problem> {
+    let mut warnings = Vec::new();
+    if let Some(name) = environment.redis()? {
+        warnings.push(format!(
+            "{name} is set, but this version uses no Redis: it serves as the only process, and knows only those revoked \
+             tokens that it was told by /api/revoke"
+        ));
+    }
+    let ignored = environment.ignored_database_parts()?;
+    if !ignored.is_empty() {
+        warnings.push(format!(
+            "{} without the other DATABASE_ variables has no effect, as in Open WebUI",
+            ignored.join(" and ")
+        ));
+    }
+    Ok(warnings)
 }
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn path(text: &str) -> Result<String, &'static str> {
-    match text.strip_prefix('/') {
-        Some(rest) if !rest.contains(['?', '#', ' ']) => Ok(text.to_owned()),
-        Some(_) => Err("it must not contain '?', '#' or blanks"),
-        None => Err("it must start with '/'"),
-    }
 }
 
 #[cfg(test)]
@@ -297,13 +246,15 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_in_earnest_needs_a_secret() {
+    fn production_needs_a_sound_secret() {
         for (flags, variables, why) in [
             (vec!["--host", "0.0.0.0"], vec![], "loopback"),
-            (vec![], vec![("DATABASE_URL", "sqlite:///webui.db")], "DATABASE_URL is set"),
+            (vec![], vec![("DATABASE_URL", "sqlite:///webui.db")], "a database is named"),
+            (vec![], DATABASE_IN_PARTS.to_vec(), "a database is named"),
             (vec![], vec![("WEBSOCKET_REDIS_URL", "redis://x")], "a Redis is named"),
             (vec![], vec![("WEBUI_SECRET_KEY", "")], "is empty"),
-            (vec![], vec![("WEBUI_SECRET_KEY", "t0p-s3cr3t")], "published"),
+            (vec![], vec![("WEBUI_SECRET_KEY", "x")], "shorter"),
+            (vec![], vec![("WEBUI_SECRET_KEY", "t0p-s3cr3t")], "publishes"),
             (vec![], vec![("WEBUI_JWT_SECRET_KEY", "t0p-s3cr3t")], "WEBUI_JWT_SECRET_KEY"),
         ] {
             let problem = read(&flags, &variables).unwrap_err().to_string();
@@ -312,20 +263,81 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_decides_for_a_store() {
-        let mode = |variables: &[(&'static str, &str)]| match read(&["--host", "0.0.0.0"], variables).unwrap().mode {
-            Mode::Earnest(secret, store) => (secret.reveal().to_owned(), store),
-            Mode::Demo(_) => panic!("a demonstration"),
+    fn a_secret_needs_a_database() {
+        let store = |flags: &[&str], variables: &[(&'static str, &str)]| {
+            let variables = [variables, &[("WEBUI_JWT_SECRET_KEY", SECRET)]].concat();
+            read(&[&["--host", "0.0.0.0"], flags].concat(), &variables).map(|settings| match settings.mode {
+                Mode::Production(secret, store) => {
+                    assert_eq!(secret.reveal(), SECRET);
+                    store
+                }
+                Mode::Demo(_) => panic!("a demonstration"),
+            })
         };
-        assert_eq!(mode(&[("WEBUI_JWT_SECRET_KEY", "b")]), ("b".into(), StoreAt::Own("roomcast.db".into())));
-        let both =
-            [("WEBUI_SECRET_KEY", "a"), ("WEBUI_JWT_SECRET_KEY", "b"), ("DATABASE_URL", "sqlite:////x/webui.db")];
-        let url = Box::new(DatabaseUrl::Sqlite { path: "/x/webui.db".into() });
-        assert_eq!(mode(&both), ("a".into(), StoreAt::WebUi { url, schema: None, beside: "roomcast.db".into() }));
+        let refused = |flags: &[&str], variables: &[_]| store(flags, variables).unwrap_err().to_string();
+        assert!(refused(&[], &[]).starts_with("DATABASE_URL is not set, and neither is DATA_DIR"));
+        let message = refused(&[], &[("DATA_DIR", "/nowhere")]);
+        assert!(message.contains("(/nowhere) has no webui.db"), "{message}");
+        let url = ("DATABASE_URL", "sqlite:////x/webui.db");
+        assert!(refused(&["--store", "own"], &[url]).starts_with("ROOMCAST_STORE"));
+        assert_eq!(store(&["--store", "own"], &[]).unwrap(), StoreAt::Own("roomcast.db".into()));
+        let found = store(&[], &[url]).unwrap();
+        let expected = Box::new(DatabaseUrl::Sqlite { path: "/x/webui.db".into() });
+        assert_eq!(found, StoreAt::WebUi { url: expected, schema: None, beside: "roomcast.db".into() });
     }
 
     #[test]
-    fn a_value_without_sense_is_named_and_a_secret_is_not_shown() {
+    fn a_database_in_parts_takes_the_place_of_its_url() {
+        let url = |variables: &[(&'static str, &str)]| {
+            let variables = [variables, &[("WEBUI_SECRET_KEY", SECRET)]].concat();
+            read(&[], &variables).map(|settings| match settings.mode {
+                Mode::Production(_, StoreAt::WebUi { url, .. }) => (*url, settings.warnings),
+                mode @ (Mode::Demo(_) | Mode::Production(..)) => panic!("{mode:?}"),
+            })
+        };
+        let whole = DatabaseUrl::parse("postgresql://webui:p%40ss@db.example:5433/chat").unwrap();
+        let other = ("DATABASE_URL", "sqlite:////x/webui.db");
+        let parts = [&DATABASE_IN_PARTS[..], &[other]].concat();
+        assert_eq!(url(&parts).unwrap(), (whole, Vec::new()));
+        // One is missing: the others have no effect.
+        for missing in ["DATABASE_TYPE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME"] {
+            let some: Vec<_> = parts.iter().copied().filter(|(name, _)| *name != missing).collect();
+            let file = DatabaseUrl::Sqlite { path: "/x/webui.db".into() };
+            assert_eq!(url(&some).unwrap(), (file, Vec::new()), "{missing}");
+        }
+        let folder = Folder::new(&[("webui.db", "")]);
+        let (found, warnings) =
+            url(&[("DATABASE_HOST", "db.example"), ("DATA_DIR", folder.path.to_str().unwrap())]).unwrap();
+        assert_eq!(found, DatabaseUrl::Sqlite { path: folder.path.join("webui.db") });
+        assert!(warnings[0].starts_with("DATABASE_HOST without"), "{warnings:?}");
+        let problem = url(&[("DATABASE_TYPE", "sqlite+sqlcipher")]).unwrap_err().to_string();
+        assert!(problem.starts_with("DATABASE_TYPE") && problem.contains("SQLCipher"), "{problem}");
+    }
+
+    #[test]
+    fn the_secret_may_stand_in_a_file() {
+        let folder = Folder::new(&[("key", "bm90LXJlYWxseQ==\n\n"), ("short", "abc\n"), ("empty", "\n")]);
+        let file = |name: &str| folder.path.join(name).to_str().unwrap().to_owned();
+        let read = |variables: &[(&'static str, &str)]| {
+            let variables = [variables, &[("DATABASE_URL", "sqlite:////x/webui.db")]].concat();
+            read(&[], &variables).map(|settings| match settings.mode {
+                Mode::Production(secret, _) => secret.reveal().to_owned(),
+                Mode::Demo(_) => panic!("a demonstration"),
+            })
+        };
+        let name = "WEBUI_SECRET_KEY_FILE";
+        assert_eq!(read(&[(name, &file("key"))]).unwrap(), "bm90LXJlYWxseQ==");
+        // An empty variable is what a compose file leaves behind; one with a value comes first.
+        assert_eq!(read(&[(name, &file("key")), ("WEBUI_SECRET_KEY", "")]).unwrap(), "bm90LXJlYWxseQ==");
+        assert_eq!(read(&[(name, &file("none")), ("WEBUI_SECRET_KEY", SECRET)]).unwrap(), SECRET);
+        for file in ["none", "short", "empty"].map(file) {
+            let problem = read(&[(name, &file)]).unwrap_err().to_string();
+            assert!(problem.starts_with(name) && !problem.contains("abc"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_named_and_a_secret_is_not_shown() {
         for (name, value) in [
             ("ENABLE_WEBSOCKET_SUPPORT", "perhaps"),
             ("WEBSOCKET_SERVER_PING_INTERVAL", "0"),
@@ -337,13 +349,18 @@ mod tests {
             ("GLOBAL_LOG_LEVEL", "LOUD"),
             ("SOCKET_LOG_LEVEL", "7"),
             ("DATABASE_URL", "mysql://user:hunter2@host/db"),
+            ("CORS_ALLOW_ORIGIN", "app://localhost"),
+            ("USER_PERMISSIONS_FEATURES_CHANNELS", "maybe"),
             ("ROOMCAST_API_KEY", ""),
+            ("ROOMCAST_API_KEY", "hunter2"),
         ] {
-            let problem = read(&[], &[("WEBUI_SECRET_KEY", "a"), (name, value)]).unwrap_err().to_string();
+            let variables = [("WEBUI_SECRET_KEY", SECRET), (name, value)];
+            let problem = read(&["--store", "own"], &variables).unwrap_err().to_string();
             assert!(problem.starts_with(name), "{problem}");
             assert!(!problem.contains("hunter2"), "{problem}");
         }
-        let settings = read(&[], &[("WEBUI_SECRET_KEY", "hunter2"), ("ROOMCAST_API_KEY", "hunter2")]).unwrap();
+        let secrets = [("WEBUI_SECRET_KEY", "hunter2-hunter2"), ("ROOMCAST_API_KEY", "hunter2-hunter2-hunter2")];
+        let settings = read(&["--store", "own"], &secrets).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 
@@ -358,6 +375,27 @@ mod tests {
         assert_eq!(origins("*"), Origins::Any);
         let list = ["http://a.example:3000", "https://b.example"].map(str::to_owned).to_vec();
         assert_eq!(origins("http://a.example:3000; https://B.example"), Origins::List(list));
+        let variables = [("CORS_ALLOW_ORIGIN", "app://localhost;http://a"), ("CORS_ALLOW_CUSTOM_SCHEME", "tauri;App")];
+        let list = ["app://localhost", "http://a"].map(str::to_owned).to_vec();
+        assert_eq!(read(&[], &variables).unwrap().origins, Origins::List(list));
+    }
+
+    #[test]
+    fn the_default_for_channels_comes_from_the_environment() {
+        let default = |value| read(&[], &[("USER_PERMISSIONS_FEATURES_CHANNELS", value)]).unwrap().channels_default;
+        assert_eq!(
+            (default(""), default("true"), default("False")),
+            (Permission::Granted, Permission::Granted, Permission::Denied)
+        );
+    }
+
+    #[test]
+    fn endpoints_do_not_lie_below_one_another() {
+        for (path, yjs_path) in [("/ws", "/ws"), ("/ws/yjs/a", "/ws/yjs"), ("/a", "/a/b")] {
+            let flags = ["--path", path, "--yjs-path", yjs_path];
+            assert!(read(&flags, &[]).unwrap_err().to_string().starts_with("ROOMCAST_YJS_PATH"), "{flags:?}");
+        }
+        assert!(read(&["--path", "/ws/yjs2", "--yjs-path", "/ws/yjs"], &[]).is_ok());
     }
 
     fn read(flags: &[&str], variables: &[(&'static str, &str)]) -> Result<Settings, Problem> {
@@ -367,4 +405,38 @@ mod tests {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
         })
     }
+
+    /// A folder with these files, removed in the end.
+    struct Folder {
+        path: PathBuf,
+    }
+
+    impl Folder {
+        fn new(files: &[(&str, &str)]) -> Self {
+            static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+            let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("roomcast-settings-{}-{number}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            for (name, text) in files {
+                std::fs::write(path.join(name), text).unwrap();
+            }
+            Self { path }
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+
+    const SECRET: &str = "the-secret-of-a-test";
+    const DATABASE_IN_PARTS: [(&str, &str); 6] = [
+        ("DATABASE_TYPE", "postgresql"),
+        ("DATABASE_USER", "webui"),
+        ("DATABASE_PASSWORD", "p%40ss"),
+        ("DATABASE_HOST", "db.example"),
+        ("DATABASE_PORT", "5433"),
+        ("DATABASE_NAME", "chat"),
+    ];
 }

@@ -25,13 +25,20 @@ pub struct Program {
 }
 
 impl Program {
-    /// As it is, whatever becomes of it.
+    /// Without waiting for anything.
     pub fn spawn(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn_by(None, flags, variables)
+    }
+
+    fn spawn_by(by: Option<&str>, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_roomcast"))
+        let program = env!("CARGO_BIN_EXE_roomcast");
+        let mut command = Command::new(by.unwrap_or(program));
+        let mut child = command
+            .args(by.map(|_| program))
             .env_clear()
             .envs(variables.iter().copied())
             .args(flags)
@@ -46,12 +53,21 @@ impl Program {
         Self { child, stdout, stderr, folder }
     }
 
-    /// On a port of its own, when it listens.
+    /// On a free port, once it listens.
     pub fn serve(flags: &[&str], variables: &[(&str, &str)]) -> (Self, SocketAddr) {
-        let mut program = Self::spawn(&[&["--port", "0"], flags].concat(), variables);
+        Self::spawn(&[&["--port", "0"], flags].concat(), variables).listening()
+    }
+
+    /// The same, started by a program that becomes it, like `nohup`.
+    pub fn serve_by(by: &str, flags: &[&str], variables: &[(&str, &str)]) -> (Self, SocketAddr) {
+        Self::spawn_by(Some(by), &[&["--port", "0"], flags].concat(), variables).listening()
+    }
+
+    fn listening(mut self) -> (Self, SocketAddr) {
+        let program = &mut self;
         let line = program.stdout.until("roomcast listens on http://");
         let address = line.split('/').nth(2).unwrap().parse().unwrap();
-        (program, address)
+        (self, address)
     }
 
     pub fn signal(&self, name: &str) {

@@ -55,7 +55,7 @@ impl Database {
         ];
         match self.kind {
             // It is found in the folder.
-            Kind::Own => {}
+            Kind::Own => variables.push(("ROOMCAST_STORE", "own".to_owned())),
             Kind::Sqlite => variables.push(("DATABASE_URL", format!("sqlite:///{}", self.file().display()))),
             Kind::Postgres => variables.push(("DATABASE_URL", self.server().url())),
         }

@@ -16,11 +16,14 @@ use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::fault::Fault;
+use super::open_error::OpenError;
+use super::options::Options;
 use super::pool::{Arg, Conn, Link, Pool, Purpose, Whose};
 use super::statements::{Dialect, IS_REVOKED};
 use super::tables::{Tables, token_args};
-use super::{OpenError, Options};
-use crate::{ChannelKind, ChannelState, Revocations, Rows, Store, Token};
+use crate::revocation::{Revocations, Token};
+use crate::rows::{ChannelKind, ChannelState, Rows};
+use crate::store::Store;
 
 /// roomcast's own SQLite file.
 pub struct Embedded {

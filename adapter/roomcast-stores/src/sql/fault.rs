@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use roomcast_openwebui::query::StoreError;
 
-use super::OpenError;
+use super::open_error::OpenError;
 
 /// Why a piece of work came to nothing.
 #[derive(Debug)]
@@ -16,7 +16,9 @@ pub(super) enum Fault {
     Sql(sqlx::Error),
     /// What it holds says so.
     Store(StoreError),
-    /// It lacks a table or column.
+    /// It has no tables of Open WebUI.
+    NoTables,
+    /// It lacks a column.
     Missing { table: &'static str, column: &'static str },
     /// It took too long.
     Late,
@@ -27,12 +29,13 @@ impl Fault {
         match self {
             Self::Sql(error) => of_sql(error),
             Self::Store(error) => *error,
-            Self::Missing { .. } | Self::Late => StoreError::Unavailable,
+            Self::NoTables | Self::Missing { .. } | Self::Late => StoreError::Unavailable,
         }
     }
 
     pub(super) fn open_error(&self) -> OpenError {
         match self {
+            Self::NoTables => OpenError::NoTables,
             Self::Missing { table, column } => OpenError::Missing { table, column },
             Self::Late => OpenError::Unreachable("it does not answer in time".to_owned()),
             Self::Store(error) => OpenError::Unreadable(format!("{error:?}")),
@@ -50,6 +53,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Sql(error) => error.fmt(f),
             Self::Store(error) => write!(f, "{error:?}"),
+            Self::NoTables => f.write_str("there are no tables of Open WebUI"),
             Self::Missing { table, column } => write!(f, "\"{table}\" has no column \"{column}\""),
             Self::Late => f.write_str("it took too long"),
         }

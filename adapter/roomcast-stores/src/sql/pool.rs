@@ -19,10 +19,10 @@ use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-#[cfg(feature = "postgres")]
-use super::OpenError;
-use super::Options;
 use super::fault::Fault;
+#[cfg(feature = "postgres")]
+use super::open_error::OpenError;
+use super::options::Options;
 #[cfg(feature = "postgres")]
 use crate::database_url::{PostgresUrl, SslMode};
 

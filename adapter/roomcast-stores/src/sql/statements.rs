@@ -232,6 +232,9 @@ impl Schema {
                 })
                 .collect();
             let has = |column: &str| columns.iter().any(|(name, _)| name == column);
+            if *table == "user" && columns.is_empty() {
+                return Err(Fault::NoTables);
+            }
             if let Some(column) = needed.iter().find(|column| !has(column)) {
                 return Err(Fault::Missing { table, column });
             }

@@ -15,9 +15,10 @@ use tokio::time::{error::Elapsed, timeout};
 #[cfg(feature = "sqlite")]
 use super::documents;
 use super::fault::{Fault, Health};
+use super::open_error::OpenError;
+use super::options::Options;
 use super::pool::{Arg, Conn, Link, Pool, Purpose};
 use super::statements::{self, Dialect, Rewrite, Schema};
-use super::{OpenError, Options};
 use crate::latest::Latest;
 use crate::message::change_chat;
 use crate::note::{content_of, with_content};
@@ -122,7 +123,10 @@ impl Tables {
                 for user in &users {
                     found.push(match user.contains('\0') {
                         true => NO_CHANNELS,
-                        false => channels_of(link.rows(self.dialect.channels(), &[Arg::Text(user)]).await?)?,
+                        false => {
+                            let rows = link.rows(self.dialect.channels(), &[Arg::Text(user)]).await?;
+                            channels_of(rows, self.options.channels_default)?
+                        }
                     });
                 }
                 Ok(StoreAnswer::Channels(found))
@@ -302,10 +306,10 @@ fn user_of(row: Vec<Option<String>>) -> Result<User, StoreError> {
     }
 }
 
-/// Of what the groups and the default say the most generous counts; nothing said means that it is allowed.
-fn channels_of(rows: Vec<Vec<Option<String>>>) -> Result<UserChannels, StoreError> {
+/// Of what the groups and the default say the most generous counts; nothing said means what the environment says.
+fn channels_of(rows: Vec<Vec<Option<String>>>, unsaid: Permission) -> Result<UserChannels, StoreError> {
     let mut channels = Vec::new();
-    let (mut by_group, mut default) = (None, Permission::Granted);
+    let (mut by_group, mut default) = (None, unsaid);
     for row in rows {
         let Ok([Some(kind), Some(text)]) = <[Option<String>; 2]>::try_from(row) else { continue };
         if kind == "channel" {
@@ -315,6 +319,7 @@ fn channels_of(rows: Vec<Vec<Option<String>>>) -> Result<UserChannels, StoreErro
         let said: serde_json::Value = serde_json::from_str(&text).map_err(|_| StoreError::Corrupt)?;
         match (kind.as_str(), is_true(&said)) {
             ("group", true) => by_group = Some(Permission::Granted),
+            ("default", true) => default = Permission::Granted,
             ("default", false) => default = Permission::Denied,
             _ => {}
         }
@@ -371,16 +376,24 @@ mod tests {
             ),
             (&[("group", "1"), ("default", "false")], Permission::Granted),
         ] {
-            assert_eq!(permission(rows), Ok(permission_expected), "{rows:?}");
+            assert_eq!(permission(rows, Permission::Granted), Ok(permission_expected), "{rows:?}");
         }
-        assert_eq!(permission(&[("group", "{")]), Err(StoreError::Corrupt));
+        assert_eq!(permission(&[("group", "{")], Permission::Granted), Err(StoreError::Corrupt));
+        for (rows, permission_expected) in [
+            (&[][..], Permission::Denied),
+            (&[("group", "false")], Permission::Denied),
+            (&[("group", "true")], Permission::Granted),
+            (&[("default", "true")], Permission::Granted),
+        ] {
+            assert_eq!(permission(rows, Permission::Denied), Ok(permission_expected), "{rows:?}");
+        }
     }
 
-    fn permission(rows: &[(&str, &str)]) -> Result<Permission, StoreError> {
+    fn permission(rows: &[(&str, &str)], unsaid: Permission) -> Result<Permission, StoreError> {
         let texts = rows.iter().map(|(source, said)| vec![Some((*source).to_owned()), Some((*said).to_owned())]);
         let channel = vec![Some("channel".to_owned()), Some("c".to_owned())];
         let silent = vec![Some("default".to_owned()), None];
-        let answer = channels_of(texts.chain([channel, silent]).collect())?;
+        let answer = channels_of(texts.chain([channel, silent]).collect(), unsaid)?;
         assert_eq!(answer.channels, ["c"]);
         Ok(answer.permission)
     }

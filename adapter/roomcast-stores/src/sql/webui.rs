@@ -11,11 +11,14 @@ use std::sync::Arc;
 
 use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 
+use super::open_error::OpenError;
+use super::options::Options;
 use super::pool::Pool;
 use super::statements::Dialect;
 use super::tables::Tables;
-use super::{OpenError, Options};
-use crate::{DatabaseUrl, Revocations, Store, Token};
+use crate::database_url::DatabaseUrl;
+use crate::revocation::{Revocations, Token};
+use crate::store::Store;
 
 /// Open WebUI's own tables, and a store of roomcast's own beside them for what does not belong into those.
 pub struct WebUi {

@@ -51,6 +51,7 @@ impl World {
         let folder = self.folder.to_string_lossy();
         let variables = [
             ("WEBUI_SECRET_KEY", SECRET),
+            ("ROOMCAST_STORE", "own"),
             ("DATA_DIR", &*folder),
             ("ROOMCAST_PORT", &*self.port),
             ("WEBSOCKET_SERVER_PING_INTERVAL", "3600"),

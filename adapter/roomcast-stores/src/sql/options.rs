@@ -1,0 +1,41 @@
+//! How a database is used.
+//!
+//! Owns: the options and their defaults. Must never know: a connection.
+
+use std::time::Duration;
+
+use roomcast_openwebui::query::Permission;
+
+/// How a database is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The most connections at one time. SQLite has one more, for writes. 8.
+    pub connections_max: u32,
+    /// How long a question waits for a connection. 4 s: after a restart, thousands of questions wait for one.
+    pub acquire_timeout: Duration,
+    /// How long the work for a question takes at most, waiting for locks included. 4 s.
+    pub statement_timeout: Duration,
+    /// Columns of `user` that are left out of profiles: pictures and personal details.
+    pub profile_without: Vec<String>,
+    /// The schema of the tables in PostgreSQL: `DATABASE_SCHEMA`.
+    pub schema: Option<String>,
+    /// Whether users may use channels where neither their groups nor the stored configuration say:
+    /// `USER_PERMISSIONS_FEATURES_CHANNELS`. They may.
+    pub channels_default: Permission,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections_max: 8,
+            acquire_timeout: Duration::from_secs(4),
+            statement_timeout: Duration::from_secs(4),
+            profile_without: PERSONAL.iter().map(|name| (*name).to_owned()).collect(),
+            schema: None,
+            channels_default: Permission::Granted,
+        }
+    }
+}
+
+/// Columns that Open WebUI's session pool leaves out of a user.
+const PERSONAL: &[&str] = &["profile_image_url", "profile_banner_image_url", "date_of_birth", "bio", "gender"];
