@@ -92,3 +92,8 @@ impl Runtime for Tokio {
         hyper_util::server::conn::auto::upgrade::downcast(upgraded).map(|parts| (parts.io, parts.read_buf))
     }
 }
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

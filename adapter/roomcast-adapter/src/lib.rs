@@ -50,3 +50,8 @@ pub use crate::runtime::Runtime;
 pub use crate::server::{AppHandle, AppLink, Server, StartError};
 pub use crate::socket::Socket;
 pub use crate::view::View;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

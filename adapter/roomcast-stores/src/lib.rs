@@ -33,3 +33,8 @@ pub use self::sql::{Embedded, Seeded};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::{OpenError, Options, Own, SUPPORTED_VERSIONS, WebUi};
 pub use self::store::Store;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

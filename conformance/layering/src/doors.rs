@@ -110,6 +110,7 @@ mod tests {
             name: name.to_owned(),
             folder: String::new(),
             dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
+            manifest: String::new(),
         };
         let floors: &[&[&str]] = &[&["a"], &["b", "c"]];
         let found = |members: &[Member]| between_crates(members, floors);

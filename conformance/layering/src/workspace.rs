@@ -15,6 +15,37 @@ pub struct Member {
     pub folder: String,
     /// Other members in its `[dependencies]`, whether optional or not.
     pub dependencies: Vec<String>,
+    /// The text of its manifest.
+    pub manifest: String,
+}
+
+impl Member {
+    /// Whether a registry may get it.
+    pub fn is_published(&self) -> bool {
+        !self.manifest.lines().any(|line| line == "publish = false")
+    }
+
+    /// What a registry would miss: fields of the manifest, and files beside it.
+    pub fn missing_for_a_registry(&self, root: &Path) -> Vec<String> {
+        let has_field = |field: &str| {
+            let begins = |line: &str| line.strip_prefix(field).is_some_and(|rest| rest.starts_with([' ', '.']));
+            self.manifest.lines().any(begins)
+        };
+        let fields = ["description", "license", "rust-version", "documentation", "keywords", "categories"];
+        let files = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
+        let fields = fields.iter().filter(|field| !has_field(field));
+        let files = files.iter().filter(|file| !root.join(&self.folder).join(file).exists());
+        fields.chain(files).map(|what| format!("{}: no {what}", self.folder)).collect()
+    }
+
+    /// Members in its `[dev-dependencies]` that have a version there. `cargo publish` leaves out those that are named by
+    /// path alone; any other would have to be in the registry before this one, which a circle makes impossible.
+    pub fn versioned_dev_dependencies(&self) -> Vec<String> {
+        let table = table(&self.manifest, "[dev-dependencies]");
+        let versioned = table.filter(|line| line.starts_with("roomcast-"));
+        let versioned = versioned.filter(|line| line.contains("workspace = true") || line.contains("version"));
+        versioned.map(|line| format!("{}: {line}", self.folder)).collect()
+    }
 }
 
 /// The root of this workspace.
@@ -38,6 +69,7 @@ pub fn members(root: &Path) -> io::Result<Vec<Member>> {
                 name: name_of(&manifest),
                 folder: folder.to_owned(),
                 dependencies: dependencies_of(&manifest, "roomcast-"),
+                manifest,
             })
         })
         .collect()
@@ -76,10 +108,13 @@ fn name_of(manifest: &str) -> String {
 
 /// The keys of `[dependencies]` that begin with `prefix`; those of other tables do not count.
 fn dependencies_of(manifest: &str, prefix: &str) -> Vec<String> {
-    let lines = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
-    let table = lines.take_while(|line| !line.starts_with('['));
-    let keys = table.filter_map(|line| line.split(['.', ' ', '=']).next());
+    let keys = table(manifest, "[dependencies]").filter_map(|line| line.split(['.', ' ', '=']).next());
     keys.filter(|key| key.starts_with(prefix)).map(str::to_owned).collect()
+}
+
+/// The lines below a heading of a manifest.
+fn table<'a>(manifest: &'a str, heading: &'a str) -> impl Iterator<Item = &'a str> {
+    manifest.lines().skip_while(move |line| *line != heading).skip(1).take_while(|line| !line.starts_with('['))
 }
 
 #[cfg(test)]
@@ -92,6 +127,24 @@ mod tests {
                         a-y = { path = \"..\", optional = true }\n\n[dev-dependencies]\na-z = \"1\"\n";
         assert_eq!(name_of(manifest), "a-b");
         assert_eq!(dependencies_of(manifest, "a-"), ["a-x", "a-y"]);
+    }
+
+    #[test]
+    fn what_a_registry_would_miss_is_found() {
+        let member = |manifest: &str| Member {
+            name: "a".to_owned(),
+            folder: "no-such-folder".to_owned(),
+            dependencies: Vec::new(),
+            manifest: manifest.to_owned(),
+        };
+        let manifest = "publish = false\ndescription = \"x\"\nlicense.workspace = true\nkeywords = []\n\n\
+                        [dev-dependencies]\nroomcast-x.workspace = true\nroomcast-y = { path = \"..\" }\n\
+                        roomcast-z = { version = \"1\" }\nserde.workspace = true\n";
+        let found = member(manifest);
+        assert!(!found.is_published());
+        assert_eq!(found.missing_for_a_registry(&root()).len(), 6, "{:?}", found.missing_for_a_registry(&root()));
+        assert_eq!(found.versioned_dev_dependencies().len(), 2);
+        assert!(member("description = \"x\"\n").is_published());
     }
 
     #[test]

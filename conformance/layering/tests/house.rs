@@ -29,17 +29,24 @@ const CORE_MACROS: &[&str] = &["slab_key"];
 const CRATES: &[&[&str]] = &[
     &["roomcast-time", "roomcast-layering"],
     &["roomcast-core", "roomcast-auth", "roomcast-yjs"],
-    &["roomcast-documents"],
+    &["roomcast-documents", "roomcast-testkit"],
     &["roomcast-openwebui"],
     &["roomcast-adapter"],
     &["roomcast-stores"],
     &["roomcast-tokio", "roomcast-async-std"],
-    &["roomcast-server", "roomcast-conformance", "roomcast-fuzz", "roomcast-benches"],
+    &["roomcast-server", "roomcast-conformance", "roomcast-purity", "roomcast-fuzz", "roomcast-benches"],
 ];
 
-/// Crates that know the application: its protocol, its tables, its program, what measures them, and this list.
-const APPLICATION_CRATES: &[&str] =
-    &["roomcast-openwebui", "roomcast-stores", "roomcast-server", "roomcast-benches", "roomcast-layering"];
+/// Crates that know the application: its protocol, its tables, its program, what measures and checks them, and this
+/// list.
+const APPLICATION_CRATES: &[&str] = &[
+    "roomcast-openwebui",
+    "roomcast-stores",
+    "roomcast-server",
+    "roomcast-benches",
+    "roomcast-layering",
+    "roomcast-purity",
+];
 
 /// Words of the application protocol.
 const APPLICATION_WORDS: &[&str] = &[
@@ -90,7 +97,6 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("core/roomcast-openwebui", &["access.rs", "query.rs"]),
-    ("core/roomcast-yjs", &["order.rs", "store.rs"]),
     (
         "adapter/roomcast-adapter",
         &[
@@ -111,7 +117,6 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
         &["builder.rs", "driver/mod.rs", "driver/app.rs", "driver/conns.rs", "driver/events.rs", "server.rs"],
     ),
     ("adapter/roomcast-stores", &["documents/mod.rs", "documents/content.rs", "documents/workshop.rs"]),
-    ("server", &["settings/mod.rs", "settings/environment.rs"]),
     ("conformance", &["pair/mod.rs", "pair/peer.rs", "pair/web_socket.rs"]),
     ("conformance", &["sim/mod.rs", "sim/client.rs", "sim/network.rs"]),
     (
@@ -210,6 +215,15 @@ fn the_application_stays_in_its_crates() {
 fn socket_io_on_tokio_stays_light() {
     let packages = packages::names(&packages::tree(&root(), "roomcast-tokio").unwrap());
     assert!(packages.len() <= TOKIO_PACKAGES_MAX, "{} packages: {packages:#?}", packages.len());
+}
+
+#[test]
+fn a_published_crate_is_ready_for_a_registry() {
+    let published: Vec<Member> = members(&root()).unwrap().into_iter().filter(Member::is_published).collect();
+    assert!(published.len() >= 9, "{published:?}");
+    let missing = published.iter().flat_map(|member| member.missing_for_a_registry(&root()));
+    let versioned = published.iter().flat_map(Member::versioned_dev_dependencies);
+    assert_none(missing.chain(versioned));
 }
 
 #[test]

@@ -46,3 +46,8 @@ mod policy;
 mod secret;
 mod sign;
 mod verifier;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,3 +16,8 @@ pub mod timer;
 pub mod websocket;
 
 pub use roomcast_time as time;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -444,3 +444,8 @@ pub struct Audit {
 fn id(text: String, limits: &AppLimits) -> Option<ByteString> {
     (!text.is_empty() && text.len() <= limits.id_bytes_max).then(|| text.into())
 }
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -46,3 +46,8 @@ pub use store::{BadUpdate, Split, Store, UpdateLimits, Verdict};
 pub use sync::Message;
 pub use update::StateVector;
 pub use wire::{ClientId, DEPTH_MAX, Id, Malformed};
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
