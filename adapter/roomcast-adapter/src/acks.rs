@@ -7,10 +7,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_channel::oneshot;
 use roomcast_core::server::{AckEnd, SocketId};
 use roomcast_core::socket_io::{Args, ArgsError};
-
-use crate::promise::Promise;
 
 /// What the members of a room answered.
 #[derive(Clone, Debug)]
@@ -52,17 +51,17 @@ impl std::error::Error for AckError {}
 /// Waits for one socket's ack. Dropped, the event is sent all the same.
 #[must_use = "to send an event without waiting for an ack there is `emit`"]
 #[derive(Debug)]
-pub struct AckFuture(pub(crate) Result<Promise<Acks>, ArgsError>);
+pub struct AckFuture(pub(crate) Result<oneshot::Receiver<Acks>, ArgsError>);
 
 impl Future for AckFuture {
     type Output = Result<Args, AckError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let promise = match &mut self.0 {
-            Ok(promise) => promise,
+        let receiver = match &mut self.0 {
+            Ok(receiver) => receiver,
             Err(error) => return Poll::Ready(Err(AckError::Args(*error))),
         };
-        let Some(mut acks) = std::task::ready!(Pin::new(promise).poll(cx)) else {
+        let Ok(mut acks) = std::task::ready!(Pin::new(receiver).poll(cx)) else {
             return Poll::Ready(Err(AckError::ServerEnded));
         };
         Poll::Ready(match (acks.answers.pop(), acks.end) {
@@ -76,14 +75,14 @@ impl Future for AckFuture {
 /// Waits until everybody has answered or the time is over. Dropped, the event is sent all the same.
 #[must_use = "to send an event without waiting for acks there is `emit`"]
 #[derive(Debug)]
-pub struct AcksFuture(pub(crate) Result<Promise<Acks>, ArgsError>);
+pub struct AcksFuture(pub(crate) Result<oneshot::Receiver<Acks>, ArgsError>);
 
 impl Future for AcksFuture {
     type Output = Result<Acks, AckError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Ok(promise) => Poll::Ready(std::task::ready!(Pin::new(promise).poll(cx)).ok_or(AckError::ServerEnded)),
+            Ok(receiver) => Pin::new(receiver).poll(cx).map_err(|oneshot::Canceled| AckError::ServerEnded),
             Err(error) => Poll::Ready(Err(AckError::Args(*error))),
         }
     }

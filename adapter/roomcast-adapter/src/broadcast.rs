@@ -1,20 +1,19 @@
 //! Many sockets at once.
 //!
-//! Owns: [`Broadcast`]: who is meant, and what can be done to them. Must never know: who they are.
+//! Owns: [`Broadcast`]: which sockets are meant, and what can be done to them. Must never know: a socket.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
+use futures_channel::oneshot;
 use roomcast_core::server::{Command, Delivery, Emit, Extent, Reach, Scope, Selection, Target};
 
 use crate::acks::AcksFuture;
 use crate::args::{IntoArgs, or_log, weight};
-use crate::flow::Sent;
 use crate::handle::Handle;
 use crate::mailbox::{Mail, Shared};
-use crate::promise::promise;
-use crate::socket::Socket;
+use crate::sent::Sent;
 
 /// A selection of the sockets in a namespace: everybody, until rooms are named.
 ///
@@ -28,8 +27,8 @@ use crate::socket::Socket;
 #[must_use = "does nothing until told what to send or do"]
 #[derive(Clone, Debug)]
 pub struct Broadcast {
-    shared: Arc<Shared>,
-    selection: Selection,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) selection: Selection,
     delivery: Delivery,
 }
 
@@ -47,12 +46,6 @@ impl Broadcast {
     /// Not the members of this room.
     pub fn except(mut self, room: impl Into<ByteString>) -> Self {
         self.selection.except_rooms.push(room.into());
-        self
-    }
-
-    /// Not this socket.
-    pub fn except_socket(mut self, socket: &Socket) -> Self {
-        self.selection.except_sockets.push(socket.id());
         self
     }
 
@@ -76,8 +69,8 @@ impl Broadcast {
         let bytes = name.len() + weight(&args);
         let (shared, delivery) = (self.shared.clone(), self.delivery);
         let emit = Emit { target: self.into_target(), name, args, delivery, ack: None };
-        let ticket = shared.send(Mail::Command(Command::Emit(emit)), bytes);
-        Sent::to_many(&shared, ticket)
+        let posted = shared.send(Mail::Command(Command::Emit(emit)), bytes);
+        Sent::to_many(&shared, posted)
     }
 
     /// Sends an event and gathers everybody's acks.
@@ -97,8 +90,8 @@ impl Broadcast {
         };
         let (shared, delivery) = (self.shared.clone(), self.delivery);
         let emit = Emit { target: self.into_target(), name: name.into(), args, delivery, ack: None };
-        let (acks, debt) = promise();
-        shared.send(Mail::Ask(emit, timeout, debt), 0);
+        let (sender, acks) = oneshot::channel();
+        shared.send(Mail::Ask(emit, timeout, sender), 0);
         AcksFuture(Ok(acks))
     }
 
@@ -120,12 +113,6 @@ impl Broadcast {
         shared.command(Command::Disconnect { target: self.into_target(), extent });
     }
 
-    /// Who they are, on this node.
-    pub async fn sockets(self) -> Vec<Socket> {
-        let Self { shared, selection, .. } = self;
-        Handle::new(shared).query(move |view| view.select(&selection).cloned().collect()).await.unwrap_or_default()
-    }
-
     /// The core has a short way for all members of one room.
     fn into_target(self) -> Target {
         let mut selection = self.selection;
@@ -141,5 +128,19 @@ impl Broadcast {
                 Target::Select(Box::new(selection))
             }
         }
+    }
+}
+
+impl Handle {
+    /// Everybody in a namespace of the first Socket.IO endpoint.
+    pub fn of(&self, namespace: impl Into<ByteString>) -> Broadcast {
+        let endpoint = self.shared().endpoints.first_socket_io();
+        Broadcast::new(self.shared().clone(), Scope { endpoint, namespace: namespace.into() })
+    }
+
+    /// Everybody in a namespace of the endpoint with this path; `None` if there is no such endpoint.
+    pub fn of_endpoint(&self, path: &str, namespace: impl Into<ByteString>) -> Option<Broadcast> {
+        let endpoint = self.endpoint(path)?;
+        Some(Broadcast::new(self.shared().clone(), Scope { endpoint, namespace: namespace.into() }))
     }
 }

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,11 +12,11 @@ use roomcast_core::server::config::{
 };
 use roomcast_core::server::{App, Config, Endpoint};
 
+use crate::app::{AppHandle, AppLink, AppMail, OnNotice, Store};
 use crate::handle::Handle;
-use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, Incoming, Opened, Received};
-use crate::mailbox::AppMail;
+use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, MessageReceived, Opened, Received};
+use crate::http_limits::HttpLimits;
 use crate::registry::{Call, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
-use crate::server::{AppHandle, AppLink};
 
 /// What a server serves, and what happens then.
 ///
@@ -53,22 +51,13 @@ pub struct Builder<A: App = ()> {
     pub(crate) config: Config,
     pub(crate) kinds: Vec<KindRoutes>,
     pub(crate) pages: BTreeMap<String, Page>,
-    pub(crate) http: crate::http::Limits,
+    pub(crate) http: HttpLimits,
     pub(crate) node: u16,
     pub(crate) app: A,
     pub(crate) app_mail: AppMail<A>,
     pub(crate) store: Option<Store<A>>,
     pub(crate) on_notice: Option<OnNotice<A>>,
 }
-
-/// Told what the application tells.
-pub(crate) struct OnNotice<A: App>(Box<dyn FnMut(A::Notice) + Send>);
-
-/// Asks a store.
-pub(crate) struct Store<A: App>(Box<dyn Fn(A::Query) -> Reply<A> + Send + Sync>);
-
-/// A store's reply, in time.
-pub(crate) struct Reply<A: App>(Pin<Box<dyn Future<Output = A::Reply> + Send>>);
 
 impl Builder {
     /// Serves nothing yet.
@@ -95,14 +84,14 @@ impl<A: App> Builder<A> {
         S: Fn(A::Query) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = A::Reply> + Send + 'static,
     {
-        Self { store: Some(Store(Box::new(move |query| Reply(Box::pin(store(query)))))), ..Self::of(app) }
+        Self { store: Some(Store::new(store)), ..Self::of(app) }
     }
 
     /// What to do when the application tells something. It runs in the driver and holds everybody up: it should be
     /// quick, and pass on what takes longer.
     #[must_use]
     pub fn on_notice(mut self, notice: impl FnMut(A::Notice) + Send + 'static) -> Self {
-        self.on_notice = Some(OnNotice(Box::new(notice)));
+        self.on_notice = Some(OnNotice::new(notice));
         self
     }
 
@@ -209,7 +198,7 @@ impl<A: App> Builder<A> {
 
     /// Bounds on HTTP requests.
     #[must_use]
-    pub fn http_limits(mut self, limits: crate::http::Limits) -> Self {
+    pub fn http_limits(mut self, limits: HttpLimits) -> Self {
         self.http = limits;
         self
     }
@@ -226,7 +215,7 @@ impl<A: App> Builder<A> {
             config: Config::new([]),
             kinds: Vec::new(),
             pages: BTreeMap::new(),
-            http: crate::http::Limits::default(),
+            http: HttpLimits::default(),
             node: 0,
             app,
             app_mail: AppMail::new(),
@@ -239,27 +228,6 @@ impl<A: App> Builder<A> {
 impl<A: App> std::fmt::Debug for Builder<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-impl<A: App> Store<A> {
-    /// The question is put before this returns; its answer takes time.
-    pub(crate) fn ask(&self, query: A::Query) -> Reply<A> {
-        (self.0)(query)
-    }
-}
-
-impl<A: App> Future for Reply<A> {
-    type Output = A::Reply;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Reply> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl<A: App> OnNotice<A> {
-    pub(crate) fn tell(&mut self, notice: A::Notice) {
-        (self.0)(notice);
     }
 }
 
@@ -377,7 +345,7 @@ impl PeerHandlers {
     }
 
     /// A client sent a message.
-    pub fn on_message<M>(&mut self, handler: impl Handler<Incoming, M>) {
+    pub fn on_message<M>(&mut self, handler: impl Handler<MessageReceived, M>) {
         self.routes.message = Some(Call::message(handler));
     }
 

@@ -1,19 +1,16 @@
 //! The server, from elsewhere in the program.
 //!
-//! Owns: [`Handle`]. Must never know: the driver's insides.
+//! Owns: [`Handle`] and its own life. What it can do to sockets stands with these. Must never know: the driver's insides.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytestring::ByteString;
-use roomcast_core::server::{Audit, EndpointId, Scope};
+use futures_channel::oneshot;
+use roomcast_core::server::{Audit, EndpointId};
 
-use crate::broadcast::Broadcast;
-use crate::mailbox::{Mail, Shared};
-use crate::promise::promise;
-use crate::socket::Socket;
-use crate::view::View;
+use crate::mailbox::{Mail, Shared, Stopped};
+use crate::presence::Snapshot;
 
 /// Emits, joins and disconnects from anywhere in the program. Cheap to clone. The server ends once all handles, and all
 /// services, are dropped.
@@ -28,65 +25,49 @@ impl Handle {
         Self { shared }
     }
 
-    /// Everybody in a namespace of the first Socket.IO endpoint.
-    pub fn of(&self, namespace: impl Into<ByteString>) -> Broadcast {
-        let endpoint = self.shared.routes.first_socket_io();
-        Broadcast::new(self.shared.clone(), Scope { endpoint, namespace: namespace.into() })
-    }
-
-    /// Everybody in a namespace of the endpoint with this path; `None` if there is no such endpoint.
-    pub fn of_endpoint(&self, path: &str, namespace: impl Into<ByteString>) -> Option<Broadcast> {
-        let endpoint = self.endpoint(path)?;
-        Some(Broadcast::new(self.shared.clone(), Scope { endpoint, namespace: namespace.into() }))
-    }
-
     /// The endpoint with this path.
     pub fn endpoint(&self, path: &str) -> Option<EndpointId> {
-        self.shared.routes.endpoint(path)
-    }
-
-    /// The socket with this sid in a namespace of the first Socket.IO endpoint. To emit to it there is no need to look
-    /// it up: its sid is the name of a room.
-    pub async fn socket(&self, namespace: impl Into<ByteString>, sid: impl Into<String>) -> Option<Socket> {
-        let scope = Scope { endpoint: self.shared.routes.first_socket_io(), namespace: namespace.into() };
-        let sid = sid.into();
-        self.query(move |view| view.socket(view.server.socket(&scope, &sid)?).cloned()).await?
+        self.shared.endpoints.endpoint(path)
     }
 
     /// What must be all zeros once everybody has left; `None` if the server has ended.
     pub async fn audit(&self) -> Option<Audit> {
-        self.query(|view| view.server.audit()).await
-    }
-
-    /// Looks at the server between two of its inputs; `None` if it has ended. The closure runs in the driver and holds
-    /// everybody up: it should be quick.
-    pub async fn query<T, F>(&self, look: F) -> Option<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&View<'_>) -> T + Send + 'static,
-    {
-        let (answer, debt) = promise();
-        self.shared.send(Mail::Query(Box::new(move |view| debt.pay(look(view)))), 0);
-        answer.await
+        self.look(|snapshot| snapshot.server.audit()).await
     }
 
     /// Ends the server: accepts nobody any more and closes every transport in such a way that clients come back, to
     /// another process. Resolves when all are gone, or after `grace`, when those that are left have been cut off; and when
     /// an application has written what it had to, for which it has up to 10 s more.
     pub async fn shutdown(&self, grace: Duration) {
-        let (done, debt) = promise();
-        self.shared.send(Mail::Shutdown(grace, debt), 0);
-        done.await;
+        let (sender, done) = oneshot::channel();
+        self.shared.send(Mail::Shutdown(grace, sender), 0);
+        // Dropped with the driver, it has ended too.
+        let _ = done.await;
     }
 
     /// Resolves when the server begins to end.
     pub async fn stopped(&self) {
-        crate::mailbox::Stopped::new(self.shared.clone()).await;
+        Stopped::new(self.shared.clone()).await;
     }
 
     /// Completes after `span`, by a timer of the server's runtime.
     pub async fn sleep(&self, span: Duration) {
         (self.shared.sleep)(span).await;
+    }
+
+    /// What a question about the server between two of its inputs is answered; `None` if the server has ended.
+    pub(crate) async fn look<T, F>(&self, look: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Snapshot<'_>) -> T + Send + 'static,
+    {
+        let (sender, answer) = oneshot::channel();
+        let query = move |snapshot: Snapshot<'_>| {
+            // Dropped by a task that waits no longer.
+            let _ = sender.send(look(snapshot));
+        };
+        self.shared.send(Mail::Query(Box::new(query)), 0);
+        answer.await.ok()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

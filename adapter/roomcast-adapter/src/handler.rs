@@ -1,6 +1,6 @@
 //! What users write: functions that are called when something happens.
 //!
-//! Owns: which arguments such a function may take ([`Extract`]), what it may return ([`IntoAnswer`]), and the call
+//! Owns: which arguments such a function may take ([`Extract`]), what it may return ([`IntoOutcome`]), and the call
 //! itself ([`Handler`]). Must never know: when it is called.
 
 use std::fmt;
@@ -19,18 +19,18 @@ use crate::peer::Peer;
 use crate::socket::Socket;
 
 /// A function that is called when something happens: an async function, or a closure that returns a future, of up to
-/// six arguments which the happening `C` can give (see [`Extract`]).
+/// six arguments which the input `C` can give (see [`Extract`]).
 ///
 /// `M` only tells the compiler what the arguments are; there is nothing to write for it.
-pub trait Handler<C: Happening, M>: Send + Sync + 'static {
+pub trait Handler<C: HandlerInput, M>: Send + Sync + 'static {
     /// Calls it.
-    fn call(&self, happening: C) -> impl Future<Output = Result<C::Answer, Rejection>> + Send;
+    fn call(&self, input: C) -> impl Future<Output = Result<C::Outcome, Rejection>> + Send;
 }
 
-/// Something that happens, for which a handler can be registered.
-pub trait Happening: Send + 'static {
+/// What a handler is called with: something that happened to a client.
+pub trait HandlerInput: Send + 'static {
     /// What the handler's result becomes.
-    type Answer: Send;
+    type Outcome: Send;
 }
 
 /// An argument of a handler.
@@ -40,13 +40,13 @@ pub trait Extract<C>: Sized + Send {
     /// # Errors
     ///
     /// The client sent something else: the handler is not called.
-    fn extract(happening: &C) -> Result<Self, Rejection>;
+    fn extract(input: &C) -> Result<Self, Rejection>;
 }
 
 /// What a handler may return.
-pub trait IntoAnswer<A, M> {
+pub trait IntoOutcome<A, M> {
     /// Makes the answer.
-    fn into_answer(self) -> A;
+    fn into_outcome(self) -> A;
 }
 
 /// A client asks to come into a namespace, and its [`admit`](crate::Namespace::admit) handler decides.
@@ -76,7 +76,7 @@ pub struct Opened(pub(crate) Peer);
 
 /// A client of a bare endpoint sent a message.
 #[derive(Clone, Debug)]
-pub struct Incoming(pub(crate) Peer, pub(crate) Message);
+pub struct MessageReceived(pub(crate) Peer, pub(crate) Message);
 
 /// A client of a bare endpoint is gone.
 #[derive(Clone, Debug)]
@@ -159,79 +159,79 @@ impl<T> Deref for Data<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack(pub(crate) Option<Args>);
 
-impl Happening for Connecting {
-    type Answer = Result<(), Refusal>;
+impl HandlerInput for Connecting {
+    type Outcome = Result<(), Refusal>;
 }
 
-impl Happening for Connected {
-    type Answer = ();
+impl HandlerInput for Connected {
+    type Outcome = ();
 }
 
-impl Happening for Received {
-    type Answer = Ack;
+impl HandlerInput for Received {
+    type Outcome = Ack;
 }
 
-impl Happening for Disconnected {
-    type Answer = ();
+impl HandlerInput for Disconnected {
+    type Outcome = ();
 }
 
-impl Happening for Opened {
-    type Answer = ();
+impl HandlerInput for Opened {
+    type Outcome = ();
 }
 
-impl Happening for Incoming {
-    type Answer = ();
+impl HandlerInput for MessageReceived {
+    type Outcome = ();
 }
 
-impl Happening for Closed {
-    type Answer = ();
+impl HandlerInput for Closed {
+    type Outcome = ();
 }
 
-impl<T: Serialize> IntoAnswer<Ack, Typed> for T {
-    fn into_answer(self) -> Ack {
+impl<T: Serialize> IntoOutcome<Ack, Typed> for T {
+    fn into_outcome(self) -> Ack {
         Ack(crate::args::or_log(self, "ack"))
     }
 }
 
-impl IntoAnswer<Ack, Raw> for Args {
-    fn into_answer(self) -> Ack {
+impl IntoOutcome<Ack, Raw> for Args {
+    fn into_outcome(self) -> Ack {
         Ack(Some(self))
     }
 }
 
-impl IntoAnswer<Ack, Raw> for Option<Args> {
-    fn into_answer(self) -> Ack {
+impl IntoOutcome<Ack, Raw> for Option<Args> {
+    fn into_outcome(self) -> Ack {
         Ack(self)
     }
 }
 
-impl IntoAnswer<Ack, Raw> for NoAck {
-    fn into_answer(self) -> Ack {
+impl IntoOutcome<Ack, Raw> for NoAck {
+    fn into_outcome(self) -> Ack {
         Ack(None)
     }
 }
 
-impl IntoAnswer<Result<(), Refusal>, Raw> for () {
-    fn into_answer(self) -> Result<(), Refusal> {
+impl IntoOutcome<Result<(), Refusal>, Raw> for () {
+    fn into_outcome(self) -> Result<(), Refusal> {
         Ok(())
     }
 }
 
-impl<E: Into<Refusal>> IntoAnswer<Result<(), Refusal>, Raw> for Result<(), E> {
-    fn into_answer(self) -> Result<(), Refusal> {
+impl<E: Into<Refusal>> IntoOutcome<Result<(), Refusal>, Raw> for Result<(), E> {
+    fn into_outcome(self) -> Result<(), Refusal> {
         self.map_err(Into::into)
     }
 }
 
-impl IntoAnswer<(), Raw> for () {
-    fn into_answer(self) {}
+impl IntoOutcome<(), Raw> for () {
+    fn into_outcome(self) {}
 }
 
 macro_rules! extract {
-    ($($happening:ident { $($argument:ident = |$it:ident| $value:expr;)* })*) => {
+    ($($input:ident { $($argument:ident = |$it:ident| $value:expr;)* })*) => {
         $($(
-            impl Extract<$happening> for $argument {
-                fn extract($it: &$happening) -> Result<Self, Rejection> {
+            impl Extract<$input> for $argument {
+                fn extract($it: &$input) -> Result<Self, Rejection> {
                     Ok($value)
                 }
             }
@@ -263,7 +263,7 @@ extract! {
         Peer = |it| it.0.clone();
         Handle = |it| it.0.handle();
     }
-    Incoming {
+    MessageReceived {
         Peer = |it| it.0.clone();
         Handle = |it| it.0.handle();
         Message = |it| it.1.clone();
@@ -309,17 +309,17 @@ macro_rules! handler {
     ($($argument:ident)*) => {
         impl<C, F, Fut, O, M, $($argument,)*> Handler<C, (M, $($argument,)*)> for F
         where
-            C: Happening,
+            C: HandlerInput,
             F: Fn($($argument,)*) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = O> + Send,
-            O: IntoAnswer<C::Answer, M>,
+            O: IntoOutcome<C::Outcome, M>,
             $($argument: Extract<C>,)*
         {
-            fn call(&self, happening: C) -> impl Future<Output = Result<C::Answer, Rejection>> + Send {
-                let called = (|_happening: &C| -> Result<Fut, Rejection> {
-                    Ok(self($(<$argument as Extract<C>>::extract(_happening)?,)*))
-                })(&happening);
-                async move { Ok(called?.await.into_answer()) }
+            fn call(&self, input: C) -> impl Future<Output = Result<C::Outcome, Rejection>> + Send {
+                let called = (|_input: &C| -> Result<Fut, Rejection> {
+                    Ok(self($(<$argument as Extract<C>>::extract(_input)?,)*))
+                })(&input);
+                async move { Ok(called?.await.into_outcome()) }
             }
         }
     };

@@ -7,23 +7,28 @@
 #![deny(unsafe_code)]
 
 mod acks;
+mod app;
 mod args;
 mod broadcast;
 mod builder;
 mod clock;
 mod driver;
+mod endpoints;
 mod flow;
 mod handle;
 mod handler;
+mod handler_queue;
 mod http;
-mod lane;
+mod http_limits;
 mod mailbox;
 mod peer;
-mod promise;
+mod presence;
 mod registry;
 mod runtime;
+mod sent;
 mod server;
 mod socket;
+mod sync;
 mod view;
 
 pub use roomcast_core as core;
@@ -34,20 +39,23 @@ pub use roomcast_core::server::{
 pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};
 
 pub use crate::acks::{AckError, AckFuture, Acks, AcksFuture};
+pub use crate::app::{AppHandle, AppLink};
 pub use crate::args::{IntoArgs, Raw, Typed};
 pub use crate::broadcast::Broadcast;
 pub use crate::builder::{Builder, EngineIoRoutes, Namespace, PeerHandlers, SocketIoRoutes, WebSocketRoutes};
 pub use crate::clock::wall_now;
-pub use crate::flow::Sent;
 pub use crate::handle::Handle;
 pub use crate::handler::{
-    Ack, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, Happening, Incoming,
-    IntoAnswer, NoAck, Opened, Received, Refusal, Rejection,
+    Ack, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, HandlerInput, IntoOutcome,
+    MessageReceived, NoAck, Opened, Received, Refusal, Rejection,
 };
-pub use crate::http::{Limits as HttpLimits, Responding, Service, read_with};
+pub use crate::http::service::{Responding, Service};
+pub use crate::http::tally::read_with;
+pub use crate::http_limits::HttpLimits;
 pub use crate::peer::Peer;
 pub use crate::runtime::Runtime;
-pub use crate::server::{AppHandle, AppLink, Server, StartError};
+pub use crate::sent::Sent;
+pub use crate::server::{Server, StartError};
 pub use crate::socket::Socket;
 pub use crate::view::View;
 

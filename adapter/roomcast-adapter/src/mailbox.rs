@@ -12,15 +12,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
-use roomcast_core::server::{App, Command, Emit, EndpointId, RequestId, SessionId};
+use roomcast_core::server::{Command, Emit, EndpointId, RequestId, SessionId};
 
 use crate::acks::Acks;
+use crate::endpoints::Endpoints;
 use crate::flow::Flow;
-use crate::http::exchange::Owed;
-use crate::promise::{Debt, lock};
-use crate::registry::Routes;
-use crate::view::View;
+use crate::presence::Snapshot;
+use crate::sync::{lock, remember};
 
 /// Something for the driver.
 pub(crate) enum Mail {
@@ -29,40 +29,48 @@ pub(crate) enum Mail {
     /// A command to one peer, whose sender may want to wait while the peer is congested.
     Paced(Command, SessionId, Arc<Flow>),
     /// An emit whose acks are wanted.
-    Ask(Emit, Duration, Debt<Acks>),
+    Ask(Emit, Duration, oneshot::Sender<Acks>),
     /// An HTTP request.
-    Http(Box<Incoming>),
-    /// Its body, where that came later.
+    Http(Box<HttpRequest>),
+    /// The body of a request that was sent without it.
     Body(RequestId, Bytes),
-    /// Its client went away.
-    Aborted(RequestId),
+    /// The client of this request has gone away.
+    Aborted(HttpTicket),
     /// A request that asks for a WebSocket.
-    Upgrade(Box<Upgrading>),
+    Upgrade(Box<UpgradeRequest>),
     /// A question about sockets and rooms.
-    Query(Box<dyn FnOnce(&View<'_>) + Send>),
+    Query(Box<dyn FnOnce(Snapshot<'_>) + Send>),
     /// The application layer has mail of its own.
     App,
     /// End the server within this time.
-    Shutdown(Duration, Debt<()>),
+    Shutdown(Duration, oneshot::Sender<()>),
     /// Something changed that only matters to a server which ends.
     Nudge,
 }
 
-/// A request.
-pub(crate) struct Incoming {
+/// The number of an HTTP request on its way to the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HttpTicket(u64);
+
+pub(crate) struct HttpRequest {
+    pub(crate) ticket: HttpTicket,
     pub(crate) endpoint: EndpointId,
     pub(crate) request: http::Request<()>,
-    /// The body, if all of it is there.
-    pub(crate) body: Option<Bytes>,
-    pub(crate) answer: Owed,
+    pub(crate) body: RequestBody,
+    pub(crate) response: oneshot::Sender<Box<http::Response<Bytes>>>,
 }
 
-/// A request for a WebSocket.
-pub(crate) struct Upgrading {
+pub(crate) enum RequestBody {
+    Complete(Bytes),
+    /// To be read once the head has been accepted, and sent as [`Mail::Body`] with the number that is told then.
+    Pending(oneshot::Sender<RequestId>),
+}
+
+pub(crate) struct UpgradeRequest {
     pub(crate) endpoint: EndpointId,
     pub(crate) request: http::Request<()>,
     pub(crate) stream: OnUpgrade,
-    pub(crate) answer: Owed,
+    pub(crate) response: oneshot::Sender<Box<http::Response<Bytes>>>,
 }
 
 /// Shared by the driver, the handles and the HTTP side.
@@ -76,7 +84,8 @@ pub(crate) struct Shared {
     pub(crate) http_conns: AtomicUsize,
     pub(crate) stopping: AtomicBool,
     stop_waiters: Mutex<StopWaiters>,
-    pub(crate) routes: Arc<Routes>,
+    next_http_ticket: AtomicU64,
+    pub(crate) endpoints: Endpoints,
     pub(crate) sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
 }
 
@@ -109,12 +118,12 @@ struct Mailbox {
 
 /// When something that was sent will have been dealt with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct Posted {
     pub(crate) turn: u64,
     pub(crate) backlog_bytes: usize,
 }
 
-impl Ticket {
+impl Posted {
     /// The driver is gone.
     pub(crate) const fn is_lost(self) -> bool {
         self.turn == 0
@@ -122,7 +131,7 @@ impl Ticket {
 }
 
 impl Shared {
-    pub(crate) fn new(routes: Arc<Routes>, sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>) -> Self {
+    pub(crate) fn new(endpoints: Endpoints, sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>) -> Self {
         Self {
             mailbox: Mutex::new(Mailbox { awake: true, ..Mailbox::default() }),
             turns_done: AtomicU64::new(0),
@@ -130,31 +139,36 @@ impl Shared {
             http_conns: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             stop_waiters: Mutex::default(),
-            routes,
+            next_http_ticket: AtomicU64::new(0),
+            endpoints,
             sleep,
         }
     }
 
     /// Puts something into the queue. If the driver is gone, it is dropped.
-    pub(crate) fn send(&self, mail: Mail, emit_bytes: usize) -> Ticket {
+    pub(crate) fn send(&self, mail: Mail, emit_bytes: usize) -> Posted {
         let mut mailbox = lock(&self.mailbox);
         if mailbox.dead {
             drop(mailbox);
             drop(mail);
-            return Ticket { turn: 0, backlog_bytes: 0 };
+            return Posted { turn: 0, backlog_bytes: 0 };
         }
         mailbox.mail.push_back(mail);
         mailbox.emit_bytes += emit_bytes;
-        let ticket = Ticket { turn: mailbox.turns_begun + 1, backlog_bytes: mailbox.emit_bytes };
+        let posted = Posted { turn: mailbox.turns_begun + 1, backlog_bytes: mailbox.emit_bytes };
         let waker = mailbox.claim_waker();
         drop(mailbox);
         if let Some(waker) = waker {
             waker.wake();
         }
-        ticket
+        posted
     }
 
-    pub(crate) fn command(&self, command: Command) -> Ticket {
+    pub(crate) fn next_http_ticket(&self) -> HttpTicket {
+        HttpTicket(self.next_http_ticket.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn command(&self, command: Command) -> Posted {
         self.send(Mail::Command(command), 0)
     }
 
@@ -207,13 +221,13 @@ impl Shared {
         if !mailbox.mail.is_empty() || !mailbox.ready.is_empty() {
             return false;
         }
-        crate::promise::remember(&mut mailbox.waker, cx);
+        remember(&mut mailbox.waker, cx);
         mailbox.awake = false;
         true
     }
 
-    /// The driver is gone: nobody waits any longer.
-    pub(crate) fn bury(&self) {
+    /// The driver is gone: wakes everything that waits for it.
+    pub(crate) fn close(&self) {
         let (mail, waiters) = {
             let mut mailbox = lock(&self.mailbox);
             mailbox.dead = true;
@@ -239,48 +253,6 @@ impl Shared {
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-}
-
-/// What is only for the application layer, whose type the rest of the program need not know.
-pub(crate) struct AppMail<A: App>(Arc<Mutex<Vec<AppLetter<A>>>>);
-
-/// One of them.
-pub(crate) enum AppLetter<A: App> {
-    /// A store answered.
-    Reply(A::Reply),
-    /// Somebody asks.
-    Request(A::Request, Debt<A::Response>),
-}
-
-impl<A: App> AppMail<A> {
-    pub(crate) fn new() -> Self {
-        Self(Arc::default())
-    }
-
-    pub(crate) fn reply(&self, shared: &Shared, reply: A::Reply) {
-        self.push(shared, AppLetter::Reply(reply));
-    }
-
-    pub(crate) fn request(&self, shared: &Shared, request: A::Request, debt: Debt<A::Response>) {
-        self.push(shared, AppLetter::Request(request, debt));
-    }
-
-    pub(crate) fn take(&self) -> Vec<AppLetter<A>> {
-        std::mem::take(&mut *lock(&self.0))
-    }
-
-    fn push(&self, shared: &Shared, letter: AppLetter<A>) {
-        lock(&self.0).push(letter);
-        if shared.send(Mail::App, 0).is_lost() {
-            self.take();
-        }
-    }
-}
-
-impl<A: App> Clone for AppMail<A> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 

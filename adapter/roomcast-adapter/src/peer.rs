@@ -7,10 +7,11 @@ use std::sync::Arc;
 use roomcast_core::server::{Command, EndpointId, Handshake, Message, SessionId};
 use roomcast_core::websocket::CloseCode;
 
-use crate::flow::{Flow, Sent};
+use crate::flow::Flow;
 use crate::handle::Handle;
-use crate::lane::Lane;
+use crate::handler_queue::HandlerQueue;
 use crate::mailbox::{Mail, Shared};
+use crate::sent::Sent;
 
 /// A client of a bare Engine.IO or bare WebSocket endpoint. Cheap to clone; after it has gone, everything sent to it is
 /// dropped.
@@ -22,13 +23,20 @@ struct Inner {
     session: SessionId,
     endpoint: EndpointId,
     request: Arc<Handshake>,
-    lane: Lane,
+    queue: HandlerQueue,
     flow: Arc<Flow>,
 }
 
 impl Peer {
     pub(crate) fn new(shared: Arc<Shared>, session: SessionId, endpoint: EndpointId, request: Arc<Handshake>) -> Self {
-        Self(Arc::new(Inner { shared, session, endpoint, request, lane: Lane::default(), flow: Arc::default() }))
+        Self(Arc::new(Inner {
+            shared,
+            session,
+            endpoint,
+            request,
+            queue: HandlerQueue::default(),
+            flow: Arc::default(),
+        }))
     }
 
     /// Sends a message. It is sent by the call; awaiting the result only keeps a handler from sending faster than the
@@ -39,8 +47,8 @@ impl Peer {
             Message::Binary(bytes) => bytes.len(),
         };
         let (shared, session, flow) = (&self.0.shared, self.0.session, &self.0.flow);
-        let ticket = shared.send(Mail::Paced(Command::Send { session, message }, session, flow.clone()), bytes);
-        Sent::to_one(shared, ticket, flow)
+        let posted = shared.send(Mail::Paced(Command::Send { session, message }, session, flow.clone()), bytes);
+        Sent::to_one(shared, posted, flow)
     }
 
     /// Ends the connection.
@@ -76,8 +84,8 @@ impl Peer {
         self.0.endpoint
     }
 
-    pub(crate) fn lane(&self) -> &Lane {
-        &self.0.lane
+    pub(crate) fn queue(&self) -> &HandlerQueue {
+        &self.0.queue
     }
 
     pub(crate) fn flow(&self) -> &Flow {

@@ -8,34 +8,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use roomcast_core::server::config::{EndpointKind, Pattern};
-use roomcast_core::server::{Command, Config, EndpointId};
+use roomcast_core::server::config::Pattern;
+use roomcast_core::server::{Command, EndpointId};
 
 use crate::handle::Handle;
 use crate::handler::{
-    Ack, Closed, Connected, Connecting, Disconnected, Handler, Happening, Incoming, Opened, Received, Refusal,
+    Ack, Closed, Connected, Connecting, Disconnected, Handler, HandlerInput, MessageReceived, Opened, Received, Refusal,
 };
-use crate::lane::{Job, guarded};
+use crate::handler_queue::{Job, guarded};
 
-/// All there is to call.
-pub(crate) struct Routes {
-    /// Which path is which endpoint.
-    config: Config,
-    /// By endpoint.
-    pub(crate) endpoints: Vec<EndpointRoutes>,
-    /// Pages by path.
-    pub(crate) pages: BTreeMap<String, Page>,
-    /// Most bytes of a page's request.
-    pub(crate) limits: crate::http::Limits,
-}
-
-pub(crate) struct EndpointRoutes {
-    /// Without slashes at its end.
-    bare_path: String,
-    /// Largest body of a request.
-    pub(crate) body_bytes_max: usize,
-    pub(crate) kind: KindRoutes,
-}
+/// The handlers of all endpoints, by endpoint.
+pub(crate) struct Routes(Vec<KindRoutes>);
 
 pub(crate) enum KindRoutes {
     SocketIo(Vec<NamespaceRoutes>),
@@ -56,7 +39,7 @@ pub(crate) struct NamespaceRoutes {
 #[derive(Default)]
 pub(crate) struct PeerRoutes {
     pub(crate) opened: Option<Call<Opened>>,
-    pub(crate) message: Option<Call<Incoming>>,
+    pub(crate) message: Option<Call<MessageReceived>>,
     pub(crate) closed: Option<Call<Closed>>,
 }
 
@@ -64,16 +47,16 @@ pub(crate) struct PeerRoutes {
 pub(crate) struct Call<C>(Box<dyn Fn(C) -> Job + Send + Sync>);
 
 impl<C> Call<C> {
-    pub(crate) fn job(&self, happening: C) -> Job {
-        (self.0)(happening)
+    pub(crate) fn job(&self, input: C) -> Job {
+        (self.0)(input)
     }
 }
 
 /// What answers an HTTP request beside the endpoints.
-pub(crate) struct Page(Box<dyn Fn(http::Request<Bytes>, Handle) -> PageAnswer + Send + Sync>);
+pub(crate) struct Page(Box<dyn Fn(http::Request<Bytes>, Handle) -> PageResponse + Send + Sync>);
 
-/// A page's answer, in time.
-pub(crate) struct PageAnswer(Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>);
+/// A page's response, in time.
+pub(crate) struct PageResponse(Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>);
 
 impl Page {
     pub(crate) fn new<F, Fut>(page: F) -> Self
@@ -81,72 +64,57 @@ impl Page {
         F: Fn(http::Request<Bytes>, Handle) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = http::Response<Bytes>> + Send + 'static,
     {
-        Self(Box::new(move |request, handle| PageAnswer(Box::pin(page(request, handle)))))
+        Self(Box::new(move |request, handle| PageResponse(Box::pin(page(request, handle)))))
     }
 
-    pub(crate) async fn answer(&self, request: http::Request<Bytes>, handle: Handle) -> http::Response<Bytes> {
-        let PageAnswer(future) = (self.0)(request, handle);
+    pub(crate) async fn respond(&self, request: http::Request<Bytes>, handle: Handle) -> http::Response<Bytes> {
+        let PageResponse(future) = (self.0)(request, handle);
         future.await
     }
 }
 
+/// The pages by their paths.
+#[derive(Clone)]
+pub(crate) struct Pages(Arc<BTreeMap<String, Page>>);
+
+impl Pages {
+    pub(crate) fn new(pages: BTreeMap<String, Page>) -> Self {
+        Self(Arc::new(pages))
+    }
+
+    pub(crate) fn at(&self, path: &str) -> Option<&Page> {
+        self.0.get(path)
+    }
+}
+
+impl std::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl Routes {
-    pub(crate) fn new(
-        config: &Config,
-        kinds: Vec<KindRoutes>,
-        pages: BTreeMap<String, Page>,
-        limits: crate::http::Limits,
-    ) -> Self {
-        let endpoints = config
-            .endpoints
-            .iter()
-            .zip(kinds)
-            .map(|(endpoint, kind)| EndpointRoutes {
-                bare_path: endpoint.path.trim_end_matches('/').to_owned(),
-                body_bytes_max: match &endpoint.kind {
-                    EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => engine.max_payload_bytes,
-                    EndpointKind::WebSocket(_) => 0,
-                },
-                kind,
-            })
-            .collect();
-        Self { config: config.clone(), endpoints, pages, limits }
-    }
-
-    /// The endpoint that serves a path.
-    pub(crate) fn route(&self, path: &str) -> Option<EndpointId> {
-        self.config.route(path)
-    }
-
-    /// The endpoint with this path of its own; a slash at its end does not matter.
-    pub(crate) fn endpoint(&self, path: &str) -> Option<EndpointId> {
-        let bare = path.strip_suffix('/').unwrap_or(path);
-        let index = self.endpoints.iter().position(|endpoint| endpoint.bare_path == bare)?;
-        u16::try_from(index).ok().map(EndpointId::new)
-    }
-
-    pub(crate) fn first_socket_io(&self) -> EndpointId {
-        let index = self.endpoints.iter().position(|endpoint| matches!(endpoint.kind, KindRoutes::SocketIo(_)));
-        EndpointId::new(index.and_then(|index| u16::try_from(index).ok()).unwrap_or(0))
+    pub(crate) const fn new(endpoints: Vec<KindRoutes>) -> Self {
+        Self(endpoints)
     }
 
     /// The rules of a namespace, by their place: the first that match.
     pub(crate) fn rule(&self, endpoint: EndpointId, namespace: &str) -> Option<usize> {
-        match &self.endpoints.get(endpoint.index())?.kind {
+        match self.0.get(endpoint.index())? {
             KindRoutes::SocketIo(rules) => rules.iter().position(|rule| rule.pattern.matches(namespace)),
             KindRoutes::Bare(_) => None,
         }
     }
 
     pub(crate) fn namespace(&self, endpoint: EndpointId, rule: Option<usize>) -> Option<&NamespaceRoutes> {
-        match &self.endpoints.get(endpoint.index())?.kind {
+        match self.0.get(endpoint.index())? {
             KindRoutes::SocketIo(rules) => rules.get(rule?),
             KindRoutes::Bare(_) => None,
         }
     }
 
     pub(crate) fn peer(&self, endpoint: EndpointId) -> Option<&PeerRoutes> {
-        match &self.endpoints.get(endpoint.index())?.kind {
+        match self.0.get(endpoint.index())? {
             KindRoutes::SocketIo(_) => None,
             KindRoutes::Bare(routes) => Some(routes),
         }
@@ -157,10 +125,10 @@ impl Call<Connecting> {
     /// Lets the client in or refuses it.
     pub(crate) fn admit<M>(handler: impl Handler<Connecting, M>) -> Self {
         let handler = Arc::new(handler);
-        Self(Box::new(move |happening| {
-            let (handler, socket) = (handler.clone(), happening.0.clone());
+        Self(Box::new(move |input| {
+            let (handler, socket) = (handler.clone(), input.0.clone());
             Job::new(async move {
-                let decision = run(&*handler, happening).await.unwrap_or_else(|| Err(Refusal::new("not admitted")));
+                let decision = run(&*handler, input).await.unwrap_or_else(|| Err(Refusal::new("not admitted")));
                 socket.shared().command(match decision {
                     Ok(()) => Command::Accept { socket: socket.id() },
                     Err(Refusal(data)) => Command::Refuse { socket: socket.id(), data },
@@ -174,11 +142,11 @@ impl Call<Received> {
     /// Acknowledges if the client asks for it.
     pub(crate) fn event<M>(handler: impl Handler<Received, M>) -> Self {
         let handler = Arc::new(handler);
-        Self(Box::new(move |happening| {
-            let (handler, socket, ack) = (handler.clone(), happening.socket.clone(), happening.ack);
+        Self(Box::new(move |input| {
+            let (handler, socket, ack) = (handler.clone(), input.socket.clone(), input.ack);
             Job::new(async move {
-                let answer = run(&*handler, happening).await;
-                if let (Some(ack), Some(Ack(Some(args)))) = (ack, answer) {
+                let outcome = run(&*handler, input).await;
+                if let (Some(ack), Some(Ack(Some(args)))) = (ack, outcome) {
                     socket.ack(ack, args);
                 }
                 socket.shared().command(Command::Handled { session: socket.session() });
@@ -187,36 +155,36 @@ impl Call<Received> {
     }
 }
 
-impl Call<Incoming> {
-    pub(crate) fn message<M>(handler: impl Handler<Incoming, M>) -> Self {
+impl Call<MessageReceived> {
+    pub(crate) fn message<M>(handler: impl Handler<MessageReceived, M>) -> Self {
         let handler = Arc::new(handler);
-        Self(Box::new(move |happening| {
-            let (handler, peer) = (handler.clone(), happening.0.clone());
+        Self(Box::new(move |input| {
+            let (handler, peer) = (handler.clone(), input.0.clone());
             Job::new(async move {
-                run(&*handler, happening).await;
+                run(&*handler, input).await;
                 peer.shared().command(Command::Handled { session: peer.session() });
             })
         }))
     }
 }
 
-impl<C: Happening<Answer = ()>> Call<C> {
+impl<C: HandlerInput<Outcome = ()>> Call<C> {
     /// Nothing comes of it.
     pub(crate) fn hook<M>(handler: impl Handler<C, M>) -> Self {
         let handler = Arc::new(handler);
-        Self(Box::new(move |happening| {
+        Self(Box::new(move |input| {
             let handler = handler.clone();
             Job::new(async move {
-                run(&*handler, happening).await;
+                run(&*handler, input).await;
             })
         }))
     }
 }
 
 /// Calls a handler; `None` if it panicked or if what happened does not fit its arguments.
-async fn run<C: Happening, M>(handler: &impl Handler<C, M>, happening: C) -> Option<C::Answer> {
-    match guarded(async move { handler.call(happening).await }).await? {
-        Ok(answer) => Some(answer),
+async fn run<C: HandlerInput, M>(handler: &impl Handler<C, M>, input: C) -> Option<C::Outcome> {
+    match guarded(async move { handler.call(input).await }).await? {
+        Ok(outcome) => Some(outcome),
         Err(rejection) => {
             tracing::debug!(%rejection, "a handler was not called");
             None

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use roomcast_core::server::{self as core, App, ConfigError, Start};
 
+use crate::app::{AppHandle, AppSide};
 use crate::builder::Builder;
 use crate::clock::{Clock, wall_now};
-use crate::driver::{AppSide, Driver};
+use crate::driver::Driver;
+use crate::endpoints::Endpoints;
 use crate::handle::Handle;
-use crate::http::Service;
-use crate::mailbox::{AppMail, Shared, Sleep};
-use crate::registry::Routes;
+use crate::http::service::Service;
+use crate::mailbox::{Shared, Sleep};
+use crate::registry::{Pages, Routes};
 use crate::runtime::Runtime;
 
 /// A running server. It ends with [`shutdown`](Handle::shutdown), or when this, its services and its handles are dropped.
@@ -55,82 +57,19 @@ impl<A: App + Send + 'static> Builder<A> {
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let clock = Clock::start();
         let start = Start { node: self.node, now: clock.now(), wall: wall_now(), seed };
-        let routes = Arc::new(Routes::new(&self.config, self.kinds, self.pages, self.http));
+        let endpoints = Endpoints::new(&self.config, self.http);
         let core = core::Server::new(self.config, start).map_err(StartError::Config)?;
         let sleep = {
             let runtime = runtime.clone();
             Box::new(move |span| Sleep(Box::pin(runtime.sleep(span))))
         };
-        let shared = Arc::new(Shared::new(routes, sleep));
-        let service = Service::new(Handle::new(shared.clone()));
+        let shared = Arc::new(Shared::new(endpoints, sleep));
+        let service = Service::new(Handle::new(shared.clone()), Pages::new(self.pages));
         let stack = core::Stack::new(core, self.app);
         let app = AppSide::new(self.store, self.on_notice, self.app_mail.clone());
-        let driver = Driver::new(runtime.clone(), shared.clone(), stack, clock, app);
+        let driver = Driver::new(runtime.clone(), shared.clone(), Routes::new(self.kinds), stack, clock, app);
         runtime.spawn_driver(driver);
         Ok((Server { runtime, service }, AppHandle::new(Handle::new(shared), self.app_mail)))
-    }
-}
-
-/// Reaches the application layer from elsewhere in the program.
-pub struct AppHandle<A: App> {
-    handle: Handle,
-    mail: AppMail<A>,
-}
-
-impl<A: App> AppHandle<A> {
-    pub(crate) const fn new(handle: Handle, mail: AppMail<A>) -> Self {
-        Self { handle, mail }
-    }
-
-    /// Asks the application; `None` if the server has ended.
-    pub async fn ask(&self, request: A::Request) -> Option<A::Response> {
-        let (answer, debt) = crate::promise::promise();
-        self.mail.request(self.handle.shared(), request, debt);
-        answer.await
-    }
-
-    /// The server's handle.
-    pub const fn handle(&self) -> &Handle {
-        &self.handle
-    }
-}
-
-impl<A: App> Clone for AppHandle<A> {
-    fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), mail: self.mail.clone() }
-    }
-}
-
-impl<A: App> std::fmt::Debug for AppHandle<A> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AppHandle")
-    }
-}
-
-/// Reaches the application layer from a handler: a handler knows a server only when it is called. It keeps no server
-/// alive, so that handlers may own it.
-pub struct AppLink<A: App>(AppMail<A>);
-
-impl<A: App> AppLink<A> {
-    pub(crate) const fn new(mail: AppMail<A>) -> Self {
-        Self(mail)
-    }
-
-    /// The application of this handle's server, which must be the one that this was taken from.
-    pub fn of(&self, handle: Handle) -> AppHandle<A> {
-        AppHandle::new(handle, self.0.clone())
-    }
-}
-
-impl<A: App> Clone for AppLink<A> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<A: App> std::fmt::Debug for AppLink<A> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AppLink")
     }
 }
 

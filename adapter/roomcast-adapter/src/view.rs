@@ -2,26 +2,32 @@
 //!
 //! Owns: [`View`]. Must never know: how the driver runs.
 
+use std::sync::Arc;
+
 use roomcast_core::server::{Selection, Server, SocketId};
 
-use crate::socket::Socket;
+use crate::broadcast::Broadcast;
+use crate::handle::Handle;
+use crate::mailbox::Shared;
+use crate::presence::Snapshot;
+use crate::socket::{Socket, find};
 
 /// The server as it is between two inputs, for the length of a query.
-#[derive(Debug)]
 pub struct View<'a> {
     /// The core: its getters.
     pub server: &'a Server,
-    pub(crate) sockets: &'a [Option<Socket>],
+    snapshot: Snapshot<'a>,
+    shared: &'a Arc<Shared>,
 }
 
 impl View<'_> {
     /// The socket of a handle, unless it is gone.
-    pub fn socket(&self, id: SocketId) -> Option<&Socket> {
-        self.sockets.get(id.slot())?.as_ref().filter(|socket| socket.id() == id)
+    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+        Some(Socket::new(self.shared.clone(), find(self.snapshot, id)?))
     }
 
-    /// Who is meant.
-    pub fn select<'s>(&'s self, selection: &'s Selection) -> impl Iterator<Item = &'s Socket> {
+    /// The sockets that a selection means.
+    pub fn select<'s>(&'s self, selection: &'s Selection) -> impl Iterator<Item = Socket> {
         let members = |rooms: &[bytestring::ByteString]| {
             let mut ids: Vec<SocketId> =
                 rooms.iter().flat_map(|room| self.server.members(&selection.scope, room)).collect();
@@ -31,13 +37,41 @@ impl View<'_> {
         };
         let (wanted, unwanted) = (members(&selection.rooms), members(&selection.except_rooms));
         let everybody = selection.rooms.is_empty() && selection.sockets.is_empty();
-        self.sockets.iter().flatten().filter(move |socket| {
-            let id = socket.id();
-            *socket.scope() == selection.scope
-                && socket.is_connected()
+        let presences = self.snapshot.presences.iter().flatten().filter(move |presence| {
+            let id = presence.id();
+            presence.scope == selection.scope
+                && presence.is_connected()
                 && (everybody || wanted.binary_search(&id).is_ok() || selection.sockets.contains(&id))
                 && unwanted.binary_search(&id).is_err()
                 && !selection.except_sockets.contains(&id)
-        })
+        });
+        presences.map(|presence| Socket::new(self.shared.clone(), presence.clone()))
+    }
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("server", self.server).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Looks at the server between two of its inputs; `None` if it has ended. The closure runs in the driver and holds
+    /// all clients up: it should be quick.
+    pub async fn query<T, F>(&self, look: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&View<'_>) -> T + Send + 'static,
+    {
+        let shared = self.shared().clone();
+        self.look(move |snapshot| look(&View { server: snapshot.server, snapshot, shared: &shared })).await
+    }
+}
+
+impl Broadcast {
+    /// The sockets that are meant, on this node.
+    pub async fn sockets(self) -> Vec<Socket> {
+        let Self { shared, selection, .. } = self;
+        Handle::new(shared).query(move |view| view.select(&selection).collect()).await.unwrap_or_default()
     }
 }

@@ -7,42 +7,40 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBuf, Write};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use roomcast_core::server::{After, App, ConnId, Input, Transmit};
+use roomcast_core::server::{After, App, ConnId, Transmit};
 use roomcast_core::time::Instant;
 
-use super::Driver;
-use super::slice::{self, Slice};
-use crate::http::Tallied;
+use crate::http::tally::Tallied;
 use crate::mailbox::{ConnWaker, Shared};
 use crate::runtime::Runtime;
 
 /// All streams, by the slot of their handle.
 pub(super) struct Conns<R: Runtime> {
     shared: Arc<Shared>,
-    slots: Vec<Option<Conn<R>>>,
+    pub(super) slots: Vec<Option<Conn<R>>>,
     len: usize,
-    writable: VecDeque<ConnId>,
+    pub(super) writable: VecDeque<ConnId>,
     /// How many of these are still to be written before those who wait for the end of a turn go on.
-    pass: usize,
-    scratch: Box<[u8]>,
+    pub(super) pass: usize,
+    pub(super) scratch: Box<[u8]>,
 }
 
-struct Conn<R: Runtime> {
-    id: ConnId,
-    stream: Stream<R>,
-    waker: Arc<ConnWaker>,
+pub(super) struct Conn<R: Runtime> {
+    pub(super) id: ConnId,
+    pub(super) stream: Stream<R>,
+    pub(super) waker: Arc<ConnWaker>,
     /// What HTTP has left to be written first.
-    head: Vec<u8>,
-    reading: Reading,
-    writing: Writing,
+    pub(super) head: Vec<u8>,
+    pub(super) reading: Reading,
+    pub(super) writing: Writing,
 }
 
-enum Stream<R: Runtime> {
+pub(super) enum Stream<R: Runtime> {
     /// The 101 is on its way.
     Upgrading(OnUpgrade),
     Plain(R::Stream),
@@ -51,14 +49,14 @@ enum Stream<R: Runtime> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
+pub(super) enum Reading {
     Open,
     /// The core wants no more for now.
     Paused,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Writing {
+pub(super) enum Writing {
     Idle,
     /// In the list of those that have something to send.
     Listed,
@@ -68,7 +66,7 @@ enum Writing {
 
 /// What became of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Stays,
     /// It has not been asked for all that it has, or given all that it would take: others come first.
     GoesOn,
@@ -154,117 +152,14 @@ impl<R: Runtime> Conns<R> {
         self.len == 0
     }
 
-    fn conn(&mut self, id: ConnId) -> Option<&mut Conn<R>> {
+    pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Conn<R>> {
         self.slots.get_mut(id.slot())?.as_mut().filter(|conn| conn.id == id)
-    }
-}
-
-impl<R: Runtime, A: App + 'static> Driver<R, A> {
-    /// A stream's waker was called, or it is to be looked at for the first time, or read on. How many bytes were read.
-    pub(super) fn conn_ready(&mut self, slot: u32, now: Instant) -> usize {
-        let Some(Some(conn)) = usize::try_from(slot).ok().and_then(|slot| self.conns.slots.get_mut(slot)) else {
-            return 0;
-        };
-        conn.waker.unlist();
-        let id = conn.id;
-        let waker = Waker::from(conn.waker.clone());
-        let cx = &mut Context::from_waker(&waker);
-        if let Stream::Upgrading(upgrade) = &mut conn.stream {
-            let Poll::Ready(upgraded) = Pin::new(upgrade).poll(cx) else { return 0 };
-            let Ok(upgraded) = upgraded else {
-                self.conn_gone(id, Fate::Ended, now);
-                return 0;
-            };
-            let (stream, head, early) = unwrap(&self.runtime, upgraded);
-            (conn.stream, conn.head) = (stream, head);
-            if !conn.head.is_empty() && conn.writing == Writing::Idle {
-                conn.writing = Writing::Listed;
-                self.conns.writable.push_back(id);
-            }
-            if !early.is_empty() {
-                self.stack.server.handle_input(Input::WsBytes { conn: id, bytes: &early }, now);
-            }
-        }
-        if conn.writing == Writing::Blocked {
-            conn.writing = Writing::Listed;
-            self.conns.writable.push_back(id);
-        }
-        if conn.reading == Reading::Paused {
-            return 0;
-        }
-        let mut bytes_read = 0;
-        let fate = conn.read(cx, &mut self.conns.scratch, |bytes| {
-            bytes_read += bytes.len();
-            self.stack.server.handle_input(Input::WsBytes { conn: id, bytes }, now);
-        });
-        match fate {
-            Fate::Stays => {}
-            Fate::GoesOn => self.ready.extend(self.conns.list(id)),
-            Fate::Ended => self.conn_gone(id, fate, now),
-        }
-        bytes_read
-    }
-
-    /// Writes what the core has for those streams that take it; `false` if there was nothing to do.
-    pub(super) fn write(&mut self, slice: &mut Slice, now: Instant) -> bool {
-        if self.conns.writable.is_empty() {
-            return false;
-        }
-        if self.conns.pass == 0 {
-            (self.conns.pass, self.pass_of) = (self.conns.writable.len(), self.taken);
-        }
-        while !slice.is_over() && self.write_next(slice, now) {}
-        true
-    }
-
-    /// Goes on with what an earlier turn had no time for, so that writing gets on whatever else there is to do.
-    pub(super) fn write_on(&mut self, slice: &mut Slice, now: Instant) {
-        for _ in 0..self.conns.pass.min(WRITES_FIRST) {
-            self.write_next(slice, now);
-        }
-    }
-
-    fn write_next(&mut self, slice: &mut Slice, now: Instant) -> bool {
-        let Some(id) = self.conns.writable.pop_front() else { return false };
-        if let Some(conn) = self.conns.conn(id).filter(|conn| conn.writing == Writing::Listed) {
-            if matches!(conn.stream, Stream::Upgrading(_)) {
-                conn.writing = Writing::Blocked;
-            } else {
-                conn.writing = Writing::Idle;
-                let waker = Waker::from(conn.waker.clone());
-                let cx = &mut Context::from_waker(&waker);
-                let (fate, bytes) = conn.write(cx, &mut self.stack, &mut self.transmit, now);
-                slice.spend(slice::STEP + bytes / 4);
-                match fate {
-                    Fate::Stays => {}
-                    Fate::GoesOn => {
-                        conn.writing = Writing::Listed;
-                        self.conns.writable.push_back(id);
-                    }
-                    Fate::Ended => self.conn_gone(id, fate, now),
-                }
-            }
-        }
-        if self.conns.pass > 0 {
-            self.conns.pass -= 1;
-            if self.conns.pass == 0 {
-                self.shared.finish_turn(self.pass_of);
-            }
-        }
-        true
-    }
-
-    fn conn_gone(&mut self, id: ConnId, fate: Fate, now: Instant) {
-        if fate == Fate::Ended {
-            self.conns.remove(id);
-            self.stack.server.handle_input(Input::WsEnded { conn: id }, now);
-        }
     }
 }
 
 impl<R: Runtime> Conn<R> {
     /// Reads until there is no more, or until others should get a turn.
-    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], mut sink: impl FnMut(&[u8])) -> Fate {
+    pub(super) fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], mut sink: impl FnMut(&[u8])) -> Fate {
         let mut left = READ_BYTES_PER_CONN;
         for _ in 0..READS_PER_CONN {
             let mut buf = ReadBuf::new(scratch);
@@ -289,7 +184,7 @@ impl<R: Runtime> Conn<R> {
     }
 
     /// Writes until the core has no more, the stream takes no more, or others should get a turn; and how many bytes.
-    fn write<A: App>(
+    pub(super) fn write<A: App>(
         &mut self,
         cx: &mut Context<'_>,
         stack: &mut roomcast_core::server::Stack<A>,
@@ -410,7 +305,7 @@ impl<R: Runtime> Conn<R> {
 }
 
 /// The plain stream, with what is still to be written to it and what had already been read from it.
-fn unwrap<R: Runtime>(runtime: &R, upgraded: Upgraded) -> (Stream<R>, Vec<u8>, Bytes) {
+pub(super) fn unwrap<R: Runtime>(runtime: &R, upgraded: Upgraded) -> (Stream<R>, Vec<u8>, Bytes) {
     let upgraded = match upgraded.downcast::<Tallied<R::Stream>>() {
         Ok(parts) => {
             let (stream, head) = parts.io.into_parts();
@@ -432,7 +327,5 @@ const READ_BYTES_PER_CONN: usize = 16 << 10;
 const READS_PER_CONN: usize = 4;
 /// Bytes to one stream before others get a turn.
 const WRITE_BYTES_PER_CONN: usize = 256 << 10;
-/// Streams that are written at the start of a turn if an earlier one had no time for them.
-const WRITES_FIRST: usize = 16;
 /// Pieces of one write.
 const SLICES: usize = 16;

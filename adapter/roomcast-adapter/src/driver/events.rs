@@ -2,54 +2,19 @@
 //!
 //! Owns: which socket or peer an event is of, and handlers at work. Must never know: what handlers do.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
 
-use roomcast_core::id::SlabKey as _;
-use roomcast_core::server::{App, Command, Connect, EmitId, Event, SessionId, SocketId};
-use roomcast_core::socket_io::Args;
+use roomcast_core::server::{App, Command, Connect, Event, SessionId, SocketId};
 
 use super::Driver;
+use super::jobs::{Ask, Owner, Running, ask_id, poll_once};
 use crate::acks::Acks;
-use crate::handler::{Closed, Connected, Connecting, Disconnected, Incoming, Opened, Received};
-use crate::lane::{Job, Lane};
+use crate::handler::{Closed, Connected, Connecting, Disconnected, MessageReceived, Opened, Received};
+use crate::handler_queue::Job;
 use crate::peer::Peer;
-use crate::promise::Debt;
+use crate::presence::Presence;
 use crate::runtime::Runtime;
 use crate::socket::Socket;
-
-roomcast_core::slab_key! {
-    /// An emit whose acks somebody waits for.
-    pub struct AskId;
-}
-
-/// An emit whose acks somebody waits for.
-pub(super) struct Ask {
-    pub(super) debt: Debt<Acks>,
-    pub(super) answers: Vec<(SocketId, Args)>,
-}
-
-/// A handler that has not ended yet.
-pub(super) struct Running {
-    owner: Owner,
-    job: Job,
-}
-
-/// Whose events a handler keeps in order.
-#[derive(Clone)]
-enum Owner {
-    Socket(Socket),
-    Peer(Peer),
-}
-
-impl Owner {
-    fn lane(&self) -> &Lane {
-        match self {
-            Self::Socket(socket) => socket.lane(),
-            Self::Peer(peer) => peer.lane(),
-        }
-    }
-}
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
     pub(super) fn handle_event(&mut self, event: Event) {
@@ -57,14 +22,13 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Event::Connecting(connect) => self.connecting(connect),
             Event::Connected(connect) => self.connected(connect),
             Event::Received { session, socket, name, args, ack } => {
-                let Some(socket) = self.socket(socket).cloned() else { return self.handled(session) };
-                let shared = self.shared.clone();
-                let routes = shared.routes.namespace(socket.scope().endpoint, socket.rule());
-                let call = routes.and_then(|routes| routes.events.get(&*name).or(routes.any.as_ref()));
-                match call {
+                let Some(presence) = self.presence(socket).cloned() else { return self.handled(session) };
+                let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
+                match routes.and_then(|routes| routes.events.get(&*name).or(routes.any.as_ref())) {
                     Some(call) => {
-                        let job = call.job(Received { socket: socket.clone(), name, args, ack });
-                        self.run(Owner::Socket(socket), job);
+                        let socket = Socket::new(self.shared.clone(), presence.clone());
+                        let job = call.job(Received { socket, name, args, ack });
+                        self.run(Owner::Socket(presence), job);
                     }
                     None => self.handled(session),
                 }
@@ -75,19 +39,20 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 }
             }
             Event::AcksEnded { emit, asked, answered: _, end } => {
-                if let Some(Ask { debt, answers }) = self.asks.remove(ask_id(emit)) {
-                    debt.pay(Acks { answers, asked, end });
+                if let Some(Ask { acks, answers }) = self.asks.remove(ask_id(emit)) {
+                    // Dropped by a task that waits no longer.
+                    let _ = acks.send(Acks { answers, asked, end });
                 }
             }
             Event::Disconnected { socket, reason } => {
-                let Some(socket) = self.remove_socket(socket) else { return };
-                let shared = self.shared.clone();
-                let routes = shared.routes.namespace(socket.scope().endpoint, socket.rule());
-                if socket.end()
+                let Some(presence) = self.remove_presence(socket) else { return };
+                let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
+                if presence.end()
                     && let Some(call) = routes.and_then(|routes| routes.disconnected.as_ref())
                 {
-                    let job = call.job(Disconnected(socket.clone(), reason));
-                    self.run(Owner::Socket(socket), job);
+                    let socket = Socket::new(self.shared.clone(), presence.clone());
+                    let job = call.job(Disconnected(socket, reason));
+                    self.run(Owner::Socket(presence), job);
                 }
             }
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.handle_peer_event(event),
@@ -96,12 +61,11 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     fn handle_peer_event(&mut self, event: Event) {
-        let shared = self.shared.clone();
         match event {
             Event::Opened { session, endpoint, request } => {
-                let peer = Peer::new(shared.clone(), session, endpoint, request);
+                let peer = Peer::new(self.shared.clone(), session, endpoint, request);
                 put(&mut self.peers, session.slot(), peer.clone());
-                let routes = shared.routes.peer(endpoint);
+                let routes = self.routes.peer(endpoint);
                 if let Some(call) = routes.and_then(|routes| routes.opened.as_ref()) {
                     let job = call.job(Opened(peer.clone()));
                     self.run(Owner::Peer(peer), job);
@@ -109,10 +73,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             }
             Event::Message { session, message } => {
                 let Some(peer) = self.peer(session).cloned() else { return self.handled(session) };
-                let routes = shared.routes.peer(peer.endpoint());
+                let routes = self.routes.peer(peer.endpoint());
                 match routes.and_then(|routes| routes.message.as_ref()) {
                     Some(call) => {
-                        let job = call.job(Incoming(peer.clone(), message));
+                        let job = call.job(MessageReceived(peer.clone(), message));
                         self.run(Owner::Peer(peer), job);
                     }
                     None => self.handled(session),
@@ -125,7 +89,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 }
                 self.congested.remove(&session);
                 peer.flow().clear();
-                let routes = shared.routes.peer(peer.endpoint());
+                let routes = self.routes.peer(peer.endpoint());
                 if let Some(call) = routes.and_then(|routes| routes.closed.as_ref()) {
                     let job = call.job(Closed(peer.clone(), reason));
                     self.run(Owner::Peer(peer), job);
@@ -142,51 +106,50 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     fn connecting(&mut self, connect: Box<Connect>) {
-        let socket = self.add_socket(connect);
-        let shared = self.shared.clone();
-        let routes = shared.routes.namespace(socket.scope().endpoint, socket.rule());
+        let presence = self.add_presence(connect);
+        let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
         match routes.and_then(|routes| routes.admit.as_ref()) {
             Some(call) => {
-                let job = call.job(Connecting(socket.clone()));
-                self.run(Owner::Socket(socket), job);
+                let job = call.job(Connecting(Socket::new(self.shared.clone(), presence.clone())));
+                self.run(Owner::Socket(presence), job);
             }
             None => {
-                shared.command(Command::Accept { socket: socket.id() });
+                self.shared.command(Command::Accept { socket: presence.id() });
             }
         }
     }
 
     fn connected(&mut self, connect: Box<Connect>) {
-        let socket = match self.socket(connect.socket) {
-            Some(socket) => socket.clone(),
-            None => self.add_socket(connect),
+        let presence = match self.presence(connect.socket) {
+            Some(presence) => presence.clone(),
+            None => self.add_presence(connect),
         };
-        socket.begin();
-        let shared = self.shared.clone();
-        let routes = shared.routes.namespace(socket.scope().endpoint, socket.rule());
+        presence.begin();
+        let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
         if let Some(call) = routes.and_then(|routes| routes.connected.as_ref()) {
-            let job = call.job(Connected(socket.clone()));
-            self.run(Owner::Socket(socket), job);
+            let job = call.job(Connected(Socket::new(self.shared.clone(), presence.clone())));
+            self.run(Owner::Socket(presence), job);
         }
     }
 
-    fn add_socket(&mut self, connect: Box<Connect>) -> Socket {
-        let rule = self.shared.routes.rule(connect.endpoint, &connect.namespace);
+    fn add_presence(&mut self, connect: Box<Connect>) -> Arc<Presence> {
+        let rule = self.routes.rule(connect.endpoint, &connect.namespace);
         let slot = connect.socket.slot();
-        let socket = Socket::new(self.shared.clone(), connect, rule);
-        put(&mut self.sockets, slot, socket.clone());
-        socket
+        let presence = Arc::new(Presence::new(connect, rule));
+        put(&mut self.presences, slot, presence.clone());
+        presence
     }
 
-    fn remove_socket(&mut self, id: SocketId) -> Option<Socket> {
-        let socket = self.sockets.get_mut(id.slot())?.take_if(|socket| socket.id() == id)?;
-        if let Some(flows) = self.congested.get_mut(&socket.session()) {
-            flows.retain(|flow| !std::ptr::eq(&**flow, socket.flow()));
+    fn remove_presence(&mut self, id: SocketId) -> Option<Arc<Presence>> {
+        let presence = self.presences.get_mut(id.slot())?.take_if(|presence| presence.id() == id)?;
+        let session = presence.connect.session;
+        if let Some(flows) = self.congested.get_mut(&session) {
+            flows.retain(|flow| !Arc::ptr_eq(flow, &presence.flow));
             if flows.is_empty() {
-                self.congested.remove(&socket.session());
+                self.congested.remove(&session);
             }
         }
-        Some(socket)
+        Some(presence)
     }
 
     fn relieve(&mut self, session: SessionId) {
@@ -201,13 +164,13 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
 
     /// Runs a handler: at once if that is all it takes, and after those before it.
     fn run(&mut self, owner: Owner, job: Job) {
-        let mut next = owner.lane().enter(job);
+        let mut next = owner.queue().enter(job);
         while let Some(mut job) = next {
             if poll_once(&mut job).is_pending() {
                 self.running.push(Running { owner, job });
                 return;
             }
-            next = owner.lane().next();
+            next = owner.queue().next();
         }
     }
 
@@ -215,21 +178,21 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     pub(super) fn resume_handlers(&mut self) {
         for Running { owner, mut job } in std::mem::take(&mut self.running) {
             if poll_once(&mut job).is_ready() {
-                if let Some(next) = owner.lane().next() {
+                if let Some(next) = owner.queue().next() {
                     self.run_next(owner, next);
                 }
                 continue;
             }
             self.runtime.spawn(async move {
                 job.await;
-                while let Some(next) = owner.lane().next() {
+                while let Some(next) = owner.queue().next() {
                     next.await;
                 }
             });
         }
     }
 
-    /// As [`run`](Self::run), where the lane is taken already.
+    /// As [`run`](Self::run), where the queue is taken already.
     fn run_next(&mut self, owner: Owner, job: Job) {
         let mut next = Some(job);
         while let Some(mut job) = next {
@@ -237,22 +200,17 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 self.running.push(Running { owner, job });
                 return;
             }
-            next = owner.lane().next();
+            next = owner.queue().next();
         }
     }
 
-    fn socket(&self, id: SocketId) -> Option<&Socket> {
-        self.sockets.get(id.slot())?.as_ref().filter(|socket| socket.id() == id)
+    fn presence(&self, id: SocketId) -> Option<&Arc<Presence>> {
+        self.presences.get(id.slot())?.as_ref().filter(|presence| presence.id() == id)
     }
 
     fn peer(&self, session: SessionId) -> Option<&Peer> {
         self.peers.get(session.slot())?.as_ref().filter(|peer| peer.session() == session)
     }
-}
-
-/// Nobody is woken: a job that is not ready is polled again in any case.
-fn poll_once(job: &mut Job) -> Poll<()> {
-    Pin::new(job).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 fn put<T>(slots: &mut Vec<Option<T>>, slot: usize, value: T) {
@@ -262,10 +220,4 @@ fn put<T>(slots: &mut Vec<Option<T>>, slot: usize, value: T) {
     if let Some(place) = slots.get_mut(slot) {
         *place = Some(value);
     }
-}
-
-fn ask_id(emit: EmitId) -> AskId {
-    let EmitId(number) = emit;
-    let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-    AskId::from_parts(low, u32::try_from(number >> 32).unwrap_or(u32::MAX))
 }

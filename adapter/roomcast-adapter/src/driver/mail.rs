@@ -3,16 +3,17 @@
 //! Owns: HTTP requests and commands on their way into the core. Must never know: how they came.
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use roomcast_core::server::{AckRequest, App, Command, Emit, EmitId, Head, Input, RequestId, Upgrade};
 use roomcast_core::time::Instant;
 
 use super::Driver;
-use super::events::Ask;
+use super::jobs::Ask;
 use super::slice::{self, Slice};
-use crate::mailbox::{Incoming, Mail, Upgrading};
-use crate::promise::Debt;
+use crate::acks::Acks;
+use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, UpgradeRequest};
+use crate::presence::Snapshot;
 use crate::runtime::Runtime;
-use crate::view::View;
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
     /// Delivers mail for as long as there is time.
@@ -34,14 +35,14 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                     self.congested.entry(session).or_default().push(flow);
                 }
             }
-            Mail::Ask(emit, timeout, debt) => self.ask(emit, timeout, debt, now),
-            Mail::Http(incoming) => self.http(*incoming, now),
+            Mail::Ask(emit, timeout, acks) => self.ask(emit, timeout, acks, now),
+            Mail::Http(request) => self.http(*request, now),
             Mail::Body(request, body) => self.stack.server.handle_http_body(request, body, now),
-            Mail::Aborted(request) => self.aborted(request, now),
-            Mail::Upgrade(upgrading) => self.upgrade(*upgrading, now),
-            Mail::Query(look) => look(&View { server: &self.stack.server, sockets: &self.sockets }),
+            Mail::Aborted(ticket) => self.aborted(ticket, now),
+            Mail::Upgrade(request) => self.upgrade(*request, now),
+            Mail::Query(look) => look(Snapshot { server: &self.stack.server, presences: &self.presences }),
             Mail::App => self.handle_app_letters(now),
-            Mail::Shutdown(grace, debt) => self.end(grace, Some(debt), now),
+            Mail::Shutdown(grace, waiter) => self.end(grace, Some(waiter), now),
             Mail::Nudge => {}
         }
     }
@@ -50,59 +51,61 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         self.stack.server.handle_input(Input::Command(command), now);
     }
 
-    fn ask(&mut self, mut emit: Emit, timeout: std::time::Duration, debt: Debt<crate::acks::Acks>, now: Instant) {
-        let id = self.asks.insert(Ask { debt, answers: Vec::new() });
+    fn ask(&mut self, mut emit: Emit, timeout: std::time::Duration, acks: oneshot::Sender<Acks>, now: Instant) {
+        let id = self.asks.insert(Ask { acks, answers: Vec::new() });
         emit.ack = Some(AckRequest { emit: EmitId(id.as_u64()), timeout });
         self.command(Command::Emit(emit), now);
     }
 
-    fn http(&mut self, incoming: Incoming, now: Instant) {
-        let Incoming { endpoint, request, body, answer } = incoming;
-        if !answer.is_wanted() {
+    fn http(&mut self, request: HttpRequest, now: Instant) {
+        let HttpRequest { ticket, endpoint, request, body, response } = request;
+        if response.is_canceled() {
             return;
         }
         match self.stack.server.handle_http_head(endpoint, request, now) {
-            Head::Refuse(response) => answer.answer(response),
+            Head::Refuse(refusal) => {
+                let _ = response.send(refusal);
+            }
             Head::Continue(id) => {
-                if answer.begin(id).is_err() {
-                    self.stack.server.handle_input(Input::HttpAborted { request: id }, now);
-                    return;
-                }
-                if body.is_none() {
-                    answer.ask_for_body(id);
-                }
-                self.requests.insert(id, answer);
-                if let Some(body) = body {
-                    self.stack.server.handle_http_body(id, body, now);
+                self.requests.insert(id, (ticket, response));
+                self.tickets.insert(ticket, id);
+                match body {
+                    RequestBody::Complete(body) => self.stack.server.handle_http_body(id, body, now),
+                    // If the client has gone away since, that is told by a letter of its own.
+                    RequestBody::Pending(accepted) => drop(accepted.send(id)),
                 }
             }
         }
     }
 
     pub(super) fn respond(&mut self, request: RequestId, response: Box<http::Response<Bytes>>) {
-        if let Some(owed) = self.requests.remove(&request) {
-            owed.answer(response);
+        if let Some((ticket, sender)) = self.requests.remove(&request) {
+            self.tickets.remove(&ticket);
+            let _ = sender.send(response);
         }
     }
 
-    fn aborted(&mut self, request: RequestId, now: Instant) {
-        if self.requests.remove(&request).is_some() {
+    fn aborted(&mut self, ticket: HttpTicket, now: Instant) {
+        if let Some(request) = self.tickets.remove(&ticket) {
+            self.requests.remove(&request);
             self.stack.server.handle_input(Input::HttpAborted { request }, now);
         }
     }
 
-    fn upgrade(&mut self, upgrading: Upgrading, now: Instant) {
-        let Upgrading { endpoint, request, stream, answer } = upgrading;
-        if !answer.is_wanted() {
+    fn upgrade(&mut self, request: UpgradeRequest, now: Instant) {
+        let UpgradeRequest { endpoint, request, stream, response } = request;
+        if response.is_canceled() {
             return;
         }
         match self.stack.server.handle_upgrade(endpoint, &request, now) {
-            Upgrade::Accept(conn, response) => {
+            Upgrade::Accept(conn, accepted) => {
                 self.conns.insert(conn, stream);
-                answer.answer(Box::new(response.map(|()| Bytes::new())));
+                let _ = response.send(Box::new(accepted.map(|()| Bytes::new())));
                 self.ready.extend(self.conns.list(conn));
             }
-            Upgrade::Refuse(response) => answer.answer(response),
+            Upgrade::Refuse(refusal) => {
+                let _ = response.send(refusal);
+            }
         }
     }
 }

@@ -12,6 +12,8 @@
 mod app;
 mod conns;
 mod events;
+mod io;
+mod jobs;
 mod mail;
 mod slice;
 
@@ -23,22 +25,23 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_channel::oneshot;
 use roomcast_core::server::{App, Input, Output, RequestId, SessionId, Stack, Transmit};
 use roomcast_core::slab::Slab;
 use roomcast_core::time::Instant;
 
-pub(crate) use self::app::AppSide;
 use self::conns::Conns;
-use self::events::{Ask, AskId, Running};
+use self::jobs::{Ask, AskId, Running};
 use self::slice::Slice;
+use crate::app::AppSide;
 use crate::clock::{Clock, wall_now};
 use crate::flow::Flow;
-use crate::http::exchange::Owed;
-use crate::mailbox::{Mail, Shared, Sleep};
+use crate::mailbox::{HttpTicket, Mail, Shared, Sleep};
 use crate::peer::Peer;
-use crate::promise::Debt;
+use crate::presence::Presence;
+use crate::registry::Routes;
 use crate::runtime::Runtime;
-use crate::socket::Socket;
 
 /// A running server. Ends with it.
 pub(crate) struct Driver<R: Runtime, A: App> {
@@ -48,11 +51,13 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     clock: Clock,
     app: AppSide<A>,
     conns: Conns<R>,
-    /// What HTTP requests are owed. The core may use a slot again before it has been asked for the answer of the request
-    /// that had it before.
-    requests: BTreeMap<RequestId, Owed>,
+    /// Who waits for the responses to HTTP requests. The core may use a slot again before it has been asked for the
+    /// response to the request that had it before.
+    requests: BTreeMap<RequestId, (HttpTicket, oneshot::Sender<Box<http::Response<Bytes>>>)>,
+    tickets: BTreeMap<HttpTicket, RequestId>,
+    routes: Arc<Routes>,
     /// By the slot of their handle.
-    sockets: Vec<Option<Socket>>,
+    presences: Vec<Option<Arc<Presence>>>,
     peers: Vec<Option<Peer>>,
     asks: Slab<AskId, Ask>,
     congested: BTreeMap<SessionId, Vec<Arc<Flow>>>,
@@ -86,7 +91,7 @@ enum Quiet {
 struct Ending {
     phase: EndPhase,
     deadline: Instant,
-    waiters: Vec<Debt<()>>,
+    waiters: Vec<oneshot::Sender<()>>,
 }
 
 /// How far it is.
@@ -99,7 +104,14 @@ enum EndPhase {
 }
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
-    pub(crate) fn new(runtime: R, shared: Arc<Shared>, stack: Stack<A>, clock: Clock, app: AppSide<A>) -> Self {
+    pub(crate) fn new(
+        runtime: R,
+        shared: Arc<Shared>,
+        routes: Routes,
+        stack: Stack<A>,
+        clock: Clock,
+        app: AppSide<A>,
+    ) -> Self {
         Self {
             conns: Conns::new(shared.clone()),
             runtime,
@@ -109,7 +121,9 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             clock,
             app,
             requests: BTreeMap::new(),
-            sockets: Vec::new(),
+            tickets: BTreeMap::new(),
+            routes: Arc::new(routes),
+            presences: Vec::new(),
             peers: Vec::new(),
             asks: Slab::new(),
             congested: BTreeMap::new(),
@@ -257,6 +271,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             (ending.phase, ending.deadline) = (EndPhase::App, now + APP_ENDING_SPAN);
             self.conns.clear();
             self.requests.clear();
+            self.tickets.clear();
             self.stack.handle_end(now);
             self.settle(slice, now);
         }
@@ -264,7 +279,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         ending.phase == EndPhase::App && (self.stack.app.is_settled() || ending.deadline <= now)
     }
 
-    fn end(&mut self, grace: Duration, waiter: Option<Debt<()>>, now: Instant) {
+    fn end(&mut self, grace: Duration, waiter: Option<oneshot::Sender<()>>, now: Instant) {
         let deadline = now + grace;
         match &mut self.ending {
             Some(ending) => {
@@ -322,8 +337,8 @@ impl<R: Runtime, A: App + 'static> Future for Driver<R, A> {
 
 impl<R: Runtime, A: App> Drop for Driver<R, A> {
     fn drop(&mut self) {
-        self.shared.bury();
-        self.app.bury();
+        self.shared.close();
+        self.app.close();
     }
 }
 

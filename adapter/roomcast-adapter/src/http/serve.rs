@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,7 +20,6 @@ use hyper::server::conn::http1;
 use super::service::{Responding, Service, last, plain};
 use super::tally::{Lines, Tallied};
 use crate::mailbox::{Mail, Shared, Stopped};
-use crate::promise::promise;
 use crate::runtime::{HyperTimer, Runtime};
 use crate::server::Server;
 
@@ -54,16 +54,17 @@ impl<R: Runtime> Server<R> {
             }
         }
         drop(listener);
-        let (ended, debt) = promise();
-        shared.send(Mail::Shutdown(Duration::MAX, debt), 0);
-        ended.await;
+        let (sender, ended) = oneshot::channel();
+        shared.send(Mail::Shutdown(Duration::MAX, sender), 0);
+        // Dropped with the driver, it has ended too.
+        let _ = ended.await;
     }
 }
 
 async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream) {
     let shared = service.handle().shared().clone();
     let _counted = Counted::new(shared.clone());
-    let limits = shared.routes.limits;
+    let limits = shared.endpoints.limits;
     let lines = Arc::new(Lines::default());
     let state = Arc::new(State::new(service, lines.clone()));
     let mut builder = http1::Builder::new();

@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_channel::oneshot;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use roomcast_core::server::config::ErrorStyle;
-use roomcast_core::server::{EndpointId, PeerError};
+use roomcast_core::server::{EndpointId, PeerError, RequestId};
 
-use super::exchange::{Answer, exchange};
 use crate::handle::Handle;
-use crate::mailbox::{Incoming, Mail, Shared, Upgrading};
+use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, Shared, UpgradeRequest};
+use crate::registry::Pages;
 
 /// The server as a service: a tower `Service` for HTTP requests, to be mounted in a web framework or served by hyper
 /// (with upgrades). Cheap to clone.
@@ -28,18 +29,19 @@ use crate::mailbox::{Incoming, Mail, Shared, Upgrading};
 #[derive(Clone, Debug)]
 pub struct Service {
     handle: Handle,
+    pages: Pages,
     mounted: Option<EndpointId>,
 }
 
 impl Service {
-    pub(crate) const fn new(handle: Handle) -> Self {
-        Self { handle, mounted: None }
+    pub(crate) const fn new(handle: Handle, pages: Pages) -> Self {
+        Self { handle, pages, mounted: None }
     }
 
     /// The endpoint with this path alone, for a router that cuts the path off before it calls the service: every
     /// request for `/` is for this endpoint. `None` if there is no such endpoint.
     pub fn endpoint(&self, path: &str) -> Option<Self> {
-        Some(Self { handle: self.handle.clone(), mounted: Some(self.handle.endpoint(path)?) })
+        Some(Self { mounted: Some(self.handle.endpoint(path)?), ..self.clone() })
     }
 
     /// The server's handle.
@@ -58,7 +60,7 @@ impl Service {
         let path = parts.uri.path();
         let endpoint = match self.mounted {
             Some(endpoint) => (path.is_empty() || path == "/").then_some(endpoint),
-            None => shared.routes.route(path),
+            None => shared.endpoints.route(path),
         };
         let Some(endpoint) = endpoint else {
             return self.page(parts, body).await;
@@ -67,28 +69,28 @@ impl Service {
         let request = Request::from_parts(parts, ());
         if asks_for_web_socket(request.headers()) {
             let Some(stream) = upgrade else { return fault(PeerError::BadHandshake) };
-            let (asked, answer) = exchange(shared);
-            shared.send(Mail::Upgrade(Box::new(Upgrading { endpoint, request, stream, answer })), 0);
-            return finish(asked.await);
+            let (response, responded) = oneshot::channel();
+            shared.send(Mail::Upgrade(Box::new(UpgradeRequest { endpoint, request, stream, response })), 0);
+            return finish(responded.await.ok());
         }
         match ask(shared, endpoint, request, body).await {
             Ok(response) => response,
-            Err(refusal) => refusal.response(),
+            Err(error) => error.response(),
         }
     }
 
     async fn page<B: Body>(&self, parts: http::request::Parts, body: B) -> Response<Full<Bytes>> {
         let shared = self.handle.shared();
-        let page = if self.mounted.is_some() { None } else { shared.routes.pages.get(parts.uri.path()) };
+        let page = if self.mounted.is_some() { None } else { self.pages.at(parts.uri.path()) };
         let Some(page) = page else { return plain(StatusCode::NOT_FOUND, "not found") };
-        let mut gathered = Gathered::new(shared.routes.limits.page_body_bytes_max);
+        let mut gathered = Gathered::new(shared.endpoints.limits.page_body_bytes_max);
         if gathered.announced_too_much(&parts.headers) {
-            return Refusal::TooLarge.response();
+            return BodyError::TooLarge.response();
         }
-        if let Err(refusal) = in_time(shared, gathered.all(pin!(body))).await {
-            return refusal.response();
+        if let Err(error) = in_time(shared, gathered.all(pin!(body))).await {
+            return error.response();
         }
-        page.answer(Request::from_parts(parts, gathered.into_bytes()), self.handle.clone()).await.map(Full::new)
+        page.respond(Request::from_parts(parts, gathered.into_bytes()), self.handle.clone()).await.map(Full::new)
     }
 }
 
@@ -152,34 +154,73 @@ async fn ask<B: Body>(
     endpoint: EndpointId,
     request: Request<()>,
     body: B,
-) -> Result<Response<Full<Bytes>>, Refusal> {
-    let limit = shared.routes.endpoints.get(endpoint.index()).map_or(0, |routes| routes.body_bytes_max);
+) -> Result<Response<Full<Bytes>>, BodyError> {
+    let limit = shared.endpoints.body_bytes_max(endpoint);
     let mut gathered = Gathered::new(limit);
     if gathered.announced_too_much(request.headers()) {
-        return Err(Refusal::TooLarge);
+        return Err(BodyError::TooLarge);
     }
     let mut body = pin!(body);
     // Polling the body makes hyper send `100 Continue`: then the head decides first.
     let look = *request.method() != Method::GET && !request.headers().contains_key(header::EXPECT);
     let complete = body.is_end_stream() || (look && gathered.what_is_there(body.as_mut()).await?);
-    let (mut asked, answer) = exchange(shared);
-    let whole = complete.then(|| std::mem::replace(&mut gathered, Gathered::new(limit)).into_bytes());
-    shared.send(Mail::Http(Box::new(Incoming { endpoint, request, body: whole, answer })), 0);
-    match (&mut asked).await {
-        Some(Answer::Continue(id)) => {
+    let (response, mut responded) = oneshot::channel();
+    let (accept, mut accepted) = oneshot::channel();
+    let body_sent = if complete {
+        RequestBody::Complete(std::mem::replace(&mut gathered, Gathered::new(limit)).into_bytes())
+    } else {
+        RequestBody::Pending(accept)
+    };
+    let ticket = shared.next_http_ticket();
+    let mut abort = Abort { shared, ticket, is_armed: true };
+    shared.send(Mail::Http(Box::new(HttpRequest { ticket, endpoint, request, body: body_sent, response })), 0);
+    let next = poll_fn(|cx| {
+        if let Poll::Ready(response) = Pin::new(&mut responded).poll(cx) {
+            return Poll::Ready(Next::Response(response.ok()));
+        }
+        match Pin::new(&mut accepted).poll(cx) {
+            Poll::Ready(Ok(id)) => Poll::Ready(Next::Body(id)),
+            // Never asked for: the response will come.
+            Poll::Ready(Err(oneshot::Canceled)) | Poll::Pending => Poll::Pending,
+        }
+    });
+    let response = match next.await {
+        Next::Response(response) => response,
+        Next::Body(id) => {
             in_time(shared, gathered.all(body)).await?;
             shared.send(Mail::Body(id, gathered.into_bytes()), 0);
-            Ok(finish((&mut asked).await))
+            responded.await.ok()
         }
-        answer => Ok(finish(answer)),
+    };
+    abort.is_armed = false;
+    Ok(finish(response))
+}
+
+/// What the driver says to the head of a request.
+enum Next {
+    /// Send the body.
+    Body(RequestId),
+    /// That is all; `None` if there is no driver any more.
+    Response(Option<Box<Response<Bytes>>>),
+}
+
+/// Tells the driver if the request is dropped before its response.
+struct Abort<'a> {
+    shared: &'a Shared,
+    ticket: HttpTicket,
+    is_armed: bool,
+}
+
+impl Drop for Abort<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            self.shared.send(Mail::Aborted(self.ticket), 0);
+        }
     }
 }
 
-fn finish(answer: Option<Answer>) -> Response<Full<Bytes>> {
-    match answer {
-        Some(Answer::Final(response)) => response.map(Full::new),
-        Some(Answer::Continue(_)) | None => fault(PeerError::Unavailable),
-    }
+fn finish(response: Option<Box<Response<Bytes>>>) -> Response<Full<Bytes>> {
+    response.map_or_else(|| fault(PeerError::Unavailable), |response| response.map(Full::new))
 }
 
 /// The bytes of a body.
@@ -202,7 +243,7 @@ impl Gathered {
 
     /// Takes what can be had without waiting; whether that is all. hyper reads on only after it has been asked, so the
     /// first answer says nothing.
-    async fn what_is_there<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<bool, Refusal> {
+    async fn what_is_there<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<bool, BodyError> {
         let mut asked = false;
         poll_fn(|cx| match self.poll_all(body.as_mut(), cx) {
             Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
@@ -215,17 +256,17 @@ impl Gathered {
         .await
     }
 
-    async fn all<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<(), Refusal> {
+    async fn all<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<(), BodyError> {
         poll_fn(|cx| self.poll_all(body.as_mut(), cx)).await
     }
 
-    fn poll_all<B: Body>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_all<B: Body>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         while !body.is_end_stream() {
             match std::task::ready!(body.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     let Ok(mut data) = frame.into_data() else { continue };
                     if data.remaining() > self.limit - self.len() {
-                        return Poll::Ready(Err(Refusal::TooLarge));
+                        return Poll::Ready(Err(BodyError::TooLarge));
                     }
                     let data = data.copy_to_bytes(data.remaining());
                     if self.first.is_empty() {
@@ -234,7 +275,7 @@ impl Gathered {
                         self.more.extend_from_slice(&data);
                     }
                 }
-                Some(Err(_)) => return Poll::Ready(Err(Refusal::Broken)),
+                Some(Err(_)) => return Poll::Ready(Err(BodyError::Broken)),
                 None => break,
             }
         }
@@ -258,13 +299,13 @@ impl Gathered {
 
 /// Why a body is not read.
 #[derive(Clone, Copy, Debug)]
-enum Refusal {
+enum BodyError {
     TooLarge,
     TooSlow,
     Broken,
 }
 
-impl Refusal {
+impl BodyError {
     fn response(self) -> Response<Full<Bytes>> {
         match self {
             Self::TooLarge => fault(PeerError::PayloadTooLarge),
@@ -274,15 +315,15 @@ impl Refusal {
     }
 }
 
-async fn in_time(shared: &Shared, work: impl Future<Output = Result<(), Refusal>>) -> Result<(), Refusal> {
+async fn in_time(shared: &Shared, work: impl Future<Output = Result<(), BodyError>>) -> Result<(), BodyError> {
     let mut work = pin!(work);
     let mut timer = None;
     poll_fn(|cx| {
         if let Poll::Ready(result) = work.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        let timer = timer.get_or_insert_with(|| (shared.sleep)(shared.routes.limits.body_timeout));
-        Pin::new(timer).poll(cx).map(|()| Err(Refusal::TooSlow))
+        let timer = timer.get_or_insert_with(|| (shared.sleep)(shared.endpoints.limits.body_timeout));
+        Pin::new(timer).poll(cx).map(|()| Err(BodyError::TooSlow))
     })
     .await
 }

@@ -1,6 +1,6 @@
-//! The order of one peer's events.
+//! The order of one client's events.
 //!
-//! Owns: the queue of handlers that wait for the one before them, and the net under a handler that panics. Must never
+//! Owns: the queue of handlers that wait for the one before them, and what happens to a handler that panics. Must never
 //! know: what a handler does.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
-use crate::promise::lock;
+use crate::sync::lock;
 
 /// A handler at work on one event.
 pub(crate) struct Job(Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -29,9 +29,9 @@ impl Future for Job {
     }
 }
 
-/// One peer's jobs: at most one runs, in the order in which they came.
+/// One client's jobs: at most one runs, in the order in which they came.
 #[derive(Default)]
-pub(crate) struct Lane(Mutex<State>);
+pub(crate) struct HandlerQueue(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -39,7 +39,7 @@ struct State {
     waiting: VecDeque<Job>,
 }
 
-impl Lane {
+impl HandlerQueue {
     /// Gives the job back if it may run now; keeps it otherwise.
     pub(crate) fn enter(&self, job: Job) -> Option<Job> {
         let mut state = lock(&self.0);

@@ -1,0 +1,95 @@
+//! What the adapter keeps of a client in a namespace.
+//!
+//! Owns: [`Presence`], the part of a socket that needs no server: identity, handler queue, extensions. Must never know:
+//! how anything is sent.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use roomcast_core::server::{Connect, Scope, Server, SocketId};
+
+use crate::flow::Flow;
+use crate::handler_queue::HandlerQueue;
+use crate::sync::lock;
+
+pub(crate) struct Presence {
+    pub(crate) connect: Box<Connect>,
+    pub(crate) scope: Scope,
+    /// The index of the namespace's rules.
+    pub(crate) rule: Option<usize>,
+    pub(crate) queue: HandlerQueue,
+    pub(crate) flow: Arc<Flow>,
+    connected: AtomicBool,
+    /// Tasks that wait for its end; `None` once it has ended.
+    end_waiters: Mutex<Option<Vec<Waker>>>,
+    extensions: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Presence {
+    pub(crate) fn new(connect: Box<Connect>, rule: Option<usize>) -> Self {
+        let scope = Scope { endpoint: connect.endpoint, namespace: connect.namespace.clone() };
+        Self {
+            connect,
+            scope,
+            rule,
+            queue: HandlerQueue::default(),
+            flow: Arc::default(),
+            connected: AtomicBool::new(false),
+            end_waiters: Mutex::new(Some(Vec::new())),
+            extensions: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn begin(&self) {
+        self.connected.store(true, Ordering::Release);
+    }
+
+    /// Ends it; whether it had begun.
+    pub(crate) fn end(&self) -> bool {
+        self.flow.clear();
+        let waiters = lock(&self.end_waiters).take();
+        waiters.into_iter().flatten().for_each(Waker::wake);
+        self.connected.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn extend<T: Any + Send + Sync>(&self, value: T) {
+        let mut extensions = lock(&self.extensions);
+        extensions.retain(|known| !known.as_ref().is::<T>());
+        extensions.push(Arc::new(value));
+        extensions.shrink_to_fit();
+    }
+
+    pub(crate) fn id(&self) -> SocketId {
+        self.connect.socket
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn extension<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        lock(&self.extensions).iter().find_map(|known| known.clone().downcast().ok())
+    }
+
+    /// Ready once it has ended.
+    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
+        match &mut *lock(&self.end_waiters) {
+            None => Poll::Ready(()),
+            Some(waiters) => {
+                if !waiters.iter().any(|known| known.will_wake(cx.waker())) {
+                    waiters.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// The server between two of its inputs.
+#[derive(Clone, Copy)]
+pub(crate) struct Snapshot<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) presences: &'a [Option<Arc<Presence>>],
+}
