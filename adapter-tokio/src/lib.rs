@@ -45,8 +45,6 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
-pub mod extending;
-
 pub use roomcast_adapter::*;
 
 /// The tokio runtime in whose context this is used, of one thread or of many. Its timers and IO must be enabled.

@@ -8,11 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use common::{Client, Raw};
-use roomcast_auth::sign_hs256;
-use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer};
-use roomcast_openwebui::{OpenWebUi, Settings};
-use roomcast_stores::{Memory, Rows, Store};
-use roomcast_tokio::core::server::{App, AppRequestId, Command, Cx, EndpointId, Event, Message, SessionId};
+use roomcast_tokio::core::server::{App, AppRequestId, Command, Cx, Event, Message, SessionId};
 use roomcast_tokio::{AppHandle, Builder, Peer, Tokio};
 
 #[test]
@@ -84,49 +80,6 @@ fn at_the_end_an_application_writes_what_is_left() {
         drop(client);
         serving.await.unwrap();
     });
-}
-
-/// Open WebUI's: a second after they were sent nothing of this would wait any more, but the server ends before.
-#[test]
-fn at_the_end_open_webui_has_written_what_it_held_back() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let memory = Memory::new(Rows::demo());
-    runtime.block_on(async {
-        let secret = b"a secret of this test alone";
-        let settings = Settings::new(EndpointId::new(0), secret).unwrap();
-        let store = memory.clone();
-        let builder = Builder::with_app(OpenWebUi::new(settings, [7; 32]), move |query: Query| {
-            let store = store.clone();
-            async move { Reply { id: query.id, result: store.ask(query.question).await } }
-        });
-        let builder = builder.socket_io("/ws/socket.io", |io| io.namespace("/", |_| {}));
-        let (server, app) = builder.start_with_app(Tokio).unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(server.serve(listener));
-        let token = sign_hs256(secret, r#"{"id":"ada"}"#);
-        let left = tokio::task::spawn_blocking(move || {
-            let mut client = Client::open(address, "/ws/socket.io/").joined("40", "40{");
-            client.send(&format!(r#"42["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
-            client.send(r#"42["ydoc:document:join",{"document_id":"note:welcome"}]"#);
-            let update = r#""update":[1,1,9,0,4,1,1,116,1,97,0],"data":{"content":{"md":"edited"}}"#;
-            client.send(&format!(r#"427["ydoc:document:update",{{"document_id":"note:welcome",{update}}}]"#));
-            while client.next() != "437[]" {}
-            client
-        });
-        let client = left.await.unwrap();
-        app.handle().shutdown(std::time::Duration::ZERO).await;
-        drop(client);
-        serving.await.unwrap();
-    });
-    let data = memory.rows().notes[0].data.clone();
-    assert_eq!(data.as_deref(), Some(r#"{"content":{"md":"edited"}}"#));
-    let Ok(StoreAnswer::Document(document)) = memory.answer(Question::LoadDocument { document: "note:welcome".into() })
-    else {
-        panic!("no document");
-    };
-    assert_eq!(document.snapshot.as_deref(), Some(&[1, 1, 9, 0, 4, 1, 1, b't', 1, b'a', 0][..]));
-    assert!(document.updates.is_empty());
 }
 
 /// Answers messages that begin with `shout` with what its store makes of them.

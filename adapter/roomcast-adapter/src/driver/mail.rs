@@ -7,9 +7,9 @@ use futures_channel::oneshot;
 use roomcast_core::server::{AckRequest, App, Command, Emit, EmitId, Head, Input, RequestId, Upgrade};
 use roomcast_core::time::Instant;
 
-use super::Driver;
 use super::jobs::Ask;
 use super::slice::{self, Slice};
+use super::{Driver, PendingResponse};
 use crate::acks::Acks;
 use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, UpgradeRequest};
 use crate::presence::Snapshot;
@@ -67,7 +67,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 let _ = response.send(refusal);
             }
             Head::Continue(id) => {
-                self.requests.insert(id, (ticket, response));
+                self.requests.insert(id, PendingResponse { ticket, sender: response });
                 self.tickets.insert(ticket, id);
                 match body {
                     RequestBody::Complete(body) => self.stack.server.handle_http_body(id, body, now),
@@ -79,7 +79,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     pub(super) fn respond(&mut self, request: RequestId, response: Box<http::Response<Bytes>>) {
-        if let Some((ticket, sender)) = self.requests.remove(&request) {
+        if let Some(PendingResponse { ticket, sender }) = self.requests.remove(&request) {
             self.tickets.remove(&ticket);
             let _ = sender.send(response);
         }

@@ -51,9 +51,9 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     clock: Clock,
     app: AppSide<A>,
     conns: Conns<R>,
-    /// Who waits for the responses to HTTP requests. The core may use a slot again before it has been asked for the
+    /// The core may use a slot again before it has been asked for the
     /// response to the request that had it before.
-    requests: BTreeMap<RequestId, (HttpTicket, oneshot::Sender<Box<http::Response<Bytes>>>)>,
+    requests: BTreeMap<RequestId, PendingResponse>,
     tickets: BTreeMap<HttpTicket, RequestId>,
     routes: Arc<Routes>,
     /// By the slot of their handle.
@@ -78,6 +78,12 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     ending: Option<Ending>,
     /// The task has given way to others and waits for the runtime.
     yielding: Option<Sleep>,
+}
+
+/// A response that an HTTP connection waits for.
+struct PendingResponse {
+    ticket: HttpTicket,
+    sender: oneshot::Sender<Box<http::Response<Bytes>>>,
 }
 
 /// Whether everything that can be done now is done.

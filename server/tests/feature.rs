@@ -2,17 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod common;
 #[path = "../examples/feature.rs"]
 #[allow(dead_code, reason = "an example is also a program")]
 mod feature;
+#[path = "../../adapter-tokio/tests/common/mod.rs"]
+mod sockets;
 
 use std::sync::Arc;
 
-use common::Client;
 use roomcast_auth::sign_hs256;
 use roomcast_stores::{Memory, Rows};
 use roomcast_tokio::Tokio;
+use sockets::Client;
 
 #[test]
 fn who_subscribes_is_told_of_updates() {
@@ -89,7 +90,7 @@ impl World {
     }
 
     fn post(&self, path: &str, body: &str) -> u16 {
-        let mut raw = common::Raw(std::net::TcpStream::connect(self.address).unwrap());
+        let mut raw = sockets::Raw(std::net::TcpStream::connect(self.address).unwrap());
         let length = body.len();
         raw.send(format!("POST {path} HTTP/1.1\r\nhost: here\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes());
         raw.status()

@@ -1,7 +1,23 @@
 //! Events of your own next to Open WebUI's, and an HTTP route that tells those who asked for them.
 //!
+//! The application [`OpenWebUi`] keeps the events that it knows for itself and gives back all others, in order: an event
+//! that comes behind a built-in one of the same socket waits until that is done, so a subscription right behind
+//! `user-join` finds the login. They go to the handlers that are registered for their namespace, as in a server without an
+//! application. So an extension is four things, all below:
+//!
+//! 1. **Events from clients** are handlers. What a handler returns is the ack: `{status, feature_id}` when it is done,
+//!    `{"error":"Not authenticated"}` for a socket without a login.
+//! 2. **The user who asks** is what the application knows of the socket, by [`Request::Login`]. Nothing that a client says
+//!    of itself is believed. Handlers exist before the server does; they reach the application by the [`AppLink`] that the
+//!    builder gives.
+//! 3. **Rooms** with a prefix of their own. When a token ends or is revoked the socket loses its login and leaves all
+//!    rooms, those of extensions too; there is nothing to clean up.
+//! 4. **Events to clients** from elsewhere in the program: to a room by the [`Handle`](roomcast_tokio::Handle), to a user
+//!    by [`Request::Emit`], which reaches all logins of that user. Other processes do the same by `POST /api/emit` of the
+//!    program `roomcast`.
+//!
 //! ```sh
-//! WEBUI_SECRET_KEY=secret cargo run -p roomcast-tokio --example feature
+//! WEBUI_SECRET_KEY=secret cargo run -p roomcast-server --example feature
 //! curl -X POST -d '{"state":"on"}' http://127.0.0.1:3000/features/dark-mode
 //! ```
 

@@ -1,13 +1,13 @@
 //! Documents read and edited by the program while members are in them, over real sockets.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod common;
+#[path = "../../adapter-tokio/tests/common/mod.rs"]
+mod sockets;
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::Client;
 use roomcast_auth::sign_hs256;
 use roomcast_openwebui::query::Reply;
 use roomcast_openwebui::{DocumentChange, DocumentRefusal, OpenWebUi, Settings};
@@ -21,6 +21,7 @@ use roomcast_stores::documents::{ContentError, ContentLimits, Documents, PROSEMI
 use roomcast_stores::{Memory, NoteRow, Rows, Store, UserRow};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Builder, Tokio};
+use sockets::Client;
 
 #[test]
 fn a_member_sees_what_the_server_edits_and_the_server_reads_what_members_write() {
