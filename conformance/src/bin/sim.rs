@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     for seed in first..first.saturating_add(count) {
         match sim::run(seed) {
             Ok(outcome) => {
-                let sim::Outcome { trace, steps, delivered, counters } = outcome;
+                let sim::Outcome { trace, steps, delivered, counters, coverage: _ } = outcome;
                 println!(
                     "seed {seed}: trace {trace:016x}, {steps} steps, {delivered} delivered, {} sessions, {} upgrades, \
                      {} too slow, {} without a pong, {} faults, {} stale, {} volatile dropped",

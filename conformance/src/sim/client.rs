@@ -64,7 +64,7 @@ pub(super) enum Heard {
     /// A Socket.IO packet, whole, for the socket of this id.
     Packet { sid: String, text: String },
     /// The server waits for an ack of this packet.
-    Asked { sid: String, text: String, answer: String },
+    Asked { sid: String, text: String, answer: String, namespace: String },
     /// A Socket.IO packet that makes no sense.
     Nonsense(String),
 }
@@ -157,7 +157,7 @@ impl Client {
             self.namespaces.remove(&name);
             self.left.push(name);
         } else if let Some(answer) = answer_of(&text) {
-            return Heard::Asked { sid, text, answer };
+            return Heard::Asked { sid, text, answer, namespace: name };
         }
         Heard::Packet { sid, text }
     }

@@ -3,6 +3,7 @@
 //! Owns: choices by the seed. Must never know: what comes of them.
 
 use super::client::Stage;
+use super::model::AUTH;
 use super::network::{Next, Purpose};
 use super::{Weather, World};
 use crate::pair::{Conformance, Via, WALL_MS};
@@ -117,7 +118,10 @@ impl World {
                 self.event(client, name, &format!(r#""kick",{whole}"#));
             }
             (39, 0..50) => self.clients[client].outbox.push_back("1".into()),
-            (39, 50..100) => self.clients[client].outbox.push_back("4abc".into()),
+            (39, 50..100) => {
+                let nonsense = NONSENSE[self.index_below(NONSENSE.len())];
+                self.clients[client].outbox.extend(nonsense.split('\x1e').map(str::to_owned));
+            }
             (39, 100..600) => {
                 let room = ROOMS[self.index_below(ROOMS.len())];
                 self.call_event(client, name, &format!(r#""flood","{room}",{},200"#, n / 10));
@@ -127,25 +131,27 @@ impl World {
     }
 
     fn event(&mut self, client: usize, namespace: &str, data: &str) {
-        let packet = format!("42{}[{data}]", prefix(namespace));
-        self.clients[client].outbox.push_back(packet);
+        self.send(client, namespace, format!("42{}[{data}]", prefix(namespace)));
     }
 
     fn call_event(&mut self, client: usize, namespace: &str, data: &str) {
         let id = self.clients[client].next_ack();
-        let packet = format!("42{}{id}[{data}]", prefix(namespace));
-        self.clients[client].outbox.push_back(packet);
+        self.send(client, namespace, format!("42{}{id}[{data}]", prefix(namespace)));
     }
 
     /// An event with two attachments; with an ack, now and then.
     fn binary(&mut self, client: usize, namespace: &str) {
         let name = if self.chance(2) { "message" } else { "broadcast" };
-        let prefix = prefix(namespace);
         let data = format!(r#"["{name}",{{"_placeholder":true,"num":0}},{{"_placeholder":true,"num":1}}]"#);
-        let outbox = &mut self.clients[client].outbox;
-        outbox.push_back(format!("452-{prefix}{data}"));
-        outbox.push_back("bAQIDBA==".into());
-        outbox.push_back("b".into());
+        self.send(client, namespace, format!("452-{}{data}\x1ebAQIDBA==\x1eb", prefix(namespace)));
+    }
+
+    /// Puts a packet of a socket, with its attachments behind U+001E, into its client's outbox and ledger.
+    pub(super) fn send(&mut self, client: usize, namespace: &str, packet: String) {
+        if let Some(Some(sid)) = self.clients[client].namespaces.get(namespace).cloned() {
+            self.model_mut().send(&sid, &prefix(namespace), &packet);
+        }
+        self.clients[client].outbox.extend(packet.split('\x1e').map(str::to_owned));
     }
 
     fn ask_for(&mut self, client: usize, namespace: &str) {
@@ -159,17 +165,17 @@ impl World {
                 let exp = WALL_MS / 1000 + 3600;
                 format!(r#"{{"token":"{}"}}"#, Conformance::token(&format!(r#"{{"sub":"sim","exp":{exp}}}"#)))
             }
-            "/custom" => r#"{"a":1}"#.to_owned(),
+            "/custom" => AUTH.to_owned(),
             _ => String::new(),
         };
         state.outbox.push_back(format!("40{}{auth}", prefix(namespace)));
     }
 
     fn leave_namespace(&mut self, client: usize, namespace: &str) {
+        self.send(client, namespace, format!("41{}", prefix(namespace)));
         let state = &mut self.clients[client];
         state.namespaces.remove(namespace);
         state.left.push(namespace.to_owned());
-        state.outbox.push_back(format!("41{}", prefix(namespace)));
     }
 }
 
@@ -177,5 +183,8 @@ fn prefix(namespace: &str) -> String {
     if namespace == "/" { String::new() } else { format!("{namespace},") }
 }
 
+/// What no client may say: each is a fault that ends its session.
+const NONSENSE: [&str; 9] =
+    ["4abc", "0{}", "2", "bAQID", "42[", "44{}", "43/custom,1{}", "451-[\"x\"]\x1e42[\"y\"]", "4510000-[\"x\"]"];
 const ROOMS: [&str; 4] = ["a", "b", "c", "a room with a long name"];
 const NAMESPACES: [&str; 3] = ["/custom", "/dyn-7", "/jwt"];

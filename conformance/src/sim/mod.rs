@@ -8,14 +8,19 @@
 //! | `client` | what a client knows and answers by itself |
 //! | `network` | streams that are delayed, cut, re-chunked and full; requests that take their time or get lost |
 //! | `habits` | what clients want, and what befalls them |
+//! | `ledger` | what a client has sent, against which the server's reports are held |
+//! | [`coverage`] | what a run has met, and what many runs must meet |
 //!
 //! A run has three parts. In the first, everything happens that a seed can think of. At each step the server's rooms are
 //! compared with the model's, and each packet that reaches a client must be the one that the model has next for it:
-//! nothing else, nothing twice, nothing out of order. Then the weather clears: everybody who was cut off comes back, no
+//! nothing else, nothing twice, nothing out of order; and each event that the server reports must be the next that its
+//! client has sent. Then the weather clears: everybody who was cut off comes back, no
 //! session that begins now may be lost, and what is due must arrive. Last, everybody leaves (or the server does), and the audit must come to all zeros.
 
 mod client;
+pub mod coverage;
 mod habits;
+mod ledger;
 pub mod model;
 mod network;
 
@@ -29,12 +34,13 @@ use roomcast_core::time::{Instant, WallTime};
 use roomcast_testkit::Observed;
 
 use self::client::{Client, Stage};
+use self::coverage::Coverage;
 use self::model::Model;
 use self::network::{Call, Next, Wire};
 use crate::pair::{Conformance, Host, Profile, Via, WALL_MS, host};
 
 /// What became of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// A hash of all that went into the server and came out of it, in order.
     pub trace: u64,
@@ -44,6 +50,8 @@ pub struct Outcome {
     pub delivered: u64,
     /// The server's own count.
     pub counters: Counters,
+    /// What the run has met.
+    pub coverage: Coverage,
 }
 
 /// Plays a seed.
@@ -139,11 +147,24 @@ impl World {
         }
         self.pass(ENDING)?;
         self.check_nothing_is_left()?;
+        let counters = self.host.server().counters();
+        let mut coverage = self.model().coverage.clone();
+        for (name, count) in [
+            ("limit: queue, soft", counters.volatile_dropped),
+            ("limit: queue, hard", counters.too_slow),
+            ("timeout: pong", counters.pings_unanswered),
+            ("upgrade", counters.upgrades),
+            ("stale handle", counters.stale_handles),
+            ("reading paused", self.host.hooks.pauses),
+        ] {
+            coverage.add(name, count);
+        }
         Ok(Outcome {
             trace: self.host.hooks.trace().hash() ^ self.model().events.hash(),
             steps: self.steps,
             delivered: self.model().delivered,
-            counters: self.host.server().counters(),
+            counters,
+            coverage,
         })
     }
 
@@ -199,7 +220,8 @@ impl World {
                 }
             }
         }
-        Ok(())
+        let sids = self.clients.iter().flat_map(|client| client.namespaces.values().flatten().map(String::as_str));
+        self.model().check_served(&sids.collect())
     }
 
     fn check_nothing_is_left(&self) -> Result<(), String> {

@@ -6,15 +6,25 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomcast_core::engine_io::Packet;
-use roomcast_core::server::{AckId, Event, Server, SocketId};
+use roomcast_core::server::{AckId, EmitId, Event, Reason, Server, SocketId};
 use roomcast_core::socket_io::Args;
 use roomcast_testkit::{Observer, Trace};
 use serde_json::Value;
+
+use super::coverage::Coverage;
+use super::ledger::Ledger;
 
 /// Who is where, and what each must be sent.
 #[derive(Debug, Default)]
 pub struct Model {
     members: BTreeMap<SocketId, Member>,
+    /// Sockets that the application has been asked to let in.
+    connecting: BTreeSet<SocketId>,
+    /// By Socket.IO id, what its client has sent. Those of sockets that are gone stay: their clients may still send.
+    sent: BTreeMap<String, Ledger>,
+    /// The emits whose acks are awaited: to whom, and the packet's id.
+    asks: BTreeMap<EmitId, (String, u64)>,
+    next_emit: u64,
     /// By Socket.IO id. Those of sockets that are gone stay: their clients may still be reading.
     due: BTreeMap<String, VecDeque<Due>>,
     next_packet_id: u64,
@@ -22,6 +32,10 @@ pub struct Model {
     pub delivered: u64,
     /// The events of the server.
     pub events: Trace,
+    /// What this run has met.
+    pub coverage: Coverage,
+    /// The first event that ought not to have come.
+    fault: Option<String>,
 }
 
 #[derive(Debug)]
@@ -73,10 +87,39 @@ impl Model {
         due.iter().find(|due| due.fate == Fate::Certain).map(|due| due.text.as_str())
     }
 
+    /// A client sends a packet (with its attachments, parted by U+001E).
+    pub fn send(&mut self, sid: &str, prefix: &str, text: &str) {
+        self.sent.entry(sid.to_owned()).or_default().send(prefix, text);
+    }
+
+    /// Compares with the members that there ought to be once everybody is served, and looks for packets of theirs that
+    /// never reached the application.
+    ///
     /// # Errors
     ///
-    /// Whose rooms the server sees differently.
+    /// Who is missing or a ghost, or what was lost.
+    pub fn check_served(&self, expected: &BTreeSet<&str>) -> Result<(), String> {
+        let members: BTreeSet<&str> = self.members.values().map(|member| member.sid.as_str()).collect();
+        if let Some(sid) = members.symmetric_difference(expected).next() {
+            return Err(format!("{sid} is on one side only"));
+        }
+        for sid in expected {
+            if let Some(missing) = self.sent.get(*sid).and_then(|ledger| ledger.missing(&self.open_asks(sid))) {
+                return Err(format!("the server has never reported what {sid} sent: {missing}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares rooms with the server's, after each step.
+    ///
+    /// # Errors
+    ///
+    /// Whose rooms the server sees differently, or what the server reported that was never sent.
     pub fn check(&self, server: &Server) -> Result<(), String> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
         for (socket, member) in &self.members {
             if server.sid(*socket).is_none() {
                 continue;
@@ -97,7 +140,11 @@ impl Model {
 
     fn handle_event(&mut self, event: &Event, server: &Server) {
         match event {
+            Event::Connecting(connect) => {
+                self.connecting.insert(connect.socket);
+            }
             Event::Connected(connect) => {
+                self.connecting.remove(&connect.socket);
                 let sid = connect.sid.as_str().to_owned();
                 let prefix = match &*connect.namespace {
                     "/" => String::new(),
@@ -105,8 +152,8 @@ impl Model {
                 };
                 let auth = match &*connect.namespace {
                     "/jwt" => r#"{"sub":"sim"}"#,
-                    _ if connect.auth.is_empty() => "{}",
-                    _ => &*connect.auth,
+                    "/custom" => AUTH,
+                    _ => "{}",
                 };
                 let due = [format!(r#"40{prefix}{{"sid":"{sid}"}}"#), format!(r#"42{prefix}["auth",{auth}]"#)];
                 let mut due: VecDeque<_> = due.into_iter().map(|text| Due { text, fate: Fate::Certain }).collect();
@@ -117,24 +164,62 @@ impl Model {
                 }
                 self.due.insert(sid.clone(), due);
                 let session = connect.session.as_u64();
-                self.members.insert(connect.socket, Member { sid, prefix, session, rooms: BTreeSet::new() });
+                let member = Member { sid, prefix, session, rooms: BTreeSet::new() };
+                if self.members.insert(connect.socket, member).is_some() {
+                    self.accuse(format!("{:?} is connected twice", connect.socket));
+                }
             }
             Event::Received { socket, name, args, ack, .. } => {
+                let text = event_text(self.prefix(*socket), ack.map(|AckId(id)| id), name, args);
+                self.compare(*socket, |ledger, open| ledger.receive(&text, open));
                 // Left already, and the event was behind: whatever it wants of itself is for nobody.
                 let alive = server.sid(*socket).is_some();
                 self.received(*socket, alive, name, args, *ack);
             }
-            Event::Acked { socket, args, .. } => self.expect(*socket, None, "ask-result", args),
-            Event::Disconnected { socket, .. } => {
-                self.members.remove(socket);
+            Event::Acked { emit, socket, args } => {
+                match self.asks.get(emit).cloned() {
+                    Some((_, id)) => self.compare(*socket, |ledger, open| ledger.acknowledge(id, args.json(), open)),
+                    None => self.accuse(format!("{emit:?} is acknowledged and has ended")),
+                }
+                self.expect(*socket, None, "ask-result", args);
+            }
+            Event::AcksEnded { emit, end, .. } => {
+                self.coverage.meet(format!("acks: {end:?}"));
+                self.asks.remove(emit);
+            }
+            Event::Disconnected { socket, reason } => {
+                self.coverage.meet(format!("reason: {}", reason_text(*reason)));
+                if *reason == Reason::ClientDisconnect && !self.connecting.contains(socket) {
+                    self.compare(*socket, Ledger::leave);
+                }
+                if self.members.remove(socket).is_none() && !self.connecting.remove(socket) {
+                    self.accuse(format!("{socket:?} is gone and was never there"));
+                }
             }
             Event::Opened { .. }
             | Event::Message { .. }
             | Event::Closed { .. }
-            | Event::Connecting(_)
-            | Event::AcksEnded { .. }
             | Event::Relieved { .. } => {}
         }
+    }
+
+    /// Compares an event of a socket with what its client has sent.
+    fn compare(&mut self, socket: SocketId, report: impl FnOnce(&mut Ledger, &BTreeSet<u64>) -> Result<(), String>) {
+        let Some(sid) = self.members.get(&socket).map(|member| member.sid.clone()) else {
+            return self.accuse(format!("an event of {socket:?}, which is not connected"));
+        };
+        let open = self.open_asks(&sid);
+        if let Err(fault) = report(self.sent.entry(sid.clone()).or_default(), &open) {
+            self.accuse(format!("{sid}: {fault}"));
+        }
+    }
+
+    fn open_asks(&self, sid: &str) -> BTreeSet<u64> {
+        self.asks.values().filter(|(asked, _)| asked == sid).map(|(_, id)| *id).collect()
+    }
+
+    fn accuse(&mut self, fault: String) {
+        self.fault.get_or_insert(fault);
     }
 
     fn received(&mut self, socket: SocketId, alive: bool, name: &str, args: &Args, ack: Option<AckId>) {
@@ -142,10 +227,15 @@ impl Model {
         match (name, room) {
             ("message", _) => self.expect(socket, None, "message-back", args),
             ("echo", _) => self.expect_ack(socket, ack, args),
-            ("ask", _) if alive => {
-                let id = self.next_packet_id;
-                self.next_packet_id += 1;
-                self.expect(socket, Some(id), "ask", args);
+            ("ask", _) => {
+                let emit = EmitId(self.next_emit);
+                self.next_emit += 1;
+                if let Some(member) = self.members.get(&socket).filter(|_| alive) {
+                    let id = self.next_packet_id;
+                    self.next_packet_id += 1;
+                    self.asks.insert(emit, (member.sid.clone(), id));
+                    self.expect(socket, Some(id), "ask", args);
+                }
             }
             ("join", Some(room)) => {
                 if let Some(member) = self.members.get_mut(&socket).filter(|_| alive) {
@@ -191,6 +281,8 @@ impl Model {
                 }
                 self.expect(socket, None, "vol-done", &values(&[number(args)]));
             }
+            // A socket that is gone is no longer there to be kicked, nor is its session by its name.
+            ("kick", _) if !alive => {}
             ("kick", _) => {
                 let session = self.members.get(&socket).map(|member| member.session);
                 let whole = args.get(0) == Some("true");
@@ -249,6 +341,23 @@ impl Observer for Model {
     }
 }
 
+/// A reason's name; a fault's by its kind.
+fn reason_text(reason: Reason) -> String {
+    match reason {
+        Reason::Fault(fault) => format!("{fault:?}"),
+        Reason::TransportClose
+        | Reason::TransportError
+        | Reason::PingTimeout
+        | Reason::ClientDisconnect
+        | Reason::ServerDisconnect
+        | Reason::ForcedClose
+        | Reason::ClosedWith(_)
+        | Reason::ShuttingDown
+        | Reason::ConnectTimeout
+        | Reason::TooSlow => reason.to_string(),
+    }
+}
+
 fn event_text(prefix: &str, id: Option<u64>, name: &str, args: &Args) -> String {
     let comma = if args.is_empty() { "" } else { "," };
     packet_text(["42", "45"], prefix, id, &format!(r#"["{name}"{comma}{}]"#, args.json()), args)
@@ -277,6 +386,9 @@ fn values<T: serde::Serialize>(values: &[T]) -> Args {
         Err(error) => panic!("{error}"),
     }
 }
+
+/// What clients say when they join `/custom`.
+pub(super) const AUTH: &str = r#"{"a":1}"#;
 
 fn number(args: &Args) -> u64 {
     let first = args.get(0).and_then(|text| serde_json::from_str::<Value>(text).ok());

@@ -367,6 +367,8 @@ impl World {
                 Ok(Some(Message::Text(text))) => text.to_string(),
                 Ok(Some(Message::Binary(bytes))) => super::client::text_of(bytes),
                 Ok(Some(Message::Close(frame))) => {
+                    let code = frame.as_ref().map_or(1005, |frame| frame.code.as_u16());
+                    self.model_mut().coverage.meet(format!("close {code}"));
                     encode_close(&mut self.wires[index].up, frame.map(|frame| (frame.code, "")), Some([1, 2, 3, 4]));
                     self.plan_up(index);
                     continue;
@@ -476,6 +478,7 @@ impl World {
         }
         let (client, method) = (call.client, call.method.clone());
         if status != 200 {
+            self.model_mut().coverage.meet(format!("status {status}: {body}"));
             self.cut(client);
             return Ok(());
         }
@@ -525,10 +528,10 @@ impl World {
             }
             Heard::Over => self.cut(client),
             Heard::Packet { sid, text } => self.model_mut().deliver(&sid, &text)?,
-            Heard::Asked { sid, text, answer } => {
+            Heard::Asked { sid, text, answer, namespace } => {
                 self.model_mut().deliver(&sid, &text)?;
                 if !self.chance(10) {
-                    self.clients[client].outbox.push_back(answer);
+                    self.send(client, &namespace, answer);
                 }
             }
             Heard::Nonsense(what) => return Err(format!("client {client} cannot make sense of {what}")),

@@ -24,6 +24,8 @@ pub struct Network {
     /// Streams that the server reads again, and that have not been read since.
     resumed: VecDeque<ConnId>,
     trace: Trace,
+    /// How often the server has stopped reading a stream.
+    pub pauses: u64,
 }
 
 /// The far end of a WebSocket's byte stream.
@@ -293,8 +295,9 @@ impl<A: App> Hooks<A> for Network {
             assert_ne!(stream.reading, reading, "{conn:?} is told twice");
             stream.reading = reading;
         }
-        if reading == Reading::Resumed {
-            self.resumed.push_back(conn);
+        match reading {
+            Reading::Paused => self.pauses += 1,
+            Reading::Resumed => self.resumed.push_back(conn),
         }
     }
 
