@@ -27,6 +27,8 @@ mod outbound;
 mod session;
 mod socket;
 mod state;
+#[cfg(feature = "test-hooks")]
+pub mod test_hooks;
 mod transmit;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -120,6 +122,8 @@ pub struct Server {
     slow: Vec<u32>,
     constant: Constants,
     counters: Counters,
+    #[cfg(feature = "test-hooks")]
+    test_hooks: test_hooks::TestHooks,
 }
 
 impl Server {
@@ -155,12 +159,16 @@ impl Server {
             slow: Vec::new(),
             constant: Constants::new(),
             counters: Counters::default(),
+            #[cfg(feature = "test-hooks")]
+            test_hooks: test_hooks::TestHooks::default(),
             rng,
         })
     }
 
     /// What the world has to say, except for requests.
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        #[cfg(feature = "test-hooks")]
+        let Some(input) = self.spoil_input(input) else { return };
         match input {
             Input::WsBytes { conn, bytes } => self.handle_ws_bytes(conn, bytes, now),
             Input::WsEnded { conn } => self.handle_ws_ended(conn, now),
@@ -199,6 +207,8 @@ impl Server {
     pub fn poll_output(&mut self) -> Option<Output> {
         loop {
             if let Some(output) = self.outputs.pop_front() {
+                #[cfg(feature = "test-hooks")]
+                let Some(output) = self.spoil_output(output) else { continue };
                 return Some(output);
             }
             match self.writable.pop_front()? {
@@ -288,6 +298,8 @@ impl Server {
     }
 
     fn event(&mut self, event: Event) {
+        #[cfg(feature = "test-hooks")]
+        let Some(event) = self.spoil_event(event) else { return };
         self.outputs.push_back(Output::Event(event));
     }
 

@@ -90,7 +90,10 @@ impl Server {
     /// that brought it is the caller's, by the action returned.
     pub(super) fn advance(&mut self, session: SessionId, event: SessionEvent, reason: Reason, now: Instant) -> Action {
         let Some(record) = self.sessions.get_mut(session) else { return Action::RefuseRequest };
-        let Step { next, action } = step(record.state, event);
+        let taken = step(record.state, event);
+        #[cfg(feature = "test-hooks")]
+        let taken = self.test_hooks.step(record.state, event, taken);
+        let Step { next, action } = taken;
         record.state = next;
         match action {
             Action::Ignore
@@ -131,6 +134,10 @@ impl Server {
     /// An Engine.IO packet on a session's transport.
     pub(super) fn handle_packet(&mut self, session: SessionId, packet: Packet, now: Instant) -> Result<(), PeerError> {
         self.counters.packets_received += 1;
+        #[cfg(feature = "test-hooks")]
+        if self.loses_packet(session, &packet) {
+            return Ok(());
+        }
         let Some((kind, gone)) = self.sessions.get(session).map(|record| (record.kind, record.gone)) else {
             return Ok(());
         };
