@@ -1,6 +1,6 @@
 //! Seeds of the simulator, and that a seed replays.
 
-use roomcast_conformance::sim::{Outcome, run};
+use roomcast_conformance::sim::{Outcome, replay_command, run};
 
 #[test]
 fn a_seed_replays_to_the_same_trace() {
@@ -19,7 +19,7 @@ fn committed_seeds_hold() {
                 delivered += packets;
                 upgrades += counters.upgrades;
             }
-            Err(fault) => panic!("{fault}"),
+            Err(fault) => panic!("{fault}\nreplay it: {}", replay_command(seed)),
         }
     }
     assert!(delivered > 10_000 && upgrades > 40, "{delivered} packets, {upgrades} upgrades: nothing was tested");

@@ -29,6 +29,8 @@ pub(super) struct Client {
     /// Namespaces of this session that were left: they are not joined again.
     pub(super) left: Vec<String>,
     pub(super) last_heard: Instant,
+    /// Whether the network has ended its probe, so that it goes on polling.
+    pub(super) probe_lost: bool,
     partial: Option<(String, usize)>,
     next_ack: u64,
 }
@@ -81,6 +83,7 @@ impl Client {
             namespaces: BTreeMap::new(),
             left: Vec::new(),
             last_heard: Instant::default(),
+            probe_lost: false,
             partial: None,
             next_ack: 0,
         }

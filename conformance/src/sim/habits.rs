@@ -2,6 +2,8 @@
 //!
 //! Owns: choices by the seed. Must never know: what comes of them.
 
+use http::Method;
+
 use super::client::Stage;
 use super::model::AUTH;
 use super::network::{Next, Purpose};
@@ -20,14 +22,22 @@ impl World {
             // It waits no longer than an official client: for the interval and the timeout.
             (_, _) if silent.as_millis() > 3600 => self.cut(client),
             (_, Weather::Fair) => {
-                self.want(client);
+                if self.chance(2) {
+                    self.lose_probe(client);
+                }
+                if self.chance(60) {
+                    return self.say_goodbye(client);
+                }
+                // Several at once are more than the server takes before it pauses reading.
+                let wishes = if self.chance(4) { 8 } else { 1 };
+                (0..wishes).for_each(|_| self.want(client));
                 self.flush(client);
             }
             (_, Weather::Quiet | Weather::Ending) => {}
             (_, Weather::Storm) => {
                 match self.rng.below(100) {
                     0..2 => self.cut(client),
-                    2..4 => self.lose_probe(client),
+                    2..15 => self.lose_probe(client),
                     _ => self.want(client),
                 }
                 self.flush(client);
@@ -69,10 +79,19 @@ impl World {
         }
     }
 
+    /// A client ends its session, to begin another.
+    fn say_goodbye(&mut self, client: usize) {
+        self.clients[client].outbox.push_back("1".into());
+        self.flush(client);
+        self.clients[client].begun = Weather::Storm;
+        self.cut(client);
+    }
+
     fn lose_probe(&mut self, client: usize) {
         if matches!(self.clients[client].stage, Stage::Probing | Stage::Pausing)
             && let Some(wire) = self.ties[client].wire
         {
+            self.clients[client].probe_lost = true;
             self.cut_wire(wire);
             self.lost_wire(client);
         }
@@ -117,6 +136,8 @@ impl World {
                 let whole = n < 60;
                 self.event(client, name, &format!(r#""kick",{whole}"#));
             }
+            (38, 300..500) => self.intrude(client),
+            (39, 600..700) => self.overlap(client),
             (39, 0..50) => self.clients[client].outbox.push_back("1".into()),
             (39, 50..100) => {
                 let nonsense = NONSENSE[self.index_below(NONSENSE.len())];
@@ -127,6 +148,29 @@ impl World {
                 self.call_event(client, name, &format!(r#""flood","{room}",{},200"#, n / 10));
             }
             (_, _) => {}
+        }
+    }
+
+    /// A second WebSocket or a request comes for a session that has a transport already.
+    fn intrude(&mut self, client: usize) {
+        let epoch = self.clients[client].epoch;
+        let delay = self.delay();
+        if self.clients[client].stage == Stage::Streaming && self.chance(2) {
+            let method = if self.chance(2) { Method::GET } else { Method::POST };
+            self.rogue_call(client, method, "6".to_owned());
+        } else {
+            self.plan(delay, Next::Dial { client, epoch, purpose: Purpose::Intruder });
+        }
+    }
+
+    /// A client polls or posts twice at once, which ends its session, and goes away.
+    fn overlap(&mut self, client: usize) {
+        if self.clients[client].stage == Stage::Polling {
+            let method = if self.chance(2) { Method::GET } else { Method::POST };
+            for _ in 0..2 {
+                self.rogue_call(client, method.clone(), "6".to_owned());
+            }
+            self.cut(client);
         }
     }
 

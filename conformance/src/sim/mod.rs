@@ -60,8 +60,24 @@ pub struct Outcome {
 ///
 /// What went wrong, and when.
 pub fn run(seed: u64) -> Result<Outcome, String> {
+    World::new(seed).judge(seed)
+}
+
+/// Plays a seed on a server with a bug.
+///
+/// # Errors
+///
+/// How the bug has shown, and when.
+#[cfg(feature = "test-hooks")]
+pub fn run_with_bug(seed: u64, bug: roomcast_core::server::test_hooks::Bug) -> Result<Outcome, String> {
     let mut world = World::new(seed);
-    world.play().map_err(|fault| format!("seed {seed} at {} ms: {fault}", world.host.now().as_nanos() / 1_000_000))
+    world.host.server().plant(bug);
+    world.judge(seed)
+}
+
+/// The command that plays a seed again.
+pub fn replay_command(seed: u64) -> String {
+    format!("cargo run -p roomcast-conformance --bin sim -- --first {seed} --count 1 --verbose")
 }
 
 /// Everything there is.
@@ -80,6 +96,8 @@ struct World {
     live_calls: Vec<usize>,
     steps: u64,
     fault: Option<String>,
+    /// Sockets that must be gone by the end of this step: their transport has ended.
+    gone: Vec<String>,
 }
 
 /// What a client has out on the network.
@@ -122,12 +140,17 @@ impl World {
             live_calls: Vec::new(),
             steps: 0,
             fault: None,
+            gone: Vec::new(),
         };
         for client in 0..CLIENTS {
             let delay = world.millis(0, 500);
             world.plan(delay, Next::Act { client });
         }
         world
+    }
+
+    fn judge(&mut self, seed: u64) -> Result<Outcome, String> {
+        self.play().map_err(|fault| format!("seed {seed} at {} ms: {fault}", self.host.now().as_nanos() / 1_000_000))
     }
 
     fn play(&mut self) -> Result<Outcome, String> {
@@ -158,6 +181,10 @@ impl World {
             ("reading paused", self.host.hooks.pauses),
         ] {
             coverage.add(name, count);
+        }
+        #[cfg(feature = "test-hooks")]
+        for (name, count) in self.host.server().session_cells() {
+            coverage.add(format!("cell: {name}"), count);
         }
         Ok(Outcome {
             trace: self.host.hooks.trace().hash() ^ self.model().events.hash(),
@@ -199,6 +226,11 @@ impl World {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
+        for sid in std::mem::take(&mut self.gone) {
+            if self.model().is_member(&sid) {
+                return Err(format!("{sid} is there although its transport has ended"));
+            }
+        }
         self.model().check(&self.host.stack.server)
     }
 
@@ -207,7 +239,8 @@ impl World {
             if !matches!(client.stage, Stage::Polling | Stage::Streaming) {
                 return Err(format!("client {index} is still {:?}", client.stage));
             }
-            if client.stage == Stage::Polling && client.via == Via::Upgrade && client.begun != Weather::Storm {
+            let upgrades = client.via == Via::Upgrade && client.begun != Weather::Storm && !client.probe_lost;
+            if client.stage == Stage::Polling && upgrades {
                 return Err(format!("client {index} could not upgrade"));
             }
             if !client.outbox.is_empty() {
@@ -229,6 +262,9 @@ impl World {
             if client.stage != Stage::Away {
                 return Err(format!("client {index} does not know that it is over: {:?}", client.stage));
             }
+        }
+        if let Some(conn) = self.host.hooks.open_streams().next() {
+            return Err(format!("nobody has closed {conn:?}"));
         }
         if self.host.audit() != Audit::default() {
             return Err(format!("{:?}", self.host.audit()));

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomcast_core::engine_io::Packet;
-use roomcast_core::server::{AckId, EmitId, Event, Reason, Server, SocketId};
+use roomcast_core::server::{AckEnd, AckId, EmitId, Event, Reason, Server, SocketId};
 use roomcast_core::socket_io::Args;
 use roomcast_testkit::{Observer, Trace};
 use serde_json::Value;
@@ -22,8 +22,8 @@ pub struct Model {
     connecting: BTreeSet<SocketId>,
     /// By Socket.IO id, what its client has sent. Those of sockets that are gone stay: their clients may still send.
     sent: BTreeMap<String, Ledger>,
-    /// The emits whose acks are awaited: to whom, and the packet's id.
-    asks: BTreeMap<EmitId, (String, u64)>,
+    /// The emits whose acks are awaited.
+    asks: BTreeMap<EmitId, Asked>,
     next_emit: u64,
     /// By Socket.IO id. Those of sockets that are gone stay: their clients may still be reading.
     due: BTreeMap<String, VecDeque<Due>>,
@@ -45,6 +45,14 @@ struct Member {
     prefix: String,
     session: u64,
     rooms: BTreeSet<String>,
+}
+
+/// An emit to one socket that asks for an ack.
+#[derive(Debug)]
+struct Asked {
+    sid: String,
+    packet_id: u64,
+    acks: u32,
 }
 
 #[derive(Debug)]
@@ -133,6 +141,11 @@ impl Model {
         Ok(())
     }
 
+    /// Whether the socket of this id is connected, as far as the application knows.
+    pub fn is_member(&self, sid: &str) -> bool {
+        self.members.values().any(|member| member.sid == sid)
+    }
+
     /// Whether everybody has left.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -177,15 +190,21 @@ impl Model {
                 self.received(*socket, alive, name, args, *ack);
             }
             Event::Acked { emit, socket, args } => {
-                match self.asks.get(emit).cloned() {
-                    Some((_, id)) => self.compare(*socket, |ledger, open| ledger.acknowledge(id, args.json(), open)),
-                    None => self.accuse(format!("{emit:?} is acknowledged and has ended")),
+                if let Some(asked) = self.asks.get_mut(emit) {
+                    asked.acks += 1;
+                    let id = asked.packet_id;
+                    self.compare(*socket, |ledger, open| ledger.acknowledge(id, args.json(), open));
+                } else {
+                    self.accuse(format!("{emit:?} is acknowledged and has ended"));
                 }
                 self.expect(*socket, None, "ask-result", args);
             }
-            Event::AcksEnded { emit, end, .. } => {
+            Event::AcksEnded { emit, end, answered, .. } => {
                 self.coverage.meet(format!("acks: {end:?}"));
-                self.asks.remove(emit);
+                let acks = self.asks.remove(emit).map_or(0, |asked| asked.acks);
+                if acks != *answered || (*end == AckEnd::Complete && acks == 0) {
+                    self.accuse(format!("{emit:?} ends as {end:?} of {answered} acks, of which {acks} were reported"));
+                }
             }
             Event::Disconnected { socket, reason } => {
                 self.coverage.meet(format!("reason: {}", reason_text(*reason)));
@@ -196,10 +215,7 @@ impl Model {
                     self.accuse(format!("{socket:?} is gone and was never there"));
                 }
             }
-            Event::Opened { .. }
-            | Event::Message { .. }
-            | Event::Closed { .. }
-            | Event::Relieved { .. } => {}
+            Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } | Event::Relieved { .. } => {}
         }
     }
 
@@ -215,7 +231,7 @@ impl Model {
     }
 
     fn open_asks(&self, sid: &str) -> BTreeSet<u64> {
-        self.asks.values().filter(|(asked, _)| asked == sid).map(|(_, id)| *id).collect()
+        self.asks.values().filter(|asked| asked.sid == sid).map(|asked| asked.packet_id).collect()
     }
 
     fn accuse(&mut self, fault: String) {
@@ -233,7 +249,7 @@ impl Model {
                 if let Some(member) = self.members.get(&socket).filter(|_| alive) {
                     let id = self.next_packet_id;
                     self.next_packet_id += 1;
-                    self.asks.insert(emit, (member.sid.clone(), id));
+                    self.asks.insert(emit, Asked { sid: member.sid.clone(), packet_id: id, acks: 0 });
                     self.expect(socket, Some(id), "ask", args);
                 }
             }

@@ -30,6 +30,8 @@ pub(super) enum Next {
     Room { wire: usize, bytes: usize },
     /// The server learns that a stream was cut.
     Ended { wire: usize },
+    /// The server must have closed a second WebSocket by now.
+    Expelled { wire: usize },
     /// A request's head arrives.
     Head { call: usize },
     /// A request's body arrives.
@@ -45,6 +47,8 @@ pub(super) enum Next {
 pub(super) enum Purpose {
     Session,
     Upgrade,
+    /// A second one of a session, which says its probe and no more.
+    Intruder,
 }
 
 /// A WebSocket.
@@ -61,6 +65,8 @@ pub(super) struct Wire {
     server_end: Option<StreamEnd>,
     /// The client no longer listens.
     pub(super) cut: bool,
+    /// The sockets whose session ends with this stream.
+    pub(super) sids: Vec<String>,
     done: bool,
 }
 
@@ -74,6 +80,8 @@ pub(super) struct Call {
     stage: CallStage,
     /// The client no longer listens.
     pub(super) cut: bool,
+    /// The sockets whose session ends when this poll is given up.
+    pub(super) sids: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -115,6 +123,13 @@ impl World {
                 self.end_wire(wire);
                 Ok(())
             }
+            Next::Expelled { wire } => {
+                let wire = &self.wires[wire];
+                if wire.done || self.host.stream(wire.conn).end.is_some() {
+                    return Ok(());
+                }
+                Err(format!("a second WebSocket of client {} stays open", wire.client))
+            }
             Next::Head { call } => self.head(call),
             Next::Body { call } => {
                 self.body(call);
@@ -125,6 +140,9 @@ impl World {
                 let stage = std::mem::replace(&mut self.calls[call].stage, CallStage::Done);
                 if let CallStage::Begun(id) | CallStage::Running(id) = stage {
                     self.host.abort(id);
+                }
+                if matches!(stage, CallStage::Running(_)) && self.calls[call].method == Method::GET {
+                    self.gone = std::mem::take(&mut self.calls[call].sids);
                 }
                 Ok(())
             }
@@ -223,6 +241,13 @@ impl World {
             self.fault.get_or_insert(format!("client {client} ({stage:?}) has lost a session that nothing befell"));
         }
         let ties = std::mem::take(&mut self.ties[client]);
+        let sids: Vec<_> = self.clients[client].joined().into_iter().map(|(_, sid)| sid).collect();
+        if let (Some(get), Stage::Polling) = (ties.get, self.clients[client].stage) {
+            self.calls[get].sids.clone_from(&sids);
+        }
+        if let (Some(wire), Stage::Streaming) = (ties.wire, self.clients[client].stage) {
+            self.wires[wire].sids = sids;
+        }
         self.clients[client].reset();
         if let Some(wire) = ties.wire {
             self.cut_wire(wire);
@@ -238,8 +263,9 @@ impl World {
 
     /// A client no longer hears of a stream, and the server will notice, or will not.
     pub(super) fn cut_wire(&mut self, wire: usize) {
-        let noticed = !self.chance(4);
-        let delay = self.millis(0, 1500);
+        // A lost probe holds a session's packets back until it is noticed: in fair weather that is soon.
+        let noticed = self.weather == Weather::Fair || !self.chance(4);
+        let delay = if self.weather == Weather::Fair { self.millis(0, 300) } else { self.millis(0, 1500) };
         let conn = self.wires[wire].conn;
         self.wires[wire].cut = true;
         if self.wires[wire].done {
@@ -291,7 +317,10 @@ impl World {
             Purpose::Upgrade if state.stage == Stage::Polling => {
                 format!("{PATH}?EIO=4&transport=websocket&sid={}", state.sid)
             }
-            Purpose::Upgrade => return,
+            Purpose::Intruder if !state.sid.is_empty() => {
+                format!("{PATH}?EIO=4&transport=websocket&sid={}", state.sid)
+            }
+            Purpose::Upgrade | Purpose::Intruder => return,
         };
         let Some(endpoint) = self.host.server().route(PATH) else { return };
         let Ok((conn, _)) = self.host.upgrade(endpoint, &handshake(&target, None)) else {
@@ -316,11 +345,25 @@ impl World {
             up_planned: false,
             down_planned: false,
             server_end: None,
-            cut: false,
+            cut: purpose == Purpose::Intruder,
+            sids: Vec::new(),
             done: false,
         });
-        self.live_wires.push(self.wires.len() - 1);
-        self.ties[client].wire = Some(self.wires.len() - 1);
+        let wire = self.wires.len() - 1;
+        self.live_wires.push(wire);
+        if purpose == Purpose::Intruder {
+            if self.chance(2) {
+                encode_frame(&mut self.wires[wire].up, Fin::Final, Opcode::Text, b"2probe", Some([4, 3, 2, 1]));
+                self.plan_up(wire);
+            }
+            let upgraded =
+                |wire: usize| self.wires[wire].up.is_empty() && !self.host.stream(self.wires[wire].conn).is_paused();
+            if self.clients[client].stage == Stage::Streaming && self.ties[client].wire.is_some_and(upgraded) {
+                self.plan(Duration::from_secs(4), Next::Expelled { wire });
+            }
+            return self.cut_wire(wire);
+        }
+        self.ties[client].wire = Some(wire);
         if purpose == Purpose::Upgrade {
             self.clients[client].stage = Stage::Probing;
             self.write(client, "2probe");
@@ -412,6 +455,10 @@ impl World {
     fn end_wire(&mut self, index: usize) {
         let wire = &mut self.wires[index];
         if !std::mem::replace(&mut wire.done, true) {
+            // If the server has read all of it: an upgrade whose last packet is lost has not happened.
+            if wire.up.is_empty() && !self.host.stream(wire.conn).is_paused() {
+                self.gone = std::mem::take(&mut wire.sids);
+            }
             self.host.ws_ended(wire.conn);
         }
     }
@@ -423,10 +470,17 @@ impl World {
         } else {
             format!("{PATH}?EIO=4&transport=polling&sid={sid}")
         };
-        self.calls.push(Call { client, method, target, body, stage: CallStage::Sent, cut: false });
+        let stage = CallStage::Sent;
+        self.calls.push(Call { client, method, target, body, stage, cut: false, sids: Vec::new() });
         let (call, delay) = (self.calls.len() - 1, self.delay());
         self.plan(delay, Next::Head { call });
         call
+    }
+
+    /// A request of a client's session that the client does not wait for.
+    pub(super) fn rogue_call(&mut self, client: usize, method: Method, body: String) {
+        let call = self.call(client, method, body);
+        self.calls[call].cut = true;
     }
 
     fn head(&mut self, index: usize) -> Result<(), String> {

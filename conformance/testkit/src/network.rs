@@ -226,6 +226,11 @@ impl Network {
         self.trace
     }
 
+    /// The streams that neither side has closed.
+    pub fn open_streams(&self) -> impl Iterator<Item = ConnId> {
+        self.streams.iter().filter(|(_, stream)| !stream.is_closed()).map(|(conn, _)| *conn)
+    }
+
     fn stream(&mut self, conn: ConnId) -> &mut Stream {
         match self.streams.get_mut(&conn) {
             Some(stream) => stream,
