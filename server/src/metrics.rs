@@ -191,7 +191,7 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
         ("writes", "Rows that are being written, wait to be, or have been just now", writes),
         ("change_bytes", "Bytes of changes to messages among them", change_bytes),
         ("calls", "Calls that wait for their answer", calls),
-        ("documents", "Documents that are loaded or being loaded", documents.rooms),
+        ("documents", "Documents that are loaded or being loaded", documents.open),
         ("document_members", "Who is in documents, each once per document", documents.members),
         ("document_updates_pending", "Updates that wait for others", documents.pending_updates),
         ("document_joins_parked", "Joins that wait for their session", documents.parked_joins),

@@ -3,6 +3,7 @@
 //! Owns: Open WebUI's access rules over rows that a store has found. Must never know: sockets or stores.
 
 use bytestring::ByteString;
+pub use roomcast_documents::Access;
 use serde::Deserialize;
 
 /// `access_control` of a note or channel.
@@ -28,15 +29,6 @@ pub struct Grants {
     pub user_ids: Vec<String>,
     /// Groups' ids.
     pub group_ids: Vec<String>,
-}
-
-/// What somebody wants to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Read.
-    Read,
-    /// Change.
-    Write,
 }
 
 impl AccessControl {

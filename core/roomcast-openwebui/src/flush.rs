@@ -15,7 +15,7 @@ impl OpenWebUi {
         self.flushes.arm(cx.now + timeout, ticket);
         self.writes.hurry(&mut self.queries, &self.settings, cx.now);
         self.flush_documents(cx);
-        self.end_flushes();
+        self.end_flushes(cx);
     }
 
     /// The server ends: everything is stored now, and whatever comes of that.
@@ -26,7 +26,7 @@ impl OpenWebUi {
     }
 
     pub(super) fn is_all_stored(&self) -> bool {
-        self.writes.unwritten() == 0 && self.unstored_documents().next().is_none()
+        self.writes.unwritten() == 0 && self.unstored_documents() == 0
     }
 
     /// Whether nothing is to wait before it is stored.
@@ -37,34 +37,39 @@ impl OpenWebUi {
         }
     }
 
+    /// Whether the server ends.
+    pub(super) fn life_is_ending(&self) -> bool {
+        self.life == Life::Ending
+    }
+
     /// Answers those who wait once everything is stored.
-    pub(super) fn end_flushes(&mut self) {
+    pub(super) fn end_flushes(&mut self, cx: &mut Cx<'_>) {
         if self.flushes.is_empty() || !self.is_all_stored() {
             return;
         }
         while let Some(ticket) = self.flushes.pop_due(END_OF_TIME) {
             self.answers.push_back((ticket, Response::Flushed { unstored: 0 }));
         }
-        self.flushes_over();
+        self.flushes_over(cx);
     }
 
     /// Answers those whose time is over.
-    pub(super) fn flushes_timeout(&mut self, now: Instant) {
-        while let Some(ticket) = self.flushes.pop_due(now) {
-            let unstored = self.writes.unwritten() + self.unstored_documents().count();
+    pub(super) fn flushes_timeout(&mut self, cx: &mut Cx<'_>) {
+        while let Some(ticket) = self.flushes.pop_due(cx.now) {
+            let unstored = self.writes.unwritten() + self.unstored_documents();
             self.answers.push_back((ticket, Response::Flushed { unstored }));
             if self.flushes.is_empty() {
-                self.flushes_over();
+                self.flushes_over(cx);
             }
         }
     }
 
     /// Nobody waits any more: everything is stored at its own pace again.
-    fn flushes_over(&mut self) {
+    fn flushes_over(&mut self, cx: &mut Cx<'_>) {
         match self.life {
             Life::Serving => {
                 self.writes.set_pace(Pace::Spaced);
-                self.reopen_journals();
+                self.reopen_journals(cx);
             }
             Life::Ending => {}
         }

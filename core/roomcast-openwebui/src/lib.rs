@@ -106,7 +106,6 @@ impl OpenWebUi {
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
         let mut rng = Rng::from_seed(seed);
         Self {
-            settings,
             sockets: Sockets::default(),
             people: People::new(rng.keyed_hash()),
             logins: 0,
@@ -116,7 +115,8 @@ impl OpenWebUi {
             calls: Calls::default(),
             queries: Queries::default(),
             writes: Writes::new(rng.keyed_hash()),
-            documents: Documents::new(rng.keyed_hash()),
+            documents: Documents::new(&settings.documents, rng.keyed_hash()),
+            settings,
             flushes: Timers::new(),
             life: Life::Serving,
             rechecks: Timers::new(),
@@ -310,11 +310,11 @@ impl App for OpenWebUi {
                 Some(Stage::In) | None => Some(Event::Disconnected { socket, reason }),
             },
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.protocol_event(event, cx),
-            Event::Connecting(_)
-            | Event::Connected(_)
-            | Event::Acked { .. }
-            | Event::AcksEnded { .. }
-            | Event::Relieved { .. } => Some(event),
+            Event::Relieved { session } => {
+                self.documents_relieved(session, cx);
+                Some(Event::Relieved { session })
+            }
+            Event::Connecting(_) | Event::Connected(_) | Event::Acked { .. } | Event::AcksEnded { .. } => Some(event),
         }
     }
 
@@ -322,7 +322,7 @@ impl App for OpenWebUi {
         if let Some(purpose) = self.queries.answered(reply.id) {
             self.handle_answer(reply.id, purpose, reply.result, cx);
         }
-        self.end_flushes();
+        self.end_flushes(cx);
     }
 
     fn handle_request(&mut self, ticket: AppRequestId, request: Request, cx: &mut Cx<'_>) {
@@ -362,8 +362,8 @@ impl App for OpenWebUi {
         }
         self.writes.handle_timeout(&mut self.queries, &self.settings, cx.now);
         self.documents_timeout(cx);
-        self.end_flushes();
-        self.flushes_timeout(cx.now);
+        self.end_flushes(cx);
+        self.flushes_timeout(cx);
     }
 
     fn poll_event(&mut self) -> Option<Event> {

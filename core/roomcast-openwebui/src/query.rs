@@ -266,4 +266,6 @@ pub enum StoreError {
     Unavailable,
     /// The store holds something that cannot be read.
     Corrupt,
+    /// Another program has written to the same document. Nothing was written.
+    Conflict,
 }

@@ -271,6 +271,8 @@ pub struct Pool {
     pub calls: usize,
     /// Documents that are loaded or being loaded, and who is in them.
     pub documents: super::DocumentCounts,
+    /// Totals of documents since startup.
+    pub document_totals: super::DocumentCounters,
     /// Rows given up since the start: the store failed for too long, or there was no room.
     pub writes_lost: u64,
     /// Questions since the start that a store did not answer in time.
@@ -290,6 +292,8 @@ pub enum Notice {
         /// Who.
         user: ByteString,
     },
+    /// Something about documents that an operator should hear of. Made whatever the settings say of other notices.
+    Document(roomcast_documents::DocumentNotice),
     /// A socket has lost its session, and has left all rooms.
     LoggedOut {
         /// Which.
@@ -373,6 +377,7 @@ impl OpenWebUi {
             change_bytes: self.writes.change_bytes(),
             calls: self.calls.len(),
             documents: self.documents.counts(),
+            document_totals: self.documents.counters(),
             writes_lost: self.writes.lost(),
             queries_overdue: self.queries_overdue,
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytestring::ByteString;
 
 use super::channels::{Place, Typing};
-use super::documents::{Parked, RoomId};
+use super::documents::Parked;
 use super::query::{QueryId, User};
 use super::turn::{Held, Turn};
 use super::writes::WriteId;
@@ -17,6 +17,7 @@ use roomcast_core::server::{EmitId, SessionId, Sid, SocketId};
 use roomcast_core::slab::Slab;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{FifoKey, TimerKey};
+use roomcast_documents::DocumentId;
 
 roomcast_core::slab_key! {
     /// A user with at least one session.
@@ -96,7 +97,7 @@ pub(super) struct Record {
     /// Calls that it has not answered.
     pub(super) calls: Vec<EmitId>,
     /// Documents that it is in.
-    pub(super) documents: Vec<RoomId>,
+    pub(super) documents: Vec<DocumentId>,
     /// Joins of documents that came before its session.
     pub(super) parked: VecDeque<Parked>,
 }

@@ -192,7 +192,7 @@ impl Writes {
                 self.failed(id, settings, now);
                 None
             }
-            Ok(()) | Err(StoreError::NotFound | StoreError::Corrupt) => {
+            Ok(()) | Err(StoreError::NotFound | StoreError::Corrupt | StoreError::Conflict) => {
                 (entry.flying, entry.doubtful, entry.failing_since, entry.failures) = (None, None, None, 0);
                 let (written, freed) = entry.body.written();
                 let row = entry.row.clone();

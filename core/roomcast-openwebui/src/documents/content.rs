@@ -7,14 +7,14 @@
 //! note's own content is not taken for somebody else's change afterwards, the mark of a content is put into the log
 //! before the content is saved, and a snapshot carries the marks of all contents that the note may have by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 use sha1::{Digest, Sha1};
 
-use super::room::MemberId;
+use super::records::MemberId;
 use super::settings::DocumentSettings;
 use crate::query::ContentHash;
 use roomcast_core::time::Instant;
@@ -108,10 +108,35 @@ pub(super) struct Content {
     /// Marks that survive a crash: of the stored snapshot, and of the log behind it.
     snapshot: Vec<Mark>,
     log: Vec<Logged>,
+    /// Of contents that the note had before the saved one, as far as this document has seen.
+    earlier: VecDeque<Mark>,
+    /// Whether something was saved since the note was last looked at.
+    verification: Verification,
     /// Of a snapshot under way.
     snapshotting: Vec<Mark>,
     /// The snapshots that may yet take the place of the stored one, or have done so.
     coming: Option<Coming>,
+}
+
+/// Whether the note is known to have the content that was saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Verification {
+    #[default]
+    Needless,
+    Wanted,
+    /// A content is saved again. That is done once.
+    Repeated,
+}
+
+/// What a note has when it is looked at once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The content that was saved, or none.
+    AsSaved,
+    /// A content that the note had before that: it will be saved again.
+    Earlier,
+    /// Another one: the note was changed elsewhere.
+    Foreign,
 }
 
 /// Snapshots of which it is not known whether they are stored.
@@ -128,7 +153,7 @@ struct Flying {
     json: ByteString,
     mark: Option<Mark>,
     first: Instant,
-    author: MemberId,
+    author: Option<MemberId>,
 }
 
 #[derive(Debug)]
@@ -138,7 +163,7 @@ struct Next {
     mark: Option<Mark>,
     first: Instant,
     due: Instant,
-    author: MemberId,
+    author: Option<MemberId>,
 }
 
 /// A mark in the log.
@@ -169,17 +194,18 @@ impl Content {
         self.current.as_deref()
     }
 
-    /// Somebody who may write rendered this.
+    /// A member that may write rendered this.
     pub(super) fn put(&mut self, json: ByteString, author: MemberId, settings: &DocumentSettings, now: Instant) {
         self.current = Some(json.clone());
         let first = self.next.as_ref().map_or(now, |next| next.first);
         let due = (now + settings.save_after).min(first + settings.save_after_most);
-        self.next = Some(Next { json, mark: None, first, due, author });
+        self.next = Some(Next { json, mark: None, first, due, author: Some(author) });
+        self.verification = Verification::Wanted;
     }
 
-    /// What somebody rendered who has left is saved without delay.
+    /// What a member rendered that has left is saved without delay.
     pub(super) fn author_left(&mut self, author: MemberId, now: Instant) {
-        if let Some(next) = self.next.as_mut().filter(|next| next.author == author) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.author == Some(author)) {
             next.due = next.due.min(now);
         }
     }
@@ -283,9 +309,40 @@ impl Content {
     /// What was under way is saved.
     pub(super) fn saved(&mut self) {
         if let Some(flying) = self.flying.take() {
-            (self.saved, self.failures, self.retry_at) = (flying.mark, 0, None);
-            self.doubtful.clear();
+            let before = std::mem::replace(&mut self.saved, flying.mark);
+            (self.failures, self.retry_at) = (0, None);
+            for mark in before.into_iter().chain(self.doubtful.drain(..)) {
+                if self.earlier.len() >= EARLIER_MAX {
+                    self.earlier.pop_front();
+                }
+                self.earlier.push_back(mark);
+            }
+            self.verification = match self.verification {
+                Verification::Needless | Verification::Wanted => Verification::Wanted,
+                Verification::Repeated => Verification::Needless,
+            };
         }
+    }
+
+    /// Whether nothing was saved since the note was last looked at.
+    pub(super) fn is_verified(&self) -> bool {
+        self.verification == Verification::Needless
+    }
+
+    /// The note has been read once more, after everything was saved. Where it has an earlier content of its own, the
+    /// saved one was written over by a front end that had read the note before: it is saved again.
+    pub(super) fn verify(&mut self, found: Option<&str>, now: Instant) -> Found {
+        self.verification = Verification::Needless;
+        let (Some(mark), Some(json)) = (found.and_then(Mark::of), self.current.clone()) else { return Found::AsSaved };
+        if self.saved == Some(mark) {
+            return Found::AsSaved;
+        }
+        if !self.earlier.contains(&mark) {
+            return Found::Foreign;
+        }
+        (self.saved, self.verification) = (Some(mark), Verification::Repeated);
+        self.next = Some(Next { json, mark: None, first: now, due: now, author: None });
+        Found::Earlier
     }
 
     /// It may be saved or not: it is tried again, unless something newer waits.
@@ -345,6 +402,8 @@ const NUL: &str = "\\u0000";
 const RETRY_FACTOR_MAX: u32 = 30;
 /// With the mark of what is known to be saved, and that of what comes, as many as a snapshot can carry.
 const DOUBTFUL_MAX: usize = 20 / Mark::LEN - 2;
+/// Marks of earlier contents that are remembered while a document is in memory.
+const EARLIER_MAX: usize = 256;
 /// Marks that are remembered while a store takes none.
 const LOGGED_MAX: usize = 64;
 

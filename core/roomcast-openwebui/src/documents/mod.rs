@@ -1,42 +1,48 @@
 //! Documents: `ydoc:*` of the application protocol, and y-protocols over plain WebSocket.
 //!
-//! Owns: who is in a document and what it may do there, relaying, and when a document is stored. Must never know: how
-//! updates are put together, which [`yjs`](roomcast_yjs) does, or how a store writes.
+//! Owns: what is Open WebUI's about documents: their names, rights by notes, the notes' contents, who loads them into
+//! empty documents, and the remedy for offline edits. Must never know: how a document is kept, relayed and stored, which
+//! [`roomcast_documents`] does.
 //!
 //! | file | what |
 //! |---|---|
 //! | `settings` | what it is told before it starts |
-//! | `room` | the records |
+//! | `records` | the records |
 //! | `frame` | names and payloads as they go over the wire |
-//! | `join` | from `ydoc:document:join` to the state, parked joins, leaving |
+//! | `pump` | carries out what the document machine says |
+//! | `join` | from `ydoc:document:join` to leaving, parked joins |
+//! | `state` | what members are told of the state, and who loads a note |
 //! | `rights` | whether members may still do what they could |
-//! | `load`, `persist` | from the stores, and to them |
+//! | `load`, `persist` | a note's content and its document from the stores, and to them |
 //! | `content` | the rendered content of notes |
-//! | `update` | what members send, and who is told |
+//! | `update`, `cursors` | what sockets send |
 //! | `peers`, `protocol` | members by y-protocols |
 //! | `visits` | what the rest of the program reads and writes |
 //!
-//! A document is a note's: its id is `note:` and the note's. It is loaded with its first member, and leaves memory once
-//! its last member has left and everything is stored.
+//! A document is a note's: its id is `note:` and the note's. It is loaded with its first member, and leaves memory a while
+//! after its last member has left and everything is stored.
 
 mod content;
+mod cursors;
 mod frame;
 mod join;
 mod load;
 mod peers;
 mod persist;
 mod protocol;
+mod pump;
+mod records;
 mod rights;
-mod room;
 mod settings;
+mod state;
 mod update;
 mod visits;
 
 use bytestring::ByteString;
 
 pub(super) use self::join::{Joiner, Parked};
-pub(super) use self::room::{Aim, Documents, RoomId};
-pub use self::room::{DocumentCounters, DocumentCounts};
+pub(super) use self::records::{Aim, Documents};
+pub use self::records::{DocumentCounters, DocumentCounts};
 pub use self::settings::{Compat, DocumentSettings};
 pub(super) use self::visits::Task;
 use super::query::{QueryId, StoreAnswer, StoreError};
@@ -53,17 +59,19 @@ impl OpenWebUi {
         cx: &mut Cx<'_>,
     ) {
         match aim {
-            Aim::Load(room) => self.document_loaded(room, reply, cx),
-            Aim::LoadContent(room) => self.content_loaded(room, reply, cx),
-            Aim::Append { room, first, end } => self.appended(room, (first, end), reply.is_ok(), cx),
-            Aim::Snapshot { room, up_to } => self.snapshotted(room, up_to, reply.is_ok(), cx),
-            Aim::SaveContent(room) => self.content_saved(room, reply.map(drop), cx),
-            Aim::Rights { room, socket, epoch } => {
-                self.document_rights_answered(room, (socket, epoch), note(reply), cx)
+            Aim::Load(document) => self.document_loaded(document, reply, cx),
+            Aim::LoadContent(document) => self.content_loaded(document, reply, cx),
+            Aim::Append { document, first, end } => self.appended(document, (first, end), reply.map(drop), cx),
+            Aim::Snapshot { document, up_to } => self.snapshotted(document, up_to, reply.map(drop), cx),
+            Aim::SaveContent(document) => self.content_saved(document, reply.map(drop), cx),
+            Aim::Verify(document) => self.content_verified(id, document, reply, cx),
+            Aim::Rights { document, socket, epoch } => {
+                self.document_rights_answered(document, (socket, epoch), note(reply), cx)
             }
             Aim::Peer(session) => self.peer_answered(id, session, reply, cx),
             Aim::Visit(ticket) => self.visit_answered(ticket, reply, cx),
         }
+        self.pump_documents(cx);
     }
 
     /// What is due of documents.
@@ -71,15 +79,17 @@ impl OpenWebUi {
         while let Some(socket) = self.documents.parked.pop_due(cx.now) {
             self.parked_overdue(socket, cx);
         }
-        while let Some(room) = self.documents.due.pop_due(cx.now) {
-            self.room_due(room, cx);
+        while let Some(document) = self.documents.due.pop_due(cx.now) {
+            self.content_due(document, cx);
         }
+        self.documents.machine.handle_timeout(cx.now);
+        self.pump_documents(cx);
         while let Some(session) = self.documents.peers.pop_due(cx.now) {
             self.peer_due(session, cx);
         }
     }
 
-    /// What has happened to documents since the start.
+    /// Totals of documents since startup.
     pub fn document_counters(&self) -> DocumentCounters {
         self.documents.counters()
     }

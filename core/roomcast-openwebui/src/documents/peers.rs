@@ -1,13 +1,11 @@
 //! Sessions of y-protocols: the records.
 //!
-//! Owns: who is there, how far each has come, and what each has sent too early. Must never know: what a message says.
+//! Owns: whose each session is, and how far its authentication has come. Must never know: what a message says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::room::RoomId;
 use crate::query::{QueryId, User};
 use crate::sessions::Token;
 use roomcast_core::server::SessionId;
@@ -87,26 +85,22 @@ impl Peers {
 /// A session of y-protocols: one provider, and one document.
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) document: ByteString,
     pub(super) note: ByteString,
     pub(super) token: Option<Token>,
     pub(super) user: Option<User>,
     pub(super) stage: PeerStage,
     /// The question about it that is open.
     pub(super) query: Option<QueryId>,
-    /// What came before it was let in.
-    pub(super) held: VecDeque<Bytes>,
-    pub(super) held_bytes: usize,
     pub(super) timer: Option<TimerKey>,
-    pub(super) again: Again,
+    pub(super) recheck: Recheck,
 }
 
 /// Whether something has changed about a user while the store was being asked about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
-    No,
-    /// The answer may be of before: it is to be asked once more.
-    Wanted,
+pub(super) enum Recheck {
+    InTime,
+    /// The answer may be of before: the store is to be asked once more.
+    AtOnce,
 }
 
 /// How far a session has come.
@@ -116,23 +110,23 @@ pub(super) enum PeerStage {
     Authenticating,
     /// Its rights have been asked for.
     Checking,
-    /// Its document is being loaded.
+    /// It may join, and its document is being loaded.
     Loading,
-    /// It is in.
-    In(RoomId),
+    /// It is in its document.
+    In,
     /// It is in, and its user has been asked for again.
-    Rechecking(RoomId),
+    Rechecking,
     /// It is in, and its rights have been asked for again.
-    RecheckingRights(RoomId),
+    RecheckingRights,
     /// It has been told to go.
     Gone,
 }
 
 impl PeerStage {
-    pub(super) fn room(self) -> Option<RoomId> {
+    pub(super) const fn is_in(self) -> bool {
         match self {
-            Self::In(room) | Self::Rechecking(room) | Self::RecheckingRights(room) => Some(room),
-            Self::Authenticating | Self::Checking | Self::Loading | Self::Gone => None,
+            Self::In | Self::Rechecking | Self::RecheckingRights => true,
+            Self::Authenticating | Self::Checking | Self::Loading | Self::Gone => false,
         }
     }
 }

@@ -1,195 +1,239 @@
-//! How a document goes to the stores.
+//! How a note's document and its content go to the stores.
 //!
-//! Owns: carrying out what a journal and a note's content ask for, and when a room ends. Must never know: what is in a
-//! document.
+//! Owns: carrying out what the journal and the content ask for, and what is looked at before a document leaves memory.
+//! Must never know: what is in a document.
 
-use super::content::{Due, Entry};
-use super::room::{Aim, Live, MemberId, RoomId, Stage};
+use bytes::Bytes;
+use bytestring::ByteString;
+use roomcast_documents::{DocumentId, DocumentStoreError, Pace};
+
+use super::content::{Due, Entry, Found};
+use super::records::{Aim, End, MemberId};
 use crate::OpenWebUi;
 use crate::queries::Purpose;
-use crate::query::{Question, StoreError};
+use crate::query::{StoreAnswer, QueryId, Question, StoreError};
 use roomcast_core::server::Cx;
 use roomcast_core::time::Instant;
-use roomcast_yjs::journal::{Write, Written};
 
 impl OpenWebUi {
-    /// Does what is due of a room, and arms its next deadline. A room without members ends once it is stored.
-    pub(super) fn advance(&mut self, room: RoomId, cx: &mut Cx<'_>) {
-        self.advance_content(room, cx);
-        self.advance_journal(room, cx);
-        let Some(live) = self.documents.live(room) else { return };
-        if live.members.is_empty() && live.is_stored() {
-            self.documents.remove(room);
-        } else {
-            let due = [
-                live.journal.poll_timeout(),
-                live.content.timeout(&self.settings.documents),
-                live.pending.poll_timeout(),
-                live.awareness.poll_timeout(),
-            ];
-            self.arm_room(room, due.into_iter().flatten().min());
-        }
+    pub(super) fn append_updates(
+        &mut self,
+        document: DocumentId,
+        name: ByteString,
+        first_sequence: u64,
+        updates: Vec<Bytes>,
+        cx: &Cx<'_>,
+    ) {
+        let end = first_sequence + u64::try_from(updates.len()).unwrap_or(0);
+        let question = Question::AppendUpdates { document: name, first_sequence, updates };
+        self.ask(question, Purpose::Document(Aim::Append { document, first: first_sequence, end }), cx);
     }
 
-    /// A deadline of a room has passed.
-    pub(super) fn room_due(&mut self, room: RoomId, cx: &mut Cx<'_>) {
-        let Some(entry) = self.documents.rooms.get_mut(room) else { return };
-        entry.timer = None;
-        let Stage::Live(live) = &mut entry.stage else { return };
-        live.pending.handle_timeout(cx.now);
-        if let Some(gone) = live.awareness.handle_timeout(cx.now) {
-            self.tell_awareness(room, &gone, cx);
-        }
-        self.resync_dropped(room, cx);
-        self.advance(room, cx);
+    /// A snapshot carries the marks of all contents that the note may have by then.
+    pub(super) fn save_snapshot(
+        &mut self,
+        document: DocumentId,
+        name: ByteString,
+        snapshot: Bytes,
+        up_to_sequence: u64,
+        cx: &Cx<'_>,
+    ) {
+        let note = self.documents.notes.get_mut(&document);
+        let content_hash = note.and_then(|note| note.content.snapshot(up_to_sequence));
+        let question = Question::SaveSnapshot { document: name, snapshot, content_hash, up_to_sequence };
+        self.ask(question, Purpose::Document(Aim::Snapshot { document, up_to: up_to_sequence }), cx);
     }
 
     /// An append has come to its end.
-    pub(super) fn appended(&mut self, room: RoomId, (first, end): (u64, u64), stored: bool, cx: &mut Cx<'_>) {
-        let Some(live) = self.documents.live_mut(room) else { return };
-        live.journal.handle_appended(written(stored), cx.now);
-        if stored {
-            live.content.appended(first, end);
+    pub(super) fn appended(
+        &mut self,
+        document: DocumentId,
+        (first, end): (u64, u64),
+        result: Result<(), StoreError>,
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some(note) = self.documents.notes.get_mut(&document).filter(|_| result.is_ok()) {
+            note.content.appended(first, end);
         }
-        self.advance(room, cx);
+        self.documents.machine.handle_appended(document, result.map_err(store_error), cx.now);
+        self.advance_content(document, cx);
     }
 
     /// A snapshot has come to its end.
-    pub(super) fn snapshotted(&mut self, room: RoomId, up_to: u64, stored: bool, cx: &mut Cx<'_>) {
-        let Some(live) = self.documents.live_mut(room) else { return };
-        live.journal.handle_snapshotted(written(stored), cx.now);
-        if stored {
-            live.content.snapshotted(up_to);
+    pub(super) fn snapshotted(
+        &mut self,
+        document: DocumentId,
+        up_to: u64,
+        result: Result<(), StoreError>,
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some(note) = self.documents.notes.get_mut(&document).filter(|_| result.is_ok()) {
+            note.content.snapshotted(up_to);
         }
-        self.advance(room, cx);
+        self.documents.machine.handle_snapshotted(document, result.map_err(store_error), cx.now);
+        self.advance_content(document, cx);
     }
 
     /// A save of a note's content has come to its end.
-    pub(super) fn content_saved(&mut self, room: RoomId, result: Result<(), StoreError>, cx: &mut Cx<'_>) {
-        let Some(live) = self.documents.live_mut(room) else { return };
+    pub(super) fn content_saved(&mut self, document: DocumentId, result: Result<(), StoreError>, cx: &mut Cx<'_>) {
+        let Some(note) = self.documents.notes.get_mut(&document) else { return };
         match result {
             Ok(()) => {
-                live.content.saved();
-                self.documents.counters.contents_saved += 1;
+                note.content.saved();
+                self.documents.contents_saved += 1;
             }
-            Err(StoreError::Unavailable) => live.content.failed(&self.settings.documents, cx.now),
             // The note is gone, and what was rendered of it has no place any more.
             Err(StoreError::NotFound | StoreError::Corrupt) => {
-                live.content.give_up();
-                self.documents.counters.contents_lost += 1;
+                note.content.give_up();
+                self.documents.contents_lost += 1;
+            }
+            Err(_) => note.content.failed(&self.settings.documents, cx.now),
+        }
+        self.advance_content(document, cx);
+    }
+
+    /// A member is about to leave, or has left: what it rendered is saved without delay.
+    pub(super) fn author_leaves(&mut self, document: DocumentId, id: MemberId, cx: &mut Cx<'_>) {
+        let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
+        let is_last = members.iter().all(|member| member.id() == id);
+        if let Some(note) = self.documents.notes.get_mut(&document) {
+            note.content.author_left(id, cx.now);
+            if is_last {
+                note.content.flush(cx.now);
             }
         }
-        self.advance(room, cx);
+        self.advance_content(document, cx);
+    }
+
+    /// A document has no members, and its log is stored. Before it leaves memory its note is looked at once more: a
+    /// front end that has read the note earlier may have written back an old content with a new title.
+    pub(super) fn document_idle(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
+        let is_ending = self.life_is_ending();
+        let Some(note) = self.documents.notes.get_mut(&document) else { return };
+        note.end = End::Idle;
+        if !note.content.is_saved() {
+            return;
+        }
+        if note.content.is_verified() || is_ending {
+            return self.end_document(document);
+        }
+        let question = Question::NoteContent { note: note.id.clone() };
+        let query = self.ask(question, Purpose::Document(Aim::Verify(document)), cx);
+        if let Some(note) = self.documents.notes.get_mut(&document) {
+            note.end = End::Verifying(query);
+        }
+    }
+
+    /// The note of a document without members has been read once more.
+    pub(super) fn content_verified(
+        &mut self,
+        query: QueryId,
+        document: DocumentId,
+        reply: Result<StoreAnswer, StoreError>,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(note) = self.documents.notes.get_mut(&document) else { return };
+        if note.end != End::Verifying(query) {
+            return;
+        }
+        note.end = End::Idle;
+        let found = match reply {
+            Ok(StoreAnswer::NoteContent(content)) => note.content.verify(content.as_deref(), cx.now),
+            Ok(_) | Err(_) => Found::AsSaved,
+        };
+        match found {
+            Found::AsSaved | Found::Foreign => self.end_document(document),
+            Found::Earlier => {
+                self.documents.contents_saved_again += 1;
+                self.advance_content(document, cx);
+            }
+        }
     }
 
     /// Stores everything now.
     pub(crate) fn flush_documents(&mut self, cx: &mut Cx<'_>) {
-        let rooms: Vec<RoomId> = self.documents.rooms.iter().map(|(room, _)| room).collect();
-        for room in rooms {
-            if let Some(live) = self.documents.live_mut(room) {
-                live.journal.close();
-                live.content.flush(cx.now);
+        let documents: Vec<DocumentId> = self.documents.notes.keys().copied().collect();
+        for document in documents {
+            if let Some(note) = self.documents.notes.get_mut(&document) {
+                note.content.flush(cx.now);
             }
-            self.advance(room, cx);
+            self.advance_content(document, cx);
         }
+        self.documents.machine.set_pace(Pace::Hurried, cx.now);
+        self.pump_documents(cx);
     }
 
-    pub(crate) fn unstored_documents(&self) -> impl Iterator<Item = RoomId> {
-        let rooms = self.documents.rooms.iter().map(|(room, _)| room);
-        rooms.filter(|room| self.documents.live(*room).is_some_and(|live| !live.is_stored()))
+    pub(crate) fn unstored_documents(&self) -> usize {
+        self.documents.unstored()
     }
 
-    /// Nobody waits any more: documents that somebody is in are stored at their own pace again.
-    pub(crate) fn reopen_journals(&mut self) {
-        for (_, room) in self.documents.rooms.iter_mut() {
-            if let Stage::Live(live) = &mut room.stage
-                && !live.members.is_empty()
-            {
-                live.journal.reopen();
-            }
-        }
+    /// No request waits any more: documents with members are stored at their own pace again.
+    pub(crate) fn reopen_journals(&mut self, cx: &mut Cx<'_>) {
+        self.documents.machine.set_pace(Pace::Spaced, cx.now);
+        self.pump_documents(cx);
     }
 
-    fn advance_content(&mut self, room: RoomId, cx: &Cx<'_>) {
-        while let Some(entry) = self.documents.rooms.get_mut(room) {
-            let note = entry.note.clone();
-            let Stage::Live(live) = &mut entry.stage else { return };
-            match live.content.poll(&self.settings.documents, cx.now) {
+    /// Does what is due of a note's content, and arms its next deadline.
+    pub(super) fn advance_content(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
+        while let Some(note) = self.documents.notes.get_mut(&document) {
+            let id = note.id.clone();
+            match note.content.poll(&self.settings.documents, cx.now) {
                 Some(Due::Log(mark)) => {
-                    record(live, Entry::Content(mark).write(), cx.now);
-                    live.content.logged(mark, live.journal.last_sequence());
+                    let entry = Entry::Content(mark).write();
+                    let sequence = self.documents.machine.annotate(document, entry, cx.now);
+                    if let (Some(note), Some(sequence)) = (self.documents.notes.get_mut(&document), sequence) {
+                        note.content.logged(mark, sequence);
+                    }
                 }
                 Some(Due::Save(content)) => {
                     let at_nanos = self.documents.save_moment(cx.server.wall());
-                    let question = Question::SaveNoteContent { note, content, at_nanos };
-                    self.ask(question, Purpose::Document(Aim::SaveContent(room)), cx);
+                    let question = Question::SaveNoteContent { note: id, content, at_nanos };
+                    self.ask(question, Purpose::Document(Aim::SaveContent(document)), cx);
                 }
-                None => return,
+                None => break,
             }
         }
-    }
-
-    fn advance_journal(&mut self, room: RoomId, cx: &Cx<'_>) {
-        while let Some(entry) = self.documents.rooms.get_mut(room) {
-            let document = entry.id.clone();
-            let Stage::Live(live) = &mut entry.stage else { return };
-            let Some(write) = live.journal.poll_write(cx.now) else { return };
-            let (question, aim) = match write {
-                Write::Append { first_sequence: first, updates } => {
-                    let end = first + u64::try_from(updates.len()).unwrap_or(0);
-                    let question = Question::AppendUpdates { document, first_sequence: first, updates };
-                    (question, Aim::Append { room, first, end })
-                }
-                Write::Snapshot { up_to_sequence } => {
-                    let (snapshot, content_hash) = (live.document.state(), live.content.snapshot(up_to_sequence));
-                    let question = Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence };
-                    (question, Aim::Snapshot { room, up_to: up_to_sequence })
-                }
-            };
-            self.ask(question, Purpose::Document(aim), cx);
+        self.arm_content(document);
+        self.pump_documents(cx);
+        let is_over = self.documents.notes.get(&document);
+        if is_over.is_some_and(|note| note.end == End::Idle && note.content.is_saved()) {
+            self.document_idle(document, cx);
         }
     }
 
-    fn arm_room(&mut self, room: RoomId, due: Option<Instant>) {
-        let Some(entry) = self.documents.rooms.get_mut(room) else { return };
-        if entry.timer.map(|(at, _)| at) == due {
+    /// Something is due of a note's content.
+    pub(super) fn content_due(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
+        if let Some(note) = self.documents.notes.get_mut(&document) {
+            note.timer = None;
+        }
+        self.advance_content(document, cx);
+    }
+
+    fn end_document(&mut self, document: DocumentId) {
+        if self.documents.machine.drop_idle(document) {
+            self.documents.forget(document);
+        } else if let Some(note) = self.documents.notes.get_mut(&document) {
+            note.end = End::NotYet;
+        }
+    }
+
+    fn arm_content(&mut self, document: DocumentId) {
+        let Some(note) = self.documents.notes.get_mut(&document) else { return };
+        let due: Option<Instant> = note.content.timeout(&self.settings.documents);
+        if note.timer.map(|(at, _)| at) == due {
             return;
         }
-        if let Some((_, timer)) = entry.timer.take() {
+        if let Some((_, timer)) = note.timer.take() {
             self.documents.due.cancel(timer);
         }
-        entry.timer = due.map(|at| (at, self.documents.due.arm(at, room)));
-    }
-
-    /// Whose held updates were given up is asked for all that it has; but whoever was asked already and still sends
-    /// what builds on nothing is at fault.
-    pub(super) fn resync_dropped(&mut self, room: RoomId, cx: &mut Cx<'_>) {
-        while let Some(live) = self.documents.live_mut(room)
-            && let Some(id) = live.pending.poll_dropped()
-        {
-            self.resync_again(room, id, cx);
-        }
-    }
-
-    fn resync_again(&mut self, room: RoomId, id: MemberId, cx: &mut Cx<'_>) {
-        use super::room::Resync;
-        let Some(member) = self.documents.member_mut(room, id) else { return };
-        match member.resync {
-            Resync::Asked => self.bad_update(room, id, cx),
-            Resync::No | Resync::Invited => {}
-        }
-        self.ask_resync(room, id, cx);
+        note.timer = due.map(|at| (at, self.documents.due.arm(at, document)));
     }
 }
 
-/// Puts an entry into a document's log, behind what has to come first.
-pub(super) fn record(live: &mut Live, entry: bytes::Bytes, now: Instant) {
-    if let Some(opening) = live.opening.take() {
-        live.journal.handle_change(opening, now);
+const fn store_error(error: StoreError) -> DocumentStoreError {
+    match error {
+        StoreError::NotFound | StoreError::Unavailable => DocumentStoreError::Unavailable,
+        StoreError::Corrupt => DocumentStoreError::Corrupt,
+        StoreError::Conflict => DocumentStoreError::Conflict,
     }
-    live.journal.handle_change(entry, now);
-}
-
-const fn written(stored: bool) -> Written {
-    if stored { Written::Stored } else { Written::Failed }
 }

@@ -1,35 +1,28 @@
 //! y-protocols over plain WebSocket, as providers of y-websocket speak it.
 //!
-//! Owns: how a session of y-protocols gets into its document, what it says and hears there, and how it is put out. Must
-//! never know: what is in an update.
+//! Owns: whose a session of y-protocols is, its rights, and their periodic re-authorisation. Must never know: what a
+//! message says, which [`roomcast_documents`] does.
 //!
-//! The path ends with the document's id; `token` of the query is a JWT. See
-//! [sync](https://github.com/yjs/y-protocols/blob/master/PROTOCOL.md): the server asks with step 1 as well, since only
-//! then a provider brings what it did while it was away.
+//! The path ends with the document's id; `token` of the query is a JWT.
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
 use bytestring::ByteString;
+use roomcast_documents::{DocumentId, Flow};
 
 use super::canonical;
-use super::frame::Blob;
-use super::join::Entered;
-use super::peers::{Again, Peer, PeerStage};
+use super::join::NO_COLOR;
+use super::peers::{Peer, PeerStage, Recheck};
+use super::records::{Aim, Introduction, MemberId};
 use super::rights::rights;
-use super::room::{Aim, Joining, MemberId, Resync, RoomId};
 use crate::access::Access;
 use crate::queries::Purpose;
-use crate::query::{QueryId, Question, StoreAnswer, StoreError};
+use crate::query::{StoreAnswer, QueryId, Question, StoreError};
 use crate::sessions::Token;
 use crate::{OpenWebUi, turn};
-use roomcast_core::server::{Command, Cx, Event, Handshake, Message as Sent, SessionId};
+use roomcast_core::server::{Cx, Event, Handshake, Message as Sent, SessionId};
 use roomcast_core::time::WallTime;
-use roomcast_core::websocket::CloseCode;
-use roomcast_yjs::{Heard, Message, Source, StateVector, Verdict};
 
 impl OpenWebUi {
-    /// An event of a session of y-protocols, or of somebody else's.
+    /// An event of a session of y-protocols. Others are given back.
     pub(crate) fn protocol_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
         match event {
             Event::Opened { session, endpoint, request } if self.settings.yjs_endpoint == Some(endpoint) => {
@@ -62,23 +55,26 @@ impl OpenWebUi {
         let ids = document.and_then(|document| canonical(&document, &self.settings.limits));
         let token = token.and_then(|token| self.verify(&token, cx));
         let (document, note) = ids.clone().unwrap_or_default();
+        let others = token.as_ref().map_or(0, |token| self.documents.peers.of_user(&token.user).count());
         let peer = Peer {
-            document,
             note,
             token: token.clone(),
             user: None,
             stage: PeerStage::Authenticating,
             query: None,
-            held: VecDeque::new(),
-            held_bytes: 0,
             timer: None,
-            again: Again::No,
+            recheck: Recheck::InTime,
         };
         self.documents.peers.insert(session, peer);
+        self.documents.machine.handle_opened(MemberId::Peer(session), document);
         match (ids, token) {
+            (Some(_), Some(_)) if others >= self.settings.documents.peers_per_user_max => {
+                self.close_peer(session, cx);
+            }
             (Some(_), Some(token)) => self.ask_of_peer(session, turn::ask_user(&token), PeerStage::Authenticating, cx),
             _ => self.deny_peer(session, cx),
         }
+        self.pump_documents(cx);
     }
 
     /// A store answered a question about a session.
@@ -93,9 +89,8 @@ impl OpenWebUi {
         if peer.query.take_if(|query| *query == id).is_none() {
             return;
         }
-        let stage = peer.stage;
-        match stage {
-            PeerStage::Authenticating | PeerStage::Rechecking(_) => self.peer_user_answered(session, stage, reply, cx),
+        match peer.stage {
+            PeerStage::Authenticating | PeerStage::Rechecking => self.peer_user_answered(session, reply, cx),
             PeerStage::Checking => match super::note(reply) {
                 Ok(found) => {
                     let access = peer.user.as_ref().and_then(|user| rights(user, found.as_ref()));
@@ -106,207 +101,73 @@ impl OpenWebUi {
                 }
                 Err(_) => self.close_peer(session, cx),
             },
-            PeerStage::RecheckingRights(room) => {
-                peer.stage = PeerStage::In(room);
+            PeerStage::RecheckingRights => {
+                peer.stage = PeerStage::In;
                 let found = super::note(reply);
                 let access = found.map(|found| peer.user.as_ref().and_then(|user| rights(user, found.as_ref())));
-                match access {
-                    Ok(Some(access)) => self.set_rights(room, MemberId::Peer(session), access, cx),
-                    Ok(None) => return self.deny_peer(session, cx),
+                let document = self.documents.machine.document_of(MemberId::Peer(session));
+                match (access, document) {
+                    (Ok(Some(access)), Some(document)) => {
+                        self.set_rights(document, MemberId::Peer(session), access, cx);
+                    }
+                    (Ok(None), _) => return self.deny_peer(session, cx),
                     // It stays until the next time.
-                    Err(_) => {}
+                    (Ok(Some(_)), None) | (Err(_), _) => {}
                 }
                 self.arm_peer(session, cx);
-                self.advance(room, cx);
             }
-            PeerStage::Loading | PeerStage::In(_) | PeerStage::Gone => {}
+            PeerStage::Loading | PeerStage::In | PeerStage::Gone => {}
         }
     }
 
-    fn peer_user_answered(
-        &mut self,
-        session: SessionId,
-        stage: PeerStage,
-        reply: Result<StoreAnswer, StoreError>,
-        cx: &mut Cx<'_>,
-    ) {
+    fn peer_user_answered(&mut self, session: SessionId, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
-        let next = match stage.room() {
-            Some(room) => PeerStage::RecheckingRights(room),
-            None => PeerStage::Checking,
-        };
-        match (turn::user(reply), stage.room()) {
-            (Ok(Some(user)), _) => {
+        let is_in = peer.stage.is_in();
+        let next = if is_in { PeerStage::RecheckingRights } else { PeerStage::Checking };
+        match turn::user(reply) {
+            Ok(Some(user)) => {
                 let question = Question::Note { note: peer.note.clone(), user: user.id.clone() };
                 peer.user = Some(user);
                 self.ask_of_peer(session, question, next, cx);
             }
-            (Ok(None), _) => self.deny_peer(session, cx),
-            (Err(_), Some(room)) => {
-                peer.stage = PeerStage::In(room);
+            Ok(None) => self.deny_peer(session, cx),
+            Err(_) if is_in => {
+                peer.stage = PeerStage::In;
                 self.arm_peer(session, cx);
             }
-            (Err(_), None) => self.close_peer(session, cx),
+            Err(_) => self.close_peer(session, cx),
         }
     }
 
     fn let_peer_in(&mut self, session: SessionId, access: Access, cx: &mut Cx<'_>) {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
-        let Some(user) = &peer.user else { return };
-        let (id, color) = (MemberId::Peer(session), ByteString::from_static(NO_COLOR));
-        let joining = Joining { id, user: user.id.clone(), name: user.name.clone(), access, color };
-        let (document, note) = (peer.document.clone(), peer.note.clone());
+        let Some(user) = peer.user.as_ref().map(|user| user.id.clone()) else { return };
         peer.stage = PeerStage::Loading;
-        match self.enter_document(&document, &note, joining, cx) {
-            // It was greeted.
-            Entered::Now | Entered::Later => {}
-        }
+        self.documents.machine.let_in(MemberId::Peer(session), user, access, cx.now);
+        self.pump_documents(cx);
     }
 
-    /// The document of a session that waited for it is there.
-    pub(super) fn peer_admitted(&mut self, room: RoomId, session: SessionId, joining: Joining, cx: &mut Cx<'_>) {
-        if self.documents.peers.get(session).is_some_and(|peer| peer.stage == PeerStage::Loading) {
-            self.admit(room, joining, cx);
-        }
-    }
-
-    /// A session is in: it is asked what it has, told who is where, and heard with what it has said already.
-    pub(super) fn greet(&mut self, room: RoomId, session: SessionId, cx: &mut Cx<'_>) {
+    /// A session is in its document, and has been greeted.
+    pub(super) fn peer_joined(&mut self, document: DocumentId, session: SessionId, user: &str, cx: &mut Cx<'_>) {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
-        peer.stage = PeerStage::In(room);
-        let held = std::mem::take(&mut peer.held);
-        peer.held_bytes = 0;
-        self.ask_peer(room, session, cx);
-        if let Some(state) = self.documents.live(room).and_then(|live| live.awareness.state()) {
-            send(session, &Message::Awareness(&state), cx);
-        }
-        for bytes in held {
-            self.heard(room, session, &bytes, cx);
-            cx.command(Command::Handled { session });
-        }
+        peer.stage = PeerStage::In;
+        let name = peer.user.as_ref().map(|user| user.name.clone()).unwrap_or_default();
+        let Introduction { name, color } = Introduction { name, color: ByteString::from_static(NO_COLOR) };
         self.arm_peer(session, cx);
-    }
-
-    /// Step 1: a provider answers with all that it knows beyond this.
-    pub(super) fn ask_peer(&mut self, room: RoomId, session: SessionId, cx: &mut Cx<'_>) {
-        if let Some(live) = self.documents.live_mut(room) {
-            send(session, &Message::SyncStep1(&live.document.state_vector()), cx);
-        }
-    }
-
-    /// An awareness update for every session.
-    pub(super) fn tell_awareness(&self, room: RoomId, update: &[u8], cx: &mut Cx<'_>) {
-        let Some(live) = self.documents.live(room) else { return };
-        let message = Sent::Binary(Message::Awareness(update).encode().into());
-        for member in &live.members {
-            match member.id {
-                MemberId::Peer(session) => cx.command(Command::Send { session, message: message.clone() }),
-                MemberId::Socket(_) | MemberId::Visitor(_) => {}
-            }
-        }
+        self.note_joined(document);
+        self.tell_joined(document, MemberId::Peer(session), (user, &name, &color), cx);
     }
 
     fn peer_message(&mut self, session: SessionId, message: Sent, cx: &mut Cx<'_>) {
-        let settings = &self.settings.documents;
-        let Some(peer) = self.documents.peers.get_mut(session) else { return };
-        let bytes = match message {
-            Sent::Binary(bytes) => bytes,
-            Sent::Text(_) => {
-                self.close_peer(session, cx);
-                return cx.command(Command::Handled { session });
+        let member = MemberId::Peer(session);
+        match message {
+            Sent::Binary(bytes) => {
+                let flow = if cx.server.is_congested(session) { Flow::Congested } else { Flow::Free };
+                self.documents.machine.handle_message(member, bytes, flow, cx.now);
             }
-        };
-        match (peer.stage, peer.stage.room()) {
-            (_, Some(room)) => {
-                self.heard(room, session, &bytes, cx);
-                self.advance(room, cx);
-            }
-            (PeerStage::Gone, None) => {}
-            (_, None) => {
-                let is_full = peer.held.len() >= settings.held_messages_max
-                    || peer.held_bytes + bytes.len() > settings.held_bytes_max;
-                if !is_full {
-                    peer.held_bytes += bytes.len();
-                    peer.held.push_back(bytes);
-                    return;
-                }
-                self.close_peer(session, cx);
-            }
+            Sent::Text(_) => self.documents.machine.handle_text(member, cx.now),
         }
-        cx.command(Command::Handled { session });
-    }
-
-    fn heard(&mut self, room: RoomId, session: SessionId, bytes: &[u8], cx: &mut Cx<'_>) {
-        let id = MemberId::Peer(session);
-        let Some(live) = self.documents.live_mut(room) else { return };
-        match Message::decode(bytes) {
-            Ok(Message::SyncStep1(vector)) => match StateVector::decode(vector) {
-                Ok(known) => {
-                    let difference = live.document.difference(&known);
-                    send(session, &Message::SyncStep2(&difference), cx);
-                }
-                Err(_) => self.bad_update(room, id, cx),
-            },
-            Ok(Message::SyncStep2(update)) => {
-                // An answer is as long as it must be; what was not asked for is not one.
-                let is_asked = live.member(id).is_some_and(|member| member.resync != Resync::No);
-                let source = if is_asked { Source::Resync } else { Source::Live };
-                self.peer_update(room, session, update, source, cx);
-            }
-            Ok(Message::Update(update)) => self.peer_update(room, session, update, Source::Live, cx),
-            Ok(Message::Awareness(update)) => match live.awareness.handle_update(session, update, cx.now) {
-                // The sender too: a provider that hears nothing for a while takes the connection for dead.
-                Ok(Heard::All) => self.tell_awareness(room, update, cx),
-                Ok(Heard::Part(part)) => self.tell_awareness(room, &part, cx),
-                Ok(Heard::Nothing) => {}
-                Err(_) => self.bad_update(room, id, cx),
-            },
-            Ok(Message::QueryAwareness) => {
-                if let Some(state) = live.awareness.state() {
-                    send(session, &Message::Awareness(&state), cx);
-                }
-            }
-            // Nothing that a client has to say.
-            Ok(Message::PermissionDenied(_)) => {}
-            Err(_) => self.bad_update(room, id, cx),
-        }
-    }
-
-    fn peer_update(&mut self, room: RoomId, session: SessionId, update: &[u8], source: Source, cx: &mut Cx<'_>) {
-        let id = MemberId::Peer(session);
-        let array_bytes_max = self.settings.documents.array_bytes_max;
-        let Some(live) = self.documents.live(room) else { return };
-        let Some(access) = live.member(id).map(|member| member.access) else { return };
-        match access {
-            Access::Write if live.is_unseeded() => match live.document.check(update, Source::Resync) {
-                Verdict::NothingNew => {}
-                Verdict::Applied | Verdict::Missing(_) => self.keep_out(room, session, cx),
-                Verdict::Bad(_) => self.bad_update(room, id, cx),
-            },
-            Access::Write => {
-                let blob = Blob::new(Bytes::copy_from_slice(update), array_bytes_max);
-                self.take_update(room, id, blob, source, cx);
-            }
-            Access::Read => match live.document.check(update, Source::Resync) {
-                Verdict::NothingNew => {}
-                Verdict::Applied | Verdict::Missing(_) => {
-                    self.documents.counters.updates_refused += 1;
-                    send(session, &Message::PermissionDenied(MAY_NOT_WRITE), cx);
-                }
-                Verdict::Bad(_) => self.bad_update(room, id, cx),
-            },
-        }
-    }
-
-    /// A provider cannot load the note's content into the document, and must not begin it without. It keeps what it has
-    /// written, and is asked for it when somebody has.
-    fn keep_out(&mut self, room: RoomId, session: SessionId, cx: &mut Cx<'_>) {
-        self.documents.counters.updates_refused += 1;
-        let Some(live) = self.documents.live_mut(room) else { return };
-        if !live.kept_out.contains(&session) {
-            live.kept_out.push(session);
-            send(session, &Message::PermissionDenied(NOT_SEEDED), cx);
-        }
+        self.pump_documents(cx);
     }
 
     fn peer_closed(&mut self, session: SessionId, cx: &mut Cx<'_>) {
@@ -314,57 +175,41 @@ impl OpenWebUi {
         if let Some(query) = peer.query {
             self.queries.answered(query);
         }
-        for _ in peer.held {
-            cx.command(Command::Handled { session });
-        }
-        if let Some(room) = peer.stage.room() {
-            self.leave_document(room, MemberId::Peer(session), cx);
-        }
+        self.documents.machine.handle_closed(MemberId::Peer(session), cx.now);
+        self.pump_documents(cx);
     }
 
     /// A session may not be in its document.
     fn deny_peer(&mut self, session: SessionId, cx: &mut Cx<'_>) {
-        send(session, &Message::PermissionDenied(MAY_NOT_READ), cx);
-        // Providers come back by themselves, but not after this.
-        if let Some(code) = CloseCode::new(MAY_NOT_READ_CODE) {
-            self.end_peer(session, Command::CloseWith { session, code }, cx);
-        }
+        self.documents.machine.deny(MemberId::Peer(session), cx.now);
+        self.pump_documents(cx);
     }
 
     /// A session is closed, and leaves its document at once.
-    pub(super) fn close_peer(&mut self, session: SessionId, cx: &mut Cx<'_>) {
-        self.end_peer(session, Command::Close { session }, cx);
+    fn close_peer(&mut self, session: SessionId, cx: &mut Cx<'_>) {
+        self.documents.machine.close(MemberId::Peer(session), cx.now);
+        self.pump_documents(cx);
     }
 
-    fn end_peer(&mut self, session: SessionId, close: Command, cx: &mut Cx<'_>) {
+    /// A session has been told to go.
+    pub(super) fn peer_ended(&mut self, session: SessionId) {
+        self.documents.peers.disarm(session);
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
-        let room = peer.stage.room();
-        if std::mem::replace(&mut peer.stage, PeerStage::Gone) == PeerStage::Gone {
-            return;
-        }
-        let held = std::mem::take(&mut peer.held);
+        peer.stage = PeerStage::Gone;
         if let Some(query) = peer.query.take() {
             self.queries.answered(query);
         }
-        self.documents.peers.disarm(session);
-        for _ in held {
-            cx.command(Command::Handled { session });
-        }
-        if let Some(room) = room {
-            self.leave_document(room, MemberId::Peer(session), cx);
-        }
-        cx.command(close);
     }
 
     /// The time to look at a session again has come, or its token's end.
     pub(super) fn peer_due(&mut self, session: SessionId, cx: &mut Cx<'_>) {
         let wall = cx.server.wall();
         let Some(peer) = self.documents.peers.get(session) else { return };
-        let (Some(token), PeerStage::In(room)) = (peer.token.clone(), peer.stage) else { return };
+        let (Some(token), PeerStage::In) = (peer.token.clone(), peer.stage) else { return };
         if token.has_ended(wall) {
             return self.deny_peer(session, cx);
         }
-        self.ask_of_peer(session, turn::ask_user(&token), PeerStage::Rechecking(room), cx);
+        self.ask_of_peer(session, turn::ask_user(&token), PeerStage::Rechecking, cx);
     }
 
     /// Something about a user has changed. How many sessions that is about.
@@ -383,15 +228,15 @@ impl OpenWebUi {
         for session in sessions {
             let Some(peer) = self.documents.peers.get_mut(*session) else { continue };
             match peer.stage {
-                PeerStage::In(_) => {
+                PeerStage::In => {
                     self.documents.peers.disarm(*session);
                     self.peer_due(*session, cx);
                 }
                 PeerStage::Authenticating
                 | PeerStage::Checking
                 | PeerStage::Loading
-                | PeerStage::Rechecking(_)
-                | PeerStage::RecheckingRights(_) => peer.again = Again::Wanted,
+                | PeerStage::Rechecking
+                | PeerStage::RecheckingRights => peer.recheck = Recheck::AtOnce,
                 PeerStage::Gone => {}
             }
         }
@@ -408,20 +253,16 @@ impl OpenWebUi {
     fn arm_peer(&mut self, session: SessionId, cx: &Cx<'_>) {
         let after = self.spread_recheck();
         let wall = cx.server.wall();
-        let Some(peer) = self.documents.peers.get_mut(session).filter(|peer| peer.stage.room().is_some()) else {
+        let Some(peer) = self.documents.peers.get_mut(session).filter(|peer| peer.stage.is_in()) else {
             return;
         };
         let end = peer.token.as_ref().and_then(|token: &Token| token.expires).map(|end| until(wall, end));
-        let after = match std::mem::replace(&mut peer.again, Again::No) {
-            Again::No => end.map_or(after, |end| end.min(after)),
-            Again::Wanted => std::time::Duration::ZERO,
+        let after = match std::mem::replace(&mut peer.recheck, Recheck::InTime) {
+            Recheck::InTime => end.map_or(after, |end| end.min(after)),
+            Recheck::AtOnce => std::time::Duration::ZERO,
         };
         self.documents.peers.arm(session, cx.now + after);
     }
-}
-
-fn send(session: SessionId, message: &Message<'_>, cx: &mut Cx<'_>) {
-    cx.command(Command::Send { session, message: Sent::Binary(message.encode().into()) });
 }
 
 fn until(wall: WallTime, end: WallTime) -> std::time::Duration {
@@ -453,13 +294,6 @@ fn percent_decoded(text: &str) -> Option<String> {
     }
     String::from_utf8(bytes).ok()
 }
-
-const NO_COLOR: &str = "#000000";
-const MAY_NOT_READ: &str = "permission-denied";
-/// As 403 of HTTP. y-websocket stays away after 4400 to 4499.
-const MAY_NOT_READ_CODE: u16 = 4403;
-const MAY_NOT_WRITE: &str = "read-only";
-const NOT_SEEDED: &str = "the note has not been loaded into its document yet";
 
 #[cfg(test)]
 mod tests {

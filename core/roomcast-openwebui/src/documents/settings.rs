@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use roomcast_yjs::journal::JournalTimes;
-use roomcast_yjs::{AwarenessLimits, DocumentLimits, PendingLimits};
+use roomcast_documents::DocumentsConfig;
+use roomcast_documents::yjs::journal::JournalTimes;
+use roomcast_documents::yjs::{AwarenessLimits, DocumentLimits, PendingLimits};
 
 /// How documents are kept and served, as part of the [`Settings`](crate::Settings).
 #[derive(Clone, Debug)]
@@ -39,6 +40,12 @@ pub struct DocumentSettings {
     /// Requests of the program about documents that are under way at a time; one holds up to
     /// [`DocumentLimits::resync_bytes_max`]. 64.
     pub visits_max: usize,
+    /// Sessions of y-protocols that one user may have. 64.
+    pub peers_per_user_max: usize,
+    /// Time for which a stored document without members stays in memory. 5 s.
+    pub keep_for: Duration,
+    /// Bytes of all loaded documents together. 1 GiB.
+    pub documents_bytes_max: usize,
     /// What documents and updates may be.
     pub limits: DocumentLimits,
     /// What may wait for something that is missing.
@@ -66,10 +73,30 @@ impl Default for DocumentSettings {
             held_messages_max: 128,
             held_bytes_max: 5 << 20,
             visits_max: 64,
+            peers_per_user_max: 64,
+            keep_for: Duration::from_secs(5),
+            documents_bytes_max: 1 << 30,
             limits: DocumentLimits::default(),
             pending: PendingLimits::default(),
             awareness: AwarenessLimits::default(),
             journal: JournalTimes::default(),
+        }
+    }
+}
+
+impl DocumentSettings {
+    /// What the document machine is told of it.
+    pub(super) const fn machine(&self) -> DocumentsConfig {
+        DocumentsConfig {
+            bad_updates_max: self.bad_updates_max,
+            held_messages_max: self.held_messages_max,
+            held_bytes_max: self.held_bytes_max,
+            keep_for: self.keep_for,
+            documents_bytes_max: self.documents_bytes_max,
+            limits: self.limits,
+            pending: self.pending,
+            awareness: self.awareness,
+            journal: self.journal,
         }
     }
 }

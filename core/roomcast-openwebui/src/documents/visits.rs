@@ -11,18 +11,18 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::frame::Blob;
-use super::join::{Entered, NO_COLOR};
+use roomcast_documents::yjs::Verdict;
+use roomcast_documents::{DocumentId, Entered, Form, Joining};
+
+use super::records::{Aim, Introduction, MemberId};
 use super::rights::rights;
-use super::room::{Aim, Joining, Live, MemberId, RoomId};
 use super::{canonical, content};
 use crate::access::Access;
 use crate::queries::Purpose;
-use crate::query::{Note, Question, StoreAnswer, StoreError, User};
+use crate::query::{StoreAnswer, Note, Question, StoreError, User};
 use crate::requests::{DocumentChange, DocumentRefusal, DocumentState, Intent};
 use crate::{OpenWebUi, Response, turn};
-use roomcast_core::server::{AppRequestId, Cx};
-use roomcast_yjs::{Source, Verdict};
+use roomcast_core::server::{Cx, AppRequestId};
 
 /// Requests that have not come to their end.
 #[derive(Debug, Default)]
@@ -38,6 +38,7 @@ impl Visits {
 #[derive(Debug)]
 pub(super) struct Visit {
     document: ByteString,
+    /// The id of its note.
     note: ByteString,
     /// Whose rights count.
     asks: Asks,
@@ -96,8 +97,7 @@ impl OpenWebUi {
         let (asks, question) = match user {
             Some(user) => {
                 // No token, which a revocation could be about.
-                let question =
-                    Question::Authenticate { user, jti: None, issued_at_secs: Some(u64::MAX), ends_at_secs: None };
+                let question = Question::Authenticate { user, jti: None, issued_at_secs: Some(u64::MAX), ends_at_secs: None };
                 (Asks::Asked, question)
             }
             None => (Asks::Program, Question::Note { note: note.clone(), user: ByteString::new() }),
@@ -107,12 +107,7 @@ impl OpenWebUi {
     }
 
     /// A store answered a question about a request.
-    pub(super) fn visit_answered(
-        &mut self,
-        ticket: AppRequestId,
-        reply: Result<StoreAnswer, StoreError>,
-        cx: &mut Cx<'_>,
-    ) {
+    pub(super) fn visit_answered(&mut self, ticket: AppRequestId, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
         let Some(visit) = self.documents.visits.0.get_mut(&ticket) else { return };
         let asked = match &visit.asks {
             Asks::Asked => match turn::user(reply) {
@@ -134,16 +129,16 @@ impl OpenWebUi {
     }
 
     /// The document is there: what was asked is done and answered.
-    pub(super) fn visit(&mut self, room: RoomId, ticket: AppRequestId, cx: &mut Cx<'_>) {
+    pub(super) fn visit(&mut self, document: DocumentId, ticket: AppRequestId, cx: &mut Cx<'_>) {
         let Some(Visit { task, .. }) = self.documents.visits.0.remove(&ticket) else { return };
         let answer = match task {
-            Task::Read => self.read_document(room),
+            Task::Read => self.read_document(document),
             Task::Write { update, content, intent } => {
-                let changed = self.write_document(room, ticket, &update, intent, cx);
+                let changed = self.write_document(document, ticket, update, intent, cx);
                 if changed.is_ok()
                     && let Some(content) = content
                 {
-                    self.put_content(room, MemberId::Visitor(ticket), &content, cx);
+                    self.put_content(document, MemberId::Visitor(ticket), &content, cx);
                 }
                 Response::DocumentUpdated(changed)
             }
@@ -158,17 +153,13 @@ impl OpenWebUi {
         }
     }
 
-    /// Whoever has only visited leaves. Not before all who waited for the document are in: without members it ends.
-    pub(super) fn end_visits(&mut self, room: RoomId, cx: &mut Cx<'_>) {
-        let Some(live) = self.documents.live_mut(room) else { return };
-        for member in live.members.extract_if(.., |member| matches!(member.id, MemberId::Visitor(_))) {
-            live.content.author_left(member.id, cx.now);
+    /// Members that have only visited leave. Not before all who waited for the document are in: without members it ends.
+    pub(super) fn end_visits(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
+        let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
+        let visitors = members.iter().map(|member| member.id()).filter(|id| matches!(id, MemberId::Visitor(_)));
+        for visitor in visitors.collect::<Vec<_>>() {
+            self.leave_document(document, visitor, cx);
         }
-        if live.members.is_empty() {
-            live.journal.close();
-            live.content.flush(cx.now);
-        }
-        self.advance(room, cx);
     }
 
     fn start_visit(&mut self, ticket: AppRequestId, cx: &mut Cx<'_>) {
@@ -177,63 +168,46 @@ impl OpenWebUi {
             Asks::Known(user) => user.id.clone(),
             Asks::Program | Asks::Asked => ByteString::new(),
         };
-        let (id, color, access) = (MemberId::Visitor(ticket), ByteString::from_static(NO_COLOR), visit.task.access());
-        let joining = Joining { id, user, name: ByteString::new(), access, color };
-        let (document, note) = (visit.document.clone(), visit.note.clone());
-        match self.enter_document(&document, &note, joining, cx) {
-            Entered::Now => {
-                if let Some(room) = self.documents.named(&document) {
-                    self.end_visits(room, cx);
-                }
-            }
+        let (member, access) = (MemberId::Visitor(ticket), visit.task.access());
+        let joining = Joining { member, user, access, form: Form::Silent };
+        let document = visit.document.clone();
+        match self.enter_document(&document, joining, Introduction::default(), cx) {
+            Entered::Now(document) => self.end_visits(document, cx),
             Entered::Later => {}
         }
     }
 
-    fn read_document(&mut self, room: RoomId) -> Response {
-        let read = |live: &mut Live| DocumentState {
-            state: live.document.state(),
-            content: live.content.current().filter(|json| !content::says_nothing(json)).map(ByteString::from),
-        };
-        Response::Document(self.documents.live_mut(room).map(read).ok_or(DocumentRefusal::Unavailable))
+    fn read_document(&mut self, document: DocumentId) -> Response {
+        let state = self.documents.machine.state(document);
+        let content = self.documents.notes.get(&document).and_then(|note| note.content.current());
+        let content = content.filter(|json| !content::says_nothing(json)).map(ByteString::from);
+        let found = state.map(|state| DocumentState { state, content });
+        Response::Document(found.ok_or(DocumentRefusal::Unavailable))
     }
 
     fn write_document(
         &mut self,
-        room: RoomId,
+        document: DocumentId,
         ticket: AppRequestId,
-        update: &Bytes,
+        update: Bytes,
         intent: Intent,
         cx: &mut Cx<'_>,
     ) -> Result<DocumentChange, DocumentRefusal> {
-        let array_bytes_max = self.settings.documents.array_bytes_max;
-        let Some(live) = self.documents.live_mut(room) else { return Err(DocumentRefusal::Unavailable) };
-        let is_empty = live.document.store().is_empty();
+        let Some(note) = self.documents.notes.get(&document) else { return Err(DocumentRefusal::Unavailable) };
+        let says_something = note.content.current().is_some_and(|json| !content::says_nothing(json));
+        let is_empty = self.documents.is_empty(document);
         match intent {
-            Intent::Edit if live.is_unseeded() => {
-                return Err(DocumentRefusal::Unseeded);
-            }
+            Intent::Edit if is_empty && says_something => return Err(DocumentRefusal::Unseeded),
             Intent::Initialize if !is_empty => return Err(DocumentRefusal::Seeded),
             Intent::Edit | Intent::Initialize => {}
         }
-        match live.document.apply(update, Source::Resync) {
-            Verdict::Applied => {
-                let blob = Blob::new(update.clone(), array_bytes_max);
-                self.changed(room, MemberId::Visitor(ticket), &blob, cx);
-                Ok(DocumentChange::Applied)
-            }
-            Verdict::NothingNew => {
-                self.documents.counters.updates_known += 1;
-                Ok(DocumentChange::NothingNew)
-            }
-            Verdict::Missing(missing) => {
-                self.documents.counters.updates_refused += 1;
-                Err(DocumentRefusal::Missing(missing))
-            }
-            Verdict::Bad(reason) => {
-                self.documents.counters.updates_refused += 1;
-                Err(DocumentRefusal::Bad(reason))
-            }
+        let verdict = self.documents.machine.apply(document, MemberId::Visitor(ticket), update, cx.now);
+        self.pump_documents(cx);
+        match verdict {
+            Verdict::Applied => Ok(DocumentChange::Applied),
+            Verdict::NothingNew => Ok(DocumentChange::NothingNew),
+            Verdict::Missing(missing) => Err(DocumentRefusal::Missing(missing)),
+            Verdict::Bad(reason) => Err(DocumentRefusal::Bad(reason)),
         }
     }
 }

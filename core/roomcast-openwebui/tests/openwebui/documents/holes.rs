@@ -27,7 +27,7 @@ fn hole_2_5_1_updates_are_of_members() {
     world.send(bob.client, &event);
     world.pass_ms(8000);
     alice.pump(&mut world);
-    assert_eq!((alice.updates, world.stack.app.document_counters().updates_applied), (0, 1));
+    assert_eq!((alice.updates, world.stack.app.document_counters().documents.updates_applied), (0, 1));
     assert_ne!(world.store.contents.get("plan").map(String::as_str), Some(r#"{"md":"x"}"#));
 }
 
@@ -50,7 +50,7 @@ fn hole_2_5_2_an_alias_is_the_same_document() {
     alice.pump(&mut world);
     alice.type_text(&mut world, "both");
     assert!(world.read(admin).concat().contains(r#"["ydoc:document:update",{"document_id":"note:plan""#));
-    assert_eq!(world.stack.app.audit().documents.rooms, 1);
+    assert_eq!(world.stack.app.audit().documents.open, 1);
     // What is no note is no document.
     for id in ["plan", "note:", "note_", "doc:plan", "", "note"] {
         world.send(admin, &format!(r#"2["ydoc:document:join",{{"document_id":"{id}"}}]"#));
@@ -163,10 +163,10 @@ fn hole_2_5_9_everything_has_a_limit() {
     // The first may be long, as it may be the whole note; live ones may not, and the document may not be full.
     let mut clock = 0;
     for (text, is_taken) in [("x".repeat(100), true), ("x".repeat(100), false), ("y".repeat(20), true)] {
-        let before = world.stack.app.document_counters().updates_applied;
+        let before = world.stack.app.document_counters().documents.updates_applied;
         let update = text_update(77, clock, &text);
         alice.send_update(&mut world, &update);
-        assert_eq!(world.stack.app.document_counters().updates_applied > before, is_taken);
+        assert_eq!(world.stack.app.document_counters().documents.updates_applied > before, is_taken);
         clock += if is_taken { u32::try_from(text.len()).unwrap() } else { 0 };
     }
 }
@@ -222,7 +222,7 @@ fn hole_2_5_12_nothing_is_dropped_before_it_is_stored() {
     let (state, content) = (alice.doc.state(), alice.content());
     world.leave(alice.client);
     world.pass_ms(120_000);
-    assert_eq!(world.stack.app.audit().documents.rooms, 1);
+    assert_eq!(world.stack.app.audit().documents.open, 1);
     world.store.manner = Manner::AtOnce;
     // Whoever comes meanwhile gets it from memory.
     let mut tab = Browser::open(&mut world, "alice");
@@ -252,7 +252,13 @@ fn hole_2_5_14_an_echo_costs_nothing() {
     settle(&mut world, &mut all);
     assert_eq!(all.iter().map(|browser| browser.updates).collect::<Vec<_>>(), [0, 1, 1, 1, 1]);
     let now = world.stack.app.document_counters();
-    assert_eq!((now.updates_applied - counters.updates_applied, now.updates_known - counters.updates_known), (1, 4));
+    assert_eq!(
+        (
+            now.documents.updates_applied - counters.documents.updates_applied,
+            now.documents.updates_known - counters.documents.updates_known
+        ),
+        (1, 4)
+    );
     assert_eq!(world.stack.server.counters().packets_queued - queued, 4);
 }
 
@@ -266,7 +272,7 @@ fn fan_out_to_fifty_makes_one_frame_of_each_form() {
         (0..5).map(|_| world.open_provider(NOTE, &super::browser::token_for("alice"))).collect();
     let (counters, queued) = (world.stack.app.document_counters(), world.stack.server.counters().packets_queued);
     writer.type_text(&mut world, "to all");
-    assert_eq!(world.stack.app.document_counters().frames_encoded - counters.frames_encoded, 2);
+    assert_eq!(world.stack.app.document_counters().documents.frames_encoded - counters.documents.frames_encoded, 2);
     assert_eq!(world.stack.server.counters().packets_queued - queued, 54);
     for other in &mut others {
         other.pump(&mut world);

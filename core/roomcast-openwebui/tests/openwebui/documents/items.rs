@@ -111,7 +111,7 @@ fn item_2_7_4_offline_edits_reach_the_others() {
         settle(&mut world, &mut [&mut alice, &mut tab]);
         assert_eq!(alice.doc.state(), tab.doc.state());
     }
-    assert_eq!(world.stack.app.document_counters().updates_held, 0);
+    assert_eq!(world.stack.app.document_counters().documents.updates_held, 0);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn item_2_7_4_what_builds_on_missing_edits_is_asked_for_once() {
     alice.type_text(&mut world, "late");
     settle(&mut world, &mut [&mut alice, &mut tab]);
     let counters = world.stack.app.document_counters();
-    assert_eq!((counters.updates_held, counters.resyncs), (1, 1));
+    assert_eq!((counters.documents.updates_held, counters.documents.resyncs), (1, 1));
     assert_eq!(alice.events.iter().filter(|event| event.starts_with("ydoc:document:state")).count(), 2);
     assert_eq!(alice.doc.state(), tab.doc.state());
     assert_eq!(world.stack.app.audit().documents.pending_updates, 0);
@@ -181,7 +181,7 @@ fn item_2_7_5_exactly_one_loads_the_note() {
     let mut third = Browser::open(&mut world, "alice");
     third.pump(&mut world);
     assert_eq!(third.doc.state(), second.doc.state());
-    assert_eq!(world.stack.app.document_counters().updates_applied, 1);
+    assert_eq!(world.stack.app.document_counters().documents.updates_applied, 1);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn item_2_7_5_who_may_only_read_loads_for_himself() {
     assert_ne!(bob.doc.state(), [0, 0][..], "an open note is not blank");
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
-    assert_eq!(world.stack.app.document_counters().updates_applied, 1, "the writer's counts");
+    assert_eq!(world.stack.app.document_counters().documents.updates_applied, 1, "the writer's counts");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn row_2_3_the_newer_front_end_gets_the_content_and_the_first_write_wins() {
     assert_eq!(world.read(two), [format!("31[{stored}]")]);
     world.send(one, &second);
     assert_eq!(world.read(one).pop(), Some(format!("31[{stored}]")));
-    assert_eq!(world.stack.app.document_counters().updates_applied, 1);
+    assert_eq!(world.stack.app.document_counters().documents.updates_applied, 1);
     // A content alone is saved.
     world.send(one, r#"2["ydoc:document:update",{"document_id":"note:plan","data":{"content":{"md":"y"}}}]"#);
     world.pass_ms(600);

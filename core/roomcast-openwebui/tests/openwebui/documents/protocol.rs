@@ -232,7 +232,7 @@ fn what_is_too_long_for_an_update_comes_with_everything() {
     tab.reconnect(&mut world);
     provider.write(&mut world, 100, 0, "short");
     settle(&mut world, &mut [&mut alice, &mut tab]);
-    let refused = |world: &World| world.stack.app.document_counters().updates_refused;
+    let refused = |world: &World| world.stack.app.document_counters().documents.updates_refused;
 
     provider.write(&mut world, 100, 5, &"x".repeat(100));
     assert_eq!(refused(&world), 1);
@@ -247,13 +247,13 @@ fn what_is_too_long_for_an_update_comes_with_everything() {
     assert_eq!((provider.doc.state(), tab.doc.state()), (alice.doc.state(), alice.doc.state()));
 
     // What is too long even for that is asked for once.
-    let resyncs = world.stack.app.document_counters().resyncs;
+    let resyncs = world.stack.app.document_counters().documents.resyncs;
     let bytes_max = DocumentLimits::default().resync_bytes_max;
     let head = text_update(100, 105, "").len() + 3;
     provider.write(&mut world, 100, 105, &"z".repeat(bytes_max - head + 1));
-    assert_eq!((refused(&world), world.stack.app.document_counters().resyncs), (3, resyncs + 1));
+    assert_eq!((refused(&world), world.stack.app.document_counters().documents.resyncs), (3, resyncs + 1));
     provider.pump(&mut world);
-    assert_eq!((refused(&world), world.stack.app.document_counters().resyncs), (4, resyncs + 1));
+    assert_eq!((refused(&world), world.stack.app.document_counters().documents.resyncs), (4, resyncs + 1));
     assert!(!world.clients[provider.client].is_closed);
 }
 

@@ -1,5 +1,7 @@
 //! Documents read and changed by the program itself.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use roomcast_openwebui::access::{AccessControl, Grants};
 use roomcast_openwebui::query::Question;
@@ -39,7 +41,7 @@ fn members_see_an_edit_in_their_form_and_it_is_stored() {
 
 #[test]
 fn a_document_that_nobody_is_in_is_loaded_changed_and_stored() {
-    let mut world = World::new();
+    let mut world = World::with(|settings| settings.documents.keep_for = Duration::ZERO);
     let update = text_update(99, 0, "alone");
     assert_eq!(write(&mut world, Some("alice"), &update), Ok(DocumentChange::Applied));
     assert_eq!(world.stack.app.audit().documents, Default::default(), "it left memory once it was stored");
@@ -82,7 +84,7 @@ fn all_who_wait_for_a_document_get_it_whoever_came_first() {
 
 #[test]
 fn rights_are_the_users_unless_nobody_is_named() {
-    let mut world = World::new();
+    let mut world = World::with(|settings| settings.documents.keep_for = Duration::ZERO);
     let update = text_update(99, 0, "x");
     let may = |world: &mut World, user: &str| {
         (read(world, Some(user)).map(drop).err(), write(world, Some(user), &update).map(drop).err())
@@ -134,13 +136,13 @@ fn an_edit_does_not_stand_in_the_way_of_the_notes_content() {
     // A front end that comes has nothing to load.
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
-    assert_eq!(world.stack.app.document_counters().updates_applied, 2);
+    assert_eq!(world.stack.app.document_counters().documents.updates_applied, 2);
     assert_eq!(read(&mut world, None).unwrap().state, alice.doc.state());
 }
 
 #[test]
 fn content_that_comes_along_is_saved() {
-    let mut world = World::new();
+    let mut world = World::with(|settings| settings.documents.keep_for = Duration::ZERO);
     let content = r#"{"md":"an edit","html":"<p>an edit</p>","json":null}"#;
     for (clock, (sent, kept)) in (0..).zip([(content, content), ("null", content), ("{", content)]) {
         let request = Request::DocumentUpdate {

@@ -1,0 +1,49 @@
+//! How documents are kept and served.
+//!
+//! Owns: intervals, limits and their defaults. Must never know: a document.
+
+use std::time::Duration;
+
+use roomcast_yjs::journal::JournalTimes;
+use roomcast_yjs::{AwarenessLimits, DocumentLimits, PendingLimits};
+
+/// Limits and intervals of [`Documents`](crate::Documents).
+#[derive(Clone, Copy, Debug)]
+pub struct DocumentsConfig {
+    /// Updates that are no updates, or over a limit, after which their sender is put out. 10.
+    pub bad_updates_max: u32,
+    /// Messages that a provider may send before it is let in; one more, and it is closed. 128.
+    pub held_messages_max: usize,
+    /// Bytes of these messages. 5 MiB.
+    pub held_bytes_max: usize,
+    /// Time for which a stored document without members stays in memory, so that leaving and joining again does not load
+    /// it anew. 5 s.
+    pub keep_for: Duration,
+    /// Bytes of all loaded documents together, as their structs are counted. Above, documents without members are
+    /// dropped early; if that is not enough, nothing more is loaded and no update is taken. 1 GiB.
+    pub documents_bytes_max: usize,
+    /// Sizes of documents and updates.
+    pub limits: DocumentLimits,
+    /// Bounds on updates that wait for something that is missing.
+    pub pending: PendingLimits,
+    /// Bounds on what providers may announce.
+    pub awareness: AwarenessLimits,
+    /// When changes are stored.
+    pub journal: JournalTimes,
+}
+
+impl Default for DocumentsConfig {
+    fn default() -> Self {
+        Self {
+            bad_updates_max: 10,
+            held_messages_max: 128,
+            held_bytes_max: 5 << 20,
+            keep_for: Duration::from_secs(5),
+            documents_bytes_max: 1 << 30,
+            limits: DocumentLimits::default(),
+            pending: PendingLimits::default(),
+            awareness: AwarenessLimits::default(),
+            journal: JournalTimes::default(),
+        }
+    }
+}

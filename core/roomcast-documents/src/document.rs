@@ -1,0 +1,228 @@
+//! A document in memory and its members: the records.
+//!
+//! Owns: [`OpenDocument`], [`Member`] and the table of both. Must never know: how a member gets in, or what is sent.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use roomcast_core::time::Instant;
+use roomcast_core::timer::TimerKey;
+use roomcast_yjs::journal::Journal;
+use roomcast_yjs::{Awareness, Document, Message, Pending, StateVector};
+
+roomcast_core::slab_key! {
+    /// A document that is loaded or being loaded.
+    pub struct DocumentId;
+}
+
+/// A document in memory.
+#[derive(Debug)]
+pub struct OpenDocument<M> {
+    pub(crate) name: ByteString,
+    pub(crate) stage: Stage<M>,
+    pub(crate) timer: Option<(Instant, TimerKey)>,
+}
+
+impl<M: Copy + Ord> OpenDocument<M> {
+    /// The name that members know it by.
+    pub const fn name(&self) -> &ByteString {
+        &self.name
+    }
+
+    /// The structs, once they are loaded.
+    pub fn content(&self) -> Option<&Document> {
+        self.live().map(|live| &live.document)
+    }
+
+    /// The members in the order in which they came; none while it is being loaded.
+    pub fn members(&self) -> &[Member<M>] {
+        self.live().map_or(&[], |live| &live.members)
+    }
+
+    /// A member, if it is in.
+    pub fn member(&self, member: M) -> Option<&Member<M>> {
+        self.live()?.member(member)
+    }
+
+    /// Whether the store has everything. A document that is being loaded has nothing to store.
+    pub fn is_stored(&self) -> bool {
+        self.live().is_none_or(|live| live.journal.is_stored())
+    }
+
+    /// The number of the last entry of the log.
+    pub fn last_sequence(&self) -> u64 {
+        self.live().map_or(0, |live| live.journal.last_sequence())
+    }
+
+    pub(crate) fn live(&self) -> Option<&Live<M>> {
+        match &self.stage {
+            Stage::Live(live) => Some(live),
+            Stage::Loading(_) => None,
+        }
+    }
+
+    pub(crate) fn live_mut(&mut self) -> Option<&mut Live<M>> {
+        match &mut self.stage {
+            Stage::Live(live) => Some(live),
+            Stage::Loading(_) => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Stage<M> {
+    /// The store has been asked; these wait for its answer.
+    Loading(Vec<Joining<M>>),
+    Live(Box<Live<M>>),
+}
+
+/// A document that was loaded.
+#[derive(Debug)]
+pub(crate) struct Live<M> {
+    pub(crate) document: Document,
+    pub(crate) pending: Pending<M>,
+    pub(crate) awareness: Awareness<M>,
+    pub(crate) journal: Journal,
+    pub(crate) members: Vec<Member<M>>,
+    pub(crate) beginning: Beginning,
+    /// Providers that have written before the document has begun: they are asked for it again afterwards.
+    pub(crate) kept_out: Vec<M>,
+    /// An entry of the owner's own that goes into the log in front of the first change.
+    pub(crate) preamble: Option<Bytes>,
+    /// Step 2 with the whole state, made once for all who ask for it. Taken back by each change.
+    pub(crate) whole: Option<Bytes>,
+    /// When the last member left.
+    pub(crate) left_at: Instant,
+    pub(crate) idle: Idle,
+    /// Its part of the bytes of all documents.
+    pub(crate) counted_bytes: usize,
+}
+
+/// Whether the owner knows that a document is not needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    No,
+    Told,
+}
+
+impl<M: Copy + Ord> Live<M> {
+    pub(crate) fn member(&self, id: M) -> Option<&Member<M>> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    pub(crate) fn member_mut(&mut self, id: M) -> Option<&mut Member<M>> {
+        self.members.iter_mut().find(|member| member.id == id)
+    }
+
+    pub(crate) fn providers(&self) -> Vec<M> {
+        let providers = self.members.iter().filter(|member| member.form == Form::Protocol);
+        providers.map(|member| member.id).collect()
+    }
+
+    /// Whether nothing may be written into the document yet, except by the application.
+    pub(crate) fn is_unbegun(&self) -> bool {
+        self.beginning == Beginning::ByApplication && self.document.store().is_empty()
+    }
+
+    /// Step 2 for a provider that knows this much.
+    pub(crate) fn step_2(&mut self, known: &StateVector) -> Bytes {
+        if known.iter().next().is_some() {
+            return Message::SyncStep2(&self.document.difference(known)).encode().into();
+        }
+        let document = &mut self.document;
+        self.whole.get_or_insert_with(|| Message::SyncStep2(&document.state()).encode().into()).clone()
+    }
+
+    /// Puts an entry into the log, behind what has to come first.
+    pub(crate) fn record(&mut self, entry: Bytes, now: Instant) {
+        if let Some(preamble) = self.preamble.take() {
+            self.journal.handle_change(preamble, now);
+        }
+        self.journal.handle_change(entry, now);
+    }
+}
+
+/// A member of a document.
+#[derive(Clone, Debug)]
+pub struct Member<M> {
+    pub(crate) id: M,
+    pub(crate) user: ByteString,
+    pub(crate) access: Access,
+    pub(crate) form: Form,
+    pub(crate) resync: Resync,
+    pub(crate) bad_updates: u32,
+}
+
+impl<M: Copy> Member<M> {
+    /// The key that the owner gave it.
+    pub const fn id(&self) -> M {
+        self.id
+    }
+
+    /// Its user, as the owner named it.
+    pub const fn user(&self) -> &ByteString {
+        &self.user
+    }
+
+    /// What it may do.
+    pub const fn access(&self) -> Access {
+        self.access
+    }
+
+    /// How it is told of changes.
+    pub const fn form(&self) -> Form {
+        self.form
+    }
+}
+
+/// A member on its way into a document. Its rights are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joining<M> {
+    /// The owner's key for it.
+    pub member: M,
+    /// The owner's name for its user. Awareness ids belong to a user; the machine gives it no other meaning.
+    pub user: ByteString,
+    /// What it may do.
+    pub access: Access,
+    /// How it is told of changes.
+    pub form: Form,
+}
+
+/// What a member may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read, and announce where it is.
+    Read,
+    /// Read and change.
+    Write,
+}
+
+/// How a member is told of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// By messages of y-protocols, which the machine writes and reads.
+    Protocol,
+    /// By the owner, who carries out [`Output::Updated`](crate::Output::Updated) in its own way.
+    Application,
+    /// Not at all: a member for one moment, of which nothing is asked.
+    Silent,
+}
+
+/// Who may write into a document that is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// Each member that may write.
+    ByAnyone,
+    /// Members of [`Form::Application`] alone, which bring what the document stands for. What providers write before
+    /// that is kept out, and asked for again afterwards.
+    ByApplication,
+}
+
+/// Whether a member was asked for all that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resync {
+    No,
+    /// On joining.
+    Invited,
+    /// Because it built on something that is missing: it is not asked twice for that.
+    Asked,
+}

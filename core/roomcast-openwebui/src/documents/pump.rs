@@ -1,0 +1,97 @@
+//! Carrying out what the document machine says.
+//!
+//! Owns: the one loop over its outputs. Must never know: why the machine says something.
+
+use roomcast_documents::{Close, DENIED_CODE, DocumentNotice, DocumentQuestion, Output, Relay};
+
+use super::frame;
+use super::records::{MemberId, Why};
+use crate::OpenWebUi;
+use crate::requests::Notice;
+use roomcast_core::server::{Command, Cx, Extent, Message as Sent, SessionId, Target};
+use roomcast_core::websocket::CloseCode;
+
+impl OpenWebUi {
+    /// Carries out what the machine says, until it is quiet.
+    pub(super) fn pump_documents(&mut self, cx: &mut Cx<'_>) {
+        while let Some(output) = self.documents.machine.poll_output() {
+            match output {
+                Output::Ask { document, question } => match question {
+                    DocumentQuestion::Load { document: name } => self.load_document(document, name, cx),
+                    DocumentQuestion::Append { document: name, first_sequence, updates } => {
+                        self.append_updates(document, name, first_sequence, updates, cx);
+                    }
+                    DocumentQuestion::Snapshot { document: name, snapshot, tag: _, up_to_sequence } => {
+                        self.save_snapshot(document, name, snapshot, up_to_sequence, cx);
+                    }
+                },
+                // Its user and its note are being asked for already.
+                Output::Authorize { .. } => {}
+                Output::Loaded { document, waiting } => self.document_open(document, waiting, cx),
+                Output::NotLoaded { waiting, .. } => self.refuse_waiting(waiting, cx),
+                Output::Joined { document, member, user } => match member {
+                    MemberId::Peer(session) => self.peer_joined(document, session, &user, cx),
+                    MemberId::Socket(_) | MemberId::Visitor(_) => {}
+                },
+                Output::Updated { document, by, user, update, relay } => match relay {
+                    Relay::Wanted => self.relay_to_sockets(document, (by, &user), update, cx),
+                    Relay::Needless => {}
+                },
+                Output::Resync { document, member } => {
+                    if let MemberId::Socket(socket) = member {
+                        self.tell_state(document, socket, Why::Resync, cx);
+                    }
+                }
+                Output::Refused { member, .. } => {
+                    if let MemberId::Socket(socket) = member {
+                        self.tell_error(socket, frame::UPDATE_REFUSED, cx);
+                    }
+                }
+                Output::Expelled { member } => {
+                    if let MemberId::Socket(socket) = member {
+                        let (target, extent) = (Target::Socket(socket), Extent::Connection);
+                        cx.command(Command::Disconnect { target, extent });
+                    }
+                }
+                Output::Left { document, member, user } => self.member_left(document, member, &user, cx),
+                Output::Idle { document } => self.document_idle(document, cx),
+                Output::Send { to, message } => {
+                    for session in to.into_iter().filter_map(peer) {
+                        cx.command(Command::Send { session, message: Sent::Binary(message.clone()) });
+                    }
+                }
+                Output::Handled { member } => {
+                    if let Some(session) = peer(member) {
+                        cx.command(Command::Handled { session });
+                    }
+                }
+                Output::Close { member, close } => {
+                    if let Some(session) = peer(member) {
+                        self.peer_ended(session);
+                        cx.command(closing(session, close));
+                    }
+                }
+                Output::Notice(notice) => self.document_notice(notice),
+            }
+        }
+    }
+
+    /// Operators hear of it whatever the settings say of other notices.
+    fn document_notice(&mut self, notice: DocumentNotice) {
+        self.notices.push_back(Notice::Document(notice));
+    }
+}
+
+const fn peer(member: MemberId) -> Option<SessionId> {
+    match member {
+        MemberId::Peer(session) => Some(session),
+        MemberId::Socket(_) | MemberId::Visitor(_) => None,
+    }
+}
+
+fn closing(session: SessionId, close: Close) -> Command {
+    match (close, CloseCode::new(DENIED_CODE)) {
+        (Close::Denied, Some(code)) => Command::CloseWith { session, code },
+        (Close::Denied | Close::Again, _) => Command::Close { session },
+    }
+}

@@ -1,0 +1,287 @@
+//! The documents of notes and who is in them: the records.
+//!
+//! Owns: what Open WebUI keeps beside each document of the machine, and the members' keys. Must never know: how a
+//! member gets in, or what is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytestring::ByteString;
+use roomcast_documents as machine;
+use roomcast_documents::DocumentId;
+
+use super::content::Content;
+use super::frame::Blob;
+use super::peers::Peers;
+use super::settings::DocumentSettings;
+use super::visits::Visits;
+use crate::query::{QueryId, StoredDocument};
+use roomcast_core::rng::KeyedHash;
+use roomcast_core::server::{SessionId, SocketId, AppRequestId};
+use roomcast_core::time::{Instant, WallTime};
+use roomcast_core::timer::{Fifo, TimerKey, Timers};
+
+/// All documents.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    pub(super) machine: machine::Documents<MemberId>,
+    pub(super) notes: BTreeMap<DocumentId, OpenNote>,
+    pub(super) peers: Peers,
+    pub(super) visits: Visits,
+    /// Joins that wait for the session of their socket.
+    pub(super) parked: Fifo<SocketId>,
+    /// When something is due of a note's content.
+    pub(super) due: Timers<DocumentId>,
+    /// What the others will be told of members that wait for their document.
+    pub(super) introductions: BTreeMap<MemberId, Introduction>,
+    /// The update that is being handled, in the form in which it came.
+    pub(super) relayed: Option<Blob>,
+    /// States that sockets are told once they have taken what was sent to them before.
+    pub(super) owed_states: BTreeMap<SessionId, BTreeMap<(DocumentId, SocketId), Why>>,
+    pub(super) resets: u64,
+    pub(super) contents_saved: u64,
+    pub(super) contents_saved_again: u64,
+    pub(super) contents_lost: u64,
+    /// When a content was last sent to be saved, in nanoseconds since the epoch.
+    saved_at_nanos: u64,
+}
+
+impl Documents {
+    pub(crate) fn new(settings: &DocumentSettings, hash: KeyedHash) -> Self {
+        Self {
+            machine: machine::Documents::new(settings.machine(), hash),
+            notes: BTreeMap::new(),
+            peers: Peers::default(),
+            visits: Visits::default(),
+            parked: Fifo::new(),
+            due: Timers::new(),
+            introductions: BTreeMap::new(),
+            relayed: None,
+            owed_states: BTreeMap::new(),
+            resets: 0,
+            contents_saved: 0,
+            contents_saved_again: 0,
+            contents_lost: 0,
+            saved_at_nanos: 0,
+        }
+    }
+
+    /// The moment of a save. A store passes over what is behind a later one, so that it goes on even if the calendar is
+    /// set back.
+    pub(super) fn save_moment(&mut self, wall: WallTime) -> u64 {
+        let at_nanos = wall.as_unix_millis().saturating_mul(1_000_000);
+        self.saved_at_nanos = at_nanos.max(self.saved_at_nanos.saturating_add(1));
+        self.saved_at_nanos
+    }
+
+    /// A document is not in memory any more.
+    pub(super) fn forget(&mut self, document: DocumentId) -> Option<OpenNote> {
+        let note = self.notes.remove(&document)?;
+        if let Some((_, timer)) = note.timer {
+            self.due.cancel(timer);
+        }
+        Some(note)
+    }
+
+    pub(super) fn name(&self, document: DocumentId) -> Option<ByteString> {
+        self.machine.get(document).map(|open| open.name().clone())
+    }
+
+    /// Whether a document has nothing in it, as far as it is loaded.
+    pub(super) fn is_empty(&self, document: DocumentId) -> bool {
+        let content = self.machine.get(document).and_then(|open| open.content());
+        content.is_none_or(|content| content.store().is_empty())
+    }
+
+    /// A document and its member.
+    pub(super) fn joined(&self, document: &str, member: MemberId) -> Option<(DocumentId, &machine::Member<MemberId>)> {
+        let document = self.machine.named(document)?;
+        Some((document, self.machine.get(document)?.member(member)?))
+    }
+
+    /// The socket of a parked join is gone.
+    pub(crate) fn unpark_timer(&mut self, parked: &super::Parked) {
+        self.parked.cancel(parked.timer);
+    }
+
+    /// Documents that hold something which the stores do not have.
+    pub(crate) fn unstored(&self) -> usize {
+        let is_stored = |document: &DocumentId| self.machine.get(*document).is_none_or(|open| open.is_stored());
+        self.notes.iter().filter(|(document, note)| !note.content.is_saved() || !is_stored(document)).count()
+    }
+
+    pub(crate) fn counts(&self) -> DocumentCounts {
+        let machine = self.machine.counts();
+        DocumentCounts {
+            open: machine.open,
+            members: machine.members,
+            pending_updates: machine.pending_updates,
+            bytes: machine.bytes,
+            parked_joins: self.parked.len(),
+            peers: self.peers.len(),
+            visits: self.visits.len(),
+            waiting: self.introductions.len() + self.owed_states.len() + machine.outputs,
+            timers: machine.timers + self.due.len() + self.peers.armed(),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> DocumentCounters {
+        DocumentCounters {
+            documents: self.machine.counters(),
+            resets: self.resets,
+            contents_saved: self.contents_saved,
+            contents_saved_again: self.contents_saved_again,
+            contents_lost: self.contents_lost,
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let own = [
+            self.parked.next_deadline(),
+            self.due.next_deadline(),
+            self.peers.next_deadline(),
+            self.machine.next_deadline(),
+        ];
+        own.into_iter().flatten().min()
+    }
+}
+
+/// What is kept of a note while its document is in memory.
+#[derive(Debug)]
+pub(super) struct OpenNote {
+    /// The note's id.
+    pub(super) id: ByteString,
+    /// What the stores have said of it, until the document is open.
+    pub(super) loading: Option<Loading>,
+    pub(super) content: Content,
+    /// Who has been asked to load the note's content into the empty document.
+    pub(super) seeder: Option<MemberId>,
+    /// Awareness ids that sockets have announced.
+    pub(super) cursors: BTreeMap<SocketId, BTreeSet<u64>>,
+    pub(super) timer: Option<(Instant, TimerKey)>,
+    pub(super) end: End,
+}
+
+impl OpenNote {
+    pub(super) fn loading(id: ByteString, queries: [QueryId; 2]) -> Self {
+        Self {
+            id,
+            loading: Some(Loading { queries, stored: None, content: None }),
+            content: Content::default(),
+            seeder: None,
+            cursors: BTreeMap::new(),
+            timer: None,
+            end: End::NotYet,
+        }
+    }
+}
+
+/// How far a document without members is on its way out of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    NotYet,
+    /// The machine does not need it any more.
+    Idle,
+    /// The note has been read once more, to see whether the content that was saved is still there.
+    Verifying(QueryId),
+}
+
+/// What the stores have said of a note and its document.
+#[derive(Debug)]
+pub(super) struct Loading {
+    pub(super) queries: [QueryId; 2],
+    pub(super) stored: Option<StoredDocument>,
+    /// `content` of the note's data, which may be none.
+    pub(super) content: Option<Option<ByteString>>,
+}
+
+/// What the others are told of a member.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Introduction {
+    pub(super) name: ByteString,
+    pub(super) color: ByteString,
+}
+
+/// Why a state is told. A state that is told later is told for the greatest of the reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Why {
+    /// The member has asked.
+    Asked,
+    /// It is to load the note's content, as the member that was to do so has left.
+    Seed,
+    /// It is to bring all that it has.
+    Resync,
+    /// It has joined.
+    Joined,
+}
+
+/// The key of a member: a socket of the application protocol, a session of y-protocols, or a request of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MemberId {
+    Socket(SocketId),
+    Peer(SessionId),
+    /// A member for one moment.
+    Visitor(AppRequestId),
+}
+
+/// What a question about documents was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Aim {
+    /// To load one: its own store.
+    Load(DocumentId),
+    /// To load one: the note.
+    LoadContent(DocumentId),
+    /// To append to its log.
+    Append { document: DocumentId, first: u64, end: u64 },
+    /// To store a snapshot.
+    Snapshot { document: DocumentId, up_to: u64 },
+    /// To save the note's content.
+    SaveContent(DocumentId),
+    /// To see whether the note still has the content that was saved.
+    Verify(DocumentId),
+    /// To see what a socket, as it was then, may still do.
+    Rights { document: DocumentId, socket: SocketId, epoch: u64 },
+    /// A session of y-protocols waits for it, or its rights are looked at again.
+    Peer(SessionId),
+    /// A request waits for it.
+    Visit(AppRequestId),
+}
+
+/// How much there is of documents now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DocumentCounts {
+    /// Documents that are loaded or being loaded.
+    pub open: usize,
+    /// Members, each once per document.
+    pub members: usize,
+    /// Updates that wait for something that is missing.
+    pub pending_updates: usize,
+    /// Bytes of all documents, as their structs are counted.
+    pub bytes: usize,
+    /// Joins that wait for the login of their socket.
+    pub parked_joins: usize,
+    /// Sessions of y-protocols, let in or not.
+    pub peers: usize,
+    /// Requests about documents that have no answer yet.
+    pub visits: usize,
+    /// Members and states that wait.
+    pub waiting: usize,
+    /// Deadlines.
+    pub timers: usize,
+}
+
+/// Totals of documents since startup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DocumentCounters {
+    /// What the document machine has counted.
+    pub documents: machine::DocumentCounters,
+    /// Documents that began again because their note was changed elsewhere.
+    pub resets: u64,
+    /// Contents of notes saved.
+    pub contents_saved: u64,
+    /// Among these, contents that were saved once more since an earlier one had been written over them.
+    pub contents_saved_again: u64,
+    /// Contents of notes given up: the note is gone.
+    pub contents_lost: u64,
+}

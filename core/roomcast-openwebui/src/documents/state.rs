@@ -1,0 +1,164 @@
+//! What sockets are told of a document's state, and who loads the note's content into an empty document.
+//!
+//! Owns: the form of a state for each front end, the choice of the member that loads a note, and states that are told
+//! later. Must never know: how members get in.
+
+use roomcast_documents::{Access, DocumentId};
+
+use super::Compat;
+use super::frame::{self, Blob, Form, Frame};
+use super::records::{Documents, MemberId, Why};
+use crate::OpenWebUi;
+use roomcast_core::server::{Command, Cx, Delivery, Emit, SessionId, SocketId, Target};
+
+use bytestring::ByteString;
+
+impl OpenWebUi {
+    /// Tells a member what the document is; later, if it has not taken what was sent to it before.
+    pub(super) fn tell_state(&mut self, document: DocumentId, socket: SocketId, why: Why, cx: &mut Cx<'_>) {
+        let Some(session) = self.sockets.get(socket).map(|record| record.peer) else { return };
+        if !cx.server.is_congested(session) {
+            return self.tell_state_now(document, socket, why, cx);
+        }
+        let owed = self.documents.owed_states.entry(session).or_default();
+        let reason = owed.entry((document, socket)).or_insert(why);
+        *reason = why.max(*reason);
+    }
+
+    /// A session takes what is sent to it again.
+    pub(crate) fn documents_relieved(&mut self, session: SessionId, cx: &mut Cx<'_>) {
+        self.documents.machine.handle_relieved(MemberId::Peer(session));
+        self.pump_documents(cx);
+        for ((document, socket), why) in self.documents.owed_states.remove(&session).unwrap_or_default() {
+            self.tell_state(document, socket, why, cx);
+        }
+    }
+
+    /// A socket is told no state of a document any more.
+    pub(super) fn forget_owed_state(&mut self, document: DocumentId, socket: SocketId) {
+        self.documents.owed_states.retain(|_, owed| {
+            owed.remove(&(document, socket));
+            !owed.is_empty()
+        });
+    }
+
+    /// A browser of 0.6.41 that has edited while it was away says nothing of it. But to a state of two zeros among
+    /// several sessions it answers with its whole document, whereas one that has nothing says nothing.
+    fn tell_state_now(&mut self, document: DocumentId, socket: SocketId, why: Why, cx: &mut Cx<'_>) {
+        let (compat, array_bytes_max) = (self.settings.documents.compat, self.settings.documents.array_bytes_max);
+        let id = MemberId::Socket(socket);
+        let Some(open) = self.documents.machine.get(document) else { return };
+        let Some(access) = open.member(id).map(|member| member.access()) else { return };
+        let name = open.name().clone();
+        let Some(state) = state_blob(&mut self.documents, document, array_bytes_max) else { return };
+        let empty = Blob { bytes: EMPTY.into(), form: Form::Array(ByteString::from_static(EMPTY_ARRAY)) };
+        let with_sessions = |app: &Self, state: &Blob, sessions| {
+            let sids = app.sids(document, socket, sessions);
+            Frame::of(&name).blob("state", state).texts("sessions", sids.iter().map(String::as_str)).finish()
+        };
+        let is_empty = state.bytes == EMPTY;
+        let frames = match (compat, why, is_empty) {
+            (Compat::V0_12, Why::Joined, _) => {
+                let content = self.documents.notes.get(&document).and_then(|note| note.content.current());
+                vec![Frame::of(&name).blob("state", &state).raw("content", content.unwrap_or("null")).finish()]
+            }
+            (Compat::V0_12, Why::Asked | Why::Resync | Why::Seed, _)
+            | (Compat::V0_6, Why::Asked | Why::Seed, false) => {
+                vec![with_sessions(self, &state, Sessions::Actual)]
+            }
+            (Compat::V0_6, _, true) => {
+                let is_to_seed = self.is_to_seed(document, id, access);
+                let sessions = if is_to_seed { Sessions::Alone } else { Sessions::Several };
+                vec![with_sessions(self, &empty, sessions)]
+            }
+            (Compat::V0_6, Why::Joined | Why::Resync, false) => {
+                vec![with_sessions(self, &empty, Sessions::Several), with_sessions(self, &state, Sessions::Actual)]
+            }
+        };
+        for args in frames {
+            let (target, name) = (Target::Socket(socket), frame::STATE);
+            cx.command(Command::Emit(Emit { target, name, args, delivery: Delivery::Reliable, ack: None }));
+        }
+    }
+
+    /// A member must load the note's content into an empty document: the next that may write, if the one that was asked
+    /// has left. Those who may only read keep theirs for themselves.
+    pub(super) fn choose_seeder(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
+        match self.settings.documents.compat {
+            Compat::V0_6 => {}
+            Compat::V0_12 => return,
+        }
+        let is_chosen = self.documents.notes.get(&document).is_none_or(|note| note.seeder.is_some());
+        if is_chosen || !self.documents.is_empty(document) {
+            return;
+        }
+        let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
+        let sockets = members.iter().filter_map(|member| match member.id() {
+            MemberId::Socket(socket) => Some((socket, member.access())),
+            MemberId::Peer(_) | MemberId::Visitor(_) => None,
+        });
+        let (writers, readers): (Vec<_>, Vec<_>) = sockets.partition(|(_, access)| *access == Access::Write);
+        let asked = match writers.first() {
+            Some(writer) => vec![*writer],
+            None => readers,
+        };
+        for (socket, _) in asked {
+            self.tell_state(document, socket, Why::Seed, cx);
+        }
+    }
+
+    /// Whether a member is to load the note's content into the empty document. What a member loads that may not write
+    /// stays in that browser, so that a note can be read that has not been opened to edit.
+    fn is_to_seed(&mut self, document: DocumentId, id: MemberId, access: Access) -> bool {
+        let Some(note) = self.documents.notes.get_mut(&document) else { return false };
+        match access {
+            Access::Write => *note.seeder.get_or_insert(id) == id,
+            Access::Read => note.seeder.is_none(),
+        }
+    }
+
+    fn sids(&self, document: DocumentId, own: SocketId, sessions: Sessions) -> Vec<String> {
+        let sid_of = |socket| self.sockets.get(socket).map(|record| record.sid.as_str().to_owned());
+        let mut sids: Vec<String> = sid_of(own).into_iter().collect();
+        match sessions {
+            Sessions::Alone => return sids,
+            Sessions::Several | Sessions::Actual => {}
+        }
+        let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
+        let others = members.iter().filter_map(|member| match member.id() {
+            MemberId::Socket(socket) if socket != own => sid_of(socket),
+            MemberId::Socket(_) | MemberId::Peer(_) | MemberId::Visitor(_) => None,
+        });
+        sids.extend(others.take(SIDS_MAX));
+        if sessions == Sessions::Several && sids.len() == 1 {
+            sids.push(ANOTHER_SID.to_owned());
+        }
+        sids
+    }
+}
+
+/// Which sessions a state names: a browser that is named alone loads the note's content into an empty document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sessions {
+    Alone,
+    Several,
+    Actual,
+}
+
+/// The document's state in the form in which browsers get it.
+pub(super) fn state_blob(documents: &mut Documents, document: DocumentId, array_bytes_max: usize) -> Option<Blob> {
+    let bytes = documents.machine.state(document)?;
+    let form = if bytes.len() > array_bytes_max {
+        Form::Attachment
+    } else {
+        Form::Array(frame::array_text(documents.machine.state_array(document)?))
+    };
+    Some(Blob { bytes, form })
+}
+
+const EMPTY: &[u8] = &[0, 0];
+const EMPTY_ARRAY: &str = "[0,0]";
+/// A front end only counts them.
+const SIDS_MAX: usize = 100;
+/// A session that there is not.
+const ANOTHER_SID: &str = "--------------------";
