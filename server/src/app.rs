@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use roomcast_openwebui::{AuthRequirement, OpenWebUi, Settings as Rules, SettingsError};
+use roomcast_openwebui::{AuthRequirement, Notice, OpenWebUi, Settings as Rules, SettingsError};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, PathMatch, Refusal};
 
@@ -49,6 +49,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     let protocol = rules.protocol();
     let api = Api { key: api_key.map(Arc::new), store: store.clone(), call_timeout: settings.call_timeout };
     let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.ask(query))
+        .on_notice(log_notice)
         .limits(settings.limits.clone())
         .http_limits(settings.http_limits)
         .socket_io(settings.path.as_str(), |io| {
@@ -71,6 +72,14 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
             yjs.ws = protocol;
         });
     Ok(pages(api.routes(builder), health, metrics))
+}
+
+/// Notices that an operator should hear of.
+fn log_notice(notice: Notice) {
+    match notice {
+        Notice::Document(notice) => tracing::warn!(?notice, "a document"),
+        Notice::UserActive { .. } | Notice::UserIdle { .. } | Notice::LoggedOut { .. } => {}
+    }
 }
 
 fn pages(builder: Builder<OpenWebUi>, health: Health, metrics: StoreMetrics) -> Builder<OpenWebUi> {

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use roomcast_openwebui::query::{Question, StoreError};
-use roomcast_openwebui::{self as openwebui, OpenWebUi, Pool, Request};
+use roomcast_openwebui::{self as openwebui, DocumentCounters, OpenWebUi, Pool, Request};
 use roomcast_tokio::AppHandle;
 use roomcast_tokio::core::server::{Audit, Counters};
 
@@ -44,6 +44,7 @@ impl StoreMetrics {
                 StoreError::NotFound => "not_found",
                 StoreError::Unavailable => "unavailable",
                 StoreError::Corrupt => "corrupt",
+                StoreError::Conflict => "conflict",
             };
             self.errors.get_or_create(&[("question", kind), ("error", error)]).inc();
         }
@@ -177,6 +178,7 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
         change_bytes,
         calls,
         documents,
+        document_totals,
         writes_lost,
         queries_overdue,
     } = *pool;
@@ -197,12 +199,40 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
         ("document_joins_parked", "Joins that wait for their session", documents.parked_joins),
         ("document_peers", "Sessions of y-protocols", documents.peers),
         ("document_requests", "Requests of the program about documents", documents.visits),
+        ("document_bytes", "Bytes of the documents in memory", documents.bytes),
     ] {
         gauge(registry, name, help, value);
     }
+    register_documents(registry, &document_totals);
     registry.register("writes_lost", "Rows given up", ConstCounter::new(writes_lost));
     let help = "Questions that the store did not answer in time";
     registry.register("queries_overdue", help, ConstCounter::new(queries_overdue));
+}
+
+fn register_documents(registry: &mut Registry, totals: &DocumentCounters) {
+    let documents = totals.documents;
+    for (name, help, value) in [
+        ("document_loads", "Documents loaded", documents.loads),
+        ("document_loads_failed", "Loads of documents that failed", documents.loads_failed),
+        ("document_refused_full", "Loads and updates refused for want of memory", documents.refused_full),
+        ("document_updates_applied", "Updates that changed a document", documents.updates_applied),
+        ("document_updates_known", "Updates that brought nothing new", documents.updates_known),
+        ("document_updates_held", "Updates that missed something", documents.updates_held),
+        ("document_updates_refused", "Updates that were refused", documents.updates_refused),
+        ("document_resyncs", "Members that were asked for all they have", documents.resyncs),
+        ("document_states_delayed", "States that waited for a slow member", documents.states_delayed),
+        ("document_appends", "Groups of changes appended to the store", documents.appends),
+        ("document_appends_failed", "Appends that failed and were tried again", documents.appends_failed),
+        ("document_snapshots", "Snapshots stored", documents.snapshots),
+        ("document_snapshots_failed", "Snapshots that failed and were tried again", documents.snapshots_failed),
+        ("document_conflicts", "Writes refused since another program wrote to the document", documents.conflicts),
+        ("document_resets", "Documents begun again since their note was changed elsewhere", totals.resets),
+        ("document_contents_saved", "Contents of notes saved", totals.contents_saved),
+        ("document_contents_saved_again", "Contents saved again over an earlier one", totals.contents_saved_again),
+        ("document_contents_lost", "Contents given up since their note is gone", totals.contents_lost),
+    ] {
+        registry.register(name, help, ConstCounter::new(value));
+    }
 }
 
 fn gauge(registry: &mut Registry, name: &'static str, help: &'static str, value: usize) {

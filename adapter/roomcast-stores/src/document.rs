@@ -1,42 +1,49 @@
 //! A document in memory: its snapshot and the log of what came after it.
 //!
-//! The rules are those of every store of documents. Updates have numbers; whoever asked and had no answer asks again with
-//! the same ones. Questions overtake each other, so that a number is new if neither the log nor the snapshot has it, and a
-//! snapshot older than the one that is there comes to nothing.
+//! The rules are those of every store of documents. Updates have numbers; a question without an answer is asked again with
+//! the same numbers and bytes. Questions overtake each other, so that a number is new if neither the log nor the snapshot
+//! has it, and a snapshot older than the one that is there comes to nothing. Other bytes under a number that the log has
+//! are another program's: a conflict, and nothing is written.
 //!
 //! Owns: those rules. Must never know: what is in an update.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use roomcast_openwebui::query::{ContentHash, StoredDocument};
+use roomcast_documents::StoredDocument;
+use roomcast_openwebui::query::{self, ContentHash, StoreError};
 
 /// A document.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Document {
     snapshot: Option<Bytes>,
-    content_hash: Option<ContentHash>,
+    tag: Option<Bytes>,
     up_to_sequence: u64,
     log: BTreeMap<u64, Bytes>,
     last_sequence: u64,
 }
 
 impl Document {
-    pub(super) fn append(&mut self, first_sequence: u64, updates: Vec<Bytes>) {
+    pub(super) fn append(&mut self, first_sequence: u64, updates: Vec<Bytes>) -> Result<(), StoreError> {
+        let known = |sequence: u64, update: &Bytes| self.log.get(&sequence).is_none_or(|known| known == update);
+        if !(first_sequence..).zip(&updates).all(|(sequence, update)| known(sequence, update)) {
+            return Err(StoreError::Conflict);
+        }
         for (sequence, update) in (first_sequence..).zip(updates) {
             self.last_sequence = self.last_sequence.max(sequence);
             if sequence > self.up_to_sequence {
                 self.log.entry(sequence).or_insert(update);
             }
         }
+        Ok(())
     }
 
-    pub(super) fn save(&mut self, snapshot: Bytes, content_hash: Option<ContentHash>, up_to_sequence: u64) {
+    pub(super) fn save(&mut self, snapshot: Bytes, tag: Option<Bytes>, up_to_sequence: u64) {
         if up_to_sequence < self.up_to_sequence {
             return;
         }
         self.snapshot = Some(snapshot);
-        self.content_hash = content_hash;
+        self.tag = tag;
         self.up_to_sequence = up_to_sequence;
         self.last_sequence = self.last_sequence.max(up_to_sequence);
         self.log.retain(|sequence, _| *sequence > up_to_sequence);
@@ -45,9 +52,16 @@ impl Document {
     pub(super) fn load(&self) -> StoredDocument {
         StoredDocument {
             snapshot: self.snapshot.clone(),
-            content_hash: self.content_hash,
+            tag: self.tag.clone(),
             updates: self.log.values().cloned().collect(),
             last_sequence: self.last_sequence,
         }
+    }
+
+    /// The same in the application's words.
+    pub(super) fn load_note(&self) -> query::StoredDocument {
+        let StoredDocument { snapshot, tag, updates, last_sequence } = self.load();
+        let content_hash = tag.and_then(|tag| tag[..].try_into().ok()).map(ContentHash);
+        query::StoredDocument { snapshot, content_hash, updates, last_sequence }
     }
 }

@@ -15,6 +15,7 @@ pub mod documents;
 mod index;
 mod latest;
 mod memory;
+mod memory_documents;
 mod message;
 mod note;
 mod revocation;
@@ -26,10 +27,11 @@ mod store;
 
 pub use self::database_url::{DatabaseUrl, DatabaseUrlError, PostgresUrl, SslMode};
 pub use self::memory::{Gate, Memory, Moment};
+pub use self::memory_documents::MemoryDocuments;
 pub use self::revocation::{Revocations, Token};
 pub use self::rows::{ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, NoteRow, Rows, UserRow};
 #[cfg(feature = "sqlite")]
-pub use self::sql::{Embedded, Seeded};
+pub use self::sql::{Embedded, Seeded, SqliteDocuments};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::{OpenError, Options, Own, SUPPORTED_VERSIONS, WebUi};
 pub use self::store::Store;

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{Chat, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
@@ -282,14 +283,15 @@ impl State {
                 Ok(StoreAnswer::Done)
             }
             Question::LoadDocument { document } => {
-                Ok(StoreAnswer::Document(self.documents.get(&document).map(Document::load).unwrap_or_default()))
+                Ok(StoreAnswer::Document(self.documents.get(&document).map(Document::load_note).unwrap_or_default()))
             }
             Question::AppendUpdates { document, first_sequence, updates } => {
-                self.documents.entry(document).or_default().append(first_sequence, updates);
+                self.documents.entry(document).or_default().append(first_sequence, updates)?;
                 Ok(StoreAnswer::Done)
             }
             Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
-                self.documents.entry(document).or_default().save(snapshot, content_hash, up_to_sequence);
+                let tag = content_hash.map(|hash| Bytes::copy_from_slice(&hash.0));
+                self.documents.entry(document).or_default().save(snapshot, tag, up_to_sequence);
                 Ok(StoreAnswer::Done)
             }
             Question::ChangeMessage { chat, message, changes } => {

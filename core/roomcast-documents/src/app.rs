@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use roomcast_core::rng::Rng;
-use roomcast_core::server::{App, Command, Cx, EndpointId, Event, Handshake, Message, SessionId, AppRequestId};
+use roomcast_core::server::{App, AppRequestId, Command, Cx, EndpointId, Event, Handshake, Message, SessionId};
 use roomcast_core::time::Instant;
 use roomcast_core::timer::{Fifo, FifoKey};
 use roomcast_core::websocket::CloseCode;

@@ -62,6 +62,7 @@
 //! | `providers` | members by y-protocols |
 //! | `persist` | from the store, and to it |
 //! | `counters` | figures |
+//! | `store` | the trait that stores implement and adapters ask |
 //! | `app` | an application that is documents and nothing else |
 
 mod app;
@@ -74,6 +75,7 @@ mod output;
 mod persist;
 mod providers;
 mod question;
+mod store;
 mod update;
 
 pub use app::{AppQuery, AppReply, DocumentsApp, DocumentsRequest, DocumentsResponse, ReplyAnswer, Rights, Visitor};
@@ -87,4 +89,5 @@ pub use persist::{Opened, Opening, read_stored};
 pub use providers::Flow;
 pub use question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError, StoredDocument};
 pub use roomcast_yjs as yjs;
+pub use store::DocumentStore;
 pub use update::{Brings, Taken};

@@ -1,26 +1,47 @@
-//! Documents in roomcast's own file.
+//! Documents in an SQLite file: snapshots and logs.
 //!
 //! The rules are those of [`document`](crate::document), in SQL.
 //!
-//! Owns: snapshots and logs in their tables. Must never know: what is in an update.
+//! Owns: the tables of documents and their statements. Must never know: what is in an update.
 
 use bytes::Bytes;
-use roomcast_openwebui::query::{ContentHash, Question, StoreAnswer, StoreError, StoredDocument};
+use roomcast_documents::{DocumentAnswer, DocumentQuestion, StoredDocument};
+use roomcast_openwebui::query::{self, ContentHash, Question, StoreAnswer, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use super::fault::Fault;
 
-/// Answers a question about a document.
+/// Answers a question of the application about a document.
 pub(super) async fn answer(conn: &mut SqliteConnection, question: Question) -> Result<StoreAnswer, Fault> {
     if let Question::LoadDocument { document } = question {
-        load(conn, &document).await.map(StoreAnswer::Document)
+        let StoredDocument { snapshot, tag, updates, last_sequence } = load(conn, &document).await?;
+        let content_hash = tag.map(|tag| tag[..].try_into().map(ContentHash)).transpose();
+        let content_hash = content_hash.map_err(|_| StoreError::Corrupt)?;
+        Ok(StoreAnswer::Document(query::StoredDocument { snapshot, content_hash, updates, last_sequence }))
     } else if let Question::AppendUpdates { document, first_sequence, updates } = question {
         append(conn, &document, first_sequence, &updates).await.map(|()| StoreAnswer::Done)
     } else if let Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } = question {
-        save(conn, &document, &snapshot, content_hash, up_to_sequence).await.map(|()| StoreAnswer::Done)
+        let tag = content_hash.as_ref().map(|hash| &hash.0[..]);
+        save(conn, &document, &snapshot, tag, up_to_sequence).await.map(|()| StoreAnswer::Done)
     } else {
         Err(StoreError::Unavailable.into())
+    }
+}
+
+/// Answers a question of a document machine.
+pub(super) async fn answer_machine(
+    conn: &mut SqliteConnection,
+    question: DocumentQuestion,
+) -> Result<DocumentAnswer, Fault> {
+    match question {
+        DocumentQuestion::Load { document } => load(conn, &document).await.map(DocumentAnswer::Loaded),
+        DocumentQuestion::Append { document, first_sequence, updates } => {
+            append(conn, &document, first_sequence, &updates).await.map(|()| DocumentAnswer::Done)
+        }
+        DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence } => {
+            save(conn, &document, &snapshot, tag.as_deref(), up_to_sequence).await.map(|()| DocumentAnswer::Done)
+        }
     }
 }
 
@@ -32,11 +53,9 @@ async fn load(conn: &mut SqliteConnection, id: &str) -> Result<StoredDocument, F
         .fetch_all(&mut *transaction)
         .await?;
     let Some(row) = rows.first() else { return Ok(StoredDocument::default()) };
-    let content_hash: Option<Vec<u8>> = row.try_get(1)?;
-    let content_hash = content_hash.map(|hash| hash.try_into().map(ContentHash)).transpose();
     let mut found = StoredDocument {
         snapshot: row.try_get::<Option<Vec<u8>>, _>(0)?.map(Bytes::from),
-        content_hash: content_hash.map_err(|_| StoreError::Corrupt)?,
+        tag: row.try_get::<Option<Vec<u8>>, _>(1)?.map(Bytes::from),
         updates: Vec::new(),
         last_sequence: row.try_get::<i64, _>(2)?.try_into().map_err(|_| StoreError::Corrupt)?,
     };
@@ -57,7 +76,16 @@ async fn append(conn: &mut SqliteConnection, id: &str, first_sequence: u64, upda
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(NOTE_LAST).bind(id).bind(last_sequence).execute(&mut *transaction).await?;
     for (sequence, update) in (number(first_sequence)?..).zip(updates) {
-        sqlx::query(APPEND).bind(id).bind(sequence).bind(&update[..]).execute(&mut *transaction).await?;
+        let rows = sqlx::query(APPENDED).bind(id).bind(sequence).fetch_all(&mut *transaction).await?;
+        match rows.first() {
+            // Asked again after an answer that was lost.
+            Some(row) if row.try_get::<&[u8], _>(0)? == &update[..] => {}
+            // The transaction is rolled back: nothing is written.
+            Some(_) => return Err(StoreError::Conflict.into()),
+            None => {
+                sqlx::query(APPEND).bind(id).bind(sequence).bind(&update[..]).execute(&mut *transaction).await?;
+            }
+        }
     }
     Ok(transaction.commit().await?)
 }
@@ -66,18 +94,12 @@ async fn save(
     conn: &mut SqliteConnection,
     id: &str,
     snapshot: &[u8],
-    content_hash: Option<ContentHash>,
+    tag: Option<&[u8]>,
     up_to_sequence: u64,
 ) -> Result<(), Fault> {
     let up_to_sequence = number(up_to_sequence)?;
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::query(SAVE)
-        .bind(id)
-        .bind(snapshot)
-        .bind(content_hash.map(|hash| hash.0.to_vec()))
-        .bind(up_to_sequence)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(SAVE).bind(id).bind(snapshot).bind(tag).bind(up_to_sequence).execute(&mut *transaction).await?;
     // After an older snapshot than the one that is there, nothing is left to cut.
     sqlx::query("DELETE FROM document_update WHERE document = $1 AND sequence <= $2")
         .bind(id)
@@ -87,7 +109,7 @@ async fn save(
     Ok(transaction.commit().await?)
 }
 
-/// Nobody counts that far.
+/// SQLite counts to 2^63 - 1.
 fn number(sequence: u64) -> Result<i64, StoreError> {
     i64::try_from(sequence).map_err(|_| StoreError::Corrupt)
 }
@@ -96,8 +118,11 @@ fn number(sequence: u64) -> Result<i64, StoreError> {
 const NOTE_LAST: &str = "INSERT INTO document (id, up_to, last_sequence) VALUES ($1, 0, $2) \
                          ON CONFLICT (id) DO UPDATE SET last_sequence = max(last_sequence, excluded.last_sequence)";
 
-/// Update `$2` of document `$1`, unless the log or the snapshot has it.
-const APPEND: &str = "INSERT OR IGNORE INTO document_update (document, sequence, data) \
+/// What the log of document `$1` has under the number `$2`.
+const APPENDED: &str = "SELECT data FROM document_update WHERE document = $1 AND sequence = $2";
+
+/// Update `$2` of document `$1`, unless the snapshot has it.
+const APPEND: &str = "INSERT INTO document_update (document, sequence, data) \
                       SELECT id, $2, $3 FROM document WHERE id = $1 AND up_to < $2";
 
 /// Snapshot of document `$1` up to `$4`, unless a later one is there.

@@ -16,9 +16,10 @@ use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::fault::Fault;
+use super::file::{Kind, Lock, open_file};
 use super::open_error::OpenError;
 use super::options::Options;
-use super::pool::{Arg, Conn, Link, Pool, Purpose, Whose};
+use super::pool::{Arg, Conn, Link, Purpose};
 use super::statements::{Dialect, IS_REVOKED};
 use super::tables::{Tables, token_args};
 use crate::revocation::{Revocations, Token};
@@ -29,6 +30,8 @@ use crate::store::Store;
 pub struct Embedded {
     tables: Tables,
     options: Options,
+    /// While it is held, no other program opens the file.
+    lock: Lock,
 }
 
 /// What became of rows that were to be the first.
@@ -47,21 +50,11 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// [`OpenError::NotOurs`] for the file of somebody else, which is left alone; [`OpenError::Later`];
-    /// [`OpenError::Unreachable`] and [`OpenError::Unreadable`].
+    /// [`OpenError::NotOurs`] for a file that is not roomcast's, which is left alone; [`OpenError::Later`];
+    /// [`OpenError::Locked`] if another program has it open; [`OpenError::Unreachable`] and [`OpenError::Unreadable`].
     pub async fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        if path.exists() {
-            // A look at it must not turn on its journal.
-            let guest = Pool::sqlite(path, Whose::Theirs, &options);
-            let looked = look(&guest).await;
-            guest.close().await;
-            looked?;
-        }
-        let pool = Pool::sqlite(path, Whose::Ours, &options);
-        let mut conn = pool.acquire(Purpose::Write).await.map_err(|fault| fault.open_error())?;
-        migrate(&mut conn).await?;
-        drop(conn);
-        Ok(Self { tables: Tables::new(pool, Dialect::Own, options.clone()), options })
+        let (pool, lock) = open_file(path, &KIND, &options).await?;
+        Ok(Self { tables: Tables::new(pool, Dialect::Own, options.clone()), options, lock })
     }
 
     /// Writes these rows if there are no users yet.
@@ -93,7 +86,10 @@ impl Store for Embedded {
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.tables.close())
+        Box::pin(async {
+            self.tables.close().await;
+            self.lock.release();
+        })
     }
 }
 
@@ -136,42 +132,6 @@ impl Revocations for Embedded {
     fn restore_user(&self, user: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
         Box::pin(async move { self.write(RESTORE_USER, &[Arg::Text(&user)]).await })
     }
-}
-
-/// Whose file it is, and of which version; `None` if it is empty.
-async fn look(pool: &Pool) -> Result<Option<usize>, OpenError> {
-    let mut conn = pool.acquire(Purpose::Read).await.map_err(|fault| fault.open_error())?;
-    version(&mut conn.link()).await
-}
-
-async fn version(link: &mut Link<'_>) -> Result<Option<usize>, OpenError> {
-    let rows = link.rows(VERSION, &[]).await.map_err(|fault| fault.open_error())?;
-    let texts: Vec<&str> = rows.iter().flatten().flatten().map(String::as_str).collect();
-    match texts.as_slice() {
-        ["0", "0", "0"] => Ok(None),
-        [APPLICATION_ID, version, _] => match version.parse::<i64>().unwrap_or(i64::MAX) {
-            version if version > i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX) => {
-                Err(OpenError::Later { version })
-            }
-            version => Ok(usize::try_from(version).ok()),
-        },
-        _ => Err(OpenError::NotOurs),
-    }
-}
-
-/// Takes the steps that are missing, all of them or none. Another process may be at the same: the second one to get the
-/// lock finds nothing left to do.
-async fn migrate(conn: &mut Conn) -> Result<(), OpenError> {
-    // The only other kind is of another database.
-    #[cfg_attr(not(feature = "postgres"), expect(irrefutable_let_patterns, reason = "as far as this build knows"))]
-    let Conn::Sqlite(conn) = conn else { return Err(OpenError::NotOurs) };
-    let fault = |error: sqlx::Error| Fault::from(error).open_error();
-    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
-    let done = version(&mut Link::Sqlite(&mut transaction)).await?.unwrap_or(0);
-    for step in MIGRATIONS.iter().skip(done) {
-        sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(fault)?;
-    }
-    transaction.commit().await.map_err(fault)
 }
 
 async fn seed(conn: &mut Conn, rows: &Rows) -> Result<Seeded, Fault> {
@@ -279,13 +239,8 @@ fn features(said: Permission) -> Value {
     json!({ "features": { "channels": said == Permission::Granted } })
 }
 
-/// Marks a file as one of ours: "room" in ASCII.
-const APPLICATION_ID: &str = "1919905645";
-
-/// Whose it is, which version, and how much is in it.
-const VERSION: &str = "SELECT CAST(a.application_id AS TEXT), CAST(v.user_version AS TEXT), \
-                       CAST((SELECT count(*) FROM sqlite_schema) AS TEXT) \
-                       FROM pragma_application_id a, pragma_user_version v";
+/// "room" in ASCII, and the steps to the tables of today.
+const KIND: Kind = Kind { application_id: "1919905645", migrations: MIGRATIONS };
 
 /// Steps from one version to the next; the first makes the file. A step that has been released stays as it is.
 const MIGRATIONS: &[&str] = &[

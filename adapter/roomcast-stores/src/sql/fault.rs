@@ -41,7 +41,9 @@ impl Fault {
             Self::Store(error) => OpenError::Unreadable(format!("{error:?}")),
             Self::Sql(error) => match of_sql(error) {
                 StoreError::Unavailable => OpenError::Unreachable(error.to_string()),
-                StoreError::Corrupt | StoreError::NotFound => OpenError::Unreadable(error.to_string()),
+                StoreError::Corrupt | StoreError::NotFound | StoreError::Conflict => {
+                    OpenError::Unreadable(error.to_string())
+                }
             },
         }
     }
@@ -95,6 +97,7 @@ impl Health {
                 }
             }
             StoreError::Corrupt => tracing::warn!(%fault, "the database holds something that cannot be read"),
+            StoreError::Conflict => tracing::error!("another program writes the same documents"),
             StoreError::NotFound => {}
         }
     }

@@ -12,9 +12,13 @@ mod documents;
 #[cfg(feature = "sqlite")]
 mod embedded;
 mod fault;
+#[cfg(feature = "sqlite")]
+mod file;
 mod open_error;
 mod options;
 mod pool;
+#[cfg(feature = "sqlite")]
+mod sqlite_documents;
 mod statements;
 mod tables;
 mod webui;
@@ -23,4 +27,6 @@ mod webui;
 pub use self::embedded::{Embedded, Seeded};
 pub use self::open_error::{OpenError, SUPPORTED_VERSIONS};
 pub use self::options::Options;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite_documents::SqliteDocuments;
 pub use self::webui::{Own, WebUi};

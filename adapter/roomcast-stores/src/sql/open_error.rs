@@ -32,6 +32,8 @@ pub enum OpenError {
         /// The column.
         column: &'static str,
     },
+    /// Another program has the file open: two would write over each other's documents.
+    Locked,
     /// The file is not one that roomcast has created.
     NotOurs,
     /// A later version of roomcast has created the file.
@@ -51,6 +53,7 @@ impl OpenError {
             | Self::NoEncryption
             | Self::Unreadable(_)
             | Self::Missing { .. }
+            | Self::Locked
             | Self::NotOurs
             | Self::Later { .. } => false,
         }
@@ -74,6 +77,7 @@ impl fmt::Display for OpenError {
                 "the table \"{table}\" has no column \"{column}\": this is not the database of a supported version, \
                  which are those of Open WebUI {SUPPORTED_VERSIONS}"
             ),
+            Self::Locked => f.write_str("another program has the file open; two must not write to it at the same time"),
             Self::NotOurs => f.write_str("the file is an SQLite database, but not one that roomcast has created"),
             Self::Later { version } => write!(f, "a later roomcast has created the file (version {version})"),
         }

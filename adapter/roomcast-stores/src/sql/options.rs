@@ -15,6 +15,9 @@ pub struct Options {
     pub acquire_timeout: Duration,
     /// How long the work for a question takes at most, waiting for locks included. 4 s.
     pub statement_timeout: Duration,
+    /// How long a file of roomcast's own is waited for that another program has open, as in a restart where the next
+    /// program starts before the last one has ended. Not at all.
+    pub lock_timeout: Duration,
     /// Columns of `user` that are left out of profiles: pictures and personal details.
     pub profile_without: Vec<String>,
     /// The schema of the tables in PostgreSQL: `DATABASE_SCHEMA`.
@@ -30,6 +33,7 @@ impl Default for Options {
             connections_max: 8,
             acquire_timeout: Duration::from_secs(4),
             statement_timeout: Duration::from_secs(4),
+            lock_timeout: Duration::ZERO,
             profile_without: PERSONAL.iter().map(|name| (*name).to_owned()).collect(),
             schema: None,
             channels_default: Permission::Granted,

@@ -91,7 +91,7 @@ impl Tables {
             Err(fault) => {
                 self.health.ill(fault);
                 match fault.store_error() {
-                    StoreError::NotFound => {}
+                    StoreError::NotFound | StoreError::Conflict => {}
                     StoreError::Unavailable => conn.discard(),
                     // The tables may have changed since they were looked at.
                     StoreError::Corrupt => *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = None,

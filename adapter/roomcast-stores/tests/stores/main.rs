@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod documents;
 mod memory;
 mod suite;
 mod world;
@@ -45,6 +46,7 @@ fn patient() -> Options {
     Options {
         acquire_timeout: Duration::from_secs(60),
         statement_timeout: Duration::from_secs(60),
+        lock_timeout: Duration::from_secs(60),
         ..Options::default()
     }
 }

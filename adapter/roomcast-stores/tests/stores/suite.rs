@@ -322,13 +322,17 @@ async fn documents(place: &Place) {
     done(place, append(9, &[])).await;
     assert_eq!(load("note:d").await, stored(None, None, &[b"3", b"\0\xff", b""], 5));
     // One question overtook another, and one is asked again with more behind it.
-    done(place, append(1, &[b"1", b"2", b"other"])).await;
-    done(place, append(5, &[b"other", b"6"])).await;
+    done(place, append(1, &[b"1", b"2", b"3"])).await;
+    done(place, append(5, &[b"", b"6"])).await;
+    // Other bytes under a number are another program's: nothing of the question is written.
+    for conflict in [append(1, &[b"1", b"2", b"other"]), append(6, &[b"other", b"7"])] {
+        assert!(matches!(ask(place, conflict).await, Err(StoreError::Conflict)));
+    }
     assert_eq!(load("note:d").await, stored(None, None, &[b"1", b"2", b"3", b"\0\xff", b"", b"6"], 6));
 
     done(place, save(b"s4", Some(4), 4)).await;
     assert_eq!(load("note:d").await, stored(Some(b"s4"), Some(4), &[b"", b"6"], 6));
-    done(place, append(4, &[b"held by the snapshot", b"other", b"other", b"7"])).await;
+    done(place, append(4, &[b"held by the snapshot", b"", b"6", b"7"])).await;
     assert_eq!(load("note:d").await, stored(Some(b"s4"), Some(4), &[b"", b"6", b"7"], 7));
     done(place, save(b"s9", None, 9)).await;
     done(place, save(b"too late", Some(8), 8)).await;

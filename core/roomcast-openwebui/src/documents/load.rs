@@ -13,7 +13,7 @@ use super::settings::DocumentSettings;
 use super::{PREFIX, records};
 use crate::OpenWebUi;
 use crate::queries::Purpose;
-use crate::query::{StoreAnswer, Question, StoreError, StoredDocument};
+use crate::query::{Question, StoreAnswer, StoreError, StoredDocument};
 use crate::requests::DocumentRefusal;
 use crate::turn::Outcome;
 use roomcast_core::server::Cx;
@@ -29,7 +29,12 @@ impl OpenWebUi {
         self.documents.notes.insert(document, OpenNote::loading(note, [load, content]));
     }
 
-    pub(super) fn document_loaded(&mut self, document: DocumentId, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
+    pub(super) fn document_loaded(
+        &mut self,
+        document: DocumentId,
+        reply: Result<StoreAnswer, StoreError>,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(loading) = self.loading(document) else { return };
         match reply {
             Ok(StoreAnswer::Document(stored)) => loading.stored = Some(stored),
@@ -39,7 +44,12 @@ impl OpenWebUi {
         self.open_document(document, cx);
     }
 
-    pub(super) fn content_loaded(&mut self, document: DocumentId, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
+    pub(super) fn content_loaded(
+        &mut self,
+        document: DocumentId,
+        reply: Result<StoreAnswer, StoreError>,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(loading) = self.loading(document) else { return };
         match reply {
             // A store that hands out no JSON has nothing that a front end could load.

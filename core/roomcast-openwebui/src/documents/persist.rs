@@ -11,7 +11,7 @@ use super::content::{Due, Entry, Found};
 use super::records::{Aim, End, MemberId};
 use crate::OpenWebUi;
 use crate::queries::Purpose;
-use crate::query::{StoreAnswer, QueryId, Question, StoreError};
+use crate::query::{QueryId, Question, StoreAnswer, StoreError};
 use roomcast_core::server::Cx;
 use roomcast_core::time::Instant;
 

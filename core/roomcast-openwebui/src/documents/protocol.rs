@@ -15,7 +15,7 @@ use super::records::{Aim, Introduction, MemberId};
 use super::rights::rights;
 use crate::access::Access;
 use crate::queries::Purpose;
-use crate::query::{StoreAnswer, QueryId, Question, StoreError};
+use crate::query::{QueryId, Question, StoreAnswer, StoreError};
 use crate::sessions::Token;
 use crate::{OpenWebUi, turn};
 use roomcast_core::server::{Cx, Event, Handshake, Message as Sent, SessionId};

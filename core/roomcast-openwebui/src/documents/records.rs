@@ -16,7 +16,7 @@ use super::settings::DocumentSettings;
 use super::visits::Visits;
 use crate::query::{QueryId, StoredDocument};
 use roomcast_core::rng::KeyedHash;
-use roomcast_core::server::{SessionId, SocketId, AppRequestId};
+use roomcast_core::server::{AppRequestId, SessionId, SocketId};
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{Fifo, TimerKey, Timers};
 

@@ -19,10 +19,10 @@ use super::rights::rights;
 use super::{canonical, content};
 use crate::access::Access;
 use crate::queries::Purpose;
-use crate::query::{StoreAnswer, Note, Question, StoreError, User};
+use crate::query::{Note, Question, StoreAnswer, StoreError, User};
 use crate::requests::{DocumentChange, DocumentRefusal, DocumentState, Intent};
 use crate::{OpenWebUi, Response, turn};
-use roomcast_core::server::{Cx, AppRequestId};
+use roomcast_core::server::{AppRequestId, Cx};
 
 /// Requests that have not come to their end.
 #[derive(Debug, Default)]
@@ -97,7 +97,8 @@ impl OpenWebUi {
         let (asks, question) = match user {
             Some(user) => {
                 // No token, which a revocation could be about.
-                let question = Question::Authenticate { user, jti: None, issued_at_secs: Some(u64::MAX), ends_at_secs: None };
+                let question =
+                    Question::Authenticate { user, jti: None, issued_at_secs: Some(u64::MAX), ends_at_secs: None };
                 (Asks::Asked, question)
             }
             None => (Asks::Program, Question::Note { note: note.clone(), user: ByteString::new() }),
@@ -107,7 +108,12 @@ impl OpenWebUi {
     }
 
     /// A store answered a question about a request.
-    pub(super) fn visit_answered(&mut self, ticket: AppRequestId, reply: Result<StoreAnswer, StoreError>, cx: &mut Cx<'_>) {
+    pub(super) fn visit_answered(
+        &mut self,
+        ticket: AppRequestId,
+        reply: Result<StoreAnswer, StoreError>,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(visit) = self.documents.visits.0.get_mut(&ticket) else { return };
         let asked = match &visit.asks {
             Asks::Asked => match turn::user(reply) {
