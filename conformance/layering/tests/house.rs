@@ -86,7 +86,7 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
             "documents/join.rs",
             "documents/peers.rs",
             "documents/rights.rs",
-            "documents/room.rs",
+            "documents/records.rs",
             "documents/visits.rs",
             "flush.rs",
             "queries.rs",

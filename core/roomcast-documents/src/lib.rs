@@ -59,7 +59,7 @@
 //! | `document`, `machine` | the records, the table, the outputs |
 //! | `members` | entering, rights, leaving |
 //! | `update` | what members write, and who is told |
-//! | `providers` | members by y-protocols |
+//! | `provider`, `providers` | members by y-protocols: the records, and what they say |
 //! | `persist` | from the store, and to it |
 //! | `counters` | figures |
 //! | `store` | the trait that stores implement and adapters ask |
@@ -73,6 +73,7 @@ mod machine;
 mod members;
 mod output;
 mod persist;
+mod provider;
 mod providers;
 mod question;
 mod store;
@@ -91,3 +92,8 @@ pub use question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError, 
 pub use roomcast_yjs as yjs;
 pub use store::DocumentStore;
 pub use update::{Brings, Taken};
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,7 +16,7 @@ use crate::config::DocumentsConfig;
 use crate::counters::{DocumentCounters, DocumentCounts};
 use crate::document::{DocumentId, Live, Member, OpenDocument, Stage};
 use crate::output::Output;
-use crate::providers::Provider;
+use crate::provider::Provider;
 
 /// Documents with their members. The [crate's page](crate) has the contract.
 ///

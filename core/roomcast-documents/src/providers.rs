@@ -6,8 +6,6 @@
 //! See [sync](https://github.com/yjs/y-protocols/blob/master/PROTOCOL.md). The server asks with step 1 as well, since
 //! only then a provider brings what it did while it was away.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_core::time::Instant;
@@ -17,32 +15,8 @@ use crate::document::{Access, DocumentId, Form, Joining};
 use crate::machine::Documents;
 use crate::members::Entered;
 use crate::output::{Close, Output};
+use crate::provider::{Provider, ProviderStage};
 use crate::update::Brings;
-
-/// A provider: one connection, and one document.
-#[derive(Debug)]
-pub(crate) struct Provider {
-    name: ByteString,
-    stage: ProviderStage,
-    /// What it has sent before it was let in.
-    held: VecDeque<Bytes>,
-    held_bytes: usize,
-    /// What it wants to be told once it has taken what was sent before. Only the last request counts.
-    wanted_state: Option<StateVector>,
-    wants_awareness: bool,
-}
-
-/// How far a provider has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ProviderStage {
-    /// The owner was asked whether it may join.
-    Asking,
-    /// It may, and its document is being loaded.
-    Loading,
-    In(DocumentId),
-    /// It has been told to go.
-    Gone,
-}
 
 /// Whether a connection takes what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +30,7 @@ pub enum Flow {
 impl<M: Copy + Ord> Documents<M> {
     /// A provider is there, and names a document. Asks by [`Output::Authorize`]; what it says meanwhile is kept.
     pub fn handle_opened(&mut self, member: M, name: ByteString) {
-        let provider = Provider {
-            name: name.clone(),
-            stage: ProviderStage::Asking,
-            held: VecDeque::new(),
-            held_bytes: 0,
-            wanted_state: None,
-            wants_awareness: false,
-        };
-        self.providers.insert(member, provider);
+        self.providers.insert(member, Provider::new(name.clone()));
         self.output(Output::Authorize { member, name });
     }
 
@@ -306,15 +272,6 @@ impl<M: Copy + Ord> Documents<M> {
 
     fn send(&mut self, member: M, message: &Message<'_>) {
         self.output(Output::Send { to: vec![member], message: message.encode().into() });
-    }
-}
-
-impl ProviderStage {
-    const fn document(self) -> Option<DocumentId> {
-        match self {
-            Self::In(document) => Some(document),
-            Self::Asking | Self::Loading | Self::Gone => None,
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! Owns: that thread and the file. Must never know: statements, or what is in an update.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 
 use roomcast_documents::{DocumentAnswer, DocumentQuestion, DocumentStore, DocumentStoreError};
@@ -89,7 +89,7 @@ impl DocumentStore for SqliteDocuments {
 
 /// The thread of one file.
 fn serve(
-    path: &PathBuf,
+    path: &Path,
     options: &Options,
     opened: oneshot::Sender<Result<(), OpenError>>,
     mut asked: mpsc::UnboundedReceiver<Asked>,
