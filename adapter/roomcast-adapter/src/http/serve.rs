@@ -28,6 +28,7 @@ impl<R: Runtime> Server<R> {
     pub async fn serve(self, mut listener: R::Listener) {
         let shared = self.service.handle().shared().clone();
         let mut stopped = pin!(Stopped::new(shared.clone()));
+        let mut trouble = AcceptTrouble::default();
         loop {
             let accepted = {
                 let mut accept = pin!(self.runtime.accept(&mut listener));
@@ -42,14 +43,19 @@ impl<R: Runtime> Server<R> {
             match accepted {
                 None => break,
                 Some(Ok(stream)) => {
+                    trouble.is_over();
                     let conn = connection(self.runtime.clone(), self.service.clone(), stream);
                     self.runtime.spawn(conn);
                 }
                 Some(Err(error)) if is_of_one_connection(&error) => {}
                 Some(Err(error)) => {
-                    // Out of file descriptors, most likely: those who leave make room.
-                    tracing::warn!(%error, "cannot accept");
-                    self.runtime.sleep(ACCEPT_PAUSE).await;
+                    // Out of file descriptors, most likely: clients that leave make room.
+                    let pause = trouble.again(&error);
+                    let mut pause = pin!(self.runtime.sleep(pause));
+                    poll_fn(|cx| {
+                        if stopped.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { pause.as_mut().poll(cx) }
+                    })
+                    .await;
                 }
             }
         }
@@ -198,6 +204,37 @@ impl Drop for Counted {
     }
 }
 
+/// Accepts that fail again and again: the pauses between them grow, and the log says so once a minute.
+#[derive(Default)]
+struct AcceptTrouble {
+    pause: Duration,
+    failures: u64,
+    /// Lines in the log so far.
+    lines: u64,
+    /// The pauses since the last line in the log; `None` before the first.
+    unlogged: Option<Duration>,
+}
+
+impl AcceptTrouble {
+    /// The pause until the next try.
+    fn again(&mut self, error: &std::io::Error) -> Duration {
+        self.failures += 1;
+        if self.unlogged.is_none_or(|span| span >= ACCEPT_LOG_INTERVAL) {
+            tracing::warn!(%error, failures = self.failures, "cannot accept connections");
+            self.unlogged = Some(Duration::ZERO);
+            self.lines += 1;
+        }
+        self.pause = (2 * self.pause).clamp(ACCEPT_PAUSE_MIN, ACCEPT_PAUSE_MAX);
+        self.unlogged = self.unlogged.map(|span| span + self.pause);
+        self.pause
+    }
+
+    /// One was accepted.
+    const fn is_over(&mut self) {
+        self.pause = Duration::ZERO;
+    }
+}
+
 /// Whether only the connection that was to be accepted is broken, and the next one may be well.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
@@ -205,6 +242,29 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
         .contains(&error.kind())
 }
 
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Pauses between two lines in the log.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// What hyper requires at least.
 const BUFFER_BYTES_MIN: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_that_fail_for_an_hour_are_logged_once_a_minute_and_tried_every_two_seconds() {
+        let error = std::io::Error::from_raw_os_error(24);
+        let (mut trouble, mut passed) = (AcceptTrouble::default(), Duration::ZERO);
+        assert_eq!(trouble.again(&error), Duration::from_millis(100));
+        assert_eq!(trouble.again(&error), Duration::from_millis(200));
+        while passed < Duration::from_secs(3600) {
+            passed += trouble.again(&error);
+        }
+        assert!((59..=60).contains(&trouble.lines), "{}", trouble.lines);
+        assert!((1800..1810).contains(&trouble.failures), "{}", trouble.failures);
+        trouble.is_over();
+        assert_eq!(trouble.again(&error), Duration::from_millis(100), "one that was accepted begins anew");
+    }
+}
