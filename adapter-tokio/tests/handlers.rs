@@ -5,10 +5,11 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::{Client, Running};
 use roomcast_tokio::{
-    AckEnd, AckError, Args, ArgsError, Builder, Data, EventName, Extent, Handle, Namespace, NoAck, Reason, Refusal,
-    ServerLimits, Socket,
+    AckEnd, AckError, Args, ArgsError, Builder, Data, ErrorArgs, EventName, Extent, Handle, Namespace, NoAck, Reason,
+    Refusal, ServerLimits, Socket, StartError, Tokio,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -269,6 +270,165 @@ fn after_the_end_nothing_hangs() {
         assert!(handle.audit().await.is_none());
         assert!(handle.of("/").emit_with_ack("nobody", 1, Duration::from_secs(20)).await.is_err());
     });
+}
+
+#[test]
+fn a_result_is_acked_by_its_value_or_by_what_its_error_says() {
+    struct OutOfRange;
+    impl ErrorArgs for OutOfRange {
+        fn error_args(&self) -> Args {
+            Args::from_serialize(&("out of range", 416)).unwrap()
+        }
+    }
+    let server = root(|ns| {
+        ns.on("half", async |Data((number,)): Data<(u32,)>| {
+            number.is_multiple_of(2).then_some(number / 2).ok_or("an odd number")
+        });
+        ns.on("twice", async |Data((number,)): Data<(u8,)>| number.checked_mul(2).ok_or(OutOfRange));
+        ns.on("both", async |args: Args| if args.is_empty() { Err(OutOfRange) } else { Ok(args) });
+        ns.on("nothing", async || Ok::<(), String>(()));
+        ns.on("several", async || Ok::<_, String>((1, "two")));
+        ns.on("maybe", async || Some(1));
+    });
+    let mut client = server.client();
+    for (event, ack) in [
+        (r#"421["half",8]"#, "431[4]"),
+        (r#"421["half",7]"#, r#"431[{"error":"an odd number"}]"#),
+        (r#"421["twice",7]"#, "431[14]"),
+        (r#"421["twice",200]"#, r#"431["out of range",416]"#),
+        (r#"421["both",1,2]"#, "431[1,2]"),
+        (r#"421["both"]"#, r#"431["out of range",416]"#),
+        (r#"421["nothing"]"#, "431[]"),
+        (r#"421["several"]"#, r#"431[1,"two"]"#),
+        (r#"421["maybe"]"#, "431[1]"),
+    ] {
+        assert_eq!(client.ask(event), ack, "{event}");
+    }
+}
+
+#[test]
+fn what_is_registered_twice_is_an_error_at_the_start() {
+    let root = |set_up: fn(&mut Namespace)| Builder::new().socket_io("/io", |io| io.namespace("/", set_up));
+    let peers = Builder::new().engine_io("/engine.io", |eio| {
+        eio.peers.on_open(async || {});
+        eio.peers.on_open(async || {});
+    });
+    let pages = Builder::new()
+        .page("/p", async |_: http::Request<Bytes>, _: Handle| http::Response::new(Bytes::new()))
+        .page("/p", async |_: http::Request<Bytes>, _: Handle| http::Response::new(Bytes::new()));
+    let namespaces = Builder::new().socket_io("/io", |io| {
+        io.namespace("/", |_| {});
+        io.namespace("/", |_| {});
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    for (builder, what) in [
+        (
+            root(|ns| {
+                ns.on("x", async || {});
+                ns.on("x", async || 1);
+            }),
+            "\"x\"",
+        ),
+        (
+            root(|ns| {
+                ns.admit(async || {});
+                ns.admit(async || {});
+            }),
+            "admit",
+        ),
+        (
+            root(|ns| {
+                ns.on_any(async || {});
+                ns.on_any(async || {});
+            }),
+            "on_any",
+        ),
+        (peers, "on_open"),
+        (pages, "/p"),
+        (namespaces, "namespace"),
+    ] {
+        match builder.start(Tokio) {
+            Err(error @ StartError::RegisteredTwice(_)) => assert!(error.to_string().contains(what), "{error}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn rooms_that_admit_joins_are_joined_once_the_client_is_let_in() {
+    let server = root(|ns| {
+        ns.admit(async |socket: Socket| {
+            socket.join("kept");
+            socket.join("left");
+            socket.leave("left");
+            socket.handle().audit().await;
+            socket.join("kept");
+            socket.join("late");
+        });
+        ns.on("rooms", async |socket: Socket| {
+            let mut rooms = socket.rooms().await;
+            rooms.retain(|room| room.len() < 10);
+            rooms.sort();
+            rooms
+        });
+    });
+    assert_eq!(server.client().ask(r#"421["rooms"]"#), r#"431[["kept","late"]]"#);
+}
+
+/// Reading pauses at 256 events that no handler has dealt with; the ack comes behind more than that.
+#[test]
+fn an_ack_is_read_though_many_events_wait_before_it() {
+    let server = root(|ns| {
+        ns.on("ask me", async |socket: Socket| {
+            let answer = socket.emit_with_ack("question", (), Duration::from_secs(20)).await;
+            answer.map(|args| args.json().to_owned()).map_err(|error| error.to_string())
+        });
+        ns.on("count", async |number: Data<u32>| number.0);
+    });
+    let mut client = server.client();
+    for round in 0..3 {
+        client.send(r#"421["ask me"]"#);
+        for number in 0..2000 {
+            client.send(&format!(r#"42{}["count",{number}]"#, 10 + number));
+        }
+        let question = client.next();
+        let id = question.strip_prefix("42").and_then(|rest| rest.strip_suffix(r#"["question"]"#)).unwrap().to_owned();
+        client.send(&format!("43{id}[\"yes\"]"));
+        assert_eq!(client.next(), r#"431["\"yes\""]"#, "round {round}");
+        for number in 0..2000 {
+            assert_eq!(client.next(), format!("43{}[{number}]", 10 + number));
+        }
+    }
+}
+
+#[test]
+fn shutdown_waits_for_handlers_of_disconnects_within_the_grace_period() {
+    let (left, mut leaving) = mpsc::unbounded_channel();
+    let gate = Arc::new(Notify::new());
+    let waits = gate.clone();
+    let server = root(move |ns| {
+        ns.on_disconnect(move |socket: Socket| {
+            let (left, gate) = (left.clone(), waits.clone());
+            async move {
+                left.send("began").unwrap();
+                gate.notified().await;
+                // The server still answers.
+                socket.handle().audit().await.unwrap();
+                left.send("finished").unwrap();
+            }
+        });
+    });
+    let mut client = server.client();
+    let handle = server.handle.clone();
+    let ending = server.runtime.spawn(async move { handle.shutdown(Duration::from_secs(20)).await });
+    assert_eq!(client.close_code(), 1001);
+    assert!(client.0.read().is_err());
+    assert_eq!(leaving.blocking_recv(), Some("began"));
+    assert!(!ending.is_finished());
+    gate.notify_one();
+    server.runtime.block_on(ending).unwrap();
+    assert_eq!(leaving.try_recv(), Ok("finished"));
 }
 
 fn root(set_up: impl FnOnce(&mut Namespace)) -> Running {

@@ -45,9 +45,13 @@ pub enum Typed {}
 #[derive(Debug)]
 pub enum Raw {}
 
-/// The arguments, or a line in the log: nobody would look at an error of an `emit`.
-pub(crate) fn or_log<M>(args: impl IntoArgs<M>, event: &str) -> Option<Args> {
-    match args.into_args() {
+/// Marks a [`Result`] whose error says by [`ErrorArgs`](crate::ErrorArgs) how it looks.
+#[derive(Debug)]
+pub struct Fallible<M>(std::marker::PhantomData<M>);
+
+/// The arguments, or a line in the log: an `emit` has no result that a caller would look at.
+pub(crate) fn or_log(args: Result<Args, ArgsError>, event: &str) -> Option<Args> {
+    match args {
         Ok(args) => Some(args),
         Err(error) => {
             tracing::error!(event, %error, "the arguments cannot be sent");

@@ -65,7 +65,7 @@ impl Broadcast {
     /// write before the next one is made.
     pub fn emit<M>(self, name: impl Into<ByteString>, args: impl IntoArgs<M>) -> Sent {
         let name = name.into();
-        let Some(args) = or_log(args, &name) else { return Sent::nothing() };
+        let Some(args) = or_log(args.into_args(), &name) else { return Sent::nothing() };
         let bytes = name.len() + weight(&args);
         let (shared, delivery) = (self.shared.clone(), self.delivery);
         let emit = Emit { target: self.into_target(), name, args, delivery, ack: None };

@@ -57,6 +57,8 @@ pub struct Builder<A: App = ()> {
     pub(crate) app_mail: AppMail<A>,
     pub(crate) store: Option<Store<A>>,
     pub(crate) on_notice: Option<OnNotice<A>>,
+    /// What has been registered a second time.
+    pub(crate) twice: Vec<String>,
 }
 
 impl Builder {
@@ -103,8 +105,10 @@ impl<A: App> Builder<A> {
             engine: EngineIo::default(),
             connect_timeout: SocketIo::default().connect_timeout,
             namespaces: Vec::new(),
+            twice: Vec::new(),
         };
         set_up(&mut io);
+        self.twice.append(&mut io.twice);
         let namespaces = io
             .namespaces
             .iter()
@@ -130,8 +134,10 @@ impl<A: App> Builder<A> {
         let mut eio =
             EngineIoRoutes { origins: Origins::Any, engine: EngineIo::default(), peers: PeerHandlers::default() };
         set_up(&mut eio);
+        let path = path.into();
+        self.twice.extend(eio.peers.twice.iter().map(|what| format!("{what} of {path}")));
         self.config.endpoints.push(Endpoint {
-            path: path.into(),
+            path,
             path_match: PathMatch::Exact,
             origins: eio.origins,
             kind: EndpointKind::EngineIo(eio.engine),
@@ -150,8 +156,10 @@ impl<A: App> Builder<A> {
             peers: PeerHandlers::default(),
         };
         set_up(&mut ws);
+        let path = path.into();
+        self.twice.extend(ws.peers.twice.iter().map(|what| format!("{what} of {path}")));
         self.config.endpoints.push(Endpoint {
-            path: path.into(),
+            path,
             path_match: ws.path_match,
             origins: ws.origins,
             kind: EndpointKind::WebSocket(ws.ws),
@@ -168,7 +176,10 @@ impl<A: App> Builder<A> {
         F: Fn(http::Request<Bytes>, Handle) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = http::Response<Bytes>> + Send + 'static,
     {
-        self.pages.insert(path.into(), Page::new(page));
+        let path = path.into();
+        if self.pages.insert(path.clone(), Page::new(page)).is_some() {
+            self.twice.push(format!("the page {path}"));
+        }
         self
     }
 
@@ -221,6 +232,7 @@ impl<A: App> Builder<A> {
             app_mail: AppMail::new(),
             store: None,
             on_notice: None,
+            twice: Vec::new(),
         }
     }
 }
@@ -240,6 +252,7 @@ pub struct SocketIoRoutes {
     /// Time in which a connection must have joined a namespace. 45 s.
     pub connect_timeout: Duration,
     namespaces: Vec<NamespaceRoutes>,
+    twice: Vec<String>,
 }
 
 impl SocketIoRoutes {
@@ -250,16 +263,21 @@ impl SocketIoRoutes {
 
     /// A family of namespaces with the same handlers. The first registration that matches a name decides.
     pub fn namespaces(&mut self, pattern: Pattern, set_up: impl FnOnce(&mut Namespace)) {
-        let mut namespace = Namespace(NamespaceRoutes {
+        if self.namespaces.iter().any(|known| known.pattern == pattern) {
+            self.twice.push(format!("the namespace {pattern:?}"));
+        }
+        let routes = NamespaceRoutes {
             pattern,
             admit: None,
             connected: None,
             disconnected: None,
             events: BTreeMap::new(),
             any: None,
-        });
+        };
+        let mut namespace = Namespace { routes, twice: Vec::new() };
         set_up(&mut namespace);
-        self.namespaces.push(namespace.0);
+        self.twice.append(&mut namespace.twice);
+        self.namespaces.push(namespace.routes);
     }
 }
 
@@ -271,40 +289,59 @@ impl std::fmt::Debug for SocketIoRoutes {
 
 /// A namespace in the making. Handlers of one socket run one after the other, in the order of what happened; those of
 /// different sockets run side by side. One that panics is logged, and sends no ack.
-pub struct Namespace(NamespaceRoutes);
+pub struct Namespace {
+    routes: NamespaceRoutes,
+    twice: Vec<String>,
+}
 
 impl Namespace {
-    /// Decides who may come in: may refuse with a payload. Nothing can be sent to the socket yet; what it
-    /// [`extend`](crate::Socket::extend)s the socket with is there for the other handlers.
+    /// Decides which clients may come in: may refuse with a payload. Nothing can be sent to the socket yet; rooms that it
+    /// [`join`](crate::Socket::join)s are joined when it is let in, and what it [`extend`](crate::Socket::extend)s the
+    /// socket with is there for the other handlers.
     pub fn admit<M>(&mut self, handler: impl Handler<Connecting, M>) {
-        self.0.admit = Some(Call::admit(handler));
+        if self.routes.admit.replace(Call::admit(handler)).is_some() {
+            self.note_twice("`admit`");
+        }
     }
 
     /// A client came in. Its events wait until this is done.
     pub fn on_connect<M>(&mut self, handler: impl Handler<Connected, M>) {
-        self.0.connected = Some(Call::hook(handler));
+        if self.routes.connected.replace(Call::hook(handler)).is_some() {
+            self.note_twice("`on_connect`");
+        }
     }
 
     /// A client sent this event. What the handler returns is the ack, if the client wants one: the elements of a tuple
     /// are its arguments, and `()` is none. [`NoAck`](crate::NoAck) stands for no ack at all.
     pub fn on<M>(&mut self, name: impl Into<String>, handler: impl Handler<Received, M>) {
-        self.0.events.insert(name.into(), Call::event(handler));
+        let name = name.into();
+        if self.routes.events.insert(name.clone(), Call::event(handler)).is_some() {
+            self.note_twice(&format!("the handler of {name:?}"));
+        }
     }
 
     /// A client sent an event that has no handler.
     pub fn on_any<M>(&mut self, handler: impl Handler<Received, M>) {
-        self.0.any = Some(Call::event(handler));
+        if self.routes.any.replace(Call::event(handler)).is_some() {
+            self.note_twice("`on_any`");
+        }
     }
 
     /// A client left. It is in no room any more, and what is sent to it is dropped.
     pub fn on_disconnect<M>(&mut self, handler: impl Handler<Disconnected, M>) {
-        self.0.disconnected = Some(Call::hook(handler));
+        if self.routes.disconnected.replace(Call::hook(handler)).is_some() {
+            self.note_twice("`on_disconnect`");
+        }
+    }
+
+    fn note_twice(&mut self, what: &str) {
+        self.twice.push(format!("{what} of the namespace {:?}", self.routes.pattern));
     }
 }
 
 impl std::fmt::Debug for Namespace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Namespace").field("pattern", &self.0.pattern).finish_non_exhaustive()
+        f.debug_struct("Namespace").field("pattern", &self.routes.pattern).finish_non_exhaustive()
     }
 }
 
@@ -336,22 +373,29 @@ pub struct WebSocketRoutes {
 #[derive(Default)]
 pub struct PeerHandlers {
     routes: PeerRoutes,
+    twice: Vec<&'static str>,
 }
 
 impl PeerHandlers {
     /// A client is there.
     pub fn on_open<M>(&mut self, handler: impl Handler<Opened, M>) {
-        self.routes.opened = Some(Call::hook(handler));
+        if self.routes.opened.replace(Call::hook(handler)).is_some() {
+            self.twice.push("`on_open`");
+        }
     }
 
     /// A client sent a message.
     pub fn on_message<M>(&mut self, handler: impl Handler<MessageReceived, M>) {
-        self.routes.message = Some(Call::message(handler));
+        if self.routes.message.replace(Call::message(handler)).is_some() {
+            self.twice.push("`on_message`");
+        }
     }
 
     /// A client is gone.
     pub fn on_close<M>(&mut self, handler: impl Handler<Closed, M>) {
-        self.routes.closed = Some(Call::hook(handler));
+        if self.routes.closed.replace(Call::hook(handler)).is_some() {
+            self.twice.push("`on_close`");
+        }
     }
 }
 

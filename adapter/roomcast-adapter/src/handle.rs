@@ -35,9 +35,10 @@ impl Handle {
         self.look(|snapshot| snapshot.server.audit()).await
     }
 
-    /// Ends the server: accepts nobody any more and closes every transport in such a way that clients come back, to
-    /// another process. Resolves when all are gone, or after `grace`, when those that are left have been cut off; and when
-    /// an application has written what it had to, for which it has up to 10 s more.
+    /// Ends the server: accepts no connection any more and closes every transport in such a way that clients come back, to
+    /// another process. Resolves when all clients are gone and their handlers have finished, those of disconnects included,
+    /// or after `grace`, when those that are left are cut off; and when an application has written what it had to, for
+    /// which it has up to 10 s more.
     pub async fn shutdown(&self, grace: Duration) {
         let (sender, done) = oneshot::channel();
         self.shared.send(Mail::Shutdown(grace, sender), 0);

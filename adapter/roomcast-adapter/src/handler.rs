@@ -13,7 +13,8 @@ use roomcast_core::socket_io::{Args, ArgsError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::args::{Raw, Typed};
+use crate::ack_result::{ErrorArgs, of_result};
+use crate::args::{Fallible, Raw, Typed, or_log};
 use crate::handle::Handle;
 use crate::peer::Peer;
 use crate::socket::Socket;
@@ -189,7 +190,16 @@ impl HandlerInput for Closed {
 
 impl<T: Serialize> IntoOutcome<Ack, Typed> for T {
     fn into_outcome(self) -> Ack {
-        Ack(crate::args::or_log(self, "ack"))
+        Ack(or_log(of_result(&self).unwrap_or_else(|| Args::from_serialize(&self)), "ack"))
+    }
+}
+
+impl<M, T: IntoOutcome<Ack, M>, E: ErrorArgs> IntoOutcome<Ack, Fallible<M>> for Result<T, E> {
+    fn into_outcome(self) -> Ack {
+        match self {
+            Ok(value) => value.into_outcome(),
+            Err(error) => Ack(Some(error.error_args())),
+        }
     }
 }
 

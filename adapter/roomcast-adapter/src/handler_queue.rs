@@ -51,6 +51,11 @@ impl HandlerQueue {
         Some(job)
     }
 
+    /// How many jobs wait.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.0).waiting.len()
+    }
+
     /// A job is done: the next one, if any waits.
     pub(crate) fn next(&self) -> Option<Job> {
         let mut state = lock(&self.0);

@@ -6,6 +6,7 @@
 //! Owns: the driver loop over a [`Runtime`]. Must never know: a particular runtime, what handlers do.
 #![deny(unsafe_code)]
 
+mod ack_result;
 mod acks;
 mod app;
 mod args;
@@ -38,9 +39,10 @@ pub use roomcast_core::server::{
 };
 pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};
 
+pub use crate::ack_result::ErrorArgs;
 pub use crate::acks::{AckError, AckFuture, Acks, AcksFuture};
 pub use crate::app::{AppHandle, AppLink};
-pub use crate::args::{IntoArgs, Raw, Typed};
+pub use crate::args::{Fallible, IntoArgs, Raw, Typed};
 pub use crate::broadcast::Broadcast;
 pub use crate::builder::{Builder, EngineIoRoutes, Namespace, PeerHandlers, SocketIoRoutes, WebSocketRoutes};
 pub use crate::clock::wall_now;

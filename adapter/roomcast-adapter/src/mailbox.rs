@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     turns_done: AtomicU64,
     /// Handles and services: the driver ends with the last of them.
     pub(crate) owners: AtomicUsize,
+    /// Handlers that run in tasks of their own.
+    busy_handlers: AtomicUsize,
     /// HTTP connections of `serve`.
     pub(crate) http_conns: AtomicUsize,
     pub(crate) stopping: AtomicBool,
@@ -136,6 +138,7 @@ impl Shared {
             mailbox: Mutex::new(Mailbox { awake: true, ..Mailbox::default() }),
             turns_done: AtomicU64::new(0),
             owners: AtomicUsize::new(0),
+            busy_handlers: AtomicUsize::new(0),
             http_conns: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             stop_waiters: Mutex::default(),
@@ -245,6 +248,16 @@ impl Shared {
         waiters.into_values().for_each(Waker::wake);
     }
 
+    /// Counts a handler in a task of its own for as long as the result lives.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy_handlers.fetch_add(1, Ordering::AcqRel);
+        Busy(self.clone())
+    }
+
+    pub(crate) fn has_busy_handlers(&self) -> bool {
+        self.busy_handlers.load(Ordering::Acquire) > 0
+    }
+
     fn set_ready(&self, slot: u32) {
         let mut mailbox = lock(&self.mailbox);
         mailbox.ready.push(slot);
@@ -252,6 +265,17 @@ impl Shared {
         drop(mailbox);
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+}
+
+/// A handler that runs in a task of its own.
+pub(crate) struct Busy(Arc<Shared>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.0.busy_handlers.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.stopping.load(Ordering::Acquire) {
+            self.0.send(Mail::Nudge, 0);
         }
     }
 }

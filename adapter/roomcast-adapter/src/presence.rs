@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use bytestring::ByteString;
 use roomcast_core::server::{Connect, Scope, Server, SocketId};
 
 use crate::flow::Flow;
@@ -22,6 +23,8 @@ pub(crate) struct Presence {
     pub(crate) queue: HandlerQueue,
     pub(crate) flow: Arc<Flow>,
     connected: AtomicBool,
+    /// Rooms to join once it is let in; `None` from then on.
+    joining: Mutex<Option<Vec<ByteString>>>,
     /// Tasks that wait for its end; `None` once it has ended.
     end_waiters: Mutex<Option<Vec<Waker>>>,
     extensions: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
@@ -37,8 +40,42 @@ impl Presence {
             queue: HandlerQueue::default(),
             flow: Arc::default(),
             connected: AtomicBool::new(false),
+            joining: Mutex::default(),
             end_waiters: Mutex::new(Some(Vec::new())),
             extensions: Mutex::default(),
+        }
+    }
+
+    /// Its admission is being decided: rooms that it joins are kept until then.
+    pub(crate) fn hold_joins(&self) {
+        *lock(&self.joining) = Some(Vec::new());
+    }
+
+    /// The rooms that were joined and not left while its admission was being decided.
+    pub(crate) fn take_joins(&self) -> Vec<ByteString> {
+        lock(&self.joining).take().unwrap_or_default()
+    }
+
+    /// Gives the room back if it can be joined at once; keeps it otherwise.
+    pub(crate) fn join(&self, room: ByteString) -> Option<ByteString> {
+        match &mut *lock(&self.joining) {
+            None => Some(room),
+            Some(rooms) => {
+                rooms.retain(|known| *known != room);
+                rooms.push(room);
+                None
+            }
+        }
+    }
+
+    /// Gives the room back if it can be left at once; forgets it otherwise.
+    pub(crate) fn leave(&self, room: ByteString) -> Option<ByteString> {
+        match &mut *lock(&self.joining) {
+            None => Some(room),
+            Some(rooms) => {
+                rooms.retain(|known| *known != room);
+                None
+            }
         }
     }
 

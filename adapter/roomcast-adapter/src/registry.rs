@@ -129,10 +129,12 @@ impl Call<Connecting> {
             let (handler, socket) = (handler.clone(), input.0.clone());
             Job::new(async move {
                 let decision = run(&*handler, input).await.unwrap_or_else(|| Err(Refusal::new("not admitted")));
-                socket.shared().command(match decision {
-                    Ok(()) => Command::Accept { socket: socket.id() },
-                    Err(Refusal(data)) => Command::Refuse { socket: socket.id(), data },
-                });
+                match decision {
+                    Ok(()) => socket.accept(),
+                    Err(Refusal(data)) => {
+                        socket.shared().command(Command::Refuse { socket: socket.id(), data });
+                    }
+                }
             })
         }))
     }

@@ -42,7 +42,7 @@ impl<A: App + Send + 'static> Builder<A> {
     ///
     /// # Errors
     ///
-    /// The configuration makes no sense, or the operating system gives no random numbers.
+    /// The configuration makes no sense, something is registered twice, or the operating system gives no random numbers.
     pub fn start<R: Runtime>(self, runtime: R) -> Result<Server<R>, StartError> {
         Ok(self.start_with_app(runtime)?.0)
     }
@@ -53,6 +53,9 @@ impl<A: App + Send + 'static> Builder<A> {
     ///
     /// As [`start`](Self::start).
     pub fn start_with_app<R: Runtime>(self, runtime: R) -> Result<(Server<R>, AppHandle<A>), StartError> {
+        if let Some(what) = self.twice.into_iter().next() {
+            return Err(StartError::RegisteredTwice(what));
+        }
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let clock = Clock::start();
@@ -74,11 +77,13 @@ impl<A: App + Send + 'static> Builder<A> {
 }
 
 /// Why a server cannot start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
     /// The configuration makes no sense.
     Config(ConfigError),
+    /// Two handlers, pages or namespaces are registered for the same thing: which one. Only the last would be called.
+    RegisteredTwice(String),
     /// The operating system gives no random numbers.
     NoRandomness,
 }
@@ -87,6 +92,7 @@ impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
+            Self::RegisteredTwice(what) => write!(f, "{what} is registered twice"),
             Self::NoRandomness => f.write_str("the operating system gives no random numbers"),
         }
     }

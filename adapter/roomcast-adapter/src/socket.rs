@@ -105,14 +105,18 @@ impl Socket {
         Broadcast::new(self.shared.clone(), self.presence.scope.clone())
     }
 
-    /// Puts this client into a room.
+    /// Puts this client into a room; from an [`admit`](crate::Namespace::admit) handler, as soon as it is let in.
     pub fn join(&self, room: impl Into<ByteString>) {
-        self.shared.command(Command::Join { target: Target::Socket(self.id()), room: room.into() });
+        if let Some(room) = self.presence.join(room.into()) {
+            self.shared.command(Command::Join { target: Target::Socket(self.id()), room });
+        }
     }
 
     /// Takes this client out of a room.
     pub fn leave(&self, room: impl Into<ByteString>) {
-        self.shared.command(Command::Leave { target: Target::Socket(self.id()), room: room.into() });
+        if let Some(room) = self.presence.leave(room.into()) {
+            self.shared.command(Command::Leave { target: Target::Socket(self.id()), room });
+        }
     }
 
     /// Ends the client's presence in this namespace, or its whole connection.
@@ -199,12 +203,18 @@ impl Socket {
     }
 
     fn emit_as<M>(&self, delivery: Delivery, name: ByteString, args: impl IntoArgs<M>) -> Sent {
-        let Some(args) = or_log(args, &name) else { return Sent::nothing() };
+        let Some(args) = or_log(args.into_args(), &name) else { return Sent::nothing() };
         let bytes = name.len() + weight(&args);
         let emit = Emit { target: Target::Socket(self.id()), name, args, delivery, ack: None };
         let flow = &self.presence.flow;
         let posted = self.shared.send(Mail::Paced(Command::Emit(emit), self.session(), flow.clone()), bytes);
         Sent::to_one(&self.shared, posted, flow)
+    }
+
+    /// Lets the client in, and into the rooms that it has joined meanwhile.
+    pub(crate) fn accept(&self) {
+        self.shared.command(Command::Accept { socket: self.id() });
+        self.presence.take_joins().into_iter().for_each(|room| self.join(room));
     }
 
     pub(crate) fn ack(&self, ack: AckId, args: Args) {

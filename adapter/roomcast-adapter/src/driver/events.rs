@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use roomcast_core::server::{App, Command, Connect, Event, SessionId, SocketId};
+use roomcast_core::time::Instant;
 
 use super::Driver;
 use super::jobs::{Ask, Owner, Running, ask_id, poll_once};
 use crate::acks::Acks;
+use crate::args::weight;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, MessageReceived, Opened, Received};
 use crate::handler_queue::Job;
 use crate::peer::Peer;
@@ -17,7 +19,7 @@ use crate::runtime::Runtime;
 use crate::socket::Socket;
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
-    pub(super) fn handle_event(&mut self, event: Event) {
+    pub(super) fn handle_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Connecting(connect) => self.connecting(connect),
             Event::Connected(connect) => self.connected(connect),
@@ -27,8 +29,12 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 match routes.and_then(|routes| routes.events.get(&*name).or(routes.any.as_ref())) {
                     Some(call) => {
                         let socket = Socket::new(self.shared.clone(), presence.clone());
+                        let bytes = if self.lending.is_empty() { 0 } else { weight(&args) };
                         let job = call.job(Received { socket, name, args, ack });
                         self.run(Owner::Socket(presence), job);
+                        if !self.lending.is_empty() {
+                            self.lend(session, bytes, now);
+                        }
                     }
                     None => self.handled(session),
                 }
@@ -39,7 +45,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 }
             }
             Event::AcksEnded { emit, asked, answered: _, end } => {
-                if let Some(Ask { acks, answers }) = self.asks.remove(ask_id(emit)) {
+                if let Some(Ask { acks, answers, session }) = self.asks.remove(ask_id(emit)) {
+                    session.into_iter().for_each(|session| self.end_lending(session, 1));
                     // Dropped by a task that waits no longer.
                     let _ = acks.send(Acks { answers, asked, end });
                 }
@@ -110,6 +117,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
         match routes.and_then(|routes| routes.admit.as_ref()) {
             Some(call) => {
+                presence.hold_joins();
                 let job = call.job(Connecting(Socket::new(self.shared.clone(), presence.clone())));
                 self.run(Owner::Socket(presence), job);
             }
@@ -183,7 +191,9 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 }
                 continue;
             }
+            let busy = self.shared.busy();
             self.runtime.spawn(async move {
+                let _busy = busy;
                 job.await;
                 while let Some(next) = owner.queue().next() {
                     next.await;
@@ -204,7 +214,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         }
     }
 
-    fn presence(&self, id: SocketId) -> Option<&Arc<Presence>> {
+    pub(super) fn presence(&self, id: SocketId) -> Option<&Arc<Presence>> {
         self.presences.get(id.slot())?.as_ref().filter(|presence| presence.id() == id)
     }
 

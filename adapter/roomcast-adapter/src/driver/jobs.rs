@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 use roomcast_core::id::SlabKey as _;
-use roomcast_core::server::{EmitId, SocketId};
+use roomcast_core::server::{EmitId, SessionId, SocketId};
 use roomcast_core::socket_io::Args;
 
 use crate::acks::Acks;
@@ -25,6 +25,41 @@ roomcast_core::slab_key! {
 pub(super) struct Ask {
     pub(super) acks: oneshot::Sender<Acks>,
     pub(super) answers: Vec<(SocketId, Args)>,
+    /// The session of the one socket that is asked.
+    pub(super) session: Option<SessionId>,
+}
+
+/// Events of a session that the core is told were handled though they wait, because a handler waits for an ack that
+/// comes behind them: otherwise reading would be paused until the ack's time is over.
+#[derive(Default)]
+pub(super) struct Lending {
+    /// Acks of this session that are awaited.
+    pub(super) asks: u32,
+    events: usize,
+    bytes: usize,
+}
+
+impl Lending {
+    /// Whether one more event may be read ahead.
+    pub(super) const fn lend(&mut self, bytes: usize) -> bool {
+        let is_lent = self.asks > 0 && self.events < LENT_EVENTS_MAX && self.bytes < LENT_BYTES_MAX;
+        if is_lent {
+            self.events += 1;
+            self.bytes += bytes;
+        }
+        is_lent
+    }
+
+    /// An event was handled; `true` if the core knows that already.
+    pub(super) const fn repay(&mut self) -> bool {
+        let was_lent = self.events > 0;
+        self.events = self.events.saturating_sub(1);
+        was_lent
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        self.asks == 0 && self.events == 0
+    }
 }
 
 /// A handler that has not ended yet.
@@ -59,3 +94,8 @@ pub(super) fn ask_id(emit: EmitId) -> AskId {
     let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
     AskId::from_parts(low, u32::try_from(number >> 32).unwrap_or(u32::MAX))
 }
+
+/// Events of one session that are read ahead of an ack.
+const LENT_EVENTS_MAX: usize = 4096;
+/// Their bytes, from the first ack that is awaited until none is and all are handled.
+const LENT_BYTES_MAX: usize = 4 << 20;

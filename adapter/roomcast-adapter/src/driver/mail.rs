@@ -4,7 +4,9 @@
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use roomcast_core::server::{AckRequest, App, Command, Emit, EmitId, Head, Input, RequestId, Upgrade};
+use roomcast_core::server::{
+    AckRequest, App, Command, Emit, EmitId, Head, Input, RequestId, SessionId, Target, Upgrade,
+};
 use roomcast_core::time::Instant;
 
 use super::jobs::Ask;
@@ -28,6 +30,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
 
     fn handle_letter(&mut self, letter: Mail, now: Instant) {
         match letter {
+            Mail::Command(Command::Handled { session }) if self.repay(session) => {}
             Mail::Command(command) => self.command(command, now),
             Mail::Paced(command, session, flow) => {
                 self.command(command, now);
@@ -52,9 +55,42 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     fn ask(&mut self, mut emit: Emit, timeout: std::time::Duration, acks: oneshot::Sender<Acks>, now: Instant) {
-        let id = self.asks.insert(Ask { acks, answers: Vec::new() });
+        let asked = if let Target::Socket(socket) = &emit.target { self.presence(*socket).cloned() } else { None };
+        let session = asked.as_ref().map(|presence| presence.connect.session);
+        let id = self.asks.insert(Ask { acks, answers: Vec::new(), session });
         emit.ack = Some(AckRequest { emit: EmitId(id.as_u64()), timeout });
         self.command(Command::Emit(emit), now);
+        if let Some(presence) = asked {
+            self.lending.entry(presence.connect.session).or_default().asks += 1;
+            for _ in 0..presence.queue.waiting() {
+                self.lend(presence.connect.session, 0, now);
+            }
+        }
+    }
+
+    /// Lets the core read on behind an event that waits, if an ack may come there.
+    pub(super) fn lend(&mut self, session: SessionId, bytes: usize, now: Instant) {
+        if self.lending.get_mut(&session).is_some_and(|lending| lending.lend(bytes)) {
+            self.command(Command::Handled { session }, now);
+        }
+    }
+
+    /// An event was handled; `true` if the core knows that already.
+    fn repay(&mut self, session: SessionId) -> bool {
+        let Some(lending) = self.lending.get_mut(&session) else { return false };
+        let is_known = lending.repay();
+        self.end_lending(session, 0);
+        is_known
+    }
+
+    /// Fewer acks are awaited.
+    pub(super) fn end_lending(&mut self, session: SessionId, asks: u32) {
+        if let Some(lending) = self.lending.get_mut(&session) {
+            lending.asks = lending.asks.saturating_sub(asks);
+            if lending.is_over() {
+                self.lending.remove(&session);
+            }
+        }
     }
 
     fn http(&mut self, request: HttpRequest, now: Instant) {

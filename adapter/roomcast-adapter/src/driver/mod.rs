@@ -32,7 +32,7 @@ use roomcast_core::slab::Slab;
 use roomcast_core::time::Instant;
 
 use self::conns::Conns;
-use self::jobs::{Ask, AskId, Running};
+use self::jobs::{Ask, AskId, Lending, Running};
 use self::slice::Slice;
 use crate::app::AppSide;
 use crate::clock::{Clock, wall_now};
@@ -60,6 +60,7 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     presences: Vec<Option<Arc<Presence>>>,
     peers: Vec<Option<Peer>>,
     asks: Slab<AskId, Ask>,
+    lending: BTreeMap<SessionId, Lending>,
     congested: BTreeMap<SessionId, Vec<Arc<Flow>>>,
     /// Handlers that did not end at once.
     running: Vec<Running>,
@@ -103,7 +104,7 @@ struct Ending {
 /// How far it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EndPhase {
-    /// Clients may still take what is queued for them.
+    /// Clients may still take what is queued for them, and handlers finish.
     Clients,
     /// They are gone. The application may still write.
     App,
@@ -132,6 +133,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             presences: Vec::new(),
             peers: Vec::new(),
             asks: Slab::new(),
+            lending: BTreeMap::new(),
             congested: BTreeMap::new(),
             running: Vec::new(),
             taken: 0,
@@ -208,7 +210,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     fn handle_outputs(&mut self, slice: &mut Slice, now: Instant) -> bool {
         while !slice.is_over() {
             let Some(output) = self.stack.poll_output(now) else { return true };
-            self.handle_output(output);
+            self.handle_output(output, now);
             slice.spend(slice::STEP);
         }
         false
@@ -220,9 +222,9 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         self.ready.extend(self.woken.drain(..));
     }
 
-    fn handle_output(&mut self, output: Output) {
+    fn handle_output(&mut self, output: Output, now: Instant) {
         match output {
-            Output::Event(event) => self.handle_event(event),
+            Output::Event(event) => self.handle_event(event, now),
             Output::Respond(request, response) => self.respond(request, response),
             Output::Writable(conn) => self.conns.set_writable(conn),
             Output::ReadPaused(conn) => self.conns.pause(conn),
@@ -265,15 +267,17 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Whether the server has come to its end.
-    fn has_ended(&mut self, slice: &mut Slice, now: Instant) -> bool {
+    fn has_ended(&mut self, mut quiet: Quiet, slice: &mut Slice, now: Instant) -> bool {
         if self.ending.is_none() && self.shared.owners.load(Ordering::Acquire) == 0 {
             self.end(ENDING_SPAN, None, now);
-            self.settle(slice, now);
+            quiet = self.settle(slice, now);
         }
-        let nobody =
+        let clients_gone =
             self.conns.is_empty() && self.requests.is_empty() && self.shared.http_conns.load(Ordering::Acquire) == 0;
+        // What `on_disconnect` handlers write should be written, too.
+        let handlers_done = quiet == Quiet::Yes && self.running.is_empty() && !self.shared.has_busy_handlers();
         let Some(ending) = &mut self.ending else { return false };
-        if ending.phase == EndPhase::Clients && (nobody || ending.deadline <= now) {
+        if ending.phase == EndPhase::Clients && (clients_gone && handlers_done || ending.deadline <= now) {
             (ending.phase, ending.deadline) = (EndPhase::App, now + APP_ENDING_SPAN);
             self.conns.clear();
             self.requests.clear();
@@ -322,7 +326,7 @@ impl<R: Runtime, A: App + 'static> Future for Driver<R, A> {
             this.take();
             let now = this.clock.now();
             let quiet = this.turn(&mut slice, now);
-            if this.has_ended(&mut slice, now) {
+            if this.has_ended(quiet, &mut slice, now) {
                 return Poll::Ready(());
             }
             let idle = quiet == Quiet::Yes && this.ready.is_empty();
