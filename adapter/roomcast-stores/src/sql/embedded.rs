@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytestring::ByteString;
 use roomcast_openwebui::query::{Permission, Question, StoreAnswer, StoreError};
@@ -20,15 +21,18 @@ use super::file::{Kind, Lock, open_file};
 use super::open_error::OpenError;
 use super::options::Options;
 use super::pool::{Arg, Conn, Link, Purpose};
-use super::statements::{Dialect, IS_REVOKED};
-use super::tables::{Tables, token_args};
-use crate::revocation::{Revocations, Token};
+use super::statements::Dialect;
+use super::tables::Tables;
+use super::together::Crowds as _;
+use crate::revocation::{Revocations, Revoked, Token};
 use crate::rows::{ChannelKind, ChannelState, Rows};
 use crate::store::Store;
 
 /// roomcast's own SQLite file.
 pub struct Embedded {
-    tables: Tables,
+    tables: Arc<Tables>,
+    /// As in the file, which no other process writes to.
+    revoked: Mutex<Revoked>,
     options: Options,
     /// While it is held, no other program opens the file.
     lock: Lock,
@@ -54,7 +58,11 @@ impl Embedded {
     /// [`OpenError::Locked`] if another program has it open; [`OpenError::Unreachable`] and [`OpenError::Unreadable`].
     pub async fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         let (pool, lock) = open_file(path, &KIND, &options).await?;
-        Ok(Self { tables: Tables::new(pool, Dialect::Own, options.clone()), options, lock })
+        let mut conn = pool.acquire(Purpose::Read).await.map_err(|fault| fault.open_error())?;
+        let revoked = revoked(&mut conn.link()).await.map_err(|fault| fault.open_error())?;
+        drop(conn);
+        let tables = Arc::new(Tables::new(pool, Dialect::Own, options.clone()));
+        Ok(Self { tables, revoked: Mutex::new(revoked), options, lock })
     }
 
     /// Writes these rows if there are no users yet.
@@ -68,6 +76,10 @@ impl Embedded {
         self.tables.settle(conn, result).map_err(|fault| fault.store_error())
     }
 
+    fn revoked(&self) -> MutexGuard<'_, Revoked> {
+        self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn write(&self, sql: &'static str, args: &[Arg<'_>]) -> Result<(), StoreError> {
         let mut conn = self.tables.acquire(Purpose::Write).await?;
         let result = timeout(self.options.statement_timeout, async { conn.link().run(sql, args).await }).await;
@@ -77,8 +89,16 @@ impl Embedded {
 
 impl Store for Embedded {
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send + '_>> {
-        // Revocations are in the same file, and found out with the user.
-        Box::pin(self.tables.ask(question))
+        Box::pin(async move {
+            if let Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } = &question {
+                let (issued_at_secs, ends_at_secs) = (*issued_at_secs, *ends_at_secs);
+                let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs, ends_at_secs };
+                if self.revoked().has(&token) {
+                    return Ok(StoreAnswer::User(None));
+                }
+            }
+            self.tables.ask(question).await
+        })
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
@@ -95,14 +115,7 @@ impl Store for Embedded {
 
 impl Revocations for Embedded {
     fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
-        Box::pin(async move {
-            let args = token_args(&token.user, token.jti.as_deref(), token.issued_at_secs, token.ends_at_secs);
-            let mut conn = self.tables.acquire(Purpose::Read).await?;
-            let result =
-                timeout(self.options.statement_timeout, async { conn.link().rows(IS_REVOKED, &args).await }).await;
-            let rows = self.tables.settle(conn, result).map_err(|fault| fault.store_error())?;
-            Ok(!rows.is_empty())
-        })
+        Box::pin(std::future::ready(Ok(self.revoked().has(&token))))
     }
 
     fn revoke_token(
@@ -113,6 +126,8 @@ impl Revocations for Embedded {
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
         Box::pin(async move {
             self.write(FORGET_ENDED, &[Arg::Number(now_secs)]).await?;
+            // From now on, even if it cannot be stored.
+            self.revoked().add_token(jti.clone(), ends_at_secs, now_secs);
             self.write(REVOKE_TOKEN, &[Arg::Text(&jti), Arg::number(ends_at_secs)]).await
         })
     }
@@ -125,13 +140,34 @@ impl Revocations for Embedded {
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
         Box::pin(async move {
             let args = [Arg::Text(&user), Arg::Number(issued_to_secs), Arg::number(ends_to_secs)];
+            self.revoked().add_user(user.clone(), issued_to_secs, ends_to_secs);
             self.write(REVOKE_USER, &args).await
         })
     }
 
     fn restore_user(&self, user: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        Box::pin(async move { self.write(RESTORE_USER, &[Arg::Text(&user)]).await })
+        Box::pin(async move {
+            self.write(RESTORE_USER, &[Arg::Text(&user)]).await?;
+            self.revoked().remove_user(&user);
+            Ok(())
+        })
     }
+}
+
+/// What the file says of revocations.
+async fn revoked(link: &mut Link<'_>) -> Result<Revoked, Fault> {
+    let number = |text: Option<String>| text.map(|text| text.parse().map_err(|_| StoreError::Corrupt)).transpose();
+    let mut revoked = Revoked::default();
+    for row in link.rows("SELECT jti, CAST(ends_at AS TEXT) FROM revoked_token", &[]).await? {
+        let Ok([Some(jti), ends_at]) = <[Option<String>; 2]>::try_from(row) else { continue };
+        revoked.add_token(jti.into(), number(ends_at)?, 0);
+    }
+    let users = "SELECT user_id, CAST(issued_to AS TEXT), CAST(ends_to AS TEXT) FROM revoked_user";
+    for row in link.rows(users, &[]).await? {
+        let Ok([Some(user), issued_to, ends_to]) = <[Option<String>; 3]>::try_from(row) else { continue };
+        revoked.add_user(user.into(), number(issued_to)?.unwrap_or(0), number(ends_to)?);
+    }
+    Ok(revoked)
 }
 
 async fn seed(conn: &mut Conn, rows: &Rows) -> Result<Seeded, Fault> {

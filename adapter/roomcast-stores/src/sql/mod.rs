@@ -7,6 +7,8 @@
 //!
 //! Owns: questions in SQL. Must never know: what the answers are for.
 
+mod batches;
+mod crowd;
 #[cfg(feature = "sqlite")]
 mod documents;
 #[cfg(feature = "sqlite")]
@@ -21,6 +23,7 @@ mod pool;
 mod sqlite_documents;
 mod statements;
 mod tables;
+mod together;
 mod webui;
 
 #[cfg(feature = "sqlite")]

@@ -26,12 +26,13 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// Of user `$1`: rows of `channel` and an id, of `group` and what it says of channels, and of `default` and what that
-    /// says; what is said is JSON.
+    /// Of the users in the JSON array `$1`: the rows that [`channels_of`](super::crowd::channels_of) reads.
     pub(super) fn channels(self) -> &'static str {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Own => channels!(
+                "AS MATERIALIZED",
+                "SELECT value FROM json_each($1)",
                 "CASE WHEN json_valid(c.access_control) THEN \
                  json_type(c.access_control, '$.read.group_ids') = 'array' AND EXISTS \
                  (SELECT 1 FROM json_each(c.access_control, '$.read.group_ids') WHERE value = m.group_id) END",
@@ -42,6 +43,8 @@ impl Dialect {
             // So it is if the list has no other; and LIKE does not tell cases apart.
             #[cfg(feature = "sqlite")]
             Self::Sqlite => channels!(
+                "AS MATERIALIZED",
+                "SELECT value FROM json_each($1)",
                 "CASE WHEN json_valid(c.access_control) THEN \
                  json_quote(json_extract(c.access_control, '$.read.group_ids')) \
                  LIKE '%' || json_array(m.group_id) || '%' END",
@@ -50,6 +53,8 @@ impl Dialect {
             ),
             #[cfg(feature = "postgres")]
             Self::Postgres => channels!(
+                "AS",
+                "SELECT jsonb_array_elements_text($1::jsonb)",
                 "(c.access_control -> 'read' -> 'group_ids')::jsonb @> jsonb_build_array(m.group_id)",
                 "(g.permissions #> '{features,channels}')::text",
                 "(data #> '{user,permissions,features,channels}')::text"
@@ -102,9 +107,8 @@ impl Dialect {
         }
     }
 
-    /// User `$1`: id, name, role, and these columns of the row as one JSON object. In our own file, only if a token with
-    /// the id `$2` that was issued at `$3`, or else ends at `$4`, is not revoked.
-    fn user(self, columns: &[(String, String)]) -> String {
+    /// The users in the JSON array `$1`: id, name, role, and these columns of the row as one JSON object.
+    fn users(self, columns: &[(String, String)]) -> String {
         let mut fields = String::new();
         for (name, kind) in columns {
             let comma = if fields.is_empty() { "" } else { ", " };
@@ -131,16 +135,33 @@ impl Dialect {
         }
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Own => format!(
-                "SELECT id, name, role, json_object({fields}) FROM \"user\" WHERE id = $1 AND NOT EXISTS ({IS_REVOKED})"
+            Self::Own | Self::Sqlite => format!(
+                "SELECT id, name, role, json_object({fields}) FROM \"user\" \
+                 WHERE id IN (SELECT value FROM json_each($1))"
             ),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite => format!("SELECT id, name, role, json_object({fields}) FROM \"user\" WHERE id = $1"),
             #[cfg(feature = "postgres")]
             Self::Postgres => format!(
                 "SELECT u.id::text, u.name::text, u.role::text, (SELECT row_to_json(p)::text FROM (SELECT {fields}) p) \
-                 FROM \"user\" u WHERE u.id = $1"
+                 FROM \"user\" u WHERE u.id IN (SELECT jsonb_array_elements_text($1::jsonb))"
             ),
+        }
+    }
+
+    /// Users were active at moments: `$1` is a JSON array of pairs. A row that somebody else holds is passed over in
+    /// PostgreSQL, rather than keeping the others waiting.
+    pub(super) fn touch_users(self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Own | Self::Sqlite => {
+                "UPDATE \"user\" SET last_active_at = t.at \
+                 FROM (SELECT value ->> 0 AS id, value ->> 1 AS at FROM json_each($1)) t WHERE \"user\".id = t.id"
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres => {
+                "WITH due AS (SELECT u.id, (t.value ->> 1)::bigint AS at FROM jsonb_array_elements($1::jsonb) t \
+                 JOIN \"user\" u ON u.id = t.value ->> 0 ORDER BY u.id FOR UPDATE OF u SKIP LOCKED) \
+                 UPDATE \"user\" u SET last_active_at = due.at FROM due WHERE u.id = due.id"
+            }
         }
     }
 }
@@ -152,26 +173,39 @@ pub(super) struct Rewrite {
     pub(super) update: &'static str,
 }
 
-/// Channels of which the user is a member, and the others that are open to the user. The first argument says whether
-/// channel `c` lets in group `m.group_id`, the others what group `g` and the newest configuration say of channels.
-/// Memberships of groups that are gone stay behind in SQLite.
+/// Channels of which the users are members, and the others that are open to them or their groups. The first
+/// arguments say how a part is named and how rows are made of an array, the next says whether channel `c` lets in group `m.group_id`, the others what group `g` and
+/// the newest configuration `c` say of channels. Memberships of groups that are gone stay behind in SQLite, which also
+/// has to be told to evaluate a part once (`AS MATERIALIZED`): else it does so for every channel.
 macro_rules! channels {
-    ($lets_in:literal, $group:literal, $default:literal) => {
+    ($as:literal, $users:literal, $lets_in:literal, $group:literal, $default:literal) => {
         concat!(
-            "SELECT 'channel', c.id FROM channel c JOIN channel_member m ON m.channel_id = c.id \
-             WHERE m.user_id = $1 AND m.is_active AND c.type IN ('group', 'dm') \
+            "WITH u(id) ",
+            $as,
+            "(",
+            $users,
+            "), belongs(user_id, group_id) ",
+            $as,
+            "(SELECT m.user_id, g.id FROM group_member m \
+             JOIN \"group\" g ON g.id = m.group_id WHERE m.user_id IN (SELECT id FROM u)), \
+             groups(group_id) ",
+            $as,
+            "(SELECT DISTINCT group_id FROM belongs), standard AS (SELECT id, user_id, access_control FROM channel WHERE deleted_at IS NULL \
+             AND archived_at IS NULL AND (type IS NULL OR type NOT IN ('group', 'dm'))) \
+             SELECT 'user', m.user_id, c.id FROM channel_member m JOIN channel c ON c.id = m.channel_id \
+             WHERE m.user_id IN (SELECT id FROM u) AND m.is_active AND c.type IN ('group', 'dm') \
              AND c.deleted_at IS NULL AND c.archived_at IS NULL \
-             UNION \
-             SELECT 'channel', c.id FROM channel c WHERE c.deleted_at IS NULL AND c.archived_at IS NULL \
-             AND (c.type IS NULL OR c.type NOT IN ('group', 'dm')) \
-             AND (c.access_control IS NULL OR CAST(c.access_control AS TEXT) = 'null' OR c.user_id = $1 \
-             OR EXISTS (SELECT 1 FROM group_member m JOIN \"group\" g ON g.id = m.group_id \
-             WHERE m.user_id = $1 AND ",
+             UNION ALL SELECT 'user', c.user_id, c.id FROM standard c WHERE c.user_id IN (SELECT id FROM u) \
+             UNION ALL SELECT 'public', NULL, c.id FROM standard c \
+             WHERE c.access_control IS NULL OR CAST(c.access_control AS TEXT) = 'null' \
+             UNION ALL SELECT 'grant', m.group_id, c.id FROM groups m CROSS JOIN standard c \
+             WHERE c.access_control IS NOT NULL AND ",
             $lets_in,
-            ")) UNION ALL SELECT 'group', ",
+            " UNION ALL SELECT 'in', user_id, group_id FROM belongs \
+             UNION ALL SELECT 'group', g.id, ",
             $group,
-            " FROM group_member m JOIN \"group\" g ON g.id = m.group_id WHERE m.user_id = $1 \
-             UNION ALL SELECT 'default', ",
+            " FROM \"group\" g WHERE g.id IN (SELECT group_id FROM groups) \
+             UNION ALL SELECT 'default', NULL, ",
             $default,
             " FROM (SELECT data FROM config ORDER BY id DESC LIMIT 1) c"
         )
@@ -192,9 +226,6 @@ pub(super) const GROUPS: &str =
 /// Owner of chat `$1`.
 pub(super) const CHAT: &str = "SELECT user_id FROM chat WHERE id = $1";
 
-/// User `$1` was active at `$2`.
-pub(super) const TOUCH_USER: &str = "UPDATE \"user\" SET last_active_at = $2 WHERE id = $1";
-
 /// User `$2` has read channel `$1` at `$3`.
 pub(super) const READ_CHANNEL: &str =
     "UPDATE channel_member SET last_read_at = $3, updated_at = $3 WHERE channel_id = $1 AND user_id = $2";
@@ -202,17 +233,10 @@ pub(super) const READ_CHANNEL: &str =
 /// User `$2` has read its chat `$1` at `$3`.
 pub(super) const READ_CHAT: &str = "UPDATE chat SET last_read_at = $3 WHERE id = $1 AND user_id = $2";
 
-/// Something, if a token of user `$1` with the id `$2` that was issued at `$3`, or else ends at `$4`, is revoked.
-#[cfg(feature = "sqlite")]
-pub(super) const IS_REVOKED: &str = "SELECT 'by token' FROM revoked_token WHERE jti = $2 \
-                                     UNION ALL SELECT 'by user' FROM revoked_user WHERE user_id = $1 \
-                                     AND CASE WHEN $3 IS NOT NULL THEN issued_to >= $3 \
-                                     ELSE $4 IS NULL OR ends_to IS NULL OR ends_to >= $4 END";
-
 /// What was found in a database.
 #[derive(Debug)]
 pub(super) struct Schema {
-    user: SqlStr,
+    users: SqlStr,
     /// Whether a chat has a place for the moment when it was last read.
     pub(super) has_read_mark: bool,
 }
@@ -220,7 +244,7 @@ pub(super) struct Schema {
 impl Schema {
     /// Looks whether all is there that is needed.
     pub(super) async fn read(link: &mut Link<'_>, dialect: Dialect, without: &[String]) -> Result<Self, Fault> {
-        let mut user = SqlSafeStr::into_sql_str("");
+        let mut users = SqlSafeStr::into_sql_str("");
         let mut has_read_mark = false;
         for (table, needed) in NEEDED {
             let rows = link.rows(dialect.columns(), &[Arg::Text(table)]).await?;
@@ -242,18 +266,18 @@ impl Schema {
                 "user" => {
                     let kept: Vec<_> = columns.into_iter().filter(|(name, _)| !without.contains(name)).collect();
                     // Made of column names alone, and they are quoted.
-                    user = AssertSqlSafe(Arc::<str>::from(dialect.user(&kept))).into_sql_str();
+                    users = AssertSqlSafe(Arc::<str>::from(dialect.users(&kept))).into_sql_str();
                 }
                 "chat" => has_read_mark = has("last_read_at"),
                 _ => {}
             }
         }
-        Ok(Self { user, has_read_mark })
+        Ok(Self { users, has_read_mark })
     }
 
-    /// User `$1`: id, name, role and profile.
-    pub(super) fn user(&self) -> SqlStr {
-        self.user.clone()
+    /// The users in the JSON array `$1`: id, name, role and profile.
+    pub(super) fn users(&self) -> SqlStr {
+        self.users.clone()
     }
 }
 

@@ -4,14 +4,16 @@
 //! they are beyond their [`Dialect`].
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Chat, Note, Permission, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
+use roomcast_openwebui::query::{Chat, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
 use sqlx::Connection;
 use tokio::task::spawn_blocking;
 use tokio::time::{error::Elapsed, timeout};
 
+use super::crowd;
 #[cfg(feature = "sqlite")]
 use super::documents;
 use super::fault::{Fault, Health};
@@ -19,6 +21,7 @@ use super::open_error::OpenError;
 use super::options::Options;
 use super::pool::{Arg, Conn, Link, Pool, Purpose};
 use super::statements::{self, Dialect, Rewrite, Schema};
+use super::together::{self, Crowds, Together};
 use crate::latest::Latest;
 use crate::message::change_chat;
 use crate::note::{content_of, with_content};
@@ -33,32 +36,49 @@ pub(super) struct Tables {
     schema: Mutex<Option<Arc<Schema>>>,
     contents: Arc<Mutex<Latest>>,
     health: Health,
+    together: Together,
 }
 
 impl Tables {
+    /// Must be called within tokio.
     pub(super) fn new(pool: Pool, dialect: Dialect, options: Options) -> Self {
-        Self { pool, dialect, options, schema: Mutex::default(), contents: Arc::default(), health: Health::default() }
+        Self {
+            pool,
+            dialect,
+            options,
+            schema: Mutex::default(),
+            contents: Arc::default(),
+            health: Health::default(),
+            together: Together::new(),
+        }
     }
 
-    /// Answers a question. Whether a token is revoked is asked before.
-    pub(super) async fn ask(&self, question: Question) -> Result<StoreAnswer, StoreError> {
+    /// Answers a question. Whether a token is revoked is not looked at here.
+    pub(super) async fn ask(self: &Arc<Self>, question: Question) -> Result<StoreAnswer, StoreError> {
         if let Some(result) = unknown_by_its_name(&question) {
             return result;
         }
-        let purpose = match &question {
-            Question::Authenticate { .. }
-            | Question::Channels { .. }
-            | Question::Note { .. }
+        let (purpose, _write) = match question {
+            Question::Authenticate { user, .. } => {
+                let found = together::users(self, vec![user]).await?;
+                return Ok(StoreAnswer::User(found.into_iter().next().flatten()));
+            }
+            Question::Channels { users } => {
+                return Ok(StoreAnswer::Channels(together::channels(self, users).await?));
+            }
+            Question::TouchUsers { touches } => {
+                return together::touch(self, touches).await.map(|()| StoreAnswer::Done);
+            }
+            Question::Note { .. }
             | Question::Chat { .. }
             | Question::NoteContent { .. }
-            | Question::LoadDocument { .. } => Purpose::Read,
-            Question::TouchUsers { .. }
-            | Question::ReadChannel { .. }
+            | Question::LoadDocument { .. } => (Purpose::Read, None),
+            Question::ReadChannel { .. }
             | Question::ReadChat { .. }
             | Question::ChangeMessage { .. }
             | Question::SaveNoteContent { .. }
             | Question::AppendUpdates { .. }
-            | Question::SaveSnapshot { .. } => Purpose::Write,
+            | Question::SaveSnapshot { .. } => (Purpose::Write, Some(self.together.write())),
         };
         let mut conn = self.acquire(purpose).await?;
         let result = timeout(self.options.statement_timeout, self.answer(&mut conn, question)).await;
@@ -73,63 +93,23 @@ impl Tables {
     }
 
     pub(super) async fn close(&self) {
+        self.together.close().await;
         self.pool.close().await;
     }
 
-    pub(super) async fn acquire(&self, purpose: Purpose) -> Result<Conn, StoreError> {
-        self.pool.acquire(purpose).await.map_err(|fault| {
-            self.health.ill(&fault);
-            fault.store_error()
-        })
-    }
-
-    /// Gives the connection back, or throws it away.
+    /// Gives the connection back, or closes it if it failed.
     pub(super) fn settle<T>(&self, mut conn: Conn, result: Result<Result<T, Fault>, Elapsed>) -> Result<T, Fault> {
         let result = result.unwrap_or(Err(Fault::Late));
-        match &result {
-            Ok(_) => self.health.well(),
-            Err(fault) => {
-                self.health.ill(fault);
-                match fault.store_error() {
-                    StoreError::NotFound | StoreError::Conflict => {}
-                    StoreError::Unavailable => conn.discard(),
-                    // The tables may have changed since they were looked at.
-                    StoreError::Corrupt => *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = None,
-                }
-            }
-        }
+        self.judge(&mut conn, result.as_ref().err());
         result
     }
 
     async fn answer(&self, conn: &mut Conn, question: Question) -> Result<StoreAnswer, Fault> {
         let mut link = conn.link();
         match question {
-            Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } => {
-                let schema = self.schema(conn).await?;
-                let args = token_args(&user, jti.as_deref(), issued_at_secs, ends_at_secs);
-                let args = match self.dialect {
-                    #[cfg(feature = "sqlite")]
-                    Dialect::Own => &args[..],
-                    #[cfg(feature = "sqlite")]
-                    Dialect::Sqlite => &args[..1],
-                    #[cfg(feature = "postgres")]
-                    Dialect::Postgres => &args[..1],
-                };
-                let rows = conn.link().rows(schema.user(), args).await?;
-                Ok(StoreAnswer::User(rows.into_iter().next().map(user_of).transpose()?))
-            }
-            Question::Channels { users } => {
-                let mut found = Vec::with_capacity(users.len());
-                for user in &users {
-                    found.push(match user.contains('\0') {
-                        true => NO_CHANNELS,
-                        false => {
-                            let rows = link.rows(self.dialect.channels(), &[Arg::Text(user)]).await?;
-                            channels_of(rows, self.options.channels_default)?
-                        }
-                    });
-                }
-                Ok(StoreAnswer::Channels(found))
+            // Answered together with others.
+            Question::Authenticate { .. } | Question::Channels { .. } | Question::TouchUsers { .. } => {
+                Err(StoreError::Unavailable.into())
             }
             Question::Note { note, user } => {
                 let rows = link.rows(statements::NOTE, &[Arg::Text(&note)]).await?;
@@ -143,10 +123,6 @@ impl Tables {
             Question::Chat { chat } => {
                 let rows = link.rows(statements::CHAT, &[Arg::Text(&chat)]).await?;
                 Ok(StoreAnswer::Chat(first_column(rows).into_iter().next().map(|owner| Chat { owner })))
-            }
-            Question::TouchUsers { touches } => {
-                self.touch_users(conn, &touches).await?;
-                Ok(StoreAnswer::Done)
             }
             Question::ReadChannel { channel, user, at_nanos } => {
                 let args = [Arg::Text(&channel), Arg::Text(&user), Arg::Number(at_nanos)];
@@ -197,24 +173,6 @@ impl Tables {
         }
     }
 
-    /// Writes when users were active, in one transaction.
-    async fn touch_users(&self, conn: &mut Conn, touches: &[Touch]) -> Result<(), Fault> {
-        match conn {
-            #[cfg(feature = "sqlite")]
-            Conn::Sqlite(conn) => {
-                let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-                touch_users(Link::Sqlite(&mut transaction), touches).await?;
-                Ok(transaction.commit().await?)
-            }
-            #[cfg(feature = "postgres")]
-            Conn::Postgres(conn) => {
-                let mut transaction = conn.begin().await?;
-                touch_users(Link::Postgres(&mut transaction), touches).await?;
-                Ok(transaction.commit().await?)
-            }
-        }
-    }
-
     /// Reads the one text of a row and writes what comes of it. Others write to the same row: it is locked before it is
     /// read. The first of the arguments is its id.
     async fn rewrite<W>(&self, conn: &mut Conn, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
@@ -253,11 +211,48 @@ impl Tables {
     }
 }
 
-async fn touch_users(mut link: Link<'_>, touches: &[Touch]) -> Result<(), Fault> {
-    for Touch { user, at_secs } in touches.iter().filter(|touch| !touch.user.contains('\0')) {
-        link.run(statements::TOUCH_USER, &[Arg::Text(user), Arg::Number(*at_secs)]).await?;
+impl Crowds for Tables {
+    fn together(&self) -> &Together {
+        &self.together
     }
-    Ok(())
+
+    async fn acquire(&self, purpose: Purpose) -> Result<Conn, StoreError> {
+        self.pool.acquire(purpose).await.map_err(|fault| {
+            self.health.ill(&fault);
+            fault.store_error()
+        })
+    }
+
+    fn judge(&self, conn: &mut Conn, error: Option<&Fault>) {
+        let Some(fault) = error else { return self.health.well() };
+        self.health.ill(fault);
+        match fault.store_error() {
+            StoreError::NotFound | StoreError::Conflict => {}
+            StoreError::Unavailable => conn.discard(),
+            // The tables may have changed since they were looked at.
+            StoreError::Corrupt => *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = None,
+        }
+    }
+
+    fn limits(&self) -> (Duration, Duration) {
+        (self.options.acquire_timeout, self.options.statement_timeout)
+    }
+
+    async fn users(&self, conn: &mut Conn, users: &[ByteString]) -> Result<Vec<Option<User>>, Fault> {
+        let schema = self.schema(conn).await?;
+        let rows = conn.link().rows(schema.users(), &[Arg::Text(&crowd::ids_of(users))]).await?;
+        Ok(crowd::users_of(users, rows)?)
+    }
+
+    async fn channels(&self, conn: &mut Conn, users: &[ByteString]) -> Result<Vec<UserChannels>, Fault> {
+        let rows = conn.link().rows(self.dialect.channels(), &[Arg::Text(&crowd::ids_of(users))]).await?;
+        Ok(crowd::channels_of(users, rows, self.options.channels_default)?)
+    }
+
+    async fn touch(&self, conn: &mut Conn, touches: &[Touch]) -> Result<(), Fault> {
+        conn.link().run(self.dialect.touch_users(), &[Arg::Text(&crowd::moments_of(touches))]).await?;
+        Ok(())
+    }
 }
 
 async fn rewrite<W>(mut link: Link<'_>, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
@@ -297,104 +292,5 @@ fn first_column(rows: Vec<Vec<Option<String>>>) -> Vec<ByteString> {
     rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).map(ByteString::from).collect()
 }
 
-fn user_of(row: Vec<Option<String>>) -> Result<User, StoreError> {
-    match <[Option<String>; 4]>::try_from(row) {
-        Ok([Some(id), Some(name), Some(role), Some(profile)]) => {
-            Ok(User { id: id.into(), name: name.into(), role: role.into(), profile: profile.into() })
-        }
-        Ok(_) | Err(_) => Err(StoreError::Corrupt),
-    }
-}
-
-/// Of what the groups and the default say the most generous counts; nothing said means what the environment says.
-fn channels_of(rows: Vec<Vec<Option<String>>>, unsaid: Permission) -> Result<UserChannels, StoreError> {
-    let mut channels = Vec::new();
-    let (mut by_group, mut default) = (None, unsaid);
-    for row in rows {
-        let Ok([Some(kind), Some(text)]) = <[Option<String>; 2]>::try_from(row) else { continue };
-        if kind == "channel" {
-            channels.push(text.into());
-            continue;
-        }
-        let said: serde_json::Value = serde_json::from_str(&text).map_err(|_| StoreError::Corrupt)?;
-        match (kind.as_str(), is_true(&said)) {
-            ("group", true) => by_group = Some(Permission::Granted),
-            ("default", true) => default = Permission::Granted,
-            ("default", false) => default = Permission::Denied,
-            _ => {}
-        }
-    }
-    Ok(UserChannels { channels, permission: by_group.unwrap_or(default) })
-}
-
-/// User, id, time of issue and end of a token.
-pub(super) fn token_args<'a>(
-    user: &'a str,
-    jti: Option<&'a str>,
-    issued_at_secs: Option<u64>,
-    ends_at_secs: Option<u64>,
-) -> [Arg<'a>; 4] {
-    let number = |number: Option<u64>| number.map_or(Arg::Nothing, Arg::Number);
-    [Arg::Text(user), jti.map_or(Arg::Nothing, Arg::Text), number(issued_at_secs), number(ends_at_secs)]
-}
-
-/// What Python takes for true.
-fn is_true(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Null => false,
-        serde_json::Value::Bool(value) => *value,
-        serde_json::Value::Number(number) => number.as_f64() != Some(0.0),
-        serde_json::Value::String(text) => !text.is_empty(),
-        serde_json::Value::Array(list) => !list.is_empty(),
-        serde_json::Value::Object(members) => !members.is_empty(),
-    }
-}
-
-/// Of a user that there cannot be.
-const NO_CHANNELS: UserChannels = UserChannels { channels: Vec::new(), permission: Permission::Denied };
-
 /// A longer text is not cut on a thread that other tasks wait for.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_most_generous_word_counts() {
-        for (rows, permission_expected) in [
-            (&[][..], Permission::Granted),
-            (&[("default", "true")], Permission::Granted),
-            (&[("default", "false")], Permission::Denied),
-            (&[("default", "null")], Permission::Denied),
-            (&[("group", "false")], Permission::Granted),
-            (&[("group", "false"), ("default", "false")], Permission::Denied),
-            (&[("group", "false"), ("group", "true"), ("default", "false")], Permission::Granted),
-            (
-                &[("group", "0"), ("group", "\"\""), ("group", "[]"), ("group", "{}"), ("default", "0.0")],
-                Permission::Denied,
-            ),
-            (&[("group", "1"), ("default", "false")], Permission::Granted),
-        ] {
-            assert_eq!(permission(rows, Permission::Granted), Ok(permission_expected), "{rows:?}");
-        }
-        assert_eq!(permission(&[("group", "{")], Permission::Granted), Err(StoreError::Corrupt));
-        for (rows, permission_expected) in [
-            (&[][..], Permission::Denied),
-            (&[("group", "false")], Permission::Denied),
-            (&[("group", "true")], Permission::Granted),
-            (&[("default", "true")], Permission::Granted),
-        ] {
-            assert_eq!(permission(rows, Permission::Denied), Ok(permission_expected), "{rows:?}");
-        }
-    }
-
-    fn permission(rows: &[(&str, &str)], unsaid: Permission) -> Result<Permission, StoreError> {
-        let texts = rows.iter().map(|(source, said)| vec![Some((*source).to_owned()), Some((*said).to_owned())]);
-        let channel = vec![Some("channel".to_owned()), Some("c".to_owned())];
-        let silent = vec![Some("default".to_owned()), None];
-        let answer = channels_of(texts.chain([channel, silent]).collect(), unsaid)?;
-        assert_eq!(answer.channels, ["c"]);
-        Ok(answer.permission)
-    }
-}

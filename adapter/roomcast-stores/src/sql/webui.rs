@@ -22,7 +22,7 @@ use crate::store::Store;
 
 /// Open WebUI's own tables, and a store of roomcast's own beside them for what does not belong into those.
 pub struct WebUi {
-    tables: Tables,
+    tables: Arc<Tables>,
     own: Arc<dyn Own>,
 }
 
@@ -48,7 +48,7 @@ impl WebUi {
             #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
             _ => return Err(OpenError::NotBuilt),
         };
-        Ok(Self { tables: Tables::new(pool, dialect, options), own })
+        Ok(Self { tables: Arc::new(Tables::new(pool, dialect, options)), own })
     }
 
     /// Looks whether the database is there and has what is needed, for a message at the start.

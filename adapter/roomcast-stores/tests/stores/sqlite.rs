@@ -173,6 +173,84 @@ fn a_locked_file_is_waited_for_and_nothing_is_lost() {
     });
 }
 
+/// One row that cannot be read spoils nothing for those who ask at the same time.
+#[test]
+fn users_who_ask_together_are_answered_apart() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        execute(&path, "UPDATE \"group\" SET permissions = '[' WHERE id = 'g2'").await;
+        execute(&path, "UPDATE \"user\" SET settings = '{' WHERE id = 'pat'").await;
+        let store = Arc::new(open(&path, patient()));
+        let ask = |question: Question| {
+            let store = store.clone();
+            tokio::spawn(async move { store.ask(question).await })
+        };
+        let users = ["bob", "ann", "root", "nobody", "a\0", "bob", "pat"];
+        let channels: Vec<_> =
+            users.iter().map(|user| ask(Question::Channels { users: vec![(*user).into()] })).collect();
+        let found: Vec<_> = users.iter().map(|user| ask(authenticate(user))).collect();
+        for (user, task) in users.iter().zip(channels) {
+            let answer = task.await.unwrap();
+            // The group is that of ann.
+            let is_as_expected = match *user {
+                "ann" => matches!(answer, Err(StoreError::Corrupt)),
+                "a\0" => matches!(&answer, Ok(StoreAnswer::Channels(found)) if found[0].channels.is_empty()),
+                _ => matches!(&answer, Ok(StoreAnswer::Channels(found)) if found[0].channels.len() >= 2),
+            };
+            assert!(is_as_expected, "{user:?}: {answer:?}");
+        }
+        for (user, task) in users.iter().zip(found) {
+            let answer = task.await.unwrap();
+            let is_as_expected = match *user {
+                "pat" => matches!(answer, Err(StoreError::Corrupt)),
+                "nobody" | "a\0" => matches!(answer, Ok(StoreAnswer::User(None))),
+                user => matches!(&answer, Ok(StoreAnswer::User(Some(found))) if found.id == user),
+            };
+            assert!(is_as_expected, "{user:?}: {answer:?}");
+        }
+    });
+}
+
+/// With a rollback journal, each transaction keeps all other writers out of the file.
+#[test]
+fn heartbeats_of_many_users_share_transactions() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        let store = Arc::new(open(&path, patient()));
+        let before = transactions(&path);
+        let tasks: Vec<_> = (0..500)
+            .map(|second| {
+                let (store, user) = (store.clone(), ["ann", "bob", "nobody"][second % 3]);
+                tokio::spawn(async move { store.ask(touch(user, second as u64)).await })
+            })
+            .collect();
+        for task in tasks {
+            assert!(matches!(task.await.unwrap(), Ok(StoreAnswer::Done)));
+        }
+        let count = transactions(&path) - before;
+        assert!((1..=3).contains(&count), "{count} transactions");
+        assert_eq!(value(&path, Cell::LastActiveAt("ann")).await.as_deref(), Some("498"));
+        assert_eq!(value(&path, Cell::LastActiveAt("bob")).await.as_deref(), Some("499"));
+        // Closing hurries what is spaced out.
+        assert!(matches!(store.ask(touch("ann", 1000)).await, Ok(StoreAnswer::Done)));
+        let late = tokio::spawn({
+            let store = store.clone();
+            async move { store.ask(touch("ann", 1001)).await }
+        });
+        tokio::task::yield_now().await;
+        store.close().await;
+        assert!(matches!(late.await.unwrap(), Ok(StoreAnswer::Done)));
+        assert_eq!(value(&path, Cell::LastActiveAt("ann")).await.as_deref(), Some("1001"));
+    });
+}
+
+/// How many transactions have written to a file: the counter in its header.
+/// <https://www.sqlite.org/fileformat.html#file_change_counter>
+fn transactions(path: &Path) -> u32 {
+    let header = std::fs::read(path).unwrap();
+    u32::from_be_bytes(header[24..28].try_into().unwrap())
+}
+
 #[test]
 fn a_file_that_comes_later_is_found_and_none_is_made() {
     run(async {

@@ -1,0 +1,283 @@
+//! The work on questions that are answered together.
+//!
+//! Owns: which questions are, how many at a time, on how many connections, and which writes go before others. Must never
+//! know: a statement.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytestring::ByteString;
+use roomcast_openwebui::query::{StoreError, Touch, User, UserChannels};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::batches::{self, Entry, Queue, Worker, halve};
+use super::fault::Fault;
+use super::pool::{Conn, Purpose};
+
+/// Questions that wait to be answered together, and what has to be known about other writes.
+#[derive(Debug)]
+pub(super) struct Together {
+    users: Queue<ByteString, Option<User>>,
+    channels: Queue<ByteString, UserChannels>,
+    touches: Queue<Touch, ()>,
+    /// Writes that wait for a connection or have one, but for touches.
+    writes: AtomicUsize,
+    written: Notify,
+    is_closing: AtomicBool,
+    closing: Notify,
+    runtime: tokio::runtime::Handle,
+}
+
+/// Answers questions about many users.
+pub(super) trait Crowds: Send + Sync + 'static {
+    fn together(&self) -> &Together;
+
+    /// A connection, or why there is none.
+    fn acquire(&self, purpose: Purpose) -> impl Future<Output = Result<Conn, StoreError>> + Send;
+
+    /// Takes notice of how the work on a connection ended, which may be the end of the connection.
+    fn judge(&self, conn: &mut Conn, error: Option<&Fault>);
+
+    /// How long a question waits at most, and how long the work on several takes.
+    fn limits(&self) -> (Duration, Duration);
+
+    fn users(
+        &self,
+        conn: &mut Conn,
+        users: &[ByteString],
+    ) -> impl Future<Output = Result<Vec<Option<User>>, Fault>> + Send;
+
+    fn channels(
+        &self,
+        conn: &mut Conn,
+        users: &[ByteString],
+    ) -> impl Future<Output = Result<Vec<UserChannels>, Fault>> + Send;
+
+    fn touch(&self, conn: &mut Conn, touches: &[Touch]) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// A write other than a touch, until it is dropped.
+pub(super) struct Write<'a>(&'a Together);
+
+impl Together {
+    /// Nothing waits. Must be called within tokio.
+    pub(super) fn new() -> Self {
+        Self {
+            users: Queue::new(),
+            channels: Queue::new(),
+            touches: Queue::new(),
+            writes: AtomicUsize::new(0),
+            written: Notify::new(),
+            is_closing: AtomicBool::new(false),
+            closing: Notify::new(),
+            runtime: tokio::runtime::Handle::current(),
+        }
+    }
+
+    /// Counts a write that touches wait for.
+    pub(super) fn write(&self) -> Write<'_> {
+        self.writes.fetch_add(1, Ordering::AcqRel);
+        Write(self)
+    }
+
+    /// Waits until no question waits here. Touches that are spaced out are hurried.
+    pub(super) async fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+        self.closing.notify_waiters();
+        self.users.idle().await;
+        self.channels.idle().await;
+        self.touches.idle().await;
+    }
+
+    /// Waits until no other write wants the database, for a while.
+    async fn others_first(&self) {
+        let none = async {
+            loop {
+                let written = self.written.notified();
+                if self.writes.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                written.await;
+            }
+        };
+        let _ = timeout(OTHERS_FIRST_MAX, none).await;
+    }
+
+    /// Keeps a distance from the next transaction.
+    async fn pause(&self, pace: Duration) {
+        let closing = self.closing.notified();
+        if !pace.is_zero() && !self.is_closing.load(Ordering::Acquire) {
+            let _ = timeout(pace, closing).await;
+        }
+    }
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        if self.0.writes.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.written.notify_waiters();
+        }
+    }
+}
+
+/// The users of these ids.
+pub(super) async fn users<T: Crowds>(tables: &Arc<T>, ids: Vec<ByteString>) -> Result<Vec<Option<User>>, StoreError> {
+    ask::<T, Users>(tables, ids).await
+}
+
+/// The channels of these users.
+pub(super) async fn channels<T: Crowds>(
+    tables: &Arc<T>,
+    users: Vec<ByteString>,
+) -> Result<Vec<UserChannels>, StoreError> {
+    ask::<T, Channels>(tables, users).await
+}
+
+/// Writes when users were active.
+pub(super) async fn touch<T: Crowds>(tables: &Arc<T>, touches: Vec<Touch>) -> Result<(), StoreError> {
+    ask::<T, Touches>(tables, touches).await.map(drop)
+}
+
+/// A kind of question.
+trait Kind: Send + 'static {
+    type Item: Clone + Send + Sync + 'static;
+    type Found: Send + 'static;
+    const PURPOSE: Purpose;
+    /// Connections at a time. There are others for everything else.
+    const WORKERS_MAX: usize;
+    const ITEMS_MAX: usize;
+    /// Distance between two batches of one worker.
+    const PACE: Duration;
+
+    fn queue(together: &Together) -> &Queue<Self::Item, Self::Found>;
+
+    fn answer<T: Crowds>(
+        tables: &T,
+        conn: &mut Conn,
+        items: &[Self::Item],
+    ) -> impl Future<Output = Result<Vec<Self::Found>, Fault>> + Send;
+}
+
+struct Users;
+struct Channels;
+struct Touches;
+
+impl Kind for Users {
+    type Item = ByteString;
+    type Found = Option<User>;
+    const PURPOSE: Purpose = Purpose::Read;
+    const WORKERS_MAX: usize = 2;
+    const ITEMS_MAX: usize = 256;
+    const PACE: Duration = Duration::ZERO;
+
+    fn queue(together: &Together) -> &Queue<Self::Item, Self::Found> {
+        &together.users
+    }
+
+    async fn answer<T: Crowds>(tables: &T, conn: &mut Conn, items: &[ByteString]) -> Result<Vec<Self::Found>, Fault> {
+        tables.users(conn, items).await
+    }
+}
+
+impl Kind for Channels {
+    type Item = ByteString;
+    type Found = UserChannels;
+    const PURPOSE: Purpose = Purpose::Read;
+    const WORKERS_MAX: usize = 2;
+    const ITEMS_MAX: usize = 512;
+    const PACE: Duration = Duration::ZERO;
+
+    fn queue(together: &Together) -> &Queue<Self::Item, Self::Found> {
+        &together.channels
+    }
+
+    async fn answer<T: Crowds>(tables: &T, conn: &mut Conn, items: &[ByteString]) -> Result<Vec<Self::Found>, Fault> {
+        tables.channels(conn, items).await
+    }
+}
+
+/// With the rollback journal that Open WebUI leaves an SQLite file in, a transaction keeps all others out of the file
+/// until it is on the disk: a few in a second are what others do not notice.
+impl Kind for Touches {
+    type Item = Touch;
+    type Found = ();
+    const PURPOSE: Purpose = Purpose::Write;
+    const WORKERS_MAX: usize = 1;
+    const ITEMS_MAX: usize = 1024;
+    const PACE: Duration = Duration::from_millis(250);
+
+    fn queue(together: &Together) -> &Queue<Self::Item, Self::Found> {
+        &together.touches
+    }
+
+    async fn answer<T: Crowds>(tables: &T, conn: &mut Conn, items: &[Touch]) -> Result<Vec<()>, Fault> {
+        tables.touch(conn, items).await?;
+        Ok(vec![(); items.len()])
+    }
+}
+
+async fn ask<T: Crowds, K: Kind>(tables: &Arc<T>, items: Vec<K::Item>) -> Result<Vec<K::Found>, StoreError> {
+    let together = tables.together();
+    let (found, worker) = K::queue(together).put(items, K::WORKERS_MAX);
+    if worker == Worker::Start {
+        together.runtime.spawn(work::<T, K>(tables.clone()));
+    }
+    // Without an answer, the runtime has ended.
+    found.await.unwrap_or(Err(StoreError::Unavailable))
+}
+
+async fn work<T: Crowds, K: Kind>(tables: Arc<T>) {
+    let together = tables.together();
+    let (wait_max, _) = tables.limits();
+    loop {
+        if K::PURPOSE == Purpose::Write {
+            together.others_first().await;
+        }
+        let conn = tables.acquire(K::PURPOSE).await;
+        let entries = K::queue(together).take(K::ITEMS_MAX, wait_max);
+        if entries.is_empty() {
+            return;
+        }
+        match conn {
+            Ok(conn) => answer::<T, K>(&tables, conn, entries).await,
+            Err(error) => entries.into_iter().for_each(|entry| entry.fail(error)),
+        }
+        together.pause(K::PACE).await;
+    }
+}
+
+/// Answers all entries. If a row about one of them cannot be read, the others are answered all the same.
+async fn answer<T: Crowds, K: Kind>(tables: &T, mut conn: Conn, entries: Vec<Entry<K::Item, K::Found>>) {
+    let (_, work_max) = tables.limits();
+    let mut parts = vec![entries];
+    while let Some(mut entries) = parts.pop() {
+        let items: Vec<K::Item> = entries.iter().flat_map(|entry| entry.items.iter().cloned()).collect();
+        let result = timeout(work_max, K::answer(tables, &mut conn, &items)).await.unwrap_or(Err(Fault::Late));
+        match result {
+            Ok(found) => {
+                tables.judge(&mut conn, None);
+                batches::answer(entries, found);
+            }
+            Err(fault) => {
+                tables.judge(&mut conn, Some(&fault));
+                let error = fault.store_error();
+                if error == StoreError::Corrupt && entries.len() > 1 {
+                    let first = halve(&mut entries);
+                    parts.extend([entries, first]);
+                    continue;
+                }
+                entries.into_iter().for_each(|entry| entry.fail(error));
+                if error == StoreError::Unavailable {
+                    // The connection is of no more use.
+                    parts.drain(..).flatten().for_each(|entry| entry.fail(error));
+                }
+            }
+        }
+    }
+}
+
+/// How long touches give way: a stream of other writes must not keep them waiting for ever.
+const OTHERS_FIRST_MAX: Duration = Duration::from_secs(1);
