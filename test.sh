@@ -4,20 +4,33 @@
 #   ./test.sh                everything
 #   ./test.sh fmt clippy     these sections, in this order
 #
-# It needs Rust, Node and Python; what else is missing it installs, as root, from Debian's packages.
-# With ROOMCAST_TRANSCRIPTS, the folder of traffic recorded at Open WebUI, the tests replay that as well.
-# FUZZ_SECONDS (5) is the time of each fuzz target, FUZZ_SEED (1) its seed.
+# It needs Rust, Node and Python; what else is missing it installs: rustup components, npm packages, a Python venv,
+# cargo-deny below the target directory and, as root or with sudo, Debian packages. The summary at the end names every section, and
+# every test that was not run because a variable or a tool is missing.
+#
+# Variables:
+#   ROOMCAST_TRANSCRIPTS   folder of traffic recorded at Open WebUI; the golden tests replay it as well
+#   ROOMCAST_TRACES        folder of recorded Yjs traces (.ytr); the tests of roomcast-yjs replay them as well
+#   FUZZ_SECONDS (5)       time of each fuzz target; FUZZ_SEED (1) its seed
+#   FRESH_SECONDS (60)     time of the section fresh; FRESH_SEED its seed, drawn anew in each run and printed
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$root"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
-export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+# The output goes through a pipe, so that the summary can quote it.
+[[ -t 1 ]] && export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-always}
 
-sections=(fmt clippy doc test yjs fuzz clients editors)
+sections=(fmt clippy doc test wasm publish deny fuzz fresh clients editors)
 
-# The same cases in every run; a soak sets another number.
+# The same cases in every run; section fresh takes others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
+
+# Features that tests need beside the default ones. postgres-tls brings no code of its own to test.
+features=roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs,roomcast-auth/asymmetric
+
+# The pure crates, which section wasm compiles one by one.
+pure=(core/*/)
 
 section_fmt() {
     cargo fmt --all --check
@@ -30,7 +43,7 @@ section_clippy() {
 }
 
 section_doc() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features roomcast-stores/yrs --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features "$features" --locked
 }
 
 section_test() {
@@ -38,42 +51,80 @@ section_test() {
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || needs postgres postgresql
     # Another carries out the commands that the program prints.
     needs curl curl
-    cargo test --workspace --features roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs --locked
-}
-
-# Documents beside npm yjs; without the oracle these tests say that they were not run.
-section_yjs() {
+    # Documents beside npm yjs.
     needs node nodejs
     needs npm npm
     npm_packages conformance/yjs
-    ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test -p roomcast-yjs --test oracle --locked
+    ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test --workspace --features "$features" --locked
+}
+
+# Purity proven by a build: a target without clock, network, files, threads and randomness. `conformance/purity` calls
+# into every pure crate; its module must import nothing, and node runs it.
+section_wasm() {
+    needs node nodejs
+    local target=wasm32-unknown-unknown crate packages=()
+    if ! rustc --print target-libdir --target $target 2>/dev/null | xargs -r test -d; then
+        if ! command -v rustup >/dev/null || ! rustup target add $target; then
+            not_run wasm "rustup cannot add the target $target"
+            return 0
+        fi
+    fi
+    for crate in "${pure[@]}"; do
+        packages+=(-p "$(basename "$crate")")
+    done
+    cargo build "${packages[@]}" -p roomcast-purity --target $target --locked
+    node conformance/purity/run.mjs "$CARGO_TARGET_DIR/$target/debug/roomcast-purity.wasm"
+}
+
+# What a release would upload: every library crate and the program, each built from its package.
+section_publish() {
+    # Not `--locked`: the packages' own lock files are made on the way.
+    cargo publish --workspace --dry-run --allow-dirty
+}
+
+# Licences, banned and duplicate crates, sources; advisories where the database can be fetched.
+section_deny() {
+    local version=0.20.2 tools=$CARGO_TARGET_DIR/tools
+    export PATH=$tools/bin:$PATH
+    if ! cargo deny --version >/dev/null 2>&1; then
+        # Two minutes, once: no distribution packages it.
+        CARGO_TARGET_DIR=$tools/target CARGO_PROFILE_DEV_DEBUG=0 \
+            cargo install --quiet --debug --locked --root "$tools" "cargo-deny@$version"
+        rm -rf "$tools/target"
+    fi
+    cargo deny --offline check licenses bans sources
+    if timeout 60 cargo deny fetch db >/dev/null 2>&1; then
+        cargo deny --offline check advisories
+    else
+        not_run deny "the advisory database cannot be fetched from github.com"
+    fi
 }
 
 # libFuzzer without cargo-fuzz and without nightly: the coverage pass of LLVM is an ordinary codegen option. The core
 # forbids unsafe code, so that a sanitizer, which does need nightly, would find nothing here that a panic does not.
 section_fuzz() {
-    needs g++ g++
-    local host flags name folder log
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
-    flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
-    flags+=" -Cllvm-args=-sanitizer-coverage-trace-compares"
-    # With --target the flags stay away from build scripts and macros.
-    RUSTFLAGS=$flags cargo build -p roomcast-fuzz --bins --features libfuzzer --profile fuzz --target "$host" --locked
+    fuzz_targets
+    local binary
     for binary in fuzz/src/bin/*.rs; do
-        name=$(basename "$binary" .rs)
-        # What it finds stays below the target directory: only a chosen input enters the committed corpus.
-        folder=$CARGO_TARGET_DIR/fuzz-corpus/$name
-        log=$CARGO_TARGET_DIR/fuzz-corpus/$name.log
-        mkdir -p "$folder" "fuzz/artifacts/$name"
-        if ! "$CARGO_TARGET_DIR/$host/fuzz/$name" -max_total_time="${FUZZ_SECONDS:-5}" -seed="${FUZZ_SEED:-1}" \
-            -timeout=10 -rss_limit_mb=2048 -artifact_prefix="fuzz/artifacts/$name/" \
-            "$folder" "fuzz/corpus/$name" >"$log" 2>&1; then
-            tail -n 60 "$log"
-            printf 'fuzz target %s failed; the input is in fuzz/artifacts/%s/\n' "$name" "$name"
-            return 1
-        fi
-        printf '%-20s %s\n' "$name" "$(grep -E '^#[0-9]+\s+DONE' "$log")"
+        fuzz_one "$(basename "$binary" .rs)" "${FUZZ_SECONDS:-5}" "${FUZZ_SEED:-1}"
+    done
+}
+
+# Seeds that no run has played before: of the simulator for FRESH_SECONDS, of proptest, and of each fuzz target.
+section_fresh() {
+    local seed=${FRESH_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} binary crate packages=()
+    printf 'FRESH_SEED=%s ./test.sh fresh plays the same again\n' "$seed"
+    cargo run -p roomcast-conformance --bin sim --locked -- --first "$seed" --seconds "${FRESH_SECONDS:-60}"
+    for crate in "${pure[@]}"; do
+        packages+=(-p "$(basename "$crate")")
+    done
+    PROPTEST_RNG_SEED=$seed cargo test --quiet "${packages[@]}" --lib --locked || {
+        printf 'again: PROPTEST_RNG_SEED=%s cargo test %s --lib\n' "$seed" "${packages[*]}"
+        return 1
+    }
+    fuzz_targets
+    for binary in fuzz/src/bin/*.rs; do
+        fuzz_one "$(basename "$binary" .rs)" 2 "$seed"
     done
 }
 
@@ -102,6 +153,42 @@ section_editors() {
     (cd conformance/editors && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast npm test --silent)
 }
 
+# fuzz_targets: builds the binaries of every target with coverage.
+fuzz_targets() {
+    needs g++ g++
+    local flags
+    flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
+    flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
+    flags+=" -Cllvm-args=-sanitizer-coverage-trace-compares"
+    # With --target the flags stay away from build scripts and macros.
+    RUSTFLAGS=$flags cargo build -p roomcast-fuzz --bins --features libfuzzer --profile fuzz --target "$(host)" --locked
+}
+
+# fuzz_one TARGET SECONDS SEED
+fuzz_one() {
+    local name=$1 folder=$CARGO_TARGET_DIR/fuzz-corpus/$1 log=$CARGO_TARGET_DIR/fuzz-corpus/$1.log
+    # What it finds stays below the target directory: only a chosen input enters the committed corpus.
+    mkdir -p "$folder" "fuzz/artifacts/$name"
+    if ! "$CARGO_TARGET_DIR/$(host)/fuzz/$name" -max_total_time="$2" -seed="$3" \
+        -timeout=10 -rss_limit_mb=2048 -artifact_prefix="fuzz/artifacts/$name/" \
+        "$folder" "fuzz/corpus/$name" >"$log" 2>&1; then
+        tail -n 60 "$log"
+        printf 'fuzz target %s failed with seed %s; the input is in fuzz/artifacts/%s/\n' "$name" "$3" "$name"
+        printf 'again: %s fuzz/artifacts/%s/FILE\n' "$CARGO_TARGET_DIR/$(host)/fuzz/$name" "$name"
+        return 1
+    fi
+    printf '%-20s %s\n' "$name" "$(grep -E '^#[0-9]+\s+DONE' "$log")"
+}
+
+host() {
+    rustc -vV | sed -n 's/^host: //p'
+}
+
+# not_run WHAT REASON: a line that the summary repeats. Tests print the same form.
+not_run() {
+    printf 'not run: %s: %s\n' "$1" "$2"
+}
+
 # npm_packages FOLDER: what its lock file names, unless that is there.
 npm_packages() (
     cd "$1"
@@ -123,12 +210,17 @@ debian_packages() {
         [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
     done
     ((${#missing[@]})) || return 0
+    local as_root=()
     if [[ $(id -u) != 0 ]]; then
-        printf 'missing: %s; install these or run ./test.sh as root\n' "${missing[*]}" >&2
-        return 1
+        as_root=(sudo -n)
+        sudo -n true 2>/dev/null || {
+            printf 'missing: %s; install these or run ./test.sh as root\n' "${missing[*]}" >&2
+            return 1
+        }
     fi
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
 set_up() {
@@ -146,22 +238,28 @@ set_up() {
 }
 
 summary=()
+left_out=()
 failed=0
 
 # run NAME FUNCTION: in a subshell that ends at the first failure, while the sections after it still run.
 run() {
-    local name=$1 started=$SECONDS result=ok code
+    local name=$1 started=$SECONDS result=ok code line log
+    log=$(mktemp)
     printf '\n=== %s\n' "$name"
     set +e
     (
         set -e
         "$2"
-    )
-    code=$?
+    ) 2>&1 | tee "$log"
+    code=${PIPESTATUS[0]}
     set -e
     ((code == 0)) || result=FAILED
     [[ $result != FAILED ]] || failed=1
     summary+=("$(printf '%-8s %-8s %4d s' "$name" "$result" $((SECONDS - started)))")
+    while IFS= read -r line; do
+        left_out+=("$line")
+    done < <(grep -o 'not run: .*' "$log" | sort -u)
+    rm -f "$log"
 }
 
 chosen=("${@:-${sections[@]}}")
@@ -180,4 +278,5 @@ fi
 
 printf '\n=== summary\n'
 printf '%s\n' "${summary[@]}"
+((${#left_out[@]} == 0)) || printf '%s\n' "${left_out[@]}"
 exit "$failed"

@@ -8,7 +8,6 @@
 mod ytr;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use base64::Engine;
@@ -74,11 +73,8 @@ fn joiners_see_what_yjs_sees() {
 
 #[test]
 fn rich_text_comes_out_as_published() {
-    let (Some(mut oracle), Some(folder)) = (Oracle::start(), std::env::var_os("ROOMCAST_TRACES").map(PathBuf::from))
-    else {
-        println!("ROOMCAST_TRACES or ROOMCAST_YJS_ORACLE is not set: the rich trace is not read");
-        return;
-    };
+    let Some(folder) = ytr::folder("ROOMCAST_TRACES") else { return };
+    let Some(mut oracle) = Oracle::start() else { return };
     let mut store = Store::new();
     for update in ytr::updates(&std::fs::read(folder.join("rich-prosemirror-3c.ytr")).unwrap()) {
         assert!(matches!(store.apply(&update, &LIMITS), Verdict::Applied | Verdict::NothingNew));
@@ -121,10 +117,7 @@ struct Oracle {
 
 impl Oracle {
     fn start() -> Option<Self> {
-        let Ok(folder) = std::env::var("ROOMCAST_YJS_ORACLE") else {
-            println!("ROOMCAST_YJS_ORACLE is not set: not compared with npm yjs");
-            return None;
-        };
+        let folder = ytr::folder("ROOMCAST_YJS_ORACLE")?;
         let mut child = Command::new("node")
             .arg("oracle.mjs")
             .current_dir(folder)

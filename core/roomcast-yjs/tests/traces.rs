@@ -6,7 +6,6 @@
 mod ytr;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use roomcast_core::rng::Rng;
 use roomcast_yjs::{StateVector, Store, UpdateLimits, Verdict};
@@ -22,10 +21,7 @@ use yrs::{
 
 #[test]
 fn recorded_texts_come_out_as_published() {
-    let Some(folder) = std::env::var_os("ROOMCAST_TRACES").map(PathBuf::from) else {
-        println!("ROOMCAST_TRACES is not set: no recorded traces");
-        return;
-    };
+    let Some(folder) = ytr::folder("ROOMCAST_TRACES") else { return };
     for (name, sha256) in TEXTS {
         let updates = ytr::updates(&std::fs::read(folder.join(name)).unwrap());
         let store = replay(&updates);

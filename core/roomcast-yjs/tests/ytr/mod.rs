@@ -1,4 +1,20 @@
-//! The `.ytr` format of recorded Yjs updates: magic, count, then kind, sender and bytes behind their length.
+//! The `.ytr` format of recorded Yjs updates (magic, count, then kind, sender and bytes behind their length), and folders
+//! that variables name.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// The folder that a variable names. If it is unset, says past the harness that the test is not run; `./test.sh` repeats
+/// such lines in its summary.
+pub fn folder(variable: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(variable).map(PathBuf::from);
+    if folder.is_none() {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or_default();
+        let _ = writeln!(std::io::stderr(), "not run: {test}: {variable} is not set");
+    }
+    folder
+}
 
 /// The updates of a file in their order, without its awareness updates.
 pub fn updates(file: &[u8]) -> Vec<Vec<u8>> {
