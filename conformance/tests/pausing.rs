@@ -54,12 +54,18 @@ fn unanswered_work_holds_the_answer_of_a_post() {
     let session = opened(&mut pair);
     let body: Vec<_> = (0..20).map(|n| format!("4{n}")).collect();
     let post = pair.post(&polling, &body.join("\x1e"));
-    assert_eq!(messages(pair.events()).len(), 20);
-    for left in (5..20).rev() {
-        assert_eq!(pair.answer(post), None, "{left} to do");
+    let mut texts = messages(pair.events());
+    assert_eq!(texts.len(), 11, "one over the limit, then no more of the body is taken");
+    let mut handled = 0;
+    while texts.len() < 20 {
+        assert_eq!(pair.answer(post), None, "{handled} done");
         pair.command(Command::Handled { session });
+        handled += 1;
+        texts.extend(messages(pair.events()));
+        assert!(texts.len() - handled <= 11, "never more at once");
     }
-    assert_eq!(pair.answered(post).brief(), (200, "ok"));
+    assert_eq!((texts, handled), ((0..20).map(|n| n.to_string()).collect(), 12), "in order, each once");
+    assert_eq!(pair.answered(post).brief(), (200, "ok"), "all of it is taken, and less than the limit is to do");
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn register_counters(registry: &mut Registry, counters: Counters) {
         too_slow,
         pings_unanswered,
         peer_faults,
+        reserved_refused,
         stale_handles,
     } = counters;
     for (name, help, value) in [
@@ -124,6 +125,7 @@ fn register_counters(registry: &mut Registry, counters: Counters) {
         ("too_slow", "Sessions closed as too slow", too_slow),
         ("pings_unanswered", "Sessions ended for a missing pong", pings_unanswered),
         ("peer_faults", "Sessions and requests ended for a fault of the peer", peer_faults),
+        ("reserved_refused", "Emits of event names that clients reserve", reserved_refused),
         ("stale_handles", "Inputs and commands with a stale handle", stale_handles),
     ] {
         registry.register(name, help, ConstCounter::new(value));
@@ -142,7 +144,7 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         socket_sids,
         acks,
         timers,
-        deferred,
+        unread,
         queued_bytes,
         outputs,
     } = audit;
@@ -157,7 +159,7 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         ("socket_sids", "Socket.IO ids that are known", socket_sids),
         ("acks", "Emits whose acks are awaited", acks),
         ("timers", "Deadlines", timers),
-        ("deferred", "Outputs that wait for others to be polled", deferred),
+        ("unread", "Peers of whom more was read than was taken, and events that are held back", unread),
         ("queued_bytes", "Bytes that wait to be sent", queued_bytes),
         ("outputs", "Outputs that have not been polled", outputs),
     ] {

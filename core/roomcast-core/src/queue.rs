@@ -5,6 +5,8 @@
 //! Most queues hold one value at a time: a lone one touches no memory but that of the [`Queue`] itself, which halves the
 //! cache misses of a broadcast.
 
+use std::collections::VecDeque;
+
 /// Values in the order they came.
 #[derive(Debug)]
 pub struct Queue<T> {
@@ -111,13 +113,23 @@ impl<T> Default for Queue<T> {
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Queue<Box<u8>>>() == 32);
 
+/// Gives back the memory of an empty queue that a burst made large. Growing again costs less than the burst did, so that
+/// this may be called whenever the queue has run empty.
+#[inline]
+pub fn shrink_after_burst<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > BURST_PLACES {
+        *queue = VecDeque::new();
+    }
+}
+
+/// Places above which an empty queue is given back: more than a busy turn takes.
+const BURST_PLACES: usize = 16 * 1024;
+
 /// Places of the first ring.
 const PLACES_MIN: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -145,6 +157,18 @@ mod tests {
                 prop_assert_eq!(queue.pop_front(), Some(value));
             }
             prop_assert_eq!(queue.pop_front(), None);
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back_and_that_of_a_busy_turn_is_kept() {
+        for (len, is_kept) in [(BURST_PLACES / 2, true), (BURST_PLACES * 2, false)] {
+            let mut queue: VecDeque<_> = (0..len).collect();
+            shrink_after_burst(&mut queue);
+            assert_eq!(queue.len(), len, "only an empty queue is touched");
+            queue.clear();
+            shrink_after_burst(&mut queue);
+            assert_eq!(queue.capacity() > 0, is_kept);
         }
     }
 

@@ -96,6 +96,24 @@ impl<H: SlabKey, T> Slab<H, T> {
         }
     }
 
+    /// The value at a place, whatever its generation: for callers who remove every reference to a place before they free it.
+    #[inline]
+    pub fn at(&self, index: u32) -> Option<&T> {
+        match self.entries.get(index as usize) {
+            Some(Entry { slot: Slot::Used(value), .. }) => Some(value),
+            Some(_) | None => None,
+        }
+    }
+
+    /// As [`at`](Self::at), mutably.
+    #[inline]
+    pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        match self.entries.get_mut(index as usize) {
+            Some(Entry { slot: Slot::Used(value), .. }) => Some(value),
+            Some(_) | None => None,
+        }
+    }
+
     /// Whether the handle still names something.
     pub fn contains(&self, handle: H) -> bool {
         self.get(handle).is_some()
@@ -166,6 +184,7 @@ mod tests {
         assert_eq!((slab.get(a), slab.get(b), slab.get(c)), (None, Some(&"b"), Some(&"c")));
         assert_eq!(slab.iter().map(|(h, _)| h).collect::<Vec<_>>(), [c, b]);
         assert_eq!((slab.len(), slab.places(), slab.handle_at(0)), (2, 2, Some(c)));
+        assert_eq!((slab.at(0).copied(), slab.at_mut(1).copied(), slab.at(2)), (Some("c"), Some("b"), None));
     }
 
     crate::slab_key! {

@@ -28,6 +28,13 @@ pub fn decode_payload(body: Bytes) -> Payload {
     Payload { rest: Some(ByteString::try_from(body).map_err(|_| PayloadError::NotUtf8)) }
 }
 
+impl Payload {
+    /// Whether every packet, or the fault that ended them, has been taken.
+    pub const fn is_finished(&self) -> bool {
+        self.rest.is_none()
+    }
+}
+
 impl Iterator for Payload {
     type Item = Result<Packet, PayloadError>;
 

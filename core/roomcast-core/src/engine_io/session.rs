@@ -63,6 +63,8 @@ pub enum SessionEvent {
     Fault,
     /// A close that was not answered in time.
     CloseTimeout,
+    /// The end of a closing session is in an answer, or in the queue of its WebSocket.
+    CloseDelivered,
 }
 
 /// What is to be done.
@@ -127,26 +129,32 @@ pub const fn step(state: State, event: SessionEvent) -> Step {
             | E::ClosePacket
             | E::CloseCommand
             | E::Fault
-            | E::CloseTimeout,
+            | E::CloseTimeout
+            | E::CloseDelivered,
         ) => (S::Closed, A::Ignore),
 
-        (S::Closing, E::Poll) => (S::Closed, A::DeliverClose),
+        // More may be queued than one answer takes: the session closes with the last of them.
+        (S::Closing, E::Poll) => (S::Closing, A::DeliverClose),
         (S::Closing, E::PollTwice | E::Post | E::PostTwice) => (S::Closing, A::RefuseRequest),
         (S::Closing, E::WsArrived) => (S::Closing, A::CloseNewcomer),
         (S::Closing, E::ProbePing | E::UpgradePacket | E::ProbeEnded | E::CloseCommand) => (S::Closing, A::Ignore),
-        (S::Closing, E::PollAborted | E::WsEnded | E::ClosePacket | E::Fault | E::CloseTimeout) => (S::Closed, A::End),
+        (S::Closing, E::PollAborted | E::WsEnded | E::ClosePacket | E::Fault | E::CloseTimeout | E::CloseDelivered) => {
+            (S::Closed, A::End)
+        }
 
         (S::WebSocket, E::Poll | E::PollTwice | E::Post | E::PostTwice) => (S::WebSocket, A::RefuseRequest),
         (S::WebSocket, E::WsArrived) => (S::WebSocket, A::CloseNewcomer),
-        (S::WebSocket, E::PollAborted | E::ProbePing | E::UpgradePacket | E::ProbeEnded | E::CloseTimeout) => {
-            (S::WebSocket, A::Ignore)
-        }
+        (
+            S::WebSocket,
+            E::PollAborted | E::ProbePing | E::UpgradePacket | E::ProbeEnded | E::CloseTimeout | E::CloseDelivered,
+        ) => (S::WebSocket, A::Ignore),
         (S::WebSocket, E::WsEnded | E::Fault) => (S::Closed, A::End),
 
         (S::Polling, E::WsArrived) => (S::Probing, A::AttachProbe),
-        (S::Polling, E::ProbePing | E::UpgradePacket | E::ProbeEnded | E::WsEnded | E::CloseTimeout) => {
-            (S::Polling, A::Ignore)
-        }
+        (
+            S::Polling,
+            E::ProbePing | E::UpgradePacket | E::ProbeEnded | E::WsEnded | E::CloseTimeout | E::CloseDelivered,
+        ) => (S::Polling, A::Ignore),
 
         (S::Probing, E::ProbePing) => (S::Upgrading, A::AnswerProbe),
         // The protocol wants the probe first.
@@ -155,7 +163,7 @@ pub const fn step(state: State, event: SessionEvent) -> Step {
         (S::Upgrading, E::UpgradePacket) => (S::WebSocket, A::Switch),
         (S::Upgrading, E::Poll) => (S::Upgrading, A::AnswerNoop),
         (S::Probing | S::Upgrading, E::WsArrived) => (state, A::CloseNewcomer),
-        (S::Probing | S::Upgrading, E::WsEnded | E::CloseTimeout) => (state, A::Ignore),
+        (S::Probing | S::Upgrading, E::WsEnded | E::CloseTimeout | E::CloseDelivered) => (state, A::Ignore),
 
         (S::Polling | S::Probing, E::Poll) => (state, A::HoldPoll),
         (S::Polling | S::Probing | S::Upgrading, E::Post) => (state, A::TakePost),
@@ -227,7 +235,7 @@ mod tests {
         }
     }
 
-    const EVENTS: [SessionEvent; 14] = [
+    const EVENTS: [SessionEvent; 15] = [
         SessionEvent::Poll,
         SessionEvent::PollTwice,
         SessionEvent::Post,
@@ -242,5 +250,6 @@ mod tests {
         SessionEvent::CloseCommand,
         SessionEvent::Fault,
         SessionEvent::CloseTimeout,
+        SessionEvent::CloseDelivered,
     ];
 }

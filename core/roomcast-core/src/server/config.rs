@@ -368,6 +368,8 @@ pub struct ServerLimits {
     pub json_depth_max: u32,
     /// Events of one session that the application has not handled; above, its reading is paused. 256.
     pub unanswered_max: u32,
+    /// Bytes of those events; above, its reading is paused as well. 16 MiB.
+    pub unanswered_bytes_max: usize,
     /// Emits of the server that one socket still has to acknowledge; above, the oldest is given up. 10,000.
     pub acks_per_socket_max: usize,
     /// Queued bytes of one session above which volatile packets are dropped, its reading is paused and `emit` to it
@@ -391,6 +393,7 @@ impl Default for ServerLimits {
             packet_bytes_max: 64 << 20,
             json_depth_max: 128,
             unanswered_max: 256,
+            unanswered_bytes_max: 16 << 20,
             acks_per_socket_max: 10_000,
             queue_soft_bytes: 1 << 20,
             queue_bytes_max: 32 << 20,

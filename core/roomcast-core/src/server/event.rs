@@ -354,6 +354,23 @@ impl std::fmt::Display for Reason {
 }
 
 impl Reason {
+    /// The fault of the peer, if it was one.
+    pub const fn fault(self) -> Option<PeerError> {
+        match self {
+            Self::Fault(fault) => Some(fault),
+            Self::TransportClose
+            | Self::TransportError
+            | Self::PingTimeout
+            | Self::ClientDisconnect
+            | Self::ServerDisconnect
+            | Self::ForcedClose
+            | Self::ClosedWith(_)
+            | Self::ShuttingDown
+            | Self::ConnectTimeout
+            | Self::TooSlow => None,
+        }
+    }
+
     /// What a close frame says then (RFC 6455 section 7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {

@@ -3,52 +3,87 @@
 //! Owns: sessions and what they are made of, and the order in which outputs come. Must never know: sockets of the
 //! operating system, a clock, or what an application does with its events.
 //!
+//! Machines, each with a state and a clock of its own; none knows another:
+//!
+//! | file | what |
+//! |---|---|
+//! | `acks` | emits that await acks |
+//! | `heartbeats` | pings and pongs |
+//! | `deadlines` | what peers must have done by when |
+//! | `queues`, `outbound`, `encoded`, `transmit` | what waits to be sent, and how it goes out |
+//! | `streams` | WebSockets: their bytes and how they close |
+//! | `requests` | HTTP requests of long polling and the form of their answers |
+//! | `namespaces` | sockets, rooms, targets |
+//! | `intake` | what the application has not dealt with |
+//!
+//! The composition, each file using those above it:
+//!
 //! | file | what |
 //! |---|---|
 //! | [`config`], [`event`], [`fault`] | vocabulary: settings, inputs and outputs, faults and what peers are told |
-//! | [`app`] | a machine on top, run together with the server |
-//! | `http` | polling requests: head, body, answers, CORS |
-//! | `conn` | WebSockets: handshake, messages, closing |
-//! | `session` | Engine.IO sessions: open, heartbeat, upgrade, end |
+//! | `delivery` | what goes out by which machine |
+//! | `session` | Engine.IO sessions: open, upgrade, end |
 //! | `socket` | Socket.IO: connect, events, acks, disconnect |
-//! | `emit` | targets, fan-out, rooms |
-//! | `encoded`, `outbound`, `transmit` | what is sent, where it waits, and how it goes out |
-//! | `state` | the records that the others work on |
+//! | `emit` | commands of the application |
+//! | `http`, `upgrade` | requests and handshakes that come in |
+//! | `inbound` | bytes and bodies that come in |
+//! | [`app`] | a machine on top, run together with the server |
 
+mod acks;
 pub mod app;
 pub mod config;
-mod conn;
+mod deadlines;
+mod delivery;
 mod emit;
 mod encoded;
 pub mod event;
 pub mod fault;
+mod heartbeats;
 mod http;
+mod inbound;
+mod intake;
+mod namespaces;
 mod outbound;
+mod queues;
+mod requests;
 mod session;
 mod socket;
 mod state;
+mod streams;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;
 mod transmit;
+mod upgrade;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::acks::Acks;
 pub use self::app::{App, AppRequestId, Cx, Stack};
 pub use self::config::{Config, ConfigError, Endpoint, EndpointId};
+use self::config::{EndpointKind, EngineIo, WebSocket};
+use self::deadlines::Deadlines;
 use self::encoded::Encoded;
 pub use self::event::*;
 pub use self::fault::PeerError;
-use self::outbound::Outbound;
-use self::state::{Closing, Conn, Namespace, NamespaceId, Pending, Request, Session, Socket};
+use self::heartbeats::Heartbeats;
+use self::intake::{Intake, IntakeLimits};
+use self::namespaces::Namespaces;
+use self::queues::OutboundQueues;
+use self::requests::Requests;
+use self::state::Session;
+use self::streams::Streams;
 pub use self::transmit::{After, Transmit};
+use crate::id::SlabKey as _;
+use crate::queue::shrink_after_burst;
 use crate::rng::{KeyedMap, Rng};
+use crate::rooms::OutboundIdx;
 use crate::slab::Slab;
 use crate::time::{Instant, WallTime};
-use crate::timer::{Fifo, Timers};
-use crate::websocket;
+use crate::websocket::{self, FrameLimits};
 
 /// What a server is started with: all that is not deterministic about it.
 #[derive(Clone, Debug)]
@@ -88,38 +123,25 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Server {
     config: Config,
-    endpoints: Vec<EndpointState>,
+    frame_limits: Vec<FrameLimits>,
     node: u16,
     rng: Rng,
+    now: Instant,
     wall: WallTime,
     running: Running,
 
     sessions: Slab<SessionId, Session>,
-    /// What waits for each session, by its slot.
-    outbounds: Vec<Outbound>,
-    conns: Slab<ConnId, Conn>,
-    requests: Slab<RequestId, Request>,
-    sockets: Slab<SocketId, Socket>,
-    namespaces: Slab<NamespaceId, Namespace>,
     session_sids: KeyedMap<Sid, SessionId>,
-    socket_sids: KeyedMap<Sid, SocketId>,
-    namespace_names: KeyedMap<Scope, NamespaceId>,
-    pending: BTreeMap<u64, Pending>,
-    next_packet_id: u64,
+    queues: OutboundQueues,
+    streams: Streams,
+    requests: Requests,
+    namespaces: Namespaces,
+    acks: Acks,
+    heartbeats: Heartbeats,
+    deadlines: Deadlines,
+    intake: Intake,
 
-    spread_pings: Timers<SessionId>,
-    ack_deadlines: Timers<u64>,
-    closings: Fifo<Closing>,
-    connectings: Timers<SocketId>,
-
-    outputs: VecDeque<Output>,
-    writable: VecDeque<Due>,
-    /// What a peer's bytes ask for behind events that the application has not seen: see [`Server::defer`].
-    deferred: VecDeque<Deferred>,
-    /// Sessions whose queue ran over, to be ended after the walk that found them.
-    too_slow: Vec<SessionId>,
-    /// Scratch of the fan-out: outbound queues that ran over.
-    slow: Vec<u32>,
+    outputs: VecDeque<Queued>,
     constant: Constants,
     counters: Counters,
     #[cfg(feature = "test-hooks")]
@@ -128,45 +150,47 @@ pub struct Server {
 
 impl Server {
     /// A server of these endpoints.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with the configuration, see [`Config::check`].
     pub fn new(config: Config, start: Start) -> Result<Self, ConfigError> {
         config.check()?;
         let mut rng = Rng::from_seed(start.seed);
+        let limits = &config.limits;
         Ok(Self {
-            endpoints: config.endpoints.iter().map(EndpointState::new).collect(),
-            config,
+            frame_limits: config.endpoints.iter().map(frame_limits).collect(),
             node: start.node,
+            now: start.now,
             wall: start.wall,
             running: Running::Yes,
             sessions: Slab::new(),
-            outbounds: Vec::new(),
-            conns: Slab::new(),
-            requests: Slab::new(),
-            sockets: Slab::new(),
-            namespaces: Slab::new(),
             session_sids: KeyedMap::with_hasher(rng.keyed_hash()),
-            socket_sids: KeyedMap::with_hasher(rng.keyed_hash()),
-            namespace_names: KeyedMap::with_hasher(rng.keyed_hash()),
-            pending: BTreeMap::new(),
-            next_packet_id: 0,
-            spread_pings: Timers::new(),
-            ack_deadlines: Timers::new(),
-            closings: Fifo::new(),
-            connectings: Timers::new(),
+            queues: OutboundQueues::new(limits.queue_soft_bytes, limits.queue_bytes_max),
+            streams: Streams::default(),
+            requests: Requests::new(&config.endpoints),
+            namespaces: Namespaces::new(rng.fork()),
+            acks: Acks::new(limits.acks_per_socket_max),
+            heartbeats: Heartbeats::new(config.endpoints.iter().map(rhythm), rng.fork()),
+            deadlines: Deadlines::new(&config.endpoints, limits),
+            intake: Intake::new(IntakeLimits {
+                unanswered_max: limits.unanswered_max,
+                unanswered_bytes_max: limits.unanswered_bytes_max,
+                queue_soft_bytes: limits.queue_soft_bytes,
+            }),
             outputs: VecDeque::new(),
-            writable: VecDeque::new(),
-            deferred: VecDeque::new(),
-            too_slow: Vec::new(),
-            slow: Vec::new(),
             constant: Constants::new(),
             counters: Counters::default(),
             #[cfg(feature = "test-hooks")]
             test_hooks: test_hooks::TestHooks::default(),
+            config,
             rng,
         })
     }
 
     /// What the world has to say, except for requests.
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        self.now = now;
         #[cfg(feature = "test-hooks")]
         let Some(input) = self.spoil_input(input) else { return };
         match input {
@@ -176,71 +200,63 @@ impl Server {
             Input::WallClock(wall) => self.wall = wall,
             Input::Command(command) => self.handle_command(command, now),
         }
+        self.end_too_slow(now);
     }
 
     /// Time has passed. Spurious calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.handle_deferred(now);
-        for index in 0..self.endpoints.len() {
-            self.handle_endpoint_timeout(index, now);
+        self.now = now;
+        self.handle_rests(now);
+        self.heartbeats.handle_timeout(now);
+        while let Some(due) = self.heartbeats.poll_due() {
+            self.handle_heartbeat(due, now);
         }
-        while let Some(due) = self.spread_pings.next_deadline()
-            && let Some(session) = self.spread_pings.pop_due(now)
-        {
-            self.ping_due(session, due, now);
-        }
-        while let Some(packet_id) = self.ack_deadlines.pop_due(now) {
-            self.end_pending(packet_id, AckEnd::TimedOut);
-        }
-        while let Some(socket) = self.connectings.pop_due(now) {
+        self.acks.handle_timeout(now);
+        self.forward_acks();
+        while let Some(socket) = self.namespaces.poll_overdue(now) {
             self.connecting_overdue(socket, now);
         }
-        while let Some(closing) = self.closings.pop_due(now) {
-            match closing {
-                Closing::Conn(conn) => self.close_conn_now(conn),
-                Closing::Session(session) => self.close_overdue(session, now),
-            }
+        while let Some((kind, subject)) = self.deadlines.poll_missed(now) {
+            self.handle_missed(kind, subject, now);
         }
+        self.end_too_slow(now);
     }
 
     /// The next thing to do. `None`: sleep.
+    #[inline]
     pub fn poll_output(&mut self) -> Option<Output> {
-        loop {
-            if let Some(output) = self.outputs.pop_front() {
-                #[cfg(feature = "test-hooks")]
-                let Some(output) = self.spoil_output(output) else { continue };
-                return Some(output);
-            }
-            match self.writable.pop_front()? {
-                Due::Conn(conn) => {
-                    // It may have been closed since.
-                    if self.conns.contains(conn) {
-                        return Some(Output::Writable(conn));
+        while let Some(queued) = self.outputs.pop_front() {
+            match queued {
+                Queued::Output(Output::Event(event)) => {
+                    if let Some(event) = self.pass(event) {
+                        return Some(Output::Event(event));
                     }
                 }
-                Due::Outbound(outbound) => {
-                    if let Some(output) = self.outbound_due(outbound) {
-                        return Some(output);
-                    }
+                Queued::Output(output) => {
+                    #[cfg(feature = "test-hooks")]
+                    let Some(output) = self.spoil_output(output) else { continue };
+                    return Some(output);
                 }
+                Queued::Pong(conn, pong) => self.send_pong(conn, pong),
             }
         }
+        shrink_after_burst(&mut self.outputs);
+        self.poll_due()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
     pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
-        let own = [
-            self.deferred
-                .front()
-                .filter(|_| self.outputs.is_empty())
-                .map(|deferred| (deferred.since, TimerKind::Deferred)),
-            self.spread_pings.next_deadline().map(|at| (at, TimerKind::Ping)),
-            self.ack_deadlines.next_deadline().map(|at| (at, TimerKind::Ack)),
-            self.connectings.next_deadline().map(|at| (at, TimerKind::Connect)),
-            self.closings.next_deadline().map(|at| (at, TimerKind::Close)),
-        ];
-        let endpoints = self.endpoints.iter().flat_map(EndpointState::deadlines);
-        endpoints.chain(own).flatten().min_by_key(|(at, _)| *at)
+        let is_ready = self.intake.ready_count() > 0 && self.outputs.is_empty();
+        [
+            is_ready.then_some((self.now, TimerKind::Intake)),
+            self.heartbeats.poll_timeout(),
+            self.acks.poll_timeout().map(|at| (at, TimerKind::Ack)),
+            self.namespaces.poll_timeout().map(|at| (at, TimerKind::Connect)),
+            self.deadlines.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
     }
 
     /// The endpoint that serves `path`, with or without a slash at its end: the one of the longest path, and of these the
@@ -261,46 +277,72 @@ impl Server {
 
     /// What must be all zeros once everybody has left.
     pub fn audit(&self) -> Audit {
-        let endpoint_timers: usize = self.endpoints.iter().map(EndpointState::armed).sum();
+        let totals = self.namespaces.totals();
         Audit {
             sessions: self.sessions.len(),
-            conns: self.conns.len(),
+            conns: self.streams.len(),
             requests: self.requests.len(),
-            sockets: self.sockets.len(),
-            namespaces: self.namespaces.len(),
-            rooms: self.namespaces.iter().map(|(_, namespace)| namespace.rooms.room_count()).sum(),
+            sockets: totals.sockets,
+            namespaces: totals.namespaces,
+            rooms: totals.rooms,
             session_sids: self.session_sids.len(),
-            socket_sids: self.socket_sids.len(),
-            acks: self.pending.len(),
-            timers: endpoint_timers
-                + self.spread_pings.len()
-                + self.ack_deadlines.len()
-                + self.closings.len()
-                + self.connectings.len(),
-            queued_bytes: self.outbounds.iter().map(Outbound::bytes).sum::<usize>()
-                + self.conns.iter().map(|(_, conn)| conn.priority.bytes()).sum::<usize>(),
-            outputs: self.outputs.len() + self.writable.len(),
-            deferred: self.deferred.len(),
+            socket_sids: totals.sids,
+            acks: self.acks.len(),
+            timers: self.heartbeats.armed() + self.acks.armed() + self.deadlines.armed() + totals.armed,
+            queued_bytes: self.queues.total_bytes() + self.streams.total_bytes(),
+            outputs: self.outputs.len() + self.queues.unpolled(),
+            unread: self.intake.ready_count() + self.intake.held_count(),
         }
     }
 
-    /// What has happened since the start.
+    /// Totals since startup.
     pub fn counters(&self) -> Counters {
-        self.counters
+        let queued = self.queues.counts();
+        Counters {
+            packets_queued: queued.queued,
+            volatile_dropped: queued.dropped,
+            peer_faults: self.counters.peer_faults + self.requests.faults(),
+            ..self.counters
+        }
     }
 
     fn endpoint(&self, endpoint: EndpointId) -> Option<&Endpoint> {
         self.config.endpoints.get(endpoint.index())
     }
 
-    fn timers(&mut self, endpoint: EndpointId) -> Option<&mut EndpointState> {
-        self.endpoints.get_mut(endpoint.index())
-    }
-
     fn event(&mut self, event: Event) {
         #[cfg(feature = "test-hooks")]
         let Some(event) = self.spoil_event(event) else { return };
-        self.outputs.push_back(Output::Event(event));
+        self.outputs.push_back(Queued::Output(Output::Event(event)));
+    }
+
+    fn output(&mut self, output: Option<Output>) {
+        self.outputs.extend(output.map(Queued::Output));
+    }
+
+    /// An event on its way to the application, unless it is to be held back.
+    #[inline]
+    fn pass(&mut self, event: Event) -> Option<Event> {
+        let session = match &event {
+            Event::Received { session, .. } | Event::Message { session, .. } if self.is_held_up(*session) => *session,
+            Event::Received { session, .. } | Event::Message { session, .. } if self.intake.holds(*session) => *session,
+            Event::Disconnected { socket, .. } => match self.intake.holder_of(*socket) {
+                Some(session) => session,
+                None => return Some(event),
+            },
+            Event::Received { .. }
+            | Event::Message { .. }
+            | Event::Opened { .. }
+            | Event::Closed { .. }
+            | Event::Connecting(_)
+            | Event::Connected(_)
+            | Event::Acked { .. }
+            | Event::AcksEnded { .. }
+            | Event::Relieved { .. } => return Some(event),
+        };
+        self.intake.hold(session, event);
+        self.watch(session);
+        None
     }
 
     fn stale(&mut self) {
@@ -322,8 +364,8 @@ impl Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerKind {
-    /// Something waits until the outputs before it are polled: due at once.
-    Deferred,
+    /// More was read than was taken: due at once.
+    Intake,
     /// A ping is due.
     Ping,
     /// A pong is overdue.
@@ -376,11 +418,11 @@ pub struct Audit {
     pub queued_bytes: usize,
     /// Outputs that have not been polled.
     pub outputs: usize,
-    /// Answers to peers that come after the outputs before them, at the next timeout, which is due at once.
-    pub deferred: usize,
+    /// Peers of whom more was read than was taken, and events that are held back.
+    pub unread: usize,
 }
 
-/// What has happened since the start, for metrics.
+/// Totals since startup, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counters {
     /// Sessions opened.
@@ -401,6 +443,8 @@ pub struct Counters {
     pub pings_unanswered: u64,
     /// Sessions and requests ended for a fault of the peer.
     pub peer_faults: u64,
+    /// Emits of an event name that clients reserve, which were not sent.
+    pub reserved_refused: u64,
     /// Inputs and commands with a stale handle.
     pub stale_handles: u64,
 }
@@ -412,68 +456,36 @@ enum Running {
     Ending,
 }
 
-/// Something that has output of its own pace: told when the events are out.
-#[derive(Clone, Copy, Debug)]
-enum Due {
-    /// A session's queue, by its slot. Whose it is by the time it is polled does not matter.
-    Outbound(u32),
-    /// What stands ahead of a queue.
-    Conn(ConnId),
-}
-
-/// An answer to a peer's bytes that must not overtake the application's.
+/// What is to be polled, in order.
 #[derive(Debug)]
-struct Deferred {
-    conn: ConnId,
-    since: Instant,
-    what: Deferral,
+enum Queued {
+    Output(Output),
+    /// The answer to a ping goes out behind what the application says to the messages before the ping.
+    Pong(ConnId, Arc<Encoded>),
 }
 
-#[derive(Debug)]
-enum Deferral {
-    Pong(Bytes),
-    /// The stream broke the rules behind messages that were whole.
-    Fail(websocket::WsError),
+/// A session's queue has the number of its slot.
+fn outbound_of(session: SessionId) -> OutboundIdx {
+    OutboundIdx(session.index())
 }
 
-/// Deadlines of one constant length each.
-#[derive(Debug)]
-struct EndpointState {
-    ws_limits: websocket::FrameLimits,
-    ping: Fifo<SessionId>,
-    pong: Fifo<SessionId>,
-    connect: Fifo<SessionId>,
-    upgrade: Fifo<SessionId>,
-}
-
-impl EndpointState {
-    fn new(endpoint: &Endpoint) -> Self {
-        let (message_bytes_max, fragments_max) = match &endpoint.kind {
-            config::EndpointKind::SocketIo(engine, _) | config::EndpointKind::EngineIo(engine) => {
-                (engine.max_payload_bytes, u32::MAX)
-            }
-            config::EndpointKind::WebSocket(ws) => (ws.message_bytes_max, ws.fragments_max),
-        };
-        Self {
-            ws_limits: websocket::FrameLimits { message_bytes_max, fragments_max },
-            ping: Fifo::new(),
-            pong: Fifo::new(),
-            connect: Fifo::new(),
-            upgrade: Fifo::new(),
+fn frame_limits(endpoint: &Endpoint) -> FrameLimits {
+    match &endpoint.kind {
+        EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => {
+            FrameLimits { message_bytes_max: engine.max_payload_bytes, fragments_max: u32::MAX }
+        }
+        EndpointKind::WebSocket(ws) => {
+            FrameLimits { message_bytes_max: ws.message_bytes_max, fragments_max: ws.fragments_max }
         }
     }
+}
 
-    fn deadlines(&self) -> [Option<(Instant, TimerKind)>; 4] {
-        [
-            self.ping.next_deadline().map(|at| (at, TimerKind::Ping)),
-            self.pong.next_deadline().map(|at| (at, TimerKind::Pong)),
-            self.connect.next_deadline().map(|at| (at, TimerKind::Connect)),
-            self.upgrade.next_deadline().map(|at| (at, TimerKind::Upgrade)),
-        ]
-    }
-
-    fn armed(&self) -> usize {
-        self.ping.len() + self.pong.len() + self.connect.len() + self.upgrade.len()
+/// Ping interval and timeout.
+fn rhythm(endpoint: &Endpoint) -> (Duration, Duration) {
+    match &endpoint.kind {
+        EndpointKind::SocketIo(EngineIo { ping_interval, ping_timeout, .. }, _)
+        | EndpointKind::EngineIo(EngineIo { ping_interval, ping_timeout, .. })
+        | EndpointKind::WebSocket(WebSocket { ping_interval, ping_timeout, .. }) => (*ping_interval, *ping_timeout),
     }
 }
 

@@ -215,9 +215,18 @@ impl Outbound {
         self.announced = !self.queue.is_empty();
     }
 
+    /// Takes packets for the answer of the waiting poll, after which none waits.
+    pub(super) fn take_for_poll(&mut self, reserved: usize, bytes_max: usize, body: &mut PayloadWriter) {
+        self.pop_polling(reserved, bytes_max, body);
+        self.announced = false;
+        if self.flow == Flow::PollWaits {
+            self.fall_behind(Flow::NoPoll);
+        }
+    }
+
     /// Takes packets for the answer of a poll: until it is full, leaving room for `reserved` more, or has about
     /// `bytes_max`; at least one.
-    pub(super) fn pop_polling(&mut self, reserved: usize, bytes_max: usize, body: &mut PayloadWriter) {
+    fn pop_polling(&mut self, reserved: usize, bytes_max: usize, body: &mut PayloadWriter) {
         let packets_max = PACKETS_PER_ANSWER_MAX - reserved;
         while let Some(packet) = self.queue.front() {
             while body.packets() < packets_max

@@ -10,14 +10,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::Server;
 use super::config::{Admission, EndpointKind};
 use super::encoded::Encoded;
-use super::event::{AckEnd, AckId, Connect, Event, Extent, Reason, Scope, SessionId, Sid, SocketId};
+use super::event::{AckId, Connect, Event, Reason, Scope, SessionId, Sid, SocketId};
 use super::fault::PeerError;
-use super::state::{AckState, Namespace, NamespaceId, Partial, Socket, Stage};
-use super::{Server, Target};
-use crate::engine_io::session::SessionEvent;
-use crate::rooms::Rooms;
+use super::namespaces::SocketStage;
+use super::state::Partial;
 use crate::socket_io::{self, Args, Packet, PacketType};
 use crate::time::Instant;
 
@@ -75,251 +74,164 @@ impl Server {
         now: Instant,
     ) -> Result<(), PeerError> {
         match packet.kind {
-            PacketType::Connect => self.handle_connect(session, packet, now),
+            PacketType::Connect => self.handle_connect(session, packet.namespace, packet.data, now),
             PacketType::ConnectError => return Err(PeerError::BadSocketPacket),
             PacketType::Disconnect => {
-                if let Some(socket) = self.socket_in(session, &packet.namespace) {
-                    self.detach(session, socket);
+                if let Some(socket) = self.namespaces.socket_of(session, &packet.namespace) {
                     self.end_socket(socket, Reason::ClientDisconnect);
                 }
             }
             PacketType::Event | PacketType::BinaryEvent => {
                 let (name, json) = socket_io::split_event(&packet.data).map_err(|_| PeerError::BadSocketPacket)?;
+                if socket_io::is_reserved_event(&name) {
+                    return Err(PeerError::BadSocketPacket);
+                }
                 // A packet for a namespace that the server has just ended crosses our DISCONNECT: no fault.
                 if let Some(socket) = self.connected_in(session, &packet.namespace) {
+                    let bytes = json.len() + attachments.iter().map(Bytes::len).sum::<usize>();
                     let args = Args::from_checked(json, attachments);
-                    if let Some(record) = self.sessions.get_mut(session) {
-                        record.unanswered += 1;
-                    }
+                    self.intake.add(session, bytes);
                     self.event(Event::Received { session, socket, name, args, ack: packet.ack_id.map(AckId) });
                 }
             }
             PacketType::Ack | PacketType::BinaryAck => {
                 let json = socket_io::ack_args(&packet.data).map_err(|_| PeerError::BadSocketPacket)?;
                 if let (Some(socket), Some(id)) = (self.connected_in(session, &packet.namespace), packet.ack_id) {
-                    self.handle_ack(socket, id, Args::from_checked(json, attachments));
+                    self.acks.handle_ack(socket, id, Args::from_checked(json, attachments));
+                    self.forward_acks();
                 }
             }
         }
         Ok(())
     }
 
-    fn handle_connect(&mut self, session: SessionId, packet: Packet, now: Instant) {
+    fn handle_connect(&mut self, session: SessionId, namespace: ByteString, auth: ByteString, now: Instant) {
         let Some(record) = self.sessions.get(session) else { return };
         let endpoint = record.endpoint;
-        if self.socket_in(session, &packet.namespace).is_some() {
-            // Twice: the first stands.
+        if let Some(socket) = self.namespaces.socket_of(session, &namespace) {
+            if self.namespaces.wait_for(socket, auth) {
+                // It is answered once the first is decided. Until then it is work that the application has not done.
+                self.intake.add(session, 0);
+            }
             return;
         }
-        let admission = match self.endpoint(endpoint).map(|endpoint| &endpoint.kind) {
-            Some(EndpointKind::SocketIo(_, settings)) => settings
-                .namespaces
-                .iter()
-                .find(|rule| rule.pattern.matches(&packet.namespace))
-                .map_or(Admission::Closed, |rule| rule.admission),
-            Some(EndpointKind::EngineIo(_) | EndpointKind::WebSocket(_)) | None => Admission::Closed,
+        let (admission, timeout) = match self.endpoint(endpoint).map(|endpoint| &endpoint.kind) {
+            Some(EndpointKind::SocketIo(_, settings)) => {
+                let rule = settings.namespaces.iter().find(|rule| rule.pattern.matches(&namespace));
+                (rule.map_or(Admission::Closed, |rule| rule.admission), settings.connect_timeout)
+            }
+            Some(EndpointKind::EngineIo(_) | EndpointKind::WebSocket(_)) | None => return,
         };
         if admission == Admission::Closed {
-            return self.send_connect_error(session, &packet.namespace, INVALID_NAMESPACE, now);
+            return self.send_connect_error(session, &namespace, INVALID_NAMESPACE);
         }
-        if record.sockets.len() >= self.config.limits.namespaces_per_session_max {
-            return self.send_connect_error(session, &packet.namespace, TOO_MANY_NAMESPACES, now);
+        if self.namespaces.of(session).len() >= self.config.limits.namespaces_per_session_max {
+            return self.send_connect_error(session, &namespace, TOO_MANY_NAMESPACES);
         }
-        let connect = self.open_socket(session, packet, now);
-        match admission {
-            Admission::Open => self.let_in(connect, now),
-            Admission::Ask | Admission::Closed => self.event(Event::Connecting(Box::new(connect))),
-        }
-    }
-
-    /// A socket that is not connected yet.
-    fn open_socket(&mut self, session: SessionId, packet: Packet, now: Instant) -> Connect {
         let sid = self.new_sid();
-        let (endpoint, request) = match self.sessions.get(session) {
-            Some(record) => (record.endpoint, Arc::clone(&record.handshake)),
-            None => unreachable!("invariant: the packet is of a live session"),
-        };
-        let scope = Scope { endpoint, namespace: packet.namespace.clone() };
-        let namespace = self.namespace_for(scope);
-        let limit = match self.endpoint(endpoint).map(|endpoint| &endpoint.kind) {
-            Some(EndpointKind::SocketIo(_, settings)) => settings.connect_timeout,
-            Some(EndpointKind::EngineIo(_) | EndpointKind::WebSocket(_)) | None => std::time::Duration::ZERO,
-        };
-        let Self { sockets, connectings, .. } = self;
-        let socket = sockets.insert_with(|own| Socket {
-            session,
-            namespace,
-            sid,
-            stage: Stage::Connecting(connectings.arm(now + limit, own)),
-            acks: Vec::new(),
-        });
-        self.socket_sids.insert(sid, socket);
-        if let Some(record) = self.sessions.get_mut(session) {
-            record.sockets.push((namespace, socket));
+        let scope = Scope { endpoint, namespace };
+        let socket = self.namespaces.open(session, scope, sid, now + timeout);
+        match admission {
+            Admission::Open => self.let_in(socket, auth),
+            Admission::Ask | Admission::Closed => {
+                if let Some(connect) = self.connect(socket, auth) {
+                    self.event(Event::Connecting(Box::new(connect)));
+                }
+            }
         }
-        Connect { socket, session, sid, endpoint, namespace: packet.namespace, auth: packet.data, request }
-    }
-
-    fn namespace_for(&mut self, scope: Scope) -> NamespaceId {
-        let known = self.namespace_names.get(&scope).copied();
-        let namespace = known.unwrap_or_else(|| {
-            let rooms = Rooms::new(self.rng.keyed_hash());
-            let namespace = self.namespaces.insert(Namespace { scope: scope.clone(), rooms, sockets: 0 });
-            self.namespace_names.insert(scope, namespace);
-            namespace
-        });
-        if let Some(entry) = self.namespaces.get_mut(namespace) {
-            entry.sockets += 1;
-        }
-        namespace
     }
 
     /// The application lets a socket in.
-    pub(super) fn accept(&mut self, socket: SocketId, now: Instant) {
-        let Some(record) = self.sockets.get(socket) else { return self.stale() };
-        if record.stage == Stage::Connected {
-            return;
+    pub(super) fn accept(&mut self, socket: SocketId) {
+        match self.namespaces.stage(socket) {
+            Some(SocketStage::Connecting) => self.let_in(socket, ByteString::new()),
+            Some(SocketStage::Connected) => {}
+            None => self.stale(),
         }
-        let (session, sid, namespace) = (record.session, record.sid, record.namespace);
-        let (Some(peer), Some(namespace)) = (self.sessions.get(session), self.namespaces.get(namespace)) else {
-            return;
-        };
-        let connect = Connect {
-            socket,
-            session,
-            sid,
-            endpoint: peer.endpoint,
-            namespace: namespace.scope.namespace.clone(),
-            auth: ByteString::new(),
-            request: Arc::clone(&peer.handshake),
-        };
-        self.let_in(connect, now);
     }
 
-    fn let_in(&mut self, connect: Connect, now: Instant) {
-        let Some(record) = self.sockets.get_mut(connect.socket) else { return };
-        if let Stage::Connecting(key) = std::mem::replace(&mut record.stage, Stage::Connected) {
-            self.connectings.cancel(key);
-        }
-        if let Some(namespace) = self.namespaces.get_mut(record.namespace) {
-            namespace.rooms.enter(connect.socket, u32::try_from(connect.session.slot()).unwrap_or(u32::MAX));
-        }
-        self.cancel_connect(connect.session);
+    fn let_in(&mut self, socket: SocketId, auth: ByteString) {
+        let Some(waiting) = self.namespaces.let_in(socket) else { return };
+        let Some(connect) = self.connect(socket, auth) else { return };
+        let (session, sid) = (connect.session, connect.sid);
+        self.cancel_connect_deadline(session);
         self.counters.sockets_connected += 1;
-        let sid = connect.sid;
-        self.send_packet(connect.session, 32, |out| {
-            socket_io::encode_header(out, PacketType::Connect, 0, &connect.namespace, None);
-            out.extend_from_slice(br#"{"sid":""#);
-            out.extend_from_slice(sid.as_str().as_bytes());
-            out.extend_from_slice(br#""}"#);
-        });
-        self.end_too_slow(now);
+        // Whoever asked again meanwhile is in by now, as the same socket.
+        for _ in 0..=waiting.len() {
+            self.send_connected(session, &connect.namespace, sid);
+        }
         self.event(Event::Connected(Box::new(connect)));
+        for _ in waiting {
+            self.handled(session);
+        }
     }
 
     /// The application refuses a socket, which is gone then.
     pub(super) fn refuse(&mut self, socket: SocketId, data: &str, now: Instant) {
-        let Some(record) = self.sockets.get(socket) else { return self.stale() };
-        if record.stage == Stage::Connected {
-            return;
+        match self.namespaces.stage(socket) {
+            Some(SocketStage::Connecting) => self.turn_away(socket, data, now),
+            Some(SocketStage::Connected) => {}
+            None => self.stale(),
         }
-        let (session, namespace) = (record.session, record.namespace);
-        let Some(name) = self.namespaces.get(namespace).map(|entry| entry.scope.namespace.clone()) else { return };
-        self.detach(session, socket);
-        self.free_socket(socket);
-        self.send_connect_error(session, &name, data, now);
     }
 
     /// The application was asked and did not answer.
     pub(super) fn connecting_overdue(&mut self, socket: SocketId, now: Instant) {
-        let Some(record) = self.sockets.get(socket) else { return };
-        let (session, namespace) = (record.session, record.namespace);
-        let Some(name) = self.namespaces.get(namespace).map(|entry| entry.scope.namespace.clone()) else { return };
-        self.detach(session, socket);
-        self.end_socket(socket, Reason::ConnectTimeout);
-        self.send_connect_error(session, &name, CONNECT_TIMEOUT, now);
+        self.event(Event::Disconnected { socket, reason: Reason::ConnectTimeout });
+        self.turn_away(socket, CONNECT_TIMEOUT, now);
     }
 
-    /// Ends a socket that is detached from its session: it leaves its rooms, its acks are given up, and the
-    /// application is told.
-    pub(super) fn end_socket(&mut self, socket: SocketId, reason: Reason) {
-        if self.free_socket(socket) {
-            self.event(Event::Disconnected { socket, reason });
-        }
-    }
-
-    fn free_socket(&mut self, socket: SocketId) -> bool {
-        let Some(record) = self.sockets.remove(socket) else { return false };
-        self.socket_sids.remove(&record.sid);
-        match record.stage {
-            Stage::Connecting(key) => {
-                self.connectings.cancel(key);
-            }
-            Stage::Connected => {
-                if let Some(namespace) = self.namespaces.get_mut(record.namespace) {
-                    namespace.rooms.exit(socket);
-                }
-            }
-        }
-        for packet_id in record.acks {
-            self.give_up_ack(packet_id, socket);
-        }
-        if let Some(namespace) = self.namespaces.get_mut(record.namespace) {
-            namespace.sockets -= 1;
-            if namespace.sockets == 0
-                && let Some(gone) = self.namespaces.remove(record.namespace)
-            {
-                self.namespace_names.remove(&gone.scope);
-            }
-        }
-        true
-    }
-
-    fn detach(&mut self, session: SessionId, socket: SocketId) {
-        if let Some(record) = self.sessions.get_mut(session) {
-            record.sockets.retain(|(_, other)| *other != socket);
+    /// Removes a connecting socket and says why. The next CONNECT for the same namespace, which waited, has its turn.
+    fn turn_away(&mut self, socket: SocketId, data: &str, now: Instant) {
+        let Some(session) = self.namespaces.session(socket) else { return };
+        let Some(removed) = self.namespaces.remove(socket) else { return };
+        self.send_connect_error(session, &removed.scope.namespace, data);
+        for auth in removed.waiting {
+            self.handled(session);
+            self.handle_connect(session, removed.scope.namespace.clone(), auth, now);
         }
     }
 
-    /// The application disconnects somebody.
-    pub(super) fn disconnect(&mut self, target: &Target, extent: Extent, now: Instant) {
-        for socket in self.select(target) {
-            let Some(record) = self.sockets.get(socket) else { continue };
-            let session = record.session;
-            match extent {
-                Extent::Namespace => {
-                    self.send_disconnect(session, socket);
-                    self.detach(session, socket);
-                    self.end_socket(socket, Reason::ServerDisconnect);
-                }
-                Extent::Connection => {
-                    let sockets = self.sessions.get(session).map(|record| record.sockets.clone()).unwrap_or_default();
-                    for (_, socket) in sockets {
-                        self.send_disconnect(session, socket);
-                    }
-                    self.advance(session, SessionEvent::CloseCommand, Reason::ForcedClose, now);
-                }
-            }
-        }
-        self.end_too_slow(now);
+    fn connect(&self, socket: SocketId, auth: ByteString) -> Option<Connect> {
+        let (session, sid) = (self.namespaces.session(socket)?, self.namespaces.sid(socket)?);
+        let scope = self.namespaces.scope(socket)?;
+        let request = Arc::clone(&self.sessions.get(session)?.handshake);
+        Some(Connect {
+            socket,
+            session,
+            sid,
+            endpoint: scope.endpoint,
+            namespace: scope.namespace.clone(),
+            auth,
+            request,
+        })
     }
 
-    fn send_disconnect(&mut self, session: SessionId, socket: SocketId) {
-        let Some(record) = self.sockets.get(socket) else { return };
-        let Some(name) = self.namespaces.get(record.namespace).map(|entry| entry.scope.namespace.clone()) else {
+    fn send_connected(&mut self, session: SessionId, namespace: &str, sid: Sid) {
+        self.send_packet(session, 32 + namespace.len(), |out| {
+            socket_io::encode_header(out, PacketType::Connect, 0, namespace, None);
+            out.extend_from_slice(br#"{"sid":""#);
+            out.extend_from_slice(sid.as_str().as_bytes());
+            out.extend_from_slice(br#""}"#);
+        });
+    }
+
+    /// DISCONNECT, for a socket that was let in.
+    pub(super) fn send_disconnect(&mut self, session: SessionId, socket: SocketId) {
+        if self.namespaces.stage(socket) != Some(SocketStage::Connected) {
             return;
-        };
+        }
+        let Some(name) = self.namespaces.scope(socket).map(|scope| scope.namespace.clone()) else { return };
         self.send_packet(session, 8 + name.len(), |out| {
             socket_io::encode_header(out, PacketType::Disconnect, 0, &name, None);
         });
     }
 
-    fn send_connect_error(&mut self, session: SessionId, namespace: &str, data: &str, now: Instant) {
+    fn send_connect_error(&mut self, session: SessionId, namespace: &str, data: &str) {
         self.send_packet(session, 8 + namespace.len() + data.len(), |out| {
             socket_io::encode_header(out, PacketType::ConnectError, 0, namespace, None);
             out.extend_from_slice(data.as_bytes());
         });
-        self.end_too_slow(now);
     }
 
     /// An Engine.IO message packet to one session.
@@ -332,15 +244,13 @@ impl Server {
             },
             &[],
         );
-        self.send_encoded(session, &packet);
+        self.send(session, &packet);
     }
 
     /// Answers a client's event.
-    pub(super) fn send_ack(&mut self, socket: SocketId, ack: AckId, args: &Args, now: Instant) {
-        let Some(record) = self.sockets.get(socket) else { return self.stale() };
-        let session = record.session;
-        let Some(namespace) = self.namespaces.get(record.namespace) else { return };
-        let name = &namespace.scope.namespace;
+    pub(super) fn send_ack(&mut self, socket: SocketId, ack: AckId, args: &Args) {
+        let Some(session) = self.namespaces.session(socket) else { return self.stale() };
+        let Some(name) = self.namespaces.scope(socket).map(|scope| &scope.namespace) else { return };
         let packet = Encoded::packet(
             1 + socket_io::HEADER_BYTES_MAX + name.len() + args.json().len(),
             |out| {
@@ -349,115 +259,59 @@ impl Server {
             },
             args.attachments(),
         );
-        self.send_encoded(session, &packet);
-        self.end_too_slow(now);
+        self.send(session, &packet);
     }
 
-    /// A client answers an emit; an id that nobody waits for is nothing.
-    fn handle_ack(&mut self, socket: SocketId, packet_id: u64, args: Args) {
-        let Some(pending) = self.pending.get_mut(&packet_id) else { return };
-        let Ok(index) = pending.asked.binary_search_by_key(&socket, |(asked, _)| *asked) else { return };
-        let Some((_, answer)) = pending.asked.get_mut(index) else { return };
-        if std::mem::replace(answer, AckState::Over) == AckState::Over {
-            return;
-        }
-        pending.waiting -= 1;
-        pending.answered += 1;
-        let (emit, complete) = (pending.emit, pending.waiting == 0);
-        self.event(Event::Acked { emit, socket, args });
-        if let Some(record) = self.sockets.get_mut(socket) {
-            record.acks.retain(|other| *other != packet_id);
-        }
-        if complete {
-            self.end_pending(packet_id, AckEnd::Complete);
-        }
-    }
-
-    /// A socket will not answer any more.
-    pub(super) fn give_up_ack(&mut self, packet_id: u64, socket: SocketId) {
-        let Some(pending) = self.pending.get_mut(&packet_id) else { return };
-        let Ok(index) = pending.asked.binary_search_by_key(&socket, |(asked, _)| *asked) else { return };
-        let Some((_, answer)) = pending.asked.get_mut(index) else { return };
-        if std::mem::replace(answer, AckState::Over) == AckState::Over {
-            return;
-        }
-        pending.waiting -= 1;
-        if pending.waiting == 0 {
-            self.end_pending(packet_id, AckEnd::Gone);
-        }
-    }
-
-    /// No more acks for an emit.
-    pub(super) fn end_pending(&mut self, packet_id: u64, end: AckEnd) {
-        let Some(pending) = self.pending.remove(&packet_id) else { return };
-        self.ack_deadlines.cancel(pending.timer);
-        for (socket, answer) in &pending.asked {
-            if *answer == AckState::Awaited
-                && let Some(record) = self.sockets.get_mut(*socket)
-            {
-                record.acks.retain(|other| *other != packet_id);
-            }
-        }
-        let asked = u32::try_from(pending.asked.len()).unwrap_or(u32::MAX);
-        self.event(Event::AcksEnded { emit: pending.emit, asked, answered: pending.answered, end });
-    }
-
-    /// The time in which a namespace must be joined begins.
-    pub(super) fn arm_connect(&mut self, session: SessionId, now: Instant) {
-        let Some(endpoint) = self.sessions.get(session).map(|record| record.endpoint) else { return };
-        let Some(EndpointKind::SocketIo(_, settings)) = self.endpoint(endpoint).map(|endpoint| &endpoint.kind) else {
-            return;
-        };
-        let deadline = now + settings.connect_timeout;
-        let key = self.timers(endpoint).map(|timers| timers.connect.arm(deadline, session));
-        if let Some(record) = self.sessions.get_mut(session) {
-            record.connect_timer = key;
-        }
-    }
-
-    pub(super) fn cancel_connect(&mut self, session: SessionId) {
-        let Some(record) = self.sessions.get_mut(session) else { return };
-        let (endpoint, key) = (record.endpoint, record.connect_timer.take());
-        if let (Some(key), Some(timers)) = (key, self.timers(endpoint)) {
-            timers.connect.cancel(key);
+    /// Hands on what the acks have to say.
+    pub(super) fn forward_acks(&mut self) {
+        while let Some(event) = self.acks.poll_event() {
+            self.event(event);
         }
     }
 
     /// A socket's sid.
     pub fn sid(&self, socket: SocketId) -> Option<Sid> {
-        self.sockets.get(socket).map(|record| record.sid)
+        self.namespaces.sid(socket)
     }
 
     /// A socket's session.
     pub fn session(&self, socket: SocketId) -> Option<SessionId> {
-        self.sockets.get(socket).map(|record| record.session)
+        self.namespaces.session(socket)
     }
 
     /// A socket's namespace.
     pub fn scope(&self, socket: SocketId) -> Option<&Scope> {
-        let namespace = self.sockets.get(socket)?.namespace;
-        self.namespaces.get(namespace).map(|entry| &entry.scope)
+        self.namespaces.scope(socket)
     }
 
     /// The connected socket of a sid in a namespace.
     pub fn socket(&self, scope: &Scope, sid: &str) -> Option<SocketId> {
-        let socket = *self.socket_sids.get(&Sid::parse(sid)?)?;
-        let record = self.sockets.get(socket)?;
-        let here = self.namespaces.get(record.namespace).is_some_and(|entry| entry.scope == *scope);
-        (here && record.stage == Stage::Connected).then_some(socket)
+        self.namespaces.socket(scope, sid)
     }
 
-    fn socket_in(&self, session: SessionId, namespace: &str) -> Option<SocketId> {
-        let sockets = &self.sessions.get(session)?.sockets;
-        let is_named =
-            |id: &NamespaceId| self.namespaces.get(*id).is_some_and(|entry| &*entry.scope.namespace == namespace);
-        sockets.iter().find(|(id, _)| is_named(id)).map(|(_, socket)| *socket)
+    /// The rooms a socket is in by joining; its sid, a room of its own, is not among them.
+    pub fn rooms(&self, socket: SocketId) -> impl Iterator<Item = &str> {
+        self.namespaces.rooms(socket)
+    }
+
+    /// Whether a socket is in a room.
+    pub fn is_in(&self, socket: SocketId, room: &str) -> bool {
+        self.namespaces.is_in(socket, room)
+    }
+
+    /// The sockets in a room, in no particular order.
+    pub fn members(&self, scope: &Scope, room: &str) -> impl Iterator<Item = SocketId> {
+        self.namespaces.members(scope, room)
+    }
+
+    /// The sockets in a namespace, in no particular order.
+    pub fn everyone(&self, scope: &Scope) -> impl Iterator<Item = SocketId> {
+        self.namespaces.everyone(scope)
     }
 
     fn connected_in(&self, session: SessionId, namespace: &str) -> Option<SocketId> {
-        let socket = self.socket_in(session, namespace)?;
-        let connected = self.sockets.get(socket).is_some_and(|record| record.stage == Stage::Connected);
-        connected.then_some(socket)
+        let socket = self.namespaces.socket_of(session, namespace)?;
+        (self.namespaces.stage(socket) == Some(SocketStage::Connected)).then_some(socket)
     }
 
     fn socket_limits(&self) -> socket_io::PacketLimits {

@@ -3,9 +3,9 @@
 //! Owns: what a planted bug does at the few places that everything passes. Must never know: a normal build: only the
 //! feature `test-hooks`, which no release turns on, compiles this file.
 
-use super::Server;
 use super::event::{Command, Event, Input, Output, SessionId};
 use super::state::SessionKind;
+use super::{Queued, Server};
 use crate::engine_io::Packet;
 use crate::engine_io::session::{Action, SessionEvent, State, Step};
 
@@ -167,7 +167,7 @@ impl Server {
         if let (Event::Received { session, .. }, true) = (&event, lost) {
             self.handled(*session);
         }
-        self.outputs.extend(twice.map(Output::Event));
+        self.outputs.extend(twice.map(|event| Queued::Output(Output::Event(event))));
         (!lost).then_some(event)
     }
 

@@ -12,5 +12,5 @@ pub use args::{Args, ArgsBuilder, ArgsError, Attachment};
 pub use json::{JsonError, JsonLimits};
 pub use packet::{
     HEADER_BYTES_MAX, Packet, PacketError, PacketLimits, PacketType, ack_args, encode_ack, encode_event, encode_header,
-    split_event,
+    is_reserved_event, split_event,
 };

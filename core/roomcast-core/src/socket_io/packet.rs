@@ -168,6 +168,12 @@ pub fn split_event(data: &ByteString) -> Result<(ByteString, ByteString), Packet
     Ok((name, data.slice_ref(args)))
 }
 
+/// Whether a client's own library uses an event name for itself: one that a peer sends is refused by the parser of
+/// JavaScript, which then closes the connection (socket.io-parser 4.2, `RESERVED_EVENTS`).
+pub fn is_reserved_event(name: &str) -> bool {
+    RESERVED_EVENTS.contains(&name)
+}
+
 /// The text of the arguments within the data of an ack, for [`Args::from_checked`]; shares its bytes.
 ///
 /// # Errors
@@ -354,6 +360,9 @@ const ROOT: &str = "/";
 
 /// What an event or an ack has besides its namespace, name and arguments: type, counts, ids, brackets, quotes and commas.
 pub const HEADER_BYTES_MAX: usize = 48;
+
+const RESERVED_EVENTS: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 #[cfg(test)]
 mod tests {

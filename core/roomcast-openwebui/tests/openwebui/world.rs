@@ -10,7 +10,7 @@ use std::time::Duration;
 use roomcast_auth::sign_hs256;
 use roomcast_core::server::{
     After, AppRequestId, Command, Config, ConnId, EndpointId, Event, Input, Output, Server, SocketId, Stack, Start,
-    Transmit, Upgrade,
+    TimerKind, Transmit, Upgrade,
 };
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_frame};
@@ -300,6 +300,11 @@ impl World {
             }
             while let Some(notice) = self.stack.poll_notice() {
                 self.notices.push(notice);
+            }
+            // More was read of a client than was taken: it has its turn.
+            if let Some((at, TimerKind::Intake)) = self.stack.poll_timeout() {
+                self.stack.handle_timeout(at.max(self.now));
+                continue;
             }
             if is_quiet {
                 break;

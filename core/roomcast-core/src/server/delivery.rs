@@ -1,0 +1,223 @@
+//! What goes out: by which queue, in whose answer, and what follows from a queue that has become shorter.
+//!
+//! Owns: the ways between the machines that hold output. Must never know: what is sent, or what a session is doing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::encoded::Encoded;
+use super::event::{ConnId, Delivery, Event, Output, RequestId, SessionId};
+use super::fault::PeerError;
+use super::intake::Rest;
+use super::outbound::{DueAs, Flow};
+use super::queues::Due;
+use super::streams::Announce;
+use super::transmit::Transmit;
+use super::{Queued, Server, outbound_of};
+use crate::rooms::OutboundIdx;
+use crate::time::Instant;
+
+impl Server {
+    /// The socket has taken a part of a transmit and refuses the rest for now. Poll transmits again when it is ready.
+    pub fn handle_refused(&mut self, conn: ConnId, rest: &mut Transmit, _now: Instant) {
+        let Some(is_own) = self.streams.handle_refused(conn, rest) else {
+            rest.discard();
+            return self.stale();
+        };
+        if is_own
+            && let Some(session) = self.streams.session(conn)
+            && let Some(queue) = self.queues.get_mut(outbound_of(session))
+        {
+            queue.fall_behind(Flow::Blocked);
+        }
+    }
+
+    /// Some frames for one write. `false`: nothing to send.
+    pub fn poll_transmit(&mut self, conn: ConnId, transmit: &mut Transmit) -> bool {
+        transmit.begin();
+        let Self { streams, queues, .. } = self;
+        let watched = streams.pop_transmit(conn, transmit, |session| queues.get_mut(outbound_of(session)));
+        if let Some(session) = watched {
+            self.relieve(session);
+        }
+        !transmit.is_empty() || transmit.after() != super::After::Keep
+    }
+
+    /// Whether a session's queue is over the soft limit: the application should wait for [`Event::Relieved`], which will
+    /// come, before it sends more to this session alone.
+    pub fn is_congested(&mut self, session: SessionId) -> bool {
+        if !self.sessions.contains(session) || !self.queues.is_congested(outbound_of(session)) {
+            return false;
+        }
+        self.intake.want_relief(session);
+        self.watch(session);
+        true
+    }
+
+    /// Queues a packet for a session, whatever its transport.
+    pub(super) fn send(&mut self, session: SessionId, packet: &Arc<Encoded>) {
+        self.queues.push(outbound_of(session), packet, Delivery::Reliable);
+    }
+
+    /// Sends something before the session's queue.
+    pub(super) fn send_control(&mut self, conn: ConnId, packet: Arc<Encoded>) {
+        let announce = self.streams.push_priority(conn, packet);
+        self.announce_conn(conn, announce);
+    }
+
+    pub(super) fn announce_conn(&mut self, conn: ConnId, announce: Announce) {
+        match announce {
+            Announce::Yes => self.queues.announce_conn(conn),
+            Announce::No => {}
+        }
+    }
+
+    /// Queues a pong in its turn: behind what the application said to the messages before the ping.
+    pub(super) fn send_pong(&mut self, conn: ConnId, pong: Arc<Encoded>) {
+        let Some(session) = self.streams.session(conn) else { return };
+        // RFC 6455 section 5.5.3: of several pings only the last needs its pong.
+        let queued = self.streams.priority_bytes(conn) + self.queues.bytes(outbound_of(session));
+        if queued > self.config.limits.queue_soft_bytes {
+            return;
+        }
+        match self.streams.is_own(conn) {
+            Some(true) => self.send(session, &pong),
+            Some(false) => self.send_control(conn, pong),
+            None => {}
+        }
+    }
+
+    /// Ends a stream at once, whatever is unsent.
+    pub(super) fn drop_conn(&mut self, conn: ConnId) {
+        if let Some(deadline) = self.streams.remove(conn) {
+            self.deadlines.cancel(deadline);
+            self.output(Some(Output::Close(conn)));
+        }
+    }
+
+    pub(super) fn respond(&mut self, request: RequestId, body: Bytes) {
+        let response = self.requests.respond(request, body);
+        self.output(response);
+    }
+
+    pub(super) fn respond_fault(&mut self, request: RequestId, fault: PeerError) {
+        let response = self.requests.respond_fault(request, fault);
+        self.output(response);
+    }
+
+    /// The waiting poll, answered with this one packet and nothing of the queue.
+    pub(super) fn answer_poll_with(&mut self, session: SessionId, packet: &'static [u8]) {
+        let response = self.requests.answer_poll_with(session, packet);
+        self.output(response);
+    }
+
+    /// The waiting poll, answered with what is queued and, at the end of a session, `last` behind it. Whether everything
+    /// fitted.
+    pub(super) fn answer_poll(&mut self, session: SessionId, last: Option<&[u8]>) -> bool {
+        let Some(queue) = self.queues.get_mut(outbound_of(session)) else { return true };
+        let response = self.requests.answer_poll(session, queue, last);
+        let is_complete = queue.is_empty();
+        self.output(response);
+        self.relieve(session);
+        is_complete
+    }
+
+    /// Answers the POST of a session, if all of it is taken.
+    pub(super) fn finish_post(&mut self, session: SessionId) {
+        let response = self.requests.finish_post(session);
+        self.output(response);
+    }
+
+    /// The next queue that its transport takes: a WebSocket that is writable, or the answer of a poll that waited, which
+    /// pops its queue as a transmit does.
+    #[inline]
+    pub(super) fn poll_due(&mut self) -> Option<Output> {
+        loop {
+            match self.queues.poll_due()? {
+                // It may have been closed since.
+                Due::Conn(conn) if self.streams.contains(conn) => return Some(Output::Writable(conn)),
+                Due::Conn(_) => {}
+                Due::Outbound(index) => match self.queues.get(index).and_then(|queue| queue.due()) {
+                    Some(DueAs::Writable(conn)) => return Some(Output::Writable(conn)),
+                    Some(DueAs::Answer) => {
+                        if let Some(output) = self.pop_answer(index) {
+                            return Some(output);
+                        }
+                    }
+                    None => {}
+                },
+            }
+        }
+    }
+
+    fn pop_answer(&mut self, index: OutboundIdx) -> Option<Output> {
+        let session = self.sessions.handle_at(index.0)?;
+        let response = self.requests.answer_poll(session, self.queues.get_mut(index)?, None);
+        self.relieve(session);
+        response
+    }
+
+    /// The queue of a session has become shorter, or the application has dealt with something of it.
+    pub(super) fn relieve(&mut self, session: SessionId) {
+        let bytes = self.queues.bytes(outbound_of(session));
+        let relief = self.intake.relieve(session, bytes);
+        if relief.tell {
+            self.event(Event::Relieved { session });
+        }
+        if self.intake.holds(session) && !self.is_held_up(session) {
+            let held = self.intake.release(session);
+            self.put_back(held);
+        }
+        if relief.resume {
+            if self.requests.is_posting(session) {
+                self.intake.push_ready(Rest::Post(session));
+            }
+            if let Some(conn) = self.sessions.get(session).and_then(|record| record.conn) {
+                self.settle_reading(conn);
+            }
+        }
+        self.watch(session);
+    }
+
+    /// Whether the application is to hear nothing of a session for now: it does not take what it is sent. A client that
+    /// polls reads and writes by turns, so that only the hard limit holds it up.
+    pub(super) fn is_held_up(&self, session: SessionId) -> bool {
+        let Some(queue) = self.queues.get(outbound_of(session)) else { return false };
+        let limits = &self.config.limits;
+        let bytes_max = match queue.flow {
+            Flow::Open | Flow::Blocked => limits.queue_soft_bytes,
+            Flow::Held | Flow::NoPoll | Flow::PollWaits => limits.queue_bytes_max,
+        };
+        queue.bytes() > bytes_max && self.sessions.contains(session)
+    }
+
+    /// Has the driver read a stream, or not, as its session and what is kept of it demand.
+    pub(super) fn settle_reading(&mut self, conn: ConnId) {
+        let is_behind = self.streams.is_own(conn) == Some(true)
+            && self.streams.session(conn).is_some_and(|session| self.intake.is_behind(session));
+        let has_rest = self.streams.has_rest(conn);
+        if has_rest && !is_behind {
+            self.intake.push_ready(Rest::Conn(conn));
+        }
+        let is_paused = has_rest || is_behind;
+        if self.streams.set_read_paused(conn, is_paused) {
+            self.output(Some(if is_paused { Output::ReadPaused(conn) } else { Output::ReadResumed(conn) }));
+        }
+    }
+
+    /// Events that were held back come before those that are queued.
+    pub(super) fn put_back(&mut self, events: std::collections::VecDeque<Event>) {
+        for event in events.into_iter().rev() {
+            self.outputs.push_front(Queued::Output(Output::Event(event)));
+        }
+    }
+
+    /// Notes whether something follows once a queue is shorter.
+    pub(super) fn watch(&mut self, session: SessionId) {
+        let is_watched = self.intake.is_watched(session);
+        if let Some(queue) = self.queues.get_mut(outbound_of(session)) {
+            queue.watched = is_watched;
+        }
+    }
+}

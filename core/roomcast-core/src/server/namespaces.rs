@@ -1,0 +1,400 @@
+//! Namespaces and the sockets in them.
+//!
+//! Owns: the namespace table, sockets with their sids, rooms, the deadlines of sockets that ask to come in, and whom a
+//! target means. Must never know: packets, sessions beyond their handle, or why a socket comes or goes.
+//!
+//! Socket.IO protocol revision 5, section
+//! ["Connection to a namespace"](https://github.com/socketio/socket.io-protocol#connection-to-a-namespace).
+
+use std::collections::VecDeque;
+
+use bytestring::ByteString;
+
+use super::event::{Scope, Selection, SessionId, Sid, SocketId, Target};
+use crate::id::SlabKey as _;
+use crate::rng::{KeyedMap, Rng};
+use crate::rooms::{Member, MemberId, OutboundIdx, Rooms};
+use crate::slab::Slab;
+use crate::time::Instant;
+use crate::timer::{TimerKey, Timers};
+
+crate::slab_key! {
+    /// A namespace with at least one socket.
+    pub struct NamespaceId;
+}
+
+/// The machine of namespaces.
+#[derive(Debug)]
+pub(super) struct Namespaces {
+    namespaces: Slab<NamespaceId, Namespace>,
+    names: KeyedMap<Scope, NamespaceId>,
+    sockets: Slab<SocketId, Socket>,
+    sids: KeyedMap<Sid, SocketId>,
+    /// The sockets of each session, by the session's slot.
+    of_session: Vec<Vec<SocketId>>,
+    /// Sockets that the application must have let in or refused by then.
+    connecting: Timers<SocketId>,
+    rng: Rng,
+}
+
+/// A namespace with at least one socket.
+#[derive(Debug)]
+struct Namespace {
+    scope: Scope,
+    rooms: Rooms<SocketId>,
+    /// Sockets, connecting ones too; with the last one the namespace goes.
+    sockets: usize,
+}
+
+/// A session's presence in a namespace.
+#[derive(Debug)]
+struct Socket {
+    session: SessionId,
+    namespace: NamespaceId,
+    sid: Sid,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The application has been asked. Further CONNECT packets for the same namespace wait with their auth payloads.
+    Connecting {
+        timer: TimerKey,
+        waiting: VecDeque<ByteString>,
+    },
+    Connected(MemberId),
+}
+
+/// How far a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SocketStage {
+    Connecting,
+    Connected,
+}
+
+/// A socket that was removed.
+#[derive(Debug)]
+pub(super) struct RemovedSocket {
+    pub(super) scope: Scope,
+    /// The auth payloads of further CONNECT packets that were waiting for this one to be decided.
+    pub(super) waiting: VecDeque<ByteString>,
+}
+
+impl Namespaces {
+    /// A machine without sockets. Maps are keyed from `rng`.
+    pub(super) fn new(mut rng: Rng) -> Self {
+        Self {
+            namespaces: Slab::new(),
+            names: KeyedMap::with_hasher(rng.keyed_hash()),
+            sockets: Slab::new(),
+            sids: KeyedMap::with_hasher(rng.keyed_hash()),
+            of_session: Vec::new(),
+            connecting: Timers::new(),
+            rng,
+        }
+    }
+
+    /// A socket that is not connected yet, and must be by `deadline`.
+    pub(super) fn open(&mut self, session: SessionId, scope: Scope, sid: Sid, deadline: Instant) -> SocketId {
+        let namespace = self.namespace_for(scope);
+        let Self { sockets, connecting, .. } = self;
+        let socket = sockets.insert_with(|own| {
+            let stage = Stage::Connecting { timer: connecting.arm(deadline, own), waiting: VecDeque::new() };
+            Socket { session, namespace, sid, stage }
+        });
+        self.sids.insert(sid, socket);
+        if self.of_session.len() <= session.slot() {
+            self.of_session.resize_with(session.slot() + 1, Vec::new);
+        }
+        if let Some(own) = self.of_session.get_mut(session.slot()) {
+            own.push(socket);
+        }
+        socket
+    }
+
+    /// Connects a socket. The auth payloads that waited for it; `None` if it is not connecting.
+    pub(super) fn let_in(&mut self, socket: SocketId) -> Option<VecDeque<ByteString>> {
+        let Self { sockets, connecting, namespaces, .. } = self;
+        let record = sockets.get_mut(socket)?;
+        let Stage::Connecting { timer, waiting } = &mut record.stage else { return None };
+        connecting.cancel(*timer);
+        let waiting = std::mem::take(waiting);
+        let outbound = OutboundIdx(record.session.index());
+        record.stage = Stage::Connected(namespaces.get_mut(record.namespace)?.rooms.enter(socket, outbound));
+        Some(waiting)
+    }
+
+    /// Lets a further CONNECT packet wait until a connecting socket is decided; `false` if it is connected.
+    pub(super) fn wait_for(&mut self, socket: SocketId, auth: ByteString) -> bool {
+        match self.sockets.get_mut(socket).map(|record| &mut record.stage) {
+            Some(Stage::Connecting { waiting, .. }) => {
+                waiting.push_back(auth);
+                true
+            }
+            Some(Stage::Connected(_)) | None => false,
+        }
+    }
+
+    /// Removes a socket: it leaves its rooms, and its handle is stale.
+    pub(super) fn remove(&mut self, socket: SocketId) -> Option<RemovedSocket> {
+        let record = self.sockets.remove(socket)?;
+        self.sids.remove(&record.sid);
+        if let Some(own) = self.of_session.get_mut(record.session.slot()) {
+            own.retain(|other| *other != socket);
+        }
+        let namespace = self.namespaces.get_mut(record.namespace)?;
+        let waiting = match record.stage {
+            Stage::Connecting { timer, waiting } => {
+                self.connecting.cancel(timer);
+                waiting
+            }
+            Stage::Connected(member) => {
+                namespace.rooms.exit(member);
+                VecDeque::new()
+            }
+        };
+        namespace.sockets -= 1;
+        let scope = namespace.scope.clone();
+        if namespace.sockets == 0 {
+            self.namespaces.remove(record.namespace);
+            self.names.remove(&scope);
+        }
+        Some(RemovedSocket { scope, waiting })
+    }
+
+    /// A socket of a session, as long as it has any: for ending all of them.
+    pub(super) fn any_of(&self, session: SessionId) -> Option<SocketId> {
+        self.of(session).first().copied()
+    }
+
+    /// The next socket that the application has neither let in nor refused in time. It is still there.
+    pub(super) fn poll_overdue(&mut self, now: Instant) -> Option<SocketId> {
+        self.connecting.pop_due(now)
+    }
+
+    /// When the next connecting socket is overdue.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.connecting.next_deadline()
+    }
+
+    /// Puts the sockets of a target into a room.
+    pub(super) fn join(&mut self, target: &Target, room: &ByteString, rooms_max: usize) -> Found {
+        self.for_each(target, |rooms, member| {
+            rooms.join(member, room, rooms_max);
+        })
+    }
+
+    /// Takes the sockets of a target out of a room.
+    pub(super) fn leave(&mut self, target: &Target, room: &str) -> Found {
+        self.for_each(target, |rooms, member| {
+            rooms.leave(member, room);
+        })
+    }
+
+    /// The sockets that a target means, each once.
+    pub(super) fn select(&mut self, target: &Target) -> Option<Vec<SocketId>> {
+        match target {
+            Target::Socket(socket) => self.sockets.contains(*socket).then(|| vec![*socket]),
+            Target::Room { .. } | Target::Select(_) => {
+                let mut selected = Vec::new();
+                self.walk(target, |member| selected.push(member.handle));
+                Some(selected)
+            }
+        }
+    }
+
+    /// Where what is sent to a target is queued, each place once. The hot path: for a room one walk over a dense vector.
+    #[inline]
+    pub(super) fn walk_outbounds(&mut self, target: &Target, mut each: impl FnMut(OutboundIdx)) {
+        if let Target::Room { namespace, room } = target
+            && self.socket(namespace, room).is_none()
+        {
+            let namespace = self.names.get(namespace).and_then(|id| self.namespaces.get(*id));
+            return namespace.into_iter().flat_map(|namespace| namespace.rooms.outbounds(room)).for_each(each);
+        }
+        self.walk(target, |member| each(member.outbound));
+    }
+
+    /// The name of the namespace of a target, if it has sockets.
+    pub(super) fn name_of_target(&self, target: &Target) -> Option<&ByteString> {
+        let namespace = match target {
+            Target::Socket(socket) => self.member(*socket)?.0,
+            Target::Room { namespace, .. } => *self.names.get(namespace)?,
+            Target::Select(selection) => *self.names.get(&selection.scope)?,
+        };
+        Some(&self.namespaces.get(namespace)?.scope.namespace)
+    }
+
+    /// How far a socket is; `None` for a stale handle.
+    pub(super) fn stage(&self, socket: SocketId) -> Option<SocketStage> {
+        Some(match self.sockets.get(socket)?.stage {
+            Stage::Connecting { .. } => SocketStage::Connecting,
+            Stage::Connected(_) => SocketStage::Connected,
+        })
+    }
+
+    /// A socket's sid.
+    pub(super) fn sid(&self, socket: SocketId) -> Option<Sid> {
+        self.sockets.get(socket).map(|record| record.sid)
+    }
+
+    /// A socket's session.
+    pub(super) fn session(&self, socket: SocketId) -> Option<SessionId> {
+        self.sockets.get(socket).map(|record| record.session)
+    }
+
+    /// A socket's namespace.
+    pub(super) fn scope(&self, socket: SocketId) -> Option<&Scope> {
+        let namespace = self.sockets.get(socket)?.namespace;
+        self.namespaces.get(namespace).map(|namespace| &namespace.scope)
+    }
+
+    /// The sockets of a session.
+    pub(super) fn of(&self, session: SessionId) -> &[SocketId] {
+        self.of_session.get(session.slot()).map_or(&[], Vec::as_slice)
+    }
+
+    /// A session's socket in a namespace.
+    pub(super) fn socket_of(&self, session: SessionId, namespace: &str) -> Option<SocketId> {
+        let is_here = |socket: &&SocketId| self.scope(**socket).is_some_and(|scope| &*scope.namespace == namespace);
+        self.of(session).iter().find(is_here).copied()
+    }
+
+    /// The connected socket of a sid in a namespace.
+    pub(super) fn socket(&self, scope: &Scope, sid: &str) -> Option<SocketId> {
+        let socket = *self.sids.get(&Sid::parse(sid)?)?;
+        let (namespace, _) = self.member(socket)?;
+        (self.namespaces.get(namespace)?.scope == *scope).then_some(socket)
+    }
+
+    /// The rooms of a socket.
+    pub(super) fn rooms(&self, socket: SocketId) -> impl Iterator<Item = &str> {
+        let rooms = self.member(socket).and_then(|(id, member)| Some((&self.namespaces.get(id)?.rooms, member)));
+        rooms.into_iter().flat_map(|(rooms, member)| rooms.of(member)).map(|name| &**name)
+    }
+
+    /// Whether a socket is in a room.
+    pub(super) fn is_in(&self, socket: SocketId, room: &str) -> bool {
+        let Some((namespace, member)) = self.member(socket) else { return false };
+        self.namespaces.get(namespace).is_some_and(|namespace| namespace.rooms.contains(member, room))
+    }
+
+    /// The sockets in a room.
+    pub(super) fn members(&self, scope: &Scope, room: &str) -> impl Iterator<Item = SocketId> {
+        self.named(scope).into_iter().flat_map(move |namespace| namespace.rooms.members(room))
+    }
+
+    /// The sockets in a namespace.
+    pub(super) fn everyone(&self, scope: &Scope) -> impl Iterator<Item = SocketId> {
+        self.named(scope).into_iter().flat_map(|namespace| namespace.rooms.everyone())
+    }
+
+    /// Namespaces, rooms, sockets, sids and deadlines that there are.
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            namespaces: self.namespaces.len(),
+            rooms: self.namespaces.iter().map(|(_, namespace)| namespace.rooms.room_count()).sum(),
+            sockets: self.sockets.len(),
+            sids: self.sids.len(),
+            armed: self.connecting.len(),
+        }
+    }
+
+    fn namespace_for(&mut self, scope: Scope) -> NamespaceId {
+        let known = self.names.get(&scope).copied();
+        let namespace = known.unwrap_or_else(|| {
+            let rooms = Rooms::new(self.rng.keyed_hash());
+            let namespace = self.namespaces.insert(Namespace { scope: scope.clone(), rooms, sockets: 0 });
+            self.names.insert(scope, namespace);
+            namespace
+        });
+        if let Some(namespace) = self.namespaces.get_mut(namespace) {
+            namespace.sockets += 1;
+        }
+        namespace
+    }
+
+    /// Where a connected socket is a member.
+    fn member(&self, socket: SocketId) -> Option<(NamespaceId, MemberId)> {
+        let record = self.sockets.get(socket)?;
+        match record.stage {
+            Stage::Connected(member) => Some((record.namespace, member)),
+            Stage::Connecting { .. } => None,
+        }
+    }
+
+    fn named(&self, scope: &Scope) -> Option<&Namespace> {
+        self.names.get(scope).and_then(|id| self.namespaces.get(*id))
+    }
+
+    fn for_each(&mut self, target: &Target, mut each: impl FnMut(&mut Rooms<SocketId>, MemberId)) -> Found {
+        let Some(selected) = self.select(target) else { return Found::Stale };
+        for socket in selected {
+            if let Some((namespace, member)) = self.member(socket)
+                && let Some(namespace) = self.namespaces.get_mut(namespace)
+            {
+                each(&mut namespace.rooms, member);
+            }
+        }
+        Found::Any
+    }
+
+    /// Each connected socket that a target means, once. A socket's sid is a room of its own.
+    fn walk(&mut self, target: &Target, mut each: impl FnMut(Member<SocketId>)) {
+        match target {
+            Target::Socket(socket) => {
+                if let Some(record) = self.sockets.get(*socket)
+                    && let Stage::Connected(_) = record.stage
+                {
+                    each(Member { handle: *socket, outbound: OutboundIdx(record.session.index()) });
+                }
+            }
+            Target::Room { namespace, room } => {
+                let selection = Selection { rooms: vec![room.clone()], ..Selection::of(namespace.clone()) };
+                self.walk_selection(&selection, &mut each);
+            }
+            Target::Select(selection) => self.walk_selection(selection, &mut each),
+        }
+    }
+
+    fn walk_selection(&mut self, selection: &Selection, each: &mut impl FnMut(Member<SocketId>)) {
+        let Some(id) = self.names.get(&selection.scope).copied() else { return };
+        let by_sid = |rooms: &[ByteString]| -> Vec<SocketId> {
+            rooms.iter().filter_map(|room| self.socket(&selection.scope, room)).collect()
+        };
+        let (meant, except) = (by_sid(&selection.rooms), by_sid(&selection.except_rooms));
+        let Self { namespaces, sockets, .. } = self;
+        let Some(Namespace { rooms, .. }) = namespaces.get_mut(id) else { return };
+        let member = |socket: &SocketId| match sockets.get(*socket) {
+            Some(Socket { namespace, stage: Stage::Connected(member), .. }) if *namespace == id => Some(*member),
+            Some(_) | None => None,
+        };
+        rooms.begin_selection();
+        selection.except_sockets.iter().chain(&except).filter_map(member).for_each(|member| rooms.except(member));
+        selection.except_rooms.iter().for_each(|room| rooms.except_room(room));
+        if selection.rooms.is_empty() && selection.sockets.is_empty() {
+            return rooms.select_everyone(each);
+        }
+        selection.rooms.iter().for_each(|room| rooms.select_room(room, each));
+        selection.sockets.iter().chain(&meant).filter_map(member).for_each(|member| rooms.select(member, each));
+    }
+}
+
+/// Whether a target could be looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// As many sockets as there are.
+    Any,
+    /// Its handle is stale.
+    Stale,
+}
+
+/// How many there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) namespaces: usize,
+    pub(super) rooms: usize,
+    pub(super) sockets: usize,
+    pub(super) sids: usize,
+    pub(super) armed: usize,
+}

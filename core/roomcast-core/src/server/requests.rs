@@ -1,0 +1,355 @@
+//! HTTP requests of long polling: which are open, which of them waits as a session's poll, which is its POST.
+//!
+//! Owns: open requests, the packets of POSTs that are not taken yet, and the form of every answer. Must never know: what
+//! packets mean, or how bytes of HTTP are read and written.
+//!
+//! Engine.IO protocol revision 4, section
+//! ["HTTP long-polling"](https://github.com/socketio/engine.io-protocol#http-long-polling); Fetch standard, section 3.2
+//! (CORS).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, CONTENT_TYPE,
+    HeaderMap, HeaderValue, ORIGIN, UPGRADE, VARY,
+};
+use http::{Request, Response, StatusCode};
+
+use super::config::{Endpoint, EndpointId, EndpointKind, ErrorStyle, Origins};
+use super::event::{Handshake, Output, RequestId, SessionId};
+use super::fault::PeerError;
+use super::outbound::Outbound;
+use crate::engine_io::{Payload, PayloadWriter};
+use crate::slab::Slab;
+
+/// The machine of polling requests.
+#[derive(Debug)]
+pub(super) struct Requests {
+    endpoints: Vec<Form>,
+    open: Slab<RequestId, OpenRequest>,
+    /// By the slot of the session.
+    of_session: Vec<Polling>,
+    faults: u64,
+}
+
+/// How answers of an endpoint look.
+#[derive(Debug)]
+struct Form {
+    origins: Origins,
+    errors: ErrorStyle,
+    post_answer: &'static str,
+}
+
+/// A request that is not answered.
+#[derive(Debug)]
+struct OpenRequest {
+    endpoint: EndpointId,
+    kind: RequestKind,
+    /// The browser's origin, if one asks.
+    origin: Option<HeaderValue>,
+}
+
+/// What a request is for.
+#[derive(Clone, Debug)]
+pub(super) enum RequestKind {
+    /// Opens a session.
+    Open(Arc<Handshake>),
+    /// Fetches what is queued.
+    Poll(SessionId),
+    /// Brings packets.
+    Post(SessionId),
+}
+
+/// The requests of one session.
+#[derive(Debug, Default)]
+struct Polling {
+    poll: Option<RequestId>,
+    post: Option<Post>,
+    polls_answered: u64,
+}
+
+/// A POST under way.
+#[derive(Debug)]
+struct Post {
+    request: RequestId,
+    /// What is left of its body: `None` until the body is there.
+    rest: Option<Payload>,
+}
+
+/// What a request was when it was aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aborted {
+    /// The poll that waited for this session.
+    WaitingPoll(SessionId),
+    /// One that no session depends on.
+    Other,
+}
+
+impl Requests {
+    /// A machine for these endpoints.
+    pub(super) fn new(endpoints: &[Endpoint]) -> Self {
+        let form = |endpoint: &Endpoint| {
+            let (errors, post_answer) = match &endpoint.kind {
+                EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => {
+                    (engine.errors, engine.post_answer)
+                }
+                EndpointKind::WebSocket(_) => (ErrorStyle::Object, "ok"),
+            };
+            Form { origins: endpoint.origins.clone(), errors, post_answer }
+        };
+        Self { endpoints: endpoints.iter().map(form).collect(), open: Slab::new(), of_session: Vec::new(), faults: 0 }
+    }
+
+    /// A request whose body is awaited.
+    pub(super) fn open(&mut self, endpoint: EndpointId, kind: RequestKind, origin: Option<HeaderValue>) -> RequestId {
+        let request = self.open.insert(OpenRequest { endpoint, kind: kind.clone(), origin });
+        if let RequestKind::Post(session) = kind {
+            // From its head on, so that a second one is seen while the body of the first still comes.
+            self.polling_mut(session).post = Some(Post { request, rest: None });
+        }
+        request
+    }
+
+    /// Where a request came in and what it is for.
+    pub(super) fn get(&self, request: RequestId) -> Option<(EndpointId, RequestKind)> {
+        self.open.get(request).map(|open| (open.endpoint, open.kind.clone()))
+    }
+
+    /// Lets a request wait as the session's poll.
+    pub(super) fn hold_poll(&mut self, session: SessionId, request: RequestId) {
+        self.polling_mut(session).poll = Some(request);
+    }
+
+    /// Whether a poll of the session waits.
+    pub(super) fn is_polled(&self, session: SessionId) -> bool {
+        self.polling(session).is_some_and(|polling| polling.poll.is_some())
+    }
+
+    /// Whether a POST of the session is under way.
+    pub(super) fn is_posting(&self, session: SessionId) -> bool {
+        self.polling(session).is_some_and(|polling| polling.post.is_some())
+    }
+
+    /// Whether the POST of the session has a body of which packets are left.
+    pub(super) fn has_packets(&self, session: SessionId) -> bool {
+        let post = self.polling(session).and_then(|polling| polling.post.as_ref());
+        post.and_then(|post| post.rest.as_ref()).is_some_and(|rest| !rest.is_finished())
+    }
+
+    /// The body of a session's POST came; `false` if `request` is not its POST or had its body before.
+    pub(super) fn handle_body(&mut self, session: SessionId, request: RequestId, packets: Payload) -> bool {
+        match &mut self.polling_mut(session).post {
+            Some(Post { request: own, rest: rest @ None }) if *own == request => {
+                *rest = Some(packets);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// What is left of the body of a session's POST.
+    pub(super) fn packets(&mut self, session: SessionId) -> Option<&mut Payload> {
+        self.of_session.get_mut(session.slot())?.post.as_mut()?.rest.as_mut()
+    }
+
+    /// The client went away; `None` for a stale handle.
+    pub(super) fn handle_aborted(&mut self, request: RequestId) -> Option<Aborted> {
+        let open = self.open.remove(request)?;
+        match open.kind {
+            RequestKind::Open(_) => {}
+            RequestKind::Poll(session) => {
+                // One that was refused or never got its body is not the one that waits.
+                let polling = self.polling_mut(session);
+                if polling.poll == Some(request) {
+                    polling.poll = None;
+                    return Some(Aborted::WaitingPoll(session));
+                }
+            }
+            RequestKind::Post(session) => {
+                let polling = self.polling_mut(session);
+                if polling.post.as_ref().is_some_and(|post| post.request == request) {
+                    polling.post = None;
+                }
+            }
+        }
+        Some(Aborted::Other)
+    }
+
+    /// The answer of the waiting poll: `packet` and nothing of the queue.
+    pub(super) fn answer_poll_with(&mut self, session: SessionId, packet: &'static [u8]) -> Option<Output> {
+        let request = self.of_session.get_mut(session.slot())?.poll.take()?;
+        self.respond(request, Bytes::from_static(packet))
+    }
+
+    /// The answer of the waiting poll: what fits of its queue, and behind all of it `last`, at the end of a session.
+    pub(super) fn answer_poll(
+        &mut self,
+        session: SessionId,
+        queue: &mut Outbound,
+        last: Option<&[u8]>,
+    ) -> Option<Output> {
+        let polling = self.of_session.get_mut(session.slot())?;
+        let request = polling.poll.take()?;
+        polling.polls_answered += 1;
+        let mut body = PayloadWriter::new();
+        queue.take_for_poll(usize::from(last.is_some()), POLL_BYTES_MAX, &mut body);
+        if let (true, Some(last)) = (queue.is_empty(), last) {
+            body.push(last);
+        }
+        self.respond(request, body.finish())
+    }
+
+    /// The answer of a POST whose packets are all taken; `None` if there is none.
+    pub(super) fn finish_post(&mut self, session: SessionId) -> Option<Output> {
+        let polling = self.of_session.get_mut(session.slot())?;
+        let is_taken = |post: &mut Post| post.rest.as_ref().is_some_and(Payload::is_finished);
+        let request = polling.post.take_if(is_taken)?.request;
+        let endpoint = self.open.get(request)?.endpoint;
+        let body = self.endpoints.get(endpoint.index()).map_or("ok", |form| form.post_answer);
+        self.respond(request, Bytes::from_static(body.as_bytes()))
+    }
+
+    /// Ends a session: its POST is answered with success if its body is there and `fault` is `None`, and with the fault
+    /// otherwise; a poll that still waits, with a fault in any case.
+    pub(super) fn close(&mut self, session: SessionId, fault: Option<PeerError>) -> [Option<Output>; 2] {
+        let Some(polling) = self.of_session.get_mut(session.slot()) else { return [None, None] };
+        let Polling { poll, mut post, .. } = std::mem::take(polling);
+        let poll = poll.and_then(|request| self.respond_fault(request, PeerError::BadRequest));
+        let post = match (post.take(), fault) {
+            (Some(Post { request, rest: Some(_) }), None) => {
+                let endpoint = self.open.get(request).map(|open| open.endpoint);
+                let form = endpoint.and_then(|endpoint| self.endpoints.get(endpoint.index()));
+                let body = form.map_or("ok", |form| form.post_answer);
+                self.respond(request, Bytes::from_static(body.as_bytes()))
+            }
+            (Some(post), fault) => self.respond_fault(post.request, fault.unwrap_or(PeerError::BadRequest)),
+            (None, _) => None,
+        };
+        [poll, post]
+    }
+
+    /// Begins with a new session in its place.
+    pub(super) fn start(&mut self, session: SessionId) {
+        *self.polling_mut(session) = Polling::default();
+    }
+
+    /// Forgets a POST that was refused.
+    pub(super) fn forget_post(&mut self, session: SessionId, request: RequestId) {
+        self.polling_mut(session).post.take_if(|post| post.request == request);
+    }
+
+    /// How many polls of a session have been answered with what was queued.
+    pub(super) fn polls_answered(&self, session: SessionId) -> u64 {
+        self.polling(session).map_or(0, |polling| polling.polls_answered)
+    }
+
+    /// How many requests were answered with a fault since startup.
+    pub(super) fn faults(&self) -> u64 {
+        self.faults
+    }
+
+    /// How many requests are open.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Answers a request with success; `None` for a stale handle.
+    pub(super) fn respond(&mut self, request: RequestId, body: Bytes) -> Option<Output> {
+        let OpenRequest { endpoint, origin, .. } = self.open.remove(request)?;
+        let mut response = Response::new(body);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.allow_origin(endpoint, origin.as_ref(), response.headers_mut());
+        Some(Output::Respond(request, Box::new(response)))
+    }
+
+    /// Answers a request with a fault; `None` for a stale handle.
+    pub(super) fn respond_fault(&mut self, request: RequestId, fault: PeerError) -> Option<Output> {
+        let OpenRequest { endpoint, origin, .. } = self.open.remove(request)?;
+        self.faults += 1;
+        Some(Output::Respond(request, Box::new(self.fault_response(endpoint, fault, origin.as_ref()))))
+    }
+
+    /// A fault as an answer.
+    pub(super) fn fault_response(
+        &self,
+        endpoint: EndpointId,
+        fault: PeerError,
+        origin: Option<&HeaderValue>,
+    ) -> Response<Bytes> {
+        let style = self.endpoints.get(endpoint.index()).map_or(ErrorStyle::Object, |form| form.errors);
+        let content_type = match style {
+            ErrorStyle::Object => "application/json",
+            ErrorStyle::Text => "text/plain",
+        };
+        let mut response = Response::new(fault.body(style));
+        *response.status_mut() = fault.verdict().status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if fault.verdict().status == StatusCode::UPGRADE_REQUIRED {
+            response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        self.allow_origin(endpoint, origin, response.headers_mut());
+        response
+    }
+
+    /// The answer to OPTIONS, by which a browser asks before it sends something out of the ordinary.
+    pub(super) fn preflight(&self, endpoint: EndpointId, request: &Request<()>) -> Response<Bytes> {
+        let origin = request.headers().get(ORIGIN);
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        self.allow_origin(endpoint, origin, headers);
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+        let wanted = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS);
+        let wanted = wanted.cloned().unwrap_or(HeaderValue::from_static("Content-Type"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+        response
+    }
+
+    /// Whether requests of this origin may come in.
+    pub(super) fn check_origin(&self, endpoint: EndpointId, origin: Option<&HeaderValue>) -> Result<(), PeerError> {
+        match (self.endpoints.get(endpoint.index()).map(|form| &form.origins), origin) {
+            (Some(Origins::List(list)), Some(origin)) if !is_listed(list, origin) => Err(PeerError::ForbiddenOrigin),
+            (Some(Origins::List(_) | Origins::Any) | None, Some(_) | None) => Ok(()),
+        }
+    }
+
+    /// Headers by which a browser may read an answer.
+    fn allow_origin(&self, endpoint: EndpointId, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        match self.endpoints.get(endpoint.index()).map(|form| &form.origins) {
+            Some(Origins::Any) => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            }
+            Some(Origins::List(list)) => {
+                headers.insert(VARY, HeaderValue::from_static("Origin"));
+                if let Some(origin) = origin.filter(|origin| is_listed(list, origin)) {
+                    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn polling(&self, session: SessionId) -> Option<&Polling> {
+        self.of_session.get(session.slot())
+    }
+
+    fn polling_mut(&mut self, session: SessionId) -> &mut Polling {
+        if self.of_session.len() <= session.slot() {
+            self.of_session.resize_with(session.slot() + 1, Polling::default);
+        }
+        &mut self.of_session[session.slot()]
+    }
+}
+
+/// About how many bytes the answer of a poll takes.
+const POLL_BYTES_MAX: usize = 1 << 20;
+
+fn is_listed(list: &[String], origin: &HeaderValue) -> bool {
+    list.iter().any(|listed| listed.as_bytes() == origin.as_bytes())
+}

@@ -1,0 +1,358 @@
+//! WebSocket streams: what was read and not taken, the priority queue, and how a stream closes.
+//!
+//! Owns: each stream from its handshake to its end. Must never know: Engine.IO, or what a message means.
+//!
+//! RFC 6455 sections [5.5](https://www.rfc-editor.org/rfc/rfc6455#section-5.5) and
+//! [7](https://www.rfc-editor.org/rfc/rfc6455#section-7).
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+
+use super::config::EndpointId;
+use super::deadlines::DeadlineKey;
+use super::encoded::{Encoded, Slice};
+use super::event::{ConnId, SessionId};
+use super::outbound::{Outbound, PriorityQueue};
+use super::transmit::{After, Transmit};
+use crate::slab::Slab;
+use crate::websocket::{self, CloseCode, Decoder, FrameLimits, Message, Role, WsError};
+
+/// The machine of WebSocket streams.
+#[derive(Debug, Default)]
+pub(super) struct Streams(Slab<ConnId, Stream>);
+
+/// A WebSocket's byte stream.
+#[derive(Debug)]
+struct Stream {
+    endpoint: EndpointId,
+    session: SessionId,
+    role: StreamRole,
+    decoder: Decoder,
+    /// What was read and not decoded. Empty as long as messages are taken as they come.
+    rest: Bytes,
+    /// The fault that ends the stream, once what came before it is handled.
+    failed: Option<WsError>,
+    /// What goes out before the session's queue: a rest, control frames, and all that an ended session left.
+    priority: PriorityQueue,
+    announced: bool,
+    blocked: bool,
+    /// Whether the driver was told to stop reading.
+    read_paused: bool,
+    /// Whether our half has been shut, or is about to be.
+    half_closed: bool,
+    /// Grows whenever the socket takes bytes.
+    progress: u64,
+    close_deadline: Option<DeadlineKey>,
+}
+
+/// What a WebSocket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamRole {
+    /// It is its session's transport.
+    Own,
+    /// It probes for its session.
+    Probe,
+    /// Our close frame is in its queue: what comes is discarded until the peer's close frame.
+    Closing,
+    /// It broke the rules of RFC 6455. Our close frame is in its queue, behind which our half is shut; what comes is
+    /// discarded until the peer ends the stream.
+    Failed,
+    /// Both close frames are there, ours perhaps still queued: nothing more is read.
+    Closed,
+}
+
+/// What a stream has to say next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Decoded {
+    /// A message, and what the stream was for when it came.
+    Message(StreamRole, Message),
+    /// Nothing more without more bytes.
+    Nothing,
+    /// It broke the rules behind the messages before.
+    Failed(WsError),
+}
+
+/// What a change asks of the one that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Announce {
+    /// Tell the driver that the stream is writable.
+    Yes,
+    /// It knows, or its socket takes nothing.
+    No,
+}
+
+impl Streams {
+    /// A new stream.
+    pub(super) fn open(&mut self, endpoint: EndpointId, session: SessionId, role: StreamRole) -> ConnId {
+        self.0.insert(Stream {
+            endpoint,
+            session,
+            role,
+            decoder: Decoder::new(Role::Server),
+            rest: Bytes::new(),
+            failed: None,
+            priority: PriorityQueue::default(),
+            announced: false,
+            blocked: false,
+            read_paused: false,
+            half_closed: false,
+            progress: 0,
+            close_deadline: None,
+        })
+    }
+
+    /// Ends a stream. The deadline of its closing, if it was.
+    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Option<DeadlineKey>> {
+        self.0.remove(conn).map(|stream| stream.close_deadline)
+    }
+
+    /// The next message. `input` is what was read just now, and is taken up to the end of that message; bytes of earlier
+    /// reads come first.
+    pub(super) fn decode(&mut self, conn: ConnId, limits: &FrameLimits, input: &mut &[u8]) -> Decoded {
+        let Some(stream) = self.0.get_mut(conn) else { return Decoded::Nothing };
+        match stream.role {
+            StreamRole::Own | StreamRole::Probe | StreamRole::Closing => {}
+            // Nothing more is of interest; the peer's end of the stream is.
+            StreamRole::Closed | StreamRole::Failed => return Decoded::Nothing,
+        }
+        if let Some(error) = stream.failed {
+            return Decoded::Failed(error);
+        }
+        let decoded = if stream.rest.is_empty() {
+            stream.decoder.decode(limits, input)
+        } else {
+            debug_assert!(input.is_empty(), "what is read behind a rest is kept behind it");
+            let mut rest = &*stream.rest;
+            let decoded = stream.decoder.decode(limits, &mut rest);
+            let taken = stream.rest.len() - rest.len();
+            stream.rest.advance(taken);
+            decoded
+        };
+        if stream.rest.is_empty() && stream.rest.as_ptr() != Bytes::new().as_ptr() {
+            stream.rest = Bytes::new();
+        }
+        match decoded {
+            Ok(Some(message)) => Decoded::Message(stream.role, message),
+            Ok(None) => Decoded::Nothing,
+            Err(error) => {
+                stream.failed = Some(error);
+                stream.rest = Bytes::new();
+                Decoded::Failed(error)
+            }
+        }
+    }
+
+    /// Keeps bytes that are not to be decoded yet.
+    pub(super) fn keep(&mut self, conn: ConnId, input: &[u8]) {
+        let Some(stream) = self.0.get_mut(conn) else { return };
+        stream.rest = match (stream.rest.is_empty(), input.is_empty()) {
+            (_, true) => return,
+            (true, false) => Bytes::copy_from_slice(input),
+            (false, false) => [&*stream.rest, input].concat().into(),
+        };
+    }
+
+    /// Whether bytes are kept, or a fault is, that wait to be handled.
+    pub(super) fn has_rest(&self, conn: ConnId) -> bool {
+        self.0.get(conn).is_some_and(|stream| match stream.role {
+            StreamRole::Own | StreamRole::Probe | StreamRole::Closing => {
+                !stream.rest.is_empty() || stream.failed.is_some()
+            }
+            StreamRole::Closed | StreamRole::Failed => false,
+        })
+    }
+
+    /// Notes whether the driver is to read the stream; `true` if that is news to it.
+    pub(super) fn set_read_paused(&mut self, conn: ConnId, paused: bool) -> bool {
+        self.0.get_mut(conn).is_some_and(|stream| std::mem::replace(&mut stream.read_paused, paused) != paused)
+    }
+
+    /// Queues a frame before the session's queue.
+    pub(super) fn push_priority(&mut self, conn: ConnId, packet: Arc<Encoded>) -> Announce {
+        let Some(stream) = self.0.get_mut(conn) else { return Announce::No };
+        stream.priority.push_back(Slice::whole(packet));
+        stream.announce()
+    }
+
+    /// Makes a probing stream its session's transport. Whether its socket takes bytes.
+    pub(super) fn take_over(&mut self, conn: ConnId) -> Option<bool> {
+        let stream = self.0.get_mut(conn)?;
+        stream.role = StreamRole::Own;
+        Some(!stream.blocked)
+    }
+
+    /// Begins to close, unless that has begun: the close frame goes behind what is queued.
+    pub(super) fn close(&mut self, conn: ConnId, code: Option<CloseCode>) -> Option<Announce> {
+        let stream = self.0.get_mut(conn)?;
+        match stream.role {
+            StreamRole::Own | StreamRole::Probe => {}
+            StreamRole::Closing | StreamRole::Closed | StreamRole::Failed => return None,
+        }
+        stream.role = StreamRole::Closing;
+        Some(stream.push_close(code))
+    }
+
+    /// The peer closes. `None`: the close handshake is done and nothing is left to be sent.
+    pub(super) fn closed_by_peer(&mut self, conn: ConnId, code: Option<CloseCode>) -> Option<Announce> {
+        let stream = self.0.get_mut(conn)?;
+        match stream.role {
+            StreamRole::Closing if stream.priority.is_empty() && !stream.blocked => None,
+            StreamRole::Closing => {
+                stream.role = StreamRole::Closed;
+                Some(stream.announce())
+            }
+            // Section 5.5.1: a close frame is answered with one, which echoes the code.
+            StreamRole::Own | StreamRole::Probe => {
+                stream.role = StreamRole::Closed;
+                Some(stream.push_close(code))
+            }
+            StreamRole::Closed | StreamRole::Failed => Some(Announce::No),
+        }
+    }
+
+    /// RFC 6455 section 7.1.7: a stream that broke the rules is failed. The close frame tells why, then our half is
+    /// shut, and what still comes is discarded: closing at once could reset the connection under the close frame.
+    /// The session's queue must have been [moved](Self::move_queue_to_conn) before.
+    pub(super) fn fail(&mut self, conn: ConnId, error: WsError) -> Announce {
+        let Some(stream) = self.0.get_mut(conn) else { return Announce::No };
+        let role = std::mem::replace(&mut stream.role, StreamRole::Failed);
+        stream.failed = None;
+        match role {
+            StreamRole::Own | StreamRole::Probe => stream.push_close(Some(error.close_code())),
+            // Our close frame is on its way already.
+            StreamRole::Closing | StreamRole::Closed | StreamRole::Failed => stream.announce(),
+        }
+    }
+
+    /// Makes what an ended session left to be sent the stream's own.
+    pub(super) fn move_queue_to_conn(&mut self, conn: ConnId, queue: &mut Outbound) {
+        let Some(stream) = self.0.get_mut(conn) else { return };
+        while let Some(slice) = queue.pop() {
+            stream.priority.push_back(slice);
+        }
+    }
+
+    /// Notes until when a closing stream must be gone.
+    pub(super) fn set_close_deadline(&mut self, conn: ConnId, deadline: Option<DeadlineKey>) {
+        if let Some(stream) = self.0.get_mut(conn) {
+            stream.close_deadline = deadline;
+        }
+    }
+
+    /// Fills a transmit from the priority queue and, behind it, from the session's queue in `queue`, which is asked for
+    /// only then. The session, if its queue is watched.
+    #[inline]
+    pub(super) fn pop_transmit<'a>(
+        &mut self,
+        conn: ConnId,
+        transmit: &mut Transmit,
+        queue: impl FnOnce(SessionId) -> Option<&'a mut Outbound>,
+    ) -> Option<SessionId> {
+        let stream = self.0.get_mut(conn)?;
+        stream.blocked = false;
+        while !transmit.is_full()
+            && let Some(slice) = stream.priority.pop_front()
+        {
+            transmit.push(slice);
+        }
+        let mut watched = None;
+        if stream.priority.is_empty() {
+            stream.announced = false;
+            match stream.role {
+                StreamRole::Own => {
+                    if !transmit.is_full()
+                        && let Some(queue) = queue(stream.session)
+                    {
+                        queue.pop_transmit(transmit);
+                        watched = queue.watched.then_some(stream.session);
+                    }
+                }
+                StreamRole::Closed => transmit.then(After::Close),
+                StreamRole::Failed if !stream.half_closed => {
+                    stream.half_closed = true;
+                    transmit.then(After::CloseWrite);
+                }
+                StreamRole::Probe | StreamRole::Closing | StreamRole::Failed => {}
+            }
+        }
+        stream.progress += u64::from(!transmit.is_empty());
+        watched
+    }
+
+    /// The socket refused what was left of a transmit. Whether the stream is its session's own; `None` for a stale
+    /// handle.
+    pub(super) fn handle_refused(&mut self, conn: ConnId, rest: &mut Transmit) -> Option<bool> {
+        let stream = self.0.get_mut(conn)?;
+        if !rest.was_advanced() {
+            stream.progress = stream.progress.saturating_sub(1);
+        }
+        while let Some(slice) = rest.take_back() {
+            stream.priority.push_front(slice);
+        }
+        stream.blocked = true;
+        Some(stream.role == StreamRole::Own)
+    }
+
+    pub(super) fn contains(&self, conn: ConnId) -> bool {
+        self.0.contains(conn)
+    }
+
+    /// Where a stream came in.
+    pub(super) fn endpoint(&self, conn: ConnId) -> Option<EndpointId> {
+        self.0.get(conn).map(|stream| stream.endpoint)
+    }
+
+    /// Whose stream it is.
+    pub(super) fn session(&self, conn: ConnId) -> Option<SessionId> {
+        self.0.get(conn).map(|stream| stream.session)
+    }
+
+    /// Whether an open stream is its session's own; `None` if it closes.
+    pub(super) fn is_own(&self, conn: ConnId) -> Option<bool> {
+        match self.0.get(conn)?.role {
+            StreamRole::Own => Some(true),
+            StreamRole::Probe => Some(false),
+            StreamRole::Closing | StreamRole::Failed | StreamRole::Closed => None,
+        }
+    }
+
+    /// Whether a close frame is on its way.
+    pub(super) fn is_closing(&self, conn: ConnId) -> bool {
+        self.is_own(conn).is_none()
+    }
+
+    /// Grows whenever the socket takes bytes.
+    pub(super) fn progress(&self, conn: ConnId) -> u64 {
+        self.0.get(conn).map_or(0, |stream| stream.progress)
+    }
+
+    /// Bytes in the priority queue of a stream.
+    pub(super) fn priority_bytes(&self, conn: ConnId) -> usize {
+        self.0.get(conn).map_or(0, |stream| stream.priority.bytes())
+    }
+
+    /// How many streams there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Bytes in all priority queues.
+    pub(super) fn total_bytes(&self) -> usize {
+        self.0.iter().map(|(_, stream)| stream.priority.bytes()).sum()
+    }
+}
+
+impl Stream {
+    fn push_close(&mut self, code: Option<CloseCode>) -> Announce {
+        let mut frame = Vec::new();
+        websocket::encode_close(&mut frame, code.map(|code| (code, "")), None);
+        self.priority.push_back(Slice::whole(Encoded::frames(frame)));
+        self.announce()
+    }
+
+    fn announce(&mut self) -> Announce {
+        if self.blocked || std::mem::replace(&mut self.announced, true) { Announce::No } else { Announce::Yes }
+    }
+}
