@@ -36,6 +36,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 pub use roomcast_adapter::*;
+#[cfg(feature = "stores")]
+pub use roomcast_stores as stores;
 
 #[cfg(feature = "async-std")]
 mod on_async_std;

@@ -46,6 +46,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use roomcast_adapter::*;
+#[cfg(feature = "stores")]
+pub use roomcast_stores as stores;
 
 /// The tokio runtime in whose context this is used, of one thread or of many. Its timers and IO must be enabled.
 #[derive(Clone, Copy, Debug, Default)]
