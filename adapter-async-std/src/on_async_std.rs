@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -33,11 +33,11 @@ impl Runtime for AsyncStd {
         }
     }
 
-    async fn accept(&self, listener: &mut TcpListener) -> io::Result<Self::Stream> {
-        let (stream, _) = listener.accept().await?;
+    async fn accept(&self, listener: &mut TcpListener) -> io::Result<(Self::Stream, SocketAddr)> {
+        let (stream, address) = listener.accept().await?;
         // It fails on a connection that is broken already, which its first read will tell.
         let _ = stream.set_nodelay(true);
-        Ok(FuturesIo(Closing(stream)))
+        Ok((FuturesIo(Closing(stream)), address))
     }
 }
 

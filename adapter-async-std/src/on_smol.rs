@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_io::Timer;
@@ -29,10 +30,10 @@ impl Runtime for Smol {
         }
     }
 
-    async fn accept(&self, listener: &mut TcpListener) -> io::Result<Self::Stream> {
-        let (stream, _) = listener.accept().await?;
+    async fn accept(&self, listener: &mut TcpListener) -> io::Result<(Self::Stream, SocketAddr)> {
+        let (stream, address) = listener.accept().await?;
         // It fails on a connection that is broken already, which its first read will tell.
         let _ = stream.set_nodelay(true);
-        Ok(FuturesIo(stream))
+        Ok((FuturesIo(stream), address))
     }
 }

@@ -38,6 +38,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,11 +72,11 @@ impl Runtime for Tokio {
         tokio::time::sleep(span)
     }
 
-    async fn accept(&self, listener: &mut TcpListener) -> io::Result<Self::Stream> {
-        let (stream, _) = listener.accept().await?;
+    async fn accept(&self, listener: &mut TcpListener) -> io::Result<(Self::Stream, SocketAddr)> {
+        let (stream, address) = listener.accept().await?;
         // It fails on a connection that is broken already, which its first read will tell.
         let _ = stream.set_nodelay(true);
-        Ok(TokioIo::new(stream))
+        Ok((TokioIo::new(stream), address))
     }
 
     /// tokio wakes the task after it has looked for events of sockets.

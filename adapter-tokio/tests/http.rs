@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,7 +10,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use common::{Client, Raw, Running, frame, handshake};
 use hyper_util::rt::TokioIo;
-use roomcast_tokio::{Args, Builder, Handle, HttpLimits, Message, PathMatch, Peer, Runtime, Tokio};
+use roomcast_tokio::{Args, Builder, Handle, HttpLimits, Message, PathMatch, Peer, Runtime, Tokio, TrustedProxies};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[test]
@@ -212,6 +213,79 @@ fn pages_answer_beside_the_endpoints() {
     assert!(raw.until(b"!").ends_with("\r\n\r\n3 0!"));
     raw.send(b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n");
     assert_eq!(raw.status(), 413);
+}
+
+#[test]
+fn an_address_has_no_more_connections_than_it_may() {
+    let limits = HttpLimits { conns_per_address_max: 2, ..HttpLimits::default() };
+    let server = Running::start(echo().http_limits(limits));
+    let first = Client::open(server.address, "/engine.io/");
+    let mut second = Client::open(server.address, "/engine.io/");
+    assert_eq!(second.ask("4hi"), "4hi");
+    assert_eq!(server.raw().rest(), "", "one more is closed");
+    drop(first);
+    // Until the server has seen that the first one is gone.
+    let is_answered = |mut stream: std::net::TcpStream| {
+        let asked = stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n");
+        asked.is_ok() && stream.read(&mut [0]).is_ok_and(|read| read > 0)
+    };
+    while !is_answered(server.raw().0) {}
+}
+
+/// From the address that the proxy has added; what the client itself wrote before proves nothing.
+#[test]
+fn behind_a_proxy_the_clients_addresses_count() {
+    let limits = HttpLimits { conns_per_address_max: 2, ..HttpLimits::default() };
+    let proxies = TrustedProxies { addresses: vec![[127, 0, 0, 1].into()], ..TrustedProxies::default() };
+    let server = Running::start(echo().http_limits(limits).trusted_proxies(proxies));
+    let open = |forwarded: &str| {
+        let mut raw = server.raw();
+        let request = handshake("/engine.io/?EIO=4&transport=websocket");
+        let request = request.replacen("\r\n", &format!("\r\nX-Forwarded-For: {forwarded}\r\n"), 1);
+        raw.send(request.as_bytes());
+        (raw.status(), raw)
+    };
+    let (first, second) = (open("203.0.113.9"), open("1.1.1.1, 203.0.113.9"));
+    assert_eq!((first.0, second.0), (101, 101));
+    assert_eq!(open("2.2.2.2, 203.0.113.9").0, 429);
+    assert_eq!(open("203.0.113.10").0, 101);
+    drop(first);
+    while open("203.0.113.9").0 == 429 {}
+}
+
+#[test]
+fn what_does_not_arrive_in_time_or_takes_too_much_together_is_refused() {
+    let span = std::time::Duration::from_millis(50);
+    let limits = HttpLimits {
+        head_timeout: span,
+        body_timeout: span,
+        partial_bodies_bytes_max: 10_000,
+        ..HttpLimits::default()
+    };
+    let page = async |_: http::Request<Bytes>, _: Handle| http::Response::new(Bytes::new());
+    let server = Running::start(echo().http_limits(limits).page("/page", page));
+    let mut raw = server.raw();
+    raw.send(b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na");
+    assert_eq!(raw.status(), 408);
+    let mut raw = server.raw();
+    raw.send(b"POST /page HTTP/1.1\r\nHost: x\r\n");
+    assert!(!raw.rest().contains("200"), "a head that is never complete");
+    let mut raw = server.raw();
+    raw.send(b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n");
+    raw.send(&[b'x'; 15_000]);
+    assert_eq!(raw.status(), 503);
+    let mut raw = server.raw();
+    raw.send(b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n");
+    raw.send(&[b'x'; 9_000]);
+    assert_eq!(raw.status(), 200, "what was refused counts no more");
+}
+
+#[test]
+fn the_driver_says_how_busy_it_is() {
+    let server = Running::start(echo());
+    assert_eq!(Client::open(server.address, "/engine.io/").ask("4hi"), "4hi");
+    let load = server.handle.driver_load();
+    assert!(load.turns > 0 && load.busy >= load.longest_turn && !load.longest_turn.is_zero(), "{load:?}");
 }
 
 fn echo() -> Builder {

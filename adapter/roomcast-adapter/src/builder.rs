@@ -12,6 +12,7 @@ use roomcast_core::server::config::{
 };
 use roomcast_core::server::{App, Config, Endpoint};
 
+use crate::addresses::TrustedProxies;
 use crate::app::{AppHandle, AppLink, AppMail, OnNotice, Store};
 use crate::handle::Handle;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, MessageReceived, Opened, Received};
@@ -52,6 +53,7 @@ pub struct Builder<A: App = ()> {
     pub(crate) kinds: Vec<KindRoutes>,
     pub(crate) pages: BTreeMap<String, Page>,
     pub(crate) http: HttpLimits,
+    pub(crate) proxies: TrustedProxies,
     pub(crate) node: u16,
     pub(crate) app: A,
     pub(crate) app_mail: AppMail<A>,
@@ -214,6 +216,13 @@ impl<A: App> Builder<A> {
         self
     }
 
+    /// Proxies that are believed when they say which address a request is from. None.
+    #[must_use]
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// The number of this process among those that share clients. 0.
     #[must_use]
     pub fn node(mut self, node: u16) -> Self {
@@ -227,6 +236,7 @@ impl<A: App> Builder<A> {
             kinds: Vec::new(),
             pages: BTreeMap::new(),
             http: HttpLimits::default(),
+            proxies: TrustedProxies::default(),
             node: 0,
             app,
             app_mail: AppMail::new(),

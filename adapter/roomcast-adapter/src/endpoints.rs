@@ -33,6 +33,11 @@ impl Endpoints {
         self.position(|endpoint| matches!(endpoint.kind, EndpointKind::SocketIo(..))).unwrap_or(EndpointId::new(0))
     }
 
+    /// The path with which an endpoint is registered.
+    pub(crate) fn path(&self, endpoint: EndpointId) -> &str {
+        self.config.endpoints.get(endpoint.index()).map_or("", |endpoint| &endpoint.path)
+    }
+
     /// Largest body of a request to an endpoint, in bytes.
     pub(crate) fn body_bytes_max(&self, endpoint: EndpointId) -> usize {
         match self.config.endpoints.get(endpoint.index()).map(|endpoint| &endpoint.kind) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use roomcast_core::server::{Audit, EndpointId};
 
+use crate::load::DriverLoad;
 use crate::mailbox::{Mail, Shared, Stopped};
 use crate::presence::Snapshot;
 
@@ -33,6 +34,11 @@ impl Handle {
     /// What must be all zeros once everybody has left; `None` if the server has ended.
     pub async fn audit(&self) -> Option<Audit> {
         self.look(|snapshot| snapshot.server.audit()).await
+    }
+
+    /// How busy the task is that serves all connections.
+    pub fn driver_load(&self) -> DriverLoad {
+        self.shared.load.take()
     }
 
     /// Ends the server: accepts no connection any more and closes every transport in such a way that clients come back, to

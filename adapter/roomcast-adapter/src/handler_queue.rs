@@ -10,14 +10,24 @@ use std::pin::{Pin, pin};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
+use tracing::Span;
+
 use crate::sync::lock;
 
 /// A handler at work on one event.
-pub(crate) struct Job(Pin<Box<dyn Future<Output = ()> + Send>>);
+pub(crate) struct Job {
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    span: Span,
+}
 
 impl Job {
     pub(crate) fn new(future: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(Box::pin(future))
+        Self { future: Box::pin(future), span: Span::none() }
+    }
+
+    /// What the handler logs is logged in this span.
+    pub(crate) fn in_span(self, span: Span) -> Self {
+        Self { span, ..self }
     }
 }
 
@@ -25,7 +35,9 @@ impl Future for Job {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
+        let this = &mut *self;
+        let _entered = this.span.enter();
+        this.future.as_mut().poll(cx)
     }
 }
 

@@ -17,6 +17,11 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
     /// Largest body of a request for a [`page`](crate::Builder::page), in bytes. 1,000,000.
     pub page_body_bytes_max: usize,
+    /// Bytes of all bodies together that have begun to arrive and are not complete; more are answered 503. 256 MiB.
+    pub partial_bodies_bytes_max: usize,
+    /// Connections of one client address, where that is known: an IPv4 address or an IPv6 /64. Of one that comes by way of
+    /// a [trusted proxy](crate::Builder::trusted_proxies), its requests under way and its WebSockets. No limit.
+    pub conns_per_address_max: usize,
 }
 
 impl Default for HttpLimits {
@@ -26,6 +31,8 @@ impl Default for HttpLimits {
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             page_body_bytes_max: 1_000_000,
+            partial_bodies_bytes_max: 256 << 20,
+            conns_per_address_max: usize::MAX,
         }
     }
 }

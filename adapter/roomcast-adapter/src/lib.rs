@@ -8,6 +8,7 @@
 
 mod ack_result;
 mod acks;
+mod addresses;
 mod app;
 mod args;
 mod broadcast;
@@ -21,6 +22,7 @@ mod handler;
 mod handler_queue;
 mod http;
 mod http_limits;
+mod load;
 mod mailbox;
 mod peer;
 mod presence;
@@ -41,6 +43,7 @@ pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};
 
 pub use crate::ack_result::ErrorArgs;
 pub use crate::acks::{AckError, AckFuture, Acks, AcksFuture};
+pub use crate::addresses::{ClientAddress, TrustedProxies};
 pub use crate::app::{AppHandle, AppLink};
 pub use crate::args::{Fallible, IntoArgs, Raw, Typed};
 pub use crate::broadcast::Broadcast;
@@ -54,6 +57,7 @@ pub use crate::handler::{
 pub use crate::http::service::{Responding, Service};
 pub use crate::http::tally::read_with;
 pub use crate::http_limits::HttpLimits;
+pub use crate::load::DriverLoad;
 pub use crate::peer::Peer;
 pub use crate::runtime::Runtime;
 pub use crate::sent::Sent;

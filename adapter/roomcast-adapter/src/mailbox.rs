@@ -17,8 +17,10 @@ use hyper::upgrade::OnUpgrade;
 use roomcast_core::server::{Command, Emit, EndpointId, RequestId, SessionId};
 
 use crate::acks::Acks;
+use crate::addresses::{AddressGuard, Addresses};
 use crate::endpoints::Endpoints;
 use crate::flow::Flow;
+use crate::load::LoadMeter;
 use crate::presence::Snapshot;
 use crate::sync::{lock, remember};
 
@@ -70,6 +72,7 @@ pub(crate) struct UpgradeRequest {
     pub(crate) endpoint: EndpointId,
     pub(crate) request: http::Request<()>,
     pub(crate) stream: OnUpgrade,
+    pub(crate) guard: Option<Arc<AddressGuard>>,
     pub(crate) response: oneshot::Sender<Box<http::Response<Bytes>>>,
 }
 
@@ -87,6 +90,10 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     stop_waiters: Mutex<StopWaiters>,
     next_http_ticket: AtomicU64,
+    /// Bytes of bodies that are not complete.
+    pub(crate) partial_body_bytes: AtomicUsize,
+    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) load: LoadMeter,
     pub(crate) endpoints: Endpoints,
     pub(crate) sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
 }
@@ -133,7 +140,11 @@ impl Posted {
 }
 
 impl Shared {
-    pub(crate) fn new(endpoints: Endpoints, sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>) -> Self {
+    pub(crate) fn new(
+        endpoints: Endpoints,
+        addresses: Addresses,
+        sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
+    ) -> Self {
         Self {
             mailbox: Mutex::new(Mailbox { awake: true, ..Mailbox::default() }),
             turns_done: AtomicU64::new(0),
@@ -143,6 +154,9 @@ impl Shared {
             stopping: AtomicBool::new(false),
             stop_waiters: Mutex::default(),
             next_http_ticket: AtomicU64::new(0),
+            partial_body_bytes: AtomicUsize::new(0),
+            addresses: Arc::new(addresses),
+            load: LoadMeter::default(),
             endpoints,
             sleep,
         }

@@ -132,6 +132,7 @@ impl Call<Connecting> {
                 match decision {
                     Ok(()) => socket.accept(),
                     Err(Refusal(data)) => {
+                        tracing::debug!(refusal = %data, "not admitted");
                         socket.shared().command(Command::Refuse { socket: socket.id(), data });
                     }
                 }

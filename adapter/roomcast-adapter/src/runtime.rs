@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,8 +32,15 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Waits.
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + Sync + 'static;
 
-    /// The next connection, with `TCP_NODELAY` set.
-    fn accept(&self, listener: &mut Self::Listener) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// The next connection, with `TCP_NODELAY` set, and the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The listener's. Those of a single connection, such as a reset, are passed over; after others the server pauses.
+    fn accept(
+        &self,
+        listener: &mut Self::Listener,
+    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
     /// Completes after the runtime has looked for events of sockets and timers and other tasks have had their turn. A
     /// task that merely wakes itself is run again by some executors before either.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use roomcast_core::server::{self as core, App, ConfigError, Start};
 
+use crate::addresses::Addresses;
 use crate::app::{AppHandle, AppSide};
 use crate::builder::Builder;
 use crate::clock::{Clock, wall_now};
@@ -60,13 +61,14 @@ impl<A: App + Send + 'static> Builder<A> {
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let clock = Clock::start();
         let start = Start { node: self.node, now: clock.now(), wall: wall_now(), seed };
+        let addresses = Addresses::new(self.proxies, self.http.conns_per_address_max);
         let endpoints = Endpoints::new(&self.config, self.http);
         let core = core::Server::new(self.config, start).map_err(StartError::Config)?;
         let sleep = {
             let runtime = runtime.clone();
             Box::new(move |span| Sleep(Box::pin(runtime.sleep(span))))
         };
-        let shared = Arc::new(Shared::new(endpoints, sleep));
+        let shared = Arc::new(Shared::new(endpoints, addresses, sleep));
         let service = Service::new(Handle::new(shared.clone()), Pages::new(self.pages));
         let stack = core::Stack::new(core, self.app);
         let app = AppSide::new(self.store, self.on_notice, self.app_mail.clone());

@@ -15,6 +15,8 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use roomcast_core::server::{After, App, ConnId, Transmit};
 use roomcast_core::time::Instant;
 
+use super::memory::{shrink_queue, shrink_slots};
+use crate::addresses::AddressGuard;
 use crate::http::tally::Tallied;
 use crate::mailbox::{ConnWaker, Shared};
 use crate::runtime::Runtime;
@@ -38,6 +40,7 @@ pub(super) struct Conn<R: Runtime> {
     pub(super) head: Vec<u8>,
     pub(super) reading: Reading,
     pub(super) writing: Writing,
+    _guard: Option<Arc<AddressGuard>>,
 }
 
 pub(super) enum Stream<R: Runtime> {
@@ -86,7 +89,7 @@ impl<R: Runtime> Conns<R> {
     }
 
     /// A stream that will be there when the upgrade is done.
-    pub(super) fn insert(&mut self, id: ConnId, upgrade: OnUpgrade) {
+    pub(super) fn insert(&mut self, id: ConnId, upgrade: OnUpgrade, guard: Option<Arc<AddressGuard>>) {
         let slot = id.slot();
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
@@ -99,6 +102,7 @@ impl<R: Runtime> Conns<R> {
             head: Vec::new(),
             reading: Reading::Open,
             writing: Writing::Idle,
+            _guard: guard,
         };
         if let Some(place) = self.slots.get_mut(slot) {
             self.len += usize::from(place.is_none());
@@ -146,6 +150,12 @@ impl<R: Runtime> Conns<R> {
     pub(super) fn list(&mut self, id: ConnId) -> Option<u32> {
         let conn = self.conn(id)?;
         conn.waker.list().then(|| u32::try_from(id.slot()).unwrap_or(u32::MAX))
+    }
+
+    /// Gives back memory that a burst took.
+    pub(super) fn shrink(&mut self) {
+        shrink_slots(&mut self.slots);
+        shrink_queue(&mut self.writable);
     }
 
     pub(super) const fn is_empty(&self) -> bool {

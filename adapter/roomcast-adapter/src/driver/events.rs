@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use roomcast_core::server::{App, Command, Connect, Event, SessionId, SocketId};
 use roomcast_core::time::Instant;
+use tracing::Span;
 
 use super::Driver;
 use super::jobs::{Ask, Owner, Running, ask_id, poll_once};
@@ -30,7 +31,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                     Some(call) => {
                         let socket = Socket::new(self.shared.clone(), presence.clone());
                         let bytes = if self.lending.is_empty() { 0 } else { weight(&args) };
-                        let job = call.job(Received { socket, name, args, ack });
+                        let span = self.span(&presence, &name);
+                        let job = call.job(Received { socket, name, args, ack }).in_span(span);
                         self.run(Owner::Socket(presence), job);
                         if !self.lending.is_empty() {
                             self.lend(session, bytes, now);
@@ -53,12 +55,13 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             }
             Event::Disconnected { socket, reason } => {
                 let Some(presence) = self.remove_presence(socket) else { return };
+                self.span(&presence, "disconnect").in_scope(|| tracing::debug!(?reason, "disconnected"));
                 let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
                 if presence.end()
                     && let Some(call) = routes.and_then(|routes| routes.disconnected.as_ref())
                 {
                     let socket = Socket::new(self.shared.clone(), presence.clone());
-                    let job = call.job(Disconnected(socket, reason));
+                    let job = call.job(Disconnected(socket, reason)).in_span(self.span(&presence, "disconnect"));
                     self.run(Owner::Socket(presence), job);
                 }
             }
@@ -119,6 +122,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Some(call) => {
                 presence.hold_joins();
                 let job = call.job(Connecting(Socket::new(self.shared.clone(), presence.clone())));
+                let job = job.in_span(self.span(&presence, "admit"));
                 self.run(Owner::Socket(presence), job);
             }
             None => {
@@ -133,9 +137,11 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             None => self.add_presence(connect),
         };
         presence.begin();
+        self.span(&presence, "connect").in_scope(|| tracing::debug!("connected"));
         let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
         if let Some(call) = routes.and_then(|routes| routes.connected.as_ref()) {
             let job = call.job(Connected(Socket::new(self.shared.clone(), presence.clone())));
+            let job = job.in_span(self.span(&presence, "connect"));
             self.run(Owner::Socket(presence), job);
         }
     }
@@ -212,6 +218,13 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             }
             next = owner.queue().next();
         }
+    }
+
+    /// Disabled, it costs a comparison.
+    fn span(&self, presence: &Presence, event: &str) -> Span {
+        let endpoint = self.shared.endpoints.path(presence.scope.endpoint);
+        let (namespace, sid) = (&*presence.scope.namespace, presence.connect.sid);
+        tracing::debug_span!("socket", endpoint, namespace, event, %sid)
     }
 
     pub(super) fn presence(&self, id: SocketId) -> Option<&Arc<Presence>> {

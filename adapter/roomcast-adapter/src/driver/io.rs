@@ -111,6 +111,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
 
     fn conn_gone(&mut self, id: ConnId, fate: Fate, now: Instant) {
         if fate == Fate::Ended {
+            tracing::debug!(conn = id.as_u64(), "WebSocket ended");
             self.conns.remove(id);
             self.stack.server.handle_input(Input::WsEnded { conn: id }, now);
         }

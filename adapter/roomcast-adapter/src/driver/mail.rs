@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures_channel::oneshot;
 use roomcast_core::server::{
-    AckRequest, App, Command, Emit, EmitId, Head, Input, RequestId, SessionId, Target, Upgrade,
+    AckRequest, App, Command, Emit, EmitId, EndpointId, Head, Input, RequestId, SessionId, Target, Upgrade,
 };
 use roomcast_core::time::Instant;
 
@@ -100,6 +100,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         }
         match self.stack.server.handle_http_head(endpoint, request, now) {
             Head::Refuse(refusal) => {
+                self.log_refusal(endpoint, &refusal);
                 let _ = response.send(refusal);
             }
             Head::Continue(id) => {
@@ -129,19 +130,32 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     fn upgrade(&mut self, request: UpgradeRequest, now: Instant) {
-        let UpgradeRequest { endpoint, request, stream, response } = request;
+        let UpgradeRequest { endpoint, request, stream, guard, response } = request;
         if response.is_canceled() {
             return;
         }
         match self.stack.server.handle_upgrade(endpoint, &request, now) {
             Upgrade::Accept(conn, accepted) => {
-                self.conns.insert(conn, stream);
+                tracing::debug!(
+                    endpoint = self.shared.endpoints.path(endpoint),
+                    conn = conn.as_u64(),
+                    "WebSocket accepted"
+                );
+                self.conns.insert(conn, stream, guard);
                 let _ = response.send(Box::new(accepted.map(|()| Bytes::new())));
                 self.ready.extend(self.conns.list(conn));
             }
             Upgrade::Refuse(refusal) => {
+                self.log_refusal(endpoint, &refusal);
                 let _ = response.send(refusal);
             }
         }
+    }
+
+    /// The body of a refusal says why, in the server's own words.
+    fn log_refusal(&self, endpoint: EndpointId, refusal: &http::Response<Bytes>) {
+        let reason = String::from_utf8_lossy(refusal.body());
+        let endpoint = self.shared.endpoints.path(endpoint);
+        tracing::debug!(endpoint, status = refusal.status().as_u16(), %reason, "request refused");
     }
 }

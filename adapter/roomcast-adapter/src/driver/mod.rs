@@ -15,6 +15,7 @@ mod events;
 mod io;
 mod jobs;
 mod mail;
+mod memory;
 mod slice;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,6 +34,7 @@ use roomcast_core::time::Instant;
 
 use self::conns::Conns;
 use self::jobs::{Ask, AskId, Lending, Running};
+use self::memory::{shrink_list, shrink_queue, shrink_slots};
 use self::slice::Slice;
 use crate::app::AppSide;
 use crate::clock::{Clock, wall_now};
@@ -232,7 +234,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 // Never read on the spot: who sends without pause would keep the core talking for as long as it likes.
                 self.ready.extend(self.conns.resume(conn));
             }
-            Output::Close(conn) => self.conns.remove(conn),
+            Output::Close(conn) => {
+                tracing::debug!(conn = conn.as_u64(), "WebSocket closed");
+                self.conns.remove(conn);
+            }
         }
     }
 
@@ -260,10 +265,20 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         }
         let Some((_, sleep)) = &mut self.timer else { return false };
         let elapsed = Pin::new(sleep).poll(cx).is_ready();
-        if elapsed {
-            self.timer = None;
+        if elapsed && let Some((due, _)) = self.timer.take() {
+            self.shared.load.add_lag(self.clock.now().saturating_since(due));
         }
         elapsed
+    }
+
+    /// Gives back memory that a burst took.
+    fn give_back(&mut self) {
+        self.conns.shrink();
+        shrink_queue(&mut self.mail);
+        shrink_queue(&mut self.ready);
+        shrink_list(&mut self.woken);
+        shrink_slots(&mut self.presences);
+        shrink_slots(&mut self.peers);
     }
 
     /// Whether the server has come to its end.
@@ -331,10 +346,13 @@ impl<R: Runtime, A: App + 'static> Future for Driver<R, A> {
             }
             let idle = quiet == Quiet::Yes && this.ready.is_empty();
             if idle && !this.poll_timer(cx) && this.shared.fall_asleep(cx) {
+                this.shared.load.add_turn(slice.elapsed());
+                this.give_back();
                 return Poll::Pending;
             }
             slice.look();
         }
+        this.shared.load.add_turn(slice.elapsed());
         let mut yielding = Sleep(Box::pin(this.runtime.yield_now()));
         if Pin::new(&mut yielding).poll(cx).is_ready() {
             cx.waker().wake_by_ref();

@@ -35,6 +35,10 @@ impl Slice {
         self.is_over = self.is_over || self.clock.now().saturating_since(self.begun) >= SPAN;
     }
 
+    pub(super) fn elapsed(&self) -> Duration {
+        self.clock.now().saturating_since(self.begun)
+    }
+
     pub(super) const fn is_over(&self) -> bool {
         self.is_over
     }

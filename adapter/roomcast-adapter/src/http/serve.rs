@@ -17,8 +17,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 
-use super::service::{Responding, Service, last, plain};
+use super::service::{Responding, Service, Via, last, plain};
 use super::tally::{Lines, Tallied};
+use crate::addresses::TooMany;
 use crate::mailbox::{Mail, Shared, Stopped};
 use crate::runtime::{HyperTimer, Runtime};
 use crate::server::Server;
@@ -42,9 +43,20 @@ impl<R: Runtime> Server<R> {
             };
             match accepted {
                 None => break,
-                Some(Ok(stream)) => {
+                Some(Ok((stream, address))) => {
                     trouble.is_over();
-                    let conn = connection(self.runtime.clone(), self.service.clone(), stream);
+                    // Of a proxy's connections its clients' requests count instead.
+                    let address = address.ip();
+                    let counts = shared.addresses.has_limit() && !shared.addresses.is_proxy(address);
+                    let guard = match counts.then(|| shared.addresses.admit(address)).transpose() {
+                        Ok(guard) => guard.map(Arc::new),
+                        Err(TooMany) => {
+                            tracing::debug!(%address, "a connection too many from this address");
+                            continue;
+                        }
+                    };
+                    let via = Via { peer: address, guard };
+                    let conn = connection(self.runtime.clone(), self.service.clone(), stream, via);
                     self.runtime.spawn(conn);
                 }
                 Some(Err(error)) if is_of_one_connection(&error) => {}
@@ -67,12 +79,12 @@ impl<R: Runtime> Server<R> {
     }
 }
 
-async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream) {
+async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream, via: Via) {
     let shared = service.handle().shared().clone();
     let _counted = Counted::new(shared.clone());
     let limits = shared.endpoints.limits;
     let lines = Arc::new(Lines::default());
-    let state = Arc::new(State::new(service, lines.clone()));
+    let state = Arc::new(State::new(service, via, lines.clone()));
     let mut builder = http1::Builder::new();
     builder
         .timer(HyperTimer(runtime.clone()))
@@ -103,6 +115,7 @@ async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream)
 /// What is known of a connection.
 struct State {
     service: Service,
+    via: Via,
     lines: Arc<Lines>,
     /// `Content-Length` lines that hyper has shown.
     lines_known: AtomicU32,
@@ -113,9 +126,10 @@ struct State {
 }
 
 impl State {
-    fn new(service: Service, lines: Arc<Lines>) -> Self {
+    fn new(service: Service, via: Via, lines: Arc<Lines>) -> Self {
         Self {
             service,
+            via,
             lines,
             lines_known: AtomicU32::new(0),
             answering: AtomicBool::new(false),
@@ -154,12 +168,13 @@ impl hyper::service::Service<Request<Incoming>> for Watched {
     type Error = Infallible;
     type Future = Watching;
 
-    fn call(&self, request: Request<Incoming>) -> Watching {
+    fn call(&self, mut request: Request<Incoming>) -> Watching {
         self.0.steps.fetch_add(1, Ordering::Relaxed);
         if self.0.is_framed_twice(&request) {
             return Watching { state: self.0.clone(), responding: None };
         }
         self.0.answering.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(self.0.via.clone());
         let responding = hyper::service::Service::call(&self.0.service, request);
         Watching { state: self.0.clone(), responding: Some(responding) }
     }

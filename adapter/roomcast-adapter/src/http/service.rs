@@ -5,8 +5,10 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -18,6 +20,7 @@ use hyper::upgrade::OnUpgrade;
 use roomcast_core::server::config::ErrorStyle;
 use roomcast_core::server::{EndpointId, PeerError, RequestId};
 
+use crate::addresses::{AddressGuard, ClientAddress, TooMany};
 use crate::handle::Handle;
 use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, Shared, UpgradeRequest};
 use crate::registry::Pages;
@@ -57,6 +60,10 @@ impl Service {
             return last(plain(StatusCode::BAD_REQUEST, "exactly one Host, please"));
         }
         let shared = self.handle.shared();
+        let Ok(guard) = admit(shared, &mut parts) else {
+            tracing::debug!(path = parts.uri.path(), "a request too many from this address");
+            return plain(StatusCode::TOO_MANY_REQUESTS, "too many connections");
+        };
         let path = parts.uri.path();
         let endpoint = match self.mounted {
             Some(endpoint) => (path.is_empty() || path == "/").then_some(endpoint),
@@ -70,7 +77,7 @@ impl Service {
         if asks_for_web_socket(request.headers()) {
             let Some(stream) = upgrade else { return fault(PeerError::BadHandshake) };
             let (response, responded) = oneshot::channel();
-            shared.send(Mail::Upgrade(Box::new(UpgradeRequest { endpoint, request, stream, response })), 0);
+            shared.send(Mail::Upgrade(Box::new(UpgradeRequest { endpoint, request, stream, guard, response })), 0);
             return finish(responded.await.ok());
         }
         match ask(shared, endpoint, request, body).await {
@@ -83,14 +90,14 @@ impl Service {
         let shared = self.handle.shared();
         let page = if self.mounted.is_some() { None } else { self.pages.at(parts.uri.path()) };
         let Some(page) = page else { return plain(StatusCode::NOT_FOUND, "not found") };
-        let mut gathered = Gathered::new(shared.endpoints.limits.page_body_bytes_max);
+        let mut gathered = Gathered::new(shared, shared.endpoints.limits.page_body_bytes_max);
         if gathered.announced_too_much(&parts.headers) {
             return BodyError::TooLarge.response();
         }
         if let Err(error) = in_time(shared, gathered.all(pin!(body))).await {
             return error.response();
         }
-        page.respond(Request::from_parts(parts, gathered.into_bytes()), self.handle.clone()).await.map(Full::new)
+        page.respond(Request::from_parts(parts, gathered.take()), self.handle.clone()).await.map(Full::new)
     }
 }
 
@@ -147,6 +154,31 @@ impl std::fmt::Debug for Responding {
     }
 }
 
+/// The connection that a request came by.
+#[derive(Clone)]
+pub(super) struct Via {
+    pub(super) peer: IpAddr,
+    /// `None` for a proxy's.
+    pub(super) guard: Option<Arc<AddressGuard>>,
+}
+
+/// Counts a request whose connection does not count: it came through a proxy, or by way of a web framework.
+fn admit(shared: &Shared, parts: &mut http::request::Parts) -> Result<Option<Arc<AddressGuard>>, TooMany> {
+    let via = parts.extensions.remove::<Via>();
+    let known = parts.extensions.get::<ClientAddress>().map(|known| known.0);
+    let (peer, guard) = match via {
+        Some(via) => (Some(via.peer), via.guard),
+        None => (known, None),
+    };
+    match (guard, peer) {
+        (None, Some(peer)) if shared.addresses.has_limit() => {
+            let client = shared.addresses.client(peer, &parts.headers);
+            Ok(Some(Arc::new(shared.addresses.admit(client)?)))
+        }
+        (guard, _) => Ok(guard),
+    }
+}
+
 /// Brings a request to the driver: in one piece if its body is there already, else the head first, so that what is
 /// refused by its head is not waited for.
 async fn ask<B: Body>(
@@ -156,7 +188,7 @@ async fn ask<B: Body>(
     body: B,
 ) -> Result<Response<Full<Bytes>>, BodyError> {
     let limit = shared.endpoints.body_bytes_max(endpoint);
-    let mut gathered = Gathered::new(limit);
+    let mut gathered = Gathered::new(shared, limit);
     if gathered.announced_too_much(request.headers()) {
         return Err(BodyError::TooLarge);
     }
@@ -166,11 +198,7 @@ async fn ask<B: Body>(
     let complete = body.is_end_stream() || (look && gathered.what_is_there(body.as_mut()).await?);
     let (response, mut responded) = oneshot::channel();
     let (accept, mut accepted) = oneshot::channel();
-    let body_sent = if complete {
-        RequestBody::Complete(std::mem::replace(&mut gathered, Gathered::new(limit)).into_bytes())
-    } else {
-        RequestBody::Pending(accept)
-    };
+    let body_sent = if complete { RequestBody::Complete(gathered.take()) } else { RequestBody::Pending(accept) };
     let ticket = shared.next_http_ticket();
     let mut abort = Abort { shared, ticket, is_armed: true };
     shared.send(Mail::Http(Box::new(HttpRequest { ticket, endpoint, request, body: body_sent, response })), 0);
@@ -188,7 +216,7 @@ async fn ask<B: Body>(
         Next::Response(response) => response,
         Next::Body(id) => {
             in_time(shared, gathered.all(body)).await?;
-            shared.send(Mail::Body(id, gathered.into_bytes()), 0);
+            shared.send(Mail::Body(id, gathered.take()), 0);
             responded.await.ok()
         }
     };
@@ -224,16 +252,19 @@ fn finish(response: Option<Box<Response<Bytes>>>) -> Response<Full<Bytes>> {
 }
 
 /// The bytes of a body.
-struct Gathered {
+struct Gathered<'a> {
+    shared: &'a Shared,
     limit: usize,
     /// Most bodies come in one piece, which need not be copied.
     first: Bytes,
     more: BytesMut,
+    /// Bytes that count as those of a partial body.
+    counted: usize,
 }
 
-impl Gathered {
-    fn new(limit: usize) -> Self {
-        Self { limit, first: Bytes::new(), more: BytesMut::new() }
+impl<'a> Gathered<'a> {
+    fn new(shared: &'a Shared, limit: usize) -> Self {
+        Self { shared, limit, first: Bytes::new(), more: BytesMut::new(), counted: 0 }
     }
 
     fn announced_too_much(&self, headers: &HeaderMap) -> bool {
@@ -269,6 +300,11 @@ impl Gathered {
                         return Poll::Ready(Err(BodyError::TooLarge));
                     }
                     let data = data.copy_to_bytes(data.remaining());
+                    let before = self.shared.partial_body_bytes.fetch_add(data.len(), Ordering::Relaxed);
+                    self.counted += data.len();
+                    if before + data.len() > self.shared.endpoints.limits.partial_bodies_bytes_max {
+                        return Poll::Ready(Err(BodyError::NoRoom));
+                    }
                     if self.first.is_empty() {
                         self.first = data;
                     } else {
@@ -286,14 +322,27 @@ impl Gathered {
         self.first.len() + self.more.len()
     }
 
-    fn into_bytes(self) -> Bytes {
-        if self.more.is_empty() {
-            return self.first;
+    /// What has been gathered, in one piece.
+    fn take(&mut self) -> Bytes {
+        self.uncount();
+        let (first, more) = (std::mem::take(&mut self.first), std::mem::take(&mut self.more));
+        if more.is_empty() {
+            return first;
         }
-        let mut all = BytesMut::with_capacity(self.len());
-        all.extend_from_slice(&self.first);
-        all.extend_from_slice(&self.more);
+        let mut all = BytesMut::with_capacity(first.len() + more.len());
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&more);
         all.freeze()
+    }
+
+    fn uncount(&mut self) {
+        self.shared.partial_body_bytes.fetch_sub(std::mem::take(&mut self.counted), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Gathered<'_> {
+    fn drop(&mut self) {
+        self.uncount();
     }
 }
 
@@ -303,12 +352,15 @@ enum BodyError {
     TooLarge,
     TooSlow,
     Broken,
+    /// All bodies together take too much.
+    NoRoom,
 }
 
 impl BodyError {
     fn response(self) -> Response<Full<Bytes>> {
         match self {
             Self::TooLarge => fault(PeerError::PayloadTooLarge),
+            Self::NoRoom => fault(PeerError::Unavailable),
             Self::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
             Self::Broken => plain(StatusCode::BAD_REQUEST, "the body broke off"),
         }
