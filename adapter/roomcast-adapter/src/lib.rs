@@ -14,6 +14,8 @@ mod args;
 mod broadcast;
 mod builder;
 mod clock;
+#[cfg(feature = "documents")]
+mod documents;
 mod driver;
 mod endpoints;
 mod flow;
@@ -49,6 +51,8 @@ pub use crate::args::{Fallible, IntoArgs, Raw, Typed};
 pub use crate::broadcast::Broadcast;
 pub use crate::builder::{Builder, EngineIoRoutes, Namespace, PeerHandlers, SocketIoRoutes, WebSocketRoutes};
 pub use crate::clock::wall_now;
+#[cfg(feature = "documents")]
+pub use crate::documents::DocumentRoutes;
 pub use crate::handle::Handle;
 pub use crate::handler::{
     Ack, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, HandlerInput, IntoOutcome,
@@ -64,6 +68,10 @@ pub use crate::sent::Sent;
 pub use crate::server::{Server, StartError};
 pub use crate::socket::Socket;
 pub use crate::view::View;
+#[cfg(feature = "documents")]
+pub use roomcast_documents::{
+    DocumentStore, DocumentsApp, DocumentsConfig, DocumentsRequest, DocumentsResponse, Rights, Visitor,
+};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]
