@@ -198,7 +198,7 @@ impl<M: Copy + Ord> Documents<M> {
         let Some(live) = self.live(document) else { return };
         let Some(access) = live.member(member).map(|member| member.access) else { return };
         if access == Access::Write && live.is_unbegun() {
-            match live.document.check(update, Source::Resync) {
+            match live.document.check(update, Source::Whole) {
                 Verdict::NothingNew => {}
                 Verdict::Applied | Verdict::Missing(_) => self.keep_out(document, member),
                 Verdict::Bad(_) => self.handle_bad(document, member, now),

@@ -39,7 +39,7 @@ impl<M: Copy + Ord> Documents<M> {
         let Some(live) = self.live(document) else { return Taken::Refused };
         let Some(member) = live.member(id) else { return Taken::Refused };
         let taken = match member.access {
-            Access::Write if is_full => match live.document.check(&update, Source::Resync) {
+            Access::Write if is_full => match live.document.check(&update, Source::Whole) {
                 Verdict::NothingNew => self.known(),
                 Verdict::Applied | Verdict::Missing(_) | Verdict::Bad(_) => {
                     self.counters.refused_full += 1;
@@ -47,7 +47,7 @@ impl<M: Copy + Ord> Documents<M> {
                 }
             },
             Access::Write => self.take(document, id, update, brings, now),
-            Access::Read => match live.document.check(&update, Source::Resync) {
+            Access::Read => match live.document.check(&update, Source::Whole) {
                 // Browsers send everything back that they get.
                 Verdict::NothingNew => self.known(),
                 Verdict::Applied | Verdict::Missing(_) => self.refuse(document, id),
@@ -128,13 +128,16 @@ impl<M: Copy + Ord> Documents<M> {
     /// Takes an update of a member that may write.
     fn take(&mut self, document: DocumentId, id: M, update: Bytes, brings: Brings, now: Instant) -> Taken {
         let Some(live) = self.live_mut(document) else { return Taken::Refused };
-        let Some(was) = live.member(id).map(|member| member.resync) else { return Taken::Refused };
+        let Some((was, form)) = live.member(id).map(|member| (member.resync, member.form)) else {
+            return Taken::Refused;
+        };
+        let everything = everything_from(form);
         let known = known_before(&live.document, was, &update);
         let mut verdict = live.document.apply(&update, Source::Live);
         let is_long = matches!(verdict, Verdict::Bad(BadUpdate::TooLong | BadUpdate::TooManyStructs));
         if is_long && was != Resync::No {
-            verdict = live.document.apply(&update, Source::Resync);
-        } else if is_long && live.document.check(&update, Source::Resync) == Verdict::NothingNew {
+            verdict = live.document.apply(&update, everything);
+        } else if is_long && live.document.check(&update, Source::Whole) == Verdict::NothingNew {
             // Browsers send back what they get, however long it is.
             verdict = Verdict::NothingNew;
         }
@@ -156,7 +159,7 @@ impl<M: Copy + Ord> Documents<M> {
             Verdict::NothingNew => self.known(),
             Verdict::Missing(missing) => {
                 self.counters.updates_held += 1;
-                if was != Resync::No && self.take_part(document, id, &update, now) {
+                if was != Resync::No && self.take_part(document, id, &update, everything, now) {
                     return Taken::Waits;
                 }
                 if let Some(live) = self.live_mut(document) {
@@ -184,12 +187,12 @@ impl<M: Copy + Ord> Documents<M> {
 
     /// Takes what can be of an update that misses something, and holds the rest: who brings its whole document brings
     /// what that holds back itself.
-    fn take_part(&mut self, document: DocumentId, id: M, update: &Bytes, now: Instant) -> bool {
+    fn take_part(&mut self, document: DocumentId, id: M, update: &Bytes, everything: Source, now: Instant) -> bool {
         let Some(live) = self.live_mut(document) else { return false };
-        let Some(split) = live.document.split(update, Source::Resync) else { return false };
+        let Some(split) = live.document.split(update, everything) else { return false };
         let part = Bytes::from(split.now);
         let known = known_before(&live.document, Resync::Asked, &part);
-        let verdict = live.document.apply(&part, Source::Resync);
+        let verdict = live.document.apply(&part, everything);
         live.pending.hold(id, split.later.into(), split.missing, now);
         match verdict {
             Verdict::Applied => {
@@ -258,6 +261,15 @@ impl<M: Copy + Ord> Documents<M> {
             Some(Form::Silent) | None => {}
         }
         Taken::Refused
+    }
+}
+
+/// The limits of what a member brings that was asked for all that it has. A provider is told what is known and leaves that
+/// out; a member of the application may have no word for that, and brings its whole document.
+const fn everything_from(form: Form) -> Source {
+    match form {
+        Form::Application => Source::Whole,
+        Form::Protocol | Form::Silent => Source::Resync,
     }
 }
 

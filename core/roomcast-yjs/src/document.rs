@@ -40,6 +40,9 @@ pub enum Source {
     Live,
     /// A member that brings what it did while it was away, perhaps its whole document.
     Resync,
+    /// A member that was asked for its whole document: as [`Resync`](Self::Resync), but the bytes of what is known do not
+    /// count.
+    Whole,
     /// The caller's own store. No limit of size applies: what was accepted once can always be loaded again.
     Stored,
 }
@@ -129,6 +132,10 @@ impl Document {
         let (bytes_max, structs_max, footprint_bytes_max) = match source {
             Source::Live => (self.limits.update_bytes_max, self.limits.update_structs_max, document_bytes_max),
             Source::Resync => (self.limits.resync_bytes_max, usize::MAX, document_bytes_max),
+            Source::Whole => {
+                let bytes_max = self.limits.resync_bytes_max.saturating_add(self.store.footprint());
+                (bytes_max, usize::MAX, document_bytes_max)
+            }
             Source::Stored => (wire::UPDATE_BYTES_MAX, usize::MAX, usize::MAX),
         };
         if update.len() > bytes_max {

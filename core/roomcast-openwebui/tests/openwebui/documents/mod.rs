@@ -3,6 +3,7 @@
 mod browser;
 mod holes;
 mod items;
+mod mended;
 mod protocol;
 mod random;
 mod storing;

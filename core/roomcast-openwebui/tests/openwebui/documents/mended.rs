@@ -1,0 +1,174 @@
+//! What went wrong with real front ends, slow readers and late writes.
+
+use std::time::Duration;
+
+use super::super::world::World;
+use super::browser::{Browser, NOTE, settle, token_for};
+use roomcast_documents::{DocumentNotice, NotLoaded};
+use roomcast_openwebui::query::Question;
+use roomcast_openwebui::{Notice, Notices};
+
+/// A front end posts the title together with the content that it read earlier, behind the last save.
+#[test]
+fn a_late_write_of_an_earlier_content_does_not_win() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.type_text(&mut world, "first ");
+    world.pass_ms(1000);
+    let earlier = world.store.contents["plan"].clone();
+    alice.type_text(&mut world, "second");
+    let content = alice.content();
+    world.leave(alice.client);
+    world.pass_ms(1000);
+    assert_eq!(world.store.contents["plan"], content);
+    world.store.contents.insert("plan".into(), earlier);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.store.contents["plan"], content, "it is saved again");
+    assert_eq!(world.stack.app.audit().documents, Default::default());
+    assert_eq!(world.stack.app.document_counters().contents_saved_again, 1);
+    // And the document is not taken for a foreign one.
+    let later = Browser::open(&mut world, "alice");
+    assert_eq!((later.doc.store().is_empty(), world.stack.app.document_counters().resets), (false, 0));
+}
+
+/// What another program makes of a note is its own.
+#[test]
+fn a_late_write_of_another_content_wins() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.type_text(&mut world, "first");
+    world.leave(alice.client);
+    world.pass_ms(1000);
+    let foreign = r#"{"md":"by an import","html":"<p>by an import</p>","json":null}"#;
+    world.store.contents.insert("plan".into(), foreign.into());
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.store.contents["plan"], foreign);
+    assert_eq!(world.stack.app.audit().documents, Default::default());
+    let mut later = Browser::open(&mut world, "alice");
+    later.pump(&mut world);
+    assert_eq!(world.stack.app.document_counters().resets, 1);
+}
+
+/// The note is looked at only where something was saved.
+#[test]
+fn a_document_that_was_only_read_is_not_looked_at_again() {
+    let mut world = World::new();
+    world.store.contents.insert("plan".into(), r#"{"md":"as it is"}"#.into());
+    let reader = Browser::look(&mut world, "alice");
+    world.leave(reader.client);
+    world.pass(Duration::from_secs(10));
+    let looked = world.questions().into_iter().filter(|question| matches!(question, Question::NoteContent { .. }));
+    assert_eq!(looked.count(), 1);
+}
+
+/// In the form that the front end takes: a state without a cursor. `null` makes its cursor plugin throw.
+#[test]
+fn the_cursors_of_those_who_leave_are_withdrawn() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    let (mut bob, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
+    let announce = |world: &mut World, browser: &mut Browser, state: &str| {
+        let bytes: Vec<String> = state.bytes().map(|byte| byte.to_string()).collect();
+        browser.emit(world, "ydoc:awareness:update", &format!(r#","update":[{}]"#, bytes.join(",")));
+    };
+    announce(&mut world, &mut bob, r#"{"7":{"cursor":1},"9":{"cursor":2}}"#);
+    // A tab whose connection is new says what the old one said.
+    announce(&mut world, &mut tab, r#"{"9":{"cursor":3}}"#);
+    announce(&mut world, &mut tab, "no JSON");
+    alice.pump(&mut world);
+    alice.events.clear();
+    world.leave(bob.client);
+    let said = world.read(alice.client).concat();
+    let withdrawn: Vec<String> = r#"{"7":{}}"#.bytes().map(|byte| byte.to_string()).collect();
+    let expected = format!(
+        r#"["ydoc:awareness:update",{{"document_id":"{NOTE}","user_id":"alice","update":[{}]}}]"#,
+        withdrawn.join(",")
+    );
+    assert!(said.contains(&expected), "{said}");
+    // One that has announced nothing leaves nothing.
+    let mute = Browser::open(&mut world, "alice");
+    world.read(alice.client);
+    world.leave(mute.client);
+    assert!(!world.read(alice.client).concat().contains("ydoc:awareness:update"));
+}
+
+/// A browser of 0.6.41 answers with its whole document, of which almost all is known.
+#[test]
+fn a_long_note_takes_what_was_typed_offline() {
+    let mut world = World::with(|settings| settings.documents.limits.resync_bytes_max = 2000);
+    let mut alice = Browser::open(&mut world, "alice");
+    for _ in 0..4 {
+        alice.type_text(&mut world, &"x".repeat(1000));
+    }
+    alice.pump(&mut world);
+    let mut other = Browser::open(&mut world, "alice");
+    world.leave(alice.client);
+    alice.edit("typed offline");
+    alice.client = world.join("alice");
+    alice.join(&mut world);
+    settle(&mut world, &mut [&mut alice, &mut other]);
+    assert_eq!(other.doc.state(), alice.doc.state());
+    alice.type_text(&mut world, " and online");
+    settle(&mut world, &mut [&mut alice, &mut other]);
+    assert_eq!(other.doc.state(), alice.doc.state());
+    assert_eq!(world.stack.app.document_counters().documents.updates_refused, 0);
+}
+
+#[test]
+fn a_socket_that_asks_again_and_again_is_told_one_state_at_a_time() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    for _ in 0..20 {
+        alice.type_text(&mut world, &"x".repeat(60_000));
+    }
+    alice.pump(&mut world);
+    let event = format!(r#"2["ydoc:document:state",{{"document_id":"{NOTE}"}}]"#);
+    for _ in 0..100 {
+        world.feed(alice.client, &event);
+    }
+    world.run();
+    let states = world.read(alice.client).into_iter().filter(|said| said.contains("ydoc:document:state")).count();
+    assert!((1..=10).contains(&states), "{states} states of a megabyte each");
+    assert_eq!(world.stack.app.audit().documents.waiting, 0, "nothing is owed any more");
+}
+
+#[test]
+fn a_user_has_so_many_providers_and_no_more() {
+    let mut world = World::with(|settings| settings.documents.peers_per_user_max = 3);
+    let providers: Vec<usize> = (0..4).map(|_| world.open_provider(NOTE, &token_for("alice"))).collect();
+    let closed: Vec<bool> = providers.iter().map(|provider| world.clients[*provider].is_closed).collect();
+    assert_eq!(closed, [false, false, false, true]);
+    // It is told to come back: one that has left makes room.
+    assert_ne!(world.clients[providers[3]].close_code, Some(4403));
+    world.leave(providers[0]);
+    let next = world.open_provider(NOTE, &token_for("alice"));
+    assert!(!world.clients[next].is_closed);
+}
+
+#[test]
+fn leaving_and_joining_a_note_asks_the_stores_once() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        let browser = Browser::open(&mut world, "alice");
+        world.leave(browser.client);
+        world.pass_ms(500);
+    }
+    let loads = world.questions().into_iter().filter(|question| matches!(question, Question::LoadDocument { .. }));
+    assert_eq!(loads.count(), 1);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.stack.app.audit().documents, Default::default());
+}
+
+/// An operator hears of it although other notices are off.
+#[test]
+fn a_document_that_cannot_be_loaded_is_told() {
+    let mut world = World::with(|settings| settings.notices = Notices::Off);
+    world.store.refuses = Some(|question| matches!(question, Question::LoadDocument { .. }));
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    assert!(alice.has_event("error"));
+    let name = NOTE.into();
+    let told = Notice::Document(DocumentNotice::NotLoaded { name, why: NotLoaded::Unavailable });
+    assert_eq!(world.notices, [told]);
+    assert_eq!(world.stack.app.document_counters().documents.loads_failed, 1);
+}
