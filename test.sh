@@ -150,8 +150,8 @@ section_editors() {
     npm_packages conformance/editors
     cargo build -p roomcast-server --locked
     # Documents without Open WebUI, on both kinds of runtime.
-    cargo build -p roomcast-tokio --features documents --example documents --locked
-    cargo build -p roomcast-async-std --features documents,smol --example documents_smol --locked
+    cargo build -p roomcast-tokio --features documents,sqlite --example documents --locked
+    cargo build -p roomcast-async-std --features documents,smol,stores --example documents_smol --locked
     # Most of their time is waiting: more files at once than there are cores.
     (cd conformance/editors && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast npm test --silent)
 }
