@@ -179,6 +179,11 @@ impl Revocations for Memory {
         Box::pin(ready(Ok(())))
     }
 
+    fn restore_token(&self, jti: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        self.lock().revoked.remove_token(&jti);
+        Box::pin(ready(Ok(())))
+    }
+
     fn restore_user(&self, user: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
         self.lock().revoked.remove_user(&user);
         Box::pin(ready(Ok(())))

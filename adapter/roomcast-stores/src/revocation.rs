@@ -61,6 +61,13 @@ pub trait Revocations: Send + Sync + 'static {
         ends_to_secs: Option<u64>,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
 
+    /// Takes back what [`revoke_token`](Self::revoke_token) did.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it is not certain that the revocation is gone.
+    fn restore_token(&self, jti: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
+
     /// Takes back what [`revoke_user`](Self::revoke_user) did. Tokens that were revoked one by one stay revoked.
     ///
     /// # Errors
@@ -94,6 +101,10 @@ impl Revoked {
         let known = self.users.entry(user).or_insert(RevokedUser { issued_to_secs, ends_to_secs });
         known.issued_to_secs = issued_to_secs.max(known.issued_to_secs);
         known.ends_to_secs = known.ends_to_secs.zip(ends_to_secs).map(|(known, more)| known.max(more));
+    }
+
+    pub(super) fn remove_token(&mut self, jti: &ByteString) {
+        self.ends_at_secs.remove(jti);
     }
 
     pub(super) fn remove_user(&mut self, user: &ByteString) {
@@ -152,6 +163,8 @@ mod tests {
         revoked.add_token("c".into(), Some(20), 11);
         assert_eq!(revoked.ends_at_secs.len(), 2);
         assert!(!revoked.has(&token(Some("a"), None)) && revoked.has(&token(Some("b"), None)));
+        revoked.remove_token(&"b".into());
+        assert!(!revoked.has(&token(Some("b"), None)) && revoked.has(&token(Some("c"), None)));
     }
 
     fn token(jti: Option<&'static str>, issued_at_secs: Option<u64>) -> Token {

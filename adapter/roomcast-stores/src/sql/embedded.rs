@@ -102,7 +102,11 @@ impl Store for Embedded {
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
-        Box::pin(async { self.tables.examine().await.map_err(|_| StoreError::Unavailable) })
+        // What cannot be written would be lost: documents, above all.
+        Box::pin(async {
+            self.tables.examine().await.map_err(|_| StoreError::Unavailable)?;
+            self.write(PROBE, &[]).await
+        })
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -142,6 +146,14 @@ impl Revocations for Embedded {
             let args = [Arg::Text(&user), Arg::Number(issued_to_secs), Arg::number(ends_to_secs)];
             self.revoked().add_user(user.clone(), issued_to_secs, ends_to_secs);
             self.write(REVOKE_USER, &args).await
+        })
+    }
+
+    fn restore_token(&self, jti: ByteString) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
+        Box::pin(async move {
+            self.write(RESTORE_TOKEN, &[Arg::Text(&jti)]).await?;
+            self.revoked().remove_token(&jti);
+            Ok(())
         })
     }
 
@@ -353,7 +365,16 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE revoked_user ADD COLUMN ends_to INTEGER;
     UPDATE revoked_user SET ends_to = issued_to + 2419200;
 ",
+    "
+    PRAGMA user_version = 3;
+    -- One row, written to see whether the file can be written to.
+    CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), data BLOB NOT NULL);
+",
 ];
+
+/// Takes a page and a half, so that a full disk is noticed.
+const PROBE: &str = "INSERT INTO probe (id, data) VALUES (1, randomblob(6000)) \
+                     ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 
 /// Tokens that ended before `$1`.
 const FORGET_ENDED: &str = "DELETE FROM revoked_token WHERE ends_at < $1";
@@ -364,5 +385,7 @@ const REVOKE_TOKEN: &str = "INSERT OR REPLACE INTO revoked_token (jti, ends_at) 
 const REVOKE_USER: &str = "INSERT INTO revoked_user (user_id, issued_to, ends_to) VALUES ($1, $2, $3) \
                            ON CONFLICT (user_id) DO UPDATE SET issued_to = max(issued_to, excluded.issued_to), \
                            ends_to = max(ends_to, excluded.ends_to)";
+
+const RESTORE_TOKEN: &str = "DELETE FROM revoked_token WHERE jti = $1";
 
 const RESTORE_USER: &str = "DELETE FROM revoked_user WHERE user_id = $1";

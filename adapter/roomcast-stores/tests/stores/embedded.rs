@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use roomcast_openwebui::query::{Question, StoreAnswer};
+use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 use roomcast_stores::{Embedded, OpenError, Revocations, Rows, Seeded, Store};
 
-use crate::sqlite::{File, execute, value};
+use crate::sqlite::{File, connect, execute, value};
 use crate::suite::{Cell, Place, suite, touch};
 use crate::tables::{TABLES, inserts};
 use crate::world::world;
-use crate::{Folder, patient, run};
+use crate::{Folder, hasty, patient, run};
 
 #[test]
 fn it_answers_like_the_others() {
@@ -61,6 +61,23 @@ fn it_is_still_there_after_a_restart() {
         let answer = store.ask(Question::Channels { users: vec!["cleo".into()] }).await;
         let Ok(StoreAnswer::Channels(found)) = answer else { panic!("{answer:?}") };
         assert_eq!(found[0].channels, ["lobby"]);
+    });
+}
+
+/// As with a full disk: everything can be read, and nothing written.
+#[test]
+fn a_file_that_cannot_be_written_to_is_not_ready() {
+    run(async {
+        let folder = Folder::new();
+        let path = folder.path().join("roomcast.db");
+        let store = Embedded::open(&path, hasty()).await.unwrap();
+        assert_eq!(store.ready().await, Ok(()));
+        let mut other = connect(&path).await;
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        assert!(matches!(store.ask(Question::Chat { chat: "c".into() }).await, Ok(StoreAnswer::Chat(None))));
+        assert_eq!(store.ready().await, Err(StoreError::Unavailable));
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        assert_eq!(store.ready().await, Ok(()));
     });
 }
 

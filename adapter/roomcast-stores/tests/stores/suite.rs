@@ -103,6 +103,10 @@ async fn revocations(place: &Place) {
     assert_eq!(authenticate_ending(place, "bob", 91).await, None);
     revoked.restore_user("bob".into()).await.unwrap();
     revoked.restore_user("nobody".into()).await.unwrap();
+    revoked.restore_token("t".into()).await.unwrap();
+    assert!(authenticate(place, "ann", Some("t"), Some(9)).await.is_some());
+    revoked.revoke_token("t".into(), Some(300), 200).await.unwrap();
+    assert_eq!(authenticate(place, "ann", Some("t"), Some(9)).await, None);
     assert!(authenticate(place, "bob", None, None).await.is_some());
     revoked.revoke_user("bob".into(), 20, Some(90)).await.unwrap();
     assert!(authenticate(place, "ann", None, Some(0)).await.is_some());
