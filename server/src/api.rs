@@ -1,21 +1,24 @@
-//! The way in for other processes.
+//! The HTTP API for other processes.
 //!
-//! | route | body | answer |
+//! | route | body | response |
 //! |---|---|---|
 //! | `/api/emit` | `{to: {user ∣ room ∣ session}, event, data}` | `{"status":"sent"}` |
 //! | `/api/call` | `{to: {session, user?}, event, data, timeout_ms?}` | `{"data":[…]}`, the arguments of the ack |
 //! | `/api/disconnect` | `{to: {user ∣ room ∣ session}, extent?}` | `{"sockets":1}` |
 //! | `/api/refresh` | `{user}` | `{"sockets":1}` |
 //! | `/api/revoke` | `{user}` or `{jti, ends_at?}` | `{"sockets":1}` |
+//! | `/api/unrevoke` | `{user}` or `{jti}` | `{"status":"restored"}` |
 //!
-//! What is refreshed or revoked is looked at again at once, and is what it is a moment after the answer. Revoked by `user`
-//! are all tokens issued until now; `ends_at`, in seconds since the epoch, is when a token ends by itself.
+//! Rights are read again right after `refresh` and `revoke`, a moment after the response. `revoke` with `user` covers all
+//! tokens that were issued until now: those with `iat` by that, those without by `exp`, which lies at most one lifetime
+//! (`JWT_EXPIRES_IN`) ahead. `ends_at`, in seconds since the epoch, is when a token ends by itself. `unrevoke` takes either
+//! back; clients then log in again.
 //!
-//! All are POSTs with `Authorization: Bearer` and the key. A refusal is `{"error":"…"}`: 400 malformed, 401 not the key,
+//! All are POSTs with `Authorization: Bearer` and the key. A refusal is `{"error":"…"}`: 400 malformed, 401 wrong key,
 //! 403 there is no key or the session is another user's, 404 the session is gone, 405 not a POST, 503 overloaded,
-//! ending, or the store does not answer, 504 the session did not answer in time.
+//! shutting down, or the store does not answer, 504 the session did not answer in time.
 //!
-//! Owns: routes, bodies, statuses, and who may ask. Must never know: how any of it is done, or where it is remembered.
+//! Owns: routes, bodies, statuses, and who may ask. Must never know: how a request is carried out or where it is stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,25 +37,28 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use subtle::ConstantTimeEq as _;
 
+use crate::metrics::ApiMetrics;
 use crate::reply;
 use crate::settings::Secret;
 use crate::store::StoreClient;
 
-/// What the routes share.
+/// State that the routes share.
 #[derive(Clone)]
 pub struct Api {
-    /// What callers must know. Without it the routes say that they are off.
+    /// The key that callers send. Without one the routes respond that they are off.
     pub key: Option<Arc<Secret>>,
     /// Where revocations are kept.
     pub store: StoreClient,
     /// Time that a session has to answer a call, unless the caller says otherwise.
     pub call_timeout: Duration,
+    /// Counts requests.
+    pub metrics: ApiMetrics,
 }
 
 impl Api {
     /// Adds the routes.
     pub fn routes(&self, mut builder: Builder<OpenWebUi>) -> Builder<OpenWebUi> {
-        for route in [Route::Emit, Route::Call, Route::Disconnect, Route::Refresh, Route::Revoke] {
+        for route in Route::ALL {
             let api = self.clone();
             builder = builder.app_page(route.path(), move |request, app| answer(route, api.clone(), request, app));
         }
@@ -67,9 +73,12 @@ enum Route {
     Disconnect,
     Refresh,
     Revoke,
+    Unrevoke,
 }
 
 impl Route {
+    const ALL: [Self; 6] = [Self::Emit, Self::Call, Self::Disconnect, Self::Refresh, Self::Revoke, Self::Unrevoke];
+
     const fn path(self) -> &'static str {
         match self {
             Self::Emit => "/api/emit",
@@ -77,6 +86,7 @@ impl Route {
             Self::Disconnect => "/api/disconnect",
             Self::Refresh => "/api/refresh",
             Self::Revoke => "/api/revoke",
+            Self::Unrevoke => "/api/unrevoke",
         }
     }
 
@@ -111,7 +121,8 @@ impl Route {
                 let RefreshBody { user } = parse(body)?;
                 Request::Refresh { user: user.into() }
             }
-            Self::Revoke => Revoked::read(body)?.into_request(),
+            // `unrevoke` changes nothing for clients that are connected.
+            Self::Revoke | Self::Unrevoke => Revoked::read(body)?.into_request(),
         })
     }
 }
@@ -175,6 +186,15 @@ impl Revoked {
             Self::User(user) => Request::Refresh { user: user.into() },
             Self::Token { jti, .. } => Request::RefreshToken { jti: jti.into() },
         }
+    }
+
+    async fn forget(&self, store: &StoreClient) -> Result<(), Refusal> {
+        let forgotten = match self {
+            Self::User(user) => store.restore_user(user).await,
+            Self::Token { jti, ends_at: None } => store.restore_token(jti).await,
+            Self::Token { ends_at: Some(_), .. } => return Err(Refusal::malformed("`ends_at` is for /api/revoke")),
+        };
+        forgotten.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
     }
 
     async fn remember(&self, store: &StoreClient) -> Result<(), Refusal> {
@@ -249,25 +269,39 @@ async fn answer(route: Route, api: Api, request: http::Request<Bytes>, app: AppH
         if request.method() != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST"));
         }
-        let asked = if route == Route::Revoke {
-            let revoked = Revoked::read(request.body())?;
-            // Before it is looked at again: what is asked then must be refused.
-            revoked.remember(&api.store).await?;
-            revoked.into_request()
-        } else {
-            route.read(request.body(), api.call_timeout)?
+        let asked = match route {
+            Route::Revoke => {
+                let revoked = Revoked::read(request.body())?;
+                // Stored before rights are read again, so that they are refused then.
+                revoked.remember(&api.store).await?;
+                revoked.into_request()
+            }
+            Route::Unrevoke => {
+                Revoked::read(request.body())?.forget(&api.store).await?;
+                return Ok(reply::json(StatusCode::OK, &json!({ "status": "restored" })));
+            }
+            Route::Emit | Route::Call | Route::Disconnect | Route::Refresh => {
+                route.read(request.body(), api.call_timeout)?
+            }
         };
         let names_session = matches!(&asked, Request::Disconnect { to: To::Socket(_), .. });
         match app.ask(asked).await {
             Some(openwebui::Response::Done { sockets: 0 }) if names_session => Err(gone()),
             Some(answer) => respond(&answer),
-            None => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server ends")),
+            None => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")),
         }
     };
-    done.await.unwrap_or_else(|refusal| {
-        tracing::debug!(?route, status = refusal.status.as_u16(), "refused");
+    let response = done.await.unwrap_or_else(|refusal| {
+        tracing::debug!(
+            route = route.path(),
+            status = refusal.status.as_u16(),
+            why = refusal.why,
+            "API request refused"
+        );
         refusal.response()
-    })
+    });
+    api.metrics.responded(route.path(), response.status());
+    response
 }
 
 fn check_key(key: Option<&Secret>, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -277,7 +311,7 @@ fn check_key(key: Option<&Secret>, headers: &HeaderMap) -> Result<(), Refusal> {
     };
     let given = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
     let (scheme, given) = given.split_at_checked(BEARER.len()).unwrap_or_default();
-    // What a wrong key has in common with the right one must not show in the time that this takes.
+    // Compared in constant time: the time must not tell how much of a wrong key is right.
     if scheme.eq_ignore_ascii_case(BEARER) && bool::from(given.ct_eq(key.reveal().as_bytes())) {
         return Ok(());
     }
@@ -303,7 +337,7 @@ fn respond(answer: &openwebui::Response) -> Result<Response<Bytes>, Refusal> {
         | openwebui::Response::Document(_)
         | openwebui::Response::DocumentUpdated(_)
         | openwebui::Response::Flushed { .. } => {
-            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "an answer to another question"))
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a response to another request"))
         }
     }
 }
@@ -363,6 +397,7 @@ mod tests {
             (Route::Revoke, "{}"),
             (Route::Revoke, r#"{"user":"a","jti":"b"}"#),
             (Route::Revoke, r#"{"user":"a","ends_at":1}"#),
+            (Route::Unrevoke, "{}"),
         ] {
             let refusal = route.read(body.as_bytes(), Duration::ZERO).unwrap_err();
             assert_eq!(refusal.status, StatusCode::BAD_REQUEST, "{body}");

@@ -12,7 +12,7 @@ use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, PathMatch, Refusal};
 
 use crate::api::Api;
 use crate::health::Health;
-use crate::metrics::{self, StoreMetrics};
+use crate::metrics::{self, Metrics};
 use crate::settings::{Secret, Settings};
 use crate::store::StoreClient;
 
@@ -24,8 +24,8 @@ pub struct Parts {
     pub api_key: Option<Secret>,
     /// Answers the application's questions.
     pub store: StoreClient,
-    /// Latencies and errors of the store.
-    pub metrics: StoreMetrics,
+    /// What the program counts itself.
+    pub metrics: Metrics,
     /// Responses to `/health` and `/ready`.
     pub health: Health,
     /// Randomness from the operating system.
@@ -47,7 +47,13 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     // The setting is not cut short by the application's own limit.
     rules.call_timeout_max = rules.call_timeout_max.max(settings.call_timeout);
     let protocol = rules.protocol();
-    let api = Api { key: api_key.map(Arc::new), store: store.clone(), call_timeout: settings.call_timeout };
+    rules.documents.peers_per_user_max = settings.providers_per_user_max;
+    let api = Api {
+        key: api_key.map(Arc::new),
+        store: store.clone(),
+        call_timeout: settings.call_timeout,
+        metrics: metrics.api.clone(),
+    };
     let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.ask(query))
         .on_notice(log_notice)
         .limits(settings.limits.clone())
@@ -82,7 +88,7 @@ fn log_notice(notice: Notice) {
     }
 }
 
-fn pages(builder: Builder<OpenWebUi>, health: Health, metrics: StoreMetrics) -> Builder<OpenWebUi> {
+fn pages(builder: Builder<OpenWebUi>, health: Health, metrics: Metrics) -> Builder<OpenWebUi> {
     let ready = health.clone();
     builder
         .page("/health", move |_: Request<Bytes>, _: Handle| std::future::ready(health.health()))

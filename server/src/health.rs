@@ -1,6 +1,6 @@
-//! Whether the program is there, and whether it should be given work.
+//! Liveness and readiness.
 //!
-//! Owns: the two answers, and whether the end has begun. Must never know: who asks.
+//! Owns: the two responses, and whether the shutdown has begun. Must never know: who asks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,39 +15,39 @@ use tokio::time::Instant;
 use crate::reply;
 use crate::store::StoreClient;
 
-/// The answers to `/health` and `/ready`.
+/// Responds to `/health` and `/ready`.
 #[derive(Clone)]
 pub struct Health {
     store: StoreClient,
     draining: Arc<AtomicBool>,
-    /// When the store was last looked at, and what was seen. One looks at a time, so that a crowd of askers does not
-    /// become one of the store's.
+    /// When the store was last probed, and the result. Probes run one at a time, so that many requests do not become
+    /// many probes.
     seen: Arc<Mutex<Option<(Instant, StoreState)>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StoreState {
-    Reachable,
-    Unreachable,
+    Usable,
+    Unusable,
 }
 
 impl Health {
-    /// Of a server with this store.
+    /// Creates the responses of a server with this store.
     pub fn new(store: StoreClient) -> Self {
         Self { store, draining: Arc::default(), seen: Arc::default() }
     }
 
-    /// From now on it should be given no more work.
+    /// Responds from now on that the server is not ready.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// The process is up.
+    /// Responds that the process runs.
     pub fn health(&self) -> Response<Bytes> {
         reply::json(StatusCode::OK, &json!({ "status": "up" }))
     }
 
-    /// It can be given work.
+    /// Responds whether the server can take clients: it is not draining, and its store answers and can be written to.
     pub async fn ready(&self) -> Response<Bytes> {
         let is_draining = || self.draining.load(Ordering::Acquire);
         if is_draining() {
@@ -55,17 +55,17 @@ impl Health {
         }
         match self.store_state().await {
             _ if is_draining() => not_ready("draining"),
-            StoreState::Reachable => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
-            StoreState::Unreachable => not_ready("store unreachable"),
+            StoreState::Usable => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
+            StoreState::Unusable => not_ready("store unusable"),
         }
     }
 
     async fn store_state(&self) -> StoreState {
         let mut seen = self.seen.lock().await;
         match *seen {
-            Some((at, state)) if at.elapsed() < SEEN_FOR => state,
+            Some((at, state)) if at.elapsed() < state.valid_for() => state,
             Some(_) | None => {
-                let state = if self.store.is_ready().await { StoreState::Reachable } else { StoreState::Unreachable };
+                let state = if self.store.is_ready().await { StoreState::Usable } else { StoreState::Unusable };
                 *seen = Some((Instant::now(), state));
                 state
             }
@@ -77,4 +77,12 @@ fn not_ready(why: &str) -> Response<Bytes> {
     reply::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": why }))
 }
 
-const SEEN_FOR: Duration = Duration::from_secs(1);
+impl StoreState {
+    /// How long a probe counts. It writes, so that it does not take place often; a failure is looked at again soon.
+    const fn valid_for(self) -> Duration {
+        match self {
+            Self::Usable => Duration::from_secs(5),
+            Self::Unusable => Duration::from_secs(1),
+        }
+    }
+}

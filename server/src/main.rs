@@ -38,7 +38,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::demo::Demo;
 use crate::health::Health;
-use crate::metrics::StoreMetrics;
+use crate::metrics::Metrics;
 use crate::settings::{Flags, Mode, Settings};
 use crate::signals::Signals;
 use crate::store::StoreClient;
@@ -81,8 +81,8 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let metrics = StoreMetrics::new();
-    let store = StoreClient::open(settings, metrics.clone()).await.map_err(Failure::Store)?;
+    let metrics = Metrics::new();
+    let store = StoreClient::open(settings, metrics.store.clone()).await.map_err(Failure::Store)?;
     let (secret, api_key, demo) = match &settings.mode {
         Mode::Production(secret, _) => (secret.clone(), settings.api_key.clone(), None),
         Mode::Demo(_) => {
@@ -93,10 +93,12 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| Failure::Start(StartError::NoRandomness))?;
     let health = Health::new(store.clone());
+    let lag = metrics.lag.clone();
     let parts = app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed };
     let server = app::builder(settings, parts).map_err(Failure::Application)?.start(Tokio).map_err(Failure::Start)?;
     tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
     tokio::spawn(sessions::log(server.handle()));
+    tokio::spawn(lag.measure(server.handle()));
     announce(address, &settings.path, demo.as_ref());
     server.serve(listener).await;
     // Clients that left may have caused writes that are still under way.

@@ -1,6 +1,7 @@
-//! What Prometheus reads.
+//! The page for Prometheus.
 //!
-//! Owns: names and meanings of metrics, and the store's times. Must never know: why a number is what it is.
+//! Owns: names and meanings of metrics, and those that the program counts itself. Must never know: why a number is what
+//! it is.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,15 +13,70 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use roomcast_openwebui::query::{Question, StoreError};
 use roomcast_openwebui::{self as openwebui, DocumentCounters, OpenWebUi, Pool, Request};
-use roomcast_tokio::AppHandle;
 use roomcast_tokio::core::server::{Audit, Counters};
+use roomcast_tokio::{AppHandle, Handle};
+use tokio::time::MissedTickBehavior;
 
 use crate::reply;
 
-/// How long a store takes, and how often it fails.
+/// Everything that the program counts itself.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// The store's answers.
+    pub store: StoreMetrics,
+    /// Requests to the HTTP API.
+    pub api: ApiMetrics,
+    /// Lag of the driver.
+    pub lag: Lag,
+}
+
+impl Metrics {
+    /// Nothing is counted yet.
+    pub fn new() -> Self {
+        Self { store: StoreMetrics::new(), api: ApiMetrics::default(), lag: Lag::new() }
+    }
+}
+
+/// Requests to the HTTP API, by route and status.
+#[derive(Clone, Debug, Default)]
+pub struct ApiMetrics(Family<[(&'static str, String); 2], Counter>);
+
+impl ApiMetrics {
+    /// Counts a request.
+    pub fn responded(&self, route: &'static str, status: StatusCode) {
+        self.0.get_or_create(&[("route", route.to_owned()), ("status", status.as_str().to_owned())]).inc();
+    }
+}
+
+/// Time between the moment when the driver is asked for something and its answer: how long everything else waits for it.
+#[derive(Clone, Debug)]
+pub struct Lag(Histogram);
+
+impl Lag {
+    fn new() -> Self {
+        Self(Histogram::new(BUCKETS_SECONDS))
+    }
+
+    /// Measures twice a second, until the server ends.
+    pub async fn measure(self, handle: Handle) {
+        let mut ticks = tokio::time::interval(LAG_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // From the moment when this task was due: a thread that is kept busy delays it as well.
+            let due_at = ticks.tick().await;
+            if handle.query(|_| ()).await.is_none() {
+                return;
+            }
+            self.0.observe(due_at.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// Latencies and errors of the store.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
     spans: Family<[Label; 1], Histogram, fn() -> Histogram>,
@@ -31,12 +87,12 @@ pub struct StoreMetrics {
 type Label = (&'static str, &'static str);
 
 impl StoreMetrics {
-    /// Nothing has been asked.
+    /// Nothing is counted yet.
     pub fn new() -> Self {
         Self { spans: Family::new_with_constructor(|| Histogram::new(BUCKETS_SECONDS)), errors: Family::default() }
     }
 
-    /// A question was answered after this time.
+    /// Counts an answer and its latency.
     pub fn answered(&self, kind: &'static str, after: Duration, error: Option<&StoreError>) {
         self.spans.get_or_create(&[("question", kind)]).observe(after.as_secs_f64());
         if let Some(error) = error {
@@ -50,7 +106,7 @@ impl StoreMetrics {
         }
     }
 
-    /// What a question is called.
+    /// Name of a kind of question.
     pub const fn kind(question: &Question) -> &'static str {
         match question {
             Question::Authenticate { .. } => "authenticate",
@@ -70,34 +126,61 @@ impl StoreMetrics {
     }
 
     fn register(&self, registry: &mut Registry) {
-        let help = "Time that the store took for a question";
+        let help = "Latency of the store, by kind of question";
         registry.register_with_unit("store_question", help, Unit::Seconds, self.spans.clone());
-        registry.register("store_errors", "Questions that the store did not answer", self.errors.clone());
+        let help = "Questions that the store failed to answer, by kind and error";
+        registry.register("store_errors", help, self.errors.clone());
     }
 }
 
-/// All metrics, as they are now.
-pub async fn page(store: StoreMetrics, app: AppHandle<OpenWebUi>) -> Response<Bytes> {
+/// Responds with all metrics.
+pub async fn page(metrics: Metrics, app: AppHandle<OpenWebUi>) -> Response<Bytes> {
     let server = app.handle().query(|view| (view.server.counters(), view.server.audit())).await;
     let pool = app.ask(Request::Pool).await;
     let (Some((counters, audit)), Some(openwebui::Response::Pool(pool))) = (server, pool) else {
         return reply::body(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the server has ended");
     };
-    match write(&store, counters, audit, &pool) {
+    match write(&metrics, counters, audit, &pool) {
         Ok(text) => reply::body(StatusCode::OK, CONTENT_TYPE, text),
         Err(fmt::Error) => reply::body(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "cannot be written"),
     }
 }
 
-fn write(store: &StoreMetrics, counters: Counters, audit: Audit, pool: &Pool) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("roomcast");
-    register_counters(&mut registry, counters);
+fn write(metrics: &Metrics, counters: Counters, audit: Audit, pool: &Pool) -> Result<String, fmt::Error> {
+    let mut all = Registry::default();
+    register_process(&mut all);
+    let registry = all.sub_registry_with_prefix("roomcast");
+    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "Version of the program", build);
+    register_counters(registry, counters);
     register_audit(registry.sub_registry_with_prefix("server"), audit);
     register_pool(registry.sub_registry_with_prefix("app"), pool);
-    store.register(&mut registry);
+    metrics.store.register(registry);
+    let help = "Requests to the HTTP API, by route and status";
+    registry.register("api_requests", help, metrics.api.0.clone());
+    let help = "Time that a request to the driver takes, which everything else waits for as well";
+    registry.register_with_unit("driver_lag", help, Unit::Seconds, metrics.lag.0.clone());
     let mut out = String::new();
-    text::encode(&mut out, &registry)?;
+    text::encode(&mut out, &all)?;
     Ok(out)
+}
+
+/// The process itself, under the names that exporters share. Where there is no `/proc`, they are left out.
+fn register_process(registry: &mut Registry) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(bytes) = resident_bytes(&status) {
+        gauge(registry, "process_resident_memory_bytes", "Resident memory", bytes);
+    }
+    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+        // One of them is the folder itself.
+        gauge(registry, "process_open_fds", "Open file descriptors", files.count().saturating_sub(1));
+    }
+}
+
+/// The line `VmRSS:    1234 kB` in the text of `/proc/self/status`.
+fn resident_bytes(status: &str) -> Option<usize> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
 fn register_counters(registry: &mut Registry, counters: Counters) {
@@ -152,16 +235,16 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         ("sessions", "Engine.IO sessions", sessions),
         ("websockets", "WebSocket streams", conns),
         ("requests", "HTTP requests under way", requests),
-        ("sockets", "Presences in namespaces", sockets),
-        ("namespaces", "Namespaces that somebody is in", namespaces),
-        ("rooms", "Rooms that somebody is in", rooms),
-        ("session_sids", "Engine.IO session ids that are known", session_sids),
-        ("socket_sids", "Socket.IO ids that are known", socket_sids),
-        ("acks", "Emits whose acks are awaited", acks),
-        ("timers", "Deadlines", timers),
-        ("unread", "Peers of whom more was read than was taken, and events that are held back", unread),
-        ("queued_bytes", "Bytes that wait to be sent", queued_bytes),
-        ("outputs", "Outputs that have not been polled", outputs),
+        ("sockets", "Sockets in namespaces", sockets),
+        ("namespaces", "Namespaces with members", namespaces),
+        ("rooms", "Rooms with members", rooms),
+        ("session_sids", "Engine.IO session ids in use", session_sids),
+        ("socket_sids", "Socket.IO ids in use", socket_sids),
+        ("acks", "Emits waiting for acks", acks),
+        ("timers", "Armed timers", timers),
+        ("unread", "Clients with input read but not handled yet, and events held back", unread),
+        ("queued_bytes", "Bytes queued for clients", queued_bytes),
+        ("outputs", "Outputs not polled yet", outputs),
     ] {
         gauge(registry, name, help, value);
     }
@@ -185,28 +268,32 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
         queries_overdue,
     } = *pool;
     for (name, help, value) in [
-        ("sockets", "Sockets, with a session or without", sockets),
-        ("sessions", "Sockets whose user is known", logins),
-        ("users", "Users with sessions", users),
-        ("active_users", "Users who have been heard of lately", active_users),
+        ("sockets", "Sockets of the application, logged in or not", sockets),
+        ("logins", "Logged-in sockets", logins),
+        ("users", "Users with at least one login", users),
+        ("active_users", "Users that sent something lately", active_users),
         ("models", "Models in use", models),
-        ("queries", "Questions to the store that are open", queries),
-        ("held_events", "Events that wait for one of them", held_events),
-        ("writes", "Rows that are being written, wait to be, or have been just now", writes),
+        ("queries", "Questions to the store without an answer yet", queries),
+        ("held_events", "Events waiting for such an answer", held_events),
+        ("writes", "Rows being written, waiting to be, or written just now", writes),
         ("change_bytes", "Bytes of changes to messages among them", change_bytes),
-        ("calls", "Calls that wait for their answer", calls),
-        ("documents", "Documents that are loaded or being loaded", documents.open),
-        ("document_members", "Who is in documents, each once per document", documents.members),
-        ("document_updates_pending", "Updates that wait for others", documents.pending_updates),
-        ("document_joins_parked", "Joins that wait for their session", documents.parked_joins),
-        ("document_peers", "Sessions of y-protocols", documents.peers),
+        ("calls", "Calls waiting for their answer", calls),
+        ("documents", "Documents loaded or being loaded", documents.open),
+        ("document_members", "Members of documents, counted once per document", documents.members),
+        ("document_updates_pending", "Updates waiting for others that they build on", documents.pending_updates),
+        ("document_joins_parked", "Joins waiting for their login", documents.parked_joins),
+        ("document_peers", "Connections of y-websocket providers", documents.peers),
         ("document_requests", "Requests of the program about documents", documents.visits),
         ("document_bytes", "Bytes of the documents in memory", documents.bytes),
     ] {
         gauge(registry, name, help, value);
     }
     register_documents(registry, &document_totals);
-    registry.register("writes_lost", "Rows given up", ConstCounter::new(writes_lost));
+    registry.register(
+        "writes_lost",
+        "Rows that were given up after failing for too long",
+        ConstCounter::new(writes_lost),
+    );
     let help = "Questions that the store did not answer in time";
     registry.register("queries_overdue", help, ConstCounter::new(queries_overdue));
 }
@@ -242,6 +329,7 @@ fn gauge(registry: &mut Registry, name: &'static str, help: &'static str, value:
 }
 
 const BUCKETS_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+const LAG_INTERVAL: Duration = Duration::from_millis(500);
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[cfg(test)]
@@ -250,13 +338,14 @@ mod tests {
 
     #[test]
     fn every_number_has_its_line() {
-        let store = StoreMetrics::new();
-        store.answered("note", Duration::from_millis(2), None);
-        store.answered("note", Duration::from_secs(2), Some(&StoreError::Unavailable));
+        let metrics = Metrics::new();
+        metrics.store.answered("note", Duration::from_millis(2), None);
+        metrics.store.answered("note", Duration::from_secs(2), Some(&StoreError::Unavailable));
+        metrics.api.responded("/api/emit", StatusCode::UNAUTHORIZED);
         let counters = Counters { peer_faults: 3, ..Counters::default() };
         let audit = Audit { queued_bytes: 4, ..Audit::default() };
         let pool = Pool { users: 5, writes_lost: 6, ..Pool::default() };
-        let text = write(&store, counters, audit, &pool).unwrap();
+        let text = write(&metrics, counters, audit, &pool).unwrap();
         for line in [
             "roomcast_peer_faults_total 3",
             "roomcast_server_queued_bytes 4",
@@ -265,9 +354,19 @@ mod tests {
             "roomcast_store_question_seconds_count{question=\"note\"} 2",
             "roomcast_store_question_seconds_bucket{le=\"0.0025\",question=\"note\"} 1",
             "roomcast_store_errors_total{question=\"note\",error=\"unavailable\"} 1",
+            "roomcast_api_requests_total{route=\"/api/emit\",status=\"401\"} 1",
+            "roomcast_driver_lag_seconds_count 0",
+            concat!("roomcast_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+        assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    #[test]
+    fn resident_memory_is_read_from_the_status() {
+        assert_eq!(resident_bytes("VmPeak:\t  9 kB\nVmRSS:\t  123 kB\nRssAnon: 1 kB\n"), Some(125_952));
+        assert_eq!((resident_bytes(""), resident_bytes("VmRSS: many kB")), (None, None));
     }
 }

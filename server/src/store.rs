@@ -26,6 +26,8 @@ pub struct StoreClient {
     own: Arc<dyn Own>,
     metrics: StoreMetrics,
     in_flight: Arc<InFlight>,
+    /// Lifetime of tokens, if they end.
+    token_lifetime: Option<Duration>,
 }
 
 /// Counts the questions without an answer.
@@ -49,7 +51,7 @@ impl StoreClient {
         let options = || Options { channels_default: settings.channels_default, ..Options::default() };
         let (store, own): (Arc<dyn Store>, Arc<dyn Own>) = match &settings.mode {
             Mode::Demo(path) => {
-                let store = Arc::new(own(path, options()).await?);
+                let store = Arc::new(own(path, options(), settings.handover).await?);
                 match store.seed(&Rows::demo()).await {
                     Ok(Seeded::Filled | Seeded::NotEmpty) => {}
                     Err(error) => return Err(Failure::Seed(path.clone(), error)),
@@ -58,16 +60,16 @@ impl StoreClient {
             }
             Mode::Production(_, StoreAt::Own(path)) => {
                 tracing::info!(path = %path.display(), "the store is a file of roomcast's own");
-                let store = Arc::new(own(path, options()).await?);
+                let store = Arc::new(own(path, options(), settings.handover).await?);
                 (store.clone(), store)
             }
             Mode::Production(_, StoreAt::WebUi { url, schema, beside }) => {
-                let own: Arc<dyn Own> = Arc::new(own(beside, options()).await?);
+                let own: Arc<dyn Own> = Arc::new(own(beside, options(), settings.handover).await?);
                 let options = Options { schema: schema.clone(), ..options() };
                 (Arc::new(web_ui(url, options, own.clone()).await?), own)
             }
         };
-        Ok(Self { store, own, metrics, in_flight: Arc::default() })
+        Ok(Self { store, own, metrics, in_flight: Arc::default(), token_lifetime: settings.token_lifetime })
     }
 
     /// Asks a question. It counts as under way from this call on, even before the future is polled.
@@ -104,10 +106,32 @@ impl StoreClient {
     pub async fn revoke_user(&self, user: &str) -> Result<(), StoreError> {
         let _guard = InFlightGuard::new(self.in_flight.clone());
         let now_secs = wall_now().as_unix_secs();
-        self.own.revoke_user(user.into(), now_secs, Some(now_secs + TOKEN_LIFETIME_SECS)).await
+        // Tokens without an end cannot be told from those that are issued later.
+        let ends_to_secs = self.token_lifetime.map(|lifetime| now_secs + lifetime.as_secs());
+        self.own.revoke_user(user.into(), now_secs, ends_to_secs).await
     }
 
-    /// Whether the store answers now.
+    /// Takes back the revocation of one token.
+    ///
+    /// # Errors
+    ///
+    /// The store may have kept it or not.
+    pub async fn restore_token(&self, jti: &str) -> Result<(), StoreError> {
+        let _guard = InFlightGuard::new(self.in_flight.clone());
+        self.own.restore_token(jti.into()).await
+    }
+
+    /// Takes back the revocation of all tokens of a user.
+    ///
+    /// # Errors
+    ///
+    /// The store may have kept it or not.
+    pub async fn restore_user(&self, user: &str) -> Result<(), StoreError> {
+        let _guard = InFlightGuard::new(self.in_flight.clone());
+        self.own.restore_user(user.into()).await
+    }
+
+    /// Whether the store answers now, and roomcast's own file can be written to.
     pub async fn is_ready(&self) -> bool {
         tokio::time::timeout(READY_TIMEOUT, self.store.ready()).await.is_ok_and(|ready| ready.is_ok())
     }
@@ -176,11 +200,20 @@ impl fmt::Display for Failure {
     }
 }
 
-async fn own(path: &Path, options: Options) -> Result<Embedded, Failure> {
+/// Opens roomcast's own file. One program may have it open at a time: in a restart, the next waits for the last.
+async fn own(path: &Path, options: Options, handover: Duration) -> Result<Embedded, Failure> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| Failure::Folder(folder.to_owned(), error))?;
     }
-    Embedded::open(path, options).await.map_err(|error| Failure::Own(path.to_owned(), error))
+    let opened = match Embedded::open(path, options.clone()).await {
+        Err(OpenError::Locked) if !handover.is_zero() => {
+            let seconds = handover.as_secs();
+            tracing::warn!(path = %path.display(), seconds, "another program has the file open; waiting for its end");
+            Embedded::open(path, Options { lock_timeout: handover, ..options }).await
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| Failure::Own(path.to_owned(), error))
 }
 
 async fn web_ui(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Result<WebUi, Failure> {
@@ -193,8 +226,6 @@ async fn web_ui(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Resul
     Ok(store)
 }
 
-/// How long a token of Open WebUI lives unless `JWT_EXPIRES_IN` says otherwise: 4 weeks.
-const TOKEN_LIFETIME_SECS: u64 = 28 * 24 * 3600;
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longer than a store takes for one question.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -92,8 +92,17 @@ fn a_revoked_token_ends_its_sessions_and_gives_none() {
     // All tokens of a user.
     let mut cleo = demo.join("cleo");
     assert_eq!(demo.api("/api/revoke", r#"{"user":"cleo"}"#), (200, r#"{"sockets":1}"#.to_owned()));
-    cleo.send(&format!(r#"421["user-join",{{"auth":{{"token":"{}"}}}}]"#, demo.token("cleo")));
+    let join = format!(r#"421["user-join",{{"auth":{{"token":"{}"}}}}]"#, demo.token("cleo"));
+    cleo.send(&join);
     assert_eq!(cleo.next(), "431[]");
+    // And back.
+    let restored = (200, r#"{"status":"restored"}"#.to_owned());
+    assert_eq!(demo.api("/api/unrevoke", r#"{"user":"cleo"}"#), restored);
+    cleo.send(&join);
+    assert!(cleo.next().starts_with("431[{"));
+    assert_eq!(demo.api("/api/unrevoke", r#"{"jti":"demo-ben"}"#), restored);
+    drop(demo.join("ben"));
+    assert_eq!(demo.api("/api/unrevoke", r#"{"jti":"demo-ben","ends_at":1}"#).0, 400);
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn health_readiness_and_metrics_have_pages() {
     for line in [
         "roomcast_sessions_opened_total 1",
         "roomcast_server_sessions 1",
-        "roomcast_app_sessions 1",
+        "roomcast_app_logins 1",
         "roomcast_store_question_seconds_count{question=\"authenticate\"} 1",
     ] {
         assert!(metrics.body.lines().any(|found| found == line), "{line} is not in\n{}", metrics.body);
@@ -195,6 +195,30 @@ fn a_signal_closes_everybody_and_ends_it_with_0() {
     let (status, said) = program.end();
     assert_eq!(status.code(), Some(0), "{said}");
     assert!(said.contains("shutdown complete"), "{said}");
+}
+
+/// Two programs on one file would each write documents that the other does not know.
+#[test]
+fn a_second_program_on_the_same_files_is_refused_or_waits_for_the_first() {
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("shared-{}", std::process::id()));
+    let variables = [("WEBUI_SECRET_KEY", SECRET), ("ROOMCAST_STORE", "own"), ("DATA_DIR", folder.to_str().unwrap())];
+    let (mut first, address) = Program::serve(&["--drain-seconds", "3600"], &variables);
+    let (status, said) = Program::spawn(&["--port", "0", "--handover-seconds", "0"], &variables).end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("roomcast.db") && said.contains("another program has the file open"), "{said}");
+    // A rolling restart: the next one is started before the last one has ended.
+    let mut next = Program::spawn(&["--port", "0", "--handover-seconds", "3600"], &variables);
+    next.stderr.until("waiting for its end");
+    first.signal("TERM");
+    first.stderr.until("shutdown requested");
+    assert_eq!(get(address, "/health").status, 200);
+    first.signal("TERM");
+    assert_eq!(first.end().0.code(), Some(0));
+    let line = next.stdout.until("roomcast listens on http://");
+    let address = line.split('/').nth(2).unwrap().parse().unwrap();
+    assert_eq!(get(address, "/ready").status, 200);
+    drop(next);
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// A terminal that is closed, or a service manager that sends SIGHUP first.

@@ -114,6 +114,18 @@ impl Environment<'_> {
         }
     }
 
+    /// How long tokens live: numbers with units, as in `1d12h`; `-1` and `0` mean without end.
+    pub(super) fn token_lifetime(&self) -> Result<Option<Duration>, Problem> {
+        let name = "JWT_EXPIRES_IN";
+        let text = self.text(name)?.unwrap_or_else(|| "4w".to_owned());
+        match lifetime_millis(text.trim()) {
+            Some(0) => Ok(None),
+            // Claims of tokens are whole seconds.
+            Some(millis) => Ok(Some(Duration::from_secs(millis.div_ceil(1000)))),
+            None => Err(Problem::new(name, "must be like 4w, 1d12h, 30m, or -1 for no end")),
+        }
+    }
+
     pub(super) fn origins(&self) -> Result<Origins, Problem> {
         let name = "CORS_ALLOW_ORIGIN";
         let text = self.text(name)?.unwrap_or_else(|| "*".to_owned());
@@ -236,6 +248,27 @@ fn read_key(path: &str) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// The sum of numbers with units, each perhaps with a fraction; 0 for no end.
+fn lifetime_millis(text: &str) -> Option<u64> {
+    if text == "-1" || text == "0" {
+        return Some(0);
+    }
+    let (mut rest, mut sum) = (text, 0_u64);
+    while !rest.is_empty() {
+        let number = rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
+        let (digits, more) = rest.split_at(number);
+        let unit = more.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(more.len());
+        let (unit, more) = more.split_at(unit);
+        let unit_millis = UNITS.iter().find(|(name, _)| *name == unit)?.1;
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+        let tenths = fraction.get(..1)?.parse::<u64>().ok()?;
+        let millis = whole.parse::<u64>().ok()?.checked_mul(unit_millis)?.checked_add(tenths * unit_millis / 10)?;
+        sum = sum.checked_add(millis)?;
+        rest = more;
+    }
+    (sum > 0).then_some(sum)
+}
+
 /// Scheme and host, perhaps a port, and nothing else.
 fn is_origin(text: &str, schemes: &[String]) -> bool {
     let host = text.split_once("://").filter(|(scheme, _)| schemes.contains(&scheme.to_ascii_lowercase()));
@@ -248,6 +281,8 @@ const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 const DATABASE_PARTS: [&str; 6] =
     ["DATABASE_TYPE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD"];
 const SQLCIPHER: &str = "sqlite+sqlcipher";
+const UNITS: [(&str, u64); 6] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 const SECONDS_MAX: u64 = 86_400;
 const REDIS: [&str; 5] =
     ["WEBSOCKET_REDIS_URL", "REDIS_URL", "WEBSOCKET_MANAGER", "WEBSOCKET_SENTINEL_HOSTS", "REDIS_SENTINEL_HOSTS"];

@@ -46,12 +46,18 @@ pub struct Flags {
     /// Seconds that clients then have to receive what is queued for them.
     #[arg(long, env = "ROOMCAST_GRACE_SECONDS", value_name = "ROOMCAST_GRACE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub(super) grace_seconds: u64,
+    /// Seconds to wait at the start for another roomcast that still has roomcast.db open, as in a rolling restart.
+    #[arg(long, env = "ROOMCAST_HANDOVER_SECONDS", value_name = "ROOMCAST_HANDOVER_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=3600))]
+    pub(super) handover_seconds: u64,
     /// Clients at one time; more are answered 503.
     #[arg(long, env = "ROOMCAST_SESSIONS_MAX", value_name = "ROOMCAST_SESSIONS_MAX", default_value_t = ServerLimits::default().sessions_max, value_parser = at_least::<1>)]
     pub(super) sessions_max: usize,
     /// Bytes queued for one client above which it is disconnected as too slow.
     #[arg(long, env = "ROOMCAST_QUEUE_BYTES_MAX", value_name = "ROOMCAST_QUEUE_BYTES_MAX", default_value_t = ServerLimits::default().queue_bytes_max, value_parser = at_least::<65_536>)]
     pub(super) queue_bytes_max: usize,
+    /// Connections of y-websocket providers that one user may have at one time.
+    #[arg(long, env = "ROOMCAST_PROVIDERS_PER_USER_MAX", value_name = "ROOMCAST_PROVIDERS_PER_USER_MAX", default_value_t = 64, value_parser = at_least::<1>)]
+    pub(super) providers_per_user_max: usize,
     /// Largest body of a request to the HTTP API, in bytes.
     #[arg(long, env = "ROOMCAST_API_BYTES_MAX", value_name = "ROOMCAST_API_BYTES_MAX", default_value_t = HttpLimits::default().page_body_bytes_max, value_parser = at_least::<1024>)]
     pub(super) api_bytes_max: usize,
@@ -132,6 +138,8 @@ Variables of Open WebUI that roomcast reads, so that one environment serves both
           Seconds that a client has to answer a call [default: 60]
   CORS_ALLOW_ORIGIN, CORS_ALLOW_CUSTOM_SCHEME
           Origins of web pages that may connect, and schemes besides http and https among them [default: * and none]
+  JWT_EXPIRES_IN
+          Lifetime of tokens, such as 4w or 12h, or -1 for no end; /api/revoke goes by it [default: 4w]
   ENABLE_ADMIN_CHAT_ACCESS
           Whether admins may read the chats of others [default: True]
   USER_PERMISSIONS_FEATURES_CHANNELS

@@ -68,6 +68,12 @@ pub struct Settings {
     pub drain: Duration,
     /// Time that clients have to receive what is queued for them.
     pub grace: Duration,
+    /// Time to wait for another program that has roomcast's own file open.
+    pub handover: Duration,
+    /// Connections of y-websocket providers that one user may have.
+    pub providers_per_user_max: usize,
+    /// Lifetime of tokens; `None` if they do not end.
+    pub token_lifetime: Option<Duration>,
     /// Demonstration or production.
     pub mode: Mode,
     /// Remarks about settings that have no effect, for the log.
@@ -136,6 +142,9 @@ impl Settings {
             api_key: environment.api_key()?,
             drain: Duration::from_secs(flags.drain_seconds),
             grace: Duration::from_secs(flags.grace_seconds),
+            handover: Duration::from_secs(flags.handover_seconds),
+            providers_per_user_max: flags.providers_per_user_max,
+            token_lifetime: environment.token_lifetime()?,
             mode: mode(&environment, &flags)?,
             warnings: warnings(&environment)?,
             logs: levels::targets(
@@ -351,6 +360,8 @@ mod tests {
             ("DATABASE_URL", "mysql://user:hunter2@host/db"),
             ("CORS_ALLOW_ORIGIN", "app://localhost"),
             ("USER_PERMISSIONS_FEATURES_CHANNELS", "maybe"),
+            ("JWT_EXPIRES_IN", "4 weeks"),
+            ("JWT_EXPIRES_IN", "w"),
             ("ROOMCAST_API_KEY", ""),
             ("ROOMCAST_API_KEY", "hunter2"),
         ] {
@@ -387,6 +398,17 @@ mod tests {
             (default(""), default("true"), default("False")),
             (Permission::Granted, Permission::Granted, Permission::Denied)
         );
+    }
+
+    #[test]
+    fn the_lifetime_of_tokens_is_as_open_webui_reads_it() {
+        let lifetime = |value| read(&[], &[("JWT_EXPIRES_IN", value)]).unwrap().token_lifetime.map(|it| it.as_secs());
+        assert_eq!(
+            (lifetime(""), lifetime("4w"), lifetime("1d12h")),
+            (Some(2_419_200), Some(2_419_200), Some(129_600))
+        );
+        assert_eq!((lifetime("1.5h"), lifetime("90s"), lifetime("500ms")), (Some(5_400), Some(90), Some(1)));
+        assert_eq!((lifetime("-1"), lifetime("0")), (None, None));
     }
 
     #[test]
