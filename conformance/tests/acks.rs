@@ -197,6 +197,47 @@ fn the_same_inputs_give_the_same_outputs_byte_for_byte() {
     assert_ne!(play(1), play(2), "the seed shows, in the sids at least");
 }
 
+#[test]
+fn everyone_who_is_asked_can_answer_in_whatever_order_the_application_names_them() {
+    let (mut pair, peers, sockets) = room(&[Via::WebSocket; 4]);
+    let scope = scope(&mut pair);
+    let named = vec![sockets[2], sockets[0], sockets[3], sockets[1]];
+    emit(&mut pair, Target::Select(Box::new(Selection { sockets: named, ..Selection::of(scope) })), Some(5));
+    for peer in &peers {
+        pair.send(*peer, "430[]");
+    }
+    assert_eq!(briefs(&mut pair).last().unwrap(), "ended 4 of 4 Complete");
+}
+
+#[test]
+fn an_ack_that_is_over_makes_room_for_another() {
+    for over in ["answered", "timed out"] {
+        let mut config = Conformance::config(Profile::APP);
+        config.limits.acks_per_socket_max = 2;
+        let mut pair = Pair::manual(config);
+        let (peer, _) = pair.join_namespace(Via::WebSocket, "/");
+        let socket = sockets(&mut pair)[0];
+        emit(&mut pair, Target::Socket(socket), Some(60));
+        let timers = pair.host.audit().timers;
+        for n in 1..5 {
+            emit(&mut pair, Target::Socket(socket), Some(1));
+            if over == "answered" {
+                pair.send(peer, &format!("43{n}[]"));
+                assert_eq!(briefs(&mut pair), ["acked 0 ", "ended 1 of 1 Complete"]);
+            } else {
+                pair.pass(Duration::from_secs(1));
+                assert_eq!(briefs(&mut pair), ["ended 0 of 1 TimedOut"], "and the first is awaited still");
+            }
+            assert_eq!(pair.host.audit().timers, timers, "{over}");
+        }
+        pair.vanish(peer);
+        let mut got = briefs(&mut pair);
+        got.sort();
+        assert_eq!(got, ["disconnected 0", "ended 0 of 1 Gone"], "{over}");
+        assert_eq!(pair.host.audit().timers, 0, "{over}");
+    }
+}
+
 fn emit(pair: &mut Pair<Manual>, target: Target, ack_secs: Option<u64>) {
     let ack = ack_secs.map(|secs| AckRequest { emit: EmitId(9), timeout: Duration::from_secs(secs) });
     let args = Args::from_json_values("1").unwrap();

@@ -1,0 +1,455 @@
+//! What a server keeps is given up when it is over: deadlines, lists of acks, limits that were stretched, and places in
+//! namespaces.
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test fails at the first event that it does not expect")]
+
+use std::time::Duration;
+
+use roomcast_conformance::pair::{Conformance, Handling, Manual, Pair, Profile, Via, Ws};
+use roomcast_core::server::config::{Config, EndpointKind};
+use roomcast_core::server::{
+    AckId, Command, Delivery, Emit, Event, Extent, Message, Reason, SessionId, SocketId, Target, TimerKind,
+};
+use roomcast_core::socket_io::Args;
+use roomcast_core::websocket::{Fin, Opcode};
+
+// Engine.IO protocol, "Heartbeat" and "Upgrade": the deadlines of each stage.
+
+#[test]
+fn a_session_has_the_deadlines_of_its_stage_and_no_others() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let (polling, streaming) = open_raw(&mut pair, ENGINE);
+    assert_eq!(timers(&pair), 1, "a ping");
+    let probe = pair.web_socket(&streaming);
+    assert_eq!(timers(&pair), 2, "a ping, and the upgrade's");
+    pair.ws_send(probe, "2probe");
+    pair.ws_send(probe, "5");
+    assert_eq!(timers(&pair), 1, "the upgrade is done");
+    pair.hang_up(probe);
+    assert_eq!(timers(&pair), 0, "nobody is there");
+    let get = pair.get(&polling);
+    assert_eq!(pair.answered(get).status, 400);
+}
+
+#[test]
+fn an_upgrade_that_fails_has_no_deadline_any_more() {
+    for how in ["the stream ends", "something else than a probe", "a broken frame", "a close frame"] {
+        let mut pair = Pair::manual(Conformance::config(Profile::APP));
+        let (_, streaming) = open_raw(&mut pair, ENGINE);
+        let probe = pair.web_socket(&streaming);
+        break_probe(&mut pair, probe, how);
+        pair.hang_up(probe);
+        assert_eq!(timers(&pair), 1, "{how}: a ping");
+        let second = pair.web_socket(&streaming);
+        pair.ws_send(second, "2probe");
+        assert_eq!(pair.ws_take(second), ["3probe"], "{how}: the session can upgrade still");
+    }
+}
+
+#[test]
+fn an_upgrade_that_the_server_or_a_fault_cuts_short_leaves_no_deadline() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let (_, streaming) = open_raw(&mut pair, ENGINE);
+    let session = opened(&mut pair);
+    let probe = pair.web_socket(&streaming);
+    pair.command(Command::Close { session });
+    pair.hang_up(probe);
+    assert_eq!(timers(&pair), 1, "the time in which the client must fetch the end");
+
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let (polling, streaming) = open_raw(&mut pair, ENGINE);
+    let get = pair.get(&polling);
+    let probe = pair.web_socket(&streaming);
+    pair.abort(get);
+    pair.hang_up(probe);
+    assert_eq!(timers(&pair), 0, "the session ended with its poll");
+}
+
+#[test]
+fn a_client_that_fetches_the_end_takes_its_deadline_along() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let (polling, _) = open_raw(&mut pair, ENGINE);
+    let session = opened(&mut pair);
+    pair.command(Command::Close { session });
+    assert_eq!(timers(&pair), 1);
+    let get = pair.get(&polling);
+    assert_eq!(pair.answered(get).brief(), (200, "1"));
+    assert_eq!(timers(&pair), 0);
+}
+
+#[test]
+fn a_stream_that_ends_while_it_is_closed_takes_its_deadline_along() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let peer = pair.open(ENGINE, Via::WebSocket);
+    let session = opened(&mut pair);
+    let ws = pair.ws(peer);
+    pair.block(ws);
+    pair.command(Command::Close { session });
+    assert_eq!(timers(&pair), 1, "the close frame's answer is awaited");
+    pair.hang_up(ws);
+    assert_eq!(timers(&pair), 0);
+}
+
+#[test]
+fn a_heartbeat_ends_with_its_session_at_every_stage() {
+    for pings in 0..4 {
+        for pong in [true, false] {
+            let mut pair = Pair::manual(Conformance::config(Profile::APP));
+            let peer = pair.open(ENGINE, Via::WebSocket);
+            pair.pass(Duration::from_secs(25) * pings + Duration::from_secs(1));
+            if !pong {
+                pair.keep_pongs(peer);
+                pair.pass(Duration::from_secs(25));
+            }
+            assert_eq!(timers(&pair), 1, "{pings} pings, {pong}");
+            pair.vanish(peer);
+            assert_eq!(timers(&pair), 0, "{pings} pings, {pong}");
+        }
+    }
+}
+
+#[test]
+fn joining_a_namespace_ends_the_time_for_it() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let (polling, _) = open_raw(&mut pair, SOCKET);
+    assert_eq!(timers(&pair), 2, "a ping, and the time to join");
+    pair.post(&polling, "40/jwt,");
+    let socket = connecting(&mut pair).unwrap();
+    assert_eq!(timers(&pair), 3, "the application must answer");
+    pair.command(Command::Refuse { socket, data: r#"{"message":"no"}"#.into() });
+    assert_eq!(timers(&pair), 2);
+    pair.post(&polling, "40");
+    assert_eq!(timers(&pair), 1);
+    pair.post(&polling, "40/jwt,");
+    assert_eq!(timers(&pair), 2);
+    pair.post(&polling, "41/jwt,");
+    assert_eq!(timers(&pair), 1, "nobody asks any more");
+}
+
+#[test]
+fn a_session_that_is_told_to_end_need_not_join_any_more() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    open_raw(&mut pair, SOCKET);
+    pair.command(Command::Shutdown);
+    assert_eq!(timers(&pair), 1, "the time in which the client must fetch the end");
+}
+
+#[test]
+fn a_pong_counts_where_pings_come_faster_than_they_time_out() {
+    let profile =
+        Profile { ping_interval: Duration::from_secs(1), ping_timeout: Duration::from_secs(3), ..Profile::APP };
+    for via in Via::ALL {
+        let mut pair = Pair::manual(Conformance::config(profile));
+        let peer = pair.open(ENGINE, via);
+        pair.pass(Duration::from_secs(20));
+        assert_eq!(pair.over(peer), None, "{via:?}");
+        assert_eq!(timers(&pair), 1);
+    }
+}
+
+#[test]
+fn a_driver_that_was_held_up_leaves_its_clients_half_of_the_time() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let peer = pair.open(ENGINE, Via::WebSocket);
+    pair.keep_pongs(peer);
+    let late = pair.now() + Duration::from_secs(100);
+    pair.host.time(late);
+    pair.settle();
+    pair.pass_with(Duration::from_secs(10), |pair| assert_eq!(pair.over(peer), None));
+    assert!(pair.over(peer).is_some());
+}
+
+#[test]
+fn messages_of_a_bare_client_are_as_good_as_pongs() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let ws = pair.web_socket("/websocket");
+    pair.pass(Duration::from_secs(30));
+    assert_eq!(pair.ws_take(ws), ["ping "]);
+    pair.ws_send(ws, "a message");
+    pair.pass(Duration::from_secs(24));
+    assert!(!pair.ws_ended(ws), "45 s after the start a pong would have been overdue");
+    pair.pass(Duration::from_secs(60));
+    assert_eq!(pair.ws_take(ws).last().unwrap(), "end", "and then it said nothing more");
+}
+
+#[test]
+fn a_client_that_takes_bytes_is_there_although_its_pong_cannot_be_read() {
+    for takes in [true, false] {
+        let mut config = Conformance::config(Profile::APP);
+        config.limits.unanswered_max = 2;
+        config.limits.queue_soft_bytes = 1_000_000;
+        config.limits.queue_bytes_max = 2_000_000;
+        let mut pair = Pair::manual(config);
+        pair.app().handling = Handling::ByHand;
+        let peer = pair.open(ENGINE, Via::WebSocket);
+        let session = opened(&mut pair);
+        let ws = pair.ws(peer);
+        let conn = pair.conn(ws);
+        pair.keep_pongs(peer);
+        pair.send_all(peer, &["4a", "4b", "4c"]);
+        assert!(pair.host.stream(conn).is_paused());
+        pair.block(ws);
+        pair.command(Command::Send { session, message: Message::Text("x".repeat(10_000).into()) });
+        pair.pass(Duration::from_secs(30));
+        if takes {
+            pair.unblock(ws, 100);
+        } else {
+            // The socket says that it is ready, and takes nothing.
+            pair.host.stream(conn).write_bytes_max = 0;
+            pair.unblock(ws, 100);
+        }
+        pair.pass(Duration::from_secs(20));
+        assert_eq!(pair.host.audit().sessions, usize::from(takes), "it was asked at 25 s, and 20 s are over");
+        pair.pass(Duration::from_secs(20));
+        assert_eq!(pair.host.audit().sessions, 0, "since then it has taken nothing");
+        assert!(pair.events().iter().any(|event| matches!(event, Event::Closed { reason: Reason::PingTimeout, .. })));
+    }
+}
+
+// Limits of what waits to be sent.
+
+#[test]
+fn what_came_all_at_once_is_forgiven_until_it_is_read_and_no_longer() {
+    let mut pair = Pair::manual(small_limits());
+    let peer = pair.open(ENGINE, Via::WebSocket);
+    let session = opened(&mut pair);
+    let ws = pair.ws(peer);
+    pair.block(ws);
+    for _ in 0..60 {
+        pair.host.command(Command::Send { session, message: Message::Text("x".repeat(1000).into()) });
+    }
+    pair.settle();
+    assert_eq!(pair.host.audit().sessions, 1, "60,000 bytes at once are nobody's fault");
+    pair.unblock(ws, usize::MAX);
+    assert_eq!(pair.take(peer).len(), 60);
+    pair.block(ws);
+    let mut sent = 0;
+    while pair.host.audit().sessions == 1 {
+        pair.command(Command::Send { session, message: Message::Text("x".repeat(1000).into()) });
+        sent += 1;
+        assert!(sent < 30, "the limit of 20,000 bytes holds again");
+    }
+    assert!(sent > 19, "{sent}");
+}
+
+#[test]
+fn whatever_passes_the_hard_limit_ends_the_session_at_once() {
+    type Say = fn(&mut Pair<Manual>, SocketId);
+    let ways: [(&str, Say); 4] = [
+        ("an emit", |pair, socket| emit(pair, Target::Socket(socket), "x")),
+        ("an ack", |pair, socket| {
+            let args = Args::from_serialize(&("x".repeat(2000),)).unwrap();
+            pair.command(Command::Ack { socket, ack: AckId(1), args });
+        }),
+        ("a disconnect", |pair, socket| {
+            pair.command(Command::Disconnect { target: Target::Socket(socket), extent: Extent::Namespace });
+        }),
+        ("a ping", |pair, _| pair.pass(Duration::from_secs(25))),
+    ];
+    for (way, say) in ways {
+        let mut pair = Pair::manual(small_limits());
+        let (peer, _) = pair.join_namespace(Via::WebSocket, "/");
+        let socket = connected(&mut pair)[0];
+        pair.take(peer);
+        let ws = pair.ws(peer);
+        pair.block(ws);
+        emit(&mut pair, Target::Socket(socket), "x");
+        let before = pair.host.audit().queued_bytes;
+        // The first is what was there when the socket refused, and is forgiven.
+        let left = 20_000 - (pair.host.audit().queued_bytes - before);
+        let overhead = event_len("");
+        emit(&mut pair, Target::Socket(socket), &"x".repeat(left - overhead));
+        assert_eq!(pair.host.audit().sessions, 1, "{way}: {} bytes", pair.host.audit().queued_bytes);
+        say(&mut pair, socket);
+        assert_eq!(pair.host.audit().sessions, 0, "{way}: {} bytes", pair.host.audit().queued_bytes);
+        assert_eq!(pair.server().counters().too_slow, 1, "{way}");
+    }
+}
+
+#[test]
+fn what_is_queued_goes_out_before_the_close_frame_of_a_broken_stream() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let ws = pair.web_socket(&format!("{ENGINE}?EIO=4&transport=websocket"));
+    assert_eq!(pair.ws_take(ws).len(), 1);
+    let session = opened(&mut pair);
+    pair.block(ws);
+    for text in ["one", "two"] {
+        pair.command(Command::Send { session, message: Message::Text(text.into()) });
+    }
+    // RFC 6455 section 5.1: a client masks its frames.
+    pair.raw(ws, b"\x81\x01a");
+    pair.settle();
+    pair.unblock(ws, usize::MAX);
+    assert_eq!(pair.ws_take(ws)[..3], ["4one", "4two", "close 1002"]);
+}
+
+#[test]
+fn a_session_that_upgrades_while_its_reading_is_paused_stays_paused() {
+    let mut config = Conformance::config(Profile::APP);
+    config.limits.unanswered_max = 2;
+    let mut pair = Pair::manual(config);
+    pair.app().handling = Handling::ByHand;
+    let (polling, streaming) = open_raw(&mut pair, ENGINE);
+    let session = opened(&mut pair);
+    let ws = pair.web_socket(&streaming);
+    pair.ws_send(ws, "2probe");
+    let post = pair.post(&polling, "4a\x1e4b\x1e4c");
+    assert_eq!(pair.answer(post), None, "the application is behind");
+    pair.ws_send(ws, "5");
+    let conn = pair.conn(ws);
+    assert!(pair.host.stream(conn).is_paused());
+    for _ in 0..3 {
+        pair.command(Command::Handled { session });
+    }
+    assert!(!pair.host.stream(conn).is_paused());
+    assert_eq!(pair.answered(post).brief(), (200, "ok"));
+}
+
+// Socket.IO protocol, "Connection to a namespace" and "Disconnection from a namespace".
+
+#[test]
+fn a_namespace_can_be_joined_again_after_each_way_of_not_being_in_it() {
+    for how in ["refused", "overdue", "disconnected", "left"] {
+        let mut pair = Pair::manual(Conformance::config(Profile::APP));
+        let first = pair.open(SOCKET, Via::WebSocket);
+        // Somebody else is in, so that the namespace stays.
+        pair.send(first, "40/jwt,");
+        let socket = connecting(&mut pair).unwrap();
+        pair.command(Command::Accept { socket });
+        let second = pair.open(SOCKET, Via::WebSocket);
+        pair.send_all(second, &["40", "40/jwt,"]);
+        let socket = connecting(&mut pair).unwrap();
+        match how {
+            "refused" => pair.command(Command::Refuse { socket, data: r#"{"message":"no"}"#.into() }),
+            "overdue" => pair.pass(Duration::from_secs(46)),
+            "disconnected" => {
+                pair.command(Command::Accept { socket });
+                pair.command(Command::Disconnect { target: Target::Socket(socket), extent: Extent::Namespace });
+            }
+            _ => pair.send(second, "41/jwt,"),
+        }
+        pair.events();
+        pair.take(second);
+        pair.send(second, "40/jwt,");
+        let again = connecting(&mut pair).unwrap_or_else(|| panic!("{how}: the application is asked again"));
+        pair.command(Command::Accept { socket: again });
+        assert!(pair.take(second)[0].starts_with("40/jwt,{"), "{how}");
+    }
+}
+
+#[test]
+fn a_socket_is_found_by_its_id_in_its_namespace_once_it_is_in() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let peer = pair.open(SOCKET, Via::WebSocket);
+    pair.send_all(peer, &["40", "40/jwt,"]);
+    let mut events = pair.events().into_iter();
+    let (Some(Event::Connected(root)), Some(Event::Connecting(asking))) = (events.next(), events.next()) else {
+        panic!("in the order of the packets")
+    };
+    let scope = |pair: &mut Pair<Manual>, socket| pair.server().scope(socket).cloned();
+    let here = scope(&mut pair, root.socket).unwrap();
+    assert_eq!(&*here.namespace, "/");
+    let there = scope(&mut pair, asking.socket).unwrap();
+    assert_eq!(&*there.namespace, "/jwt");
+    assert_eq!(pair.server().socket(&here, root.sid.as_str()), Some(root.socket));
+    assert_eq!(pair.server().socket(&there, root.sid.as_str()), None, "it is not in that one");
+    assert_eq!(pair.server().socket(&there, asking.sid.as_str()), None, "it is not in yet");
+    pair.command(Command::Accept { socket: asking.socket });
+    assert_eq!(pair.server().socket(&there, asking.sid.as_str()), Some(asking.socket));
+    pair.vanish(peer);
+    assert_eq!(scope(&mut pair, root.socket), None);
+}
+
+#[test]
+fn a_room_name_may_be_as_long_as_the_limit() {
+    let mut config = Conformance::config(Profile::APP);
+    config.limits.room_bytes_max = 4;
+    let mut pair = Pair::manual(config);
+    pair.join_namespace(Via::WebSocket, "/");
+    let socket = connected(&mut pair)[0];
+    for (room, is_in) in [("four", true), ("fiver", false)] {
+        pair.command(Command::Join { target: Target::Socket(socket), room: room.into() });
+        assert_eq!(pair.server().is_in(socket, room), is_in, "{room}");
+    }
+}
+
+fn break_probe(pair: &mut Pair<Manual>, probe: Ws, how: &str) {
+    match how {
+        "the stream ends" => pair.hang_up(probe),
+        "something else than a probe" => pair.ws_send(probe, "4x"),
+        "a broken frame" => {
+            pair.raw(probe, b"\x81\x01a");
+            pair.settle();
+        }
+        _ => {
+            pair.frame(probe, Fin::Final, Opcode::Close, &[]);
+            pair.settle();
+        }
+    }
+}
+
+/// Deadlines that are armed; for nothing that is due at once.
+fn timers(pair: &Pair<Manual>) -> usize {
+    assert_ne!(pair.next_deadline().map(|(_, kind)| kind), Some(TimerKind::Deferred));
+    pair.host.audit().timers
+}
+
+fn emit(pair: &mut Pair<Manual>, target: Target, text: &str) {
+    let args = Args::from_serialize(&(text,)).unwrap();
+    pair.command(Command::Emit(Emit { target, name: "x".into(), args, delivery: Delivery::Reliable, ack: None }));
+}
+
+/// The bytes of an event's frame in a queue, up to 64 KiB.
+fn event_len(text: &str) -> usize {
+    r#"42["x",""]"#.len() + text.len() + 4
+}
+
+fn opened(pair: &mut Pair<Manual>) -> SessionId {
+    let events = pair.events();
+    match events.as_slice() {
+        [Event::Opened { session, .. }] => *session,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn connected(pair: &mut Pair<Manual>) -> Vec<SocketId> {
+    let socket = |event| match event {
+        Event::Connected(connect) => connect.socket,
+        other => panic!("{other:?}"),
+    };
+    pair.events().into_iter().map(socket).collect()
+}
+
+/// The socket that asks to come in, if one does.
+fn connecting(pair: &mut Pair<Manual>) -> Option<SocketId> {
+    pair.events().into_iter().find_map(|event| match event {
+        Event::Connecting(connect) => Some(connect.socket),
+        _ => None,
+    })
+}
+
+/// A polling session in the hands of the test: targets of its requests and of its WebSocket.
+fn open_raw(pair: &mut Pair<Manual>, path: &str) -> (String, String) {
+    let get = pair.get(&format!("{path}?EIO=4&transport=polling"));
+    let open = pair.answered(get).body;
+    let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
+    let sid = json["sid"].as_str().unwrap();
+    let target = |transport: &str| format!("{path}?EIO=4&transport={transport}&sid={sid}");
+    (target("polling"), target("websocket"))
+}
+
+/// Soft 4,000, hard 20,000 bytes.
+fn small_limits() -> Config {
+    let mut config = Conformance::config(Profile::APP);
+    config.limits.queue_soft_bytes = 4_000;
+    config.limits.queue_bytes_max = 20_000;
+    for endpoint in &mut config.endpoints {
+        if let EndpointKind::EngineIo(engine) | EndpointKind::SocketIo(engine, _) = &mut endpoint.kind {
+            engine.ping_timeout = Duration::from_secs(60);
+        }
+    }
+    config
+}
+
+const ENGINE: &str = "/engine.io/";
+const SOCKET: &str = "/socket.io/";
