@@ -267,7 +267,7 @@ impl Crowd {
         }
     }
 
-    /// A ping to everybody, and everybody's pong.
+    /// A ping to every member, and the pong of each.
     fn beat(&mut self) {
         while let Some((deadline, TimerKind::Ping)) = self.kit.stack.server.poll_timeout() {
             self.kit.set_time(deadline);

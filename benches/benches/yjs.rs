@@ -139,7 +139,7 @@ fn updates(file: &[u8]) -> Option<Vec<Vec<u8>>> {
     Some(updates)
 }
 
-/// Somebody types at places that jump about, and takes back every fifth letter.
+/// A writer types at places that jump about, and deletes every fifth letter.
 fn generated() -> Vec<Vec<u8>> {
     use yrs::{Text, WriteTxn};
     let doc = Doc::with_client_id(1);

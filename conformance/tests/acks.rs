@@ -81,7 +81,7 @@ fn an_ack_counts_once_and_for_who_was_asked() {
 }
 
 #[test]
-fn nobody_to_ask_ends_at_once() {
+fn an_emit_that_asks_no_socket_ends_at_once() {
     let (mut pair, peers, sockets) = room(&[Via::WebSocket]);
     let namespace = scope(&mut pair);
     emit(&mut pair, Target::Room { namespace: namespace.clone(), room: "empty".into() }, Some(5));

@@ -1,4 +1,4 @@
-//! Which faults end a connection and which do not, and that nobody else notices.
+//! Which faults end a connection and which do not, and that other clients do not notice.
 
 use roomcast_conformance::pair::{Conformance, Over, Pair, Peer, Via};
 use roomcast_core::websocket::{Fin, Opcode};
@@ -87,17 +87,17 @@ fn what_only_looks_strange_stays() {
         for packet in [
             "43999[]",
             r#"4318446744073709551615["x"]"#,
-            r#"42["nobody-knows",1]"#,
+            r#"42["unknown-event",1]"#,
             r#"42["__proto__",1]"#,
             r#"42["constructor"]"#,
             r#"42["hasOwnProperty"]"#,
             r#"42["*"]"#,
             r#"42[""]"#,
-            r#"420["nobody-knows"]"#,
+            r#"420["unknown-event"]"#,
             r#"42/custom,["message",1]"#,
             "41/custom,",
             "43/custom,1[]",
-            r#"42 ["nobody-knows"]"#,
+            r#"42 ["unknown-event"]"#,
         ] {
             pair.send(peer, packet);
             assert_eq!(pair.over(peer), None, "{packet} by {via:?}");

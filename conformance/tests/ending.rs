@@ -1,4 +1,4 @@
-//! Closing in every state, by either side, by the server's end, and by nobody; stale handles.
+//! Closing in every state, by either side, by the server's end, and by deadlines; stale handles.
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test fails at the first event that it does not expect")]
 
@@ -176,7 +176,7 @@ fn a_post_whose_body_never_came_is_not_answered_ok() {
     let (polling, _) = open_raw(&mut pair, "/engine.io/");
     let post = pair.begin(Method::POST, &polling, &[]);
     pair.pass(Duration::from_secs(1));
-    assert_eq!(pair.answer(post), None, "nobody is answered before the body is there");
+    assert_eq!(pair.answer(post), None, "no answer before the body is there");
     pair.finish(post, "4x");
     assert_eq!(pair.answered(post).status, 400);
 }
@@ -286,7 +286,7 @@ fn an_answer_in_time_and_none_in_time_to_who_asks_to_come_in() {
     let socket = asked[0].socket;
     assert_eq!(&*asked[0].namespace, "/jwt");
     pair.command(roomcast_conformance::pair::emit(Target::Socket(socket), "early", Args::empty()));
-    assert_eq!(pair.take(peer), [""; 0], "nobody is there before it is let in");
+    assert_eq!(pair.take(peer), [""; 0], "no packet before the socket is admitted");
     pair.command(Command::Accept { socket });
     pair.command(Command::Accept { socket });
     assert_eq!(pair.take(peer).len(), 1);
@@ -335,7 +335,7 @@ fn a_client_that_leaves_while_it_waits_is_gone() {
 }
 
 #[test]
-fn everybody_hears_why_it_ended() {
+fn the_application_is_told_why_each_socket_ended() {
     let mut pair = Pair::manual(Conformance::config(Profile::SUITE));
     let mut expected = Vec::new();
     for (how, reason) in [

@@ -96,7 +96,7 @@ fn unread_output_pauses_reading() {
     let ws = pair.ws(peer);
     let conn = pair.conn(ws);
     pair.block(ws);
-    // An echo that nobody reads: without the pause it would be closed as too slow.
+    // An echo that is not read: without the pause it would be closed as too slow.
     for _ in 0..100 {
         pair.send(peer, &format!("4{}", "x".repeat(1000)));
     }

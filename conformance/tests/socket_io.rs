@@ -171,7 +171,7 @@ fn disconnecting_from_the_root_leaves_the_transport_open() {
     for via in Via::ALL {
         let (mut pair, peer) = joined(via);
         assert_eq!(pair.ask(peer, "41"), [""; 0]);
-        assert_eq!(pair.ask(peer, r#"420["echo",1]"#), [""; 0], "nobody there");
+        assert_eq!(pair.ask(peer, r#"420["echo",1]"#), [""; 0], "no such socket");
         pair.pass(Duration::from_secs(10));
         assert_eq!(pair.over(peer), None, "{via:?}");
         assert!(pair.ask(peer, "40")[0].starts_with(r#"40{"sid":"#), "and back");
@@ -241,7 +241,7 @@ fn typing_reaches_everyone_in_the_room_but_the_sender() {
 }
 
 #[test]
-fn a_broadcast_reaches_everyone_in_the_namespace_and_nobody_else() {
+fn a_broadcast_reaches_the_whole_namespace_and_no_other() {
     let mut pair = Pair::suite();
     let (ada, _) = pair.join_namespace(Via::WebSocket, "/");
     let (bob, _) = pair.join_namespace(Via::Polling, "/");

@@ -15,7 +15,7 @@ use self::world::World;
 ///   event that was emitted to it once and in order, over whatever transports (`client`); what was emitted reliably
 ///   to a socket that is still there at the end has arrived;
 /// * after `handle_timeout` the next timeout lies ahead;
-/// * once everybody is gone and the clock has run out, `audit()` is all zeros.
+/// * once all clients are gone and the clock has run out, `audit()` is all zeros.
 ///
 /// Bytes are read as they come: a letter is an operation, and each operation takes its operands behind it. A capital
 /// letter leaves the server's outputs where they are, for the next operation to cross. Text files make good seeds.

@@ -14,7 +14,7 @@ pub fn token(data: &[u8]) {
         unreachable!("invariant: the default policy needs this key only")
     };
     let wall = WallTime::from_unix_millis(1_000_000_000_000);
-    assert!(verifier.verify(text, wall).is_err(), "nobody signed that");
+    assert!(verifier.verify(text, wall).is_err(), "signed with no known key");
     match verifier.verify(&sign_hs256(b"secret", text), wall) {
         Ok(claims) => {
             assert_eq!(claims.as_json(), text);

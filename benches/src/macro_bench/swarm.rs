@@ -27,7 +27,7 @@ pub(super) struct Swarm {
     deadline: Instant,
 }
 
-/// What came from a connection.
+/// What was received on a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received<'a> {
     /// A text message, or the body of a response.
@@ -129,7 +129,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// Throws away what has come so far.
+    /// Discards what was received so far.
     pub(super) fn drain(&mut self) -> io::Result<()> {
         loop {
             self.ready.clear();
@@ -281,5 +281,5 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const ROUND_TIME_MAX: Duration = Duration::from_secs(60);
 const SILENCE_MAX: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// What the conformance server says to everybody who connects, and other servers may leave out.
+/// What the conformance server sends to every client that connects, and other servers may leave out.
 const GREETING: &[u8] = br#"42["auth",{}]"#;

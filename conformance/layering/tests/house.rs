@@ -98,8 +98,6 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
     ),
     ("core/roomcast-openwebui", &["access.rs", "query.rs"]),
     ("adapter/roomcast-stores", &["documents/mod.rs", "documents/content.rs", "documents/workshop.rs"]),
-    ("conformance", &["pair/mod.rs", "pair/peer.rs", "pair/web_socket.rs"]),
-    ("conformance", &["sim/mod.rs", "sim/client.rs", "sim/network.rs"]),
     (
         "benches",
         &[

@@ -25,11 +25,11 @@ pub struct Conformance {
     verifier: Verifier,
     asks: BTreeMap<EmitId, SocketId>,
     next_emit: u64,
-    /// Whom a token let in: the subject, until the socket is connected.
+    /// The subject of the token that admitted a socket, until the socket is connected.
     subjects: BTreeMap<SocketId, String>,
     /// When a token ends.
     expiries: BTreeMap<(Instant, SocketId), ()>,
-    /// Who is there.
+    /// The namespaces of connected sockets.
     scopes: BTreeMap<SocketId, Scope>,
 }
 
@@ -37,7 +37,7 @@ impl Conformance {
     /// The secret of `/jwt`.
     pub const SECRET: &'static [u8] = b"conformance-secret-conformance-secret";
 
-    /// A new one.
+    /// Creates the application with the key of `/jwt`.
     ///
     /// # Panics
     ///
@@ -97,7 +97,7 @@ impl Conformance {
         ])
     }
 
-    /// Whether it remembers nobody.
+    /// Whether it holds no state of any client.
     pub fn is_idle(&self) -> bool {
         self.asks.is_empty() && self.subjects.is_empty() && self.expiries.is_empty() && self.scopes.is_empty()
     }

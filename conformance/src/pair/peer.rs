@@ -3,66 +3,10 @@
 //! Owns: what an Engine.IO client does by itself. Must never know: what a test sends.
 
 use http::Method;
-use roomcast_core::engine_io::{Handshake, Packet, PeerHandshake, decode_payload};
+use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
 use roomcast_core::server::App;
 
-use super::{Pair, Query, Ws};
-
-/// A client of a test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub(super) usize);
-
-/// How a client comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
-    /// By WebSocket at once.
-    WebSocket,
-    /// By long polling, and stays there.
-    Polling,
-    /// By long polling, then by WebSocket.
-    Upgrade,
-}
-
-impl Via {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::WebSocket, Self::Polling, Self::Upgrade];
-}
-
-/// How a session ended, as its client sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// `1` by polling.
-    ClosePacket,
-    /// A request was answered with another status than 200.
-    Status(u16),
-    /// The WebSocket was closed, with this close frame before it.
-    Closed(String),
-    /// The client went away.
-    Left,
-}
-
-#[derive(Debug)]
-pub(super) struct PeerState {
-    target: String,
-    handshake: PeerHandshake,
-    link: Link,
-    inbox: Vec<String>,
-    pongs: Pongs,
-    over: Option<Over>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Link {
-    WebSocket(Ws),
-    Polling { get: Option<Query> },
-}
-
-/// Whether a client answers pings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pongs {
-    Sent,
-    Kept,
-}
+use super::state::{Link, Over, Pair, Peer, PeerState, Pongs, Query, Via, Ws};
 
 impl<A: App> Pair<A> {
     /// A client of the endpoint at `path`.
@@ -129,13 +73,13 @@ impl<A: App> Pair<A> {
         self.send_all(peer, &[packet]);
     }
 
-    /// What has come, packets in their text form, less pings that were answered and noops.
+    /// Takes the packets received, in their text form, without noops and the pings that were answered.
     pub fn take(&mut self, peer: Peer) -> Vec<String> {
         self.settle();
         std::mem::take(&mut self.peer_mut(peer).inbox)
     }
 
-    /// Sends an Engine.IO packet and takes what comes for it.
+    /// Sends an Engine.IO packet and takes what is received after it.
     pub fn ask(&mut self, peer: Peer, packet: &str) -> Vec<String> {
         self.send(peer, packet);
         self.take(peer)
@@ -200,7 +144,7 @@ impl<A: App> Pair<A> {
         self.ws_send(ws, "5");
     }
 
-    /// The client goes away without a word.
+    /// Ends the client without closing its session.
     pub fn vanish(&mut self, peer: Peer) {
         if self.peer(peer).over.is_none() {
             self.end(peer, Over::Left);
@@ -212,7 +156,7 @@ impl<A: App> Pair<A> {
         }
     }
 
-    /// Takes what has come; whether there was anything.
+    /// Takes what was received; whether there was anything.
     pub(super) fn pump_peers(&mut self) -> bool {
         let mut any = false;
         for index in 0..self.peers.len() {

@@ -7,24 +7,10 @@ use roomcast_core::server::{App, ConnId};
 use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
 use roomcast_testkit::StreamEnd;
 
-use super::{Answer, Pair, handshake};
-
-/// A WebSocket of a test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ws(pub(super) usize);
-
-#[derive(Debug)]
-pub(super) struct WsClient {
-    conn: ConnId,
-    decoder: Decoder,
-    pub(super) inbox: Vec<String>,
-    /// The server's close frame.
-    pub(super) close: String,
-    left: bool,
-}
+use super::state::{Answer, Pair, Ws, WsClient, handshake};
 
 impl<A: App> Pair<A> {
-    /// A WebSocket.
+    /// Opens a WebSocket.
     ///
     /// # Panics
     ///
@@ -36,14 +22,22 @@ impl<A: App> Pair<A> {
         }
     }
 
-    /// A WebSocket, or why not.
+    /// Opens a WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// The response of a server that refuses.
     pub fn try_web_socket(&mut self, target: &str, origin: Option<&str>) -> Result<Ws, Box<Answer>> {
         let ws = self.web_socket_unsettled(target, origin)?;
         self.settle();
         Ok(ws)
     }
 
-    /// A WebSocket, or why not; the server draws no conclusions yet.
+    /// Opens a WebSocket without running the server.
+    ///
+    /// # Errors
+    ///
+    /// The response of a server that refuses.
     pub fn web_socket_unsettled(&mut self, target: &str, origin: Option<&str>) -> Result<Ws, Box<Answer>> {
         let request = handshake(target, origin);
         let Some(endpoint) = self.host.server().route(request.uri().path()) else { panic!("no such path: {target}") };
@@ -61,7 +55,7 @@ impl<A: App> Pair<A> {
         self.settle();
     }
 
-    /// Sends a message, and lets the server draw no conclusions yet.
+    /// Sends a message without running the server.
     pub fn ws_send_unsettled(&mut self, ws: Ws, text: &str) {
         match text.strip_prefix('b').map(|_| roomcast_core::engine_io::decode_payload(text.to_owned().into()).next()) {
             Some(Some(Ok(Packet::Binary(bytes)))) => self.frame(ws, Fin::Final, Opcode::Binary, &bytes),
@@ -84,14 +78,14 @@ impl<A: App> Pair<A> {
         }
     }
 
-    /// What has come: texts as they are, binary messages as `b` and base64, control frames by name (`close 1000`), the
+    /// Takes what was received: texts as they are, binary messages as `b` and base64, control frames by name (`close 1000`), the
     /// end of the stream as `end`.
     pub fn ws_take(&mut self, ws: Ws) -> Vec<String> {
         self.settle();
         self.sockets.get_mut(ws.0).map(|client| std::mem::take(&mut client.inbox)).unwrap_or_default()
     }
 
-    /// The stream ends without a word.
+    /// Ends the stream without a close frame.
     pub fn hang_up(&mut self, ws: Ws) {
         if let Some(client) = self.sockets.get_mut(ws.0)
             && !std::mem::replace(&mut client.left, true)
@@ -129,7 +123,7 @@ impl<A: App> Pair<A> {
         self.settle();
     }
 
-    /// Decodes what has come; whether there was anything.
+    /// Decodes what was received; whether there was anything.
     pub(super) fn pump_web_sockets(&mut self) -> bool {
         let mut any = false;
         for index in 0..self.sockets.len() {

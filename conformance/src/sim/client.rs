@@ -8,17 +8,17 @@ use bytes::Bytes;
 use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
 use roomcast_core::time::Instant;
 
-use super::Weather;
+use super::weather::Weather;
 use crate::pair::Via;
 
-/// A client.
+/// What a client knows of its session.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) via: Via,
     /// How often it has come: what belongs to an earlier time is stale.
     pub(super) epoch: u32,
     pub(super) stage: Stage,
-    /// In what weather its session began.
+    /// The weather in which its session began.
     pub(super) begun: Weather,
     /// The Engine.IO session id.
     pub(super) sid: String,
@@ -42,7 +42,7 @@ pub(super) enum Stage {
     Away,
     /// It has asked for one.
     Opening,
-    /// It polls.
+    /// It uses long polling.
     Polling,
     /// It polls, and a WebSocket is on its way.
     Probing,
@@ -55,7 +55,7 @@ pub(super) enum Stage {
 /// What a packet means for the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// Nothing.
+    /// Nothing to do.
     Nothing,
     /// The session is open.
     Opened,

@@ -1,17 +1,18 @@
-//! What clients want, and what befalls them.
+//! What clients do, and what faults hit them.
 //!
-//! Owns: choices by the seed. Must never know: what comes of them.
+//! Owns: choices by the seed. Must never know: their outcome.
 
 use http::Method;
 
 use super::client::Stage;
 use super::model::AUTH;
-use super::network::{Next, Purpose};
-use super::{Weather, World};
+use super::weather::Weather;
+use super::wires::{Next, Purpose};
+use super::world::World;
 use crate::pair::{Conformance, Via, WALL_MS};
 
 impl World {
-    /// A client does something, or something befalls it.
+    /// A client acts, or a fault hits it.
     pub(super) fn act(&mut self, client: usize) {
         let delay = self.millis(5, 300);
         self.plan(delay, Next::Act { client });
@@ -29,7 +30,7 @@ impl World {
                     return self.say_goodbye(client);
                 }
                 // Several at once are more than the server takes before it pauses reading.
-                let wishes = if self.chance(4) { 8 } else { 1 };
+                let wishes = if self.chance(6) { 4 } else { 1 };
                 (0..wishes).for_each(|_| self.want(client));
                 self.flush(client);
             }
@@ -57,7 +58,7 @@ impl World {
         }
     }
 
-    /// The last thing that each who is there wants: an answer.
+    /// Every joined socket sends one last event that asks for an ack.
     pub(super) fn last_words(&mut self) {
         for client in 0..self.clients.len() {
             for (name, _) in self.clients[client].joined() {
@@ -67,8 +68,8 @@ impl World {
         }
     }
 
-    /// Some say goodbye, some vanish.
-    pub(super) fn everybody_leaves(&mut self) {
+    /// Half of the clients close their session, the others vanish.
+    pub(super) fn clients_leave(&mut self) {
         for client in 0..self.clients.len() {
             if self.chance(2) {
                 self.clients[client].outbox.push_back("1".into());
@@ -97,7 +98,7 @@ impl World {
         }
     }
 
-    /// One of the things that a client may want of the server.
+    /// Sends one event of the kinds that the application serves.
     fn want(&mut self, client: usize) {
         let joined = self.clients[client].joined();
         if joined.is_empty() {
@@ -128,7 +129,7 @@ impl World {
         }
     }
 
-    /// What ends something, or may.
+    /// Actions that may end a socket or a session.
     fn misbehave(&mut self, client: usize, name: &str, mischief: u64, n: u64) {
         match (mischief, n) {
             (37, _) => self.leave_namespace(client, name),

@@ -22,6 +22,8 @@ pub struct Model {
     connecting: BTreeSet<SocketId>,
     /// By Socket.IO id, what its client has sent. Those of sockets that are gone stay: their clients may still send.
     sent: BTreeMap<String, Ledger>,
+    /// Why sockets have ended, by Socket.IO id.
+    reasons: BTreeMap<String, String>,
     /// The emits whose acks are awaited.
     asks: BTreeMap<EmitId, Asked>,
     next_emit: u64,
@@ -76,7 +78,7 @@ impl Model {
     ///
     /// What it should have been.
     pub fn deliver(&mut self, sid: &str, text: &str) -> Result<(), String> {
-        let Some(due) = self.due.get_mut(sid) else { return Err(format!("{sid} is nobody, and got {text}")) };
+        let Some(due) = self.due.get_mut(sid) else { return Err(format!("{sid} names no socket, and got {text}")) };
         while let Some(next) = due.pop_front() {
             if next.text == text {
                 self.delivered += 1;
@@ -100,7 +102,7 @@ impl Model {
         self.sent.entry(sid.to_owned()).or_default().send(prefix, text);
     }
 
-    /// Compares with the members that there ought to be once everybody is served, and looks for packets of theirs that
+    /// Compares with the members that there ought to be once all requests are served, and looks for packets of theirs that
     /// never reached the application.
     ///
     /// # Errors
@@ -146,7 +148,12 @@ impl Model {
         self.members.values().any(|member| member.sid == sid)
     }
 
-    /// Whether everybody has left.
+    /// Why the socket of this id has ended, if it has.
+    pub fn reason(&self, sid: &str) -> Option<&str> {
+        self.reasons.get(sid).map(String::as_str)
+    }
+
+    /// Whether no member is left.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -185,7 +192,7 @@ impl Model {
             Event::Received { socket, name, args, ack, .. } => {
                 let text = event_text(self.prefix(*socket), ack.map(|AckId(id)| id), name, args);
                 self.compare(*socket, |ledger, open| ledger.receive(&text, open));
-                // Left already, and the event was behind: whatever it wants of itself is for nobody.
+                // An event that arrives behind the socket's own end: answers to it have no recipient.
                 let alive = server.sid(*socket).is_some();
                 self.received(*socket, alive, name, args, *ack);
             }
@@ -211,7 +218,9 @@ impl Model {
                 if *reason == Reason::ClientDisconnect && !self.connecting.contains(socket) {
                     self.compare(*socket, Ledger::leave);
                 }
-                if self.members.remove(socket).is_none() && !self.connecting.remove(socket) {
+                if let Some(member) = self.members.remove(socket) {
+                    self.reasons.insert(member.sid, reason_text(*reason));
+                } else if !self.connecting.remove(socket) {
                     self.accuse(format!("{socket:?} is gone and was never there"));
                 }
             }

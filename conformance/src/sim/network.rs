@@ -1,4 +1,4 @@
-//! Streams and requests between clients and the server, with all that may befall them.
+//! Streams and requests between clients and the server, with the faults that can hit them.
 //!
 //! Owns: WebSockets as ordered byte streams that are delayed, re-chunked, cut and full, and polling requests that
 //! overtake each other where a browser's would: one GET and one POST at a time. Must never know: Socket.IO.
@@ -7,94 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
-use roomcast_core::server::{ConnId, RequestId};
 use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
 use roomcast_testkit::StreamEnd;
 
 use super::client::{Heard, Stage};
-use super::{Weather, World};
+use super::weather::Weather;
+use super::wires::{Call, CallStage, Next, Purpose, Wire};
+use super::world::World;
 use crate::pair::{Via, handshake};
-
-/// What happens next on the network or with a client.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Next {
-    /// A client does something.
-    Act { client: usize },
-    /// A request for a WebSocket arrives.
-    Dial { client: usize, epoch: u32, purpose: Purpose },
-    /// Bytes arrive at the server.
-    Up { wire: usize },
-    /// Bytes arrive at the client.
-    Down { wire: usize },
-    /// The server's socket takes more.
-    Room { wire: usize, bytes: usize },
-    /// The server learns that a stream was cut.
-    Ended { wire: usize },
-    /// The server must have closed a second WebSocket by now.
-    Expelled { wire: usize },
-    /// A request's head arrives.
-    Head { call: usize },
-    /// A request's body arrives.
-    Body { call: usize },
-    /// An answer arrives.
-    Answer { call: usize },
-    /// The server learns that a client has given a request up.
-    Abort { call: usize },
-}
-
-/// What a WebSocket is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Session,
-    Upgrade,
-    /// A second one of a session, which says its probe and no more.
-    Intruder,
-}
-
-/// A WebSocket.
-#[derive(Debug)]
-pub(super) struct Wire {
-    client: usize,
-    conn: ConnId,
-    decoder: Decoder,
-    up: Vec<u8>,
-    down: Vec<u8>,
-    up_planned: bool,
-    down_planned: bool,
-    /// The server has ended it.
-    server_end: Option<StreamEnd>,
-    /// The client no longer listens.
-    pub(super) cut: bool,
-    /// The sockets whose session ends with this stream.
-    pub(super) sids: Vec<String>,
-    done: bool,
-}
-
-/// A request.
-#[derive(Debug)]
-pub(super) struct Call {
-    client: usize,
-    method: Method,
-    target: String,
-    body: String,
-    stage: CallStage,
-    /// The client no longer listens.
-    pub(super) cut: bool,
-    /// The sockets whose session ends when this poll is given up.
-    pub(super) sids: Vec<String>,
-}
-
-#[derive(Debug)]
-enum CallStage {
-    /// On its way.
-    Sent,
-    /// The server has its head.
-    Begun(RequestId),
-    /// The server has all of it.
-    Running(RequestId),
-    Answered(u16, String),
-    Done,
-}
 
 impl World {
     pub(super) fn happen(&mut self, next: Next) -> Result<(), String> {
@@ -238,7 +158,9 @@ impl World {
         let state = &self.clients[client];
         if self.weather != Weather::Ending && !matches!(state.begun, Weather::Storm | Weather::Ending) {
             let stage = state.stage;
-            self.fault.get_or_insert(format!("client {client} ({stage:?}) has lost a session that nothing befell"));
+            let reason = state.joined().iter().find_map(|(_, sid)| self.model().reason(sid).map(str::to_owned));
+            let what = format!("client {client} ({stage:?}) has lost a session that nothing befell: {reason:?}");
+            self.fault.get_or_insert(what);
         }
         let ties = std::mem::take(&mut self.ties[client]);
         let sids: Vec<_> = self.clients[client].joined().into_iter().map(|(_, sid)| sid).collect();
@@ -331,7 +253,9 @@ impl World {
             return;
         };
         if self.chance(2) {
-            self.host.stream(conn).room = 100 + self.index_below(2000);
+            // In fair weather a ping gets through a queue in time.
+            let least = if self.weather == Weather::Storm { 100 } else { 1000 };
+            self.host.stream(conn).room = least + self.index_below(2000);
         }
         if self.chance(3) {
             self.host.stream(conn).write_bytes_max = 1 + self.index_below(50);

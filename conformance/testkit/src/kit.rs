@@ -127,39 +127,13 @@ impl<A: App, H: Hooks<A>> Kit<A, H> {
     /// Carries out one output, or what the application asks and tells once the server is quiet. `false`: all are quiet.
     #[inline]
     pub fn drain_one(&mut self) -> bool {
-        match self.stack.poll_output(self.now) {
-            Some(output) => {
-                self.carry_out(output);
-                true
-            }
-            None => self.drain_app(),
-        }
+        drain_one(&mut self.stack, &mut self.hooks, &mut self.transmit, self.now)
     }
 
     /// Writes what a connection has to send, while its socket takes bytes.
     #[inline]
     pub fn transmit(&mut self, conn: ConnId) {
-        let Self { stack, hooks, transmit, now, .. } = self;
-        if !hooks.is_writable(conn) {
-            return;
-        }
-        while stack.poll_transmit(conn, transmit) {
-            debug_assert!(!transmit.is_empty() || transmit.after() != After::Keep, "a transmit has bytes or an end");
-            while !transmit.is_empty() {
-                let written = hooks.write(conn, transmit);
-                if written == 0 {
-                    stack.server.handle_refused(conn, transmit, *now);
-                    assert!(transmit.is_empty(), "the rest of a transmit is taken back");
-                    return;
-                }
-                transmit.advance(written);
-            }
-            let after = transmit.after();
-            hooks.sent(conn, after);
-            if after == After::Close {
-                return stack.server.handle_input(Input::WsEnded { conn }, *now);
-            }
-        }
+        transmit_to(conn, &mut self.stack, &mut self.hooks, &mut self.transmit, self.now);
     }
 
     /// Moves the clock and the calendar to `now`, and has the machines handle what is due.
@@ -222,37 +196,76 @@ impl<A: App, H: Hooks<A>> Kit<A, H> {
         &mut self.stack.server
     }
 
-    #[inline]
-    fn carry_out(&mut self, output: Output) {
-        match output {
-            Output::Event(event) => self.hooks.event(event, &mut self.stack, self.now),
-            Output::Respond(request, response) => self.hooks.respond(request, *response),
-            Output::Writable(conn) => self.transmit(conn),
-            Output::ReadPaused(conn) => self.hooks.read(conn, Reading::Paused),
-            Output::ReadResumed(conn) => self.hooks.read(conn, Reading::Resumed),
-            Output::Close(conn) => self.hooks.close(conn),
-        }
-    }
-
-    fn drain_app(&mut self) -> bool {
-        if let Some(query) = self.stack.poll_query() {
-            if let Some(reply) = self.hooks.query(query) {
-                self.stack.handle_reply(reply, self.now);
-            }
-        } else if let Some((id, response)) = self.stack.poll_response() {
-            self.hooks.app_response(id, response);
-        } else if let Some(notice) = self.stack.poll_notice() {
-            self.hooks.notice(notice);
-        } else {
-            return false;
-        }
-        true
-    }
-
     fn tell_wall(&mut self) {
         let wall = self.wall();
         self.input(Input::WallClock(wall));
     }
+}
+
+/// Carries out one output of a stack, or what its application asks and tells once the server is quiet. `false`: all are
+/// quiet. [`Kit::drain_one`] for those who keep a stack and its surroundings themselves.
+#[inline]
+pub fn drain_one<A: App, H: Hooks<A>>(
+    stack: &mut Stack<A>,
+    hooks: &mut H,
+    transmit: &mut Transmit,
+    now: Instant,
+) -> bool {
+    let Some(output) = stack.poll_output(now) else { return drain_app(stack, hooks, now) };
+    match output {
+        Output::Event(event) => hooks.event(event, stack, now),
+        Output::Respond(request, response) => hooks.respond(request, *response),
+        Output::Writable(conn) => transmit_to(conn, stack, hooks, transmit, now),
+        Output::ReadPaused(conn) => hooks.read(conn, Reading::Paused),
+        Output::ReadResumed(conn) => hooks.read(conn, Reading::Resumed),
+        Output::Close(conn) => hooks.close(conn),
+    }
+    true
+}
+
+#[inline]
+fn transmit_to<A: App, H: Hooks<A>>(
+    conn: ConnId,
+    stack: &mut Stack<A>,
+    hooks: &mut H,
+    transmit: &mut Transmit,
+    now: Instant,
+) {
+    if !hooks.is_writable(conn) {
+        return;
+    }
+    while stack.poll_transmit(conn, transmit) {
+        debug_assert!(!transmit.is_empty() || transmit.after() != After::Keep, "a transmit has bytes or an end");
+        while !transmit.is_empty() {
+            let written = hooks.write(conn, transmit);
+            if written == 0 {
+                stack.server.handle_refused(conn, transmit, now);
+                assert!(transmit.is_empty(), "the rest of a transmit is taken back");
+                return;
+            }
+            transmit.advance(written);
+        }
+        let after = transmit.after();
+        hooks.sent(conn, after);
+        if after == After::Close {
+            return stack.server.handle_input(Input::WsEnded { conn }, now);
+        }
+    }
+}
+
+fn drain_app<A: App, H: Hooks<A>>(stack: &mut Stack<A>, hooks: &mut H, now: Instant) -> bool {
+    if let Some(query) = stack.poll_query() {
+        if let Some(reply) = hooks.query(query) {
+            stack.handle_reply(reply, now);
+        }
+    } else if let Some((id, response)) = stack.poll_response() {
+        hooks.app_response(id, response);
+    } else if let Some(notice) = stack.poll_notice() {
+        hooks.notice(notice);
+    } else {
+        return false;
+    }
+    true
 }
 
 /// Each turn handles what the one before has armed for the same moment.

@@ -16,7 +16,7 @@ pub mod network;
 pub mod observed;
 pub mod trace;
 
-pub use self::kit::{Hooks, Kit, Reading};
+pub use self::kit::{Hooks, Kit, Reading, drain_one};
 pub use self::network::{Network, Stream, StreamEnd};
 pub use self::observed::{Observed, Observer};
 pub use self::trace::Trace;

@@ -1,4 +1,4 @@
-//! An application whose events somebody else sees too.
+//! An application whose events an observer sees too.
 //!
 //! Owns: passing everything on unchanged. Must never know: what the observer makes of an event.
 

@@ -195,7 +195,7 @@ impl Hooks<()> for Outside {
                 assert!(self.bare.insert(session, client_of(request.target())).is_none());
             }
             Event::Message { session, .. } => {
-                assert!(self.bare.contains_key(&session), "a message of nobody");
+                assert!(self.bare.contains_key(&session), "a message of a session that is gone");
                 self.unhandled.push_back(session);
             }
             Event::Closed { session, .. } => assert!(self.bare.remove(&session).is_some(), "closed twice"),
@@ -225,7 +225,7 @@ impl Hooks<()> for Outside {
             Event::Disconnected { socket, .. } => {
                 assert!(self.sockets.remove(&socket).is_some(), "{socket:?} is gone");
             }
-            Event::Relieved { session } => assert!(self.congested.remove(&session), "nobody asked"),
+            Event::Relieved { session } => assert!(self.congested.remove(&session), "it was asked for"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Sessions in channels of ten: everybody comes at once, says that it is there, and types.
+//! Sessions in channels of ten: all connect at once, send heartbeats, and type.
 //!
 //! Owns: these loads, and the check of every answer. Must never know: how the program is started.
 
@@ -99,7 +99,7 @@ impl<'a> Crowd<'a> {
         Ok(Self { process, swarm, users: world.users, storm_cpu, storm_span, grown_bytes })
     }
 
-    /// Everybody says something, and gets so many answers that are as wanted. What the program does for it within `span`
+    /// Every session sends something, and gets so many answers that are as wanted. What the program does for it within `span`
     /// is its cost, in nanoseconds per answer.
     fn round(
         &mut self,
@@ -165,7 +165,7 @@ fn step_in(token: &str, received: &Received<'_>, reply: &mut Reply) -> io::Resul
 const OPENED_PER_TURN: usize = 100;
 const SENT_PER_TURN: usize = 100;
 const SETTLE_SPAN: Duration = Duration::from_millis(500);
-/// Longer than the program holds back writes of when somebody was last active.
+/// Longer than the program holds back writes of when a user was last active.
 const WRITES_SPAN: Duration = Duration::from_secs(12);
 /// Longer than a socket must wait before it may type again.
 const TYPING_SPAN: Duration = Duration::from_millis(600);

@@ -1,6 +1,6 @@
 //! Fifty editors of one note: one types, the others get each update.
 //!
-//! Owns: this load in both protocols, and the check that everybody has everything. Must never know: how a document is
+//! Owns: this load in both protocols, and the check that every member has every update. Must never know: how a document is
 //! kept.
 
 use std::io;
@@ -48,7 +48,7 @@ pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// Somebody who types a letter at a time, here and there.
+/// A writer who types a letter at a time at changing places.
 struct Typist {
     doc: Doc,
     place: u32,
@@ -105,7 +105,7 @@ impl<'a> Editors<'a> {
                 swarm.turn(|from, received, reply| {
                     let Received::Text(text) = received else { return Err(unexpected(b"a text", &received)) };
                     if from != conn {
-                        // Somebody has come.
+                        // A member has joined.
                         return Ok(());
                     }
                     if text.starts_with(b"0{") {
@@ -173,7 +173,7 @@ impl<'a> Editors<'a> {
             while missing > 0 {
                 swarm.turn(|from, received, _| {
                     if from == 0 || !protocol.is_update(&received) {
-                        return Err(unexpected(b"an update for somebody else", &received));
+                        return Err(unexpected(b"an update for another member", &received));
                     }
                     missing -= 1;
                     Ok(())
@@ -214,7 +214,7 @@ impl Protocol {
     }
 }
 
-/// Somebody who comes last sees what was typed.
+/// A member who joins last sees what was typed.
 fn check(process: &Process, typist: &Typist) -> io::Result<()> {
     let mut swarm = Swarm::new(world::address(process))?;
     swarm.begin_round();

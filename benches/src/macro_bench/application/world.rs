@@ -25,7 +25,7 @@ pub(super) struct World {
 
 /// How many belong into a channel.
 pub(super) const CHANNEL_MEMBERS: usize = 10;
-/// The id of the note that everybody may write to.
+/// The id of the note that all users may write to.
 pub(super) const NOTE: &str = "shared";
 
 impl World {

@@ -92,7 +92,7 @@ async fn serve<R: Runtime>(
     listener: R::Listener,
     address: SocketAddr,
 ) -> Result<(), Box<dyn Error>> {
-    // Whoever started this waits for the line; a pipe may be closed after that.
+    // The process that started this one waits for the line, and may close the pipe after it.
     writeln!(std::io::stdout(), "listening on http://{address}")?;
     server.serve(listener).await;
     Ok(())

@@ -32,7 +32,7 @@ pub struct Settings {
     pub load: String,
 }
 
-/// A runtime.
+/// The runtime that drives the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum On {
     Tokio,

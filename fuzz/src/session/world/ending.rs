@@ -1,4 +1,4 @@
-//! The end: everything arrives, everybody goes, nothing is left.
+//! The end of a world: everything arrives, all clients go, nothing is left.
 
 use bytes::Bytes;
 use http::Method;
@@ -8,10 +8,10 @@ use super::super::Ending;
 use super::{Asked, Asking, Body, Stage, World};
 
 impl World {
-    /// Lets everything arrive, ends everybody, and looks at what is left.
+    /// Lets everything arrive, ends all clients, and looks at what is left.
     pub(in super::super) fn end(mut self, ending: Ending) {
         self.drain();
-        // Upgrades that nobody goes on with are given up, and their clients poll again.
+        // Unfinished upgrades are given up, and their clients poll again.
         self.wait_ms(11_000);
         self.settle();
         for request in self.kit.hooks.requests.keys().copied().collect::<Vec<_>>() {
@@ -38,7 +38,7 @@ impl World {
             self.wait_for_timeout();
             self.settle();
             beats += 1;
-            assert!(beats < 10_000, "silence ends everybody");
+            assert!(beats < 10_000, "silence ends every session");
         }
         assert_eq!(self.kit.stack.server.audit(), Audit::default());
         assert!(self.kit.hooks.requests.is_empty(), "not answered: {:?}", self.kit.hooks.requests);
