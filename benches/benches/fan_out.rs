@@ -173,7 +173,7 @@ impl World {
 
     /// Runs until it is quiet. How many bytes went to sockets.
     fn run(&mut self) -> u64 {
-        self.kit.drain();
+        self.kit.settle();
         std::mem::take(&mut self.kit.hooks.written_bytes)
     }
 }

@@ -391,7 +391,7 @@ fn break_probe(pair: &mut Pair<Manual>, probe: Ws, how: &str) {
 
 /// Deadlines that are armed; for nothing that is due at once.
 fn timers(pair: &Pair<Manual>) -> usize {
-    assert_ne!(pair.next_deadline().map(|(_, kind)| kind), Some(TimerKind::Deferred));
+    assert_ne!(pair.next_deadline().map(|(_, kind)| kind), Some(TimerKind::Intake));
     pair.host.audit().timers
 }
 

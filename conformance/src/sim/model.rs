@@ -274,6 +274,48 @@ impl Model {
                 }
                 self.expect_ack(socket, ack, &values(&["left", &room]));
             }
+            ("room-cast" | "flood" | "broadcast" | "typing", room) => {
+                self.received_for_many(socket, alive, name, room, args, ack);
+            }
+            ("burst", _) => {
+                for index in 0..number(args) {
+                    self.expect(socket, None, "seq", &values(&[index]));
+                }
+            }
+            ("volatile", _) => {
+                for index in 0..number(args) {
+                    self.push(socket, event_text(self.prefix(socket), None, "vol", &values(&[index])), Fate::Optional);
+                }
+                self.expect(socket, None, "vol-done", &values(&[number(args)]));
+            }
+            ("kick", _) if alive => self.kicked(socket, args),
+            (_, _) => {}
+        }
+    }
+
+    /// A socket ends itself, or its whole session.
+    fn kicked(&mut self, socket: SocketId, args: &Args) {
+        let session = self.members.get(&socket).map(|member| member.session);
+        let whole = args.get(0) == Some("true");
+        let is_meant = |who: SocketId, member: &Member| who == socket || (whole && Some(member.session) == session);
+        let meant = self.members.iter().filter(|(who, member)| is_meant(**who, member));
+        let kicked: Vec<_> = meant.map(|(who, member)| (*who, member.prefix.clone())).collect();
+        for (who, prefix) in kicked {
+            self.push(who, format!("41{prefix}"), Fate::Certain);
+        }
+    }
+
+    /// An event that the application sends on to others.
+    fn received_for_many(
+        &mut self,
+        socket: SocketId,
+        alive: bool,
+        name: &str,
+        room: Option<String>,
+        args: &Args,
+        ack: Option<AckId>,
+    ) {
+        match (name, room) {
             ("room-cast", Some(room)) => {
                 let joined = alive && self.members.get(&socket).is_some_and(|member| member.rooms.contains(&room));
                 if joined {
@@ -294,30 +336,6 @@ impl Model {
             ("typing", Some(room)) => {
                 let rest = args.slice_from(1);
                 self.expect_all(socket, "typing", &rest, |who, member| who != socket && member.rooms.contains(&room));
-            }
-            ("burst", _) => {
-                for index in 0..number(args) {
-                    self.expect(socket, None, "seq", &values(&[index]));
-                }
-            }
-            ("volatile", _) => {
-                for index in 0..number(args) {
-                    self.push(socket, event_text(self.prefix(socket), None, "vol", &values(&[index])), Fate::Optional);
-                }
-                self.expect(socket, None, "vol-done", &values(&[number(args)]));
-            }
-            // A socket that is gone is no longer there to be kicked, nor is its session by its name.
-            ("kick", _) if !alive => {}
-            ("kick", _) => {
-                let session = self.members.get(&socket).map(|member| member.session);
-                let whole = args.get(0) == Some("true");
-                let is_meant =
-                    |who: SocketId, member: &Member| who == socket || (whole && Some(member.session) == session);
-                let meant = self.members.iter().filter(|(who, member)| is_meant(**who, member));
-                let kicked: Vec<_> = meant.map(|(who, member)| (*who, member.prefix.clone())).collect();
-                for (who, prefix) in kicked {
-                    self.push(who, format!("41{prefix}"), Fate::Certain);
-                }
             }
             (_, _) => {}
         }

@@ -210,7 +210,7 @@ fn row_2_1_events_channel_last_read_at() {
     world.send(carol, event);
     assert_eq!((world.read(bob), world.read(carol)), (vec!["31[]".to_owned()], vec!["31[]".to_owned()]));
     let key = ("general".to_owned(), "bob".to_owned());
-    assert_eq!(world.store.read_at.into_iter().collect::<Vec<_>>(), [(key, START_MILLIS * 1_000_000)]);
+    assert_eq!(world.store.read_at.clone().into_iter().collect::<Vec<_>>(), [(key, START_MILLIS * 1_000_000)]);
 }
 
 #[test]

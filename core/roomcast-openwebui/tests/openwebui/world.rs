@@ -5,17 +5,21 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::IoSlice;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use roomcast_auth::sign_hs256;
 use roomcast_core::server::{
-    After, AppRequestId, Command, Config, ConnId, EndpointId, Event, Input, Output, Server, SocketId, Stack, Start,
+    After, AppRequestId, Command, Config, ConnId, EndpointId, Event, Input, RequestId, Server, SocketId, Stack, Start,
     TimerKind, Transmit, Upgrade,
 };
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_frame};
-use roomcast_openwebui::query::{Query, Question};
+use roomcast_openwebui::query::{Query, Question, Reply};
 use roomcast_openwebui::{AuthRequirement, Notice, Notices, OpenWebUi, Request, Response, Settings};
+use roomcast_testkit::{Hooks, Reading, drain_one};
 
 use super::store::{Manner, Store};
 
@@ -26,10 +30,16 @@ pub const START_SECS: u64 = START_MILLIS / 1000;
 
 pub struct World {
     pub stack: Stack<OpenWebUi>,
-    pub store: Store,
     pub now: Instant,
     /// How far the calendar is ahead of the clock, besides [`START_MILLIS`].
     pub wall_step: Duration,
+    outside: Outside,
+    tickets: u64,
+}
+
+/// What carries out the outputs of the machines: clients, a store, and the rest of the program.
+pub struct Outside {
+    pub store: Store,
     pub clients: Vec<Client>,
     /// What the application gave back, except for comings and goings.
     pub given_back: Vec<(SocketId, String)>,
@@ -41,7 +51,22 @@ pub struct World {
     pub asked: Vec<Question>,
     /// Connections that are not read, as far as the server is asked.
     pub paused: BTreeSet<ConnId>,
-    tickets: u64,
+    /// What clients answer at once, without being asked by the test.
+    replies: VecDeque<(ConnId, Vec<u8>)>,
+}
+
+impl Deref for World {
+    type Target = Outside;
+
+    fn deref(&self) -> &Outside {
+        &self.outside
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Outside {
+        &mut self.outside
+    }
 }
 
 /// A browser.
@@ -73,16 +98,19 @@ impl World {
         let server = Server::new(config, Start { node: 0, now, wall, seed: [1; 32] }).unwrap();
         Self {
             stack: Stack::new(server, OpenWebUi::new(settings, [2; 32])),
-            store: Store::with_people(),
             now,
             wall_step: Duration::ZERO,
-            clients: Vec::new(),
-            given_back: Vec::new(),
-            answers: Vec::new(),
-            notices: Vec::new(),
-            waiting: VecDeque::new(),
-            asked: Vec::new(),
-            paused: BTreeSet::new(),
+            outside: Outside {
+                store: Store::with_people(),
+                clients: Vec::new(),
+                given_back: Vec::new(),
+                answers: Vec::new(),
+                notices: Vec::new(),
+                waiting: VecDeque::new(),
+                asked: Vec::new(),
+                paused: BTreeSet::new(),
+                replies: VecDeque::new(),
+            },
             tickets: 0,
         }
     }
@@ -278,108 +306,101 @@ impl World {
 
     /// Runs everything until it is quiet.
     pub fn run(&mut self) {
+        let Self { stack, outside, now, .. } = self;
+        let mut transmit = Transmit::new();
         loop {
-            let mut is_quiet = true;
-            while let Some(output) = self.stack.poll_output(self.now) {
-                is_quiet = false;
-                self.carry_out(output);
-            }
-            while let Some(query) = self.stack.poll_query() {
-                is_quiet = false;
-                self.asked.push(query.question.clone());
-                match self.store.manner {
-                    Manner::AtOnce | Manner::Failing => {
-                        let reply = self.store.reply(query);
-                        self.stack.handle_reply(reply, self.now);
-                    }
-                    Manner::Later => self.waiting.push_back(query),
+            while drain_one(stack, outside, &mut transmit, *now) {
+                while let Some((conn, bytes)) = outside.replies.pop_front() {
+                    stack.server.handle_input(Input::WsBytes { conn, bytes: &bytes }, *now);
                 }
-            }
-            while let Some(answer) = self.stack.poll_response() {
-                self.answers.push(answer);
-            }
-            while let Some(notice) = self.stack.poll_notice() {
-                self.notices.push(notice);
             }
             // More was read of a client than was taken: it has its turn.
-            if let Some((at, TimerKind::Intake)) = self.stack.poll_timeout() {
-                self.stack.handle_timeout(at.max(self.now));
-                continue;
-            }
-            if is_quiet {
-                break;
-            }
+            let Some((at, TimerKind::Intake)) = stack.poll_timeout() else { return };
+            stack.handle_timeout(at.max(*now));
+        }
+    }
+}
+
+impl Hooks<OpenWebUi> for Outside {
+    fn event(&mut self, event: Event, stack: &mut Stack<OpenWebUi>, now: Instant) {
+        if let Event::Received { session, socket, name, args, .. } = event {
+            self.given_back.push((socket, format!("{name} {}", args.json())));
+            stack.server.handle_input(Input::Command(Command::Handled { session }), now);
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
-        match output {
-            Output::Event(Event::Received { session, socket, name, args, .. }) => {
-                self.given_back.push((socket, format!("{name} {}", args.json())));
-                self.stack.server.handle_input(Input::Command(Command::Handled { session }), self.now);
-            }
-            Output::Event(_) | Output::Respond(..) => {}
-            Output::ReadPaused(conn) => {
-                self.paused.insert(conn);
-            }
-            Output::ReadResumed(conn) => {
-                self.paused.remove(&conn);
-            }
-            Output::Writable(conn) => self.transmit(conn),
-            Output::Close(conn) => {
-                if let Some(client) = self.clients.iter_mut().find(|client| client.conn == conn) {
-                    client.is_closed = true;
-                }
-            }
+    fn respond(&mut self, _request: RequestId, _response: http::Response<Bytes>) {}
+
+    fn write(&mut self, conn: ConnId, transmit: &Transmit) -> usize {
+        let mut slices = [IoSlice::new(&[]); 8];
+        let count = transmit.slices(&mut slices);
+        let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+        let client = self.clients.iter_mut().find(|client| client.conn == conn && !client.is_closed);
+        self.replies.extend(client.map(|client| (conn, client.hear(&bytes))).filter(|(_, reply)| !reply.is_empty()));
+        bytes.len()
+    }
+
+    fn sent(&mut self, conn: ConnId, after: After) {
+        if after == After::Close {
+            self.close(conn);
         }
     }
 
-    fn transmit(&mut self, conn: ConnId) {
-        let mut transmit = Transmit::new();
-        let mut after = After::Keep;
-        let mut bytes = Vec::new();
-        while self.stack.poll_transmit(conn, &mut transmit) {
-            while !transmit.is_empty() {
-                let mut slices = [IoSlice::new(&[]); 8];
-                let count = transmit.slices(&mut slices);
-                let written: usize = slices[..count].iter().map(|slice| slice.len()).sum();
-                slices[..count].iter().for_each(|slice| bytes.extend_from_slice(slice));
-                transmit.advance(written);
-            }
-            after = transmit.after();
-            if after != After::Keep {
-                break;
-            }
-        }
-        let Some(index) = self.clients.iter().position(|client| client.conn == conn && !client.is_closed) else {
-            return;
+    fn read(&mut self, conn: ConnId, reading: Reading) {
+        match reading {
+            Reading::Paused => self.paused.insert(conn),
+            Reading::Resumed => self.paused.remove(&conn),
         };
-        let mut pongs = Vec::new();
-        let client = &mut self.clients[index];
-        let mut input = &bytes[..];
-        while let Some(message) = client.decoder.decode(&LIMITS, &mut input).unwrap() {
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        if let Some(client) = self.clients.iter_mut().find(|client| client.conn == conn) {
+            client.is_closed = true;
+        }
+    }
+
+    fn query(&mut self, query: Query) -> Option<Reply> {
+        self.asked.push(query.question.clone());
+        match self.store.manner {
+            Manner::AtOnce | Manner::Failing => Some(self.store.reply(query)),
+            Manner::Later => {
+                self.waiting.push_back(query);
+                None
+            }
+        }
+    }
+
+    fn app_response(&mut self, id: AppRequestId, response: Response) {
+        self.answers.push((id, response));
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+}
+
+impl Client {
+    /// Takes what the server has written. What a browser answers to it by itself.
+    fn hear(&mut self, mut bytes: &[u8]) -> Vec<u8> {
+        let mut reply = Vec::new();
+        while let Some(message) = self.decoder.decode(&LIMITS, &mut bytes).unwrap() {
             match message {
                 Message::Text(text) if &*text == "2" => {
-                    encode_frame(&mut pongs, Fin::Final, Opcode::Text, b"3", Some([7; 4]));
+                    encode_frame(&mut reply, Fin::Final, Opcode::Text, b"3", Some([7; 4]));
                 }
-                Message::Text(text) => client.unread.extend(text.strip_prefix('4').map(str::to_owned)),
-                Message::Binary(bytes) => client.blobs.push_back(bytes.to_vec()),
+                Message::Text(text) => self.unread.extend(text.strip_prefix('4').map(str::to_owned)),
+                Message::Binary(bytes) => self.blobs.push_back(bytes.to_vec()),
                 Message::Ping(bytes) => {
-                    encode_frame(&mut pongs, Fin::Final, Opcode::Pong, &bytes, Some([7; 4]));
+                    encode_frame(&mut reply, Fin::Final, Opcode::Pong, &bytes, Some([7; 4]));
                 }
                 Message::Pong(_) => {}
                 Message::Close(frame) => {
-                    client.close_code = frame.map(|frame| frame.code.as_u16());
-                    encode_frame(&mut pongs, Fin::Final, Opcode::Close, &[], Some([7; 4]));
+                    self.close_code = frame.map(|frame| frame.code.as_u16());
+                    encode_frame(&mut reply, Fin::Final, Opcode::Close, &[], Some([7; 4]));
                 }
             }
         }
-        if !pongs.is_empty() {
-            self.raw(index, &pongs);
-        }
-        if after == After::Close && !std::mem::replace(&mut self.clients[index].is_closed, true) {
-            self.stack.server.handle_input(Input::WsEnded { conn }, self.now);
-        }
+        reply
     }
 }
 

@@ -131,7 +131,8 @@ fn trouble(world: &mut World, alice: &mut Browser, step: Trouble) {
         }
     };
     if !world.waiting.is_empty() {
-        let query = world.waiting.remove(which.index(world.waiting.len())).unwrap();
+        let index = which.index(world.waiting.len());
+        let query = world.waiting.remove(index).unwrap();
         world.answer(query);
     }
     (world.store.mutes, world.store.refuses) = (None, None);
