@@ -4,6 +4,7 @@
 //   {"op":"compare","update":"base64"}              is a fresh document with this update the generated one?
 //   {"op":"compare","base":"base64","update":"…"}   the same, on top of what somebody knew already
 //   {"op":"merge","updates":["base64",…]}           Y.mergeUpdates
+//   {"op":"hostile","updates":[…],"merged":"…","states":[[3,"base64"],…]}   can members bear these, live and after joining?
 //   {"op":"read","update":"base64","name":"text"}   the text of a root type
 import * as readline from 'node:readline'
 import * as Y from 'yjs'
@@ -188,7 +189,83 @@ const read = ({ update, name, type }) => {
   return { text: type === 'xml' ? doc.getXmlFragment(name).toString() : doc.getText(name).toString() }
 }
 
-const operations = { generate, compare, read, merge: ({ updates }) => ({ update: encode(Y.mergeUpdates(updates.map(decode))) }) }
+// What members make of an update that somebody wrote who means harm: a dump of a document that knows no schema.
+const value = content => {
+  if (content instanceof Y.ContentType) return dump(content.type)
+  if (content instanceof Y.ContentDoc) return { doc: content.doc.guid }
+  return content.getContent()
+}
+
+const dump = type => {
+  const list = []
+  for (let item = type._start; item !== null; item = item.right) {
+    // Members clean formats up that say nothing, which is an edit of their own.
+    if (item.deleted || item.content instanceof Y.ContentFormat) continue
+    const one = value(item.content)
+    Array.isArray(one) ? list.push(...one) : list.push(one)
+  }
+  const map = {}
+  for (const [key, item] of type._map) if (!item.deleted) map[key] = value(item.content)
+  // Members agree on the order of elements only if each was inserted between neighbours. Whether it was, a relay cannot
+  // tell; what is in the document, it can.
+  return { list: list.map(one => JSON.stringify(one, ordered)).sort(), map }
+}
+
+const whole = doc => JSON.stringify(
+  [Object.fromEntries([...doc.share].map(([name, type]) => [name, dump(type)]).filter(([, d]) => d.list.length > 0 || Object.keys(d.map).length > 0)),
+    [...Y.decodeStateVector(Y.encodeStateVector(doc))].sort()],
+  ordered)
+
+// Everything that members may do with what they have: observing, reading, deleting all of it, and handing it on.
+const use = doc => {
+  const handed = replica([Y.encodeStateAsUpdate(doc)])
+  if (whole(handed) !== whole(doc)) throw new Error(`handed on: ${whole(handed)}, had ${whole(doc)}`)
+  doc.transact(transaction => {
+    for (const type of doc.share.values()) {
+      for (let item = type._start; item !== null; item = item.right) item.delete(transaction)
+      for (const item of type._map.values()) item.delete(transaction)
+    }
+  })
+  replica([Y.encodeStateAsUpdate(doc)])
+}
+
+const member = () => {
+  const doc = new Y.Doc()
+  doc.getText('t').observeDeep(events => events.forEach(event => event.changes))
+  doc.getMap('m').observeDeep(events => events.forEach(event => event.changes))
+  return doc
+}
+
+// `updates` in the order in which they were relayed, and all of them as one; `states` of some moments: how many updates each holds, and its bytes.
+const hostile = ({ updates, merged, states }) => {
+  const docs = []
+  const add = (name, parts) => {
+    const doc = member()
+    try {
+      for (const part of parts) Y.applyUpdate(doc, part)
+    } catch (error) {
+      throw new Error(`${name} throws: ${error.stack}`)
+    }
+    if (doc.store.pendingStructs !== null || doc.store.pendingDs !== null) throw new Error(`${name}: something is pending`)
+    docs.push([name, doc])
+  }
+  const relayed = updates.map(decode)
+  add('live', relayed)
+  add('merged', [decode(merged)])
+  for (const [known, state] of states) add(`joined after ${known}`, [decode(state), ...relayed.slice(known)])
+  const seen = docs.map(([name, doc]) => [name, whole(doc)])
+  const apart = seen.find(([, content]) => content !== seen[0][1])
+  for (const [name, doc] of docs) {
+    try {
+      use(doc)
+    } catch (error) {
+      throw new Error(`${name}, used: ${error.stack}`)
+    }
+  }
+  return apart === undefined ? { ok: true } : { apart: `${apart[0]} has ${apart[1]}, live ${seen[0][1]}` }
+}
+
+const operations = { generate, hostile, compare, read, merge: ({ updates }) => ({ update: encode(Y.mergeUpdates(updates.map(decode))) }) }
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const request = JSON.parse(line)

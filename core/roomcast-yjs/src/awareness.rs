@@ -1,7 +1,7 @@
 //! Who is where in a document: the table of y-protocols awareness.
 //!
-//! Owns: [`Awareness`], its codec, and the rule that a client id belongs to the session that announced it. Must never
-//! know: what a session is, or what stands in a state.
+//! Owns: [`Awareness`], its codec, and the rule that a client id belongs to the session that announced it.
+//! Must never know: what a session or its owner is, or what stands in a state.
 //!
 //! See [awareness](https://github.com/yjs/y-protocols/blob/master/awareness.js).
 
@@ -23,8 +23,14 @@ pub struct AwarenessLimits {
     pub update_clients_max: usize,
     /// Ids that are remembered, by their clock, after they have gone: 1,024.
     pub departed_max: usize,
-    /// How long a state lives without being renewed: 30 s. A provider renews after 15 s.
+    /// How long a state lives without being renewed, and how long an id is kept for its owner afterwards: 30 s. A provider
+    /// renews after 15 s.
     pub span: Duration,
+    /// How far the clock of an id may move at once: 2^20. A provider moves it by one, but messages get lost. Beyond that
+    /// somebody else may want to have the last word.
+    pub clock_jump_max: u64,
+    /// The highest clock with which an unknown id may begin: 2^32. A provider goes on counting when it connects again.
+    pub first_clock_max: u64,
 }
 
 impl Default for AwarenessLimits {
@@ -35,6 +41,8 @@ impl Default for AwarenessLimits {
             update_clients_max: 4096,
             departed_max: 1024,
             span: Duration::from_secs(30),
+            clock_jump_max: 1 << 20,
+            first_clock_max: 1 << 32,
         }
     }
 }
@@ -62,54 +70,74 @@ pub enum Heard {
     Nothing,
 }
 
-/// Client ids with their states, each with the session `S` that announced it.
+/// Client ids with their states, each with the session `S` that announced it and the owner `O` of that session.
 ///
-/// What a provider of y-websocket says about others is an echo and has no effect. An id that has gone is remembered for a
-/// while, so that an echo on its way does not bring it back.
+/// A session announces ids for itself: what a provider of y-websocket says about others is an echo and has no effect. An id
+/// that has gone is remembered for [`AwarenessLimits::span`], so that an echo on its way does not bring it back, and so that
+/// nobody but the same owner, on a new session, takes it meanwhile. What an owner is, is the caller's business: a user, an
+/// address, or nothing (`()`) where everyone may take the id of a session that has gone.
+///
+/// An update costs as much as it says, however many ids there are.
 #[derive(Clone, Debug)]
-pub struct Awareness<S> {
+pub struct Awareness<S, O> {
     limits: AwarenessLimits,
-    clients: BTreeMap<ClientId, Entry<S>>,
+    clients: BTreeMap<ClientId, Entry<S, O>>,
+    /// The ids of each session that has any.
+    sessions: BTreeMap<S, BTreeSet<ClientId>>,
     deadlines: BTreeSet<(Instant, ClientId)>,
     departed: BTreeSet<(Instant, ClientId)>,
 }
 
 #[derive(Clone, Debug)]
-struct Entry<S> {
-    owner: Option<S>,
+struct Entry<S, O> {
+    /// `None` once the session has gone.
+    session: Option<S>,
+    owner: O,
     clock: u64,
     /// JSON; `None` once it was withdrawn.
     state: Option<String>,
     deadline: Instant,
 }
 
-impl<S: Copy + Eq> Awareness<S> {
-    /// Nobody is there.
+impl<S: Copy + Ord, O: Clone + Eq> Awareness<S, O> {
+    /// An empty table.
     pub const fn new(limits: AwarenessLimits) -> Self {
-        Self { limits, clients: BTreeMap::new(), deadlines: BTreeSet::new(), departed: BTreeSet::new() }
+        Self {
+            limits,
+            clients: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            departed: BTreeSet::new(),
+        }
     }
 
-    /// A session announced something. It counts where it is newer than what is known, as in `applyAwarenessUpdate`, and
-    /// where the id is free or the session's own.
-    pub fn handle_update(&mut self, session: S, update: &[u8], now: Instant) -> Result<Heard, BadAwareness> {
+    /// Takes what a session of `owner` announced. An id counts if its clock is newer than what is known, as in
+    /// `applyAwarenessUpdate`, if it is free or belongs to the session, and if its clock does not jump.
+    ///
+    /// # Errors
+    ///
+    /// Refuses an update as a whole if it is malformed, or if what counts of it is over a limit.
+    pub fn handle_update(&mut self, session: S, owner: &O, update: &[u8], now: Instant) -> Result<Heard, BadAwareness> {
         let said = decode(update, self.limits.update_clients_max)?;
-        let counts = |entry: &&Said<'_>| self.counts(session, entry);
+        let counts = |entry: &&Said<'_>| self.counts(session, owner, entry);
         let new: Vec<Said<'_>> = said.iter().filter(counts).copied().collect();
         if new.iter().any(|said| said.state.is_some_and(|state| state.len() > self.limits.state_bytes_max)) {
             return Err(BadAwareness::StateTooLong);
         }
-        let own = self.clients.values().filter(|entry| entry.owner == Some(session)).count();
-        let claimed =
-            new.iter().filter(|said| self.clients.get(&said.client).is_none_or(|e| e.owner.is_none())).count();
-        if own + claimed > self.limits.clients_per_session_max {
+        let own = self.sessions.get(&session);
+        let claimed = new.iter().filter(|said| own.is_none_or(|own| !own.contains(&said.client))).count();
+        if own.map_or(0, BTreeSet::len) + claimed > self.limits.clients_per_session_max {
             return Err(BadAwareness::TooManyClients);
         }
         for said in &new {
-            let state = said.state.map(str::to_owned);
-            self.set(
-                said.client,
-                Entry { owner: Some(session), clock: said.clock, state, deadline: now + self.limits.span },
-            );
+            let entry = Entry {
+                session: Some(session),
+                owner: owner.clone(),
+                clock: said.clock,
+                state: said.state.map(str::to_owned),
+                deadline: now + self.limits.span,
+            };
+            self.set(said.client, entry);
         }
         Ok(match new.len() {
             0 => Heard::Nothing,
@@ -118,10 +146,10 @@ impl<S: Copy + Eq> Awareness<S> {
         })
     }
 
-    /// A session has left: its ids go, each with the clock it had. What the others are to hear, if anything.
+    /// Withdraws the ids of a session that has left, each with the clock it had. Returns what the others are to hear, if
+    /// anything.
     pub fn withdraw(&mut self, session: S, now: Instant) -> Option<Vec<u8>> {
-        let own: Vec<ClientId> =
-            self.clients.iter().filter(|(_, entry)| entry.owner == Some(session)).map(|(&client, _)| client).collect();
+        let own: Vec<ClientId> = self.sessions.get(&session)?.iter().copied().collect();
         self.depart(&own, now)
     }
 
@@ -161,32 +189,37 @@ impl<S: Copy + Eq> Awareness<S> {
         self.deadlines.is_empty()
     }
 
-    /// Whether what is said of an id is new, and may be said by `session`.
-    fn counts(&self, session: S, said: &Said<'_>) -> bool {
-        let known = self.clients.get(&said.client);
-        let clock = known.map_or(0, |entry| entry.clock);
-        let present = known.is_some_and(|entry| entry.state.is_some());
-        let newer = clock < said.clock || (clock == said.clock && said.state.is_none() && present);
-        newer && known.is_none_or(|entry| entry.owner.is_none_or(|owner| owner == session))
+    /// Whether what is said of an id is new, and is `session`'s to say.
+    fn counts(&self, session: S, owner: &O, said: &Said<'_>) -> bool {
+        let Some(known) = self.clients.get(&said.client) else {
+            return said.clock > 0 && said.clock <= self.limits.first_clock_max;
+        };
+        let goes = said.clock == known.clock && said.state.is_none() && known.state.is_some();
+        let newer = said.clock > known.clock && said.clock - known.clock <= self.limits.clock_jump_max;
+        let own = known.session.map_or(known.owner == *owner, |of| of == session);
+        (newer || goes) && own
     }
 
     fn depart(&mut self, clients: &[ClientId], now: Instant) -> Option<Vec<u8>> {
         let mut gone = Vec::new();
         for &client in clients {
             let Some(entry) = self.clients.get(&client) else { continue };
-            let clock = entry.clock;
+            let (clock, owner) = (entry.clock, entry.owner.clone());
             if entry.state.is_some() {
                 gone.push(Said { client, clock, state: None });
             }
-            self.set(client, Entry { owner: None, clock, state: None, deadline: now + self.limits.span });
+            self.set(client, Entry { session: None, owner, clock, state: None, deadline: now + self.limits.span });
         }
         if gone.is_empty() { None } else { Some(encode(&gone)) }
     }
 
-    fn set(&mut self, client: ClientId, entry: Entry<S>) {
+    fn set(&mut self, client: ClientId, entry: Entry<S, O>) {
         self.remove(client);
         let deadlines = if entry.state.is_some() { &mut self.deadlines } else { &mut self.departed };
         deadlines.insert((entry.deadline, client));
+        if let Some(session) = entry.session {
+            self.sessions.entry(session).or_default().insert(client);
+        }
         self.clients.insert(client, entry);
         let first = self.departed.first().copied();
         if let Some((_, first)) = first.filter(|_| self.departed.len() > self.limits.departed_max) {
@@ -195,9 +228,16 @@ impl<S: Copy + Eq> Awareness<S> {
     }
 
     fn remove(&mut self, client: ClientId) {
-        if let Some(entry) = self.clients.remove(&client) {
-            let deadlines = if entry.state.is_some() { &mut self.deadlines } else { &mut self.departed };
-            deadlines.remove(&(entry.deadline, client));
+        let Some(entry) = self.clients.remove(&client) else { return };
+        let deadlines = if entry.state.is_some() { &mut self.deadlines } else { &mut self.departed };
+        deadlines.remove(&(entry.deadline, client));
+        if let Some(session) = entry.session
+            && let Some(own) = self.sessions.get_mut(&session)
+        {
+            own.remove(&client);
+            if own.is_empty() {
+                self.sessions.remove(&session);
+            }
         }
     }
 }
@@ -255,37 +295,92 @@ mod tests {
     #[test]
     fn an_id_belongs_to_the_session_that_announced_it() {
         let mut table = Awareness::new(AwarenessLimits::default());
-        assert_eq!(table.handle_update('a', &say(&[(1, 1, r#"{"x":1}"#)]), at(0)), Ok(Heard::All));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 1, r#"{"x":1}"#)]), at(0)), Ok(Heard::All));
         // An echo, a rival and a farewell by somebody else.
         for update in [say(&[(1, 1, r#"{"x":1}"#)]), say(&[(1, 5, "{}")]), say(&[(1, 1, "null")])] {
-            assert_eq!(table.handle_update('b', &update, at(1)), Ok(Heard::Nothing));
+            assert_eq!(table.handle_update('b', &0, &update, at(1)), Ok(Heard::Nothing));
         }
         let both = say(&[(1, 1, "{}"), (2, 1, "{}")]);
-        assert_eq!(table.handle_update('b', &both, at(1)), Ok(Heard::Part(say(&[(2, 1, "{}")]))));
+        assert_eq!(table.handle_update('b', &0, &both, at(1)), Ok(Heard::Part(say(&[(2, 1, "{}")]))));
         assert_eq!(table.state(), Some(say(&[(1, 1, r#"{"x":1}"#), (2, 1, "{}")])));
-        assert_eq!(table.handle_update('a', &say(&[(1, 1, "null")]), at(2)), Ok(Heard::All));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 1, "null")]), at(2)), Ok(Heard::All));
         assert_eq!(table.state(), Some(say(&[(2, 1, "{}")])));
     }
 
     #[test]
     fn who_leaves_goes_with_the_same_clock_and_stays_away() {
         let mut table = Awareness::new(AwarenessLimits::default());
-        table.handle_update('a', &say(&[(1, 3, "{}"), (2, 1, "{}")]), at(0)).unwrap();
+        table.handle_update('a', &0, &say(&[(1, 3, "{}"), (2, 1, "{}")]), at(0)).unwrap();
         assert_eq!(table.withdraw('a', at(1)), Some(say(&[(1, 3, "null"), (2, 1, "null")])));
         assert_eq!(table.withdraw('a', at(1)), None);
-        assert_eq!(table.handle_update('b', &say(&[(1, 3, "{}")]), at(2)), Ok(Heard::Nothing));
+        assert_eq!(table.handle_update('b', &0, &say(&[(1, 3, "{}")]), at(2)), Ok(Heard::Nothing));
         // The same browser comes back on a new connection.
-        assert_eq!(table.handle_update('c', &say(&[(1, 4, "{}")]), at(3)), Ok(Heard::All));
+        assert_eq!(table.handle_update('c', &0, &say(&[(1, 4, "{}")]), at(3)), Ok(Heard::All));
         assert_eq!((table.len(), table.poll_timeout()), (1, Some(at(31))));
         assert_eq!(table.handle_timeout(at(31)), None);
         assert_eq!(table.poll_timeout(), Some(at(33)));
     }
 
     #[test]
+    fn an_id_whose_session_has_gone_is_kept_for_its_owner() {
+        let mut table = Awareness::new(AwarenessLimits::default());
+        let (alice, reader) = ("alice", "reader");
+        assert_eq!(table.handle_update(1, &alice, &say(&[(7, 3, "{}")]), at(0)), Ok(Heard::All));
+        table.withdraw(1, at(1));
+        // While she connects again, a reader wants to have the last word.
+        for clock in [4, 100, (1 << 53) - 1] {
+            assert_eq!(table.handle_update(2, &reader, &say(&[(7, clock, "{}")]), at(2)), Ok(Heard::Nothing));
+        }
+        assert_eq!(table.handle_update(3, &alice, &say(&[(7, 4, "{}")]), at(3)), Ok(Heard::All));
+        // The same after her state has expired, and after she has withdrawn it herself.
+        assert_eq!(table.handle_timeout(at(33)), Some(say(&[(7, 4, "null")])));
+        assert_eq!(table.handle_update(2, &reader, &say(&[(7, 5, "{}")]), at(40)), Ok(Heard::Nothing));
+        assert_eq!(table.handle_update(3, &alice, &say(&[(7, 5, "{}")]), at(41)), Ok(Heard::All));
+        assert_eq!(table.handle_update(3, &alice, &say(&[(7, 6, "null")]), at(42)), Ok(Heard::All));
+        assert_eq!(table.handle_update(2, &reader, &say(&[(7, 7, "{}")]), at(43)), Ok(Heard::Nothing));
+        // In the end it is free.
+        table.handle_timeout(at(72));
+        assert_eq!(table.handle_update(2, &reader, &say(&[(7, 7, "{}")]), at(73)), Ok(Heard::All));
+    }
+
+    #[test]
+    fn clocks_do_not_jump() {
+        let limits = AwarenessLimits { clock_jump_max: 10, first_clock_max: 100, ..Default::default() };
+        let mut table = Awareness::new(limits);
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 101, "{}")]), at(0)), Ok(Heard::Nothing));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 100, "{}")]), at(0)), Ok(Heard::All));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 111, "{}")]), at(0)), Ok(Heard::Nothing));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 110, "{}")]), at(0)), Ok(Heard::All));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 110, "null")]), at(0)), Ok(Heard::All));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 120, "{}")]), at(0)), Ok(Heard::All));
+    }
+
+    #[test]
+    fn a_session_has_as_many_ids_as_its_limit_and_a_state_as_many_bytes() {
+        let limits = AwarenessLimits { clients_per_session_max: 2, state_bytes_max: 4, ..Default::default() };
+        let mut table = Awareness::new(limits);
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 1, "1234"), (2, 1, "{}")]), at(0)), Ok(Heard::All));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 2, "{}"), (2, 2, "{}")]), at(0)), Ok(Heard::All));
+        assert_eq!(table.handle_update('a', &0, &say(&[(3, 1, "{}")]), at(0)), Err(BadAwareness::TooManyClients));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 3, "12345")]), at(0)), Err(BadAwareness::StateTooLong));
+        assert_eq!((table.len(), table.is_empty(), table.sessions.len()), (2, false, 1));
+        table.withdraw('a', at(1));
+        assert_eq!((table.len(), table.is_empty(), table.sessions.len()), (0, true, 0));
+        let limits = AwarenessLimits { update_clients_max: 2, ..Default::default() };
+        let mut table = Awareness::new(limits);
+        let update = say(&[(2, 1, "{}"), (1, 1, "{}")]);
+        assert_eq!(table.handle_update('a', &0, &update, at(0)), Ok(Heard::All));
+        let longer = [&update[..], &[0]].concat();
+        assert_eq!(table.handle_update('a', &0, &longer, at(0)), Err(BadAwareness::Malformed(Malformed::Trailing)));
+        let twice = say(&[(1, 2, "{}"), (1, 2, "{}")]);
+        assert_eq!(table.handle_update('a', &0, &twice, at(0)), Err(BadAwareness::Malformed(Malformed::Duplicate)));
+    }
+
+    #[test]
     fn what_is_not_renewed_expires() {
         let mut table = Awareness::new(AwarenessLimits::default());
-        table.handle_update('a', &say(&[(1, 1, "{}"), (2, 1, "{}")]), at(0)).unwrap();
-        assert_eq!(table.handle_update('a', &say(&[(1, 2, "{}")]), at(15)), Ok(Heard::All));
+        table.handle_update('a', &0, &say(&[(1, 1, "{}"), (2, 1, "{}")]), at(0)).unwrap();
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 2, "{}")]), at(15)), Ok(Heard::All));
         assert_eq!(table.poll_timeout(), Some(at(30)));
         assert_eq!(table.handle_timeout(at(29)), None);
         assert_eq!(table.handle_timeout(at(30)), Some(say(&[(2, 1, "null")])));
@@ -306,23 +401,23 @@ mod tests {
         };
         let mut table = Awareness::new(limits);
         assert_eq!(
-            table.handle_update('a', &say(&[(1, 1, "{}"), (2, 1, r#""123""#)]), at(0)),
+            table.handle_update('a', &0, &say(&[(1, 1, "{}"), (2, 1, r#""123""#)]), at(0)),
             Err(BadAwareness::StateTooLong)
         );
         let three = say(&[(1, 1, "{}"), (2, 1, "{}"), (3, 1, "{}")]);
-        assert_eq!(table.handle_update('a', &three, at(0)), Err(BadAwareness::TooManyClients));
+        assert_eq!(table.handle_update('a', &0, &three, at(0)), Err(BadAwareness::TooManyClients));
         let four = say(&[(1, 1, "{}"), (2, 1, "{}"), (3, 1, "{}"), (4, 1, "{}")]);
-        assert_eq!(table.handle_update('a', &four, at(0)), Err(BadAwareness::TooManyClients));
+        assert_eq!(table.handle_update('a', &0, &four, at(0)), Err(BadAwareness::TooManyClients));
         assert!(table.is_empty() && table.poll_timeout().is_none());
         for client in 1..=9 {
-            table.handle_update('a', &say(&[(client, 1, "{}")]), at(0)).unwrap();
+            table.handle_update('a', &0, &say(&[(client, 1, "{}")]), at(0)).unwrap();
             table.withdraw('a', at(client));
         }
         assert_eq!(table.clients.len(), 2);
         let twice = say(&[(1, 1, "{}"), (1, 2, "{}")]);
         let malformed = |malformed| Err(BadAwareness::Malformed(malformed));
-        assert_eq!(table.handle_update('a', &twice, at(0)), malformed(Malformed::Duplicate));
-        assert_eq!(table.handle_update('a', &say(&[(1, 1, "{")]), at(0)), malformed(Malformed::Json));
+        assert_eq!(table.handle_update('a', &0, &twice, at(0)), malformed(Malformed::Duplicate));
+        assert_eq!(table.handle_update('a', &0, &say(&[(1, 1, "{")]), at(0)), malformed(Malformed::Json));
     }
 
     proptest! {
@@ -334,7 +429,7 @@ mod tests {
             let mut other = yrs::sync::Awareness::new(yrs::Doc::with_client_id(99));
             for (client, clock, present) in said {
                 let update = say(&[(client, clock, if present { "{}" } else { "null" })]);
-                table.handle_update('a', &update, at(0)).unwrap();
+                table.handle_update('a', &0, &update, at(0)).unwrap();
                 other.apply_update(AwarenessUpdate::decode_v1(&update).unwrap()).unwrap();
             }
             let here: Vec<u64> = table.clients.iter().filter(|(_, e)| e.state.is_some()).map(|(c, _)| c.as_u64()).collect();

@@ -3,6 +3,7 @@
 //! Owns: the invariant that neighbours which are one struct ([`joins`]) are either kept as one or marked as joined.
 //! Must never know: other stretches, other clients.
 
+use super::scope::Scope;
 use super::structs::{Body, Header, Kind, Piece, joins};
 use super::wire::{self, ClientId, Id, Reader};
 
@@ -18,11 +19,12 @@ pub(crate) struct Chunk {
     live: usize,
 }
 
-/// One struct: its first clock, and its place with two marks in the high bits.
+/// One struct: its first clock, its place with two marks in the high bits, and the list that it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     clock: u32,
     place: u32,
+    scope: Scope,
 }
 
 impl Entry {
@@ -48,30 +50,31 @@ pub(crate) enum Relation {
 
 impl Chunk {
     /// Puts `piece` behind the last struct, or into it.
-    pub(crate) fn push(&mut self, client: ClientId, clock: u32, piece: &Piece<'_>) {
+    pub(crate) fn push(&mut self, client: ClientId, clock: u32, piece: &Piece<'_>, scope: Scope) {
         let relation = self.relation(client, clock, &piece.header);
-        if relation == Relation::Apart || !self.extend(piece) {
-            self.add(clock, piece, relation);
+        if relation == Relation::Apart || !self.extend(piece, scope) {
+            self.add(clock, piece, scope, relation);
         }
     }
 
     /// Puts `piece` behind the last struct.
-    pub(crate) fn add(&mut self, clock: u32, piece: &Piece<'_>, relation: Relation) {
+    pub(crate) fn add(&mut self, clock: u32, piece: &Piece<'_>, scope: Scope, relation: Relation) {
         // Updates are far shorter than this.
         let at = u32::try_from(self.bytes.len()).unwrap_or(PLACE_BITS) & PLACE_BITS;
         let deleted = matches!(piece.header.kind, Kind::Deleted | Kind::Collected);
         let joined = relation == Relation::Joined;
         let marks = if deleted { DELETED } else { 0 } | if joined { JOINED } else { 0 };
-        self.entries.push(Entry { clock, place: at | marks });
+        self.entries.push(Entry { clock, place: at | marks, scope });
         self.joined += usize::from(joined);
         self.live += usize::from(!deleted);
         piece.write(&mut self.bytes);
     }
 
-    /// Makes `piece`, which joins the last struct, a part of it, unless that would get too long.
+    /// Makes `piece`, which joins the last struct, a part of it, unless that would get too long. What was collected may
+    /// have stood in different lists, which is not forgotten.
     #[inline]
-    pub(crate) fn extend(&mut self, piece: &Piece<'_>) -> bool {
-        let Some(last) = self.entries.last() else { return false };
+    pub(crate) fn extend(&mut self, piece: &Piece<'_>, scope: Scope) -> bool {
+        let Some(last) = self.entries.last().filter(|last| last.scope == scope) else { return false };
         let mut reader = Reader::starting(&self.bytes, last.at());
         let (Ok(header), number_at, Ok(number)) = (Header::read(&mut reader), reader.position(), reader.integer())
         else {
@@ -103,7 +106,11 @@ impl Chunk {
     #[inline]
     pub(crate) fn relation(&self, client: ClientId, clock: u32, header: &Header<'_>) -> Relation {
         let Some(last) = self.entries.len().checked_sub(1) else { return Relation::Apart };
-        if joins(client, &self.header(last), header, clock) { Relation::Joined } else { Relation::Apart }
+        if joins(client, &self.header(last), header, clock, self.scope(last)) {
+            Relation::Joined
+        } else {
+            Relation::Apart
+        }
     }
 
     /// Puts `with` in the place of the structs `from..to`.
@@ -234,6 +241,11 @@ impl Chunk {
 
     pub(crate) fn header(&self, index: usize) -> Header<'_> {
         self.piece(index, 0).header
+    }
+
+    /// The list that the struct `index` stands in.
+    pub(crate) fn scope(&self, index: usize) -> Scope {
+        self.entries.get(index).map_or(Scope::GONE, |entry| entry.scope)
     }
 
     /// The struct `index`, which has `len` elements.

@@ -3,7 +3,8 @@
 //! Owns: the stretches of structs of one client, without a gap. Must never know: other clients.
 
 use super::chunk::{Chunk, RUN_BYTES_MAX, Relation};
-use super::structs::{Body, Kind, Piece};
+use super::scope::Scope;
+use super::structs::{Body, Header, Kind, Piece};
 use super::update::Deletion;
 use super::wire::{self, ClientId};
 
@@ -38,33 +39,36 @@ impl ClientStructs {
         }
     }
 
-    /// Adds what `piece`, which begins at `clock`, has beyond the end, and joins it with what was there.
-    pub(crate) fn append(&mut self, clock: u32, piece: &Piece<'_>) {
+    /// Adds what `piece`, which begins at `clock` and stands in `scope`, has beyond the end, and joins it with what was
+    /// there.
+    pub(crate) fn append(&mut self, clock: u32, piece: &Piece<'_>, scope: Scope) {
         let known = self.end.saturating_sub(clock);
         if known >= piece.len {
             return;
         }
         self.pairs |= piece.has_pairs();
         let mut rest = piece.slice(wire::Id { client: self.id, clock }, known, piece.len);
+        let mut relation = None;
         while rest.body.payload_bytes() > RUN_BYTES_MAX {
             let start = wire::Id { client: self.id, clock: self.end };
             let Some((front, behind)) = rest.split_front(start, RUN_BYTES_MAX) else { break };
-            self.append_whole(&front);
-            rest = behind;
+            self.append_whole(&front, scope, relation);
+            (rest, relation) = (behind, Some(Relation::Joined));
         }
-        self.append_whole(&rest);
+        self.append_whole(&rest, scope, relation);
     }
 
-    fn append_whole(&mut self, piece: &Piece<'_>) {
+    /// `known` is how `piece` stands to the last struct, if that need not be looked up.
+    fn append_whole(&mut self, piece: &Piece<'_>, scope: Scope, known: Option<Relation>) {
         let clock = self.end;
         self.end += piece.len;
         let mut relation = Relation::Apart;
         if let Some(last) = self.chunks.last_mut() {
             let before = last.footprint();
-            relation = last.relation(self.id, clock, &piece.header);
-            let joined = relation == Relation::Joined && last.extend(piece);
+            relation = known.unwrap_or_else(|| last.relation(self.id, clock, &piece.header));
+            let joined = relation == Relation::Joined && last.extend(piece, scope);
             if !joined && !last.is_full() {
-                last.add(clock, piece, relation);
+                last.add(clock, piece, scope, relation);
             }
             let added = last.footprint() - before;
             self.footprint += added;
@@ -79,7 +83,7 @@ impl ClientStructs {
             self.chunks.reserve_exact(1);
         }
         let mut chunk = Chunk::default();
-        chunk.add(clock, piece, relation);
+        chunk.add(clock, piece, scope, relation);
         self.footprint += chunk.footprint();
         self.heads.push(clock);
         self.chunks.push(chunk);
@@ -121,8 +125,9 @@ impl ClientStructs {
         let left = piece.slice(start, 0, clock - first);
         let Body::Text(_, _, [_, ..]) = left.body else { return };
         scratch.clear();
-        scratch.push(self.id, first, &left);
-        scratch.push(self.id, clock, &piece.slice(start, clock - first, piece.len));
+        let scope = chunk.scope(index);
+        scratch.push(self.id, first, &left, scope);
+        scratch.push(self.id, clock, &piece.slice(start, clock - first, piece.len), scope);
         self.replace(at, index, index + 1, scratch);
     }
 
@@ -150,18 +155,20 @@ impl ClientStructs {
             let (clock, next) = (chunk.clock(index, end), chunk.clock(index + 1, end));
             let (piece, start) = (chunk.piece(index, next - clock), chunk.start(self.id, index));
             let (begin, stop) = (from.clamp(clock, next), to.clamp(clock, next));
+            let scope = chunk.scope(index);
             if begin >= stop || (change == Change::Delete && chunk.is_deleted(index)) {
-                scratch.push(self.id, clock, &piece);
+                scratch.push(self.id, clock, &piece, scope);
                 continue;
             }
             if clock < begin {
-                scratch.push(self.id, clock, &piece.slice(start, 0, begin - clock));
+                scratch.push(self.id, clock, &piece.slice(start, 0, begin - clock), scope);
             }
             orphans |= piece.header.kind == Kind::Type;
             let middle = piece.slice(start, begin - clock, stop - clock);
-            scratch.push(self.id, begin, &if change == Change::Delete { middle.deleted() } else { middle.collected() });
+            let changed = if change == Change::Delete { middle.deleted() } else { middle.collected() };
+            scratch.push(self.id, begin, &changed, scope);
             if stop < next {
-                scratch.push(self.id, stop, &piece.slice(start, stop - clock, next - clock));
+                scratch.push(self.id, stop, &piece.slice(start, stop - clock, next - clock), scope);
             }
         }
         self.orphans |= orphans;
@@ -198,8 +205,9 @@ impl ClientStructs {
         }
         let (header, clock) = (chunk.header(index), chunk.clock(index, self.end));
         let before = if index > 0 { Some((chunk, index - 1)) } else { self.before_chunk(at) };
-        let joined =
-            before.is_some_and(|(chunk, index)| super::structs::joins(self.id, &chunk.header(index), &header, clock));
+        let joined = before.is_some_and(|(chunk, index)| {
+            super::structs::joins(self.id, &chunk.header(index), &header, clock, chunk.scope(index))
+        });
         let relation = if joined { Relation::Joined } else { Relation::Apart };
         if let Some(chunk) = self.chunks.get_mut(at) {
             chunk.set_relation(index, relation);
@@ -272,6 +280,13 @@ impl ClientStructs {
     pub(crate) fn kind_at(&self, clock: u32) -> Kind {
         let chunk = self.chunks.get(self.chunk_of(clock));
         chunk.map_or(Kind::Collected, |chunk| chunk.header(chunk.find(clock)).kind)
+    }
+
+    /// The struct that holds `clock`, which is known: its first clock, what stands before its content, and its list.
+    pub(crate) fn found(&self, clock: u32) -> Option<(u32, Header<'_>, Scope)> {
+        let chunk = self.chunks.get(self.chunk_of(clock))?;
+        let index = chunk.find(clock);
+        Some((chunk.clock(index, self.end), chunk.header(index), chunk.scope(index)))
     }
 
     /// Whether a shared type was deleted since [`Self::forget_orphans`].

@@ -65,11 +65,11 @@ impl Document {
 
     /// Applies an update as a whole, or nothing of it.
     pub fn apply(&mut self, update: &[u8], source: Source) -> Verdict {
-        let limits = match self.limits_of(update, source) {
-            Ok(limits) => limits,
+        let verdict = match self.limits_of(update, source) {
+            Ok(_) if source == Source::Stored => self.store.load(update),
+            Ok(limits) => self.store.apply(update, &limits),
             Err(reason) => return Verdict::Bad(reason),
         };
-        let verdict = self.store.apply(update, &limits);
         if verdict == Verdict::Applied {
             (self.state, self.state_array, self.state_vector) = (None, None, None);
         }
@@ -117,6 +117,7 @@ impl Document {
     /// What [`Self::apply`] would answer.
     pub fn check(&self, update: &[u8], source: Source) -> Verdict {
         match self.limits_of(update, source) {
+            Ok(_) if source == Source::Stored => self.store.check_load(update),
             Ok(limits) => self.store.check(update, &limits),
             Err(reason) => Verdict::Bad(reason),
         }

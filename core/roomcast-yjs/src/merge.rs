@@ -2,12 +2,14 @@
 //!
 //! Owns: the builder of an update that need not begin at the beginning. Must never know: any document.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::client_structs::ClientStructs;
+use super::scope::Scope;
 use super::structs::Piece;
 use super::update::{self, Deletion, Section, Update};
-use super::wire::{self, ClientId, Malformed};
+use super::wire::{self, ClientId, Id, Malformed};
 
 /// Puts several updates together to one that says the same. Where clocks of a client are missing between them, a gap is
 /// written, as `Y.mergeUpdates` does.
@@ -18,26 +20,67 @@ pub fn merge_updates<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<
         decoded.extend(Update::decode(bytes, usize::MAX)?);
     }
     let structs = decoded.iter().flat_map(|update| &update.sections).map(Section::len).sum();
-    let mut places: Vec<(ClientId, u32, usize, u32)> = Vec::with_capacity(structs);
+    let mut places: Vec<Place> = Vec::with_capacity(structs);
     for (of, update) in decoded.iter().enumerate() {
         for section in &update.sections {
+            let client = section.client;
             let records = update.records(section).iter().zip(0..);
-            places.extend(records.map(|(record, index)| (section.client, record.clock, of, index)));
+            places.extend(records.map(|(record, index)| Place { client, clock: record.clock, of, index }));
         }
     }
     places.sort_unstable();
     let mut builder = Builder::default();
-    for (client, clock, of, index) in places {
-        let Some(update) = decoded.get(of) else { continue };
-        let records = update.section(client).map_or(&[][..], |section| update.records(section));
-        if let Some(record) = records.get(index as usize) {
-            builder.append(client, clock, &update.piece(record));
-        }
+    for of_client in places.chunk_by(|left, right| left.client == right.client) {
+        merge_client(&decoded, of_client, &mut builder);
     }
     for update in &decoded {
         builder.deletes.extend_from_slice(&update.deletes);
     }
     Ok(builder.finish())
+}
+
+/// A struct of one of several updates, by what decides on its order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    client: ClientId,
+    clock: u32,
+    /// The update.
+    of: usize,
+    /// The struct among those of the client.
+    index: u32,
+}
+
+/// Appends the structs of one client. What several updates have is taken from the first of them, as a reader takes it who
+/// applies one after the other.
+fn merge_client(updates: &[Update<'_>], places: &[Place], builder: &mut Builder) {
+    let piece = |place: &Place| {
+        let update = updates.get(place.of)?;
+        let record = update.records(update.section(place.client)?).get(place.index as usize)?;
+        Some((record.end(), update.piece(record)))
+    };
+    // Structs that reach beyond `clock`, the first update foremost.
+    let mut open: BinaryHeap<Reverse<(usize, usize)>> = BinaryHeap::new();
+    let mut next = 0;
+    let mut clock = 0;
+    loop {
+        while let Some(place) = places.get(next).filter(|place| place.clock <= clock || open.is_empty()) {
+            clock = clock.max(place.clock);
+            open.push(Reverse((place.of, next)));
+            next += 1;
+        }
+        let Some(&Reverse((of, at))) = open.peek() else { return };
+        let Some((place, (end, piece))) = places.get(at).and_then(|place| Some((place, piece(place)?))) else { return };
+        if end <= clock {
+            open.pop();
+            continue;
+        }
+        // Up to where an earlier update begins to have it.
+        let mut behind = places.get(next..).unwrap_or_default().iter().take_while(|other| other.clock < end);
+        let until = behind.find(|other| other.of < of).map_or(end, |other| other.clock);
+        let start = Id { client: place.client, clock: place.clock };
+        builder.append(place.client, place.clock, &piece.slice(start, 0, until - place.clock));
+        clock = until;
+    }
 }
 
 /// An update under construction.
@@ -53,10 +96,10 @@ impl Builder {
     pub(crate) fn append(&mut self, client: ClientId, clock: u32, piece: &Piece<'_>) {
         let stretches = self.clients.entry(client).or_default();
         match stretches.last_mut().filter(|last| clock <= last.end()) {
-            Some(last) => last.append(clock, piece),
+            Some(last) => last.append(clock, piece, Scope::UNKNOWN),
             None => {
                 let mut stretch = ClientStructs::new(client, clock);
-                stretch.append(clock, piece);
+                stretch.append(clock, piece, Scope::UNKNOWN);
                 stretches.push(stretch);
             }
         }

@@ -10,7 +10,7 @@ use super::wire::{ClientId, Id};
 pub(crate) struct Reached {
     /// The next clock.
     pub(crate) clock: u32,
-    /// The next struct.
+    /// The next struct of the section.
     next: usize,
     progress: Progress,
 }
@@ -29,13 +29,14 @@ enum Progress {
 ///
 /// Walks as `integrateStructs` of yjs does, with the clients that wait for each other on a stack: every step takes a
 /// struct, or parks a client until another has got as far as it needs.
-pub(crate) fn reach(clock_of: &dyn Fn(ClientId) -> u32, update: &Update<'_>) -> (Vec<Reached>, Option<Id>) {
+pub(crate) fn reach(clock_of: &dyn Fn(ClientId) -> u32, update: &Update<'_>) -> Reach {
     let start = |section| {
         let clock = clock_of(update.client(section));
         let next = update.records_of(section).partition_point(|record| record.end() <= clock);
         Reached { clock, next, progress: Progress::Free }
     };
-    let mut walk = Walk { clock_of, update, reached: (0..update.sections.len()).map(start).collect(), missing: None };
+    let reached = (0..update.sections.len()).map(start).collect();
+    let mut walk = Walk { clock_of, update, reached, order: Vec::new(), missing: None };
     let mut stack: Vec<(usize, Option<Id>)> = Vec::new();
     for first in 0..update.sections.len() {
         stack.push((first, None));
@@ -47,7 +48,16 @@ pub(crate) fn reach(clock_of: &dyn Fn(ClientId) -> u32, update: &Update<'_>) -> 
             }
         }
     }
-    (walk.reached, walk.missing)
+    Reach { clients: walk.reached, order: walk.order, missing: walk.missing }
+}
+
+/// What can be applied of an update.
+pub(crate) struct Reach {
+    /// In the order of the sections.
+    pub(crate) clients: Vec<Reached>,
+    /// New structs that can be applied, by section and place within it, each behind those on which it builds.
+    pub(crate) order: Vec<(usize, usize)>,
+    pub(crate) missing: Option<Id>,
 }
 
 struct Walk<'a> {
@@ -55,6 +65,7 @@ struct Walk<'a> {
     clock_of: &'a dyn Fn(ClientId) -> u32,
     update: &'a Update<'a>,
     reached: Vec<Reached>,
+    order: Vec<(usize, usize)>,
     missing: Option<Id>,
 }
 
@@ -80,6 +91,7 @@ impl Walk<'_> {
             return self.stick(at, Id { client: self.update.client(at), clock: record.clock - 1 });
         }
         let Some(id) = self.lacking(record) else {
+            self.order.push((at, reached.next));
             let next = Reached { clock: record.end(), next: reached.next + 1, progress: Progress::Free };
             if let Some(reached) = self.reached.get_mut(at) {
                 *reached = next;

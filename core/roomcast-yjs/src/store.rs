@@ -10,6 +10,8 @@ use super::client_structs::{Change, ClientStructs};
 use super::collect;
 use super::merge::Builder;
 use super::order;
+use super::scope::Anchor;
+use super::soundness::{Judge, Trust, Unsound};
 use super::update::{self, Deletion, Record, Section, StateVector, Update};
 use super::wire::{self, ClientId, Id, Malformed};
 
@@ -38,6 +40,8 @@ pub enum BadUpdate {
     TooManyStructs,
     /// The document would outgrow its limit.
     DocumentFull,
+    /// It is well-formed, but members could not apply it, or would not agree on what it means.
+    Unsound(Unsound),
 }
 
 /// What one update may cost.
@@ -65,6 +69,8 @@ pub struct Split {
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     clients: BTreeMap<ClientId, ClientStructs>,
+    /// The structs that name their parent.
+    anchors: Vec<Anchor>,
     footprint: usize,
     /// Since the last compaction.
     deletions: usize,
@@ -83,10 +89,22 @@ impl Store {
     /// Afterwards the store holds what a yjs document would write that had applied the same updates, in whatever order:
     /// surrogate pairs that an edit cuts are replaced by U+FFFD, twice.
     pub fn apply(&mut self, bytes: &[u8], limits: &UpdateLimits) -> Verdict {
-        let update = match self.examine(bytes, limits) {
+        self.take(bytes, limits, Trust::Examined)
+    }
+
+    /// Applies an update from the caller's own store, which was examined when it came: without limits, and without a
+    /// look at whether members can bear it. Only what is malformed is bad.
+    pub fn load(&mut self, bytes: &[u8]) -> Verdict {
+        self.take(bytes, &UNLIMITED, Trust::Trusted)
+    }
+
+    fn take(&mut self, bytes: &[u8], limits: &UpdateLimits, trust: Trust) -> Verdict {
+        let (update, anchors) = match self.examine(bytes, limits, trust) {
             Ok(update) => update,
             Err(verdict) => return verdict,
         };
+        self.footprint += anchors.len() * size_of::<Anchor>();
+        self.anchors.extend(anchors);
         let known = |section: &Section| self.clock(section.client);
         let fresh: Vec<&[Record]> =
             update.sections.iter().map(|section| update.records_beyond(section, known(section))).collect();
@@ -110,16 +128,21 @@ impl Store {
 
     /// What [`Self::apply`] would answer.
     pub fn check(&self, bytes: &[u8], limits: &UpdateLimits) -> Verdict {
-        self.examine(bytes, limits).map_or_else(|verdict| verdict, |_| Verdict::Applied)
+        self.examine(bytes, limits, Trust::Examined).map_or_else(|verdict| verdict, |_| Verdict::Applied)
+    }
+
+    /// What [`Self::load`] would answer.
+    pub fn check_load(&self, bytes: &[u8]) -> Verdict {
+        self.examine(bytes, &UNLIMITED, Trust::Trusted).map_or_else(|verdict| verdict, |_| Verdict::Applied)
     }
 
     /// Parts a sound update of which something is missing into what can be applied at once and the rest.
     pub fn split(&self, bytes: &[u8], limits: &UpdateLimits) -> Option<Split> {
         let update = Update::decode(bytes, limits.structs_max).ok()??;
-        let (reached, missing) = order::reach(&|client| self.clock(client), &update);
+        let order::Reach { clients: reached, missing, .. } = order::reach(&|client| self.clock(client), &update);
         let (mut now, mut later) = (Builder::default(), Builder::default());
         for (section, reached) in update.sections.iter().zip(&reached) {
-            for record in update.records(section) {
+            for record in update.records_beyond(section, self.clock(section.client)) {
                 let builder = if record.end() <= reached.clock { &mut now } else { &mut later };
                 builder.append(section.client, record.clock, &update.piece(record));
             }
@@ -225,7 +248,9 @@ impl Store {
         });
         self.footprint -= client.footprint();
         for record in records {
-            client.append(record.clock, &update.piece(record));
+            let piece = update.piece(record);
+            let piece = if record.gone { piece.collected() } else { piece };
+            client.append(record.clock, &piece, record.scope);
         }
         self.footprint += client.footprint();
     }
@@ -245,42 +270,63 @@ impl Store {
     }
 
     /// Everything that might speak against an update, before anything is changed.
-    fn examine<'a>(&self, bytes: &'a [u8], limits: &UpdateLimits) -> Result<Update<'a>, Verdict> {
-        let update = match Update::decode(bytes, limits.structs_max) {
+    fn examine<'a>(
+        &self,
+        bytes: &'a [u8],
+        limits: &UpdateLimits,
+        trust: Trust,
+    ) -> Result<(Update<'a>, Vec<Anchor>), Verdict> {
+        let mut update = match Update::decode(bytes, limits.structs_max) {
             Ok(Some(update)) => update,
             Ok(None) => return Err(Verdict::Bad(BadUpdate::TooManyStructs)),
             Err(malformed) => return Err(Verdict::Bad(BadUpdate::Malformed(malformed))),
         };
-        let fresh_bytes = self.examine_structs(&update).map_err(Verdict::Missing)?;
+        let fresh = self.examine_structs(&update).map_err(Verdict::Missing)?;
+        let fresh_bytes = fresh.bytes;
         let brings_deletions = self.examine_deletions(&update).map_err(Verdict::Missing)?;
         if fresh_bytes == 0 && !brings_deletions {
             return Err(Verdict::NothingNew);
         }
+        let order = fresh.order.unwrap_or_else(|| self.fresh_places(&update));
+        let judged = Judge::new(&self.clients, &self.anchors, trust).judge(&mut update, order.into_iter());
+        let anchors = judged.map_err(|unsound| Verdict::Bad(BadUpdate::Unsound(unsound)))?;
         // A deletion splits two structs at most. A full document still takes deletions, which make it shorter later.
         let grown = self.footprint + update.deletes.len() * 2 * SPLIT_BYTES;
         let full = if fresh_bytes > 0 {
-            grown + fresh_bytes + update.sections.len() * CLIENT_BYTES > limits.footprint_bytes_max
+            let tables = update.sections.len() * CLIENT_BYTES + anchors.len() * size_of::<Anchor>();
+            grown + fresh_bytes + tables > limits.footprint_bytes_max
         } else {
             grown > limits.footprint_bytes_max.saturating_add(limits.footprint_bytes_max / 4)
         };
-        if full { Err(Verdict::Bad(BadUpdate::DocumentFull)) } else { Ok(update) }
+        if full { Err(Verdict::Bad(BadUpdate::DocumentFull)) } else { Ok((update, anchors)) }
     }
 
-    /// What new structs may take at most, in bytes; or what they miss.
-    fn examine_structs(&self, update: &Update<'_>) -> Result<usize, Id> {
+    /// The places of new structs by section, if none waits for one of another section.
+    fn fresh_places(&self, update: &Update<'_>) -> Vec<(usize, usize)> {
+        let mut places = Vec::new();
+        for (at, section) in update.sections.iter().enumerate() {
+            let known = self.clock(section.client);
+            let first = update.records(section).partition_point(|record| record.end() <= known);
+            places.extend((first..section.len()).map(|place| (at, place)));
+        }
+        places
+    }
+
+    /// Looks at new structs, and names what they miss.
+    fn examine_structs(&self, update: &Update<'_>) -> Result<Fresh, Id> {
         let mut fresh_bytes = 0;
         let mut entangled = false;
         for section in &update.sections {
             let mut next = self.clock(section.client);
             for record in update.records(section) {
-                if record.end() <= next {
-                    continue;
+                let is_known = record.end() <= next;
+                if !is_known {
+                    if record.clock > next {
+                        return Err(Id { client: section.client, clock: record.clock - 1 });
+                    }
+                    next = record.end();
+                    fresh_bytes += update.struct_bytes(record).len() + ENTRY_BYTES;
                 }
-                if record.clock > next {
-                    return Err(Id { client: section.client, clock: record.clock - 1 });
-                }
-                next = record.end();
-                fresh_bytes += update.struct_bytes(record).len() + ENTRY_BYTES;
                 if !record.foreign {
                     continue;
                 }
@@ -293,11 +339,11 @@ impl Store {
                 }
             }
         }
-        if entangled {
-            order::reach(&|client| self.clock(client), update).1.map_or(Ok(fresh_bytes), Err)
-        } else {
-            Ok(fresh_bytes)
+        if !entangled {
+            return Ok(Fresh { bytes: fresh_bytes, order: None });
         }
+        let reach = order::reach(&|client| self.clock(client), update);
+        reach.missing.map_or(Ok(Fresh { bytes: fresh_bytes, order: Some(reach.order) }), Err)
     }
 
     /// Whether anything is deleted that was not; or what is deleted without being known.
@@ -315,12 +361,21 @@ impl Store {
     }
 }
 
+/// The new structs of an update.
+struct Fresh {
+    /// What they may take at most.
+    bytes: usize,
+    /// In which order they can be applied, by section and place within it, if not section by section.
+    order: Option<Vec<(usize, usize)>>,
+}
+
 /// What a client costs apart from its structs, roughly.
 const CLIENT_BYTES: usize = 256;
 /// What the index of a struct costs.
-const ENTRY_BYTES: usize = 8;
+const ENTRY_BYTES: usize = 12;
 /// What the second half of a split costs: its info, two ids, a number, an index entry.
-const SPLIT_BYTES: usize = 40;
+const SPLIT_BYTES: usize = 44;
+const UNLIMITED: UpdateLimits = UpdateLimits { structs_max: usize::MAX, footprint_bytes_max: usize::MAX };
 
 #[cfg(test)]
 #[path = "store_tests.rs"]

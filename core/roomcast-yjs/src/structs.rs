@@ -6,6 +6,7 @@
 //! The layout is that of `Item.write` and the `Content*` classes of
 //! [yjs](https://github.com/yjs/yjs/blob/v13.6.33/src/structs/Item.js).
 
+use super::scope::Scope;
 use super::wire::{self, ClientId, Id, Malformed, Reader};
 
 /// What a struct holds: the low five bits of its info byte. Kind 11 (a move of yrs) and weak links (type 7) are refused,
@@ -93,6 +94,11 @@ impl<'a> Header<'a> {
             header.parent_bytes = reader.since(from);
         }
         Ok(header)
+    }
+
+    /// Whether a key of a map stands beside the parent that is named.
+    pub(crate) const fn names_key(&self) -> bool {
+        self.info & HAS_KEY != 0 && !self.parent_bytes.is_empty()
     }
 
     /// The ids that must be known before this struct is.
@@ -323,8 +329,8 @@ impl<'a> Piece<'a> {
 ///
 /// This is `Item.mergeWith` without its look at the list: a struct of many elements means the same as its parts, each
 /// with the one before as origin, whatever was inserted between them. A live map entry is left alone: each one
-/// replaces the one before, which is no run.
-pub(crate) fn joins(client: ClientId, left: &Header<'_>, right: &Header<'_>, clock: u32) -> bool {
+/// replaces the one before, which is no run. `scope` is the list of `left`, which is that of `right` too if they join.
+pub(crate) fn joins(client: ClientId, left: &Header<'_>, right: &Header<'_>, clock: u32, scope: Scope) -> bool {
     if left.kind != right.kind || !left.kind.runs() {
         return false;
     }
@@ -333,10 +339,21 @@ pub(crate) fn joins(client: ClientId, left: &Header<'_>, right: &Header<'_>, clo
         Kind::Deleted | Kind::Json | Kind::Any | Kind::Text => {
             right.origin == clock.checked_sub(1).map(|before| Id { client, clock: before })
                 && right.right_origin == left.right_origin
-                && (left.kind == Kind::Deleted || (left.info | right.info) & HAS_KEY == 0)
+                && (left.kind == Kind::Deleted || (left.info | right.info) & HAS_KEY == 0 && may_run(left, scope))
         }
         Kind::Binary | Kind::Embed | Kind::Format | Kind::Type | Kind::Subdocument | Kind::Skip => false,
     }
+}
+
+/// Whether live structs behind `left` may be one with it, for all that is known of their map key.
+///
+/// Once an update has gone through `Y.mergeUpdates`, only structs that name their parent tell whether they have a key.
+/// yjs puts no text under a key, but any values.
+fn may_run(left: &Header<'_>, scope: Scope) -> bool {
+    if scope != Scope::UNKNOWN {
+        return !scope.is_keyed();
+    }
+    left.kind == Kind::Text || !left.parent_bytes.is_empty()
 }
 
 /// The length of UTF-8 in JavaScript: in UTF-16 units.

@@ -2,8 +2,9 @@
 //!
 //! Owns: [`StateVector`], and the index of an update that has been checked. Must never know: what the store holds.
 
+use super::scope::Scope;
 use super::structs::{Header, Kind, Piece};
-use super::wire::{self, ClientId, Malformed, Reader};
+use super::wire::{self, ClientId, Id, Malformed, Reader};
 
 /// How far each client is known: the next clock of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +97,10 @@ pub(crate) struct Record {
     pub(crate) len: u32,
     /// Whether it needs something of another client.
     pub(crate) foreign: bool,
+    /// The list that it stands in, once that was looked up.
+    pub(crate) scope: Scope,
+    /// Whether readers collect it, once that was looked up.
+    pub(crate) gone: bool,
 }
 
 impl Record {
@@ -174,7 +179,15 @@ impl<'a> Update<'a> {
             if piece.header.kind != Kind::Skip {
                 // The length of the update was seen to fit.
                 let (at, end) = (at as u32, reader.position() as u32);
-                self.records.push(Record { at, end, clock, len: piece.len, foreign });
+                self.records.push(Record {
+                    at,
+                    end,
+                    clock,
+                    len: piece.len,
+                    foreign,
+                    scope: Scope::UNKNOWN,
+                    gone: false,
+                });
             }
             clock = next;
         }
@@ -186,6 +199,28 @@ impl<'a> Update<'a> {
     /// The structs of a section in ascending order.
     pub(crate) fn records(&self, section: &Section) -> &[Record] {
         self.records.get(section.first..section.first + section.count).unwrap_or_default()
+    }
+
+    /// Says what was looked up of the struct `place` of the section `at`.
+    pub(crate) fn set_scope(&mut self, at: usize, place: usize, scope: Scope, gone: bool) {
+        let first = self.sections.get(at).map_or(0, |section| section.first);
+        if let Some(record) = self.records.get_mut(first + place) {
+            (record.scope, record.gone) = (scope, gone);
+        }
+    }
+
+    /// The struct that holds `id`.
+    pub(crate) fn find(&self, id: Id) -> Option<&Record> {
+        let records = self.records(self.section(id.client)?);
+        let at = records.partition_point(|record| record.end() <= id.clock);
+        records.get(at).filter(|record| record.clock <= id.clock)
+    }
+
+    /// Whether every one of the elements `from..to` of `client` is deleted by this update.
+    pub(crate) fn deletes_all(&self, client: ClientId, from: u32, to: u32) -> bool {
+        let behind = self.deletes.partition_point(|deletion| (deletion.client, deletion.from) <= (client, from));
+        let found = behind.checked_sub(1).and_then(|at| self.deletes.get(at));
+        found.is_some_and(|deletion| deletion.client == client && to <= deletion.to)
     }
 
     /// Those of them that end behind `clock`.

@@ -74,7 +74,7 @@ fn everything(bytes: &[u8]) {
     drop(merge_updates([bytes]));
     let _ = Message::decode(bytes);
     let mut awareness = Awareness::new(AwarenessLimits::default());
-    drop(awareness.handle_update((), bytes, Instant::default()));
+    drop(awareness.handle_update((), &(), bytes, Instant::default()));
     drop(int_array::decode(bytes, usize::MAX));
 }
 

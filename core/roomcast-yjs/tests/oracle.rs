@@ -5,6 +5,7 @@
 //! and pass.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod hostile;
 mod ytr;
 
 use std::io::{BufRead, BufReader, Write};
@@ -12,16 +13,16 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hostile::Hostile;
 use roomcast_core::rng::Rng;
-use roomcast_yjs::{StateVector, Store, UpdateLimits, Verdict};
+use roomcast_yjs::{StateVector, Store, UpdateLimits, Verdict, merge_updates};
 use serde_json::{Value, json};
 
 #[test]
 fn joiners_see_what_yjs_sees() {
     let Some(mut oracle) = Oracle::start() else { return };
-    let seeds = std::env::var("ROOMCAST_YJS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(150);
     let mut sizes = (0, 0);
-    for seed in 0..seeds {
+    for seed in seeds(150) {
         let case =
             oracle.ask(&json!({"op": "generate", "seed": seed, "clients": 2 + seed % 3, "steps": 20 + seed % 90}));
         let updates = decoded(&case["updates"]);
@@ -38,10 +39,12 @@ fn joiners_see_what_yjs_sees() {
         let mut shuffled = Store::new();
         apply_shuffled(&mut shuffled, updates.clone(), &mut rng);
         oracle.same(seed, None, &shuffled.state());
-        assert_eq!(shuffled.state(), store.state(), "seed {seed}");
-
+        // What came into a deleted type is collected at once, what was there before only now.
+        let mut compacted = store.clone();
+        compacted.compact(usize::MAX);
         shuffled.compact(usize::MAX);
         oracle.same(seed, None, &shuffled.state());
+        assert_eq!(shuffled.state(), compacted.state(), "seed {seed}");
         sizes.0 += shuffled.state().len();
         sizes.1 += bytes(&case["state"]).len();
 
@@ -85,6 +88,50 @@ fn rich_text_comes_out_as_published() {
     assert_eq!(read["text"].as_str().unwrap(), published);
 }
 
+/// Whatever the store accepts of updates that mean harm, members apply without throwing: those who are there, those who
+/// join at some moment and those who join at the end; and all see the same.
+#[test]
+fn members_can_bear_whatever_is_accepted() {
+    let Some(mut oracle) = Oracle::start() else { return };
+    let mut reasons = std::collections::BTreeMap::<String, u32>::new();
+    let (mut accepted, mut failures) = (0, Vec::new());
+    for seed in seeds(400) {
+        let mut hostile = Hostile::new(u64::from(seed));
+        let (mut store, mut updates, mut states) = (Store::new(), Vec::new(), Vec::new());
+        for _ in 0..4 + seed % 30 {
+            let update = hostile.update();
+            match store.apply(&update, &LIMITS) {
+                Verdict::Applied => {
+                    hostile.accepted();
+                    updates.push(update);
+                }
+                verdict @ (Verdict::NothingNew | Verdict::Missing(_) | Verdict::Bad(_)) => {
+                    let reason = format!("{verdict:?}");
+                    *reasons.entry(reason.split("Id").next().unwrap().to_owned()).or_default() += 1;
+                }
+            }
+            if hostile.below(6) == 0 {
+                if hostile.below(2) == 0 {
+                    store.compact(usize::MAX);
+                }
+                states.push(json!([updates.len(), STANDARD.encode(store.state())]));
+            }
+        }
+        states.push(json!([updates.len(), STANDARD.encode(store.state())]));
+        accepted += updates.len();
+        let merged = STANDARD.encode(merge_updates(updates.iter().map(Vec::as_slice)).unwrap());
+        let updates: Vec<String> = updates.iter().map(|update| STANDARD.encode(update)).collect();
+        let answer = oracle.put(&json!({"op": "hostile", "updates": updates, "merged": merged, "states": states}));
+        for wrong in ["error", "apart"] {
+            if let Some(text) = answer[wrong].as_str() {
+                failures.push(format!("seed {seed}, {wrong}: {text}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} seeds fail:\n{}", failures.len(), failures[..failures.len().min(5)].join("\n"));
+    println!("{accepted} accepted; others: {reasons:#?}");
+}
+
 /// Applies updates in a random order, what misses something again later.
 fn apply_shuffled(store: &mut Store, mut updates: Vec<Vec<u8>>, rng: &mut Rng) {
     while !updates.is_empty() {
@@ -95,10 +142,17 @@ fn apply_shuffled(store: &mut Store, mut updates: Vec<Vec<u8>>, rng: &mut Rng) {
         updates.retain(|update| match store.apply(update, &LIMITS) {
             Verdict::Applied | Verdict::NothingNew => false,
             Verdict::Missing(_) => true,
-            Verdict::Bad(reason) => panic!("{reason:?}"),
+            Verdict::Bad(reason) => panic!("{reason:?}: {update:?}"),
         });
         assert!(updates.len() < before, "nothing can be applied");
     }
+}
+
+/// `ROOMCAST_YJS_SEEDS` says how many instead of `count`, or which: `from..to`.
+fn seeds(count: u32) -> std::ops::Range<u32> {
+    let Ok(text) = std::env::var("ROOMCAST_YJS_SEEDS") else { return 0..count };
+    let (from, to) = text.split_once("..").unwrap_or(("0", &text));
+    from.parse().unwrap()..to.parse().unwrap()
 }
 
 fn bytes(text: &Value) -> Vec<u8> {
@@ -129,11 +183,15 @@ impl Oracle {
         Some(Self { child, to, from })
     }
 
-    fn ask(&mut self, request: &Value) -> Value {
+    fn put(&mut self, request: &Value) -> Value {
         writeln!(self.to, "{request}").unwrap();
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
-        let answer: Value = serde_json::from_str(&line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn ask(&mut self, request: &Value) -> Value {
+        let answer = self.put(request);
         assert_eq!(answer.get("error"), None, "{}", answer["error"].as_str().unwrap_or_default());
         answer
     }
@@ -144,10 +202,7 @@ impl Oracle {
         if let Some(base) = base {
             request["base"] = STANDARD.encode(base).into();
         }
-        writeln!(self.to, "{request}").unwrap();
-        let mut line = String::new();
-        self.from.read_line(&mut line).unwrap();
-        let answer: Value = serde_json::from_str(&line).unwrap();
+        let answer = self.put(&request);
         assert_eq!(answer.get("error"), None, "seed {seed}: {}", answer["error"].as_str().unwrap_or_default());
     }
 }
