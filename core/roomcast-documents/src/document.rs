@@ -80,7 +80,7 @@ pub(crate) enum Stage<M> {
 pub(crate) struct Live<M> {
     pub(crate) document: Document,
     pub(crate) pending: Pending<M>,
-    pub(crate) awareness: Awareness<M>,
+    pub(crate) awareness: Awareness<M, ByteString>,
     pub(crate) journal: Journal,
     pub(crate) members: Vec<Member<M>>,
     pub(crate) beginning: Beginning,

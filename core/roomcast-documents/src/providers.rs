@@ -210,7 +210,8 @@ impl<M: Copy + Ord> Documents<M> {
 
     fn announce(&mut self, document: DocumentId, member: M, update: &[u8], now: Instant) {
         let Some(live) = self.live_mut(document) else { return };
-        match live.awareness.handle_update(member, update, now) {
+        let Some(user) = live.member(member).map(|member| member.user.clone()) else { return };
+        match live.awareness.handle_update(member, &user, update, now) {
             // The sender too: a provider that hears nothing for a while takes the connection for dead.
             Ok(Heard::All) => self.tell_awareness(document, update),
             Ok(Heard::Part(part)) => self.tell_awareness(document, &part),
