@@ -1,35 +1,35 @@
-//! What stands in a store that is ours: in memory, or in the file which roomcast makes.
+//! The rows of a store of roomcast's own: in memory, or in a file that it creates.
 //!
 //! Owns: rows as plain data, and those of the demonstration. Must never know: how they are kept or asked for.
 
 use bytestring::ByteString;
 use roomcast_openwebui::query::Permission;
 
-/// All rows. Ids are texts of any form; each kind has its own.
+/// The rows of all tables. Ids are texts of any form, unique within their table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// People.
+    /// The users who can log in.
     pub users: Vec<UserRow>,
-    /// Groups of people.
+    /// Groups of users, by which access rules grant rights.
     pub groups: Vec<GroupRow>,
-    /// Channels.
+    /// The channels, those archived and deleted among them.
     pub channels: Vec<ChannelRow>,
-    /// Notes.
+    /// The notes, with their contents.
     pub notes: Vec<NoteRow>,
     /// Chats with a model.
     pub chats: Vec<ChatRow>,
-    /// What everybody may do with channels; nothing said means that it is allowed.
+    /// The permission for channels of users without a group that says otherwise; `None` allows them.
     pub channels_default: Option<Permission>,
 }
 
-/// Somebody.
+/// A row of the table `user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRow {
     /// The id that tokens name.
     pub id: ByteString,
     /// The name that others see.
     pub name: ByteString,
-    /// An address.
+    /// The e-mail address.
     pub email: ByteString,
     /// `admin`, `user` or `pending`.
     pub role: ByteString,
@@ -37,29 +37,29 @@ pub struct UserRow {
     pub last_active_at_secs: u64,
 }
 
-/// A group.
+/// A row of the table `group`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRow {
-    /// Its id.
+    /// The id that access rules name.
     pub id: ByteString,
-    /// Users' ids.
+    /// The ids of the users in the group.
     pub members: Vec<ByteString>,
-    /// What it says of channels.
+    /// The group's permission for channels, if it sets one.
     pub channels: Option<Permission>,
 }
 
-/// A channel.
+/// A row of the table `channel`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRow {
-    /// Its id.
+    /// The id that events name.
     pub id: ByteString,
-    /// Its name.
+    /// The name that members see.
     pub name: ByteString,
-    /// Who made it.
+    /// The id of the user who created it.
     pub owner: ByteString,
-    /// Who belongs into it.
+    /// The rule by which users are members.
     pub kind: ChannelKind,
-    /// The column `access_control`: JSON, or nothing for everybody.
+    /// The column `access_control`: JSON; `None` grants access to all users.
     pub access: Option<ByteString>,
     /// Whether it is in use.
     pub state: ChannelState,
@@ -67,49 +67,49 @@ pub struct ChannelRow {
     pub members: Vec<MemberRow>,
 }
 
-/// Who belongs into a channel.
+/// The rule by which users are members of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelKind {
-    /// Whom the access rules let in by group, and its owner.
+    /// The owner, and users to whom the access rules grant it by group.
     Standard,
-    /// Its members.
+    /// The users with a membership.
     Group,
-    /// Its members, a few.
+    /// The users with a membership, a few of them: a direct message.
     Direct,
 }
 
 /// Whether a channel is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelState {
-    /// It is.
+    /// In use.
     Open,
-    /// It has been put away.
+    /// Archived by its owner.
     Archived,
-    /// It is gone.
+    /// Deleted; the row is kept.
     Deleted,
 }
 
 /// A member of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRow {
-    /// Who.
+    /// The id of the user.
     pub user: ByteString,
-    /// Whether the membership counts: whoever has left keeps the row.
+    /// Whether the membership counts: the row of a user who has left is kept.
     pub is_active: bool,
     /// Nanoseconds since the epoch.
     pub last_read_at_nanos: Option<u64>,
 }
 
-/// A note.
+/// A row of the table `note`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoteRow {
-    /// Its id.
+    /// The id, without the prefix `note:` of its document.
     pub id: ByteString,
-    /// Who made it.
+    /// The id of the user who created it.
     pub owner: ByteString,
-    /// Its title.
+    /// The title, as lists show it.
     pub title: ByteString,
-    /// The column `access_control`: JSON, or nothing for everybody.
+    /// The column `access_control`: JSON; `None` grants access to all users.
     pub access: Option<ByteString>,
     /// The column `data`: JSON, with the note's text as its `content`.
     pub data: Option<ByteString>,
@@ -117,14 +117,14 @@ pub struct NoteRow {
     pub updated_at_nanos: Option<u64>,
 }
 
-/// A chat.
+/// A row of the table `chat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatRow {
-    /// Its id.
+    /// The id that events name.
     pub id: ByteString,
-    /// Whose it is.
+    /// The id of the user whose chat it is.
     pub owner: ByteString,
-    /// Its title.
+    /// The title, as lists show it.
     pub title: ByteString,
     /// The column `chat`: JSON.
     pub chat: Option<ByteString>,

@@ -34,33 +34,33 @@ crate::slab_key! {
     pub struct SocketId;
 }
 
-/// The world, to the machine.
+/// What the driver feeds to the server.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// Bytes came from a WebSocket.
     WsBytes {
-        /// Which.
+        /// The stream that was read.
         conn: ConnId,
         /// Any cut of the stream.
         bytes: &'a [u8],
     },
     /// A WebSocket's stream has ended or broken. Its [`ConnId`] is free.
     WsEnded {
-        /// Which.
+        /// The stream that ended.
         conn: ConnId,
     },
     /// The client of an HTTP request went away before the answer.
     HttpAborted {
-        /// Which.
+        /// The request without a client.
         request: RequestId,
     },
-    /// What the calendar says now; to be told every few seconds and after a clock step. Tokens end by it.
+    /// The current calendar time, given every few seconds and after a clock step. Tokens expire by it.
     WallClock(WallTime),
-    /// The application wants something.
+    /// A command of the application.
     Command(Command),
 }
 
-/// The machine, to the world.
+/// What the server asks the driver to do.
 #[derive(Debug)]
 pub enum Output {
     /// For the application.
@@ -93,16 +93,16 @@ pub enum Upgrade {
 pub enum Event {
     /// A peer of a bare Engine.IO or bare WebSocket endpoint is there.
     Opened {
-        /// The peer.
+        /// The session of the new peer.
         session: SessionId,
-        /// Where.
+        /// The endpoint that it connected to.
         endpoint: EndpointId,
         /// The request it came with.
         request: Arc<Handshake>,
     },
     /// A message of such a peer.
     Message {
-        /// The peer.
+        /// The session that sent it.
         session: SessionId,
         /// What it sent.
         message: Message,
@@ -111,19 +111,19 @@ pub enum Event {
     Closed {
         /// The peer; the handle is stale.
         session: SessionId,
-        /// Why.
+        /// Why the session ended.
         reason: Reason,
     },
-    /// Somebody asks to come into a namespace of [`Admission::Ask`](super::config::Admission::Ask). Answer with
+    /// A client asks to join a namespace of [`Admission::Ask`](super::config::Admission::Ask). Answer with
     /// [`Command::Accept`] or [`Command::Refuse`] within the connect timeout; events of the socket come after that.
     Connecting(Box<Connect>),
-    /// Somebody came into a namespace, asked for or open.
+    /// A client has joined a namespace, by [`Command::Accept`] or because it is open.
     Connected(Box<Connect>),
     /// A socket sent an event.
     Received {
         /// Its session, for [`Command::Handled`].
         session: SessionId,
-        /// The socket.
+        /// The socket that sent it.
         socket: SocketId,
         /// The event's name.
         name: ByteString,
@@ -136,12 +136,12 @@ pub enum Event {
     Acked {
         /// The emit, as the application named it.
         emit: EmitId,
-        /// Who answers.
+        /// The socket that acknowledged.
         socket: SocketId,
         /// What it answers.
         args: Args,
     },
-    /// An emit will get no (further) acks: everybody answered, the deadline passed, or those left are gone.
+    /// An emit gets no further acks: all recipients answered, the deadline passed, or the remaining ones disconnected.
     AcksEnded {
         /// The emit, as the application named it.
         emit: EmitId,
@@ -156,22 +156,22 @@ pub enum Event {
     Disconnected {
         /// The socket; the handle is stale, and it has left its rooms.
         socket: SocketId,
-        /// Why.
+        /// Why the socket left.
         reason: Reason,
     },
     /// A session's queue has fallen below the soft limit again, after an [`Server::is_congested`](super::Server::is_congested) that said yes.
     Relieved {
-        /// The peer.
+        /// The session whose queue was drained.
         session: SessionId,
     },
 }
 
-/// Who comes, and with what.
+/// A client that joins a namespace, and the handshake it came with.
 #[derive(Clone, Debug)]
 pub struct Connect {
     /// The new socket.
     pub socket: SocketId,
-    /// Its session.
+    /// The session that carries the socket.
     pub session: SessionId,
     /// Its Socket.IO id, which the client learns: also the name of a room of its own.
     pub sid: Sid,
@@ -243,9 +243,9 @@ impl Handshake {
 /// A message of a bare Engine.IO or WebSocket peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Text.
+    /// A message of UTF-8 text.
     Text(ByteString),
-    /// Bytes.
+    /// A message of arbitrary bytes.
     Binary(Bytes),
 }
 
@@ -254,7 +254,7 @@ pub enum Message {
 pub struct Sid([u8; Sid::LEN]);
 
 impl Sid {
-    /// Characters.
+    /// The length in characters, all of them ASCII.
     pub const LEN: usize = 20;
 
     /// From 15 bytes.
@@ -284,7 +284,7 @@ impl std::fmt::Display for Sid {
 }
 
 impl std::fmt::Debug for Sid {
-    /// Only the first characters: whoever knows a sid can speak for the session.
+    /// Prints the first characters only: a complete sid is enough to speak for the session.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sid({}…)", self.as_str().get(..6).unwrap_or(""))
     }
@@ -301,11 +301,11 @@ pub struct EmitId(pub u64);
 /// Why an emit with ack ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckEnd {
-    /// Everybody who was asked answered.
+    /// All recipients answered.
     Complete,
     /// The deadline passed.
     TimedOut,
-    /// The last of those who had not answered disconnected, or there was nobody to ask.
+    /// The last recipient without an answer disconnected, or there was no recipient at all.
     Gone,
 }
 
@@ -389,17 +389,17 @@ impl Reason {
     }
 }
 
-/// The application, to the machine. A command with a stale handle is ignored and counted.
+/// What the application asks the server to do. A command with a stale handle is ignored and counted.
 #[derive(Debug)]
 pub enum Command {
     /// Let a connecting socket in.
     Accept {
-        /// Who.
+        /// The socket of an [`Event::Connecting`].
         socket: SocketId,
     },
     /// Answer a connecting socket with CONNECT_ERROR.
     Refuse {
-        /// Who.
+        /// The socket of an [`Event::Connecting`].
         socket: SocketId,
         /// A JSON object, by custom with a string `message`.
         data: ByteString,
@@ -408,60 +408,60 @@ pub enum Command {
     Emit(Emit),
     /// Answer an event that asked for an ack.
     Ack {
-        /// Who asked.
+        /// The socket that asked for the ack.
         socket: SocketId,
         /// As it came with the event.
         ack: AckId,
-        /// The answer.
+        /// The arguments of the ack.
         args: Args,
     },
     /// Send a message to a peer of a bare endpoint.
     Send {
-        /// Who.
+        /// The session of the recipient.
         session: SessionId,
-        /// What.
+        /// The text or bytes to send.
         message: Message,
     },
     /// An event or message has been dealt with: one for each.
     Handled {
-        /// Whose.
+        /// The session that sent the event or message.
         session: SessionId,
     },
     /// Put sockets into a room.
     Join {
-        /// Who.
+        /// The sockets that join.
         target: Target,
-        /// Where.
+        /// The room that they join.
         room: ByteString,
     },
     /// Take sockets out of a room.
     Leave {
-        /// Who.
+        /// The sockets that leave.
         target: Target,
-        /// Where.
+        /// The room that they leave.
         room: ByteString,
     },
     /// End sockets' presence in their namespace, or their whole connection.
     Disconnect {
-        /// Who.
+        /// The sockets that are disconnected.
         target: Target,
-        /// How much.
+        /// What ends: the presence in the namespace, or the connection.
         extent: Extent,
     },
     /// End a peer of any endpoint.
     Close {
-        /// Who.
+        /// The session to end.
         session: SessionId,
     },
     /// End a peer of any endpoint, with a close code of the application's own if it has a WebSocket.
     CloseWith {
-        /// Who.
+        /// The session to end.
         session: SessionId,
-        /// Why: [`CloseCode::new`] of 4000 to 4999.
+        /// The close code: [`CloseCode::new`] of 4000 to 4999.
         code: CloseCode,
     },
-    /// Close every transport so that clients come back (polling `1`, WebSocket 1001), and accept nobody any more. No
-    /// Socket.IO DISCONNECT is sent: after one, clients would stay away.
+    /// Closes every transport so that clients reconnect elsewhere (polling `1`, WebSocket 1001), and accepts no new ones.
+    /// No Socket.IO DISCONNECT is sent: after one, clients would not reconnect.
     Shutdown,
 }
 
@@ -477,7 +477,7 @@ pub enum Extent {
 /// An event to send.
 #[derive(Clone, Debug)]
 pub struct Emit {
-    /// To whom.
+    /// The recipients.
     pub target: Target,
     /// The event's name.
     pub name: ByteString,
@@ -508,24 +508,25 @@ pub struct AckRequest {
     pub timeout: Duration,
 }
 
-/// Who is meant.
+/// The sockets that a command addresses.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// One socket.
+    /// A single socket.
     Socket(SocketId),
-    /// The members of one room of a namespace; nobody if there is no such room. A socket's sid is such a room.
+    /// The members of one room of a namespace; none if there is no such room. Each socket is alone in a room named by
+    /// its sid.
     Room {
-        /// Where.
+        /// The namespace of the room.
         namespace: Scope,
         /// The room's name.
         room: ByteString,
     },
-    /// A selection.
+    /// A union of rooms and sockets, less exceptions.
     Select(Box<Selection>),
 }
 
 impl Target {
-    /// Everybody in a namespace.
+    /// Addresses every socket of a namespace.
     pub fn everyone(namespace: Scope) -> Self {
         Self::Select(Box::new(Selection::of(namespace)))
     }
@@ -540,25 +541,25 @@ pub struct Scope {
     pub namespace: ByteString,
 }
 
-/// The union of rooms and sockets, or everybody, less exceptions. Each socket is meant once.
+/// The union of rooms and sockets, or all of a namespace, less exceptions. Each socket is addressed once.
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// The namespace.
     pub scope: Scope,
-    /// Members of any of these; with `sockets` empty too, everybody.
+    /// Includes the members of these rooms. If `rooms` and `sockets` are both empty, all of the namespace.
     pub rooms: Vec<ByteString>,
-    /// These, whatever their rooms; those of another namespace are passed over.
+    /// Includes these sockets, whatever their rooms; those of another namespace are ignored.
     pub sockets: Vec<SocketId>,
-    /// Not the members of these.
+    /// Excludes the members of these rooms.
     pub except_rooms: Vec<ByteString>,
-    /// Not these.
+    /// Excludes these sockets.
     pub except_sockets: Vec<SocketId>,
     /// Whether other nodes are meant too.
     pub reach: Reach,
 }
 
 impl Selection {
-    /// Everybody in a namespace.
+    /// Selects every socket of a namespace.
     pub fn of(scope: Scope) -> Self {
         Self {
             scope,
@@ -571,10 +572,10 @@ impl Selection {
     }
 }
 
-/// How far an emit goes. A server without a cluster has nobody beyond itself.
+/// The nodes whose sockets an emit addresses. Without a cluster there is only this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
-    /// All nodes.
+    /// Every node of the cluster.
     #[default]
     Cluster,
     /// This node alone.
