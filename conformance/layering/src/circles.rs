@@ -53,6 +53,7 @@ struct File {
     path: String,
     paths: Vec<UsedPath>,
     words: BTreeSet<String>,
+    definitions: BTreeSet<String>,
 }
 
 struct Graph(BTreeMap<Vec<String>, File>);
@@ -61,7 +62,8 @@ impl Graph {
     fn new(files: impl Iterator<Item = (Vec<String>, String, Source)>) -> Self {
         let file = |(module, path, source): (Vec<String>, String, Source)| {
             let words = source.words_outside_imports().into_iter().map(str::to_owned).collect();
-            (module, File { path, paths: source.paths(), words })
+            let definitions = source.definitions().into_iter().map(str::to_owned).collect();
+            (module, File { path, paths: source.paths(), words, definitions })
         };
         Self(files.map(file).collect())
     }
@@ -112,16 +114,43 @@ impl Graph {
                 (at, rest) = (child, &rest[1..]);
                 continue;
             }
-            // A name that the module itself has imported; imports that lead in a circle are left alone.
-            let imported = self.0.get(&at)?.paths.iter().find_map(|path| {
-                let import = path.import.as_ref().filter(|import| import.name == *first)?;
-                let is_itself = path.segments == segments || depth == IMPORTS_MAX;
-                let whole = [&path.segments[..], &rest[1..]].concat();
-                (!is_itself && import.name != "*").then(|| self.target(&at, &whole, depth + 1)).flatten()
-            });
-            return imported.or(Some(at));
+            return self.imported(&at, first, &rest[1..], segments, depth).or(Some(at));
         }
         self.0.contains_key(&at).then_some(at)
+    }
+
+    /// Where a name leads that a module itself has imported, by name or by a glob; `None` if the module defines it.
+    fn imported(
+        &self,
+        module: &[String],
+        name: &str,
+        rest: &[String],
+        asked: &[String],
+        depth: usize,
+    ) -> Option<Vec<String>> {
+        let file = self.0.get(module)?;
+        // Imports that lead in a circle are left alone.
+        if depth == IMPORTS_MAX {
+            return None;
+        }
+        let named = file.paths.iter().find_map(|path| {
+            let is_named = path.import.as_ref().is_some_and(|import| import.name == name && name != "*");
+            let whole = [&path.segments[..], rest].concat();
+            (is_named && path.segments != asked).then(|| self.target(module, &whole, depth + 1)).flatten()
+        });
+        if named.is_some() || file.definitions.contains(name) {
+            return named;
+        }
+        let globs = file.paths.iter().filter(|path| path.import.as_ref().is_some_and(|import| import.name == "*"));
+        globs.filter_map(|glob| self.target(module, &glob.segments[..glob.segments.len() - 1], depth + 1)).find_map(
+            |at| {
+                if self.0.get(&at)?.definitions.contains(name) {
+                    Some(at)
+                } else {
+                    self.imported(&at, name, rest, asked, depth + 1)
+                }
+            },
+        )
     }
 }
 
@@ -194,6 +223,15 @@ mod tests {
                     ("c.rs", "fn f(x: crate::Bee) {}"),
                 ],
                 &[&["b.rs", "c.rs"]],
+            ),
+            // A glob leads to the file that defines the name.
+            (
+                &[
+                    ("a/mod.rs", "mod b; mod c; pub use self::b::*; use self::c::C; pub struct A(C);"),
+                    ("a/b.rs", "pub struct B;"),
+                    ("a/c.rs", "use super::B; pub struct C;"),
+                ],
+                &none,
             ),
             // `super` of an inline module is the file itself.
             (&[("a/mod.rs", "mod b; use b::B;"), ("a/b.rs", "mod x { use super::Y; } struct Y;")], &none),

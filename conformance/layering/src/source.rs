@@ -156,6 +156,13 @@ impl Source {
         words
     }
 
+    /// Names of items that are defined anywhere in the file: types, functions, constants, traits and so on.
+    pub fn definitions(&self) -> Vec<&str> {
+        const KEYWORDS: [&str; 8] = ["const", "enum", "fn", "static", "struct", "trait", "type", "union"];
+        let pairs = self.tokens.windows(2).filter(|pair| KEYWORDS.contains(&pair[0].1.as_str()));
+        pairs.map(|pair| pair[1].1.as_str()).filter(|name| name.starts_with(is_word)).collect()
+    }
+
     /// Every function that has a body, those inside other functions among them.
     pub fn functions(&self) -> Vec<Function> {
         let mut functions = Vec::new();
