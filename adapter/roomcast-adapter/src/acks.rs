@@ -13,8 +13,9 @@ use roomcast_core::socket_io::{Args, ArgsError};
 
 /// What the members of a room answered.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Acks {
-    /// Who answered what, in the order in which it came.
+    /// The answers with the sockets that gave them, in the order of their arrival.
     pub answers: Vec<(SocketId, Args)>,
     /// How many were asked.
     pub asked: u32,
@@ -24,6 +25,7 @@ pub struct Acks {
 
 /// Why there is no ack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AckError {
     /// The time was over.
     TimedOut,
@@ -72,7 +74,7 @@ impl Future for AckFuture {
     }
 }
 
-/// Waits until everybody has answered or the time is over. Dropped, the event is sent all the same.
+/// Waits until all have answered or the time is over. Dropped, the event is sent all the same.
 #[must_use = "to send an event without waiting for acks there is `emit`"]
 #[derive(Debug)]
 pub struct AcksFuture(pub(crate) Result<oneshot::Receiver<Acks>, ArgsError>);

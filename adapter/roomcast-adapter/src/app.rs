@@ -16,7 +16,19 @@ use crate::handle::Handle;
 use crate::mailbox::{Mail, Shared};
 use crate::sync::lock;
 
-/// Reaches the application layer from elsewhere in the program.
+/// Asks the [`App`] below the handlers from elsewhere in the program. Cheap to clone; like a [`Handle`], it keeps the
+/// server alive.
+///
+/// ```
+/// use roomcast_adapter::AppHandle;
+/// use roomcast_adapter::core::server::App;
+///
+/// async fn report<A: App<Request = &'static str, Response = usize>>(app: AppHandle<A>) {
+///     if let Some(count) = app.ask("how many?").await {
+///         app.handle().of("/").emit("count", count).await;
+///     }
+/// }
+/// ```
 pub struct AppHandle<A: App> {
     handle: Handle,
     mail: AppMail<A>,
@@ -52,8 +64,25 @@ impl<A: App> std::fmt::Debug for AppHandle<A> {
     }
 }
 
-/// Reaches the application layer from a handler: a handler knows a server only when it is called. It keeps no server
-/// alive, so that handlers may own it.
+/// Reaches the application layer from a handler, which is made before the server is. It keeps no server alive, so that
+/// handlers may own it.
+///
+/// ```
+/// use roomcast_adapter::core::server::App;
+/// use roomcast_adapter::{Builder, Handle};
+///
+/// fn count<A: App<Request = &'static str, Response = usize> + Send + 'static>(builder: Builder<A>) -> Builder<A> {
+///     let link = builder.app_link();
+///     builder.socket_io("/socket.io", |io| {
+///         io.namespace("/", |ns| {
+///             ns.on("count", move |handle: Handle| {
+///                 let app = link.of(handle);
+///                 async move { app.ask("how many?").await }
+///             });
+///         });
+///     })
+/// }
+/// ```
 pub struct AppLink<A: App>(AppMail<A>);
 
 impl<A: App> AppLink<A> {
@@ -82,11 +111,11 @@ impl<A: App> std::fmt::Debug for AppLink<A> {
 /// What is only for the application layer, whose type the rest of the program need not know.
 pub(crate) struct AppMail<A: App>(Arc<Mutex<Vec<AppLetter<A>>>>);
 
-/// One of them.
+/// A letter to the application layer.
 pub(crate) enum AppLetter<A: App> {
     /// A store answered.
     Reply(A::Reply),
-    /// Somebody asks.
+    /// Another part of the program asks.
     Request(A::Request, oneshot::Sender<A::Response>),
 }
 

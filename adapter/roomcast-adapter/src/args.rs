@@ -11,7 +11,7 @@ use roomcast_core::socket_io::{Args, ArgsError};
 ///
 /// `M` only tells the compiler which of these it is; there is nothing to write for it.
 pub trait IntoArgs<M> {
-    /// Makes them.
+    /// The arguments as they are sent.
     ///
     /// # Errors
     ///

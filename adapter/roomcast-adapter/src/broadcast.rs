@@ -15,7 +15,7 @@ use crate::handle::Handle;
 use crate::mailbox::{Mail, Shared};
 use crate::sent::Sent;
 
-/// A selection of the sockets in a namespace: everybody, until rooms are named.
+/// A selection of the sockets in a namespace: all of them, until rooms are named.
 ///
 /// ```
 /// # use roomcast_adapter::Handle;
@@ -55,7 +55,7 @@ impl Broadcast {
         self
     }
 
-    /// What is sent may be lost: who is behind does not get it.
+    /// What is sent may be lost: a client whose outbound queue is over its soft limit does not get it.
     pub fn volatile(mut self) -> Self {
         self.delivery = Delivery::Volatile;
         self
@@ -73,7 +73,7 @@ impl Broadcast {
         Sent::to_many(&shared, posted)
     }
 
-    /// Sends an event and gathers everybody's acks.
+    /// Sends an event and gathers the acks of all.
     ///
     /// # Errors
     ///
@@ -132,13 +132,13 @@ impl Broadcast {
 }
 
 impl Handle {
-    /// Everybody in a namespace of the first Socket.IO endpoint.
+    /// All sockets in a namespace of the first Socket.IO endpoint.
     pub fn of(&self, namespace: impl Into<ByteString>) -> Broadcast {
         let endpoint = self.shared().endpoints.first_socket_io();
         Broadcast::new(self.shared().clone(), Scope { endpoint, namespace: namespace.into() })
     }
 
-    /// Everybody in a namespace of the endpoint with this path; `None` if there is no such endpoint.
+    /// All sockets in a namespace of the endpoint with this path; `None` if there is no such endpoint.
     pub fn of_endpoint(&self, path: &str, namespace: impl Into<ByteString>) -> Option<Broadcast> {
         let endpoint = self.endpoint(path)?;
         Some(Broadcast::new(self.shared().clone(), Scope { endpoint, namespace: namespace.into() }))

@@ -91,7 +91,7 @@ impl<A: App> Builder<A> {
         Self { store: Some(Store::new(store)), ..Self::of(app) }
     }
 
-    /// What to do when the application tells something. It runs in the driver and holds everybody up: it should be
+    /// What to do when the application tells something. It runs in the driver and holds all clients up: it should be
     /// quick, and pass on what takes longer.
     #[must_use]
     pub fn on_notice(mut self, notice: impl FnMut(A::Notice) + Send + 'static) -> Self {
@@ -255,7 +255,7 @@ impl<A: App> std::fmt::Debug for Builder<A> {
 
 /// A Socket.IO endpoint in the making.
 pub struct SocketIoRoutes {
-    /// Who may come from a browser. Everybody.
+    /// Origins from which browsers may connect. Any.
     pub origins: Origins,
     /// Transports, heartbeat and sizes.
     pub engine: EngineIo,
@@ -358,7 +358,7 @@ impl std::fmt::Debug for Namespace {
 /// A bare Engine.IO endpoint in the making.
 #[derive(Debug)]
 pub struct EngineIoRoutes {
-    /// Who may come from a browser. Everybody.
+    /// Origins from which browsers may connect. Any.
     pub origins: Origins,
     /// Transports, heartbeat and sizes.
     pub engine: EngineIo,
@@ -371,7 +371,7 @@ pub struct EngineIoRoutes {
 pub struct WebSocketRoutes {
     /// Which paths are meant besides the endpoint's own. None.
     pub path_match: PathMatch,
-    /// Who may come from a browser. Everybody.
+    /// Origins from which browsers may connect. Any.
     pub origins: Origins,
     /// Heartbeat and sizes.
     pub ws: WebSocket,

@@ -15,6 +15,24 @@ use crate::presence::Snapshot;
 
 /// Emits, joins and disconnects from anywhere in the program. Cheap to clone. The server ends once all handles, and all
 /// services, are dropped.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use roomcast_adapter::{Extent, Handle};
+///
+/// async fn close_the_kitchen(handle: Handle) {
+///     // To a room, and to all of a namespace.
+///     handle.of("/").to("kitchen").emit("closing", "in five minutes").await;
+///     // Acks from all members, as far as they come in time.
+///     if let Ok(acks) = handle.of("/").to("kitchen").emit_with_ack("all done?", (), Duration::from_secs(5)).await {
+///         println!("{} of {} answered", acks.answers.len(), acks.asked);
+///     }
+///     handle.of("/").to("kitchen").disconnect(Extent::Namespace);
+///     // Clients are closed in such a way that they come back, and have 10 s to take what is queued for them.
+///     handle.shutdown(Duration::from_secs(10)).await;
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -31,7 +49,7 @@ impl Handle {
         self.shared.endpoints.endpoint(path)
     }
 
-    /// What must be all zeros once everybody has left; `None` if the server has ended.
+    /// What must be all zeros once all clients have left; `None` if the server has ended.
     pub async fn audit(&self) -> Option<Audit> {
         self.look(|snapshot| snapshot.server.audit()).await
     }

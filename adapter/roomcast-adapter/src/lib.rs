@@ -1,9 +1,29 @@
 //! What every roomcast adapter shares: the driver that runs the core, handlers, the handle, and HTTP by hyper.
 //!
 //! A program depends on the adapter for its runtime (`roomcast-tokio`, `roomcast-async-std`), which re-exports all of
-//! this. See [`Builder`] for how a server is set up.
+//! this. [`Builder`] says what is served; [`Builder::start`] starts it and gives a [`Server`]; the [`Handle`] of that
+//! reaches clients from anywhere in the program. Another runtime takes an implementation of [`Runtime`].
 //!
-//! Owns: the driver loop over a [`Runtime`]. Must never know: a particular runtime, what handlers do.
+//! # The contract
+//!
+//! * A client is a [`Socket`] in each namespace that it has joined, or a [`Peer`] of a bare endpoint. Both are cheap to
+//!   clone; what is sent to one that has gone is dropped.
+//! * **Order.** The events of one socket are handled in the order in which they were sent, one after the other, also by
+//!   handlers that wait for something. Other sockets are not held up. What is emitted to one client arrives in the order
+//!   of the calls.
+//! * **Acks.** What a handler returns is the ack: the elements of a tuple, `()` for none, a `Result` by [`ErrorArgs`],
+//!   [`NoAck`] for no ack at all. A handler that panics is logged and acks nothing.
+//! * **Pace.** `emit` sends by the call. Awaiting it paces the caller: by a single client while that is behind, by a room
+//!   never for a member. A client that does not read is closed above [`ServerLimits::queue_bytes_max`]; one whose events
+//!   are not handled as fast as they come is not read above [`ServerLimits::unanswered_max`].
+//! * **Fairness.** One task serves all connections, in turns of about 3 ms that are shared out by bytes. A handler that
+//!   blocks its thread holds all clients up: what takes long belongs into a task or a thread pool.
+//!   [`Handle::driver_load`] shows it.
+//! * **Bounds.** Everything that clients can make grow has a limit: [`ServerLimits`], [`HttpLimits`].
+//! * **End.** [`Handle::shutdown`] closes all transports in such a way that clients come back, and waits within the grace
+//!   period for them and for handlers.
+//!
+//! This crate knows no runtime and no application: an [`App`](core::server::App) below the handlers is a type parameter.
 #![deny(unsafe_code)]
 
 mod ack_result;

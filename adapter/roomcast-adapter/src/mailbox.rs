@@ -1,4 +1,4 @@
-//! What the driver shares with everybody else in the program.
+//! What the driver shares with the rest of the program.
 //!
 //! Owns: the queue of what others want from the driver, the list of connections that are ready, the driver's waker, and
 //! who waits for the end of a turn. Must never know: how the driver does any of it.
@@ -255,7 +255,7 @@ impl Shared {
         self.stop();
     }
 
-    /// Tells everybody that the server ends.
+    /// Tells all tasks that wait for it that the server ends.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         let waiters = std::mem::take(&mut lock(&self.stop_waiters).wakers);

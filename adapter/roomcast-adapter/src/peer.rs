@@ -71,7 +71,7 @@ impl Peer {
         &self.0.request
     }
 
-    /// The server.
+    /// The server that it is connected to.
     pub fn handle(&self) -> Handle {
         Handle::new(self.0.shared.clone())
     }

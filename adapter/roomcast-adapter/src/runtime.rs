@@ -29,7 +29,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         self.spawn(future);
     }
 
-    /// Waits.
+    /// Completes after `span`, and not before.
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + Sync + 'static;
 
     /// The next connection, with `TCP_NODELAY` set, and the address of the peer.

@@ -19,6 +19,20 @@ use crate::registry::{Pages, Routes};
 use crate::runtime::Runtime;
 
 /// A running server. It ends with [`shutdown`](Handle::shutdown), or when this, its services and its handles are dropped.
+///
+/// ```
+/// use roomcast_adapter::{Builder, Runtime, StartError};
+///
+/// async fn run<R: Runtime>(runtime: R, listener: R::Listener) -> Result<(), StartError> {
+///     let server = Builder::new().socket_io("/socket.io", |io| io.namespace("/", |_| {})).start(runtime)?;
+///     // For the rest of the program.
+///     let handle = server.handle();
+///     # drop(handle);
+///     // Or `server.service()`, mounted in a web framework.
+///     server.serve(listener).await;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Server<R> {
     pub(crate) runtime: R,
@@ -31,7 +45,7 @@ impl<R> Server<R> {
         self.service.clone()
     }
 
-    /// What talks to it from elsewhere in the program.
+    /// The handle with which the rest of the program reaches its clients.
     pub fn handle(&self) -> Handle {
         self.service.handle().clone()
     }

@@ -90,17 +90,17 @@ impl Socket {
         AckFuture(Ok(acks))
     }
 
-    /// Everybody in a room of this namespace except this client.
+    /// All members of a room of this namespace except this client.
     pub fn to(&self, room: impl Into<ByteString>) -> Broadcast {
         self.broadcast().to(room)
     }
 
-    /// Everybody in this namespace except this client.
+    /// All clients in this namespace except this one.
     pub fn broadcast(&self) -> Broadcast {
         self.everyone().except_socket(self)
     }
 
-    /// Everybody in this namespace, this client included.
+    /// All clients in this namespace, this one included.
     pub fn everyone(&self) -> Broadcast {
         Broadcast::new(self.shared.clone(), self.presence.scope.clone())
     }
@@ -197,7 +197,7 @@ impl Socket {
         &self.presence.connect.request
     }
 
-    /// The server.
+    /// The server that it is connected to.
     pub fn handle(&self) -> Handle {
         Handle::new(self.shared.clone())
     }

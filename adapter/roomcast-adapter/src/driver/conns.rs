@@ -225,7 +225,7 @@ impl<R: Runtime> Conn<R> {
             }
             match if is_filled { transmit.after() } else { After::Keep } {
                 After::Keep => {}
-                // What TLS still has to say is said if it can be at once; nobody waits for it.
+                // What TLS still has to say is said if it can be at once; nothing waits for it.
                 After::CloseWrite => {
                     let _ = self.close_write(cx);
                 }

@@ -66,7 +66,7 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     congested: BTreeMap<SessionId, Vec<Arc<Flow>>>,
     /// Handlers that did not end at once.
     running: Vec<Running>,
-    /// How often mail has been taken: whoever sent some of it may wait for this number.
+    /// How often mail has been taken: its senders may wait for this number.
     taken: u64,
     mail: VecDeque<Mail>,
     woken: Vec<u32>,
@@ -231,7 +231,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Output::Writable(conn) => self.conns.set_writable(conn),
             Output::ReadPaused(conn) => self.conns.pause(conn),
             Output::ReadResumed(conn) => {
-                // Never read on the spot: who sends without pause would keep the core talking for as long as it likes.
+                // Never read on the spot: a client that sends without pause would keep this loop going for as long as it likes.
                 self.ready.extend(self.conns.resume(conn));
             }
             Output::Close(conn) => {
@@ -308,7 +308,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         let deadline = now + grace;
         match &mut self.ending {
             Some(ending) => {
-                // What is written then is not for whoever is in a hurry to cut short.
+                // A second call with less time does not cut short what the application writes.
                 if ending.phase == EndPhase::Clients {
                     ending.deadline = ending.deadline.min(deadline);
                 }
@@ -377,11 +377,11 @@ const CONNS_PER_TURN: usize = 256;
 /// Bytes that are read before what they say is dealt with. Tiny events are the dearest: at 17 bytes each, these are
 /// 15,000.
 const READ_BYTES_PER_TURN: usize = 256 << 10;
-/// Turns without reading before connections are read all the same: somebody sends more mail than can be delivered.
+/// Turns without reading before connections are read all the same: more mail is sent than can be delivered.
 const TURNS_UNREAD_MAX: u32 = 64;
 /// How often handlers may answer the core and the core the handlers before others get a turn.
 const ROUNDS_PER_TURN: usize = 64;
-/// What a server that nobody holds any more leaves its clients.
+/// Grace period of a server whose last handle has been dropped.
 const ENDING_SPAN: Duration = Duration::from_secs(5);
-/// What the application has to write what is left, with nobody waiting but the operating system.
+/// Time for the application to write what is left once all clients are gone.
 const APP_ENDING_SPAN: Duration = Duration::from_secs(10);

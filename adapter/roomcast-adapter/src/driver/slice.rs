@@ -48,7 +48,6 @@ impl Slice {
 pub(super) const STEP: usize = 1 << 10;
 /// A look at the clock costs 25 ns: not much beside 16 events.
 const WORK_PER_LOOK: usize = 16 * STEP;
-/// Others wait for so long while somebody keeps the driver busy, and for a few of these if they need several turns: a
-/// request over HTTP takes about five. Shorter ones cost more: each ends with a look for events of sockets, at about
-/// 5 µs.
+/// While the driver is busy, other tasks wait for so long, and for a few of these if they need several turns: a request
+/// over HTTP takes about five. Shorter ones cost more: each ends with a look for events of sockets, at about 5 µs.
 const SPAN: Duration = Duration::from_millis(3);
