@@ -67,6 +67,23 @@ fn an_endpoint_may_serve_the_paths_below_it() {
 }
 
 #[test]
+fn an_echo_goes_out_before_the_pong_for_a_ping_behind_it() {
+    let server = Running::start(Builder::new().web_socket("/echo", |ws| {
+        ws.peers.on_message(async |peer: Peer, message: Message| {
+            peer.send(message).await;
+        });
+    }));
+    let mut raw = server.raw();
+    raw.send(handshake("/echo").as_bytes());
+    raw.until(b"\r\n\r\n");
+    let ping = [0x89, 0x81, 0, 0, 0, 0, b'p'];
+    for _ in 0..20 {
+        raw.send(&[&frame("first")[..], &ping, &frame("second")].concat());
+        assert_eq!([raw.frame(), raw.frame(), raw.frame()], [&b"first"[..], b"p", b"second"]);
+    }
+}
+
+#[test]
 fn the_plain_stream_is_taken_out_of_axum() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

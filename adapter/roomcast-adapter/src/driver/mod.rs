@@ -212,8 +212,15 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     fn handle_outputs(&mut self, slice: &mut Slice, now: Instant) -> bool {
         while !slice.is_over() {
             let Some(output) = self.stack.poll_output(now) else { return true };
+            let is_event = matches!(output, Output::Event(_));
             self.handle_output(output, now);
             slice.spend(slice::STEP);
+            if is_event {
+                // What a handler says to a message goes out before what the core says to the bytes behind it: a pong, a
+                // close frame.
+                self.take();
+                self.handle_mail(slice, now);
+            }
         }
         false
     }

@@ -146,6 +146,9 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
         NoAck
     });
     in_rooms(ns);
+    if settings.load != "1" {
+        to_all(ns);
+    }
     in_masses(ns);
     if settings.load == "1" {
         ns.on("join", async |socket: Socket, Data((room,)): Data<(String,)>| {
@@ -159,7 +162,8 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
     }
 }
 
-fn in_rooms(ns: &mut Namespace) {
+/// Joins and broadcasts; a load generator has a dialect of its own for these.
+fn to_all(ns: &mut Namespace) {
     ns.on("join", async |socket: Socket, room: Result<Data<(String,)>, ArgsError>| match room {
         Ok(Data((room,))) => {
             socket.join(room.as_str());
@@ -167,6 +171,13 @@ fn in_rooms(ns: &mut Namespace) {
         }
         Err(_) => Args::from_serialize("error").ok(),
     });
+    ns.on("broadcast", async |socket: Socket, args: Args| {
+        socket.everyone().emit("broadcast", args).await;
+        NoAck
+    });
+}
+
+fn in_rooms(ns: &mut Namespace) {
     ns.on("leave", async |socket: Socket, Data((room,)): Data<(String,)>| {
         socket.leave(room.as_str());
         ("left", room)
@@ -177,10 +188,6 @@ fn in_rooms(ns: &mut Namespace) {
         }
         socket.everyone().to(room).emit("room-event", args).await;
         "sent"
-    });
-    ns.on("broadcast", async |socket: Socket, args: Args| {
-        socket.everyone().emit("broadcast", args).await;
-        NoAck
     });
     ns.on("typing", async |socket: Socket, Data((room,)): Data<(String,)>, args: Args| {
         socket.to(room).emit("typing", args.slice_from(1)).await;
