@@ -328,6 +328,9 @@ fn respond(answer: &openwebui::Response) -> Result<Response<Bytes>, Refusal> {
         openwebui::Response::TimedOut => {
             Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the session did not answer in time"))
         }
+        openwebui::Response::TimeoutTooLong { max } => {
+            Err(Refusal::malformed(format!("`timeout_ms` is at most {}", max.as_millis())))
+        }
         openwebui::Response::Malformed => Err(Refusal::malformed("the event, the data or an id in them cannot be")),
         openwebui::Response::Overloaded => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too much is under way")),
         openwebui::Response::Login(_)

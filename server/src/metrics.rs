@@ -266,6 +266,8 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
         document_totals,
         writes_lost,
         queries_overdue,
+        token_refusals,
+        ..
     } = *pool;
     for (name, help, value) in [
         ("sockets", "Sockets of the application, logged in or not", sockets),
@@ -296,6 +298,11 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
     );
     let help = "Questions that the store did not answer in time";
     registry.register("queries_overdue", help, ConstCounter::new(queries_overdue));
+    let refusals = Family::<[(&'static str, &'static str); 1], Counter>::default();
+    for (reason, count) in token_refusals.by_reason() {
+        refusals.get_or_create(&[("reason", reason)]).inc_by(count);
+    }
+    registry.register("tokens_refused", "Tokens refused, by reason", refusals);
 }
 
 fn register_documents(registry: &mut Registry, totals: &DocumentCounters) {
@@ -344,7 +351,8 @@ mod tests {
         metrics.api.responded("/api/emit", StatusCode::UNAUTHORIZED);
         let counters = Counters { peer_faults: 3, ..Counters::default() };
         let audit = Audit { queued_bytes: 4, ..Audit::default() };
-        let pool = Pool { users: 5, writes_lost: 6, ..Pool::default() };
+        let mut pool = Pool::default();
+        (pool.users, pool.writes_lost) = (5, 6);
         let text = write(&metrics, counters, audit, &pool).unwrap();
         for line in [
             "roomcast_peer_faults_total 3",

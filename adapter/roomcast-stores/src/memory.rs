@@ -230,8 +230,10 @@ impl State {
         match question {
             Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } => {
                 let row = index.users.get(&user).map(|at| &rows.users[*at]);
-                let is_revoked = self.revoked.has(&Token { user, jti, issued_at_secs, ends_at_secs });
-                Ok(StoreAnswer::User(row.filter(|_| !is_revoked).map(UserRow::user)))
+                Ok(match self.revoked.has(&Token { user, jti, issued_at_secs, ends_at_secs }) {
+                    true => StoreAnswer::Revoked,
+                    false => StoreAnswer::User(row.map(UserRow::user)),
+                })
             }
             Question::Channels { users } => Ok(StoreAnswer::Channels(
                 users

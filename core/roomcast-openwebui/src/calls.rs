@@ -1,128 +1,127 @@
-//! The event caller: an event with an ack to one session.
+//! Calls: events with an ack to one socket, for a request of the program.
 //!
-//! Owns: whose session may be called, and that each call is answered once. Must never know: what is called for.
+//! Owns: which request a call answers, and that each is answered once. Must never know: what is called for, or who may.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytestring::ByteString;
-use serde::Deserialize;
-
-use super::OpenWebUi;
 use super::requests::Response;
-use roomcast_core::server::{AckEnd, AckRequest, AppRequestId, Command, Cx, Delivery, Emit, EmitId, SocketId, Target};
+use roomcast_core::server::{AckEnd, AppRequestId, EmitId, SocketId};
 use roomcast_core::socket_io::Args;
 
-/// The calls that wait for their answer.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
+/// The calls without an answer. Their deadlines are the server's: it says when an ack will not arrive any more.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    max: usize,
     last: u64,
     open: BTreeMap<EmitId, Call>,
+    by_socket: BTreeSet<(SocketId, EmitId)>,
+    responses: VecDeque<(AppRequestId, Response)>,
 }
 
 impl Calls {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn new(max: usize) -> Self {
+        let (open, by_socket) = (BTreeMap::new(), BTreeSet::new());
+        Self { max, last: 0, open, by_socket, responses: VecDeque::new() }
+    }
+
+    /// Opens a call, to be emitted under this id. `None`: as many are open as may be.
+    pub(crate) fn open(&mut self, request: AppRequestId, socket: SocketId) -> Option<EmitId> {
+        if self.open.len() >= self.max {
+            return None;
+        }
+        self.last += 1;
+        let emit = EmitId(CALL_BIT | self.last);
+        self.open.insert(emit, Call { request, socket });
+        self.by_socket.insert((socket, emit));
+        Some(emit)
+    }
+
+    pub(crate) fn handle_acked(&mut self, emit: EmitId, args: Args) {
+        self.respond(emit, Response::Called(args));
+    }
+
+    /// A call will not be acknowledged any more.
+    pub(crate) fn handle_ended(&mut self, emit: EmitId, end: AckEnd) {
+        match end {
+            AckEnd::TimedOut => self.respond(emit, Response::TimedOut),
+            AckEnd::Gone | AckEnd::Complete => self.respond(emit, Response::Gone),
+        }
+    }
+
+    /// A login ended, though its socket may stay: the next login of the socket does not answer for it.
+    pub(crate) fn handle_logout(&mut self, socket: SocketId) {
+        while let Some((of, emit)) = self.by_socket.range((socket, EmitId(0))..).next().copied()
+            && of == socket
+        {
+            self.respond(emit, Response::Gone);
+        }
+    }
+
+    pub(crate) fn poll_response(&mut self) -> Option<(AppRequestId, Response)> {
+        self.responses.pop_front()
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
-}
 
-#[derive(Clone, Copy, Debug)]
-struct Call {
-    ticket: AppRequestId,
-    socket: SocketId,
+    fn respond(&mut self, emit: EmitId, response: Response) {
+        let Some(call) = self.open.remove(&emit) else { return };
+        self.by_socket.remove(&(call.socket, emit));
+        self.responses.push_back((call.request, response));
+    }
 }
 
 /// Whether an emit is a call of the application's. Its ids have the highest bit, which those of the layer above must
 /// not have.
-pub(super) const fn is_call(emit: EmitId) -> bool {
+pub(crate) const fn is_call(emit: EmitId) -> bool {
     emit.0 & CALL_BIT != 0
 }
 
-impl OpenWebUi {
-    /// Calls a session, or says why not. A session's id is what clients say, so the session must be the user's.
-    pub(super) fn call(
-        &mut self,
-        ticket: AppRequestId,
-        (sid, user): (&str, Option<&ByteString>),
-        (event, data): (ByteString, ByteString),
-        timeout: Duration,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), Response> {
-        let args = self.one_argument(&event, &data).ok_or(Response::Malformed)?;
-        let socket = cx.server.socket(&self.settings.scope, sid).ok_or(Response::Gone)?;
-        let owner = self.user_of(socket).ok_or(Response::Gone)?;
-        if user.is_some_and(|user| *user != owner.id) {
-            return Err(Response::NotOwner);
-        }
-        // The front end answers only what names itself.
-        if session_named(&data).is_some_and(|named| named != sid) {
-            return Err(Response::Malformed);
-        }
-        if self.calls.open.len() >= self.settings.limits.calls_max {
-            return Err(Response::Overloaded);
-        }
-        self.calls.last += 1;
-        let emit = EmitId(CALL_BIT | self.calls.last);
-        self.calls.open.insert(emit, Call { ticket, socket });
-        if let Some(record) = self.sockets.get_mut(socket) {
-            record.calls.push(emit);
-        }
-        let timeout = timeout.min(self.settings.call_timeout_max);
-        cx.command(Command::Emit(Emit {
-            target: Target::Socket(socket),
-            name: event,
-            args,
-            delivery: Delivery::Reliable,
-            ack: Some(AckRequest { emit, timeout }),
-        }));
-        Ok(())
-    }
-
-    /// A call was acknowledged.
-    pub(super) fn call_acked(&mut self, emit: EmitId, args: Args) {
-        self.answer_call(emit, Response::Called(args));
-    }
-
-    /// A call will not be acknowledged any more.
-    pub(super) fn call_ended(&mut self, emit: EmitId, end: AckEnd) {
-        match end {
-            AckEnd::TimedOut => self.answer_call(emit, Response::TimedOut),
-            AckEnd::Gone | AckEnd::Complete => self.answer_call(emit, Response::Gone),
-        }
-    }
-
-    /// A session is gone, though its socket may be there: whoever has it next does not answer for it.
-    pub(super) fn end_calls(&mut self, socket: SocketId) {
-        let Some(record) = self.sockets.get_mut(socket) else { return };
-        for emit in std::mem::take(&mut record.calls) {
-            self.answer_call(emit, Response::Gone);
-        }
-    }
-
-    fn answer_call(&mut self, emit: EmitId, answer: Response) {
-        let Some(call) = self.calls.open.remove(&emit) else { return };
-        if let Some(record) = self.sockets.get_mut(call.socket) {
-            record.calls.retain(|other| *other != emit);
-        }
-        self.answers.push_back((call.ticket, answer));
-    }
-}
-
-/// `data.data.session_id` of an event.
-fn session_named(data: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        data: Event,
-    }
-    #[derive(Deserialize)]
-    struct Event {
-        data: Named,
-    }
-    #[derive(Deserialize)]
-    struct Named {
-        session_id: String,
-    }
-    serde_json::from_str::<Envelope>(data).ok().map(|envelope| envelope.data.data.session_id)
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    request: AppRequestId,
+    socket: SocketId,
 }
 
 const CALL_BIT: u64 = 1 << 63;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::socket;
+
+    #[test]
+    fn a_call_is_answered_once() {
+        let mut calls = Calls::new(9);
+        let emit = calls.open(AppRequestId(1), socket(1)).unwrap();
+        assert!(is_call(emit) && !is_call(EmitId(1)));
+        calls.handle_acked(emit, Args::empty());
+        calls.handle_ended(emit, AckEnd::TimedOut);
+        calls.handle_logout(socket(1));
+        assert!(matches!(calls.poll_response(), Some((AppRequestId(1), Response::Called(_)))));
+        assert!(calls.poll_response().is_none() && calls.len() == 0);
+    }
+
+    #[test]
+    fn a_logout_ends_the_calls_of_that_socket_alone() {
+        let mut calls = Calls::new(9);
+        for (request, number) in [(1, 1), (2, 2), (3, 1)] {
+            calls.open(AppRequestId(request), socket(number)).unwrap();
+        }
+        calls.handle_logout(socket(1));
+        for request in [1, 3] {
+            assert!(matches!(calls.poll_response(), Some((id, Response::Gone)) if id == AppRequestId(request)));
+        }
+        assert!(calls.poll_response().is_none() && calls.len() == 1);
+    }
+
+    #[test]
+    fn calls_are_bounded() {
+        let mut calls = Calls::new(1);
+        let emit = calls.open(AppRequestId(1), socket(1)).unwrap();
+        assert_eq!(calls.open(AppRequestId(2), socket(1)), None);
+        calls.handle_ended(emit, AckEnd::Gone);
+        assert!(calls.open(AppRequestId(2), socket(1)).is_some());
+    }
+}

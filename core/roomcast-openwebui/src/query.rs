@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::access::AccessControl;
+use super::rules::AccessControl;
 
 /// The number of a question: its answer carries it back. A late answer, after the question's deadline, is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +14,7 @@ pub struct QueryId(pub u64);
 /// A question to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// Its number.
+    /// The number that its reply carries.
     pub id: QueryId,
     /// What is asked.
     pub question: Question,
@@ -23,7 +23,8 @@ pub struct Query {
 /// What only a store knows, or must keep. Ids are those of Open WebUI's tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// A user whose token has been verified, unless the token is revoked. Answered by [`StoreAnswer::User`].
+    /// A user whose token has been verified, unless the token is revoked. Answered by [`StoreAnswer::User`] or
+    /// [`StoreAnswer::Revoked`].
     Authenticate {
         /// `id` of the token.
         user: ByteString,
@@ -43,14 +44,14 @@ pub enum Question {
     },
     /// A note's owner and access rules, and the asker's groups. Answered by [`StoreAnswer::Note`].
     Note {
-        /// Which.
+        /// Id of the note.
         note: ByteString,
-        /// Who asks.
+        /// Id of the user.
         user: ByteString,
     },
     /// A chat's owner. Answered by [`StoreAnswer::Chat`].
     Chat {
-        /// Which.
+        /// Id of the chat.
         chat: ByteString,
     },
     /// Write `user.last_active_at` of several users, in one transaction; users that are not there are passed over.
@@ -61,9 +62,9 @@ pub enum Question {
     },
     /// Write `channel_member.last_read_at`, where there is such a row. Answered by [`StoreAnswer::Done`].
     ReadChannel {
-        /// Which.
+        /// Id of the channel.
         channel: ByteString,
-        /// Who.
+        /// Id of the user.
         user: ByteString,
         /// Nanoseconds since the epoch.
         at_nanos: u64,
@@ -71,9 +72,9 @@ pub enum Question {
     /// Write when a user last read a chat of its own, where the table has a place for it. Answered by
     /// [`StoreAnswer::Done`].
     ReadChat {
-        /// Which.
+        /// Id of the chat.
         chat: ByteString,
-        /// Who: the chat's owner.
+        /// Id of the user, who owns the chat.
         user: ByteString,
         /// Seconds since the epoch.
         at_secs: u64,
@@ -81,9 +82,9 @@ pub enum Question {
     /// Change `chat.history.messages[message]`, all changes of one question in one transaction. Answered by
     /// [`StoreAnswer::Done`]; [`StoreError::NotFound`] if there is no such chat.
     ChangeMessage {
-        /// Which chat.
+        /// Id of the chat.
         chat: ByteString,
-        /// Which message of it. If it is missing, a status and appended text come to nothing and another change makes it,
+        /// Id of the message. If it is missing, a status and appended text come to nothing and another change makes it,
         /// as the chat's current one.
         message: ByteString,
         /// What to do, in order.
@@ -91,14 +92,14 @@ pub enum Question {
     },
     /// `content` of a note's data. Answered by [`StoreAnswer::NoteContent`].
     NoteContent {
-        /// Which.
+        /// Id of the note.
         note: ByteString,
     },
     /// Let this be `content` of a note's data; the rest of the data stays as it is. One that comes late, behind one of
     /// these with a later time, is passed over; when others wrote to the row does not matter. Answered by
     /// [`StoreAnswer::Done`]; [`StoreError::NotFound`] if there is no such note.
     SaveNoteContent {
-        /// Which.
+        /// Id of the note.
         note: ByteString,
         /// A JSON object.
         content: ByteString,
@@ -109,13 +110,13 @@ pub enum Question {
     /// A document's snapshot and the updates that came after it, from roomcast's own store. Answered by
     /// [`StoreAnswer::Document`].
     LoadDocument {
-        /// Which.
+        /// Name of the document: `note:` and the id of its note.
         document: ByteString,
     },
     /// Append updates to a document's log. Answered by [`StoreAnswer::Done`] once they survive a crash. Asked again after a
     /// failure with the same numbers; numbers that the log has already are passed over.
     AppendUpdates {
-        /// Which.
+        /// Name of the document: `note:` and the id of its note.
         document: ByteString,
         /// The number of the first; the others follow.
         first_sequence: u64,
@@ -125,7 +126,7 @@ pub enum Question {
     /// Store a snapshot, and then cut from the log what it holds. One that comes late, behind one with a higher number,
     /// is passed over. Answered by [`StoreAnswer::Done`].
     SaveSnapshot {
-        /// Which.
+        /// Name of the document: `note:` and the id of its note.
         document: ByteString,
         /// The whole state as one Yjs update, version 1.
         snapshot: Bytes,
@@ -176,7 +177,7 @@ pub enum MessageChange {
     AppendSource(ByteString),
 }
 
-/// An answer.
+/// A store's answer to a [`Query`].
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The question's number.
@@ -188,8 +189,10 @@ pub struct Reply {
 /// What a store found.
 #[derive(Clone, Debug)]
 pub enum StoreAnswer {
-    /// The user, or that there is none or that the token is revoked.
+    /// The user, or that there is none.
     User(Option<User>),
+    /// The token, or all tokens of its user, have been revoked.
+    Revoked,
     /// The channels of each user that was asked for, in the order of the question.
     Channels(Vec<UserChannels>),
     /// The note, or that there is none.
@@ -220,18 +223,18 @@ pub struct StoredDocument {
 /// Whether a feature may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// It may.
+    /// The feature may be used.
     Granted,
-    /// It may not.
+    /// The feature may not be used.
     Denied,
 }
 
 /// A row of `user`, as far as the real-time layer knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Its id.
+    /// `id` of the row.
     pub id: ByteString,
-    /// Its name.
+    /// `name` of the row, as others see it.
     pub name: ByteString,
     /// `admin`, `user` or `pending`.
     pub role: ByteString,
@@ -239,21 +242,21 @@ pub struct User {
     pub profile: ByteString,
 }
 
-/// A row of `note`, as far as access goes, and the groups of whoever asks.
+/// A row of `note`, as far as access goes, and the groups of the user that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// Its owner.
+    /// Id of the user who owns it.
     pub owner: ByteString,
-    /// Its rules.
+    /// `access_control` of the row.
     pub access: AccessControl,
-    /// The asker's groups.
+    /// Ids of the groups of the user that asks.
     pub groups: Vec<ByteString>,
 }
 
 /// A row of `chat`, as far as access goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chat {
-    /// Its owner.
+    /// Id of the user who owns it.
     pub owner: ByteString,
 }
 

@@ -1,23 +1,21 @@
 //! What other parts of the program ask of the application, and what they are answered.
 //!
-//! Owns: the vocabulary of requests, answers and notices, and who asks for what. Must never know: HTTP, or whoever
-//! asks.
+//! Owns: the vocabulary of requests, answers and notices, and their fields. Must never know: HTTP, or how a
+//! request is carried out.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::OpenWebUi;
-use super::documents::Task;
+use super::documents::{DocumentCounters, DocumentCounts};
 use super::query::User;
-use super::wire;
-use roomcast_core::server::{AppRequestId, Command, Cx, Extent, SocketId, Target};
+use super::refusals::TokenRefusals;
+use roomcast_core::server::{Extent, SocketId};
 use roomcast_core::socket_io::Args;
 use roomcast_yjs::{BadUpdate, Id};
 
-/// A request. Whoever makes one is trusted: an HTTP route checks its caller before.
+/// A request. Requests are trusted: an HTTP route checks its caller before it makes one.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// Send an event. Answered by [`Response::Emitted`], [`Response::Gone`], [`Response::Malformed`] or
@@ -26,7 +24,7 @@ pub enum Request {
     /// This is the event emitter: an `events` to a user with the id of a chat and of a message in it also changes that
     /// message in the store, as its type says.
     Emit {
-        /// To whom.
+        /// The sockets that it is sent to.
         to: To,
         /// The event's name.
         event: ByteString,
@@ -45,30 +43,31 @@ pub enum Request {
         event: ByteString,
         /// Its one argument, as JSON. A `session_id` in it must equal `sid`.
         data: ByteString,
-        /// How long to wait.
+        /// How long to wait, at most [`Settings::call_timeout_max`](super::Settings::call_timeout_max); longer is answered
+        /// by [`Response::TimeoutTooLong`].
         timeout: Duration,
     },
     /// End sockets. Answered by [`Response::Done`].
     Disconnect {
-        /// Whose.
+        /// The sockets to end.
         to: To,
-        /// How much of them. After a DISCONNECT, which both send, the front end of 0.6.41 stays away.
+        /// Whether the whole connection ends. After a DISCONNECT, which both send, the front end of 0.6.41 stays away.
         extent: Extent,
     },
-    /// Something about a user has changed: role, permissions, tokens, whether there is one. Live sessions and their
-    /// rooms are asked of the store again. Answered by [`Response::Done`].
+    /// Something about a user has changed: role, permissions, tokens, whether there is one. The user's logins and their
+    /// rooms are checked with the store. Answered by [`Response::Done`].
     Refresh {
-        /// Who.
+        /// Id of the user.
         user: ByteString,
     },
-    /// A token has been revoked. Live sessions by it are asked of the store again. Answered by [`Response::Done`].
+    /// A token has been revoked. Logins by it are checked with the store. Answered by [`Response::Done`].
     RefreshToken {
-        /// Its `jti`.
+        /// `jti` of the token.
         jti: ByteString,
     },
     /// A user's channels have changed. Answered by [`Response::Done`].
     ReadChannels {
-        /// Who.
+        /// Id of the user.
         user: ByteString,
     },
     /// The login of a socket. Answered by [`Response::Login`].
@@ -76,22 +75,22 @@ pub enum Request {
         /// The socket to look up.
         socket: SocketId,
     },
-    /// The users who have sessions in a room. Answered by [`Response::Users`].
+    /// The users who have a logged-in socket in a room, in order. Answered by [`Response::Users`].
     RoomUsers {
-        /// Which.
+        /// Name of the room.
         room: ByteString,
     },
-    /// The users with a session that has been heard of lately. Answered by [`Response::Users`].
+    /// The users with an active login, in order. Answered by [`Response::Users`].
     ActiveUsers,
     /// The models that are in use. Answered by [`Response::Models`].
     ModelsInUse,
-    /// How much there is of everything. Answered by [`Response::Pool`].
+    /// Sizes and counters, for metrics. Answered by [`Response::Pool`].
     Pool,
     /// A document as it is now, live or stored. Answered by [`Response::Document`].
     DocumentState {
         /// Which: `note:` and the note's id.
         document: ByteString,
-        /// Who must be allowed to read it. `None`: nobody, for callers who have checked that.
+        /// The user that must be allowed to read it. `None`: no check, for callers that have done it.
         user: Option<ByteString>,
     },
     /// Change a document, live or stored, as a member does who joins, sends an update and leaves: members are told, and
@@ -99,8 +98,8 @@ pub enum Request {
     DocumentUpdate {
         /// Which: `note:` and the note's id.
         document: ByteString,
-        /// Who must be allowed to write it, and is told to have done so. `None`: nobody, for callers who have checked
-        /// that.
+        /// The user that must be allowed to write it, and that members are told of. `None`: no check, for callers that
+        /// have done it.
         user: Option<ByteString>,
         /// A Yjs update, version 1. At most [`DocumentLimits::resync_bytes_max`](roomcast_yjs::DocumentLimits::resync_bytes_max).
         update: Bytes,
@@ -123,7 +122,7 @@ pub enum Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
     /// One that is not empty, or whose note is. Front ends load a note into an empty document, and never into one
-    /// that somebody has written into.
+    /// that holds anything.
     Edit,
     /// An empty one, which begins with this: the note's content.
     Initialize,
@@ -143,23 +142,28 @@ pub enum To {
 /// An answer to a [`Request`].
 #[derive(Clone, Debug)]
 pub enum Response {
-    /// It has been sent, to whoever was there.
+    /// The event has been sent to all sockets that were meant, of which there may be none.
     Emitted,
-    /// The session acknowledged with these arguments.
+    /// The socket acknowledged with these arguments.
     Called(Args),
-    /// There is no such session, or it ended before it answered.
+    /// There is no such socket, it has no login, or that ended before it answered.
     Gone,
-    /// The session is somebody else's.
+    /// The socket is logged in as another user.
     NotOwner,
-    /// The session did not answer in time.
+    /// The socket did not acknowledge in time.
     TimedOut,
+    /// A call may not wait for so long. It was not made.
+    TimeoutTooLong {
+        /// How long a call may wait at most: [`Settings::call_timeout_max`](super::Settings::call_timeout_max).
+        max: Duration,
+    },
     /// The event's name, the data, or an id in them cannot be.
     Malformed,
     /// There is too much under way already.
     Overloaded,
     /// It is done, or under way, for so many sockets.
     Done {
-        /// How many.
+        /// Number of sockets and of y-websocket providers.
         sockets: usize,
     },
     /// The login, if the socket has one.
@@ -168,7 +172,7 @@ pub enum Response {
     Users(Vec<ByteString>),
     /// Ids of models, in order.
     Models(Vec<ByteString>),
-    /// The sizes.
+    /// Sizes and counters, for metrics.
     Pool(Box<Pool>),
     /// The document, or why it cannot be had.
     Document(Result<DocumentState, DocumentRefusal>),
@@ -186,7 +190,7 @@ pub enum Response {
 pub struct DocumentState {
     /// All of it, as one Yjs update, version 1.
     pub state: Bytes,
-    /// `content` of the note's data as last heard of, as JSON. `None` if it says nothing.
+    /// `content` of the note's data as last read or received, as JSON. `None` if it has no text.
     pub content: Option<ByteString>,
 }
 
@@ -239,6 +243,7 @@ impl std::error::Error for DocumentRefusal {}
 
 /// A logged-in socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoginInfo {
     /// Its Socket.IO id.
     pub sid: ByteString,
@@ -248,6 +253,7 @@ pub struct LoginInfo {
 
 /// How much there is of everything, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Pool {
     /// Sockets in the application's namespace, logged in or not.
     pub sockets: usize,
@@ -270,13 +276,15 @@ pub struct Pool {
     /// Calls that wait for their answer.
     pub calls: usize,
     /// Documents that are loaded or being loaded, and who is in them.
-    pub documents: super::DocumentCounts,
+    pub documents: DocumentCounts,
     /// Totals of documents since startup.
-    pub document_totals: super::DocumentCounters,
+    pub document_totals: DocumentCounters,
     /// Rows given up since the start: the store failed for too long, or there was no room.
     pub writes_lost: u64,
-    /// Questions since the start that a store did not answer in time.
+    /// Questions since startup that a store did not answer in time.
     pub queries_overdue: u64,
+    /// Tokens refused since startup, by reason.
+    pub token_refusals: TokenRefusals,
 }
 
 /// What the rest of the program is told unasked, if [`Settings::notices`](super::Settings::notices) says so.
@@ -284,138 +292,37 @@ pub struct Pool {
 pub enum Notice {
     /// A user has become active.
     UserActive {
-        /// Who.
+        /// Id of the user.
         user: ByteString,
     },
-    /// A user is active no more: the last session has gone or has not been heard of for a while.
+    /// A user has no active login any longer: the last one ended, or nothing was received from it for `idle_after`.
     UserIdle {
-        /// Who.
+        /// Id of the user.
         user: ByteString,
     },
-    /// Something about documents that an operator should hear of. Made whatever the settings say of other notices.
+    /// Something about documents that an operator should know. Made whatever the settings say of other notices.
     Document(roomcast_documents::DocumentNotice),
-    /// A socket has lost its session, and has left all rooms.
+    /// A socket has lost its login, and has left all rooms.
     LoggedOut {
-        /// Which.
+        /// The socket that was logged in.
         socket: SocketId,
-        /// Whose it was.
+        /// Id of the user of the login.
         user: ByteString,
-        /// Why.
+        /// Why the login ended.
         why: LogoutReason,
     },
 }
 
-/// Why a session ended.
+/// Why a login ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogoutReason {
     /// The socket is gone.
     Disconnected,
-    /// The token's time is over.
+    /// The token has ended.
     Token,
-    /// The store does not know the user any more, the role may have no session, or the token is revoked.
+    /// The store has no such user, the role may not log in, or the token is revoked.
     Revoked,
     /// The socket has authenticated as another user.
     Replaced,
-}
-
-impl OpenWebUi {
-    pub(super) fn request(&mut self, ticket: AppRequestId, request: Request, cx: &mut Cx<'_>) {
-        let answer = match request {
-            Request::Emit { to, event, data } => self.emit(&to, event, data, cx),
-            Request::Call { sid, user, event, data, timeout } => {
-                match self.call(ticket, (&sid, user.as_ref()), (event, data), timeout, cx) {
-                    Ok(()) => return,
-                    Err(refusal) => refusal,
-                }
-            }
-            Request::Disconnect { to, extent } => self.disconnect(&to, extent, cx),
-            Request::Refresh { user } => Response::Done { sockets: self.refresh(&user, cx) },
-            Request::RefreshToken { jti } => Response::Done { sockets: self.refresh_token(&jti, cx) },
-            Request::ReadChannels { user } => Response::Done { sockets: self.channels_changed(&user, cx) },
-            Request::Login { socket } => Response::Login(self.login(socket).map(Box::new)),
-            Request::RoomUsers { room } => Response::Users(self.users_in(&room, cx)),
-            Request::ActiveUsers => Response::Users(self.active_users()),
-            Request::ModelsInUse => Response::Models(self.models.keys().cloned().collect()),
-            Request::Pool => Response::Pool(Box::new(self.pool())),
-            Request::DocumentState { document, user } => {
-                return self.visit_document(ticket, (&document, user), Task::Read, cx);
-            }
-            Request::DocumentUpdate { document, user, update, content, intent } => {
-                let task = Task::Write { update, content, intent };
-                return self.visit_document(ticket, (&document, user), task, cx);
-            }
-            Request::Flush { timeout } => return self.flush(ticket, timeout, cx),
-        };
-        self.answers.push_back((ticket, answer));
-    }
-
-    /// The login of a socket, if it has one.
-    pub fn login(&self, socket: SocketId) -> Option<LoginInfo> {
-        let user = self.user_of(socket)?.clone();
-        let sid = self.sockets.get(socket)?.sid.as_str().into();
-        Some(LoginInfo { sid, user })
-    }
-
-    /// The users with a session that has been heard of lately, in order.
-    pub fn active_users(&self) -> Vec<ByteString> {
-        let active: BTreeSet<_> =
-            self.people.iter().filter(|person| person.active > 0).map(|person| &person.user.id).collect();
-        active.into_iter().cloned().collect()
-    }
-
-    /// How much there is of everything.
-    pub fn pool(&self) -> Pool {
-        Pool {
-            sockets: self.sockets.len(),
-            logins: self.logins,
-            users: self.people.len(),
-            active_users: self.people.iter().filter(|person| person.active > 0).count(),
-            models: self.models.len(),
-            queries: self.queries.len(),
-            held_events: self.held,
-            writes: self.writes.len(),
-            change_bytes: self.writes.change_bytes(),
-            calls: self.calls.len(),
-            documents: self.documents.counts(),
-            document_totals: self.documents.counters(),
-            writes_lost: self.writes.lost(),
-            queries_overdue: self.queries_overdue,
-        }
-    }
-
-    /// A user's channels have changed, somebody says. How many sockets that is about.
-    pub(super) fn channels_changed(&mut self, user: &str, cx: &mut Cx<'_>) -> usize {
-        let Some(id) = self.people.of_user(user) else { return 0 };
-        self.read_channels(id, cx);
-        self.people.get(id).map_or(0, |person| person.sockets.len())
-    }
-
-    /// Whom a request means. `None`: a session that is not there.
-    pub(super) fn target(&self, to: &To, cx: &Cx<'_>) -> Option<Target> {
-        let scope = &self.settings.scope;
-        let room = match to {
-            To::User(user) => wire::user_room(user),
-            To::Room(room) => room.clone(),
-            To::Socket(sid) => return cx.server.socket(scope, sid).map(Target::Socket),
-        };
-        Some(Target::Room { namespace: scope.clone(), room })
-    }
-
-    fn disconnect(&mut self, to: &To, extent: Extent, cx: &mut Cx<'_>) -> Response {
-        let Some(target) = self.target(to, cx) else { return Response::Done { sockets: 0 } };
-        let sockets = match &target {
-            Target::Room { namespace, room } => cx.server.members(namespace, room).count(),
-            Target::Socket(_) | Target::Select(_) => 1,
-        };
-        cx.command(Command::Disconnect { target, extent });
-        Response::Done { sockets }
-    }
-
-    /// Sockets without a session are nobody.
-    fn users_in(&self, room: &str, cx: &Cx<'_>) -> Vec<ByteString> {
-        let members = cx.server.members(&self.settings.scope, room);
-        let users: BTreeSet<_> =
-            members.filter_map(|socket| self.user_of(socket)).map(|user| user.id.clone()).collect();
-        users.into_iter().collect()
-    }
 }

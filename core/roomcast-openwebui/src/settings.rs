@@ -1,7 +1,7 @@
 //! What the application is told before it starts.
 //!
-//! Owns: intervals, limits and their defaults, and the rule that there is no session without a secret of one's own.
-//! Must never know: a session.
+//! Owns: intervals, limits and their defaults, and the rule that there is no login without a secret of one's own.
+//! Must never know: a login.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use roomcast_core::server::config::{
 };
 use roomcast_core::server::{Endpoint, EndpointId, Scope};
 
-/// Everything an [`OpenWebUi`](super::OpenWebUi) is built from. There is no `Default`: a secret has none.
+/// Everything an [`OpenWebUi`](super::OpenWebUi) is built from. There is no `Default`, since a secret has none: begin with
+/// [`Settings::new`] and change fields.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// Where the application is served. Sockets elsewhere are not its own.
     pub scope: Scope,
@@ -24,11 +26,15 @@ pub struct Settings {
     pub verifier: Verifier,
     /// Time in which a store must answer. 5 s.
     pub query_timeout: Duration,
-    /// Time after which a session is asked of the store again, less up to a quarter so that they do not all ask at
-    /// once. 60 s.
+    /// Interval at which a login is checked with the store, less up to a quarter so that logins that began together are
+    /// not checked together. 60 s.
     pub recheck_interval: Duration,
-    /// The same while the store has not answered. 5 s.
+    /// The same while the store has not answered, and the least time between two reads of a user's channels that a
+    /// client's event leads to. 5 s.
     pub recheck_retry: Duration,
+    /// Time after `channel:created` when a user's channels are read once more: Open WebUI opens a hidden direct message
+    /// again only after it has told so. 1 s.
+    pub channels_settle: Duration,
     /// Time between two typing events of one socket to one room: two a second. 500 ms.
     pub typing_span: Duration,
     /// Time between two writes of when a user last read a channel or chat. 1 s.
@@ -39,15 +45,15 @@ pub struct Settings {
     pub message_span: Duration,
     /// Time for which a model is in use after a `usage` event. 3 s.
     pub usage_expiry: Duration,
-    /// Time after its last event for which a session is active. 120 s.
+    /// Time after its last event for which a login is active. 120 s.
     pub idle_after: Duration,
     /// Time after which a write that failed is tried again; it doubles. 1 s.
     pub write_retry_first: Duration,
-    /// Where it stops doubling. 30 s.
+    /// The longest such time. 30 s.
     pub write_retry_max: Duration,
     /// Time after its first failure when a write is given up. An hour.
     pub write_age_max: Duration,
-    /// The longest that a call may wait for its answer. 5 min.
+    /// The longest that a call may wait for its answer; a request for more is refused. 5 min.
     pub call_timeout_max: Duration,
     /// Whether [`Notice`](super::Notice)s are made.
     pub notices: Notices,
@@ -87,6 +93,7 @@ impl Settings {
             query_timeout: Duration::from_secs(5),
             recheck_interval: Duration::from_secs(60),
             recheck_retry: Duration::from_secs(5),
+            channels_settle: Duration::from_secs(1),
             typing_span: Duration::from_millis(500),
             read_span: Duration::from_secs(1),
             touch_span: Duration::from_secs(10),
@@ -149,27 +156,27 @@ impl Settings {
 /// Whether a socket needs a login to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthRequirement {
-    /// They are let in and own nothing, as Open WebUI's front end needs.
+    /// Sockets are let in without a login, and get nothing, as Open WebUI's front end needs.
     Optional,
-    /// They are answered CONNECT_ERROR. The namespace must be admitted by [`Settings::namespace_rule`].
+    /// Sockets without a good token are answered CONNECT_ERROR. The namespace must be admitted by [`Settings::namespace_rule`].
     Required,
 }
 
-/// Whether the rest of the program is told who comes and goes.
+/// Whether the rest of the program is told of logins and active users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notices {
-    /// It is.
+    /// They are made.
     On,
-    /// It is not, as in Open WebUI.
+    /// They are not, as in Open WebUI.
     Off,
 }
 
 /// Whether admins may read the chats of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminChats {
-    /// They may.
+    /// Admins may read all chats.
     Readable,
-    /// They may not.
+    /// Admins may read only their own chats.
     Closed,
 }
 
@@ -190,6 +197,15 @@ pub struct AppLimits {
     pub chats_per_socket_max: usize,
     /// Models that one socket may use at once. 16.
     pub models_per_socket_max: usize,
+    /// Channels, threads and chats in which typing of one socket is told at once. 16.
+    pub typing_places_per_socket_max: usize,
+    /// Length of the payload of an event other than of documents, in bytes. A longer one is not parsed. 64 KiB.
+    pub event_bytes_max: usize,
+    /// Events of one socket that ask a store or are told to a whole room (`user-join`, `join-channels`, `join-note`,
+    /// `events:chat`), in one burst. More are answered as refused. 100.
+    pub dear_events_burst: u32,
+    /// The same, for each second after the burst. 20.
+    pub dear_events_per_second: u32,
     /// Calls that wait for their answer. 10,000.
     pub calls_max: usize,
     /// Users in one question for channels, or in one write of when they were last active. 64.
@@ -211,6 +227,10 @@ impl Default for AppLimits {
             notes_per_socket_max: 256,
             chats_per_socket_max: 64,
             models_per_socket_max: 16,
+            typing_places_per_socket_max: 16,
+            event_bytes_max: 64 << 10,
+            dear_events_burst: 100,
+            dear_events_per_second: 20,
             calls_max: 10_000,
             users_per_question_max: 64,
             writes_max: 100_000,
@@ -222,10 +242,11 @@ impl Default for AppLimits {
 
 /// Why there can be no [`Settings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SettingsError {
-    /// Not a key.
+    /// The secret cannot be used as a key.
     Secret(SetupError),
-    /// The secret is the one that Open WebUI once fell back to: everybody knows it.
+    /// The secret is the published default of Open WebUI 0.6.41.
     SecretPublished,
 }
 
@@ -240,7 +261,7 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// What Open WebUI 0.6.41 signs with if nobody tells it a secret.
+/// What Open WebUI 0.6.41 signs with if it is given no secret.
 const PUBLISHED_SECRET: &[u8] = b"t0p-s3cr3t";
 /// What y-protocols puts around an update.
 const MESSAGE_HEAD_BYTES_MAX: usize = 16;

@@ -1,125 +1,139 @@
-//! Heartbeats, models in use, and who is active.
+//! Models in use.
 //!
-//! Owns: what is true for a while after an event and then no longer. Must never know: what it is good for.
+//! Owns: which sockets use which models, and when a use expires. Must never know: who a socket is, or what a model does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::sessions::{Activity, PersonId};
-use super::turn::Outcome;
-use super::writes::Row;
-use super::{Notice, OpenWebUi, id, wire};
-use roomcast_core::server::{Cx, SocketId};
-use roomcast_core::socket_io::Args;
+use roomcast_core::server::SocketId;
+use roomcast_core::time::Instant;
+use roomcast_core::timer::{Fifo, FifoKey};
 
-impl OpenWebUi {
-    /// The front end's every 30 s, for each connection: the user's row is written less often than that.
-    pub(super) fn heartbeat(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Outcome {
-        if let Some(user) = self.user_of(socket).map(|user| user.id.clone()) {
-            let at_secs = cx.server.wall().as_unix_secs();
-            self.writes.put_time(Row::User(user), at_secs, &mut self.queries, &self.settings, cx.now);
-        }
-        Outcome::nothing()
+/// The models in use. Tells nothing by itself: it is asked for [`models`](Self::models).
+#[derive(Debug)]
+pub(crate) struct Usage {
+    expiry: Duration,
+    models_per_socket_max: usize,
+    /// Uses that have not expired.
+    uses: BTreeMap<(SocketId, ByteString), FifoKey>,
+    /// How many sockets use each model.
+    models: BTreeMap<ByteString, u32>,
+    expiries: Fifo<(SocketId, ByteString)>,
+}
+
+impl Usage {
+    pub(crate) fn new(expiry: Duration, models_per_socket_max: usize) -> Self {
+        let (uses, models, expiries) = (BTreeMap::new(), BTreeMap::new(), Fifo::new());
+        Self { expiry, models_per_socket_max, uses, models, expiries }
     }
 
-    /// A model is in use by this session for the next 3 s.
-    pub(super) fn usage(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
-        let Ok(payload) = args.parse::<wire::Usage>() else { return Outcome::nothing() };
-        let Some(model) = id(payload.model, &self.settings.limits) else { return Outcome::nothing() };
-        let Some(record) = self.sockets.get_mut(socket).filter(|record| record.login.is_some()) else {
-            return Outcome::nothing();
-        };
-        let is_known = record.usage.contains_key(&model);
-        if !is_known && record.usage.len() >= self.settings.limits.models_per_socket_max {
-            return Outcome::nothing();
+    /// A socket uses a model from now on, until the use expires. One model too many is not counted.
+    pub(crate) fn handle_usage(&mut self, socket: SocketId, model: ByteString, now: Instant) {
+        let key = (socket, model);
+        if !self.uses.contains_key(&key) && self.of(socket).count() >= self.models_per_socket_max {
+            return;
         }
-        let timer = self.usages.arm(cx.now + self.settings.usage_expiry, (socket, model.clone()));
-        match record.usage.insert(model.clone(), timer) {
-            Some(before) => {
-                self.usages.cancel(before);
+        let timer = self.expiries.arm(now + self.expiry, key.clone());
+        let model = key.1.clone();
+        match self.uses.insert(key, timer) {
+            Some(earlier) => {
+                self.expiries.cancel(earlier);
             }
             None => *self.models.entry(model).or_default() += 1,
         }
-        Outcome::nothing()
     }
 
-    /// A model has not been used for its time.
-    pub(super) fn usage_due(&mut self, socket: SocketId, model: &ByteString) {
-        if let Some(record) = self.sockets.get_mut(socket)
-            && record.usage.remove(model).is_some()
-        {
-            self.model_left(model);
-        }
-    }
-
-    /// A session ends, and with it what it used.
-    pub(super) fn end_usage(&mut self, socket: SocketId) {
-        let Some(record) = self.sockets.get_mut(socket) else { return };
-        for (model, timer) in std::mem::take(&mut record.usage) {
-            self.usages.cancel(timer);
-            self.model_left(&model);
+    /// A login ended, and with it what its socket used.
+    pub(crate) fn handle_logout(&mut self, socket: SocketId) {
+        let keys: Vec<_> = self.of(socket).cloned().collect();
+        for key in keys {
+            if let Some(timer) = self.uses.remove(&key) {
+                self.expiries.cancel(timer);
+                self.release(&key.1);
+            }
         }
     }
 
-    /// The time after which a session may be idle has passed since it was last looked at.
-    pub(super) fn idle_due(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
-        let idle_after = self.settings.idle_after;
-        let Some(record) = self.sockets.get_mut(socket) else { return };
-        let Some(login) = record.login.as_mut() else { return };
-        if login.last_seen + idle_after > cx.now {
-            login.idle_timer = self.idles.arm(login.last_seen + idle_after, socket);
-            return;
-        }
-        if login.activity == Activity::Idle {
-            return;
-        }
-        login.activity = Activity::Idle;
-        let person = login.person;
-        let chats: Vec<ByteString> = record.chats.keys().cloned().collect();
-        self.became_idle(person);
-        for chat in chats {
-            self.publish_presence(&chat, cx);
+    /// Ends the uses that have expired.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(key) = self.expiries.pop_due(now) {
+            if self.uses.remove(&key).is_some() {
+                self.release(&key.1);
+            }
         }
     }
 
-    /// An idle session has been heard of.
-    pub(super) fn wake(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
-        let deadline = cx.now + self.settings.idle_after;
-        let Some(record) = self.sockets.get_mut(socket) else { return };
-        let Some(login) = record.login.as_mut() else { return };
-        login.activity = Activity::Active;
-        login.idle_timer = self.idles.arm(deadline, socket);
-        let person = login.person;
-        let chats: Vec<ByteString> = record.chats.keys().cloned().collect();
-        self.became_active(person);
-        for chat in chats {
-            self.publish_presence(&chat, cx);
-        }
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.expiries.next_deadline()
     }
 
-    pub(super) fn became_active(&mut self, person: PersonId) {
-        let Some(person) = self.people.get_mut(person) else { return };
-        person.active += 1;
-        if person.active == 1 {
-            let user = person.user.id.clone();
-            self.notice(Notice::UserActive { user });
-        }
+    /// The models in use, in order.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &ByteString> {
+        self.models.keys()
     }
 
-    pub(super) fn became_idle(&mut self, person: PersonId) {
-        let Some(person) = self.people.get_mut(person) else { return };
-        person.active = person.active.saturating_sub(1);
-        if person.active == 0 {
-            let user = person.user.id.clone();
-            self.notice(Notice::UserIdle { user });
-        }
+    pub(crate) fn armed(&self) -> usize {
+        self.expiries.len()
     }
 
-    fn model_left(&mut self, model: &ByteString) {
+    fn of(&self, socket: SocketId) -> impl Iterator<Item = &(SocketId, ByteString)> {
+        self.uses.range((socket, ByteString::new())..).map(|(key, _)| key).take_while(move |key| key.0 == socket)
+    }
+
+    fn release(&mut self, model: &ByteString) {
         if let Some(count) = self.models.get_mut(model) {
             *count -= 1;
             if *count == 0 {
                 self.models.remove(model);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::socket;
+
+    #[test]
+    fn a_model_is_in_use_until_its_last_use_expires() {
+        let mut usage = Usage::new(Duration::from_secs(3), 16);
+        usage.handle_usage(socket(1), "m".into(), at(0));
+        usage.handle_usage(socket(2), "m".into(), at(1));
+        usage.handle_usage(socket(1), "m".into(), at(2));
+        assert_eq!(usage.next_deadline(), Some(at(4)));
+        usage.handle_timeout(at(4));
+        assert_eq!((models(&usage), usage.armed()), (vec!["m"], 1));
+        usage.handle_timeout(at(5));
+        assert_eq!((models(&usage), usage.armed(), usage.next_deadline()), (vec![], 0, None));
+    }
+
+    #[test]
+    fn a_logout_ends_the_uses_of_that_socket_alone() {
+        let mut usage = Usage::new(Duration::from_secs(3), 16);
+        for (number, model) in [(1, "a"), (1, "b"), (2, "b")] {
+            usage.handle_usage(socket(number), model.into(), at(0));
+        }
+        usage.handle_logout(socket(1));
+        assert_eq!((models(&usage), usage.armed()), (vec!["b"], 1));
+    }
+
+    #[test]
+    fn a_socket_uses_a_bounded_number_of_models() {
+        let mut usage = Usage::new(Duration::from_secs(3), 2);
+        for model in ["a", "b", "c", "b"] {
+            usage.handle_usage(socket(1), model.into(), at(0));
+        }
+        assert_eq!((models(&usage), usage.armed()), (vec!["a", "b"], 2));
+    }
+
+    fn models(usage: &Usage) -> Vec<&str> {
+        usage.models().map(|model| &**model).collect()
+    }
+
+    fn at(secs: u64) -> Instant {
+        Instant::from_nanos(secs * 1_000_000_000)
     }
 }

@@ -27,7 +27,7 @@ impl TokenPayload {
     }
 }
 
-/// `join-note`.
+/// Payload of `join-note`.
 #[derive(Deserialize)]
 pub(super) struct JoinNote {
     pub(super) note_id: String,
@@ -35,7 +35,7 @@ pub(super) struct JoinNote {
     pub(super) auth: Option<Auth>,
 }
 
-/// `usage`.
+/// Payload of `usage`. Its other fields do not matter.
 #[derive(Deserialize)]
 pub(super) struct Usage {
     pub(super) model: String,
@@ -68,7 +68,7 @@ pub(super) struct ClientEvent {
 }
 
 impl ClientEvent {
-    /// Whether somebody types, if the data say so.
+    /// Whether the sender types, if the data say so.
     pub(super) fn typing(&self) -> Option<bool> {
         self.data.as_ref()?.get("typing")?.as_bool()
     }
@@ -137,13 +137,13 @@ pub(super) struct Typed<T> {
     pub(super) data: T,
 }
 
-/// Whether somebody types.
+/// Whether the sender types.
 #[derive(Serialize)]
 pub(super) struct TypingData {
     pub(super) typing: bool,
 }
 
-/// Who typed.
+/// The user who typed.
 #[derive(Serialize)]
 pub(super) struct Author<'a> {
     pub(super) id: &'a str,

@@ -1,7 +1,7 @@
-//! Writes that are coalesced, sent one after the other for each row, and tried again until they are done.
+//! Writes that are coalesced, asked one after the other for each row, and tried again until they are done.
 //!
-//! Owns: what is yet to be written, in which order, when next, and how much of it there may be. Must never know: why
-//! something is written.
+//! Owns: what is not written yet, in which order, when next, and how much of it there may be. Must never know: why
+//! something is written, or how a question reaches a store.
 //!
 //! At least once: a store that writes and then fails to say so is asked again. What only keeps the latest time does not
 //! mind; a text that is appended may be there twice, which was judged better than not at all.
@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::queries::{Purpose, Queries};
-use super::query::{MessageChange, QueryId, Question, StoreError, Touch};
+use super::query::{MessageChange, QueryId, Question, StoreError};
 use super::settings::Settings;
 use roomcast_core::rng::{KeyedHash, KeyedMap};
 use roomcast_core::slab::Slab;
@@ -26,9 +25,7 @@ roomcast_core::slab_key! {
 
 /// A row that something is written to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Row {
-    /// When a user was last active, in seconds.
-    User(ByteString),
+pub(crate) enum Row {
     /// When a user last read a channel, in nanoseconds.
     Channel { channel: ByteString, user: ByteString },
     /// When a user last read a chat, in seconds.
@@ -37,9 +34,9 @@ pub(super) enum Row {
     Messages(ByteString),
 }
 
-/// All writes.
+/// Writes that are not done yet, by the row that they change.
 #[derive(Debug)]
-pub(super) struct Writes {
+pub(crate) struct Writes {
     entries: Slab<WriteId, Entry>,
     by_row: KeyedMap<Row, WriteId>,
     timers: Timers<WriteId>,
@@ -48,19 +45,54 @@ pub(super) struct Writes {
     /// Rows that something is yet to be written to.
     unwritten: usize,
     pace: Pace,
+    outputs: VecDeque<Output>,
+    settings: Terms,
+}
+
+/// What [`Writes`] wants of the questions.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Ask this, and say under which number by [`Writes::handle_asked`]. A late answer counts.
+    Ask(WriteId, Question),
+    /// The answer to this is of no use any more.
+    Forget(QueryId),
+}
+
+/// The part of the settings that writes depend on.
+#[derive(Debug)]
+struct Terms {
+    read_span: Duration,
+    message_span: Duration,
+    retry_first: Duration,
+    retry_max: Duration,
+    age_max: Duration,
+    rows_max: usize,
+    change_bytes_max: usize,
+    change_bytes_per_chat_max: usize,
 }
 
 /// How soon after one write to a row the next may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// After its span.
     Spaced,
-    /// At once.
+    /// As soon as the one before is done.
     Hurried,
 }
 
 impl Writes {
-    pub(super) fn new(hash: KeyedHash) -> Self {
+    pub(crate) fn new(settings: &Settings, hash: KeyedHash) -> Self {
+        let limits = &settings.limits;
+        let settings = Terms {
+            read_span: settings.read_span,
+            message_span: settings.message_span,
+            retry_first: settings.write_retry_first,
+            retry_max: settings.write_retry_max,
+            age_max: settings.write_age_max,
+            rows_max: limits.writes_max,
+            change_bytes_max: limits.change_bytes_max,
+            change_bytes_per_chat_max: limits.change_bytes_per_chat_max,
+        };
         Self {
             entries: Slab::new(),
             by_row: KeyedMap::with_hasher(hash),
@@ -69,69 +101,56 @@ impl Writes {
             lost: 0,
             unwritten: 0,
             pace: Pace::Spaced,
+            outputs: VecDeque::new(),
+            settings,
         }
     }
 
     /// From now on nothing waits for its span, and what failed is tried again now.
-    pub(super) fn hurry(&mut self, queries: &mut Queries, settings: &Settings, now: Instant) {
+    pub(crate) fn hurry(&mut self, now: Instant) {
         self.pace = Pace::Hurried;
         let waiting: Vec<WriteId> =
             self.entries.iter().filter(|(_, entry)| entry.is_waiting()).map(|(id, _)| id).collect();
         for id in waiting {
-            self.send(id, queries, settings, now);
+            self.send(id, now);
         }
     }
 
-    pub(super) fn set_pace(&mut self, pace: Pace) {
+    pub(crate) fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
     }
 
     /// Let this be the latest time of a row. The first is written at once, the next ones a span apart.
-    pub(super) fn put_time(
-        &mut self,
-        row: Row,
-        time: u64,
-        queries: &mut Queries,
-        settings: &Settings,
-        now: Instant,
-    ) -> Option<WriteId> {
-        let id = self.entry(row, settings, now)?;
+    pub(crate) fn put_time(&mut self, row: Row, time: u64, now: Instant) -> Option<WriteId> {
+        let id = self.entry(row, now)?;
         if let Some(Entry { body: Body::Time { next, .. }, .. }) = self.entries.get_mut(id) {
             *next = Some(next.map_or(time, |known| known.max(time)));
         }
         self.count(id);
-        self.send_if_fresh(id, queries, settings, now);
+        self.send_if_fresh(id, now);
         Some(id)
     }
 
     /// Whether so many bytes of changes to a chat may be put.
-    pub(super) fn has_room(&self, chat: &ByteString, bytes: usize, settings: &Settings) -> bool {
+    pub(crate) fn has_room(&self, chat: &ByteString, bytes: usize) -> bool {
         let known = self.by_row.get(&Row::Messages(chat.clone())).and_then(|id| self.entries.get(*id));
         let (is_known, held) = match known.map(|entry| &entry.body) {
             Some(Body::Changes { bytes, .. }) => (true, *bytes),
             Some(Body::Time { .. }) | None => (false, 0),
         };
-        let limits = &settings.limits;
-        held + bytes <= limits.change_bytes_per_chat_max
-            && self.change_bytes + bytes <= limits.change_bytes_max
-            && (is_known || self.entries.len() < limits.writes_max)
+        let settings = &self.settings;
+        held + bytes <= settings.change_bytes_per_chat_max
+            && self.change_bytes + bytes <= settings.change_bytes_max
+            && (is_known || self.entries.len() < settings.rows_max)
     }
 
     /// Changes to a message, behind all that were put for this chat before.
-    pub(super) fn put_change(
-        &mut self,
-        chat: &ByteString,
-        message: &ByteString,
-        change: MessageChange,
-        queries: &mut Queries,
-        settings: &Settings,
-        now: Instant,
-    ) {
+    pub(crate) fn put_change(&mut self, chat: &ByteString, message: &ByteString, change: MessageChange, now: Instant) {
         let added = bytes_of(&change);
-        let Some(id) = self.entry(Row::Messages(chat.clone()), settings, now) else { return };
+        let Some(id) = self.entry(Row::Messages(chat.clone()), now) else { return };
         if let Some(Entry { body: Body::Changes { groups, bytes }, flying, doubtful, .. }) = self.entries.get_mut(id) {
             // The first group may be, or become, written as it was sent.
-            let first_free = usize::from(flying.is_some() || doubtful.is_some());
+            let first_free = usize::from(*flying != Flying::No || doubtful.is_some());
             let is_free = groups.len() > first_free;
             let removed = match groups.back_mut().filter(|group| is_free && group.message == *message) {
                 Some(group) => merge(&mut group.changes, change),
@@ -144,41 +163,32 @@ impl Writes {
             self.change_bytes = (self.change_bytes + added).saturating_sub(removed);
         }
         self.count(id);
-        self.send_if_fresh(id, queries, settings, now);
+        self.send_if_fresh(id, now);
     }
 
     /// Writes what waits for its span at once, or as soon as the write under way is done.
-    pub(super) fn flush(&mut self, id: WriteId, queries: &mut Queries, settings: &Settings, now: Instant) {
+    pub(crate) fn flush(&mut self, id: WriteId, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         if entry.failing_since.is_some() {
             return;
         }
         match entry.flying {
-            Some(_) => entry.flush = Flush::Wanted,
-            None if entry.body.is_empty() => {}
-            None => self.send(id, queries, settings, now),
-        }
-    }
-
-    /// The same by the row.
-    pub(super) fn flush_row(&mut self, row: &Row, queries: &mut Queries, settings: &Settings, now: Instant) {
-        if let Some(id) = self.by_row.get(row).copied() {
-            self.flush(id, queries, settings, now);
+            Flying::Asking | Flying::Asked(_) => entry.flush = Flush::Wanted,
+            Flying::No if entry.body.is_empty() => {}
+            Flying::No => self.send(id, now),
         }
     }
 
     /// A store answered. What has been written, if it was a time.
-    pub(super) fn handle_result(
+    pub(crate) fn handle_result(
         &mut self,
         id: WriteId,
         query: QueryId,
         result: Result<(), StoreError>,
-        queries: &mut Queries,
-        settings: &Settings,
         now: Instant,
     ) -> Option<(Row, u64)> {
         let entry = self.entries.get_mut(id)?;
-        if entry.flying != Some(query) && entry.doubtful != Some(query) {
+        if entry.flying != Flying::Asked(query) && entry.doubtful != Some(query) {
             return None;
         }
         if let Some(timer) = entry.timer.take() {
@@ -189,20 +199,20 @@ impl Writes {
                 if entry.doubtful == Some(query) {
                     entry.doubtful = None;
                 }
-                self.failed(id, settings, now);
+                self.failed(id, now);
                 None
             }
             Ok(()) | Err(StoreError::NotFound | StoreError::Corrupt | StoreError::Conflict) => {
-                (entry.flying, entry.doubtful, entry.failing_since, entry.failures) = (None, None, None, 0);
+                (entry.flying, entry.doubtful, entry.failing_since, entry.failures) = (Flying::No, None, None, 0);
                 let (written, freed) = entry.body.written();
                 let row = entry.row.clone();
                 let flush = std::mem::replace(&mut entry.flush, Flush::No);
                 let is_empty = entry.body.is_empty();
-                let due = entry.sent_at + span(&entry.row, settings);
+                let due = entry.sent_at + self.settings.span(&entry.row);
                 self.change_bytes = self.change_bytes.saturating_sub(freed);
                 self.count(id);
                 match (flush, self.pace) {
-                    (Flush::Wanted, _) | (_, Pace::Hurried) if !is_empty => self.send(id, queries, settings, now),
+                    (Flush::Wanted, _) | (_, Pace::Hurried) if !is_empty => self.send(id, now),
                     (Flush::Wanted | Flush::No, Pace::Spaced | Pace::Hurried) => self.arm(id, due.max(now)),
                 }
                 result.is_ok().then_some(row).zip(written)
@@ -211,73 +221,84 @@ impl Writes {
     }
 
     /// The deadline of a write has passed: it may be done or not.
-    pub(super) fn handle_overdue(&mut self, id: WriteId, query: QueryId, settings: &Settings, now: Instant) {
+    pub(crate) fn handle_overdue(&mut self, id: WriteId, query: QueryId, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        if entry.flying == Some(query) {
+        if entry.flying == Flying::Asked(query) {
             entry.doubtful = Some(query);
-            self.failed(id, settings, now);
+            self.failed(id, now);
         }
     }
 
-    /// What is due.
-    pub(super) fn handle_timeout(&mut self, queries: &mut Queries, settings: &Settings, now: Instant) {
+    /// Asks for the writes whose span is over, and forgets rows without any.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(id) = self.timers.pop_due(now) {
             let Some(entry) = self.entries.get_mut(id) else { continue };
             entry.timer = None;
             if entry.body.is_empty() {
-                self.remove(id, queries);
+                self.remove(id);
             } else {
-                self.send(id, queries, settings, now);
+                self.send(id, now);
             }
         }
     }
 
-    pub(super) fn contains(&self, id: WriteId) -> bool {
+    /// A question has been asked, under this number.
+    pub(crate) fn handle_asked(&mut self, id: WriteId, query: QueryId) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.flying = Flying::Asked(query);
+        }
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn contains(&self, id: WriteId) -> bool {
         self.entries.contains(id)
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.timers.next_deadline()
     }
 
-    pub(super) fn armed(&self) -> usize {
+    pub(crate) fn armed(&self) -> usize {
         self.timers.len()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn change_bytes(&self) -> usize {
+    pub(crate) fn change_bytes(&self) -> usize {
         self.change_bytes
     }
 
     /// Rows that something is yet to be written to.
-    pub(super) fn unwritten(&self) -> usize {
+    pub(crate) fn unwritten(&self) -> usize {
         self.unwritten
     }
 
     /// Rows that could not be written for too long, or that there was no room for.
-    pub(super) fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost
     }
 
-    fn entry(&mut self, row: Row, settings: &Settings, now: Instant) -> Option<WriteId> {
+    fn entry(&mut self, row: Row, now: Instant) -> Option<WriteId> {
         if let Some(id) = self.by_row.get(&row) {
             return Some(*id);
         }
-        if self.entries.len() >= settings.limits.writes_max {
+        if self.entries.len() >= self.settings.rows_max {
             self.lost += 1;
             return None;
         }
         let body = match &row {
-            Row::User(_) | Row::Channel { .. } | Row::Chat { .. } => Body::Time { next: None, sent: None },
+            Row::Channel { .. } | Row::Chat { .. } => Body::Time { next: None, sent: None },
             Row::Messages(_) => Body::Changes { groups: VecDeque::new(), bytes: 0 },
         };
         let id = self.entries.insert(Entry {
             row: row.clone(),
             body,
-            flying: None,
+            flying: Flying::No,
             doubtful: None,
             sent_at: now,
             timer: None,
@@ -293,7 +314,7 @@ impl Writes {
     /// Counts whether something is yet to be written to a row.
     fn count(&mut self, id: WriteId) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        let is_unwritten = entry.flying.is_some() || entry.is_waiting();
+        let is_unwritten = entry.flying != Flying::No || entry.is_waiting();
         match (std::mem::replace(&mut entry.is_counted, is_unwritten), is_unwritten) {
             (false, true) => self.unwritten += 1,
             (true, false) => self.unwritten -= 1,
@@ -302,46 +323,45 @@ impl Writes {
     }
 
     /// A new row waits for nothing.
-    fn send_if_fresh(&mut self, id: WriteId, queries: &mut Queries, settings: &Settings, now: Instant) {
+    fn send_if_fresh(&mut self, id: WriteId, now: Instant) {
         let Some(entry) = self.entries.get(id).filter(|entry| entry.is_waiting()) else { return };
         let is_due = match self.pace {
             Pace::Spaced => entry.timer.is_none(),
             Pace::Hurried => entry.failing_since.is_none(),
         };
         if is_due {
-            self.send(id, queries, settings, now);
+            self.send(id, now);
         }
     }
 
-    fn send(&mut self, id: WriteId, queries: &mut Queries, settings: &Settings, now: Instant) {
+    fn send(&mut self, id: WriteId, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         if let Some(timer) = entry.timer.take() {
             self.timers.cancel(timer);
         }
-        if let Some(doubtful) = entry.doubtful.take() {
-            queries.answered(doubtful);
-        }
+        self.outputs.extend(entry.doubtful.take().map(Output::Forget));
         let Some(question) = entry.body.question(&entry.row) else { return };
         entry.sent_at = now;
         entry.flush = Flush::No;
-        entry.flying = Some(queries.ask(question, Purpose::Write(id), now + settings.query_timeout));
+        entry.flying = Flying::Asking;
+        self.outputs.push_back(Output::Ask(id, question));
     }
 
-    fn failed(&mut self, id: WriteId, settings: &Settings, now: Instant) {
+    fn failed(&mut self, id: WriteId, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        entry.flying = None;
+        entry.flying = Flying::No;
         entry.body.unsent();
         let since = *entry.failing_since.get_or_insert(now);
-        if now.saturating_since(since) >= settings.write_age_max {
+        if now.saturating_since(since) >= self.settings.age_max {
             self.lost += 1;
             let freed = entry.body.clear();
             self.change_bytes = self.change_bytes.saturating_sub(freed);
             self.count(id);
             return self.arm(id, now);
         }
-        let doubled = settings.write_retry_first * 2u32.saturating_pow(entry.failures.min(16));
+        let doubled = self.settings.retry_first * 2u32.saturating_pow(entry.failures.min(16));
         entry.failures += 1;
-        self.arm(id, now + doubled.min(settings.write_retry_max));
+        self.arm(id, now + doubled.min(self.settings.retry_max));
     }
 
     fn arm(&mut self, id: WriteId, due: Instant) {
@@ -351,12 +371,10 @@ impl Writes {
         }
     }
 
-    fn remove(&mut self, id: WriteId, queries: &mut Queries) {
+    fn remove(&mut self, id: WriteId) {
         if let Some(entry) = self.entries.remove(id) {
             self.by_row.remove(&entry.row);
-            if let Some(doubtful) = entry.doubtful {
-                queries.answered(doubtful);
-            }
+            self.outputs.extend(entry.doubtful.map(Output::Forget));
         }
     }
 }
@@ -367,11 +385,11 @@ struct Entry {
     row: Row,
     body: Body,
     /// The write under way. Otherwise a timer runs.
-    flying: Option<QueryId>,
+    flying: Flying,
     /// The last write, if its deadline passed without an answer.
     doubtful: Option<QueryId>,
     sent_at: Instant,
-    /// When to write what has come since, or to forget the row.
+    /// When to write what arrived since the last write, or to forget the row.
     timer: Option<TimerKey>,
     flush: Flush,
     failing_since: Option<Instant>,
@@ -383,8 +401,17 @@ struct Entry {
 impl Entry {
     /// Whether there is something to send, and nothing under way.
     fn is_waiting(&self) -> bool {
-        self.flying.is_none() && !self.body.is_empty()
+        self.flying == Flying::No && !self.body.is_empty()
     }
+}
+
+/// Whether a write is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flying {
+    No,
+    /// It has not been polled yet.
+    Asking,
+    Asked(QueryId),
 }
 
 /// Whether the next write need not wait for its span.
@@ -412,10 +439,6 @@ impl Body {
 
     fn question(&mut self, row: &Row) -> Option<Question> {
         match (self, row) {
-            (Self::Time { next, sent }, Row::User(user)) => {
-                *sent = Some(next.take()?);
-                sent.map(|at_secs| Question::TouchUsers { touches: vec![Touch { user: user.clone(), at_secs }] })
-            }
             (Self::Time { next, sent }, Row::Channel { channel, user }) => {
                 *sent = Some(next.take()?);
                 let (channel, user) = (channel.clone(), user.clone());
@@ -514,7 +537,7 @@ fn merge(changes: &mut Vec<MessageChange>, change: MessageChange) -> usize {
 }
 
 /// What a change counts.
-pub(super) fn bytes_of(change: &MessageChange) -> usize {
+pub(crate) fn bytes_of(change: &MessageChange) -> usize {
     let (MessageChange::AppendStatus(text)
     | MessageChange::AppendContent(text)
     | MessageChange::ReplaceContent(text)
@@ -524,11 +547,13 @@ pub(super) fn bytes_of(change: &MessageChange) -> usize {
     CHANGE_BYTES + text.len()
 }
 
-fn span(row: &Row, settings: &Settings) -> Duration {
-    match row {
-        Row::User(_) => settings.touch_span,
-        Row::Channel { .. } | Row::Chat { .. } => settings.read_span,
-        Row::Messages(_) => settings.message_span,
+impl Terms {
+    /// How long after one write to a row the next one comes.
+    fn span(&self, row: &Row) -> Duration {
+        match row {
+            Row::Channel { .. } | Row::Chat { .. } => self.read_span,
+            Row::Messages(_) => self.message_span,
+        }
     }
 }
 

@@ -94,7 +94,7 @@ impl Store for Embedded {
                 let (issued_at_secs, ends_at_secs) = (*issued_at_secs, *ends_at_secs);
                 let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs, ends_at_secs };
                 if self.revoked().has(&token) {
-                    return Ok(StoreAnswer::User(None));
+                    return Ok(StoreAnswer::Revoked);
                 }
             }
             self.tables.ask(question).await

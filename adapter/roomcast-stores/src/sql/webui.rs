@@ -68,7 +68,7 @@ impl Store for WebUi {
                 let (issued_at_secs, ends_at_secs) = (*issued_at_secs, *ends_at_secs);
                 let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs, ends_at_secs };
                 if self.own.is_revoked(token).await? {
-                    return Ok(StoreAnswer::User(None));
+                    return Ok(StoreAnswer::Revoked);
                 }
             }
             if is_of_documents(&question) { self.own.ask(question).await } else { self.tables.ask(question).await }

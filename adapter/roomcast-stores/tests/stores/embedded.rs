@@ -55,8 +55,8 @@ fn it_is_still_there_after_a_restart() {
                 ends_at_secs: None,
             })
         };
-        assert!(matches!(authenticate("ada", "t").await, Ok(StoreAnswer::User(None))));
-        assert!(matches!(authenticate("ben", "u").await, Ok(StoreAnswer::User(None))));
+        assert!(matches!(authenticate("ada", "t").await, Ok(StoreAnswer::Revoked)));
+        assert!(matches!(authenticate("ben", "u").await, Ok(StoreAnswer::Revoked)));
         assert!(matches!(authenticate("cleo", "u").await, Ok(StoreAnswer::User(Some(_)))));
         let answer = store.ask(Question::Channels { users: vec!["cleo".into()] }).await;
         let Ok(StoreAnswer::Channels(found)) = answer else { panic!("{answer:?}") };

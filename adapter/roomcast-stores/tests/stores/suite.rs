@@ -442,6 +442,7 @@ async fn authenticate_ending(place: &Place, user: &str, ends_at_secs: u64) -> Op
 async fn authenticated(place: &Place, question: Question) -> Option<User> {
     match ask(place, question).await {
         Ok(StoreAnswer::User(user)) => user,
+        Ok(StoreAnswer::Revoked) => None,
         other => panic!("{other:?}"),
     }
 }

@@ -14,7 +14,7 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 use sha1::{Digest, Sha1};
 
-use super::records::MemberId;
+use super::names::MemberId;
 use super::settings::DocumentSettings;
 use crate::query::ContentHash;
 use roomcast_core::time::Instant;

@@ -7,31 +7,16 @@ use bytestring::ByteString;
 
 use roomcast_documents::{Admitted, DocumentId, Entered, Form, Joining};
 
-use super::canonical;
 use super::frame::{self, Frame};
-use super::records::{End, Introduction, MemberId, Why};
+
+use super::names::{Joiner, MemberId, Parked, canonical};
+use super::records::{End, Introduction, Why};
 use crate::access::{self, Access};
 use crate::query::{Note, Question, StoreError};
 use crate::turn::{Held, Outcome, Step};
 use crate::{OpenWebUi, wire};
 use roomcast_core::server::{Command, Cx, Delivery, Emit, Selection, SocketId, Target};
 use roomcast_core::socket_io::Args;
-use roomcast_core::timer::FifoKey;
-
-/// A join whose note has been asked for.
-#[derive(Debug)]
-pub(crate) struct Joiner {
-    document: ByteString,
-    user: ByteString,
-    color: ByteString,
-}
-
-/// A join that came before the session of its socket.
-#[derive(Debug)]
-pub(crate) struct Parked {
-    pub(crate) event: Held,
-    pub(crate) timer: FifoKey,
-}
 
 impl OpenWebUi {
     /// Somebody wants to join, who has a session.
@@ -223,8 +208,7 @@ impl OpenWebUi {
         let Some(record) = self.sockets.get_mut(socket) else { return };
         while let Some(Parked { event, timer }) = record.parked.pop_back() {
             self.documents.parked.cancel(timer);
-            record.held.push_front(event);
-            self.held += 1;
+            self.turns.hold_first(socket, event);
         }
     }
 

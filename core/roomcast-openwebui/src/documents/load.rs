@@ -8,11 +8,13 @@ use roomcast_documents::{Beginning, DocumentId, Joining, NotLoaded, Opened, Open
 use serde_json::value::RawValue;
 
 use super::content::{Content, Entry, Mark, marks_of, says_nothing};
-use super::records::{Aim, Loading, MemberId, OpenNote};
+use super::names::PREFIX;
+use super::names::{Aim, MemberId};
+use super::records;
+use super::records::{Loading, OpenNote};
 use super::settings::DocumentSettings;
-use super::{PREFIX, records};
 use crate::OpenWebUi;
-use crate::queries::Purpose;
+use crate::purpose::Purpose;
 use crate::query::{Question, StoreAnswer, StoreError, StoredDocument};
 use crate::requests::DocumentRefusal;
 use crate::turn::Outcome;
@@ -119,7 +121,7 @@ impl OpenWebUi {
         if let Some(records::OpenNote { loading: Some(Loading { queries, .. }), .. }) = self.documents.forget(document)
         {
             for query in queries {
-                self.queries.answered(query);
+                self.queries.forget(query);
             }
         }
         self.documents.machine.handle_loaded(document, Err(why), cx.now);

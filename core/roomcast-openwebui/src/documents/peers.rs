@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bytestring::ByteString;
 
 use crate::query::{QueryId, User};
-use crate::sessions::Token;
+use crate::token::Token;
 use roomcast_core::server::SessionId;
 use roomcast_core::time::Instant;
 use roomcast_core::timer::{TimerKey, Timers};

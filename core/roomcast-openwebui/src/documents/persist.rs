@@ -8,9 +8,10 @@ use bytestring::ByteString;
 use roomcast_documents::{DocumentId, DocumentStoreError, Pace};
 
 use super::content::{Due, Entry, Found};
-use super::records::{Aim, End, MemberId};
+use super::names::{Aim, MemberId};
+use super::records::End;
 use crate::OpenWebUi;
-use crate::queries::Purpose;
+use crate::purpose::Purpose;
 use crate::query::{QueryId, Question, StoreAnswer, StoreError};
 use roomcast_core::server::Cx;
 use roomcast_core::time::Instant;
@@ -108,7 +109,7 @@ impl OpenWebUi {
     /// A document has no members, and its log is stored. Before it leaves memory its note is looked at once more: a
     /// front end that has read the note earlier may have written back an old content with a new title.
     pub(super) fn document_idle(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
-        let is_ending = self.life_is_ending();
+        let is_ending = self.flushes.is_ending();
         let Some(note) = self.documents.notes.get_mut(&document) else { return };
         note.end = End::Idle;
         if !note.content.is_saved() {

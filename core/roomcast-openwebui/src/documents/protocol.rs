@@ -8,15 +8,16 @@
 use bytestring::ByteString;
 use roomcast_documents::{DocumentId, Flow};
 
-use super::canonical;
 use super::join::NO_COLOR;
+use super::names::canonical;
+use super::names::{Aim, MemberId};
 use super::peers::{Peer, PeerStage, Recheck};
-use super::records::{Aim, Introduction, MemberId};
+use super::records::Introduction;
 use super::rights::rights;
 use crate::access::Access;
-use crate::queries::Purpose;
+use crate::purpose::Purpose;
 use crate::query::{QueryId, Question, StoreAnswer, StoreError};
-use crate::sessions::Token;
+use crate::token::Token;
 use crate::{OpenWebUi, turn};
 use roomcast_core::server::{Cx, Event, Handshake, Message as Sent, SessionId};
 use roomcast_core::time::WallTime;
@@ -71,7 +72,7 @@ impl OpenWebUi {
             (Some(_), Some(_)) if others >= self.settings.documents.peers_per_user_max => {
                 self.close_peer(session, cx);
             }
-            (Some(_), Some(token)) => self.ask_of_peer(session, turn::ask_user(&token), PeerStage::Authenticating, cx),
+            (Some(_), Some(token)) => self.ask_of_peer(session, token.question(), PeerStage::Authenticating, cx),
             _ => self.deny_peer(session, cx),
         }
         self.pump_documents(cx);
@@ -91,7 +92,7 @@ impl OpenWebUi {
         }
         match peer.stage {
             PeerStage::Authenticating | PeerStage::Rechecking => self.peer_user_answered(session, reply, cx),
-            PeerStage::Checking => match super::note(reply) {
+            PeerStage::Checking => match super::names::note(reply) {
                 Ok(found) => {
                     let access = peer.user.as_ref().and_then(|user| rights(user, found.as_ref()));
                     match access {
@@ -103,7 +104,7 @@ impl OpenWebUi {
             },
             PeerStage::RecheckingRights => {
                 peer.stage = PeerStage::In;
-                let found = super::note(reply);
+                let found = super::names::note(reply);
                 let access = found.map(|found| peer.user.as_ref().and_then(|user| rights(user, found.as_ref())));
                 let document = self.documents.machine.document_of(MemberId::Peer(session));
                 match (access, document) {
@@ -173,7 +174,7 @@ impl OpenWebUi {
     fn peer_closed(&mut self, session: SessionId, cx: &mut Cx<'_>) {
         let Some(peer) = self.documents.peers.remove(session) else { return };
         if let Some(query) = peer.query {
-            self.queries.answered(query);
+            self.queries.forget(query);
         }
         self.documents.machine.handle_closed(MemberId::Peer(session), cx.now);
         self.pump_documents(cx);
@@ -197,7 +198,7 @@ impl OpenWebUi {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
         peer.stage = PeerStage::Gone;
         if let Some(query) = peer.query.take() {
-            self.queries.answered(query);
+            self.queries.forget(query);
         }
     }
 
@@ -209,7 +210,7 @@ impl OpenWebUi {
         if token.has_ended(wall) {
             return self.deny_peer(session, cx);
         }
-        self.ask_of_peer(session, turn::ask_user(&token), PeerStage::Rechecking, cx);
+        self.ask_of_peer(session, token.question(), PeerStage::Rechecking, cx);
     }
 
     /// Something about a user has changed. How many sessions that is about.

@@ -5,7 +5,8 @@
 use roomcast_documents::{Close, DENIED_CODE, DocumentNotice, DocumentQuestion, Output, Relay};
 
 use super::frame;
-use super::records::{MemberId, Why};
+use super::names::MemberId;
+use super::records::Why;
 use crate::OpenWebUi;
 use crate::requests::Notice;
 use roomcast_core::server::{Command, Cx, Extent, Message as Sent, SessionId, Target};

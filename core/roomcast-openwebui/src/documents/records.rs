@@ -10,13 +10,15 @@ use roomcast_documents as machine;
 use roomcast_documents::DocumentId;
 
 use super::content::Content;
+use super::counts::{DocumentCounters, DocumentCounts};
 use super::frame::Blob;
+use super::names::{MemberId, Parked};
 use super::peers::Peers;
 use super::settings::DocumentSettings;
-use super::visits::Visits;
+use super::visit::Visits;
 use crate::query::{QueryId, StoredDocument};
 use roomcast_core::rng::KeyedHash;
-use roomcast_core::server::{AppRequestId, SessionId, SocketId};
+use roomcast_core::server::{SessionId, SocketId};
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{Fifo, TimerKey, Timers};
 
@@ -99,7 +101,7 @@ impl Documents {
     }
 
     /// The socket of a parked join is gone.
-    pub(crate) fn unpark_timer(&mut self, parked: &super::Parked) {
+    pub(crate) fn unpark_timer(&mut self, parked: &Parked) {
         self.parked.cancel(parked.timer);
     }
 
@@ -212,76 +214,4 @@ pub(super) enum Why {
     Resync,
     /// It has joined.
     Joined,
-}
-
-/// The key of a member: a socket of the application protocol, a session of y-protocols, or a request of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum MemberId {
-    Socket(SocketId),
-    Peer(SessionId),
-    /// A member for one moment.
-    Visitor(AppRequestId),
-}
-
-/// What a question about documents was asked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Aim {
-    /// To load one: its own store.
-    Load(DocumentId),
-    /// To load one: the note.
-    LoadContent(DocumentId),
-    /// To append to its log.
-    Append { document: DocumentId, first: u64, end: u64 },
-    /// To store a snapshot.
-    Snapshot { document: DocumentId, up_to: u64 },
-    /// To save the note's content.
-    SaveContent(DocumentId),
-    /// To see whether the note still has the content that was saved.
-    Verify(DocumentId),
-    /// To see what a socket, as it was then, may still do.
-    Rights { document: DocumentId, socket: SocketId, epoch: u64 },
-    /// A session of y-protocols waits for it, or its rights are looked at again.
-    Peer(SessionId),
-    /// A request waits for it.
-    Visit(AppRequestId),
-}
-
-/// How much there is of documents now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct DocumentCounts {
-    /// Documents that are loaded or being loaded.
-    pub open: usize,
-    /// Members, each once per document.
-    pub members: usize,
-    /// Updates that wait for something that is missing.
-    pub pending_updates: usize,
-    /// Bytes of all documents, as their structs are counted.
-    pub bytes: usize,
-    /// Joins that wait for the login of their socket.
-    pub parked_joins: usize,
-    /// Sessions of y-protocols, let in or not.
-    pub peers: usize,
-    /// Requests about documents that have no answer yet.
-    pub visits: usize,
-    /// Members and states that wait.
-    pub waiting: usize,
-    /// Deadlines.
-    pub timers: usize,
-}
-
-/// Totals of documents since startup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct DocumentCounters {
-    /// What the document machine has counted.
-    pub documents: machine::DocumentCounters,
-    /// Documents that began again because their note was changed elsewhere.
-    pub resets: u64,
-    /// Contents of notes saved.
-    pub contents_saved: u64,
-    /// Among these, contents that were saved once more since an earlier one had been written over them.
-    pub contents_saved_again: u64,
-    /// Contents of notes given up: the note is gone.
-    pub contents_lost: u64,
 }

@@ -4,10 +4,10 @@
 
 use roomcast_documents::DocumentId;
 
-use super::records::{Aim, MemberId};
+use super::names::{Aim, MemberId};
 use crate::OpenWebUi;
 use crate::access::{self, Access};
-use crate::queries::Purpose;
+use crate::purpose::Purpose;
 use crate::query::{Note, Question, StoreError, User};
 use roomcast_core::server::{Cx, SocketId};
 

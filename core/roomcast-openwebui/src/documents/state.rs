@@ -7,7 +7,8 @@ use roomcast_documents::{Access, DocumentId};
 
 use super::Compat;
 use super::frame::{self, Blob, Form, Frame};
-use super::records::{Documents, MemberId, Why};
+use super::names::MemberId;
+use super::records::{Documents, Why};
 use crate::OpenWebUi;
 use roomcast_core::server::{Command, Cx, Delivery, Emit, SessionId, SocketId, Target};
 

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::{Beginning, Brings, DocumentId, Taken};
 
+use super::content;
 use super::frame::{self, Blob, Form, Frame};
-use super::records::MemberId;
+use super::names::MemberId;
+use super::names::canonical;
 use super::state::state_blob;
-use super::{canonical, content};
 use crate::OpenWebUi;
 use crate::access::Access;
 use crate::turn::Outcome;

@@ -6,78 +6,24 @@
 //! Whoever visits is no one that others hear of, asks nobody for anything and leaves nothing waiting: what misses
 //! something is refused.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 
 use roomcast_documents::yjs::Verdict;
 use roomcast_documents::{DocumentId, Entered, Form, Joining};
 
-use super::records::{Aim, Introduction, MemberId};
+use super::content;
+use super::names::canonical;
+use super::names::{Aim, MemberId};
+use super::records::Introduction;
 use super::rights::rights;
-use super::{canonical, content};
+use super::visit::{Asks, Task, Visit};
 use crate::access::Access;
-use crate::queries::Purpose;
-use crate::query::{Note, Question, StoreAnswer, StoreError, User};
+use crate::purpose::Purpose;
+use crate::query::{Note, Question, StoreAnswer, StoreError};
 use crate::requests::{DocumentChange, DocumentRefusal, DocumentState, Intent};
 use crate::{OpenWebUi, Response, turn};
 use roomcast_core::server::{AppRequestId, Cx};
-
-/// Requests that have not come to their end.
-#[derive(Debug, Default)]
-pub(super) struct Visits(BTreeMap<AppRequestId, Visit>);
-
-impl Visits {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-/// A request about a document.
-#[derive(Debug)]
-pub(super) struct Visit {
-    document: ByteString,
-    /// The id of its note.
-    note: ByteString,
-    /// Whose rights count.
-    asks: Asks,
-    task: Task,
-}
-
-/// Whose rights count, as far as that is known.
-#[derive(Debug)]
-enum Asks {
-    /// Nobody's: the program's own.
-    Program,
-    /// A user's, who has been asked for.
-    Asked,
-    /// The user's.
-    Known(User),
-}
-
-/// What is to be done in a document.
-#[derive(Debug)]
-pub(crate) enum Task {
-    Read,
-    Write { update: Bytes, content: Option<ByteString>, intent: Intent },
-}
-
-impl Task {
-    fn refusal(&self, refusal: DocumentRefusal) -> Response {
-        match self {
-            Self::Read => Response::Document(Err(refusal)),
-            Self::Write { .. } => Response::DocumentUpdated(Err(refusal)),
-        }
-    }
-
-    const fn access(&self) -> Access {
-        match self {
-            Self::Read => Access::Read,
-            Self::Write { .. } => Access::Write,
-        }
-    }
-}
 
 impl OpenWebUi {
     /// A request about a document. Its note is asked for, and before that the user whose rights count.
@@ -121,7 +67,7 @@ impl OpenWebUi {
                 Ok(None) => Err(DocumentRefusal::Forbidden),
                 Err(_) => Err(DocumentRefusal::Unavailable),
             },
-            Asks::Program | Asks::Known(_) => may_visit(visit, super::note(reply)).map(|()| None),
+            Asks::Program | Asks::Known(_) => may_visit(visit, super::names::note(reply)).map(|()| None),
         };
         match asked {
             Ok(Some(user)) => {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{LogoutReason, Notice, Request, Response, To};
 
-use super::rows::{active, call};
+use super::events::{active, call};
 use super::world::{START_SECS, World};
 
+// Section 2.3, `events:chat`.
 #[test]
-fn row_2_3_events_chat_join_and_leave() {
+fn a_chat_is_joined_by_its_owner_and_by_admins() {
     let mut world = World::new();
     let (bob, tab, carol) = (world.join("bob"), world.join("bob"), world.join("carol"));
     world.send(bob, &chat("1", "talk", r#"{"type":"join"}"#));
@@ -41,8 +42,9 @@ fn row_2_3_events_chat_join_and_leave() {
     }
 }
 
+// Section 2.3, `events:chat`.
 #[test]
-fn row_2_3_events_chat_presence() {
+fn presence_names_each_active_user_once() {
     let mut world = World::new();
     let (bob, alice) = (world.join("bob"), world.join("alice"));
     world.send(bob, &chat("", "talk", r#"{"type":"join"}"#));
@@ -67,8 +69,9 @@ fn row_2_3_events_chat_presence() {
     assert_eq!(world.read(bob), [both]);
 }
 
+// Section 2.3, `events:chat`.
 #[test]
-fn row_2_3_events_chat_typing() {
+fn typing_in_a_chat_is_told_to_the_others() {
     let mut world = World::new();
     let (bob, tab, alice) = (world.join("bob"), world.join("bob"), world.join("alice"));
     let typing = |typing: &str| chat("1", "talk", &format!(r#"{{"type":"typing","data":{{"typing":{typing}}}}}"#));
@@ -95,8 +98,9 @@ fn row_2_3_events_chat_typing() {
     assert!(world.read(tab)[0].contains(r#"{"typing":false}"#));
 }
 
+// Section 2.3, `events:chat`.
 #[test]
-fn row_2_3_events_chat_last_read_at() {
+fn what_was_read_of_a_chat_is_written_and_told() {
     let mut world = World::new();
     let (bob, tab, alice) = (world.join("bob"), world.join("bob"), world.join("alice"));
     world.send(bob, &chat("1", "talk", r#"{"type":"last_read_at"}"#));
@@ -121,8 +125,9 @@ fn row_2_3_events_chat_last_read_at() {
     assert_eq!((writes, world.read(tab).len()), (1, 1));
 }
 
+// Section 2.3, `events:chat`.
 #[test]
-fn row_2_3_chats_are_bounded() {
+fn a_socket_is_in_a_bounded_number_of_chats() {
     let mut world = World::with(|settings| settings.limits.chats_per_socket_max = 2);
     for id in ["a", "b", "c"] {
         world.store.chats.insert(id.into(), "bob".into());
@@ -138,8 +143,9 @@ fn row_2_3_chats_are_bounded() {
     assert_eq!(world.read(bob), ["31[false]"]);
 }
 
+// Section 2.3.
 #[test]
-fn row_2_3_call_ownership() {
+fn a_call_reaches_the_named_users_login_only() {
     let mut world = World::new();
     let (bob, carol, nobody) = (world.join("bob"), world.join("carol"), world.connect("{}"));
     let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"execute","data":{"code":"1"}}}"#;
@@ -159,8 +165,9 @@ fn row_2_3_call_ownership() {
     assert!(world.answers.is_empty());
 }
 
+// Section 2.3, idle logins.
 #[test]
-fn row_2_3_session_reaping() {
+fn a_login_is_idle_after_two_minutes() {
     let mut world = World::new();
     let (bob, _alice) = (world.join("bob"), world.join("alice"));
     assert_eq!(active(&mut world), ["alice", "bob"]);

@@ -10,7 +10,7 @@ use proptest::sample::{Index, select};
 use roomcast_core::server::Extent;
 use roomcast_openwebui::{Notices, Request, Response, To};
 
-use super::rows::{call, emit};
+use super::events::{call, emit};
 use super::store::Manner;
 use super::world::{START_SECS, World, token, token_of};
 

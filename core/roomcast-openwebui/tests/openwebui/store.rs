@@ -94,8 +94,10 @@ impl Store {
     fn answer(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
         Ok(match question {
             Question::Authenticate { user, jti, .. } => {
-                let is_revoked = jti.is_some_and(|jti| self.revoked.contains(&*jti));
-                let row = self.users.get(&*user).filter(|_| !is_revoked);
+                if jti.is_some_and(|jti| self.revoked.contains(&*jti)) {
+                    return Ok(StoreAnswer::Revoked);
+                }
+                let row = self.users.get(&*user);
                 StoreAnswer::User(row.map(|(name, role)| User {
                     profile: format!(r#"{{"id":"{user}"}}"#).into(),
                     id: user.clone(),

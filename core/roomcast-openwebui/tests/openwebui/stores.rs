@@ -5,7 +5,7 @@ use std::time::Duration;
 use roomcast_openwebui::query::{MessageChange, Question};
 use roomcast_openwebui::{Request, Response, To};
 
-use super::rows::emit;
+use super::events::emit;
 use super::store::Manner;
 use super::world::{START_SECS, World, token};
 
@@ -34,7 +34,7 @@ fn events_of_one_socket_wait_for_its_query_and_nobody_else_does() {
     let acks: Vec<_> = world.read(bob).iter().filter_map(|text| text.strip_prefix('3').map(str::to_owned)).collect();
     assert_eq!(acks, [r#"1[{"id":"bob","name":"Bob User"}]"#, "2[]", "3[]", "4[]"]);
     assert!(world.waiting.iter().any(|query| matches!(query.question, Question::TouchUsers { .. })));
-    assert_eq!((world.given_back.len(), world.read(alice).len(), super::rows::models(&mut world).len()), (1, 1, 1));
+    assert_eq!((world.given_back.len(), world.read(alice).len(), super::events::models(&mut world).len()), (1, 1, 1));
 }
 
 #[test]

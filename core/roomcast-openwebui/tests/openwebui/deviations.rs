@@ -7,12 +7,13 @@ use roomcast_core::server::EndpointId;
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{LogoutReason, Notice, Request, Response, Settings, SettingsError};
 
-use super::rows::{active, call, models};
+use super::events::{active, call, models};
 use super::store::Manner;
 use super::world::{START_SECS, World, token, token_of};
 
+// Section 2.5, item 5.
 #[test]
-fn hole_2_5_5_revoked_tokens_and_pending_users_have_no_session() {
+fn revoked_tokens_and_pending_users_have_no_login() {
     let mut world = World::new();
     world.store.revoked.insert("of-carol".into());
     for user in ["pete", "carol", "nobody"] {
@@ -23,8 +24,9 @@ fn hole_2_5_5_revoked_tokens_and_pending_users_have_no_session() {
     }
 }
 
+// Section 2.5, item 5.
 #[test]
-fn hole_2_5_5_revocation_and_a_changed_role_end_the_session() {
+fn revocation_and_a_changed_role_end_the_login() {
     let revoke: fn(&mut World) = |world| {
         world.store.revoked.insert("of-bob".into());
     };
@@ -63,8 +65,9 @@ fn hole_2_5_5_revocation_and_a_changed_role_end_the_session() {
     assert_eq!((&*session.user.name, &*session.user.role), ("Robert", "admin"));
 }
 
+// Section 2.5, item 5.
 #[test]
-fn hole_2_5_5_an_answer_older_than_the_revocation_gives_no_lasting_session() {
+fn an_answer_older_than_the_revocation_gives_no_lasting_login() {
     for request in [Request::Refresh { user: "bob".into() }, Request::RefreshToken { jti: "of-bob".into() }] {
         let mut world = World::new();
         let bob = world.connect("{}");
@@ -82,8 +85,9 @@ fn hole_2_5_5_an_answer_older_than_the_revocation_gives_no_lasting_session() {
     }
 }
 
+// Section 2.5, item 5.
 #[test]
-fn hole_2_5_5_revocation_is_of_one_token() {
+fn revocation_is_of_one_token() {
     let mut world = World::new();
     let bob = world.join("bob");
     for (request, asked) in
@@ -108,8 +112,9 @@ fn hole_2_5_5_revocation_is_of_one_token() {
     assert_eq!(question, asked);
 }
 
+// Section 2.5, item 6.
 #[test]
-fn hole_2_5_6_only_ones_own_session_may_be_called() {
+fn only_ones_own_login_may_be_called() {
     let mut world = World::new();
     let (_bob, carol) = (world.join("bob"), world.join("carol"));
     let sid = world.clients[carol].sid.clone();
@@ -131,8 +136,9 @@ fn hole_2_5_6_only_ones_own_session_may_be_called() {
     assert!(world.answer_to(ticket).is_none() && world.read(bob).len() == 1);
 }
 
+// Section 2.5, item 7.
 #[test]
-fn hole_2_5_7_channels_need_the_permission_and_are_left_without_it() {
+fn channels_need_the_permission_and_are_left_without_it() {
     let mut world = World::new();
     world.store.without_channels.insert("bob".into());
     let bob = world.join("bob");
@@ -158,8 +164,9 @@ fn hole_2_5_7_channels_need_the_permission_and_are_left_without_it() {
     assert_eq!(world.rooms(bob), ["user:bob"]);
 }
 
+// Section 2.5, item 7.
 #[test]
-fn hole_2_5_7_notes_and_chats_are_left_without_access() {
+fn notes_and_chats_are_left_without_access() {
     let mut world = World::new();
     let (bob, alice) = (world.join("bob"), world.join("alice"));
     world.send(alice, r#"2["join-note",{"note_id":"plan"}]"#);
@@ -178,16 +185,18 @@ fn hole_2_5_7_notes_and_chats_are_left_without_access() {
     assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
 }
 
+// Section 2.5, item 9.
 #[test]
-fn hole_2_5_9_there_is_no_default_secret() {
+fn there_is_no_default_secret() {
     let new = |secret: &[u8]| Settings::new(EndpointId::new(0), secret).map(drop);
     assert_eq!(new(b""), Err(SettingsError::Secret(SetupError::SecretEmpty)));
     assert_eq!(new(b"t0p-s3cr3t"), Err(SettingsError::SecretPublished));
     assert_eq!(new(b"one's own"), Ok(()));
 }
 
+// Section 2.5, item 15.
 #[test]
-fn hole_2_5_15_usage_goes_with_its_session() {
+fn usage_goes_with_its_login() {
     let mut world = World::new();
     let (bob, tab) = (world.join("bob"), world.join("bob"));
     for client in [bob, tab] {
@@ -206,8 +215,9 @@ fn hole_2_5_15_usage_goes_with_its_session() {
     assert_eq!(models(&mut world).len(), 16);
 }
 
+// Section 2.5, item 16.
 #[test]
-fn hole_2_5_16_sockets_without_a_session_are_nobody() {
+fn sockets_without_a_login_are_nobody() {
     let mut world = World::new();
     let (bob, anonymous) = (world.join("bob"), world.connect("{}"));
     let room = roomcast_core::server::Target::Socket(world.socket(anonymous).unwrap());
@@ -222,8 +232,9 @@ fn hole_2_5_16_sockets_without_a_session_are_nobody() {
     assert_eq!((world.read(anonymous), world.read(bob)), (vec!["31[]".to_owned()], vec![]));
 }
 
+// Section 2.5, item 20.
 #[test]
-fn hole_2_5_20_messages_beyond_a_megabyte_pass() {
+fn messages_beyond_a_megabyte_pass() {
     let mut world = World::new();
     let bob = world.join("bob");
     let bytes = "1,".repeat(1 << 20);

@@ -7,8 +7,9 @@ use roomcast_openwebui::{Notice, Request, Response, To};
 
 use super::world::{START_MILLIS, START_SECS, World, token};
 
+// Section 2.1, CONNECT.
 #[test]
-fn row_2_1_connect_auth() {
+fn a_connect_with_a_good_token_is_a_login_and_any_other_is_let_in() {
     let mut world = World::new();
     let client = world.connect(&format!(r#"{{"token":"{}"}}"#, token("bob")));
     assert_eq!(world.rooms(client), ["user:bob"], "no channels before user-join");
@@ -25,8 +26,9 @@ fn row_2_1_connect_auth() {
     }
 }
 
+// Section 2.1, `user-join`.
 #[test]
-fn row_2_1_user_join() {
+fn user_join_gives_a_login_and_the_channels() {
     let mut world = World::new();
     let client = world.connect("{}");
     world.send(client, &format!(r#"27["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
@@ -58,8 +60,9 @@ fn row_2_1_user_join() {
     assert_eq!(world.read(client), ["39[]"]);
 }
 
+// Section 2.1, `heartbeat`.
 #[test]
-fn row_2_1_heartbeat() {
+fn a_heartbeat_is_written_once_in_its_span() {
     let mut world = World::new();
     let (bob, again) = (world.join("bob"), world.join("bob"));
     world.questions();
@@ -90,8 +93,9 @@ fn row_2_1_heartbeat() {
     assert_eq!((world.read(anonymous), touches(&mut world)), (vec!["31[]".to_owned()], 0));
 }
 
+// Section 2.1, `usage`.
 #[test]
-fn row_2_1_usage() {
+fn a_model_is_in_use_for_three_seconds() {
     let mut world = World::new();
     let (bob, carol) = (world.join("bob"), world.join("carol"));
     world.send(bob, r#"21["usage",{"action":"chat","model":"small","chat_id":"talk"}]"#);
@@ -117,8 +121,9 @@ fn row_2_1_usage() {
     assert_eq!(models(&mut world), Vec::<String>::new());
 }
 
+// Section 2.1, `join-channels`.
 #[test]
-fn row_2_1_join_channels() {
+fn join_channels_joins_by_login_or_by_token() {
     let mut world = World::new();
     let bob = world.join("bob");
     world.store.channels.get_mut("bob").unwrap().insert("new".into());
@@ -138,8 +143,9 @@ fn row_2_1_join_channels() {
     assert_eq!((world.rooms(client), world.read(client)), (vec![], vec!["31[]".to_owned()]));
 }
 
+// Section 2.1, `join-note`.
 #[test]
-fn row_2_1_join_note() {
+fn join_note_needs_read_access() {
     let mut world = World::new();
     let join = |world: &mut World, user: &str, note: &str| {
         let client = world.join(user);
@@ -170,8 +176,9 @@ fn row_2_1_join_note() {
     }
 }
 
+// Section 2.1, `events:channel`.
 #[test]
-fn row_2_1_events_channel_typing() {
+fn typing_is_told_to_the_channel_and_its_sender() {
     let mut world = World::new();
     let (alice, bob, carol) = (world.join("alice"), world.join("bob"), world.join("carol"));
     let event = r#"["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#;
@@ -201,8 +208,9 @@ fn row_2_1_events_channel_typing() {
     assert_eq!((world.read(alice), world.given_back.len()), (vec![], 0));
 }
 
+// Section 2.1, `events:channel`.
 #[test]
-fn row_2_1_events_channel_last_read_at() {
+fn what_was_read_of_a_channel_is_written() {
     let mut world = World::new();
     let (bob, carol) = (world.join("bob"), world.join("carol"));
     let event = r#"21["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"last_read_at"}}]"#;
@@ -213,8 +221,9 @@ fn row_2_1_events_channel_last_read_at() {
     assert_eq!(world.store.read_at.clone().into_iter().collect::<Vec<_>>(), [(key, START_MILLIS * 1_000_000)]);
 }
 
+// Section 2.1, direct connections.
 #[test]
-fn row_2_1_direct_connection_events_are_given_back() {
+fn events_of_direct_connections_are_given_back() {
     let mut world = World::new();
     let bob = world.join("bob");
     let socket = world.socket(bob).unwrap();
@@ -225,8 +234,9 @@ fn row_2_1_direct_connection_events_are_given_back() {
     assert_eq!(world.given_back, expected);
 }
 
+// Section 2.1, disconnect.
 #[test]
-fn row_2_1_disconnect() {
+fn a_disconnect_ends_what_the_login_gave() {
     let mut world = World::new();
     let bob = world.join("bob");
     let sid = world.clients[bob].sid.clone();
@@ -241,8 +251,9 @@ fn row_2_1_disconnect() {
     assert_eq!(world.stack.app.audit(), Default::default());
 }
 
+// Section 2.2, `events`.
 #[test]
-fn row_2_2_events() {
+fn emitted_events_reach_their_user_and_change_messages() {
     let mut world = World::new();
     let (bob, tab, carol) = (world.join("bob"), world.join("bob"), world.join("carol"));
     let data =
@@ -273,8 +284,9 @@ fn row_2_2_events() {
     assert!(matches!(world.ask(emit(To::Socket("no-such".into()), "events", "{}")), Response::Gone));
 }
 
+// Section 2.2, `events` with ack.
 #[test]
-fn row_2_2_events_with_ack() {
+fn a_call_is_answered_by_the_ack_or_says_why_not() {
     let mut world = World::new();
     let (bob, tab) = (world.join("bob"), world.join("bob"));
     let sid = world.clients[bob].sid.clone();
@@ -304,8 +316,9 @@ fn row_2_2_events_with_ack() {
     assert!(matches!(world.ask(call("nonsense", data)), Response::Gone));
 }
 
+// Section 2.2, `events:channel`.
 #[test]
-fn row_2_2_events_channel() {
+fn a_channel_that_was_made_is_joined_by_its_users() {
     let mut world = World::new();
     let (alice, bob) = (world.join("alice"), world.join("bob"));
     let data = r#"{"channel_id":"general","message_id":"m","data":{"type":"message","data":{"temp_id":"t"}},"user":{},"channel":{}}"#;
@@ -327,8 +340,9 @@ fn row_2_2_events_channel() {
     assert!(world.rooms(bob).contains(&"channel:group".to_owned()));
 }
 
+// Section 2.2, `note-events`.
 #[test]
-fn row_2_2_note_events() {
+fn note_events_reach_the_notes_room() {
     let mut world = World::new();
     let (alice, bob) = (world.join("alice"), world.join("bob"));
     world.send(alice, r#"2["join-note",{"note_id":"plan"}]"#);
@@ -337,8 +351,9 @@ fn row_2_2_note_events() {
     assert_eq!(world.read(bob), Vec::<String>::new());
 }
 
+// Section 2.2, `error`.
 #[test]
-fn row_2_2_error() {
+fn a_store_that_fails_is_told_by_an_error_event() {
     let mut world = World::new();
     world.store.manner = super::store::Manner::Failing;
     let client = world.connect("{}");

@@ -10,8 +10,9 @@ use super::world::{START_MILLIS, START_SECS, World, token, token_of};
 const TYPING: &str =
     r#"2["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#;
 
+// Section 2.7, item 1.
 #[test]
-fn item_2_7_1_user_join_is_the_real_authentication() {
+fn user_join_is_the_real_authentication() {
     let mut world = World::new();
     // The login page's socket, and one with a token that has been replaced since.
     for auth in ["{}".to_owned(), r#"{"token":"old"}"#.to_owned()] {
@@ -22,8 +23,9 @@ fn item_2_7_1_user_join_is_the_real_authentication() {
     }
 }
 
+// Section 2.7, item 1.
 #[test]
-fn item_2_7_1_unless_the_setting_says_otherwise() {
+fn where_a_login_is_required_a_bad_token_is_refused_at_connect() {
     let mut world = World::authenticated_only();
     for auth in ["", "{}", r#"{"token":"x"}"#] {
         let client = world.open();
@@ -50,8 +52,9 @@ fn item_2_7_1_unless_the_setting_says_otherwise() {
     assert_eq!(world.stack.app.audit().sockets, 0);
 }
 
+// Section 2.7, item 7.
 #[test]
-fn item_2_7_7_silence_and_acks() {
+fn refusals_are_silent_and_acknowledged() {
     let mut world = World::new();
     let (alice, bob) = (world.join("alice"), world.join("bob"));
     // No access to a note.
@@ -70,8 +73,9 @@ fn item_2_7_7_silence_and_acks() {
     assert_eq!(world.read(alice), Vec::<String>::new());
 }
 
+// Section 2.7, item 8.
 #[test]
-fn item_2_7_8_typing_once_per_keystroke() {
+fn typing_once_per_keystroke() {
     let mut world = World::new();
     let (alice, bob) = (world.join("alice"), world.join("bob"));
     // Twenty keystrokes in two seconds, then the end of it.
@@ -109,8 +113,9 @@ fn item_2_7_8_typing_once_per_keystroke() {
     assert_eq!(world.stack.app.audit().typing, 0);
 }
 
+// Section 2.7, item 8.
 #[test]
-fn item_2_7_8_last_read_at_once_per_keystroke() {
+fn last_read_at_once_per_keystroke() {
     let mut world = World::new();
     let bob = world.join("bob");
     world.questions();
@@ -137,8 +142,9 @@ fn item_2_7_8_last_read_at_once_per_keystroke() {
     assert_eq!((writes(&mut world), world.store.read_at[&("general".into(), "bob".into())]), (1, expected));
 }
 
+// Section 2.7, item 10.
 #[test]
-fn item_2_7_10_tokens() {
+fn tokens_are_judged_by_their_dates_without_leeway() {
     let mut world = World::new();
     let is_good = |world: &mut World, token: &str| {
         let client = world.connect("{}");
@@ -174,8 +180,9 @@ fn item_2_7_10_tokens() {
     assert!(!is_good(&mut world, "sk-0123456789"));
 }
 
+// Section 2.7, item 10.
 #[test]
-fn item_2_7_10_a_session_ends_with_its_token() {
+fn a_login_ends_with_its_token() {
     let until = |secs: u64| token_of(&format!(r#"{{"id":"bob","exp":{}}}"#, START_SECS + secs));
     let mut world = World::new();
     let bob = world.join_with(&until(30));
@@ -213,8 +220,9 @@ fn item_2_7_10_a_session_ends_with_its_token() {
     assert_eq!(world.rooms(carol), ["user:carol"]);
 }
 
+// Section 2.7, item 10.
 #[test]
-fn item_2_7_10_a_clock_set_back_makes_a_token_last() {
+fn a_clock_set_back_makes_a_token_last() {
     let mut world = World::new();
     world.wall_step = Duration::from_secs(3600);
     world.tell_wall();

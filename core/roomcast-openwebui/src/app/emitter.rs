@@ -6,10 +6,11 @@ use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::chats::is_saved;
-use super::query::MessageChange;
-use super::requests::{Response, To};
-use super::{OpenWebUi, wire, writes};
+use super::OpenWebUi;
+use crate::chat::is_saved;
+use crate::query::MessageChange;
+use crate::requests::{Response, To};
+use crate::{wire, writes};
 use roomcast_core::server::{Command, Cx, Delivery, Emit};
 use roomcast_core::socket_io::Args;
 
@@ -23,10 +24,10 @@ impl OpenWebUi {
         };
         if let Some((chat, message, change)) = change {
             // Refused as a whole: a message that was seen and never written would be gone after a reload.
-            if !self.writes.has_room(&chat, writes::bytes_of(&change), &self.settings) {
+            if !self.writes.has_room(&chat, writes::bytes_of(&change)) {
                 return Response::Overloaded;
             }
-            self.writes.put_change(&chat, &message, change, &mut self.queries, &self.settings, cx.now);
+            self.writes.put_change(&chat, &message, change, cx.now);
         }
         cx.command(Command::Emit(Emit { target, name: event.clone(), args, delivery: Delivery::Reliable, ack: None }));
         if event == wire::CHANNEL_EVENTS
@@ -34,7 +35,10 @@ impl OpenWebUi {
             && is_channel_created(&data)
         {
             // For a new direct message or group there is no other sign that its users belong into a new room.
-            self.channels_changed(user, cx);
+            let user = ByteString::from(user);
+            if !self.sockets.sockets_of(&user).is_empty() {
+                self.channel_reads.handle_created(&user, cx.now);
+            }
         }
         Response::Emitted
     }

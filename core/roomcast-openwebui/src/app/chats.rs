@@ -8,27 +8,21 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
-use super::query::{Chat, Question, StoreError};
-use super::sessions::{Activity, ChatAccess};
-use super::turn::{Outcome, Step};
-use super::wire::{self, ChatList, ChatPresence, ChatRead, Joined, Typed, Users};
-use super::writes::Row;
-use super::{OpenWebUi, id};
+use super::OpenWebUi;
+use crate::chat::{ChatRequest, is_saved};
+use crate::query::{Chat, Question, StoreError};
+use crate::sockets::ChatAccess;
+use crate::turn::{Outcome, Step};
+use crate::typing::Place;
+use crate::wire::{self, ChatList, ChatPresence, ChatRead, Joined, Typed, Users};
+use crate::writes::Row;
 use roomcast_core::server::{Command, Cx, SocketId, Target};
 use roomcast_core::socket_io::Args;
-
-/// What is wanted of a chat that the store was asked for.
-#[derive(Debug)]
-pub(super) enum ChatRequest {
-    Join(ByteString),
-    LastRead(ByteString),
-}
 
 impl OpenWebUi {
     pub(super) fn chat_events(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         let Ok(payload) = args.parse::<wire::ChatEvents>() else { return Outcome::nothing() };
-        let chat = payload.chat_id.and_then(|chat| id(chat, &self.settings.limits)).filter(|chat| is_saved(chat));
-        let chat = chat.filter(|_| self.user_of(socket).is_some());
+        let chat = payload.chat_id.and_then(|chat| self.id(chat)).filter(|chat| is_saved(chat));
         match (&*payload.data.kind, chat) {
             ("join", Some(chat)) => self.join_chat(socket, chat),
             ("leave", Some(chat)) => {
@@ -39,7 +33,8 @@ impl OpenWebUi {
                 let access = self.sockets.get(socket).and_then(|record| record.chats.get(&chat));
                 match (access, payload.data.typing()) {
                     (Some(ChatAccess::Write), Some(typing)) => {
-                        self.typed_in_chat(socket, chat, typing, cx);
+                        self.typing.handle_typing(socket, Place::Chat(chat), typing, cx.now);
+                        self.tell_typing(cx);
                         answer(true)
                     }
                     (Some(ChatAccess::Write | ChatAccess::Read) | None, _) => answer(false),
@@ -106,17 +101,13 @@ impl OpenWebUi {
         }
     }
 
-    /// Tells those in a chat's room who is there: active sessions, each user once.
+    /// Tells those in a chat's room who is there: users with an active login, each once.
     pub(super) fn publish_presence(&self, chat: &str, cx: &mut Cx<'_>) {
         let room = wire::chat_room(chat);
         let mut people = BTreeMap::new();
         for socket in cx.server.members(&self.settings.scope, &room) {
-            let Some(login) = self.sockets.get(socket).and_then(|record| record.login.as_ref()) else { continue };
-            match (login.activity, self.people.get(login.person)) {
-                (Activity::Active, Some(person)) => {
-                    people.insert(&*person.user.id, &*person.user.name);
-                }
-                (Activity::Active | Activity::Idle, _) => {}
+            if let Some(user) = self.user_of(socket).filter(|_| self.activity.is_active(socket)) {
+                people.insert(&*user.id, &*user.name);
             }
         }
         let users = people.into_iter().map(|(id, name)| Joined { id, name }).collect();
@@ -132,11 +123,6 @@ impl OpenWebUi {
         }
         Outcome::Ask(Question::Chat { chat: chat.clone() }, Step::Chat(ChatRequest::Join(chat)))
     }
-}
-
-/// Whether a chat is in the database.
-pub(super) fn is_saved(chat: &str) -> bool {
-    !chat.is_empty() && !chat.starts_with("local:")
 }
 
 fn answer(yes: bool) -> Outcome {

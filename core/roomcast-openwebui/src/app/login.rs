@@ -1,0 +1,285 @@
+//! How a socket gets a login, and how it loses it.
+//!
+//! Owns: CONNECT, `user-join`, the end of tokens, and the rules of who may log in. Must never know: what a login is good
+//! for.
+//!
+//! A token that is refused changes nothing: the login that an earlier one gave stays. But if both are of the same user,
+//! the login is checked at once, as the refusal may mean that the user is gone.
+
+use bytestring::ByteString;
+
+use super::OpenWebUi;
+use crate::query::{StoreError, User};
+use crate::requests::{LogoutReason, Notice};
+use crate::settings::AuthRequirement;
+use crate::sockets::{Channels, Last, Record, Stage};
+use crate::token::Token;
+use crate::turn::{Outcome, Refused, Step};
+use crate::wire::{self, Joined, TokenPayload};
+use roomcast_core::server::{Command, Connect, Cx, Extent, SocketId, Target};
+use roomcast_core::socket_io::Args;
+
+/// What a store says of a token's user.
+pub(super) type Found = Result<Result<User, Refused>, StoreError>;
+
+impl OpenWebUi {
+    /// A socket asks to come in, where none may without a login.
+    pub(super) fn connecting(&mut self, connect: &Connect, cx: &mut Cx<'_>) {
+        let Connect { socket, session: peer, .. } = *connect;
+        self.open(connect, Stage::Asking, cx);
+        let outcome = match self.token_in(&connect.auth, cx) {
+            Some(token) => Outcome::Ask(token.question(), Step::Admit(token)),
+            None => self.refuse(socket, wire::REFUSED_TOKEN, cx),
+        };
+        self.arrive(peer, socket, outcome, cx);
+    }
+
+    /// A socket has come in.
+    pub(super) fn connected(&mut self, connect: &Connect, cx: &mut Cx<'_>) {
+        let Connect { socket, session: peer, .. } = *connect;
+        if let Some(record) = self.sockets.get_mut(socket) {
+            record.stage = Stage::In;
+            return self.join_own_room(socket, cx);
+        }
+        self.open(connect, Stage::In, cx);
+        let outcome = match self.token_in(&connect.auth, cx) {
+            Some(token) => Outcome::Ask(token.question(), Step::Connect(token)),
+            // Anonymous: `user-join` is the real authentication.
+            None => Outcome::nothing(),
+        };
+        self.arrive(peer, socket, outcome, cx);
+    }
+
+    fn open(&mut self, connect: &Connect, stage: Stage, cx: &Cx<'_>) {
+        let Connect { socket, session: peer, sid, .. } = *connect;
+        self.sockets.insert(Record::new(socket, peer, sid, stage));
+        self.turns.open(socket);
+        self.rations.open(socket, cx.now);
+    }
+
+    pub(super) fn connect_answered(
+        &mut self,
+        socket: SocketId,
+        token: Token,
+        found: Found,
+        cx: &mut Cx<'_>,
+    ) -> Outcome {
+        self.log_in_if(socket, token, found, Channels::Unasked, cx);
+        Outcome::nothing()
+    }
+
+    pub(super) fn admit_answered(&mut self, socket: SocketId, token: Token, found: Found, cx: &mut Cx<'_>) -> Outcome {
+        match found {
+            Ok(Ok(user)) => {
+                self.log_in(socket, token, user, Channels::Unasked, cx);
+                cx.command(Command::Accept { socket });
+                Outcome::nothing()
+            }
+            Ok(Err(refused)) => {
+                self.count_refused(refused);
+                self.refuse(socket, wire::REFUSED_TOKEN, cx)
+            }
+            Err(_) => {
+                self.refusals.unavailable += 1;
+                self.refuse(socket, wire::UNAVAILABLE, cx)
+            }
+        }
+    }
+
+    pub(super) fn user_join(&mut self, args: &Args, cx: &Cx<'_>) -> Outcome {
+        let token = args.parse::<TokenPayload>().ok().and_then(TokenPayload::token);
+        match token.and_then(|token| self.verify(&token, cx)) {
+            Some(token) => Outcome::Ask(token.question(), Step::UserJoin(token)),
+            None => Outcome::nothing(),
+        }
+    }
+
+    pub(super) fn user_join_answered(
+        &mut self,
+        socket: SocketId,
+        token: Token,
+        found: Found,
+        cx: &mut Cx<'_>,
+    ) -> Outcome {
+        let asked = token.user.clone();
+        match self.log_in_if(socket, token, found, Channels::Wanted, cx) {
+            Given::Login(user) => {
+                self.channel_reads.read(&user, cx.now);
+                self.channel_reads.prepare();
+                Outcome::Wait(Step::UserJoinChannels)
+            }
+            Given::Refused => {
+                self.doubt(socket, &asked, cx);
+                Outcome::nothing()
+            }
+            Given::Unknown => Outcome::nothing(),
+        }
+    }
+
+    /// What `user-join` is acknowledged with.
+    pub(super) fn joined(&self, socket: SocketId) -> Outcome {
+        match self.user_of(socket) {
+            Some(user) => Outcome::Done(wire::args(&Joined { id: &user.id, name: &user.name })),
+            // Withdrawn while the channels were being read.
+            None => Outcome::nothing(),
+        }
+    }
+
+    /// Gives a socket a login if the store says so.
+    pub(super) fn log_in_if(
+        &mut self,
+        socket: SocketId,
+        token: Token,
+        found: Found,
+        channels: Channels,
+        cx: &mut Cx<'_>,
+    ) -> Given {
+        match found {
+            Ok(Ok(user)) => {
+                let id = user.id.clone();
+                self.log_in(socket, token, user, channels, cx);
+                Given::Login(id)
+            }
+            Ok(Err(refused)) => {
+                self.count_refused(refused);
+                Given::Refused
+            }
+            Err(_) => {
+                // The token is good as far as is known: the peer is told, and it is tried again.
+                self.refusals.unavailable += 1;
+                self.tell_unavailable(socket, cx);
+                self.sockets.want(socket, token, channels, cx.now);
+                Given::Unknown
+            }
+        }
+    }
+
+    /// A socket has a login from now on. One of another user ends; one of the same user goes on with the new token.
+    pub(super) fn log_in(&mut self, socket: SocketId, token: Token, user: User, channels: Channels, cx: &mut Cx<'_>) {
+        if self.user_of(socket).is_some_and(|known| known.id != user.id) {
+            self.withdraw(socket, LogoutReason::Replaced, cx);
+        }
+        let id = user.id.clone();
+        if self.sockets.log_in(socket, token, user, channels, (cx.server.wall(), cx.now)) {
+            self.activity.handle_login(socket, id, cx.now);
+        }
+        self.join_own_room(socket, cx);
+        self.unpark(socket);
+    }
+
+    /// Takes the login and all rooms from a socket, which stays, anonymous, where such may.
+    pub(super) fn withdraw(&mut self, socket: SocketId, why: LogoutReason, cx: &mut Cx<'_>) {
+        let rooms: Vec<ByteString> = cx.server.rooms(socket).map(ByteString::from).collect();
+        for room in rooms {
+            cx.command(Command::Leave { target: Target::Socket(socket), room });
+        }
+        self.log_out(socket, why, cx);
+        match (self.settings.auth, why) {
+            (AuthRequirement::Required, LogoutReason::Token | LogoutReason::Revoked) => {
+                let (target, extent) = (Target::Socket(socket), Extent::Namespace);
+                cx.command(Command::Disconnect { target, extent });
+            }
+            (AuthRequirement::Optional, _)
+            | (AuthRequirement::Required, LogoutReason::Replaced | LogoutReason::Disconnected) => {}
+        }
+    }
+
+    /// The login of a socket ends, which has left its rooms.
+    pub(super) fn log_out(&mut self, socket: SocketId, why: LogoutReason, cx: &mut Cx<'_>) {
+        self.leave_documents(socket, cx);
+        self.typing.handle_logout(socket);
+        // As long as it is known who typed.
+        self.tell_typing(cx);
+        self.usage.handle_logout(socket);
+        self.calls.handle_logout(socket);
+        let Some(record) = self.sockets.get_mut(socket) else { return };
+        let (chats, reads) = (std::mem::take(&mut record.chats), std::mem::take(&mut record.reads));
+        let Some((user, last)) = self.sockets.log_out(socket) else { return };
+        for write in reads {
+            self.writes.flush(write, cx.now);
+        }
+        self.activity.handle_logout(socket);
+        // Its turn may wait for channels that will not be read for it any more.
+        self.stranded.push_back(socket);
+        match last {
+            Last::Yes => {
+                self.channel_reads.forget(&user.id);
+                self.touches.flush(&user.id, cx.now);
+            }
+            Last::No => {}
+        }
+        while let Some(change) = self.activity.poll_change() {
+            self.activity_changed(change, cx);
+        }
+        for chat in chats.keys() {
+            self.publish_presence(chat, cx);
+        }
+        self.notice(Notice::LoggedOut { socket, user: user.id, why });
+    }
+
+    /// The token's claims, if it is good now.
+    pub(crate) fn verify(&mut self, token: &str, cx: &Cx<'_>) -> Option<Token> {
+        match self.settings.verifier.verify(token, cx.server.wall()) {
+            Ok(claims) => {
+                let token = Token::of(&claims, self.settings.limits.id_bytes_max);
+                self.refusals.malformed += u64::from(token.is_none());
+                token
+            }
+            Err(error) => {
+                self.refusals.count(error);
+                None
+            }
+        }
+    }
+
+    /// A token was refused by the store: if the login is of the same user, it may not stand either.
+    pub(super) fn doubt(&mut self, socket: SocketId, user: &str, cx: &mut Cx<'_>) {
+        if self.user_of(socket).is_some_and(|known| &*known.id == user) {
+            self.check(socket, cx);
+        }
+    }
+
+    pub(super) fn count_refused(&mut self, refused: Refused) {
+        let counter = match refused {
+            Refused::Unknown => &mut self.refusals.unknown_user,
+            Refused::Role => &mut self.refusals.role,
+            Refused::Revoked => &mut self.refusals.revoked,
+        };
+        *counter += 1;
+    }
+
+    fn token_in(&mut self, auth: &str, cx: &Cx<'_>) -> Option<Token> {
+        if auth.len() > self.settings.limits.event_bytes_max {
+            return None;
+        }
+        let token = serde_json::from_str::<wire::Auth>(auth).ok()?.token?;
+        self.verify(&token, cx)
+    }
+
+    fn refuse(&mut self, socket: SocketId, data: &'static str, cx: &mut Cx<'_>) -> Outcome {
+        if let Some(record) = self.sockets.remove(socket) {
+            self.forget_turn(record.peer, socket, cx);
+        }
+        cx.command(Command::Refuse { socket, data: ByteString::from_static(data) });
+        Outcome::Gone
+    }
+
+    /// A logged-in socket gets what is sent to its user, once it is in.
+    fn join_own_room(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
+        let is_in = self.sockets.get(socket).is_some_and(|record| record.stage == Stage::In);
+        if let Some(user) = self.user_of(socket).filter(|_| is_in) {
+            let room = wire::user_room(&user.id);
+            cx.command(Command::Join { target: Target::Socket(socket), room });
+        }
+    }
+}
+
+/// What a token has given.
+pub(super) enum Given {
+    /// A login of this user.
+    Login(ByteString),
+    /// None: the store refused it.
+    Refused,
+    /// None yet: the store has not answered.
+    Unknown,
+}

@@ -1,0 +1,45 @@
+//! How much there is of documents, and what has happened to them.
+//!
+//! Owns: the numbers that metrics and tests see. Must never know: how they are counted.
+
+use roomcast_documents as machine;
+
+/// How much there is of documents now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DocumentCounts {
+    /// Documents that are loaded or being loaded.
+    pub open: usize,
+    /// Members, each once per document.
+    pub members: usize,
+    /// Updates that wait for something that is missing.
+    pub pending_updates: usize,
+    /// Bytes of all documents, as their structs are counted.
+    pub bytes: usize,
+    /// Joins that wait for the login of their socket.
+    pub parked_joins: usize,
+    /// Sessions of y-protocols, let in or not.
+    pub peers: usize,
+    /// Requests about documents that have no answer yet.
+    pub visits: usize,
+    /// Members and states that wait.
+    pub waiting: usize,
+    /// Deadlines.
+    pub timers: usize,
+}
+
+/// Totals of documents since startup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DocumentCounters {
+    /// What the document machine has counted.
+    pub documents: machine::DocumentCounters,
+    /// Documents that began again because their note was changed elsewhere.
+    pub resets: u64,
+    /// Contents of notes saved.
+    pub contents_saved: u64,
+    /// Among these, contents that were saved once more since an earlier one had been written over them.
+    pub contents_saved_again: u64,
+    /// Contents of notes given up: the note is gone.
+    pub contents_lost: u64,
+}

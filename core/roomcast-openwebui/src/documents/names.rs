@@ -1,0 +1,81 @@
+//! The words by which the other rooms of the crate speak of documents.
+//!
+//! Owns: names and keys of documents, members and questions, and joins that wait. Must never know: what is in a document.
+
+use bytestring::ByteString;
+use roomcast_documents::DocumentId;
+
+use crate::query::{Note, StoreAnswer, StoreError};
+use crate::settings::AppLimits;
+use crate::turns::Held;
+use roomcast_core::server::{AppRequestId, SessionId, SocketId};
+use roomcast_core::timer::FifoKey;
+
+/// The key of a member: a socket of the application protocol, a session of y-protocols, or a request of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MemberId {
+    Socket(SocketId),
+    Peer(SessionId),
+    /// A member for one moment.
+    Visitor(AppRequestId),
+}
+
+/// What a question about documents was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Aim {
+    /// To load one: its own store.
+    Load(DocumentId),
+    /// To load one: the note.
+    LoadContent(DocumentId),
+    /// To append to its log.
+    Append { document: DocumentId, first: u64, end: u64 },
+    /// To store a snapshot.
+    Snapshot { document: DocumentId, up_to: u64 },
+    /// To save the note's content.
+    SaveContent(DocumentId),
+    /// To see whether the note still has the content that was saved.
+    Verify(DocumentId),
+    /// To see what a socket, as it was then, may still do.
+    Rights { document: DocumentId, socket: SocketId, epoch: u64 },
+    /// A session of y-protocols waits for it, or its rights are looked at again.
+    Peer(SessionId),
+    /// A request waits for it.
+    Visit(AppRequestId),
+}
+
+/// A join whose note has been asked for.
+#[derive(Debug)]
+pub(crate) struct Joiner {
+    pub(super) document: ByteString,
+    pub(super) user: ByteString,
+    pub(super) color: ByteString,
+}
+
+/// A join that arrived before the login of its socket.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) event: Held,
+    pub(crate) timer: FifoKey,
+}
+
+/// The one id of a document, under whichever alias it was named, and the note's. `None`: there is no such document.
+pub(super) fn canonical(document: &str, limits: &AppLimits) -> Option<(ByteString, ByteString)> {
+    let note = document.strip_prefix(PREFIX).or_else(|| document.strip_prefix(ALIAS))?;
+    if note.is_empty() || document.len() > limits.id_bytes_max {
+        return None;
+    }
+    Some(([PREFIX, note].concat().into(), note.into()))
+}
+
+/// What a store says of a note.
+pub(super) fn note(reply: Result<StoreAnswer, StoreError>) -> Result<Option<Note>, StoreError> {
+    match reply {
+        Ok(StoreAnswer::Note(found)) => Ok(found),
+        Ok(_) => Err(StoreError::Corrupt),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) const PREFIX: &str = "note:";
+/// As the original names it in Redis; it must not be a second document.
+const ALIAS: &str = "note_";
