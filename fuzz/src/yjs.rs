@@ -1,4 +1,4 @@
-//! Yjs documents: bytes of anybody, and editing that the bytes describe.
+//! Yjs documents: arbitrary bytes, and editing that the bytes describe.
 
 use roomcast_core::time::Instant;
 use roomcast_yjs::{
@@ -50,7 +50,7 @@ pub fn yjs_state_vector(data: &[u8]) {
 }
 
 /// Property: the table never holds more than its limits allow, what it tells others it would itself have heard, and it is
-/// empty once everybody has left and time has passed. Nothing panics.
+/// empty once all have left and time has passed. Nothing panics.
 pub fn yjs_awareness(data: &[u8]) {
     let mut limits = AwarenessLimits::default();
     (limits.clients_per_session_max, limits.departed_max) = (3, 4);
@@ -77,7 +77,7 @@ pub fn yjs_awareness(data: &[u8]) {
 }
 
 /// Property: a document is the same bytes, once compacted, in whatever order its updates come, merged or one by one; a difference brings
-/// whoever knew less to the same bytes; and an update that was damaged on its way leaves a document that can be loaded.
+/// a client that knew less to the same bytes; and an update that was damaged on its way leaves a document that can be loaded.
 pub fn yjs_store(data: &[u8]) {
     let mut bytes = Choices { data, at: 0 };
     let mut store = Store::new();

@@ -40,7 +40,7 @@ struct About {
     feature_id: String,
 }
 
-/// What it is told, as ack.
+/// The ack that it receives.
 #[derive(serde::Serialize)]
 #[serde(untagged)]
 enum Told {
@@ -127,7 +127,7 @@ const FEATURE_ID_BYTES_MAX: usize = 64;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let secret = std::env::var("WEBUI_SECRET_KEY").map_err(|_| "set WEBUI_SECRET_KEY")?;
-    // Here Ada, Ben and Cleo; in earnest, `store::WebUi` over Open WebUI's own tables.
+    // Here Ada, Ben and Cleo; in production, `WebUi` over Open WebUI's own tables.
     let store = Arc::new(Memory::new(Rows::demo()));
     let (server, app) = builder(secret.as_bytes(), store)?.start_with_app(Tokio)?;
     let pages = routes(app).fallback_service(server.service());

@@ -24,7 +24,7 @@ use crate::socket::Socket;
 ///
 /// `M` only tells the compiler what the arguments are; there is nothing to write for it.
 pub trait Handler<C: HandlerInput, M>: Send + Sync + 'static {
-    /// Calls it.
+    /// Calls the function with the arguments that it asks for.
     fn call(&self, input: C) -> impl Future<Output = Result<C::Outcome, Rejection>> + Send;
 }
 
@@ -130,7 +130,7 @@ impl Refusal {
         }
     }
 
-    /// The payload.
+    /// The payload of the CONNECT_ERROR or ack.
     pub fn as_json(&self) -> &str {
         &self.0
     }

@@ -13,12 +13,12 @@ use std::path::PathBuf;
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A file.
+    /// An SQLite file on this machine.
     Sqlite {
         /// As it was given: a relative one counts from the working directory.
         path: PathBuf,
     },
-    /// A server.
+    /// A PostgreSQL server, by its address.
     Postgres(PostgresUrl),
 }
 
@@ -28,17 +28,17 @@ pub enum DatabaseUrl {
 pub struct PostgresUrl {
     /// A name, an address, or the folder of a Unix socket.
     pub host: Option<String>,
-    /// Its port.
+    /// The TCP port of the server.
     pub port: Option<u16>,
-    /// Who connects.
+    /// The name of the role that connects.
     pub user: Option<String>,
-    /// The password of who connects.
+    /// The password of that role.
     pub password: Option<String>,
     /// The database.
     pub database: Option<String>,
     /// Whether to encrypt, and what to check.
     pub ssl_mode: Option<SslMode>,
-    /// Certificates of those who may vouch for the server.
+    /// The file with the certificates of trusted authorities.
     pub ssl_root_cert: Option<PathBuf>,
     /// The client's certificate.
     pub ssl_cert: Option<PathBuf>,
@@ -59,11 +59,11 @@ pub enum SslMode {
     Allow,
     /// Encrypted if the server can.
     Prefer,
-    /// Encrypted.
+    /// Always encrypted, with any certificate.
     Require,
-    /// Encrypted, and somebody trusted vouches for the server.
+    /// Encrypted, and the server's certificate is signed by a trusted authority.
     VerifyCa,
-    /// Encrypted, and somebody trusted vouches for the server under this name.
+    /// Encrypted, and the server's certificate is signed by a trusted authority for this host name.
     VerifyFull,
 }
 

@@ -1,6 +1,6 @@
 //! Finding rows without walking through all of them.
 //!
-//! Owns: which row has which id, and who belongs into which channel. Must never know: when rows change; whoever changes
+//! Owns: which row has which id, and who belongs into which channel. Must never know: when rows change; the caller that changes
 //! ids, members or rules makes a new index.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ pub(super) struct Index {
     pub(super) chats: BTreeMap<ByteString, usize>,
     groups_of: BTreeMap<ByteString, Vec<ByteString>>,
     granting: BTreeSet<ByteString>,
-    /// Channels for everybody, of an owner or member, and of a group.
+    /// Channels open to all users, of an owner or member, and of a group.
     public: Vec<ByteString>,
     by_user: BTreeMap<ByteString, Vec<ByteString>>,
     by_group: BTreeMap<ByteString, Vec<ByteString>>,

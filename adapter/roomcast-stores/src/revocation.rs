@@ -29,14 +29,14 @@ pub trait Revocations: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Nobody can say: the token must not be taken for a good one.
+    /// Unknown, since the source is unavailable: the token must not be accepted.
     fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>>;
 
     /// Revokes one token. It is remembered until the token ends by itself, or forever. Times are seconds since the epoch.
     ///
     /// # Errors
     ///
-    /// It is not remembered, or nobody knows whether it is.
+    /// The revocation was not stored, or it is unknown whether it was.
     fn revoke_token(
         &self,
         jti: ByteString,

@@ -47,7 +47,7 @@ pub(super) enum Job {
     /// Another program, which ends with the bench.
     #[command(hide = true)]
     Tether {
-        /// The program.
+        /// The program under the application's load.
         program: OsString,
         /// Its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

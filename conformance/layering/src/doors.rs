@@ -12,9 +12,9 @@ pub type Floor = (&'static [&'static str], Neighbours);
 /// Whether the rooms of one floor may use each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Neighbours {
-    /// They may.
+    /// Rooms of this floor may use each other.
     Meet,
-    /// They may not.
+    /// Rooms of this floor may not use each other.
     Strangers,
 }
 

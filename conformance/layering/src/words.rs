@@ -1,6 +1,6 @@
 //! Words and paths that must not stand in a crate.
 //!
-//! Owns: what makes code impure, and how a word of the application is told from ordinary text. Must never know: which
+//! Owns: what makes code impure, and how a word of the application differs from ordinary text. Must never know: which
 //! crates are pure.
 
 use crate::source::Source;

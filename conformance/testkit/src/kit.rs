@@ -181,7 +181,7 @@ impl<A: App, H: Hooks<A>> Kit<A, H> {
         self.epoch.0 + self.now.saturating_since(self.epoch.1)
     }
 
-    /// The time.
+    /// The virtual monotonic time.
     pub const fn now(&self) -> Instant {
         self.now
     }

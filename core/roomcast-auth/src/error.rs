@@ -1,6 +1,6 @@
 //! Why a token was refused.
 //!
-//! Owns: [`AuthError`] and the stable names of its reasons. Must never know: what a peer is told about it.
+//! Owns: [`AuthError`] and the stable names of its reasons. Must never know: what the peer is answered.
 
 use crate::claims::Claim;
 

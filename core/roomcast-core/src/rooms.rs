@@ -198,7 +198,7 @@ impl<H: Copy> Rooms<H> {
         self.rooms.len()
     }
 
-    /// Begins a selection: nobody is meant or excepted yet.
+    /// Begins a selection without members and exceptions.
     pub fn begin_selection(&mut self) {
         self.selection = self.selection.wrapping_add(1);
         if self.selection == 0 {
@@ -235,7 +235,7 @@ impl<H: Copy> Rooms<H> {
         stamp_all(entries(names, rooms, name), presences, *selection, chosen);
     }
 
-    /// Selects everybody who is neither excepted nor selected yet.
+    /// Selects every member that is neither excepted nor selected already.
     pub fn select_everyone(&mut self, chosen: &mut impl FnMut(Member<H>)) {
         stamp_all(&self.everyone, &mut self.presences, self.selection, chosen);
     }

@@ -16,7 +16,7 @@ pub struct DocumentCounts {
     pub providers: usize,
     /// Bytes of all documents, as their structs are counted.
     pub bytes: usize,
-    /// Deadlines.
+    /// Deadlines that are armed.
     pub timers: usize,
     /// Outputs that have not been polled.
     pub outputs: usize,

@@ -168,7 +168,7 @@ impl<M: Copy> Member<M> {
         self.access
     }
 
-    /// How it is told of changes.
+    /// The form in which it receives changes.
     pub const fn form(&self) -> Form {
         self.form
     }
@@ -183,7 +183,7 @@ pub struct Joining<M> {
     pub user: ByteString,
     /// What it may do.
     pub access: Access,
-    /// How it is told of changes.
+    /// The form in which it receives changes.
     pub form: Form,
 }
 
@@ -196,7 +196,7 @@ pub enum Access {
     Write,
 }
 
-/// How a member is told of changes.
+/// The form in which a member receives changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// By messages of y-protocols, which the machine writes and reads.

@@ -58,7 +58,7 @@
 //! | `question`, `output` | the vocabulary with the store and with the owner |
 //! | `document`, `machine` | the records, the table, the outputs |
 //! | `members` | entering, rights, leaving |
-//! | `update` | what members write, and who is told |
+//! | `update` | what members write, and who receives it |
 //! | `provider`, `providers` | members by y-protocols: the records, and what they say |
 //! | `persist` | from the store, and to it |
 //! | `counters` | figures |

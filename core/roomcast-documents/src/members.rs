@@ -1,6 +1,6 @@
 //! How members get into a document and out of it.
 //!
-//! Owns: entering, rights, leaving. Must never know: who grants a right, or how a member is told of anything.
+//! Owns: entering, rights, leaving. Must never know: who grants a right, or how a member receives anything.
 
 use bytestring::ByteString;
 use roomcast_core::time::Instant;

@@ -1,4 +1,4 @@
-//! What members write, and who is told.
+//! What members write, and who receives it.
 //!
 //! Owns: the verdict on an update and what follows from it. Must never know: what is in an update.
 

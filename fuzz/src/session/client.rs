@@ -1,4 +1,4 @@
-//! The other side of a session: what a client says, and what it must be able to make of what it is told.
+//! The other side of a session: what a client sends, and what it must understand of what it receives.
 
 use std::collections::BTreeSet;
 

@@ -36,7 +36,7 @@ pub(super) struct Entry<I, O> {
     asked_at: Instant,
 }
 
-/// What somebody who asks has to do.
+/// What a caller that asks has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worker {
     /// Start a worker.
@@ -65,7 +65,7 @@ impl<I, O> Queue<I, O> {
     }
 
     /// Takes the questions that have waited longest, about as many items as asked for. Those that have waited too long
-    /// are refused, and those that nobody waits for any more are dropped. Nothing: the worker has to end.
+    /// are refused, and those whose caller has gone are dropped. `None`: the worker has to end.
     pub(super) fn take(&self, items_max: usize, wait_max: Duration) -> Vec<Entry<I, O>> {
         let (mut taken, mut items) = (Vec::new(), 0);
         let mut late = Vec::new();

@@ -27,9 +27,9 @@ pub enum OpenError {
     NoTables,
     /// A table of the database lacks a column.
     Missing {
-        /// The table.
+        /// The name of the missing table.
         table: &'static str,
-        /// The column.
+        /// The name of the missing column.
         column: &'static str,
     },
     /// Another program has the file open: two would write over each other's documents.
@@ -38,7 +38,7 @@ pub enum OpenError {
     NotOurs,
     /// A later version of roomcast has created the file.
     Later {
-        /// Its version.
+        /// The version that the database says it has.
         version: i64,
     },
 }

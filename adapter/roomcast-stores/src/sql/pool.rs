@@ -54,10 +54,10 @@ pub(super) enum Whose {
 }
 
 impl Pool {
-    /// Connects when somebody asks. Must be called within tokio.
+    /// Connects at the first question. Must be called within tokio.
     #[cfg(feature = "sqlite")]
     pub(super) fn sqlite(path: &Path, whose: Whose, options: &Options) -> Self {
-        // Locked by somebody else: SQLite itself waits, a little shorter than this side does.
+        // Locked by another process: SQLite itself waits, a little shorter than this side does.
         let file = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(false)
@@ -84,10 +84,10 @@ impl Pool {
         Self::Sqlite { reads: pool(options.connections_max.max(1)), writes: pool(1) }
     }
 
-    /// Connects when somebody asks. Must be called within tokio.
+    /// Connects at the first question. Must be called within tokio.
     #[cfg(feature = "postgres")]
     pub(super) fn postgres(url: &PostgresUrl, options: &Options) -> Result<Self, OpenError> {
-        // The server gives up as well: a question that nobody waits for keeps no locks. A pooler between here and there
+        // The server gives up as well: a question whose caller has gone keeps no locks. A pooler between here and there
         // may refuse such settings at the start of a session, but not as a statement. To compile a statement first takes
         // a thousand times as long as to run it, and tables that were never analysed look worth it.
         let millis = options.statement_timeout.as_millis();
@@ -159,7 +159,7 @@ impl Conn {
         }
     }
 
-    /// Nobody shall have it after this.
+    /// The connection is not reused after this.
     pub(super) fn discard(&mut self) {
         match self {
             #[cfg(feature = "sqlite")]
@@ -307,5 +307,5 @@ fn ssl_mode(mode: SslMode) -> Result<PgSslMode, OpenError> {
 /// A connection is made anew after this, so that neither side keeps state for ever.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
-/// A connection that nobody needs is closed after this.
+/// An idle connection is closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);

@@ -147,7 +147,7 @@ impl Dialect {
         }
     }
 
-    /// Users were active at moments: `$1` is a JSON array of pairs. A row that somebody else holds is passed over in
+    /// Users were active at moments: `$1` is a JSON array of pairs. A row that another transaction holds is passed over in
     /// PostgreSQL, rather than keeping the others waiting.
     pub(super) fn touch_users(self) -> &'static str {
         match self {

@@ -41,7 +41,7 @@ pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
     for _ in 0..rounds {
         costs.push(crowd.round(writes_span, 1, |_| br#"420["heartbeat",{}]"#.to_vec(), |_, text| text == b"430[]")?);
     }
-    lines.push(Line::of_rounds("a `heartbeat` of everybody, with its ack and its write, per heartbeat", costs));
+    lines.push(Line::of_rounds("a `heartbeat` of every session, with its ack and its write, per heartbeat", costs));
     let mut costs = Vec::new();
     for round in 0..rounds {
         let typing = if round % 2 == 0 { "true" } else { "false" };
@@ -56,7 +56,7 @@ pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
         };
         costs.push(crowd.round(TYPING_SPAN, CHANNEL_MEMBERS, event, wanted)?);
     }
-    lines.push(Line::of_rounds("typing of everybody, to the ten of the channel, per delivery", costs));
+    lines.push(Line::of_rounds("typing of every session, to the ten of the channel, per delivery", costs));
     Ok(lines)
 }
 

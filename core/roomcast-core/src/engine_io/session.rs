@@ -20,15 +20,15 @@
 pub enum State {
     /// Long polling.
     Polling,
-    /// Long polling, and a WebSocket has come that has not yet sent its probe.
+    /// Long polling, and a WebSocket is open that has not sent its probe.
     Probing,
     /// The probe is answered: nothing goes out by polling any more, and the WebSocket's `5` is awaited.
     Upgrading,
-    /// WebSocket.
+    /// The WebSocket alone.
     WebSocket,
     /// The server closes: polling still has to fetch the `1`, WebSocket to answer the close frame.
     Closing,
-    /// Over.
+    /// Ended; no event leads out of this state.
     Closed,
 }
 
@@ -107,11 +107,11 @@ pub enum Action {
 pub struct Step {
     /// The state that follows.
     pub next: State,
-    /// What to do.
+    /// The action that is due, if any.
     pub action: Action,
 }
 
-/// The table.
+/// The table of transitions.
 pub const fn step(state: State, event: SessionEvent) -> Step {
     use Action as A;
     use SessionEvent as E;

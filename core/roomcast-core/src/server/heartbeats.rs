@@ -27,7 +27,7 @@ pub(super) struct Heartbeats {
     rng: Rng,
 }
 
-/// What is due.
+/// A heartbeat action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeartbeatDue {
     /// Send a ping and say so by [`Heartbeats::handle_ping_sent`].

@@ -160,7 +160,7 @@ impl Outbound {
     }
 
     /// The peer takes no more for now. What was queued while it took all that there was is forgiven until it has caught
-    /// up: nobody is too slow for what came all at once. It does not grow meanwhile, however little the peer takes.
+    /// up: a burst alone makes no peer too slow. It does not grow meanwhile, however little the peer takes.
     pub(super) fn fall_behind(&mut self, flow: Flow) {
         self.flow = flow;
         if self.forgiven == 0 {
@@ -180,7 +180,7 @@ impl Outbound {
         match self.flow {
             Flow::Open if !self.queue.is_empty() => Some(DueAs::Writable(self.conn)),
             Flow::PollWaits if !self.queue.is_empty() => Some(DueAs::Answer),
-            // Who has refused bytes is polled when it is ready, whoever is between transports when it has arrived.
+            // A peer that has refused bytes is polled when it is ready, one between transports when its upgrade is done.
             Flow::Open | Flow::PollWaits | Flow::Blocked | Flow::NoPoll | Flow::Held => None,
         }
     }

@@ -1,4 +1,4 @@
-//! The outbound queues of all sessions, and the order in which the driver is told of them.
+//! The outbound queues of all sessions, and the order in which they are announced to the driver.
 //!
 //! Owns: every [`Outbound`], who is announced as writable, and who ran over the hard limit. Must never know: rooms,
 //! packets' meaning, or the connections that take the bytes.

@@ -32,7 +32,7 @@ enum Piece {
 /// What follows a transmit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum After {
-    /// Go on.
+    /// Keep the stream open.
     #[default]
     Keep,
     /// Shut down the writing half and go on reading: the peer broke the rules and has been told.

@@ -14,7 +14,7 @@ use super::json::{self, JsonError, JsonLimits, Placeholders};
 /// A Socket.IO packet. Its data is text that was checked, not a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// What it is.
+    /// The type of the packet.
     pub kind: PacketType,
     /// How many binary messages follow; 0 unless the kind is binary.
     pub attachments: u32,

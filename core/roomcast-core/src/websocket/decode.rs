@@ -149,7 +149,7 @@ enum State {
     Failed(WsError),
 }
 
-/// What has come of a frame or of a fragmented message.
+/// The part of a frame or of a fragmented message that has been received.
 #[derive(Default)]
 struct Partial {
     /// The bytes of an unfinished header.
@@ -264,7 +264,7 @@ impl Partial {
         }
     }
 
-    /// Checks what has come of a text, so that the first byte which cannot belong to UTF-8 fails it
+    /// Checks the received part of a text, so that the first byte which cannot belong to UTF-8 fails it
     /// ([RFC 6455 §8.1](https://www.rfc-editor.org/rfc/rfc6455#section-8.1)). Looks at each byte once, but for the at most
     /// three of an unfinished character.
     fn check_text(&mut self) -> Result<(), WsError> {

@@ -32,7 +32,7 @@ pub fn server_header(opcode: Opcode, payload_len: usize) -> ServerHeader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerHeader {
     bytes: [u8; SERVER_HEADER_BYTES_MAX],
-    /// 2, 4 or 10.
+    /// The length in bytes: 2, 4 or 10.
     len: u8,
 }
 
@@ -43,7 +43,7 @@ impl ServerHeader {
     }
 }
 
-/// Appends a frame to `out`. A server passes no `mask`; a client passes one that nobody can foresee, fresh for each frame
+/// Appends a frame to `out`. A server passes no `mask`; a client passes an unpredictable one, fresh for each frame
 /// ([§5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.3)).
 ///
 /// A control frame is [`Fin::Final`] and has at most 125 bytes. The order of fragments is the caller's to keep

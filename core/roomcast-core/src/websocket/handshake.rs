@@ -129,9 +129,9 @@ pub enum HandshakeError {
     /// ([RFC 9113 §8.6](https://www.rfc-editor.org/rfc/rfc9113#section-8.6),
     /// [RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)).
     HttpVersion,
-    /// No Host.
+    /// The request has no `Host`.
     HostMissing,
-    /// Two Hosts.
+    /// The request has more than one `Host`.
     HostRepeated,
     /// A Host that is not `host[:port]`.
     HostInvalid,

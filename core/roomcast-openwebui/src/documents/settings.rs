@@ -85,7 +85,7 @@ impl Default for DocumentSettings {
 }
 
 impl DocumentSettings {
-    /// What the document machine is told of it.
+    /// The part of it that configures the document machine.
     pub(super) const fn machine(&self) -> DocumentsConfig {
         DocumentsConfig {
             bad_updates_max: self.bad_updates_max,
