@@ -1,4 +1,4 @@
-//! Who is where in a document: the table of y-protocols awareness.
+//! The table of y-protocols awareness: the presence states of a document's clients.
 //!
 //! Owns: [`Awareness`], its codec, and the rule that a client id belongs to the session that announced it.
 //! Must never know: what a session or its owner is, or what stands in a state.
@@ -27,7 +27,7 @@ pub struct AwarenessLimits {
     /// renews after 15 s.
     pub span: Duration,
     /// How far the clock of an id may move at once: 2^20. A provider moves it by one, but messages get lost. Beyond that
-    /// somebody else may want to have the last word.
+    /// the update is not the owner's.
     pub clock_jump_max: u64,
     /// The highest clock with which an unknown id may begin: 2^32. A provider goes on counting when it connects again.
     pub first_clock_max: u64,
@@ -74,7 +74,7 @@ pub enum Heard {
 ///
 /// A session announces ids for itself: what a provider of y-websocket says about others is an echo and has no effect. An id
 /// that has gone is remembered for [`AwarenessLimits::span`], so that an echo on its way does not bring it back, and so that
-/// nobody but the same owner, on a new session, takes it meanwhile. What an owner is, is the caller's business: a user, an
+/// only the same owner, on a new session, may take it meanwhile. What an owner is, is the caller's business: a user, an
 /// address, or nothing (`()`) where everyone may take the id of a session that has gone.
 ///
 /// An update costs as much as it says, however many ids there are.
@@ -153,7 +153,7 @@ impl<S: Copy + Ord, O: Clone + Eq> Awareness<S, O> {
         self.depart(&own, now)
     }
 
-    /// Lets go what was not renewed. What the others are to hear, if anything.
+    /// Withdraws what was not renewed in time. Returns what the others are to hear, if anything.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Vec<u8>> {
         while let Some(&(_, client)) = self.departed.first().filter(|&&(deadline, _)| deadline <= now) {
             self.remove(client);
@@ -169,7 +169,7 @@ impl<S: Copy + Ord, O: Clone + Eq> Awareness<S, O> {
         live.into_iter().chain(departed).map(|&(deadline, _)| deadline).min()
     }
 
-    /// Everybody who is there, as an update for somebody who has just come.
+    /// All present states, as an update for a new member. `None` if there are none.
     pub fn state(&self) -> Option<Vec<u8>> {
         let present = self.clients.iter().filter_map(|(&client, entry)| {
             let state = entry.state.as_deref()?;
@@ -179,12 +179,12 @@ impl<S: Copy + Ord, O: Clone + Eq> Awareness<S, O> {
         if present.is_empty() { None } else { Some(encode(&present)) }
     }
 
-    /// How many ids are there.
+    /// The number of ids that are present.
     pub fn len(&self) -> usize {
         self.deadlines.len()
     }
 
-    /// Whether nobody is there.
+    /// Whether no id is present.
     pub fn is_empty(&self) -> bool {
         self.deadlines.is_empty()
     }

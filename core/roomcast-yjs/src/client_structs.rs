@@ -20,7 +20,7 @@ pub(crate) struct ClientStructs {
     footprint: usize,
     /// Whether any text ever held a surrogate pair, which an edit might cut.
     pairs: bool,
-    /// Whether a shared type was deleted, in which structs may be that nobody needs.
+    /// Whether a shared type was deleted, which may hold structs that no reader keeps.
     orphans: bool,
 }
 
@@ -399,6 +399,37 @@ impl ClientStructs {
 
     fn next_is_joined(&self, at: usize, index: usize) -> bool {
         self.is_joined(self.after(at, index))
+    }
+
+    /// Checks what must hold of the stretches, whatever was done to them.
+    #[cfg(test)]
+    pub(crate) fn audit(&self) {
+        let starts: Vec<u32> = (0..self.chunks.len()).map(|at| self.chunks[at].clock(0, self.end)).collect();
+        assert_eq!(self.heads, starts);
+        assert!(
+            self.heads.is_sorted_by(|left, right| left < right) && self.heads.first().is_none_or(|&h| h == self.start)
+        );
+        assert_eq!(self.footprint, self.chunks.iter().map(Chunk::footprint).sum::<usize>());
+        let mut before: Option<(Header<'_>, Scope)> = None;
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            assert!(chunk.len() > 0 && !chunk.is_overfull(), "stretch {at} of {} structs", chunk.len());
+            let places = || 0..chunk.len();
+            assert_eq!(chunk.joined(), places().filter(|&index| chunk.is_joined(index)).count());
+            assert_eq!(chunk.live(), places().filter(|&index| !chunk.is_deleted(index)).count());
+            for index in places() {
+                let (clock, header) = (chunk.clock(index, self.end), chunk.header(index));
+                let joins =
+                    before.is_some_and(|(left, scope)| super::structs::joins(self.id, &left, &header, clock, scope));
+                assert_eq!(chunk.is_joined(index), joins, "the struct at {clock}");
+                before = Some((header, chunk.scope(index)));
+            }
+        }
+    }
+
+    /// How many stretches there are.
+    #[cfg(test)]
+    pub(crate) fn stretches(&self) -> usize {
+        self.chunks.len()
     }
 
     /// The stretch that holds `clock`.

@@ -12,11 +12,11 @@ use super::{int_array, wire};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DocumentLimits {
-    /// Bytes of an update while somebody edits: 256 KiB.
+    /// Bytes of a live update: 256 KiB.
     pub update_bytes_max: usize,
     /// Structs and deletions of such an update: 20,000.
     pub update_structs_max: usize,
-    /// Bytes of what somebody brings who was away: 4 MiB.
+    /// Bytes of an update from a member that was offline: 4 MiB.
     pub resync_bytes_max: usize,
     /// Bytes of the document's structs: 32 MiB.
     pub document_bytes_max: usize,
@@ -55,6 +55,8 @@ pub struct Document {
     state: Option<Bytes>,
     state_array: Option<Bytes>,
     state_vector: Option<Bytes>,
+    /// What is deleted, which ends every difference.
+    deletions: Option<Vec<u8>>,
 }
 
 impl Document {
@@ -71,15 +73,15 @@ impl Document {
             Err(reason) => return Verdict::Bad(reason),
         };
         if verdict == Verdict::Applied {
-            (self.state, self.state_array, self.state_vector) = (None, None, None);
+            (self.state, self.state_array, self.state_vector, self.deletions) = (None, None, None, None);
         }
         verdict
     }
 
     /// Parts an update of which something is missing: into what can be applied now, which may be empty, and the rest.
     ///
-    /// Somebody who is brought up to date brings all that is unknown here, and with it what his own document holds back
-    /// because he misses something himself. `None` if the update is not of that kind.
+    /// A member that is brought up to date sends all that is unknown here, and with it what its own document holds back
+    /// because something is missing there too. `None` if the update is not of that kind.
     pub fn split(&self, update: &[u8], source: Source) -> Option<Split> {
         let limits = self.limits_of(update, source).ok()?;
         self.store.split(update, &limits)
@@ -87,14 +89,18 @@ impl Document {
 
     /// Everything, as an update; `[0,0]` if there is nothing.
     pub fn state(&mut self) -> Bytes {
-        let store = &mut self.store;
-        let encode = || {
-            if store.is_compaction_due() {
-                store.compact(COMPACTION_STRUCTS_MAX);
-            }
-            store.state().into()
-        };
-        self.state.get_or_insert_with(encode).clone()
+        if let Some(state) = &self.state {
+            return state.clone();
+        }
+        if self.store.is_compaction_due() {
+            self.store.compact(COMPACTION_STRUCTS_MAX);
+            self.deletions = None;
+        }
+        let store = &self.store;
+        let deletions = self.deletions.get_or_insert_with(|| store.encoded_deletions());
+        let state = Bytes::from(store.difference_with(&StateVector::default(), deletions));
+        self.state = Some(state.clone());
+        state
     }
 
     /// [`Self::state`] as the text of a JSON array.
@@ -109,9 +115,14 @@ impl Document {
         self.state_vector.get_or_insert_with(|| store.state_vector().encode().into()).clone()
     }
 
-    /// What somebody lacks who knows as much as `known`.
+    /// Everything that a document lacks which knows as much as `known`, as an update.
     pub fn difference(&mut self, known: &StateVector) -> Bytes {
-        if known.iter().next().is_none() { self.state() } else { self.store.difference(known).into() }
+        if known.iter().next().is_none() {
+            return self.state();
+        }
+        let store = &self.store;
+        let deletions = self.deletions.get_or_insert_with(|| store.encoded_deletions());
+        store.difference_with(known, deletions).into()
     }
 
     /// What [`Self::apply`] would answer.
@@ -123,7 +134,7 @@ impl Document {
         }
     }
 
-    /// The structs.
+    /// The store of structs below this document.
     pub const fn store(&self) -> &Store {
         &self.store
     }
@@ -146,8 +157,8 @@ impl Document {
     }
 }
 
-/// Structs above which a document is not compacted: some 20 ms of work.
-const COMPACTION_STRUCTS_MAX: usize = 200_000;
+/// Structs above which a document is not compacted: some 10 ms of work.
+const COMPACTION_STRUCTS_MAX: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
@@ -174,6 +185,53 @@ mod tests {
         assert_eq!(document.apply(&text(1, 2, "c"), Source::Live), Verdict::Applied);
         assert_ne!(document.state(), state);
         assert_ne!(document.state_array(), array);
+    }
+
+    #[test]
+    fn a_difference_ends_with_what_is_deleted_by_now() {
+        let mut document = Document::default();
+        let known = StateVector::from_iter([(client(1), 4)]);
+        document.apply(&text(1, 0, "abcd"), Source::Live);
+        assert_eq!(document.difference(&known), [0, 0][..]);
+        for (at, behind) in [(0, [0, 1, 1, 1, 0, 1]), (1, [0, 1, 1, 1, 0, 2])] {
+            assert_eq!(document.apply(&[0, 1, 1, 1, at, 1], Source::Live), Verdict::Applied);
+            assert_eq!(document.difference(&known), behind[..]);
+            assert_eq!(document.difference(&known), behind[..], "the same again");
+            assert!(document.state().ends_with(&behind[1..]));
+        }
+    }
+
+    #[test]
+    fn a_state_is_compacted_when_that_pays() {
+        let mut document = Document::default();
+        // An array of sixteen texts with a letter each; then all texts are deleted, and the letters with them.
+        let mut update = vec![1, 32, 1, 0];
+        for at in 0..16u8 {
+            update.extend(if at == 0 { vec![7, 1, 1, b'a', 2] } else { vec![0x87, 1, 2 * at - 2, 2] });
+            update.extend([4, 0, 1, 2 * at, 1, b'x']);
+        }
+        update.push(0);
+        assert_eq!(document.apply(&update, Source::Live), Verdict::Applied);
+        for at in 0..16 {
+            assert!(!document.store().is_compaction_due(), "{at} deletions");
+            assert_eq!(document.apply(&[0, 1, 1, 1, 2 * at, 2], Source::Live), Verdict::Applied);
+        }
+        assert!(document.store().is_compaction_due());
+        // The letters are collected; what was deleted stays deleted.
+        let state = document.state();
+        assert!(!document.store().is_compaction_due());
+        let letters = state.windows(2).filter(|pair| pair == &[0, 1]).count();
+        assert!(letters >= 16 && state.ends_with(&[1, 1, 1, 0, 32]), "{state:?}");
+        let mut again = Document::default();
+        again.apply(&state, Source::Stored);
+        assert_eq!(again.state(), state);
+        // Deleted text without types leaves nothing to collect.
+        let mut plain = Document::default();
+        plain.apply(&text(1, 0, &"y".repeat(100)), Source::Live);
+        for at in 0..40 {
+            plain.apply(&[0, 1, 1, 1, 2 * at, 1], Source::Live);
+        }
+        assert!(!plain.store().is_compaction_due());
     }
 
     #[test]

@@ -60,6 +60,10 @@ fn put(block: &mut [u8; BLOCK * 4], at: usize, byte: u8) -> usize {
 }
 
 /// Reads a JSON array of integers from 0 to 255. Blanks are taken wherever JSON takes them.
+///
+/// # Errors
+///
+/// Returns why `text` is not one, or that it holds more than `bytes_max`.
 pub fn decode(text: &[u8], bytes_max: usize) -> Result<Vec<u8>, NotBytes> {
     let mut at = skip_blanks(text, 0);
     if text.get(at) != Some(&b'[') {

@@ -79,7 +79,7 @@ pub enum Write {
     Append {
         /// The number of the first.
         first_sequence: u64,
-        /// In order.
+        /// Changes in the order of their numbers.
         updates: Vec<Bytes>,
     },
     /// Store the document's present state. Answer with [`Journal::handle_snapshotted`].
@@ -143,7 +143,7 @@ impl Journal {
         self.give_up_if_failing();
     }
 
-    /// An append has come to its end.
+    /// Takes the result of an append.
     pub fn handle_appended(&mut self, written: Written, now: Instant) {
         let carried = std::mem::take(&mut self.appending).min(self.unstored.len());
         match written {
@@ -159,7 +159,7 @@ impl Journal {
         }
     }
 
-    /// A snapshot has come to its end.
+    /// Takes the result of a snapshot.
     pub fn handle_snapshotted(&mut self, written: Written, now: Instant) {
         let Some(up_to) = self.snapshotting.take() else { return };
         match written {
@@ -182,7 +182,7 @@ impl Journal {
         (self.append_retry.at, self.snapshot_retry.at) = (None, None);
     }
 
-    /// Somebody came back before the end.
+    /// Goes on as before [`Self::close`]: a member joined again.
     pub fn reopen(&mut self) {
         self.closing = Closing::No;
     }

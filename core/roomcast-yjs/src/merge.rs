@@ -13,6 +13,10 @@ use super::wire::{self, ClientId, Id, Malformed};
 
 /// Puts several updates together to one that says the same. Where clocks of a client are missing between them, a gap is
 /// written, as `Y.mergeUpdates` does.
+///
+/// # Errors
+///
+/// Returns what is wrong with the first update that is malformed.
 pub fn merge_updates<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Malformed> {
     let mut decoded = Vec::new();
     for bytes in updates {

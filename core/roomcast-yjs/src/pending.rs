@@ -34,9 +34,9 @@ impl Default for PendingLimits {
 /// An update that waits, or has waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held<S> {
-    /// Who sent it.
+    /// The sender, as it was given to [`Pending::hold`].
     pub sender: S,
-    /// Its bytes.
+    /// The update, in the sender's own bytes.
     pub update: Bytes,
     missing: Id,
     attempts: u32,
@@ -46,8 +46,8 @@ pub struct Held<S> {
 /// Updates that miss something, outside the document. `S` names a sender.
 ///
 /// After each change of the document, [`Self::take_ready`] until it gives nothing: apply what it gives, and
-/// [`Self::put_back`] what still misses something. Whom [`Self::poll_dropped`] names must be brought up to date, for
-/// something of him was given up.
+/// [`Self::put_back`] what still misses something. A sender that [`Self::poll_dropped`] names must be brought up to date, for
+/// one of its updates was given up.
 #[derive(Clone, Debug)]
 pub struct Pending<S> {
     limits: PendingLimits,
@@ -97,7 +97,7 @@ impl<S: Copy + Eq> Pending<S> {
         }
     }
 
-    /// A sender of whom something was dropped since it was last named.
+    /// A sender that lost an update here since it was last named.
     pub fn poll_dropped(&mut self) -> Option<S> {
         self.dropped.pop_front()
     }
@@ -107,7 +107,7 @@ impl<S: Copy + Eq> Pending<S> {
         self.held.front().map(|held| held.deadline)
     }
 
-    /// How many wait.
+    /// The number of updates that wait.
     pub fn len(&self) -> usize {
         self.held.len()
     }
@@ -185,6 +185,29 @@ mod tests {
             attempts += 1;
         }
         assert_eq!((attempts, pending.poll_dropped()), (9, Some('d')));
+    }
+
+    #[test]
+    fn limits_are_what_may_wait_and_not_one_less() {
+        let limits = PendingLimits { updates_max: 2, update_bytes_max: 20, ..PendingLimits::default() };
+        let mut pending = Pending::new(limits);
+        pending.hold('a', Bytes::from(vec![0; 10]), MISSING, at(1));
+        pending.hold('b', Bytes::from(vec![0; 10]), MISSING, at(0));
+        assert_eq!((pending.len(), pending.is_empty(), pending.poll_dropped()), (2, false, None));
+        assert_eq!(pending.poll_timeout(), Some(at(10)), "that of the one which came first");
+        // One byte more is too much, and so is a third update without any.
+        pending.hold('c', Bytes::new(), MISSING, at(2));
+        assert_eq!((pending.len(), pending.poll_dropped()), (2, Some('c')));
+        pending.forget('b');
+        pending.hold('c', Bytes::from(vec![0; 11]), MISSING, at(2));
+        assert_eq!(pending.poll_dropped(), Some('c'));
+        pending.hold('c', Bytes::from(vec![0; 10]), MISSING, at(2));
+        assert_eq!((pending.len(), pending.poll_dropped()), (2, None));
+        // Two that are due at once are dropped in the order in which they came; a sender that leaves is not named.
+        pending.hold('d', Bytes::from(vec![0; 11]), MISSING, at(2));
+        pending.hold('e', Bytes::from(vec![0; 11]), MISSING, at(2));
+        pending.forget('d');
+        assert_eq!((pending.poll_dropped(), pending.poll_dropped()), (Some('e'), None));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub struct UpdateLimits {
 pub struct Split {
     /// What misses nothing.
     pub now: Vec<u8>,
-    /// What does.
+    /// What misses something, [`Self::missing`] among it.
     pub later: Vec<u8>,
     /// Something that `later` misses.
     pub missing: Id,
@@ -212,10 +212,24 @@ impl Store {
         self.difference(&StateVector::default())
     }
 
-    /// What somebody lacks who knows as much as `known`: newer structs, and everything that is deleted.
+    /// Everything that a store lacks which knows as much as `known`: newer structs, and everything that is deleted.
     pub fn difference(&self, known: &StateVector) -> Vec<u8> {
+        self.difference_with(known, &self.encoded_deletions())
+    }
+
+    /// What is deleted, as it stands at the end of every difference. A look at each struct: worth keeping until the next
+    /// change.
+    pub(crate) fn encoded_deletions(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        update::write_deletions(&mut out, &self.deleted());
+        out
+    }
+
+    /// [`Self::difference`] with `deletions` from [`Self::encoded_deletions`].
+    pub(crate) fn difference_with(&self, known: &StateVector, deletions: &[u8]) -> Vec<u8> {
         let newer = |client: &&ClientStructs| client.end() > known.clock(client.id());
-        let mut out = Vec::with_capacity(if known == &StateVector::default() { self.footprint } else { 64 });
+        let structs_bytes = if known == &StateVector::default() { self.footprint } else { 64 };
+        let mut out = Vec::with_capacity(structs_bytes + deletions.len());
         wire::write_count(&mut out, self.clients.values().filter(newer).count());
         for client in self.clients.values().rev().filter(newer) {
             let clock = known.clock(client.id());
@@ -224,7 +238,7 @@ impl Store {
             wire::write_integer(&mut out, u64::from(clock));
             client.write_from(clock, &mut out);
         }
-        update::write_deletions(&mut out, &self.deleted());
+        out.extend_from_slice(deletions);
         out
     }
 

@@ -166,6 +166,7 @@ proptest! {
                 model[from as usize..to as usize].fill(None);
             }
         }
+        audit(&store);
         let mut expected = vec![1, 0];
         let runs: Vec<&[Option<char>]> = model.chunk_by(|left, right| left.is_some() == right.is_some()).collect();
         expected.splice(1..2, number(u32::try_from(runs.len()).unwrap()));
@@ -196,8 +197,108 @@ proptest! {
     }
 }
 
+#[test]
+fn stretches_are_cut_and_put_together_as_they_grow_and_shrink() {
+    let mut store = Store::new();
+    applied(&mut store, &[&typed(1, 0, &"x".repeat(30_000))[..], &[0]].concat());
+    let stretches = |store: &Store| store.clients.values().map(ClientStructs::stretches).sum::<usize>();
+    let whole = stretches(&store);
+    assert!((4..=8).contains(&whole), "{whole}");
+    // Every second letter goes: many short structs.
+    for at in 0..15_000 {
+        applied(&mut store, &[vec![0, 1, 1, 1], number(at * 2), vec![1]].concat());
+    }
+    audit(&store);
+    let apart = stretches(&store);
+    assert!(apart > 60, "{apart}");
+    assert!(store.check(&[&[0, 1, 1, 1][..], &number(29_998), &[1]].concat(), &LIMITS) == Verdict::NothingNew);
+    assert!(store.check(&[&[0, 1, 1, 1][..], &number(29_998), &[2]].concat(), &LIMITS) == Verdict::Applied);
+    // The rest goes from behind, stretch by stretch.
+    for at in (0..15_000).rev() {
+        applied(&mut store, &[vec![0, 1, 1, 1], number(at * 2 + 1), vec![1]].concat());
+        if at % 500 == 0 {
+            audit(&store);
+        }
+    }
+    assert_eq!(stretches(&store), 1);
+    assert_eq!(store.state()[..2], [1, 1], "one struct is written");
+}
+
+#[test]
+fn values_are_cut_and_written_as_one_as_texts_are() {
+    // 2,000 numbers of several digits in one struct, and a number behind each way to cut them.
+    let mut values = Vec::new();
+    (0..2_000u32).for_each(|value| values.extend([vec![125], signed(value)].concat()));
+    let update = [&[1, 1, 1, 0, 8, 1, 1, b'a'][..], &number(2_000), &values, &[0]].concat();
+    let mut store = Store::new();
+    applied(&mut store, &update);
+    audit(&store);
+    assert_eq!(store.state(), update);
+    for known in [1, 700, 1_999] {
+        let difference = store.difference(&StateVector::from_iter([(client(1), known)]));
+        let mut other = Store::new();
+        let skip = (0..known).map(|value| 1 + signed(value).len()).sum::<usize>();
+        applied(&mut other, &[&[1, 1, 1, 0, 8, 1, 1, b'a'][..], &number(known), &values[..skip], &[0]].concat());
+        applied(&mut other, &difference);
+        assert_eq!(other.state(), update, "from {known}");
+    }
+    applied(&mut store, &[vec![0, 1, 1, 1], number(1_000), vec![5]].concat());
+    audit(&store);
+    let mut again = Store::new();
+    applied(&mut again, &store.state());
+    assert_eq!(again.state(), store.state());
+}
+
+#[test]
+fn a_document_is_full_at_its_limit_and_not_before() {
+    let update = [&typed(1, 0, "abcdefgh")[..], &[0]].concat();
+    let verdict = |footprint_bytes_max| {
+        let limits = UpdateLimits { footprint_bytes_max, ..LIMITS };
+        Store::new().check(&update, &limits)
+    };
+    let full = Verdict::Bad(BadUpdate::DocumentFull);
+    let least = (0..1_000).find(|&max| verdict(max) == Verdict::Applied).unwrap();
+    assert_eq!(least, 13 + ENTRY_BYTES + CLIENT_BYTES + size_of::<Anchor>());
+    assert_eq!((verdict(least - 1), verdict(least)), (full, Verdict::Applied));
+    let mut store = Store::new();
+    applied(&mut store, &update);
+    audit(&store);
+    // What only deletes may go a quarter above.
+    let needed = store.footprint() + 2 * SPLIT_BYTES;
+    let most = (0..1_000).find(|&max| max + max / 4 >= needed).unwrap();
+    for (max, expected) in [(most - 1, full), (most, Verdict::Applied), (usize::MAX, Verdict::Applied)] {
+        let limits = UpdateLimits { footprint_bytes_max: max, ..LIMITS };
+        assert_eq!(store.check(&[0, 1, 1, 1, 2, 1], &limits), expected);
+    }
+}
+
+#[test]
+fn what_is_deleted_before_it_is_known_is_split_off() {
+    let mut store = Store::new();
+    applied(&mut store, &[&typed(1, 0, "abcd")[..], &[0]].concat());
+    let split = store.split(&[0, 1, 1, 1, 2, 7], &LIMITS).unwrap();
+    assert_eq!(split.missing, Id { client: client(1), clock: 8 });
+    assert_eq!((split.now, split.later), (vec![0, 1, 1, 1, 2, 2], vec![0, 1, 1, 1, 4, 5]));
+    assert_eq!(store.split(&[0, 1, 1, 1, 2, 2], &LIMITS), None);
+}
+
 fn applied(store: &mut Store, update: &[u8]) {
     assert_eq!(store.apply(update, &LIMITS), Verdict::Applied);
+}
+
+fn audit(store: &Store) {
+    store.clients.values().for_each(ClientStructs::audit);
+    let structs: usize = store.clients.values().map(ClientStructs::footprint).sum();
+    let tables = store.clients.len() * CLIENT_BYTES + store.anchors.len() * size_of::<Anchor>();
+    assert_eq!(store.footprint(), structs + tables);
+}
+
+/// A number as lib0 writes it in an `Any`: six bits and the sign come first.
+fn signed(value: u32) -> Vec<u8> {
+    if value < 0x40 {
+        return vec![u8::try_from(value).unwrap()];
+    }
+    [vec![u8::try_from(value & 0x3f).unwrap() | 0x80], number(value >> 6)].concat()
 }
 
 /// The structs part of an update in which `id` writes `text` behind what it wrote before.

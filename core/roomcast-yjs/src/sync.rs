@@ -10,22 +10,26 @@ use super::wire::{Malformed, Reader, write_buffer};
 /// One message, which is one binary frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// "This is how far I know each client": a state vector. Answered with [`Message::SyncStep2`].
+    /// A state vector: how far the sender knows each client. Answered with [`Message::SyncStep2`].
     SyncStep1(&'a [u8]),
-    /// "This is what you lack": an update.
+    /// The update that the receiver of a state vector found missing in it.
     SyncStep2(&'a [u8]),
-    /// Somebody edited: an update.
+    /// An update: a live edit.
     Update(&'a [u8]),
-    /// Who is where: an awareness update.
+    /// An awareness update: presence states.
     Awareness(&'a [u8]),
     /// The document may not be read; and why, for people.
     PermissionDenied(&'a str),
-    /// "Tell me who is where." Answered with [`Message::Awareness`].
+    /// A request for all presence states. Answered with [`Message::Awareness`].
     QueryAwareness,
 }
 
 impl<'a> Message<'a> {
     /// Reads one message to its last byte. What it carries is not looked into.
+    ///
+    /// # Errors
+    ///
+    /// Returns why `bytes` are not one message, if they are not.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let message = match reader.integer()? {

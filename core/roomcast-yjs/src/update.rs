@@ -12,6 +12,10 @@ pub struct StateVector(Vec<(ClientId, u32)>);
 
 impl StateVector {
     /// Reads a state vector as `Y.encodeStateVector` writes it. A client that stands twice is refused.
+    ///
+    /// # Errors
+    ///
+    /// Returns why `bytes` are not one, if they are not.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let count = reader.count(2)?;

@@ -24,7 +24,7 @@ impl ClientId {
 /// Clocks are 32 bits wide here, as in yrs; yjs has 53, which no editor reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
-    /// Who made it.
+    /// The client that made it.
     pub client: ClientId,
     /// How many elements that client had made before.
     pub clock: u32,
