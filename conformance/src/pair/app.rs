@@ -244,7 +244,7 @@ impl App for Conformance {
                 cx.command(Command::Send { session, message });
                 Command::Handled { session }
             }
-            Event::Connecting(connect) => self.connecting(&connect, cx.server, cx.now),
+            Event::Connecting(connect) => self.connecting(&connect, &cx.server, cx.now),
             Event::Connected(connect) => self.connected(&connect),
             Event::Received { session, socket, name, args, ack } => {
                 if let Some(scope) = self.scopes.get(&socket).cloned() {

@@ -28,7 +28,7 @@ impl<A: App, O: Observer> App for Observed<A, O> {
     type Notice = A::Notice;
 
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
-        self.observer.observe(&event, cx.server);
+        self.observer.observe(&event, &cx.server);
         self.app.handle_event(event, cx)
     }
 

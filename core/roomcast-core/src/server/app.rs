@@ -3,8 +3,9 @@
 //! Owns: the [`App`] trait and [`Stack`]. Must never know: any particular application.
 
 use std::convert::Infallible;
+use std::ops::Deref;
 
-use super::{Command, ConnId, Event, Input, Output, Server, TimerKind, Transmit};
+use super::{Command, ConnId, Event, Input, Output, Server, SessionId, TimerKind, Transmit};
 use crate::time::Instant;
 
 /// A machine that is fed the server's events and gives it commands.
@@ -68,16 +69,40 @@ pub struct AppRequestId(pub u64);
 /// What an application may reach while it handles something.
 #[derive(Debug)]
 pub struct Cx<'a> {
-    /// The server: its getters, and commands by [`command`](Cx::command).
-    pub server: &'a mut Server,
-    /// Now.
+    /// The server's getters. It is changed by [`command`](Cx::command) alone.
+    pub server: ServerView<'a>,
+    /// The time.
     pub now: Instant,
 }
 
-impl Cx<'_> {
+impl<'a> Cx<'a> {
+    /// A context in which a server is looked at and told what to do.
+    pub const fn new(server: &'a mut Server, now: Instant) -> Self {
+        Self { server: ServerView(server), now }
+    }
+
     /// Tells the server to do something.
     pub fn command(&mut self, command: Command) {
-        self.server.handle_input(Input::Command(command), self.now);
+        self.server.0.handle_input(Input::Command(command), self.now);
+    }
+}
+
+/// A server of which only the getters can be called.
+#[derive(Debug)]
+pub struct ServerView<'a>(&'a mut Server);
+
+impl ServerView<'_> {
+    /// See [`Server::is_congested`].
+    pub fn is_congested(&mut self, session: SessionId) -> bool {
+        self.0.is_congested(session)
+    }
+}
+
+impl Deref for ServerView<'_> {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        self.0
     }
 }
 
@@ -142,19 +167,19 @@ impl<A: App> Stack<A> {
 
     /// A store answered.
     pub fn handle_reply(&mut self, reply: A::Reply, now: Instant) {
-        self.app.handle_reply(reply, &mut Cx { server: &mut self.server, now });
+        self.app.handle_reply(reply, &mut Cx::new(&mut self.server, now));
     }
 
     /// Another part of the program asks.
     pub fn handle_request(&mut self, ticket: AppRequestId, request: A::Request, now: Instant) {
-        self.app.handle_request(ticket, request, &mut Cx { server: &mut self.server, now });
+        self.app.handle_request(ticket, request, &mut Cx::new(&mut self.server, now));
     }
 
     /// Time has passed. Spurious calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.server.handle_timeout(now);
         if self.app.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            self.app.handle_timeout(&mut Cx { server: &mut self.server, now });
+            self.app.handle_timeout(&mut Cx::new(&mut self.server, now));
         }
     }
 
@@ -166,7 +191,7 @@ impl<A: App> Stack<A> {
             }
             match self.server.poll_output()? {
                 Output::Event(event) => {
-                    if let Some(event) = self.app.handle_event(event, &mut Cx { server: &mut self.server, now }) {
+                    if let Some(event) = self.app.handle_event(event, &mut Cx::new(&mut self.server, now)) {
                         return Some(Output::Event(event));
                     }
                 }
@@ -182,7 +207,7 @@ impl<A: App> Stack<A> {
     /// The server ends, and nobody is there any more. Go on until the application is
     /// [settled](App::is_settled), or there is no more time.
     pub fn handle_end(&mut self, now: Instant) {
-        self.app.handle_end(&mut Cx { server: &mut self.server, now });
+        self.app.handle_end(&mut Cx::new(&mut self.server, now));
     }
 
     /// The next question to a store.

@@ -90,10 +90,17 @@ impl Server {
 
     /// Ends a stream at once, whatever is unsent.
     pub(super) fn drop_conn(&mut self, conn: ConnId) {
-        if let Some(deadline) = self.streams.remove(conn) {
-            self.deadlines.cancel(deadline);
+        if self.remove_conn(conn) {
             self.output(Some(Output::Close(conn)));
         }
+    }
+
+    /// Forgets a stream; `false` for a stale handle.
+    pub(super) fn remove_conn(&mut self, conn: ConnId) -> bool {
+        let Some(deadline) = self.streams.remove(conn) else { return false };
+        self.deadlines.cancel(deadline);
+        self.intake.forget_rest(Rest::Conn(conn));
+        true
     }
 
     pub(super) fn respond(&mut self, request: RequestId, body: Bytes) {

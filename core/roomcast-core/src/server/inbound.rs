@@ -68,9 +68,7 @@ impl Server {
     /// A stream has ended or broken.
     pub(super) fn handle_ws_ended(&mut self, conn: ConnId, now: Instant) {
         let Some(session) = self.streams.session(conn) else { return self.stale() };
-        if let Some(deadline) = self.streams.remove(conn) {
-            self.deadlines.cancel(deadline);
-        }
+        self.remove_conn(conn);
         self.detach_conn(session, conn, Reason::TransportClose, now);
     }
 

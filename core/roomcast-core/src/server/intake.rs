@@ -72,7 +72,13 @@ impl Intake {
     /// Forgets a session. The events that were held back, in order.
     pub(super) fn stop(&mut self, session: SessionId) -> VecDeque<Event> {
         self.set(session, Reading::default());
+        self.forget_rest(Rest::Post(session));
         self.held.remove(&session).unwrap_or_default()
+    }
+
+    /// Forgets a rest that is gone.
+    pub(super) fn forget_rest(&mut self, rest: Rest) {
+        self.ready.retain(|other| *other != rest);
     }
 
     /// An event of the session is on its way to the application, which will say when it has dealt with it.
@@ -267,6 +273,9 @@ mod tests {
         let (first, second) = (Rest::Post(a()), Rest::Conn(ConnId::from_parts(0, 0)));
         [first, second, first].into_iter().for_each(|rest| intake.push_ready(rest));
         assert_eq!((intake.pop_ready(), intake.pop_ready(), intake.pop_ready()), (Some(first), Some(second), None));
+        [first, second].into_iter().for_each(|rest| intake.push_ready(rest));
+        intake.stop(a());
+        assert_eq!((intake.pop_ready(), intake.ready_count()), (Some(second), 0), "that of a session goes with it");
     }
 
     fn a() -> SessionId {

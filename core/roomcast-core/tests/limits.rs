@@ -1,0 +1,480 @@
+//! What one peer cannot do to the others: floods, ghosts and answers that never come. Against a server without a driver.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test fails at the first event that it does not expect")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use http::{Method, Request};
+use roomcast_core::server::config::{Admission, EndpointKind, NamespaceRule, Pattern};
+use roomcast_core::server::{
+    AckRequest, Audit, Command, Config, ConnId, Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, Head,
+    Input, Output, RequestId, Server, SocketId, Start, Target, TimerKind, Transmit, Upgrade,
+};
+use roomcast_core::socket_io::Args;
+use roomcast_core::time::{Instant, WallTime};
+use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Opcode, Role, encode_frame};
+
+#[test]
+fn a_post_of_two_million_packets_is_taken_as_it_is_dealt_with() {
+    let mut config = engine_io();
+    let EndpointKind::EngineIo(engine) = &mut config.endpoints[0].kind else { panic!("bare") };
+    engine.max_payload_bytes = 1 << 24;
+    let mut world = World::new(config);
+    let sid = world.open_polling();
+    let body = ["4a"; 2_000_000].join("\x1e");
+    let post = world.request(Method::POST, &sid, body);
+    let mut count = 0;
+    loop {
+        let events = world.settle();
+        assert!(events.len() <= 257, "one over the limit at once: {}", events.len());
+        if events.is_empty() {
+            break;
+        }
+        count += events.len();
+        for event in events {
+            let Event::Message { session, .. } = event else { panic!("{event:?}") };
+            world.command(Command::Handled { session });
+        }
+        if count > 20_000 {
+            return assert_eq!(world.answer(post), None, "there is more of it");
+        }
+    }
+    panic!("{count} packets only");
+}
+
+#[test]
+fn packets_that_ask_for_nothing_are_taken_in_slices() {
+    let mut world = World::new(engine_io());
+    let sid = world.open_polling();
+    let post = world.request(Method::POST, &sid, ["6"; 100_000].join("\x1e"));
+    assert_eq!(world.server.counters().packets_received, 512, "a slice at once");
+    assert_eq!(world.server.poll_timeout().unwrap(), (NOW, TimerKind::Intake), "the rest is due");
+    world.server.handle_timeout(NOW);
+    assert_eq!(world.server.counters().packets_received, 1024);
+    world.settle();
+    assert_eq!(world.server.counters().packets_received, 100_000);
+    assert_eq!(world.answer(post).as_deref(), Some("ok"));
+}
+
+#[test]
+fn events_of_one_read_stop_at_the_limit() {
+    let mut world = World::new(open());
+    let (conn, _) = world.join("/");
+    let frame = client_frame(r#"42["tiny"]"#);
+    world.feed(conn, &frame.repeat(5000));
+    let events = world.drain();
+    assert_eq!(events.len(), 257);
+    assert!(world.is_paused(conn));
+    let mut count = 0;
+    let mut waiting = events;
+    while !waiting.is_empty() {
+        count += waiting.len();
+        for event in waiting {
+            let Event::Received { session, .. } = event else { panic!("{event:?}") };
+            world.command(Command::Handled { session });
+        }
+        waiting = world.settle();
+        assert!(waiting.len() <= 257, "{}", waiting.len());
+    }
+    assert_eq!(count, 5000, "none is lost");
+    assert!(!world.is_paused(conn), "read again when all is taken");
+}
+
+#[test]
+fn bytes_that_are_not_dealt_with_stop_reading_too() {
+    let mut config = engine_io();
+    config.limits.unanswered_bytes_max = 1000;
+    let mut world = World::new(config);
+    let conn = world.open_web_socket();
+    world.drain();
+    world.feed(conn, &client_frame(&format!("4{}", "x".repeat(300))).repeat(20));
+    assert_eq!(world.drain().len(), 4, "1,200 bytes are the first that are more than 1,000");
+    assert!(world.is_paused(conn));
+}
+
+/// The hard limit is judged only where a socket refuses bytes, which it has had no occasion for within one turn.
+#[test]
+fn cheap_requests_with_big_answers_wait_until_the_answers_are_taken() {
+    let mut config = open();
+    config.limits.queue_soft_bytes = 100_000;
+    config.limits.queue_bytes_max = 1_000_000;
+    let mut world = World::new(config);
+    let (conn, socket) = world.join("/");
+    world.drain();
+    world.feed(conn, &client_frame(r#"42["state"]"#).repeat(200));
+    let big = format!("\"{}\"", "x".repeat(90_000));
+    let mut asked = 0;
+    let mut round = |world: &mut World| {
+        // As a stack does: each event is dealt with before the next output is polled.
+        while let Some(output) = world.server.poll_output() {
+            if let Output::Event(Event::Received { session, .. }) = output {
+                asked += 1;
+                world.command(emit(Target::Socket(socket), &big));
+                world.command(Command::Handled { session });
+                let queued = world.server.audit().queued_bytes;
+                assert!(queued <= 200_000, "the soft limit and one answer: {queued}");
+            }
+        }
+        asked
+    };
+    assert_eq!(round(&mut world), 2, "then it has to take what it asked for");
+    for _ in 0..300 {
+        while world.server.poll_transmit(conn, &mut world.transmit) {
+            world.transmit.advance(usize::MAX);
+        }
+        world.server.handle_timeout(NOW);
+        round(&mut world);
+    }
+    assert_eq!(round(&mut world), 200, "each is answered, none twice");
+}
+
+#[test]
+fn a_disconnect_waits_behind_the_events_that_are_held_back() {
+    let mut config = open();
+    config.limits.queue_soft_bytes = 1000;
+    let mut world = World::new(config);
+    let big = format!("\"{}\"", "x".repeat(2000));
+    for end in [true, false] {
+        let (conn, socket) = world.join("/");
+        world.drain();
+        world.feed(conn, &client_frame(r#"42["first"]"#));
+        world.command(emit(Target::Socket(socket), &big));
+        assert!(world.poll_events().is_empty(), "it must take what it was sent before");
+        if end {
+            world.end(conn);
+        } else {
+            world.command(Command::Disconnect { target: Target::Socket(socket), extent: Extent::Namespace });
+            assert!(world.poll_events().is_empty());
+            world.flush(conn);
+        }
+        let events = world.poll_events();
+        assert!(matches!(&events[..], [Event::Received { .. }, Event::Disconnected { .. }]), "{events:?}");
+    }
+}
+
+/// The JavaScript server decides each CONNECT by itself; here one after the other is.
+#[test]
+fn every_connect_is_answered_though_an_earlier_one_is_being_decided() {
+    let mut world = World::new(asking());
+    let conn = world.open_web_socket();
+    world.feed(conn, &client_frame(r#"40{"token":"bad"}"#).repeat(500));
+    let mut refused = 0;
+    loop {
+        let events = world.settle();
+        if events.is_empty() {
+            break;
+        }
+        for event in events {
+            let Event::Connecting(connect) = event else { panic!("{event:?}") };
+            assert_eq!(&*connect.auth, r#"{"token":"bad"}"#);
+            world.command(Command::Refuse { socket: connect.socket, data: r#"{"message":"no"}"#.into() });
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 500);
+    let texts = world.texts(conn);
+    assert_eq!(texts.iter().filter(|text| *text == r#"44{"message":"no"}"#).count(), 500);
+    assert!(!world.is_paused(conn));
+}
+
+#[test]
+fn a_connect_behind_one_that_is_let_in_is_answered_with_the_same_socket() {
+    let mut world = World::new(asking());
+    let conn = world.open_web_socket();
+    world.feed(conn, &client_frame("40").repeat(3));
+    let [Event::Connecting(connect)] = &world.drain()[..] else { panic!("asked once") };
+    let sid = connect.sid;
+    world.command(Command::Accept { socket: connect.socket });
+    assert!(matches!(&world.drain()[..], [Event::Connected(_)]));
+    assert_eq!(world.texts(conn)[1..], vec![format!(r#"40{{"sid":"{sid}"}}"#); 3]);
+    // Once it is in, another CONNECT changes nothing.
+    world.feed(conn, &client_frame("40"));
+    assert!(world.drain().is_empty() && world.texts(conn).is_empty());
+}
+
+#[test]
+fn those_who_wait_behind_a_connect_leave_with_it() {
+    let mut config = asking();
+    config.limits.unanswered_max = 4;
+    let mut world = World::new(config);
+    let conn = world.open_web_socket();
+    for _ in 0..5 {
+        world.feed(conn, &client_frame("40").repeat(4));
+        assert!(matches!(&world.drain()[..], [Event::Connecting(_)]));
+        world.feed(conn, &client_frame("41"));
+        assert!(matches!(&world.drain()[..], [Event::Disconnected { .. }]));
+    }
+    assert!(!world.is_paused(conn), "none of them is counted any more");
+}
+
+/// The application would keep a ghost for ever that it hears of after its end.
+#[test]
+fn connected_comes_before_disconnected_though_the_socket_is_too_slow() {
+    let mut config = asking();
+    config.limits.queue_soft_bytes = 10;
+    config.limits.queue_bytes_max = 400;
+    let mut world = World::new(config);
+    let sid = world.open_polling();
+    // Nobody polls: the queue is over its hard limit with the answer to the last CONNECT.
+    let mut body = vec!["40/none,"; 12];
+    body.push("40");
+    world.request(Method::POST, &sid, body.join("\x1e"));
+    let mut told = Vec::new();
+    loop {
+        let events = world.settle();
+        if events.is_empty() {
+            break;
+        }
+        for event in events {
+            match event {
+                Event::Connecting(connect) => world.command(Command::Accept { socket: connect.socket }),
+                Event::Connected(_) => told.push("connected"),
+                Event::Disconnected { .. } => told.push("disconnected"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(told.last(), Some(&"disconnected"));
+    assert!(told.iter().position(|what| *what == "connected") < Some(told.len() - 1), "{told:?}");
+    assert_eq!(world.server.counters().too_slow, 1);
+}
+
+#[test]
+fn no_disconnect_is_sent_to_a_socket_that_was_never_let_in() {
+    let mut world = World::new(asking());
+    let conn = world.open_web_socket();
+    world.feed(conn, &client_frame("40"));
+    let [Event::Connecting(root)] = &world.drain()[..] else { panic!("asked") };
+    world.command(Command::Accept { socket: root.socket });
+    world.feed(conn, &client_frame("40/b,"));
+    let events = world.drain();
+    let [Event::Connected(_), Event::Connecting(_)] = &events[..] else { panic!("{events:?}") };
+    world.texts(conn);
+    world.command(Command::Disconnect { target: Target::Socket(root.socket), extent: Extent::Connection });
+    world.drain();
+    assert_eq!(world.texts(conn), ["41"], "of the namespace that it is in");
+}
+
+#[test]
+fn event_names_that_clients_reserve_are_refused_both_ways() {
+    for name in ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"] {
+        let mut world = World::new(open());
+        let (conn, socket) = world.join("/");
+        world.drain();
+        world.texts(conn);
+        let args = Args::from_json_values("1").unwrap();
+        let target = Target::Socket(socket);
+        let ack = Some(AckRequest { emit: EmitId(3), timeout: Duration::from_secs(1) });
+        let event = |ack| Emit {
+            target: target.clone(),
+            name: name.into(),
+            args: args.clone(),
+            delivery: Delivery::Reliable,
+            ack,
+        };
+        world.command(Command::Emit(event(None)));
+        world.command(Command::Emit(event(ack)));
+        let events = world.drain();
+        assert!(matches!(&events[..], [Event::AcksEnded { asked: 0, .. }]), "{events:?}");
+        assert_eq!((world.texts(conn).len(), world.server.counters().reserved_refused), (0, 2));
+        world.feed(conn, &client_frame(&format!(r#"42["{name}",1]"#)));
+        let events = world.drain();
+        assert!(matches!(&events[..], [Event::Disconnected { .. }]), "{name}: {events:?}");
+    }
+}
+
+/// WebSocket and polling clients of one endpoint, and no network.
+struct World {
+    server: Server,
+    transmit: Transmit,
+    answers: Vec<(RequestId, String)>,
+    paused: Vec<ConnId>,
+    streams: Vec<(ConnId, Vec<u8>)>,
+}
+
+impl World {
+    fn new(config: Config) -> Self {
+        let start = Start { node: 0, now: NOW, wall: WallTime::default(), seed: [1; 32] };
+        let server = Server::new(config, start).unwrap();
+        Self { server, transmit: Transmit::new(), answers: vec![], paused: vec![], streams: vec![] }
+    }
+
+    fn open_web_socket(&mut self) -> ConnId {
+        let target = "/io?EIO=4&transport=websocket".parse().unwrap();
+        let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
+        let Upgrade::Accept(conn, _) = self.server.handle_upgrade(ENDPOINT, &request, NOW) else { panic!("refused") };
+        self.streams.push((conn, Vec::new()));
+        conn
+    }
+
+    /// A WebSocket client in a namespace that lets everybody in.
+    fn join(&mut self, namespace: &str) -> (ConnId, SocketId) {
+        let conn = self.open_web_socket();
+        let prefix = if namespace == "/" { "40".to_owned() } else { format!("40{namespace},") };
+        self.feed(conn, &client_frame(&prefix));
+        let events = self.drain();
+        let Some(Event::Connected(connect)) = events.last() else { panic!("{events:?}") };
+        (conn, connect.socket)
+    }
+
+    /// The sid of a polling client.
+    fn open_polling(&mut self) -> String {
+        let request = Request::get("/io?EIO=4&transport=polling").body(()).unwrap();
+        let Head::Continue(id) = self.server.handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
+        self.server.handle_http_body(id, Bytes::new(), NOW);
+        self.drain();
+        let open = self.answer(id).unwrap();
+        open.split('"').nth(3).unwrap().to_owned()
+    }
+
+    fn request(&mut self, method: Method, sid: &str, body: String) -> RequestId {
+        let target = format!("/io?EIO=4&transport=polling&sid={sid}");
+        let request = Request::builder().method(method).uri(target).body(()).unwrap();
+        let Head::Continue(id) = self.server.handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
+        self.server.handle_http_body(id, body.into(), NOW);
+        id
+    }
+
+    fn answer(&self, request: RequestId) -> Option<String> {
+        self.answers.iter().find(|(id, _)| *id == request).map(|(_, body)| body.clone())
+    }
+
+    fn feed(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.server.handle_input(Input::WsBytes { conn, bytes }, NOW);
+    }
+
+    fn end(&mut self, conn: ConnId) {
+        self.server.handle_input(Input::WsEnded { conn }, NOW);
+    }
+
+    fn command(&mut self, command: Command) {
+        self.server.handle_input(Input::Command(command), NOW);
+    }
+
+    fn is_paused(&self, conn: ConnId) -> bool {
+        self.paused.contains(&conn)
+    }
+
+    /// The events, with everything else carried out, but nothing written.
+    fn poll_events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Event(event) => events.push(event),
+                Output::Respond(request, response) => {
+                    let body = String::from_utf8(response.body().to_vec()).unwrap();
+                    self.answers.push((request, body));
+                }
+                Output::ReadPaused(conn) => self.paused.push(conn),
+                Output::ReadResumed(conn) => self.paused.retain(|other| *other != conn),
+                Output::Writable(_) | Output::Close(_) => {}
+            }
+        }
+        events
+    }
+
+    /// The events, with everything written.
+    fn drain(&mut self) -> Vec<Event> {
+        let mut events = self.poll_events();
+        for index in 0..self.streams.len() {
+            self.flush(self.streams[index].0);
+        }
+        events.extend(self.poll_events());
+        events
+    }
+
+    /// The events until nothing is due, of as many turns as it takes to see one.
+    fn settle(&mut self) -> Vec<Event> {
+        loop {
+            let events = self.drain();
+            match self.server.poll_timeout() {
+                Some((at, TimerKind::Intake)) if events.is_empty() => self.server.handle_timeout(at),
+                Some(_) | None => return events,
+            }
+        }
+    }
+
+    fn flush(&mut self, conn: ConnId) {
+        let Some((_, stream)) = self.streams.iter_mut().find(|(other, _)| *other == conn) else { return };
+        while self.server.poll_transmit(conn, &mut self.transmit) {
+            while !self.transmit.is_empty() {
+                let mut slices = [std::io::IoSlice::new(&[]); 16];
+                let count = self.transmit.slices(&mut slices);
+                slices[..count].iter().for_each(|slice| stream.extend_from_slice(slice));
+                let len = self.transmit.len();
+                self.transmit.advance(len);
+            }
+            if self.transmit.after() != roomcast_core::server::After::Keep {
+                break;
+            }
+        }
+    }
+
+    /// The texts that a client was sent since the last time.
+    fn texts(&mut self, conn: ConnId) -> Vec<String> {
+        self.flush(conn);
+        let (_, stream) = self.streams.iter_mut().find(|(other, _)| *other == conn).unwrap();
+        let bytes = std::mem::take(stream);
+        let (mut decoder, mut rest, mut texts) = (Decoder::new(Role::Client), &bytes[..], Vec::new());
+        let limits = FrameLimits { message_bytes_max: 1 << 24, fragments_max: 1 };
+        while let Some(message) = decoder.decode(&limits, &mut rest).unwrap() {
+            if let roomcast_core::websocket::Message::Text(text) = message {
+                texts.push(text.to_string());
+            }
+        }
+        texts
+    }
+}
+
+impl Drop for World {
+    /// Whatever happened, nothing stays behind.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.command(Command::Shutdown);
+        for index in 0..self.streams.len() {
+            self.end(self.streams[index].0);
+        }
+        self.poll_events();
+        self.server.handle_timeout(NOW + Duration::from_secs(3600));
+        self.poll_events();
+        assert_eq!(self.server.audit(), Audit::default());
+    }
+}
+
+fn open() -> Config {
+    Config::new([Endpoint::socket_io("/io")])
+}
+
+fn engine_io() -> Config {
+    Config::new([Endpoint::engine_io("/io")])
+}
+
+/// Every namespace but `/none` is there, and the application decides who comes in.
+fn asking() -> Config {
+    let mut config = open();
+    let EndpointKind::SocketIo(_, settings) = &mut config.endpoints[0].kind else { panic!("Socket.IO") };
+    let rule = |pattern, admission| NamespaceRule { pattern, admission };
+    settings.namespaces = vec![
+        rule(Pattern::Exact("/none".into()), Admission::Closed),
+        rule(Pattern::Prefix("/".into()), Admission::Ask),
+    ];
+    config
+}
+
+fn emit(target: Target, json: &str) -> Command {
+    let args = Args::from_json_values(ByteString::from(json)).unwrap();
+    Command::Emit(Emit { target, name: "event".into(), args, delivery: Delivery::Reliable, ack: None })
+}
+
+fn client_frame(text: &str) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode_frame(&mut frame, Fin::Final, Opcode::Text, text.as_bytes(), Some([1, 2, 3, 4]));
+    frame
+}
+
+const ENDPOINT: EndpointId = EndpointId::new(0);
+const NOW: Instant = Instant::from_millis(1000);
