@@ -229,6 +229,7 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         timers,
         unread,
         queued_bytes,
+        unadmitted_bytes,
         outputs,
     } = audit;
     for (name, help, value) in [
@@ -244,6 +245,7 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         ("timers", "Armed timers", timers),
         ("unread", "Clients with input read but not handled yet, and events held back", unread),
         ("queued_bytes", "Bytes queued for clients", queued_bytes),
+        ("unadmitted_bytes", "Bytes held for clients that are not logged in", unadmitted_bytes),
         ("outputs", "Outputs not polled yet", outputs),
     ] {
         gauge(registry, name, help, value);

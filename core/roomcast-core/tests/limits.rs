@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{Method, Request};
-use roomcast_core::server::config::{Admission, EndpointKind, NamespaceRule, Pattern};
+use roomcast_core::server::config::{Admission, AdmittedBy, EndpointKind, HeadersKept, NamespaceRule, Pattern};
 use roomcast_core::server::{
     AckRequest, Audit, Command, Config, ConnId, Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, Head,
-    Input, Output, RequestId, Server, SocketId, Start, Target, TimerKind, Transmit, Upgrade,
+    Input, Output, PeerError, Reason, RequestId, Server, SocketId, Start, Target, TimerKind, Transmit, Upgrade,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
@@ -283,6 +283,150 @@ fn event_names_that_clients_reserve_are_refused_both_ways() {
         let events = world.drain();
         assert!(matches!(&events[..], [Event::Disconnected { .. }]), "{name}: {events:?}");
     }
+}
+
+#[test]
+fn what_a_peer_begins_must_be_whole_in_time() {
+    let attachment = client_frame(r#"451-["file",{"_placeholder":true,"num":0}]"#);
+    let half_a_frame = client_frame(r#"42["half"]"#)[..8].to_vec();
+    for begun in [attachment, half_a_frame, vec![0x81]] {
+        let mut config = open();
+        config.limits.partial_timeout = Duration::from_secs(10);
+        let mut world = World::new(config);
+        let (conn, _) = world.join("/");
+        world.drain();
+        world.feed(conn, &begun);
+        let due = NOW + Duration::from_secs(10);
+        assert_eq!(world.server.poll_timeout(), Some((due, TimerKind::Partial)));
+        world.server.handle_timeout(due - Duration::from_nanos(1));
+        assert!(world.drain().is_empty());
+        world.server.handle_timeout(due);
+        let events = world.drain();
+        let [Event::Disconnected { reason, .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(*reason, Reason::Fault(PeerError::Unfinished));
+    }
+}
+
+#[test]
+fn a_message_that_is_whole_gives_the_next_one_its_own_time() {
+    let mut config = open();
+    config.limits.partial_timeout = Duration::from_secs(10);
+    let mut world = World::new(config);
+    let (conn, _) = world.join("/");
+    world.drain();
+    let frame = client_frame(r#"42["half"]"#);
+    let (first, second) = frame.split_at(5);
+    world.feed(conn, first);
+    for seconds in [6, 12, 18] {
+        world.server.handle_timeout(NOW + Duration::from_secs(seconds));
+        assert!(world.drain().is_empty(), "{seconds}");
+        let bytes = [second, first].concat();
+        world.server.handle_input(Input::WsBytes { conn, bytes: &bytes }, NOW + Duration::from_secs(seconds));
+        let events = world.drain();
+        let [Event::Received { session, .. }] = &events[..] else { panic!("{events:?}") };
+        world.command(Command::Handled { session: *session });
+    }
+    world.server.handle_timeout(NOW + Duration::from_secs(28));
+    assert!(matches!(&world.drain()[..], [Event::Disconnected { .. }]));
+}
+
+#[test]
+fn a_peer_that_is_not_read_is_not_blamed_for_what_it_cannot_finish() {
+    let mut config = open();
+    config.limits.partial_timeout = Duration::from_secs(10);
+    config.limits.unanswered_max = 1;
+    let mut world = World::new(config);
+    let (conn, _) = world.join("/");
+    world.drain();
+    world.feed(conn, &client_frame(r#"451-["file",{"_placeholder":true,"num":0}]"#));
+    let mut bytes = client_frame(r#"42["a"]"#);
+    bytes.truncate(4);
+    // Two whole events, then half of one: reading stops behind them.
+    let (conn, _) = world.join("/");
+    world.drain();
+    world.feed(conn, &[client_frame(r#"42["a"]"#).repeat(2), bytes].concat());
+    assert_eq!(world.drain().len(), 2);
+    assert!(world.is_paused(conn));
+    world.server.handle_timeout(NOW + Duration::from_secs(10));
+    let events = world.drain();
+    assert!(matches!(&events[..], [Event::Disconnected { .. }]), "the other one, which is read: {events:?}");
+    assert_eq!(world.server.audit().sessions, 1);
+}
+
+#[test]
+fn messages_are_small_until_a_peer_is_admitted() {
+    let large = format!(r#"42["large","{}"]"#, "x".repeat(100_000));
+    let mut world = World::new(open());
+    let conn = world.open_web_socket();
+    world.feed(conn, &client_frame(&format!(r#"40{{"token":"{}"}}"#, "x".repeat(100_000))));
+    world.drain();
+    world.server.handle_timeout(NOW);
+    world.drain();
+    assert_eq!(world.server.audit().sessions, 0, "too long for a stranger");
+    let (conn, _) = world.join("/");
+    world.drain();
+    world.feed(conn, &client_frame(&large));
+    assert_eq!(world.drain().len(), 1, "a namespace admits it");
+
+    let mut config = open();
+    config.limits.unadmitted.admitted_by = AdmittedBy::Application;
+    let mut world = World::new(config);
+    let (conn, socket) = world.join("/");
+    world.drain();
+    let session = world.server.session(socket).unwrap();
+    world.command(Command::Admit { session });
+    world.feed(conn, &client_frame(&large));
+    assert_eq!(world.drain().len(), 1, "the application admits it");
+    let (conn, _) = world.join("/");
+    world.drain();
+    world.feed(conn, &client_frame(&large));
+    world.server.handle_timeout(NOW);
+    assert!(matches!(&world.drain()[..], [Event::Disconnected { .. }]), "a namespace does not");
+    let sid = world.open_polling();
+    let post = world.request(Method::POST, &sid, large);
+    world.drain();
+    assert!(world.answer(post).unwrap().contains("Payload too large"));
+}
+
+#[test]
+fn unadmitted_peers_together_pin_no_more_than_their_budget() {
+    let mut config = open();
+    config.limits.unadmitted.admitted_by = AdmittedBy::Application;
+    config.limits.unadmitted.pinned_bytes_max = 100_000;
+    let mut world = World::new(config);
+    let frame = client_frame(&"x".repeat(30_000));
+    let mut conns = Vec::new();
+    for _ in 0..10 {
+        let (conn, socket) = world.join("/");
+        conns.push((conn, world.server.session(socket).unwrap()));
+        world.feed(conn, &frame[..frame.len() - 1]);
+        world.drain();
+    }
+    let audit = world.server.audit();
+    assert_eq!((audit.sessions, audit.unadmitted_bytes <= 100_000), (3, true), "{audit:?}");
+    world.command(Command::Admit { session: conns[0].1 });
+    assert!(world.server.audit().unadmitted_bytes <= 70_000, "an admitted peer has left the budget");
+}
+
+#[test]
+fn a_session_keeps_the_header_fields_that_are_asked_for() {
+    let mut config = open();
+    config.limits.handshake_headers = HeadersKept::Listed(vec!["cookie".into()]);
+    let mut world = World::new(config);
+    let request = Request::get("/io?EIO=4&transport=polling")
+        .header("cookie", "a=b")
+        .header("x-large", "x".repeat(30_000))
+        .body(())
+        .unwrap();
+    let Head::Continue(id) = world.server.handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
+    world.server.handle_http_body(id, Bytes::new(), NOW);
+    world.drain();
+    let sid = world.answer(id).unwrap().split('"').nth(3).unwrap().to_owned();
+    world.request(Method::POST, &sid, "40".into());
+    let events = world.drain();
+    let [Event::Connected(connect)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((connect.request.header("cookie"), connect.request.header("x-large")), (Some("a=b"), None));
+    assert!(connect.request.len() < 100);
 }
 
 /// WebSocket and polling clients of one endpoint, and no network.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use roomcast_openwebui::query::Permission;
 use roomcast_openwebui::{AdminChats, AuthRequirement, Compat};
 use roomcast_stores::DatabaseUrl;
+use roomcast_tokio::core::server::config::{AdmittedBy, HeadersKept, UnadmittedLimits};
 use roomcast_tokio::{HttpLimits, Origins, ServerLimits, Transports};
 use tracing_subscriber::filter::Targets;
 
@@ -122,6 +123,9 @@ impl Settings {
             sessions_max: flags.sessions_max,
             queue_bytes_max: flags.queue_bytes_max,
             queue_soft_bytes: defaults.queue_soft_bytes.min(flags.queue_bytes_max),
+            // Sockets are open to those who are not logged in; what is kept of them is small until they are.
+            unadmitted: UnadmittedLimits { admitted_by: AdmittedBy::Application, ..UnadmittedLimits::default() },
+            handshake_headers: HeadersKept::Listed(Vec::new()),
             ..defaults
         };
         Ok(Self {

@@ -33,6 +33,11 @@ impl Payload {
     pub const fn is_finished(&self) -> bool {
         self.rest.is_none()
     }
+
+    /// How many bytes of the body have not been taken.
+    pub fn rest_bytes(&self) -> usize {
+        self.rest.as_ref().and_then(|rest| rest.as_ref().ok()).map_or(0, |rest| rest.len())
+    }
 }
 
 impl Iterator for Payload {

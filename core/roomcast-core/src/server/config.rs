@@ -379,6 +379,64 @@ pub struct ServerLimits {
     pub queue_bytes_max: usize,
     /// Time that a closing connection has to take what is queued and to answer the close. 5 s.
     pub close_timeout: Duration,
+    /// Time in which what a peer begins must be whole: a frame, a message of several frames, a packet with its
+    /// attachments. Does not run out while reading the peer is paused. 60 s.
+    pub partial_timeout: Duration,
+    /// Limits on Socket.IO peers that are not admitted yet.
+    pub unadmitted: UnadmittedLimits,
+    /// Which header fields of its first request a session keeps for the application. All.
+    pub handshake_headers: HeadersKept,
+}
+
+/// Limits on Socket.IO peers that are not admitted yet. Peers of bare endpoints are admitted by their handshake.
+#[derive(Clone, Debug)]
+pub struct UnadmittedLimits {
+    /// What admits a peer.
+    pub admitted_by: AdmittedBy,
+    /// Largest message, body of a POST or packet with its attachments, in bytes, where the endpoint's own limit is not
+    /// smaller. 64 KiB.
+    pub message_bytes_max: usize,
+    /// What all unadmitted peers may pin together with unfinished messages and packets, in bytes; the one that exceeds it
+    /// is closed. 64 MiB.
+    pub pinned_bytes_max: usize,
+}
+
+impl Default for UnadmittedLimits {
+    fn default() -> Self {
+        Self { admitted_by: AdmittedBy::Connect, message_bytes_max: 64 << 10, pinned_bytes_max: 64 << 20 }
+    }
+}
+
+/// What admits a Socket.IO peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AdmittedBy {
+    /// Its first namespace.
+    #[default]
+    Connect,
+    /// [`Command::Admit`](super::Command::Admit): namespaces are open to those whom the application does not know.
+    Application,
+}
+
+/// Which header fields of a handshake are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeadersKept {
+    /// Every one.
+    #[default]
+    All,
+    /// Those of these names, in lower case.
+    Listed(Vec<String>),
+}
+
+impl HeadersKept {
+    /// Whether fields of this name, in lower case, are kept.
+    pub fn keeps(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(names) => names.iter().any(|kept| kept == name),
+        }
+    }
 }
 
 impl Default for ServerLimits {
@@ -398,6 +456,9 @@ impl Default for ServerLimits {
             queue_soft_bytes: 1 << 20,
             queue_bytes_max: 32 << 20,
             close_timeout: Duration::from_secs(5),
+            partial_timeout: Duration::from_secs(60),
+            unadmitted: UnadmittedLimits::default(),
+            handshake_headers: HeadersKept::All,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What peers must have done by when: join a namespace, finish an upgrade, finish closing.
+//! What peers must have done by when: join a namespace, finish an upgrade, finish closing, finish what they began.
 //!
 //! Owns: deadlines of one constant length per endpoint and kind. Must never know: what follows from a missed one.
 
@@ -26,6 +26,8 @@ pub(super) enum DeadlineKind {
     Upgrade,
     /// A closing transport must be gone.
     Close,
+    /// A frame, a message or a packet that has begun must be whole.
+    Partial,
 }
 
 /// Who must do it.
@@ -103,11 +105,13 @@ impl DeadlineKind {
             Self::Connect => TimerKind::Connect,
             Self::Upgrade => TimerKind::Upgrade,
             Self::Close => TimerKind::Close,
+            Self::Partial => TimerKind::Partial,
         }
     }
 }
 
-const ALL: [DeadlineKind; 3] = [DeadlineKind::Connect, DeadlineKind::Upgrade, DeadlineKind::Close];
+const ALL: [DeadlineKind; 4] =
+    [DeadlineKind::Connect, DeadlineKind::Upgrade, DeadlineKind::Close, DeadlineKind::Partial];
 const KINDS: usize = ALL.len();
 
 fn span(kind: DeadlineKind, endpoint: &EndpointKind, limits: &ServerLimits) -> Duration {
@@ -117,6 +121,7 @@ fn span(kind: DeadlineKind, endpoint: &EndpointKind, limits: &ServerLimits) -> D
             engine.upgrade_timeout
         }
         (DeadlineKind::Close, _) => limits.close_timeout,
+        (DeadlineKind::Partial, _) => limits.partial_timeout,
         // Never armed.
         (DeadlineKind::Connect, EndpointKind::EngineIo(_) | EndpointKind::WebSocket(_))
         | (DeadlineKind::Upgrade, EndpointKind::WebSocket(_)) => Duration::MAX,
@@ -161,7 +166,7 @@ mod tests {
         let mut deadlines = deadlines();
         let endpoint = EndpointId::new(0);
         let keys = ALL.map(|kind| deadlines.arm(kind, endpoint, session(1), at(0)));
-        assert_eq!(deadlines.armed(), 3);
+        assert_eq!(deadlines.armed(), 4);
         keys.into_iter().for_each(|key| deadlines.cancel(key));
         deadlines.cancel(None);
         assert_eq!((deadlines.armed(), deadlines.poll_missed(at(1000))), (0, None));

@@ -97,8 +97,8 @@ impl Server {
 
     /// Forgets a stream; `false` for a stale handle.
     pub(super) fn remove_conn(&mut self, conn: ConnId) -> bool {
-        let Some(deadline) = self.streams.remove(conn) else { return false };
-        self.deadlines.cancel(deadline);
+        let Some(deadlines) = self.streams.remove(conn) else { return false };
+        deadlines.into_iter().for_each(|deadline| self.deadlines.cancel(deadline));
         self.intake.forget_rest(Rest::Conn(conn));
         true
     }

@@ -26,6 +26,7 @@ impl Server {
             Command::Emit(emit) => self.emit(emit, now),
             Command::Ack { socket, ack, args } => self.send_ack(socket, ack, &args),
             Command::Send { session, message } => self.send_message(session, &message),
+            Command::Admit { session } => self.unadmitted.stop(session),
             Command::Handled { session } => self.handled(session),
             Command::Join { target, room } => self.join(&target, &room),
             Command::Leave { target, room } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::config::EndpointId;
+use super::config::{EndpointId, HeadersKept};
 use super::fault::PeerError;
 use crate::socket_io::Args;
 use crate::time::WallTime;
@@ -200,22 +200,37 @@ impl std::fmt::Debug for Handshake {
 }
 
 impl Handshake {
-    /// Keeps the target and the header fields of a request.
+    /// Keeps the target and the header fields of a request, every one.
     pub fn of<T>(request: &http::Request<T>) -> Self {
+        Self::with(request, &HeadersKept::All)
+    }
+
+    /// Keeps the target of a request and those header fields that are asked for.
+    pub fn with<T>(request: &http::Request<T>, kept: &HeadersKept) -> Self {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let fields = request.headers();
+        let fields = || request.headers().iter().filter(|(name, _)| kept.keeps(name.as_str()));
         let bytes =
-            target.len() + 1 + fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum::<usize>();
+            target.len() + 1 + fields().map(|(name, value)| name.as_str().len() + value.len() + 2).sum::<usize>();
         let mut text = Vec::with_capacity(bytes);
         text.extend_from_slice(target.as_bytes());
         text.push(b'\n');
-        for (name, value) in fields {
+        for (name, value) in fields() {
             text.extend_from_slice(name.as_str().as_bytes());
             text.push(b':');
             text.extend_from_slice(value.as_bytes());
             text.push(b'\n');
         }
         Self { text: text.into_boxed_slice() }
+    }
+
+    /// Bytes in memory.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
     }
 
     /// Path and query.
@@ -421,6 +436,12 @@ pub enum Command {
         session: SessionId,
         /// The text or bytes to send.
         message: Message,
+    },
+    /// Lift the limits on a peer that is not admitted yet, see
+    /// [`UnadmittedLimits`](super::config::UnadmittedLimits).
+    Admit {
+        /// Who.
+        session: SessionId,
     },
     /// An event or message has been dealt with: one for each.
     Handled {

@@ -38,8 +38,10 @@ pub enum PeerError {
     BadEnginePacket,
     /// Not a packet of Socket.IO, or not one that may come now.
     BadSocketPacket,
-    /// One of the [`ServerLimits`](super::config::ServerLimits) was passed.
+    /// It was not admitted yet, and all who were not pinned more memory together than they may.
     OverLimit,
+    /// What it had begun was not whole in time.
+    Unfinished,
 }
 
 /// What a fault looks like on the wire.
@@ -74,6 +76,7 @@ impl PeerError {
                 (StatusCode::BAD_REQUEST, 3, "Bad request", CloseCode::PROTOCOL)
             }
             Self::OverLimit => (StatusCode::BAD_REQUEST, 3, "Bad request", CloseCode::POLICY),
+            Self::Unfinished => (StatusCode::REQUEST_TIMEOUT, 3, "Request timeout", CloseCode::POLICY),
         };
         Verdict { status, code, message, close }
     }
@@ -107,7 +110,8 @@ impl PeerError {
             | Self::BadFrame(_)
             | Self::BadEnginePacket
             | Self::BadSocketPacket
-            | Self::OverLimit => "Bad Request",
+            | Self::OverLimit
+            | Self::Unfinished => "Bad Request",
         }
     }
 }

@@ -66,7 +66,7 @@ impl Server {
             if !self.takes_sessions() {
                 return Err(PeerError::Unavailable.into());
             }
-            let kind = RequestKind::Open(Arc::new(Handshake::of(request)));
+            let kind = RequestKind::Open(Arc::new(Handshake::with(request, &self.config.limits.handshake_headers)));
             return Ok(self.requests.open(endpoint, kind, origin));
         };
         let session = self.session_by_sid(endpoint, sid)?;

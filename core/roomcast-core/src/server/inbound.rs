@@ -13,11 +13,12 @@ use super::outbound::Flow;
 use super::requests::{Aborted, RequestKind};
 use super::state::SessionKind;
 use super::streams::{Decoded, StreamRole};
+use super::unadmitted::Budget;
 use super::{Queued, Server, outbound_of};
 use crate::engine_io::session::{Action, SessionEvent, State};
 use crate::engine_io::{Packet, decode_payload};
 use crate::time::Instant;
-use crate::websocket::{self, Opcode};
+use crate::websocket::{self, FrameLimits, Opcode};
 
 impl Server {
     /// The body of a request whose head was answered by [`Head::Continue`](super::Head::Continue). The answer is an
@@ -105,12 +106,20 @@ impl Server {
     fn read_stream(&mut self, conn: ConnId, mut input: &[u8], now: Instant) {
         let Some(endpoint) = self.streams.endpoint(conn) else { return };
         let Some(limits) = self.frame_limits.get(endpoint.index()).copied() else { return };
+        let Some(session) = self.streams.session(conn) else { return };
         for _ in 0..SLICE_PACKETS {
             if self.is_behind(conn) {
                 break;
             }
+            let message_bytes_max = self.message_bytes_max(session, limits.message_bytes_max);
+            let limits = FrameLimits { message_bytes_max, ..limits };
             match self.streams.decode(conn, &limits, &mut input) {
-                Decoded::Message(role, message) => self.handle_ws_message(conn, role, message, now),
+                Decoded::Message(role, message) => {
+                    // The next message has a time of its own.
+                    let deadline = self.streams.partial_deadline(conn).and_then(Option::take);
+                    self.deadlines.cancel(deadline);
+                    self.handle_ws_message(conn, role, message, now);
+                }
                 Decoded::Nothing => break,
                 // An echo of a whole message goes out before the close frame for the broken one behind it.
                 Decoded::Failed(_) if !self.outputs.is_empty() => break,
@@ -123,6 +132,34 @@ impl Server {
         self.streams.keep(conn, input);
         self.is_behind(conn);
         self.settle_reading(conn);
+        self.settle_partial(conn, now);
+        self.settle_budget(session, now);
+    }
+
+    /// Largest message of a session, in bytes, where `bytes_max` is that of an admitted one.
+    pub(super) fn message_bytes_max(&self, session: SessionId, bytes_max: usize) -> usize {
+        if self.unadmitted.contains(session) {
+            bytes_max.min(self.config.limits.unadmitted.message_bytes_max)
+        } else {
+            bytes_max
+        }
+    }
+
+    /// Ends an unadmitted session that makes all of them together pin more than they may.
+    fn settle_budget(&mut self, session: SessionId, now: Instant) {
+        if !self.unadmitted.contains(session) {
+            return;
+        }
+        let Some(record) = self.sessions.get(session) else { return };
+        let streams = [record.conn, record.probe].into_iter().flatten().map(|conn| self.streams.pinned_bytes(conn));
+        let pinned = streams.sum::<usize>()
+            + record.partial.as_ref().map_or(0, |partial| partial.bytes)
+            + self.requests.pinned_bytes(session)
+            + record.handshake.len().saturating_sub(HANDSHAKE_BYTES_FREE);
+        match self.unadmitted.set(session, pinned) {
+            Budget::Kept => {}
+            Budget::Exceeded => self.fault(session, PeerError::OverLimit, now),
+        }
     }
 
     /// Whether no more is to be taken of a stream for now.
@@ -156,11 +193,11 @@ impl Server {
             }
         }
         if self.requests.has_packets(session) {
-            return self.intake.push_ready(Rest::Post(session));
-        }
-        if !self.intake.judge(session, 0) {
+            self.intake.push_ready(Rest::Post(session));
+        } else if !self.intake.judge(session, 0) {
             self.finish_post(session);
         }
+        self.settle_budget(session, now);
     }
 
     fn handle_poll(&mut self, request: RequestId, session: SessionId, now: Instant) {
@@ -198,7 +235,7 @@ impl Server {
 
     fn handle_post(&mut self, request: RequestId, session: SessionId, body: Bytes, now: Instant) {
         let Some((endpoint, _)) = self.requests.get(request) else { return };
-        if body.len() > self.body_bytes_max(endpoint) {
+        if body.len() > self.message_bytes_max(session, self.body_bytes_max(endpoint)) {
             self.requests.forget_post(session, request);
             return self.respond_fault(request, PeerError::PayloadTooLarge);
         }
@@ -317,5 +354,7 @@ impl Server {
 /// Packets of one peer that are taken at a time. More than a peer in a hurry sends in one read, and well below a
 /// millisecond of work.
 const SLICE_PACKETS: usize = 512;
+/// What is not counted of the request that opened a session: an ordinary head.
+const HANDSHAKE_BYTES_FREE: usize = 2048;
 /// Slices that one timeout takes.
 const SLICES_MAX: usize = 8;

@@ -15,6 +15,7 @@
 //! | `requests` | HTTP requests of long polling and the form of their answers |
 //! | `namespaces` | sockets, rooms, targets |
 //! | `intake` | what the application has not dealt with |
+//! | `unadmitted` | what peers pin that are not admitted yet |
 //!
 //! The composition, each file using those above it:
 //!
@@ -53,6 +54,7 @@ mod streams;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;
 mod transmit;
+mod unadmitted;
 mod upgrade;
 
 use std::collections::VecDeque;
@@ -77,6 +79,7 @@ use self::requests::Requests;
 use self::state::Session;
 use self::streams::Streams;
 pub use self::transmit::{After, Transmit};
+use self::unadmitted::Unadmitted;
 use crate::id::SlabKey as _;
 use crate::queue::shrink_after_burst;
 use crate::rng::{KeyedMap, Rng};
@@ -140,6 +143,7 @@ pub struct Server {
     heartbeats: Heartbeats,
     deadlines: Deadlines,
     intake: Intake,
+    unadmitted: Unadmitted,
 
     outputs: VecDeque<Queued>,
     constant: Constants,
@@ -178,6 +182,7 @@ impl Server {
                 unanswered_bytes_max: limits.unanswered_bytes_max,
                 queue_soft_bytes: limits.queue_soft_bytes,
             }),
+            unadmitted: Unadmitted::new(limits.unadmitted.pinned_bytes_max),
             outputs: VecDeque::new(),
             constant: Constants::new(),
             counters: Counters::default(),
@@ -290,6 +295,7 @@ impl Server {
             acks: self.acks.len(),
             timers: self.heartbeats.armed() + self.acks.armed() + self.deadlines.armed() + totals.armed,
             queued_bytes: self.queues.total_bytes() + self.streams.total_bytes(),
+            unadmitted_bytes: self.unadmitted.total_bytes(),
             outputs: self.outputs.len() + self.queues.unpolled(),
             unread: self.intake.ready_count() + self.intake.held_count(),
         }
@@ -376,6 +382,8 @@ pub enum TimerKind {
     Upgrade,
     /// A closing transport must be gone.
     Close,
+    /// A frame, a message or a packet that has begun must be whole.
+    Partial,
     /// An ack is overdue.
     Ack,
     /// The application's.
@@ -416,6 +424,8 @@ pub struct Audit {
     pub timers: usize,
     /// Bytes that wait to be sent.
     pub queued_bytes: usize,
+    /// Bytes that peers pin who are not admitted yet.
+    pub unadmitted_bytes: usize,
     /// Outputs that have not been polled.
     pub outputs: usize,
     /// Peers of whom more was read than was taken, and events that are held back.

@@ -154,6 +154,12 @@ impl Requests {
         self.of_session.get_mut(session.slot())?.post.as_mut()?.rest.as_mut()
     }
 
+    /// Bytes of a POST that are not taken.
+    pub(super) fn pinned_bytes(&self, session: SessionId) -> usize {
+        let post = self.polling(session).and_then(|polling| polling.post.as_ref());
+        post.and_then(|post| post.rest.as_ref()).map_or(0, Payload::rest_bytes)
+    }
+
     /// The client went away; `None` for a stale handle.
     pub(super) fn handle_aborted(&mut self, request: RequestId) -> Option<Aborted> {
         let open = self.open.remove(request)?;

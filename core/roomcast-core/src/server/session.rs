@@ -54,6 +54,7 @@ impl Server {
         self.intake.start(session);
         self.heartbeats.start(session, endpoint, now);
         if kind == SessionKind::SocketIo {
+            self.unadmitted.start(session);
             let deadline = self.deadlines.arm(DeadlineKind::Connect, endpoint, Subject::Session(session), now);
             if let Some(record) = self.sessions.get_mut(session) {
                 record.connect_deadline = deadline;
@@ -184,7 +185,56 @@ impl Server {
                 self.advance(session, SessionEvent::CloseTimeout, Reason::TransportClose, now);
             }
             (DeadlineKind::Close, Subject::Conn(conn)) => self.drop_conn(conn),
+            (DeadlineKind::Partial, subject) => self.handle_unfinished(subject, now),
             (DeadlineKind::Connect | DeadlineKind::Upgrade, Subject::Conn(_)) => {}
+        }
+    }
+
+    /// A frame, a message or a packet is not whole in time. Where reading is paused, that is not the peer's fault.
+    fn handle_unfinished(&mut self, subject: Subject, now: Instant) {
+        match subject {
+            Subject::Session(session) => {
+                let is_behind = self.intake.is_behind(session);
+                let Some(record) = self.sessions.get_mut(session) else { return };
+                let Some(partial) = record.partial.as_mut() else { return };
+                partial.deadline = None;
+                if is_behind {
+                    partial.deadline = self.deadlines.arm(DeadlineKind::Partial, record.endpoint, subject, now);
+                    return;
+                }
+                self.fault(session, PeerError::Unfinished, now);
+            }
+            Subject::Conn(conn) => {
+                let Some(session) = self.streams.session(conn) else { return };
+                if let Some(deadline) = self.streams.partial_deadline(conn) {
+                    *deadline = None;
+                }
+                if self.intake.is_behind(session) || self.streams.has_rest(conn) {
+                    return self.settle_partial(conn, now);
+                }
+                match self.streams.is_own(conn) {
+                    Some(true) => self.fault(session, PeerError::Unfinished, now),
+                    Some(false) => {
+                        let reason = Reason::Fault(PeerError::Unfinished);
+                        self.advance(session, SessionEvent::ProbeEnded, reason, now);
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Arms the deadline of a message that is under way, and forgets that of one that is whole.
+    pub(super) fn settle_partial(&mut self, conn: ConnId, now: Instant) {
+        let is_partial = self.streams.is_partial(conn);
+        let Some(endpoint) = self.streams.endpoint(conn) else { return };
+        let Some(deadline) = self.streams.partial_deadline(conn) else { return };
+        match (is_partial, deadline.is_some()) {
+            (true, false) => {
+                *deadline = self.deadlines.arm(DeadlineKind::Partial, endpoint, Subject::Conn(conn), now);
+            }
+            (false, true) => self.deadlines.cancel(deadline.take()),
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -362,7 +412,8 @@ impl Server {
             return;
         }
         let kind = record.kind;
-        record.partial = None;
+        let partial = record.partial.take();
+        self.deadlines.cancel(partial.and_then(|partial| partial.deadline));
         let held = self.intake.release(session);
         self.put_back(held);
         while let Some(socket) = self.namespaces.any_of(session) {
@@ -386,6 +437,7 @@ impl Server {
             self.output(output);
         }
         self.intake.stop(session);
+        self.unadmitted.stop(session);
         let Some(record) = self.sessions.remove(session) else { return };
         self.deadlines.cancel(record.close_deadline);
         self.session_sids.remove(&record.sid);

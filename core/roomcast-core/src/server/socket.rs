@@ -11,7 +11,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::Server;
-use super::config::{Admission, EndpointKind};
+use super::config::{Admission, AdmittedBy, EndpointKind};
+use super::deadlines::{DeadlineKind, Subject};
 use super::encoded::Encoded;
 use super::event::{AckId, Connect, Event, Reason, Scope, SessionId, Sid, SocketId};
 use super::fault::PeerError;
@@ -38,7 +39,8 @@ impl Server {
         if packet.attachments == 0 {
             return self.handle_socket_packet(session, packet, Vec::new(), now);
         }
-        record.partial = Some(Box::new(Partial { packet, attachments: Vec::new(), bytes }));
+        let deadline = self.deadlines.arm(DeadlineKind::Partial, record.endpoint, Subject::Session(session), now);
+        record.partial = Some(Box::new(Partial { packet, attachments: Vec::new(), bytes, deadline }));
         Ok(())
     }
 
@@ -49,7 +51,7 @@ impl Server {
         bytes: Bytes,
         now: Instant,
     ) -> Result<(), PeerError> {
-        let packet_bytes_max = self.config.limits.packet_bytes_max;
+        let packet_bytes_max = self.message_bytes_max(session, self.config.limits.packet_bytes_max);
         let Some(record) = self.sessions.get_mut(session) else { return Ok(()) };
         let partial = record.partial.as_mut().ok_or(PeerError::BadSocketPacket)?;
         partial.bytes += bytes.len();
@@ -61,7 +63,10 @@ impl Server {
             return Ok(());
         }
         match record.partial.take() {
-            Some(whole) => self.handle_socket_packet(session, whole.packet, whole.attachments, now),
+            Some(whole) => {
+                self.deadlines.cancel(whole.deadline);
+                self.handle_socket_packet(session, whole.packet, whole.attachments, now)
+            }
             None => Ok(()),
         }
     }
@@ -155,6 +160,9 @@ impl Server {
         let Some(connect) = self.connect(socket, auth) else { return };
         let (session, sid) = (connect.session, connect.sid);
         self.cancel_connect_deadline(session);
+        if self.config.limits.unadmitted.admitted_by == AdmittedBy::Connect {
+            self.unadmitted.stop(session);
+        }
         self.counters.sockets_connected += 1;
         // Whoever asked again meanwhile is in by now, as the same socket.
         for _ in 0..=waiting.len() {

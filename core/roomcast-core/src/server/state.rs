@@ -46,4 +46,5 @@ pub(super) struct Partial {
     pub(super) packet: Packet,
     pub(super) attachments: Vec<Bytes>,
     pub(super) bytes: usize,
+    pub(super) deadline: Option<DeadlineKey>,
 }

@@ -44,6 +44,8 @@ struct Stream {
     /// Grows whenever the socket takes bytes.
     progress: u64,
     close_deadline: Option<DeadlineKey>,
+    /// Until when the message under way must be whole.
+    partial_deadline: Option<DeadlineKey>,
 }
 
 /// What a WebSocket is for.
@@ -100,12 +102,13 @@ impl Streams {
             half_closed: false,
             progress: 0,
             close_deadline: None,
+            partial_deadline: None,
         })
     }
 
-    /// Ends a stream. The deadline of its closing, if it was.
-    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Option<DeadlineKey>> {
-        self.0.remove(conn).map(|stream| stream.close_deadline)
+    /// Ends a stream. Its deadlines; `None` for a stale handle.
+    pub(super) fn remove(&mut self, conn: ConnId) -> Option<[Option<DeadlineKey>; 2]> {
+        self.0.remove(conn).map(|stream| [stream.close_deadline, stream.partial_deadline])
     }
 
     /// The next message. `input` is what was read just now, and is taken up to the end of that message; bytes of earlier
@@ -239,6 +242,21 @@ impl Streams {
         if let Some(stream) = self.0.get_mut(conn) {
             stream.close_deadline = deadline;
         }
+    }
+
+    /// Whether a message is under way on an open stream.
+    pub(super) fn is_partial(&self, conn: ConnId) -> bool {
+        self.is_own(conn).is_some() && self.0.get(conn).is_some_and(|stream| !stream.decoder.is_idle())
+    }
+
+    /// Until when the message under way must be whole, to be changed.
+    pub(super) fn partial_deadline(&mut self, conn: ConnId) -> Option<&mut Option<DeadlineKey>> {
+        self.0.get_mut(conn).map(|stream| &mut stream.partial_deadline)
+    }
+
+    /// Bytes that were read and are no message yet.
+    pub(super) fn pinned_bytes(&self, conn: ConnId) -> usize {
+        self.0.get(conn).map_or(0, |stream| stream.decoder.buffered_bytes() + stream.rest.len())
     }
 
     /// Fills a transmit from the priority queue and, behind it, from the session's queue in `queue`, which is asked for

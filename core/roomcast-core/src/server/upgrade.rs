@@ -98,7 +98,7 @@ impl Server {
                 conn
             }
             None => {
-                let handshake = Arc::new(Handshake::of(request));
+                let handshake = Arc::new(Handshake::with(request, &self.config.limits.handshake_headers));
                 let session = self.open_session(endpoint, State::WebSocket, handshake, now);
                 let conn = self.streams.open(endpoint, session, StreamRole::Own);
                 if let (Some(record), Some(queue)) =

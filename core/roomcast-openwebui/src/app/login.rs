@@ -156,6 +156,9 @@ impl OpenWebUi {
 
     /// A socket has a login from now on. One of another user ends; one of the same user goes on with the new token.
     pub(super) fn log_in(&mut self, socket: SocketId, token: Token, user: User, channels: Channels, cx: &mut Cx<'_>) {
+        if let Some(session) = cx.server.session(socket) {
+            cx.command(Command::Admit { session });
+        }
         if self.user_of(socket).is_some_and(|known| known.id != user.id) {
             self.withdraw(socket, LogoutReason::Replaced, cx);
         }
