@@ -56,6 +56,8 @@ section_test() {
     needs npm npm
     npm_packages conformance/yjs
     ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test --workspace --features "$features" --locked
+    # The simulator finds every planted bug. The core is built with hooks that only this test has.
+    cargo test -p roomcast-conformance --features test-hooks --test planted_bugs --locked
 }
 
 # Purity proven by a build: a target without clock, network, files, threads and randomness. `conformance/purity` calls

@@ -91,8 +91,6 @@ const CELLS: &[&str] = if cfg!(feature = "test-hooks") {
         "cell: Probing × Post",
         "cell: Probing × ProbeEnded",
         "cell: Probing × ProbePing",
-        "cell: Upgrading × ClosePacket",
-        "cell: Upgrading × Fault",
         "cell: Upgrading × Poll",
         "cell: Upgrading × Post",
         "cell: Upgrading × ProbeEnded",

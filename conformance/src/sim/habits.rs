@@ -137,8 +137,8 @@ impl World {
                 let whole = n < 60;
                 self.event(client, name, &format!(r#""kick",{whole}"#));
             }
-            (38, 300..500) => self.intrude(client),
-            (39, 600..700) => self.overlap(client),
+            (38, 300..700) => self.intrude(client),
+            (39, 600..900) => self.overlap(client),
             (39, 0..50) => self.clients[client].outbox.push_back("1".into()),
             (39, 50..100) => {
                 let nonsense = NONSENSE[self.index_below(NONSENSE.len())];

@@ -18,7 +18,7 @@ fn every_cell_of_the_table_is_as_the_protocol_has_it() {
 const STATES: [State; 6] = [Polling, Probing, Upgrading, WebSocket, Closing, Closed];
 
 /// By event, for each of [`STATES`] the state that follows and what is to be done.
-const TABLE: [(SessionEvent, [(State, Action); 6]); 14] = [
+const TABLE: [(SessionEvent, [(State, Action); 6]); 15] = [
     (
         SessionEvent::Poll,
         [
@@ -26,7 +26,7 @@ const TABLE: [(SessionEvent, [(State, Action); 6]); 14] = [
             (Probing, HoldPoll),
             (Upgrading, AnswerNoop),
             (WebSocket, RefuseRequest),
-            (Closed, DeliverClose),
+            (Closing, DeliverClose),
             (Closed, RefuseRequest),
         ],
     ),
@@ -143,6 +143,17 @@ const TABLE: [(SessionEvent, [(State, Action); 6]); 14] = [
     ),
     (
         SessionEvent::CloseTimeout,
+        [
+            (Polling, Ignore),
+            (Probing, Ignore),
+            (Upgrading, Ignore),
+            (WebSocket, Ignore),
+            (Closed, End),
+            (Closed, Ignore),
+        ],
+    ),
+    (
+        SessionEvent::CloseDelivered,
         [
             (Polling, Ignore),
             (Probing, Ignore),
