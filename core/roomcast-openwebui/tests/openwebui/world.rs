@@ -77,6 +77,8 @@ pub struct Client {
     blobs: VecDeque<Vec<u8>>,
     pub sid: String,
     pub is_closed: bool,
+    /// Takes no bytes.
+    is_deaf: bool,
     /// What the server's close frame said.
     pub close_code: Option<u16>,
 }
@@ -156,6 +158,7 @@ impl World {
             blobs: VecDeque::new(),
             sid: String::new(),
             is_closed: false,
+            is_deaf: false,
             close_code: None,
         });
         self.run();
@@ -194,6 +197,25 @@ impl World {
         let mut frame = Vec::new();
         encode_frame(&mut frame, Fin::Final, Opcode::Binary, bytes, Some([7; 4]));
         self.raw(client, &frame);
+        self.run();
+    }
+
+    /// A client takes no bytes until it is to [`listen`](Self::listen).
+    pub fn stop_listening(&mut self, client: usize) {
+        self.clients[client].is_deaf = true;
+    }
+
+    /// A client takes what was kept for it, and what comes from then on.
+    pub fn listen(&mut self, client: usize) {
+        self.clients[client].is_deaf = false;
+        let (conn, mut transmit) = (self.clients[client].conn, Transmit::new());
+        while self.stack.poll_transmit(conn, &mut transmit) {
+            while !transmit.is_empty() {
+                let written = self.outside.write(conn, &transmit);
+                transmit.advance(written);
+            }
+            self.outside.sent(conn, transmit.after());
+        }
         self.run();
     }
 
@@ -332,6 +354,9 @@ impl Hooks<OpenWebUi> for Outside {
     fn respond(&mut self, _request: RequestId, _response: http::Response<Bytes>) {}
 
     fn write(&mut self, conn: ConnId, transmit: &Transmit) -> usize {
+        if self.clients.iter().any(|client| client.conn == conn && client.is_deaf) {
+            return 0;
+        }
         let mut slices = [IoSlice::new(&[]); 8];
         let count = transmit.slices(&mut slices);
         let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
