@@ -78,8 +78,8 @@ pub use crate::handler::{
     Ack, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, HandlerInput, IntoOutcome,
     MessageReceived, NoAck, Opened, Received, Refusal, Rejection,
 };
+pub use crate::http::head_watch::read_with;
 pub use crate::http::service::{Responding, Service};
-pub use crate::http::tally::read_with;
 pub use crate::http_limits::HttpLimits;
 pub use crate::load::DriverLoad;
 pub use crate::peer::Peer;

@@ -17,7 +17,7 @@ use roomcast_core::time::Instant;
 
 use super::memory::{shrink_queue, shrink_slots};
 use crate::addresses::AddressGuard;
-use crate::http::tally::Tallied;
+use crate::http::head_watch::HeadWatch;
 use crate::mailbox::{ConnWaker, Shared};
 use crate::runtime::Runtime;
 
@@ -316,7 +316,7 @@ impl<R: Runtime> Conn<R> {
 
 /// The plain stream, with what is still to be written to it and what had already been read from it.
 pub(super) fn unwrap<R: Runtime>(runtime: &R, upgraded: Upgraded) -> (Stream<R>, Vec<u8>, Bytes) {
-    let upgraded = match upgraded.downcast::<Tallied<R::Stream>>() {
+    let upgraded = match upgraded.downcast::<HeadWatch<R::Stream>>() {
         Ok(parts) => {
             let (stream, head) = parts.io.into_parts();
             return (Stream::Plain(stream), head, parts.read_buf);

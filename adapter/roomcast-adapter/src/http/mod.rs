@@ -3,6 +3,6 @@
 //! Owns: requests on their way to the driver and responses on their way back, and the accept loop of a server that
 //! stands alone. Must never know: Engine.IO.
 
+pub(crate) mod head_watch;
 mod serve;
 pub(crate) mod service;
-pub(crate) mod tally;

@@ -17,8 +17,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 
+use super::head_watch::{HeadWatch, Lines};
 use super::service::{Responding, Service, Via, last, plain};
-use super::tally::{Lines, Tallied};
 use crate::addresses::TooMany;
 use crate::mailbox::{Mail, Shared, Stopped};
 use crate::runtime::{HyperTimer, Runtime};
@@ -92,7 +92,7 @@ async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream,
         .header_read_timeout(limits.head_timeout)
         .max_header_size(limits.head_bytes_max)
         .max_buf_size((2 * limits.head_bytes_max).max(BUFFER_BYTES_MIN));
-    let stream = Tallied::new(stream, lines);
+    let stream = HeadWatch::new(stream, lines);
     let mut conn = pin!(builder.serve_connection(stream, Watched(state.clone())).with_upgrades());
     let mut stopped = pin!(Stopped::new(shared));
     let mut stalled = pin!(state.stalled(&runtime, limits.head_timeout));

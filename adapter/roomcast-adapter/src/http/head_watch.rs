@@ -15,7 +15,7 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 /// A stream that is watched.
 #[derive(Debug)]
-pub(crate) struct Tallied<S> {
+pub(crate) struct HeadWatch<S> {
     stream: S,
     lines: Arc<Lines>,
     /// How much of the pattern the last bytes match.
@@ -35,7 +35,7 @@ impl Lines {
     }
 }
 
-impl<S> Tallied<S> {
+impl<S> HeadWatch<S> {
     pub(crate) const fn new(stream: S, lines: Arc<Lines>) -> Self {
         Self { stream, lines, matched: 0, window: WINDOW_BYTES_MIN, held: Vec::new() }
     }
@@ -70,7 +70,7 @@ impl<S> Tallied<S> {
     }
 }
 
-impl<S: Read + Unpin> Read for Tallied<S> {
+impl<S: Read + Unpin> Read for HeadWatch<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let window = this.window;
@@ -88,7 +88,7 @@ impl<S: Read + Unpin> Read for Tallied<S> {
     }
 }
 
-impl<S: Write + Unpin> Write for Tallied<S> {
+impl<S: Write + Unpin> Write for HeadWatch<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.holds(buf) {
             return Poll::Ready(Ok(buf.len()));
@@ -156,9 +156,9 @@ mod tests {
         let head = b"POST / HTTP/1.1\r\nContent-Length: 3\r\nX: content-length: \r\n\n\ncontent-LENGTH:4\r\n\r\n";
         for cut in 0..head.len() {
             let lines = Arc::new(Lines::default());
-            let mut tallied = Tallied::new((), lines.clone());
-            tallied.scan(&head[..cut]);
-            tallied.scan(&head[cut..]);
+            let mut watch = HeadWatch::new((), lines.clone());
+            watch.scan(&head[..cut]);
+            watch.scan(&head[cut..]);
             assert_eq!(lines.seen(), 2, "cut at {cut}");
         }
     }
@@ -166,17 +166,17 @@ mod tests {
     #[test]
     fn the_head_of_a_switch_is_held_back_and_nothing_else() {
         let cx = &mut Context::from_waker(std::task::Waker::noop());
-        let mut tallied = Tallied::new(Sink::default(), Arc::default());
+        let mut watch = HeadWatch::new(Sink::default(), Arc::default());
         let switch = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
         for (answer, held) in
             [(&b"HTTP/1.1 200 OK\r\n\r\n"[..], 0), (b"HTTP/1.1 100 Continue\r\n\r\n", 0), (switch, switch.len())]
         {
             let slices = [io::IoSlice::new(answer), io::IoSlice::new(b"")];
-            let written = Pin::new(&mut tallied).poll_write_vectored(cx, &slices);
+            let written = Pin::new(&mut watch).poll_write_vectored(cx, &slices);
             assert!(matches!(written, Poll::Ready(Ok(bytes)) if bytes == answer.len()), "{written:?}");
-            assert_eq!(tallied.held.len(), held);
+            assert_eq!(watch.held.len(), held);
         }
-        let (sink, held) = tallied.into_parts();
+        let (sink, held) = watch.into_parts();
         assert_eq!(sink.0, b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
         assert_eq!(held, switch);
     }
