@@ -49,7 +49,7 @@ impl Broadcast {
         self
     }
 
-    /// Only those who are connected to this node.
+    /// Only those sockets that are connected to this node.
     pub fn local(mut self) -> Self {
         self.selection.reach = Reach::Local;
         self

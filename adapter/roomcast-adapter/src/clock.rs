@@ -1,6 +1,6 @@
 //! The clocks of the operating system, for the core.
 //!
-//! Owns: the one place that reads them. Must never know: who waits for what.
+//! Owns: the one place that reads them. Must never know: what a time is for.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +21,7 @@ impl Clock {
     }
 }
 
-/// What the calendar says, for those who check a token themselves.
+/// Wall-clock time, for programs that check a token themselves.
 #[expect(clippy::disallowed_methods, reason = "the adapter is who tells the core the time")]
 pub fn wall_now() -> WallTime {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);

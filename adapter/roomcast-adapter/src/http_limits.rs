@@ -1,6 +1,6 @@
 //! Bounds on HTTP requests.
 //!
-//! Owns: [`HttpLimits`] and its defaults. Must never know: who enforces them.
+//! Owns: [`HttpLimits`] and its defaults. Must never know: where they are enforced.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What the driver shares with the rest of the program.
 //!
 //! Owns: the queue of what others want from the driver, the list of connections that are ready, the driver's waker, and
-//! who waits for the end of a turn. Must never know: how the driver does any of it.
+//! the tasks that wait for the end of a turn. Must never know: how the driver does any of it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;

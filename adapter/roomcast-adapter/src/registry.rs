@@ -1,6 +1,6 @@
-//! Which handler is whose.
+//! The handlers that are registered.
 //!
-//! Owns: the handlers of all endpoints and namespaces, and which path is which endpoint. Must never know: who calls them.
+//! Owns: the handlers of all endpoints and namespaces, and the pages. Must never know: when they are called.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! The pace of those who send.
+//! The pace of senders.
 //!
 //! Owns: [`Sent`]. Must never know: what is sent.
 

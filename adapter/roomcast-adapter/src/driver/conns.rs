@@ -27,7 +27,7 @@ pub(super) struct Conns<R: Runtime> {
     pub(super) slots: Vec<Option<Conn<R>>>,
     len: usize,
     pub(super) writable: VecDeque<ConnId>,
-    /// How many of these are still to be written before those who wait for the end of a turn go on.
+    /// How many of these are still to be written before senders that wait for the end of a turn go on.
     pub(super) pass: usize,
     pub(super) scratch: Box<[u8]>,
 }
