@@ -33,6 +33,27 @@
 //! # }
 //! ```
 //!
+//! Yjs documents for stock providers of y-websocket, with rights and a store:
+//!
+#![cfg_attr(all(feature = "documents", feature = "sqlite"), doc = "```no_run")]
+#![cfg_attr(not(all(feature = "documents", feature = "sqlite")), doc = "```ignore")]
+//! use roomcast_tokio::stores::SqliteDocuments;
+//! use roomcast_tokio::{Builder, Rights, Tokio, Visitor};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = SqliteDocuments::open("documents.db").await?;
+//! let builder = Builder::new().documents_with("/yjs", store, |documents| {
+//!     documents.authorize(async |visitor: Visitor| match visitor.param("token").as_deref() {
+//!         Some("secret") => Rights::Write("alice".into()),
+//!         _ => Rights::Denied,
+//!     });
+//! });
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:1234").await?;
+//! builder.start(Tokio)?.serve(listener).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # The contract
 //!
 //! * A client is a [`Socket`] in each namespace that it has joined, or a [`Peer`] of a bare endpoint. Both are cheap to
@@ -56,6 +77,7 @@
 //!
 //! None is on by default. `stores` is the module [`stores`](https://docs.rs/roomcast-stores) with the stores in memory;
 //! `sqlite`, `postgres` and `postgres-tls` add those in SQL, and `yrs` what documents say and edits of them.
+//! `documents` is [`Builder::documents`](Builder), Yjs for stock providers of y-websocket.
 #![forbid(unsafe_code)]
 
 use std::future::Future;

@@ -96,7 +96,7 @@ impl Server {
         let Some(record) = self.sessions.get(session) else { return self.stale() };
         let packet = match (record.kind, message) {
             (SessionKind::WebSocket, Message::Text(text)) => Encoded::frame(Opcode::Text, text.as_bytes()),
-            (SessionKind::WebSocket, Message::Binary(bytes)) => Encoded::frame(Opcode::Binary, bytes),
+            (SessionKind::WebSocket, Message::Binary(bytes)) => self.shared_frame.of(bytes),
             (SessionKind::SocketIo | SessionKind::EngineIo, Message::Text(text)) => Encoded::packet(
                 1 + text.len(),
                 |out| {

@@ -48,6 +48,7 @@ mod outbound;
 mod queues;
 mod requests;
 mod session;
+mod shared_frame;
 mod socket;
 mod state;
 mod streams;
@@ -76,6 +77,7 @@ use self::intake::{Intake, IntakeLimits};
 use self::namespaces::Namespaces;
 use self::queues::OutboundQueues;
 use self::requests::Requests;
+use self::shared_frame::SharedFrame;
 use self::state::Session;
 use self::streams::Streams;
 pub use self::transmit::{After, Transmit};
@@ -147,6 +149,7 @@ pub struct Server {
 
     outputs: VecDeque<Queued>,
     constant: Constants,
+    shared_frame: SharedFrame,
     counters: Counters,
     #[cfg(feature = "test-hooks")]
     test_hooks: test_hooks::TestHooks,
@@ -185,6 +188,7 @@ impl Server {
             unadmitted: Unadmitted::new(limits.unadmitted.pinned_bytes_max),
             outputs: VecDeque::new(),
             constant: Constants::new(),
+            shared_frame: SharedFrame::default(),
             counters: Counters::default(),
             #[cfg(feature = "test-hooks")]
             test_hooks: test_hooks::TestHooks::default(),

@@ -1,8 +1,8 @@
 //! Documents over the application protocol and y-protocols, with browsers that behave as those of 0.6.41 do.
 
 mod browser;
-mod holes;
-mod items;
+mod defects;
+mod front_end;
 mod mended;
 mod protocol;
 mod random;

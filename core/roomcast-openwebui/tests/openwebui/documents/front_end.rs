@@ -1,4 +1,4 @@
-//! What was observed with the real front end about documents, by its numbers, and the events' exact form.
+//! What was observed with the real front end about documents, and the exact form of the events.
 
 use super::super::store::Manner;
 use super::super::world::World;
@@ -8,7 +8,7 @@ use roomcast_openwebui::query::Question;
 use roomcast_yjs::int_array;
 
 #[test]
-fn rows_2_1_and_2_2_events_are_as_recorded() {
+fn events_are_as_recorded() {
     let mut world = World::new();
     let (one, two) = (world.join("alice"), world.join("alice"));
     let sids = [world.clients[one].sid.clone(), world.clients[two].sid.clone()];
@@ -54,7 +54,7 @@ fn rows_2_1_and_2_2_events_are_as_recorded() {
 }
 
 #[test]
-fn item_2_7_2_a_join_before_user_join_waits_for_it() {
+fn a_join_before_user_join_waits_for_it() {
     let mut world = World::new();
     let client = world.connect("{}");
     world.send(client, r#"21["ydoc:document:join",{"document_id":"note:plan"}]"#);
@@ -85,7 +85,7 @@ fn item_2_7_2_a_join_before_user_join_waits_for_it() {
 }
 
 #[test]
-fn item_2_7_4_offline_edits_reach_the_others() {
+fn offline_edits_reach_the_others() {
     let mut world = World::new();
     let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
     settle(&mut world, &mut [&mut alice, &mut tab]);
@@ -115,7 +115,7 @@ fn item_2_7_4_offline_edits_reach_the_others() {
 }
 
 #[test]
-fn item_2_7_4_of_a_whole_document_the_others_are_told_what_is_new() {
+fn of_a_whole_document_the_others_are_told_what_is_new() {
     let mut world = World::new();
     let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
     settle(&mut world, &mut [&mut alice, &mut tab]);
@@ -142,7 +142,7 @@ fn item_2_7_4_of_a_whole_document_the_others_are_told_what_is_new() {
 }
 
 #[test]
-fn item_2_7_4_what_builds_on_missing_edits_is_asked_for_once() {
+fn what_builds_on_missing_edits_is_asked_for_once() {
     let mut world = World::new();
     let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
     settle(&mut world, &mut [&mut alice, &mut tab]);
@@ -166,7 +166,7 @@ fn item_2_7_4_what_builds_on_missing_edits_is_asked_for_once() {
 }
 
 #[test]
-fn item_2_7_5_exactly_one_loads_the_note() {
+fn exactly_one_loads_the_note() {
     let mut world = World::new();
     let (mut first, mut second) = (Browser::new(&mut world, "alice"), Browser::new(&mut world, "alice"));
     first.seeds = false;
@@ -185,7 +185,7 @@ fn item_2_7_5_exactly_one_loads_the_note() {
 }
 
 #[test]
-fn item_2_7_5_who_may_only_read_loads_for_himself() {
+fn a_reader_loads_the_note_for_itself() {
     let mut world = World::new();
     world.store.notes.insert("plan".into(), ("alice".into(), roomcast_openwebui::access::AccessControl::Public));
     let mut bob = Browser::open(&mut world, "bob");
@@ -197,7 +197,7 @@ fn item_2_7_5_who_may_only_read_loads_for_himself() {
 }
 
 #[test]
-fn item_2_7_5_who_may_not_write_any_more_is_not_waited_for() {
+fn a_member_that_lost_its_rights_is_not_waited_for() {
     let mut world = World::new();
     let share = |world: &mut World, access: &str| {
         let access = roomcast_openwebui::access::AccessControl::from_column(Some(access));
@@ -217,7 +217,7 @@ fn item_2_7_5_who_may_not_write_any_more_is_not_waited_for() {
 }
 
 #[test]
-fn item_2_7_7_no_access_is_an_error_event() {
+fn a_join_without_access_is_answered_by_an_error_event() {
     let mut world = World::new();
     let bob = world.join("bob");
     for ack in ["", "1"] {
@@ -234,7 +234,7 @@ fn item_2_7_7_no_access_is_an_error_event() {
 }
 
 #[test]
-fn row_2_3_the_newer_front_end_gets_the_content_and_the_first_write_wins() {
+fn the_newer_front_end_gets_the_content_and_the_first_write_wins() {
     let mut world = World::with(|settings| settings.documents.compat = Compat::V0_12);
     world.store.contents.insert("plan".into(), r#"{"md":"x"}"#.into());
     let (one, two) = (world.join("alice"), world.join("alice"));

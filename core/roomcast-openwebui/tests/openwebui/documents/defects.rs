@@ -1,4 +1,4 @@
-//! Defects of 0.6.41 about documents that are not built again, by their numbers.
+//! Defects of Open WebUI 0.6.41 about documents that are not built again.
 
 use super::super::store::Manner;
 use super::super::world::World;
@@ -8,7 +8,7 @@ use roomcast_openwebui::{Request, Response};
 use roomcast_yjs::int_array;
 
 #[test]
-fn hole_2_5_1_updates_are_of_members() {
+fn updates_are_taken_from_members_alone() {
     let mut world = World::new();
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
@@ -32,7 +32,7 @@ fn hole_2_5_1_updates_are_of_members() {
 }
 
 #[test]
-fn hole_2_5_2_an_alias_is_the_same_document() {
+fn an_alias_is_the_same_document() {
     let mut world = World::new();
     let mut alice = Browser::open(&mut world, "alice");
     let (anonymous, bob) = (world.connect("{}"), world.join("bob"));
@@ -59,7 +59,7 @@ fn hole_2_5_2_an_alias_is_the_same_document() {
 }
 
 #[test]
-fn hole_2_5_3_a_reader_writes_nothing() {
+fn a_reader_writes_nothing() {
     let mut world = World::new();
     world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::Public));
     let (mut alice, mut bob) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "bob"));
@@ -94,7 +94,7 @@ fn hole_2_5_3_a_reader_writes_nothing() {
 }
 
 #[test]
-fn hole_2_5_4_cursors_and_leaving_are_of_members_under_their_own_name() {
+fn cursors_and_leaving_are_of_members_under_their_own_name() {
     let mut world = World::new();
     let (mut alice, mut tab) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "alice"));
     let mut carol = Browser::new(&mut world, "carol");
@@ -121,7 +121,7 @@ fn hole_2_5_4_cursors_and_leaving_are_of_members_under_their_own_name() {
 }
 
 #[test]
-fn hole_2_5_8_what_is_no_update_poisons_nothing() {
+fn what_is_no_update_poisons_nothing() {
     let mut world = World::new();
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
@@ -142,7 +142,7 @@ fn hole_2_5_8_what_is_no_update_poisons_nothing() {
 }
 
 #[test]
-fn hole_2_5_9_everything_has_a_limit() {
+fn documents_of_a_session_and_bad_updates_are_bounded() {
     let mut world = World::with(|settings| {
         settings.documents.limits.update_bytes_max = 40;
         settings.documents.limits.document_bytes_max = 4000;
@@ -172,7 +172,7 @@ fn hole_2_5_9_everything_has_a_limit() {
 }
 
 #[test]
-fn hole_2_5_10_the_last_edit_is_saved_when_its_author_leaves() {
+fn the_last_edit_is_saved_when_its_author_leaves() {
     for others in [false, true] {
         let mut world = World::new();
         let mut other = others.then(|| Browser::open(&mut world, "alice"));
@@ -193,7 +193,7 @@ fn hole_2_5_10_the_last_edit_is_saved_when_its_author_leaves() {
 }
 
 #[test]
-fn hole_2_5_11_an_update_without_content_cancels_no_save() {
+fn an_update_without_content_cancels_no_save() {
     let mut world = World::new();
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
@@ -213,7 +213,7 @@ fn hole_2_5_11_an_update_without_content_cancels_no_save() {
 }
 
 #[test]
-fn hole_2_5_12_nothing_is_dropped_before_it_is_stored() {
+fn nothing_is_dropped_before_it_is_stored() {
     let mut world = World::new();
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
@@ -238,7 +238,7 @@ fn hole_2_5_12_nothing_is_dropped_before_it_is_stored() {
 }
 
 #[test]
-fn hole_2_5_14_an_echo_costs_nothing() {
+fn an_echo_costs_nothing() {
     let mut world = World::new();
     let mut browsers: Vec<Browser> = (0..5).map(|_| Browser::open(&mut world, "alice")).collect();
     for browser in &mut browsers {
