@@ -98,7 +98,7 @@ impl Visitor {
 pub struct AppReply {
     /// The question's number.
     pub id: u64,
-    /// The answer.
+    /// What the hook or the store says.
     pub answer: ReplyAnswer,
 }
 

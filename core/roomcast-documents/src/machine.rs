@@ -41,7 +41,7 @@ pub struct Documents<M> {
 pub enum Pace {
     /// At the intervals of [`DocumentsConfig::journal`], and at once when the last member has left.
     Spaced,
-    /// At once.
+    /// At once: the server ends, or a request waits for it.
     Hurried,
 }
 

@@ -39,7 +39,7 @@ pub enum Output<M> {
     NotLoaded {
         /// The document's name.
         name: ByteString,
-        /// Why.
+        /// The reason, which is the same for all of them.
         why: NotLoaded,
         /// Members in the order in which they came.
         waiting: Vec<Joining<M>>,
@@ -103,9 +103,9 @@ pub enum Output<M> {
     },
     /// Send a message of y-protocols to these members. One encoding serves all.
     Send {
-        /// Providers.
+        /// Providers, all of the same document.
         to: Vec<M>,
-        /// The message.
+        /// One whole binary message.
         message: Bytes,
     },
     /// A message of a provider has been dealt with: it may be given another.
@@ -117,7 +117,7 @@ pub enum Output<M> {
     Close {
         /// The provider.
         member: M,
-        /// How.
+        /// Whether the provider is to come back.
         close: Close,
     },
     /// Something that an operator should hear of.
@@ -172,7 +172,7 @@ pub enum DocumentNotice {
     NotLoaded {
         /// The document's name.
         name: ByteString,
-        /// Why.
+        /// The reason that its members were refused for.
         why: NotLoaded,
     },
     /// Changes could not be stored, since another program writes the same document. They are kept in memory.

@@ -42,7 +42,7 @@ impl From<StoredDocument> for Opening {
 pub struct Opened(Document, Opening);
 
 impl Opened {
-    /// The structs.
+    /// The structs that were read.
     pub const fn content(&self) -> &Document {
         &self.0
     }

@@ -21,7 +21,7 @@ use crate::update::Brings;
 /// Whether a connection takes what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// It does.
+    /// It takes what is sent.
     Free,
     /// What was sent to it piles up: states are sent later, after [`Documents::handle_relieved`].
     Congested,

@@ -114,7 +114,7 @@ fn all_documents_together_are_bounded() {
     world.leave(1);
     world.join(2, "plan", Access::Write);
     world.edit(2, 1, 0, &"x".repeat(6000));
-    // The document that nobody is in makes room.
+    // The document without members makes room.
     world.join(3, "another", Access::Write);
     assert_eq!((world.machine.named("left"), world.machine.counts().open), (None, 2));
     world.edit(3, 1, 0, &"x".repeat(6000));

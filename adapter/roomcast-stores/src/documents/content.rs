@@ -61,7 +61,7 @@ pub(super) fn edit<T>(
 pub(super) fn text(txn: &Transaction<'_>, root: &str) -> String {
     let mut text = txn.get_text(root).map(|text| text.get_string(txn)).unwrap_or_default();
     let Some(fragment) = txn.get_xml_fragment(root) else { return text };
-    // A walk without recursion, however deep somebody has nested it.
+    // A walk without recursion, however deep the nesting is.
     for node in fragment.successors(txn) {
         let XmlOut::Text(run) = node else { continue };
         if !text.is_empty() {

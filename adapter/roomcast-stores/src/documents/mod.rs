@@ -1,6 +1,6 @@
 //! What documents say, and edits made on the server's side (feature `yrs`).
 //!
-//! The server keeps structs and never reads a document: see [`roomcast_yjs`]. Whoever wants the text of one, or
+//! The server keeps structs and never reads a document: see [`roomcast_yjs`]. A program that needs the text of one, or
 //! to change one, does so here, in a copy that yrs builds from the document's state. An edit goes back as an update, the
 //! way of any member: it is checked, merged, told to all who are in the document, and stored.
 //!
@@ -36,7 +36,7 @@
 //!
 //! What remains: a stack that overflows all the same, memory that runs out, and memory that yrs misuses are not caught.
 //! They end the process, or worse. A thread that hangs is lost until the process ends, with its place. With
-//! `panic = "abort"` no panic is caught. Whoever serves strangers and cannot bear that runs a process for this alone,
+//! `panic = "abort"` no panic is caught. A program that serves strangers and cannot accept that runs a process for this alone,
 //! which gets states by [`Request::DocumentState`] and gives updates by [`Request::DocumentUpdate`]: neither needs yrs.
 //!
 //! yrs differs from yjs where an edit cuts a surrogate pair: count in UTF-16 units, as this does, and do not cut there.
@@ -115,7 +115,7 @@ impl Documents {
         Self(Arc::new(Inner { app, state_bytes_max, workshop, authors: Mutex::default() }))
     }
 
-    /// One of them, live or stored: `note:` and the note's id. Whoever asks is trusted to have checked who may.
+    /// One of them, live or stored: `note:` and the note's id. The caller is trusted to have checked the rights.
     pub fn of(&self, id: impl Into<ByteString>) -> Document {
         Document { documents: self.clone(), id: id.into(), user: None }
     }
@@ -201,7 +201,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// [`DocumentRefusal::Seeded`] if somebody was first, and as [`edit`](Self::edit).
+    /// [`DocumentRefusal::Seeded`] if another writer was first, and as [`edit`](Self::edit).
     pub async fn initialize<T, F>(&self, change: F) -> Result<Edited<T>, ContentError>
     where
         T: Send + 'static,
@@ -286,11 +286,11 @@ impl Authors {
 pub enum ContentError {
     /// The server has refused.
     Refused(DocumentRefusal),
-    /// The server has ended. Of an edit nobody knows whether it was made.
+    /// The server has ended. Whether an edit was made is unknown.
     Stopped,
     /// The document is over [`ContentLimits::state_bytes_max`].
     TooLong,
-    /// Too many wait, or there is no thread to be had.
+    /// Too many calls wait, or no thread can be started.
     Busy,
     /// It took longer than [`ContentLimits::deadline`].
     Overdue,

@@ -93,7 +93,7 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// Whoever waits for a job.
+/// The caller that waits for a job.
 struct Wanted(Arc<AtomicBool>);
 
 impl Drop for Wanted {

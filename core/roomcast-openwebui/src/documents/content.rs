@@ -4,7 +4,7 @@
 //! or a store.
 //!
 //! A document and the note that it renders live in two stores, and a crash may come between two writes. So that the
-//! note's own content is not taken for somebody else's change afterwards, the mark of a content is put into the log
+//! note's own content is not taken for a change made elsewhere afterwards, the mark of a content is put into the log
 //! before the content is saved, and a snapshot carries the marks of all contents that the note may have by then.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -428,7 +428,7 @@ mod tests {
         for empty in ["null", "{}", "[]", "7", "{", r#"{"md":"","html":"","json":null}"#, r#"{"md":null,"json":{}}"#] {
             assert!(says_nothing(empty) && Mark::of(empty).is_none(), "{empty}");
         }
-        // What somebody has emptied is something: the editor's empty paragraph.
+        // What a user has emptied is something: the editor's empty paragraph.
         assert!(!says_nothing(r#"{"md":"","html":"<p></p>","json":{"type":"doc"}}"#));
     }
 

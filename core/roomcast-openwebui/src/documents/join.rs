@@ -1,4 +1,4 @@
-//! How a socket gets into a document, and how anybody gets out of one.
+//! How sockets join documents, and how members leave them.
 //!
 //! Owns: `ydoc:document:join`, `ydoc:document:leave`, `ydoc:document:state`, and joins that come too early. Must never
 //! know: where a document comes from.
@@ -19,7 +19,7 @@ use roomcast_core::server::{Command, Cx, Delivery, Emit, Selection, SocketId, Ta
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
-    /// Somebody wants to join, who has a session.
+    /// A socket with a login asks to join.
     pub(crate) fn document_join(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         let limits = &self.settings.limits;
         let named = args.parse::<frame::Join>().ok();

@@ -1,6 +1,6 @@
 //! Whether members may still do what they could when they joined.
 //!
-//! Owns: asking about the notes of a session's documents, and what follows. Must never know: how somebody joined.
+//! Owns: asking about the notes of a session's documents, and what follows. Must never know: how members join.
 
 use roomcast_documents::DocumentId;
 
