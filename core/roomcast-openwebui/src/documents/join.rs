@@ -57,6 +57,8 @@ impl OpenWebUi {
         let joining = Joining { member, user, access, form: Form::Application };
         match self.enter_document(&document, joining, introduction, cx) {
             Entered::Now(_) => Outcome::nothing(),
+            // It was refused at once, and has been told.
+            Entered::Later if !self.documents.introductions.contains_key(&member) => Outcome::nothing(),
             Entered::Later => Outcome::Wait(Step::DocumentLoad),
         }
     }
