@@ -49,7 +49,11 @@ function open(t, { url }, token, doc = new Y.Doc()) {
   provider.messageHandlers[AUTH] = (_encoder, decoder) =>
     readAuthMessage(decoder, doc, (_doc, reason) => peer.denied.push(reason));
   provider.on("connection-close", (event) => peer.closings.push(event?.code));
-  t.after(() => provider.destroy());
+  t.after(() => {
+    provider.destroy();
+    // Awareness looks at the clock for as long as its document lives.
+    doc.destroy();
+  });
   return peer;
 }
 
