@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle, token_for};
 use roomcast_documents::{DocumentNotice, NotLoaded};
+use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{Notice, Notices};
 
@@ -175,4 +176,21 @@ fn a_document_that_cannot_be_loaded_is_told() {
     let told = Notice::Document(DocumentNotice::NotLoaded { name, why: NotLoaded::Unavailable });
     assert_eq!(world.notices, [told]);
     assert_eq!(world.stack.app.document_counters().documents.loads_failed, 1);
+}
+
+#[test]
+fn a_join_for_which_there_is_no_memory_is_refused_and_what_follows_is_handled() {
+    let mut world = World::with(|settings| settings.documents.documents_bytes_max = 1000);
+    world.store.notes.insert("other".into(), ("alice".into(), AccessControl::Public));
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.type_text(&mut world, &"x".repeat(2000));
+    alice.pump(&mut world);
+    world.send(alice.client, r#"2["ydoc:document:join",{"document_id":"note:other"}]"#);
+    assert!(world.read(alice.client).concat().contains("Failed to join document"));
+    alice.emit(&mut world, "ydoc:document:state", "");
+    assert!(world.read(alice.client).concat().contains("ydoc:document:state"));
+    assert_eq!(world.stack.app.document_counters().documents.refused_full, 1);
+    world.leave(alice.client);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.stack.app.audit().documents, Default::default());
 }
