@@ -35,7 +35,7 @@ pub struct Memory(Arc<Mutex<State>>);
 pub enum Moment {
     /// Before anything is done for it.
     BeforeWork,
-    /// When it is done, and nobody has heard of it.
+    /// After the work, before the answer is delivered.
     AfterWork,
 }
 
@@ -93,7 +93,7 @@ impl Memory {
         self.change(|state| state.life += 1);
     }
 
-    /// Wakes whoever waits, after the lock is gone: a waker is code of somebody else.
+    /// Wakes all waiting tasks after the lock is released: a waker runs foreign code.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let wakers = {
             let mut state = self.lock();
@@ -109,7 +109,7 @@ impl Memory {
 }
 
 impl Gate {
-    /// Lets everybody through, and holds nobody any more.
+    /// Releases all questions and holds no more.
     pub fn open(self) {}
 
     /// How many wait.
@@ -220,7 +220,7 @@ struct State {
 }
 
 impl State {
-    /// Why somebody who asked in that life has no answer.
+    /// Why a question asked in that life has no answer.
     fn refusal(&self, life: u64) -> Option<StoreError> {
         if self.is_closed || self.life != life { Some(StoreError::Unavailable) } else { self.fault }
     }

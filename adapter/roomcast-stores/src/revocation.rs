@@ -12,7 +12,7 @@ use roomcast_openwebui::query::StoreError;
 /// What of a token a revocation can name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// `id`.
+    /// The claim `id`: the user.
     pub user: ByteString,
     /// `jti`. Without it, a token can be revoked only along with all others of its user.
     pub jti: Option<ByteString>,
@@ -23,7 +23,7 @@ pub struct Token {
     pub ends_at_secs: Option<u64>,
 }
 
-/// Who knows which tokens are revoked.
+/// Keeps the revocations of tokens.
 pub trait Revocations: Send + Sync + 'static {
     /// Whether this token is revoked.
     ///

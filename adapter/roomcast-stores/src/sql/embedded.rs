@@ -38,12 +38,12 @@ pub struct Embedded {
     lock: Lock,
 }
 
-/// What became of rows that were to be the first.
+/// Result of [`Embedded::seed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeded {
-    /// They are.
+    /// The rows are written.
     Filled,
-    /// There were others already.
+    /// There are users already; nothing is written.
     NotEmpty,
 }
 
@@ -69,7 +69,7 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// Nothing is written, or, with [`StoreError::Unavailable`], nobody knows.
+    /// Nothing is written; after [`StoreError::Unavailable`] the rows may have been written or not.
     pub async fn seed(&self, rows: &Rows) -> Result<Seeded, StoreError> {
         let mut conn = self.tables.acquire(Purpose::Write).await?;
         let result = timeout(self.options.statement_timeout, seed(&mut conn, rows)).await;

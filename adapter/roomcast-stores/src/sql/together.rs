@@ -279,5 +279,5 @@ async fn answer<T: Crowds, K: Kind>(tables: &T, mut conn: Conn, entries: Vec<Ent
     }
 }
 
-/// How long touches give way: a stream of other writes must not keep them waiting for ever.
+/// How long touches give way: a stream of other writes must not keep them waiting without end.
 const OTHERS_FIRST_MAX: Duration = Duration::from_secs(1);

@@ -32,7 +32,7 @@ pub trait Own: Store + Revocations {}
 impl<S: Store + Revocations> Own for S {}
 
 impl WebUi {
-    /// Takes notice of a database. It is reached for when somebody asks, and again whenever it was lost.
+    /// Creates a store without connecting: connections are opened by questions, and again after they were lost.
     ///
     /// Must be called within tokio.
     ///
