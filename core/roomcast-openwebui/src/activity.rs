@@ -33,7 +33,7 @@ pub(crate) enum Change {
     LoginIdle(SocketId),
     /// A user has an active login now.
     UserActive(ByteString),
-    /// A user has no active login any more.
+    /// The last active login of a user became idle or ended.
     UserIdle(ByteString),
 }
 

@@ -8,7 +8,7 @@ use super::requests::Response;
 use roomcast_core::server::{AckEnd, AppRequestId, EmitId, SocketId};
 use roomcast_core::socket_io::Args;
 
-/// The calls without an answer. Their deadlines are the server's: it says when an ack will not arrive any more.
+/// The calls without an answer. Their deadlines are the server's: it says when an ack can no longer arrive.
 #[derive(Debug)]
 pub(crate) struct Calls {
     max: usize,
@@ -40,7 +40,7 @@ impl Calls {
         self.respond(emit, Response::Called(args));
     }
 
-    /// A call will not be acknowledged any more.
+    /// A call can no longer be acknowledged.
     pub(crate) fn handle_ended(&mut self, emit: EmitId, end: AckEnd) {
         match end {
             AckEnd::TimedOut => self.respond(emit, Response::TimedOut),

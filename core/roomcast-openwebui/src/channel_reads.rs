@@ -90,7 +90,7 @@ impl ChannelReads {
         self.arm(user, now + self.settle);
     }
 
-    /// There is a sign that a user may belong to a channel that was not found: reads them if that was not done of late.
+    /// There is a sign that a user may belong to a channel that was not found: reads them, unless that was done within the retry interval.
     pub(crate) fn handle_sign(&mut self, user: &ByteString, now: Instant) {
         match self.users.get(user).map(|read| read.last + self.retry) {
             Some(due) if due > now => self.arm(user, due),

@@ -38,7 +38,7 @@ impl<P: Clone> Queries<P> {
         id
     }
 
-    /// A store answered. `None`: the question is not open any more.
+    /// A store answered. `None`: the question is no longer open.
     pub(crate) fn handle_answer(&mut self, id: QueryId) -> Option<P> {
         let open = self.open.remove(&id)?;
         if let Some(deadline) = open.deadline {
@@ -47,7 +47,7 @@ impl<P: Clone> Queries<P> {
         Some(open.purpose)
     }
 
-    /// The answer is of no use any more.
+    /// Drops a question whose answer is no longer needed.
     pub(crate) fn forget(&mut self, id: QueryId) {
         self.handle_answer(id);
     }

@@ -64,7 +64,7 @@ pub(crate) enum Checked {
     NotWanted(Wanted),
     /// The login stands, and its user is as the store has it now.
     Stands,
-    /// The login does not stand any more.
+    /// The login no longer stands.
     Refused,
     /// The store did not answer; it is asked again soon.
     Unknown,

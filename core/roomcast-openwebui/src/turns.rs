@@ -80,7 +80,7 @@ impl<S> Turns<S> {
         self.sockets.insert(socket, Line { turn: None, held: VecDeque::new() });
     }
 
-    /// A socket is gone: the question of its turn, and how many events will not be handled any more.
+    /// A socket is gone: the question of its turn, and how many events can no longer be handled.
     pub(crate) fn close(&mut self, socket: SocketId) -> (Option<QueryId>, usize) {
         let Some(Line { turn, held }) = self.sockets.remove(socket) else { return (None, 0) };
         self.held -= held.len();

@@ -54,7 +54,7 @@ pub(crate) struct Writes {
 pub(crate) enum Output {
     /// Ask this, and say under which number by [`Writes::handle_asked`]. A late answer counts.
     Ask(WriteId, Question),
-    /// The answer to this is of no use any more.
+    /// The answer to this is no longer needed.
     Forget(QueryId),
 }
 

@@ -103,7 +103,7 @@ impl OpenWebUi {
         self.settle(peer, socket, Origin::Event(parked.event.ack), outcome, cx);
     }
 
-    /// A socket is gone: what waited is not waited for any more.
+    /// A socket is gone, and with it the events that waited.
     pub(super) fn forget_turn(&mut self, peer: SessionId, socket: SocketId, cx: &mut Cx<'_>) {
         self.rations.close(socket);
         let (query, unhandled) = self.turns.close(socket);
