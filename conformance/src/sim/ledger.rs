@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, VecDeque};
 /// A client's packets on one socket that the server has not reported yet.
 ///
 /// A session's packets arrive in order, whatever its transports, until the session ends: what the server reports is a
-/// prefix of what was sent.
+/// prefix of what was sent. Acks alone may come early: an application that waits for one gets it although events of the
+/// same socket are held back.
 #[derive(Debug, Default)]
 pub struct Ledger {
     sent: VecDeque<Sent>,
@@ -46,13 +47,19 @@ impl Ledger {
         self.next(&Sent::Event(text.to_owned()), open)
     }
 
-    /// The server reports an ack.
+    /// The server reports an ack, perhaps ahead of events that were sent before it.
     ///
     /// # Errors
     ///
     /// What the client has sent in its place.
     pub fn acknowledge(&mut self, id: u64, args: &str, open: &BTreeSet<u64>) -> Result<(), String> {
-        self.next(&Sent::Ack(id, args.to_owned()), open)
+        let reported = Sent::Ack(id, args.to_owned());
+        let due = self.sent.iter().position(|sent| matches!(sent, Sent::Ack(..)) && !is_late(sent, open));
+        match due.and_then(|index| self.sent.remove(index)) {
+            Some(sent) if sent == reported => Ok(()),
+            Some(sent) => Err(format!("the server reports {reported:?} where {sent:?} was sent")),
+            None => Err(format!("the server reports {reported:?} where nothing was sent")),
+        }
     }
 
     /// The server reports that the client has left the namespace.
@@ -120,7 +127,10 @@ mod tests {
         assert_eq!(ledger.missing(&open), None);
         assert!(ledger.leave(&open).is_err(), "twice");
         assert!(sent().receive(r#"42/a,["y"]"#, &open).is_err(), "one is lost");
-        assert!(sent().acknowledge(7, "1", &open).is_err(), "out of turn");
+        let mut ledger = sent();
+        assert_eq!(ledger.acknowledge(7, "1", &open), Ok(()), "ahead of an event that is held back");
+        assert!(ledger.acknowledge(7, "1", &open).is_err(), "twice");
+        assert!(sent().acknowledge(7, "2", &open).is_err(), "changed");
         let mut ledger = sent();
         assert_eq!(ledger.receive(r#"42/a,["x"]"#, &open), Ok(()));
         assert!(ledger.receive(r#"42/a,["y"]"#, &open).is_err(), "an ack is lost");
