@@ -28,6 +28,7 @@ export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 
 # Features that tests need beside the default ones. postgres-tls brings no code of its own to test.
 features=roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs,roomcast-auth/asymmetric
+features+=,roomcast-tokio/documents,roomcast-tokio/sqlite,roomcast-async-std/documents,roomcast-async-std/stores
 
 # The pure crates, which section wasm compiles one by one.
 pure=(core/*/)
