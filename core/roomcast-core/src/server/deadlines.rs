@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::TimerKind;
 use super::config::{Endpoint, EndpointId, EndpointKind, ServerLimits};
 use super::event::{ConnId, SessionId};
+use super::timer_kind::TimerKind;
 use crate::time::Instant;
 use crate::timer::{Fifo, FifoKey};
 

@@ -8,9 +8,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::TimerKind;
 use super::config::EndpointId;
 use super::event::SessionId;
+use super::timer_kind::TimerKind;
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::timer::{Fifo, FifoKey, TimerKey, Timers};

@@ -54,6 +54,7 @@ mod state;
 mod streams;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;
+mod timer_kind;
 mod transmit;
 mod unadmitted;
 mod upgrade;
@@ -80,6 +81,7 @@ use self::requests::Requests;
 use self::shared_frame::SharedFrame;
 use self::state::Session;
 use self::streams::Streams;
+pub use self::timer_kind::TimerKind;
 pub use self::transmit::{After, Transmit};
 use self::unadmitted::Unadmitted;
 use crate::id::SlabKey as _;
@@ -368,30 +370,6 @@ impl Server {
         raw[1] = low;
         Sid::from_bytes(raw)
     }
-}
-
-/// Why a deadline was armed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TimerKind {
-    /// More was read than was taken: due at once.
-    Intake,
-    /// A ping is due.
-    Ping,
-    /// A pong is overdue.
-    Pong,
-    /// A namespace must be joined, or an application must have answered who asks to.
-    Connect,
-    /// An upgrade must be done.
-    Upgrade,
-    /// A closing transport must be gone.
-    Close,
-    /// A frame, a message or a packet that has begun must be whole.
-    Partial,
-    /// An ack is overdue.
-    Ack,
-    /// The application's.
-    App,
 }
 
 /// What an HTTP request's head is answered with before its body is read.

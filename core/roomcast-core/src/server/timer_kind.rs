@@ -1,0 +1,27 @@
+//! The reasons for which machines arm deadlines.
+//!
+//! Owns: [`TimerKind`]. Must never know: a machine, a deadline.
+
+/// Why a deadline was armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimerKind {
+    /// More was read than was taken: due at once.
+    Intake,
+    /// A ping is due.
+    Ping,
+    /// A pong is overdue.
+    Pong,
+    /// A namespace must be joined, or an application must have answered who asks to.
+    Connect,
+    /// An upgrade must be done.
+    Upgrade,
+    /// A closing transport must be gone.
+    Close,
+    /// A frame, a message or a packet that has begun must be whole.
+    Partial,
+    /// An ack is overdue.
+    Ack,
+    /// The application's.
+    App,
+}
