@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use futures_channel::oneshot;
-use roomcast_core::server::{Command, Delivery, Emit, Extent, Reach, Scope, Selection, Target};
+use roomcast_core::server::{Command, Delivery, Emit, Extent, Scope, Selection, Target};
 
 use crate::acks::AcksFuture;
 use crate::args::{IntoArgs, or_log, weight};
@@ -46,12 +46,6 @@ impl Broadcast {
     /// Not the members of this room.
     pub fn except(mut self, room: impl Into<ByteString>) -> Self {
         self.selection.except_rooms.push(room.into());
-        self
-    }
-
-    /// Only those sockets that are connected to this node.
-    pub fn local(mut self) -> Self {
-        self.selection.reach = Reach::Local;
         self
     }
 
@@ -119,7 +113,6 @@ impl Broadcast {
         let plain = selection.sockets.is_empty()
             && selection.except_rooms.is_empty()
             && selection.except_sockets.is_empty()
-            && selection.reach == Reach::Cluster
             && selection.rooms.len() == 1;
         match selection.rooms.pop() {
             Some(room) if plain => Target::Room { namespace: selection.scope, room },

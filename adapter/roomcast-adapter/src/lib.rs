@@ -58,7 +58,7 @@ mod view;
 
 pub use roomcast_core as core;
 pub use roomcast_core::server::{
-    AckEnd, Delivery, Extent, Handshake, Message, Reach, Reason, Sid, SocketId,
+    AckEnd, Delivery, Extent, Handshake, Message, Reason, Sid, SocketId,
     config::{EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits, Transports},
 };
 pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};

@@ -575,30 +575,11 @@ pub struct Selection {
     pub except_rooms: Vec<ByteString>,
     /// Excludes these sockets.
     pub except_sockets: Vec<SocketId>,
-    /// Whether other nodes are meant too.
-    pub reach: Reach,
 }
 
 impl Selection {
     /// Selects every socket of a namespace.
     pub fn of(scope: Scope) -> Self {
-        Self {
-            scope,
-            rooms: Vec::new(),
-            sockets: Vec::new(),
-            except_rooms: Vec::new(),
-            except_sockets: Vec::new(),
-            reach: Reach::default(),
-        }
+        Self { scope, rooms: Vec::new(), sockets: Vec::new(), except_rooms: Vec::new(), except_sockets: Vec::new() }
     }
-}
-
-/// The nodes whose sockets an emit addresses. Without a cluster there is only this one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Every node of the cluster.
-    #[default]
-    Cluster,
-    /// This node alone.
-    Local,
 }

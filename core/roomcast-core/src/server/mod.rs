@@ -127,6 +127,42 @@ pub struct Start {
 ///    change the timeout.
 ///
 /// A stale handle is ignored and counted: a close that crosses a read on its way is normal.
+///
+/// ```
+/// use roomcast_core::server::{Command, Config, Endpoint, Event, Input, Output, Server, Start, Transmit};
+/// use roomcast_core::time::{Instant, WallTime};
+///
+/// /// What a driver does after everything that it feeds.
+/// fn drain(server: &mut Server, transmit: &mut Transmit, now: Instant) {
+///     while let Some(output) = server.poll_output() {
+///         match output {
+///             // The application: it answers by commands, and says when it has dealt with an event.
+///             Output::Event(Event::Received { session, .. }) => {
+///                 server.handle_input(Input::Command(Command::Handled { session }), now);
+///             }
+///             Output::Event(_) => {}
+///             Output::Respond(_request, _response) => { /* answer the HTTP request */ }
+///             Output::Writable(conn) => {
+///                 while server.poll_transmit(conn, transmit) {
+///                     // Write `transmit.slices(..)`; here the socket takes everything.
+///                     transmit.advance(usize::MAX);
+///                 }
+///             }
+///             Output::ReadPaused(_conn) | Output::ReadResumed(_conn) => { /* read the socket, or not */ }
+///             Output::Close(_conn) => { /* close the socket */ }
+///         }
+///     }
+/// }
+///
+/// let now = Instant::from_millis(0);
+/// let start = Start { node: 0, now, wall: WallTime::from_unix_millis(1_700_000_000_000), seed: [7; 32] };
+/// let mut server = Server::new(Config::new([Endpoint::socket_io("/socket.io/")]), start)?;
+/// let mut transmit = Transmit::new();
+/// server.handle_timeout(now);
+/// drain(&mut server, &mut transmit, now);
+/// assert_eq!(server.poll_timeout(), None, "sleep until something comes");
+/// # Ok::<(), roomcast_core::server::ConfigError>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     config: Config,

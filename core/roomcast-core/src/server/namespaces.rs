@@ -398,3 +398,117 @@ pub(super) struct Totals {
     pub(super) sids: usize,
     pub(super) armed: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_a_member_once_it_is_let_in() {
+        let mut all = namespaces();
+        let socket = open(&mut all, 0, "/", 1);
+        let (room, anybody) = (ByteString::from("r"), Target::everyone(scope("/")));
+        assert_eq!(all.stage(socket), Some(SocketStage::Connecting));
+        assert_eq!(all.name_of_target(&Target::Socket(socket)), None);
+        all.join(&anybody, &room, 9);
+        assert_eq!((all.is_in(socket, "r"), all.socket(&scope("/"), all.sid(socket).unwrap().as_str())), (false, None));
+        assert!(all.let_in(socket).unwrap().is_empty() && all.let_in(socket).is_none());
+        assert_eq!(all.stage(socket), Some(SocketStage::Connected));
+        assert_eq!(all.join(&anybody, &room, 9), Found::Any);
+        assert!(all.is_in(socket, "r") && all.rooms(socket).eq(["r"]));
+        assert_eq!(all.socket(&scope("/"), all.sid(socket).unwrap().as_str()), Some(socket));
+        assert_eq!(all.socket(&scope("/other"), all.sid(socket).unwrap().as_str()), None);
+    }
+
+    #[test]
+    fn the_last_socket_takes_its_namespace_with_it() {
+        let mut all = namespaces();
+        let first = open(&mut all, 0, "/", 1);
+        let second = open(&mut all, 1, "/", 2);
+        all.let_in(first);
+        assert_eq!(all.totals(), Totals { namespaces: 1, rooms: 0, sockets: 2, sids: 2, armed: 1 });
+        assert_eq!(all.remove(first).unwrap().scope, scope("/"));
+        assert!(all.remove(first).is_none());
+        assert_eq!((all.of(session(0)), all.of(session(1))), (&[][..], &[second][..]));
+        all.remove(second);
+        assert_eq!(all.totals(), Totals::default());
+        assert_eq!(all.join(&Target::Socket(first), &"r".into(), 9), Found::Stale);
+    }
+
+    #[test]
+    fn a_connecting_socket_is_overdue_at_its_deadline_and_not_after_it_is_in() {
+        let mut all = namespaces();
+        let [slow, quick] = [0, 1].map(|slot| open(&mut all, slot, "/", slot + 5));
+        all.let_in(quick);
+        assert_eq!(all.poll_timeout(), Some(Instant::from_millis(5)));
+        assert_eq!(all.poll_overdue(Instant::from_millis(4)), None);
+        let overdue = [(); 2].map(|()| all.poll_overdue(Instant::from_millis(100)));
+        assert_eq!(overdue, [Some(slow), None]);
+        assert_eq!(all.stage(slow), Some(SocketStage::Connecting), "what follows is the caller's");
+    }
+
+    #[test]
+    fn further_connects_wait_only_while_the_first_is_decided() {
+        let mut all = namespaces();
+        let socket = open(&mut all, 0, "/", 1);
+        assert!(all.wait_for(socket, "one".into()) && all.wait_for(socket, "two".into()));
+        assert_eq!(all.let_in(socket).unwrap(), ["one", "two"]);
+        assert!(!all.wait_for(socket, "three".into()));
+        let refused = open(&mut all, 1, "/", 1);
+        all.wait_for(refused, "one".into());
+        assert_eq!(all.remove(refused).unwrap().waiting, ["one"]);
+    }
+
+    #[test]
+    fn a_selection_is_a_union_less_exceptions_and_a_sid_is_a_room() {
+        let mut all = namespaces();
+        let sockets = [0, 1, 2, 3].map(|slot| open(&mut all, slot, "/", 1));
+        let stranger = open(&mut all, 4, "/other", 1);
+        for socket in sockets.into_iter().chain([stranger]) {
+            all.let_in(socket);
+        }
+        let room = ByteString::from("a");
+        for socket in &sockets[..3] {
+            all.join(&Target::Socket(*socket), &room, 9);
+        }
+        let sid = |n: usize| ByteString::from(all.sid(sockets[n]).unwrap().as_str());
+        let (by_sid, except) = (sid(3), sid(1));
+        let selection = Selection {
+            rooms: vec![room.clone(), by_sid.clone()],
+            sockets: vec![sockets[0], stranger],
+            except_rooms: vec![except],
+            except_sockets: vec![sockets[2]],
+            ..Selection::of(scope("/"))
+        };
+        let mut selected = all.select(&Target::Select(Box::new(selection))).unwrap();
+        selected.sort_unstable();
+        assert_eq!(selected, [sockets[0], sockets[3]]);
+        for (room, expected) in [(room, &[0, 1, 2][..]), (by_sid, &[3])] {
+            let mut outbounds = Vec::new();
+            all.walk_outbounds(&Target::Room { namespace: scope("/"), room }, |at| outbounds.push(at.0));
+            outbounds.sort_unstable();
+            assert_eq!(outbounds, expected);
+        }
+        assert_eq!(all.everyone(&scope("/")).count(), 4);
+    }
+
+    fn namespaces() -> Namespaces {
+        Namespaces::new(Rng::from_seed([1; 32]))
+    }
+
+    /// A connecting socket of the session in this slot, overdue at so many milliseconds.
+    fn open(all: &mut Namespaces, slot: u32, namespace: &str, deadline: u32) -> SocketId {
+        let mut raw = [0; 15];
+        raw[..4].copy_from_slice(&slot.to_be_bytes());
+        let deadline = Instant::from_millis(deadline.into());
+        all.open(session(slot), scope(namespace), Sid::from_bytes(raw), deadline)
+    }
+
+    fn scope(namespace: &str) -> Scope {
+        Scope { endpoint: crate::server::EndpointId::new(0), namespace: namespace.into() }
+    }
+
+    fn session(slot: u32) -> SessionId {
+        SessionId::from_parts(slot, 0)
+    }
+}

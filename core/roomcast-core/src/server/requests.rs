@@ -359,3 +359,99 @@ const POLL_BYTES_MAX: usize = 1 << 20;
 fn is_listed(list: &[String], origin: &HeaderValue) -> bool {
     list.iter().any(|listed| listed.as_bytes() == origin.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine_io::decode_payload;
+    use crate::id::SlabKey as _;
+    use crate::server::encoded::Encoded;
+    use crate::server::outbound::Flow;
+
+    #[test]
+    fn a_poll_is_answered_with_its_queue_and_the_last_packet_behind_all_of_it() {
+        let (mut requests, session) = requests();
+        let mut queue = Outbound::default();
+        queue.flow = Flow::PollWaits;
+        assert!(requests.answer_poll(session, &mut queue, None).is_none(), "none waits");
+        for text in ["4a", "4b"] {
+            queue.push(&Encoded::text(text), usize::MAX);
+        }
+        poll(&mut requests, session);
+        assert!(requests.is_polled(session));
+        let output = requests.answer_poll(session, &mut queue, Some(b"1"));
+        assert_eq!((body(output), requests.is_polled(session)), ("4a\x1e4b\x1e1".to_owned(), false));
+        assert_eq!((requests.polls_answered(session), requests.len()), (1, 0));
+        assert_eq!(queue.flow, Flow::NoPoll);
+        poll(&mut requests, session);
+        assert_eq!(body(requests.answer_poll_with(session, b"6")), "6");
+    }
+
+    #[test]
+    fn a_post_is_under_way_from_its_head_until_its_last_packet() {
+        let (mut requests, session) = requests();
+        let post = requests.open(A, RequestKind::Post(session), None);
+        assert!(requests.is_posting(session) && !requests.has_packets(session));
+        assert!(requests.finish_post(session).is_none(), "its body is not there");
+        assert!(requests.handle_body(session, post, decode_payload("4a\x1e4b".into())));
+        assert!(!requests.handle_body(session, post, decode_payload("4c".into())), "a second body");
+        for _ in 0..2 {
+            assert!(requests.has_packets(session) && requests.finish_post(session).is_none());
+            requests.packets(session).unwrap().next().unwrap().unwrap();
+        }
+        assert_eq!(body(requests.finish_post(session)), "ok");
+        assert!(!requests.is_posting(session) && requests.len() == 0);
+    }
+
+    #[test]
+    fn the_end_of_a_session_answers_both() {
+        for (fault, has_body, expected) in [
+            (None, true, "ok"),
+            (None, false, r#"{"code":3,"message":"Bad request"}"#),
+            (Some(PeerError::PayloadTooLarge), true, r#"{"code":3,"message":"Payload too large"}"#),
+        ] {
+            let (mut requests, session) = requests();
+            poll(&mut requests, session);
+            let post = requests.open(A, RequestKind::Post(session), None);
+            if has_body {
+                requests.handle_body(session, post, decode_payload("4a\x1e4b".into()));
+            }
+            let [poll, post] = requests.close(session, fault);
+            assert_eq!((body(poll), body(post)), (r#"{"code":3,"message":"Bad request"}"#.into(), expected.into()));
+            assert_eq!((requests.len(), requests.is_posting(session), requests.is_polled(session)), (0, false, false));
+        }
+    }
+
+    #[test]
+    fn only_the_poll_that_waits_ends_its_session_by_being_given_up() {
+        let (mut requests, session) = requests();
+        let waiting = poll(&mut requests, session);
+        let other = requests.open(A, RequestKind::Poll(session), None);
+        let post = requests.open(A, RequestKind::Post(session), None);
+        assert_eq!(requests.handle_aborted(other), Some(Aborted::Other));
+        assert_eq!(requests.handle_aborted(post), Some(Aborted::Other));
+        assert!(!requests.is_posting(session));
+        assert_eq!(requests.handle_aborted(waiting), Some(Aborted::WaitingPoll(session)));
+        assert_eq!(requests.handle_aborted(waiting), None);
+    }
+
+    fn requests() -> (Requests, SessionId) {
+        let mut requests = Requests::new(&[Endpoint::engine_io("/io")]);
+        let session = SessionId::from_parts(2, 0);
+        requests.start(session);
+        (requests, session)
+    }
+
+    fn poll(requests: &mut Requests, session: SessionId) -> RequestId {
+        let request = requests.open(A, RequestKind::Poll(session), None);
+        requests.hold_poll(session, request);
+        request
+    }
+
+    fn body(output: Option<Output>) -> String {
+        let Some(Output::Respond(_, response)) = output else { panic!("{output:?}") };
+        String::from_utf8(response.into_body().to_vec()).unwrap()
+    }
+
+    const A: EndpointId = EndpointId::new(0);
+}
