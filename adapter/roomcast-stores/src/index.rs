@@ -1,6 +1,7 @@
 //! Finding rows without walking through all of them.
 //!
-//! Owns: which row has which id, and who belongs into which channel. Must never know: when rows change; the caller that changes
+//! Owns: which row has which id, and who belongs into which channel. Must never know: when rows change; the caller that
+//! changes
 //! ids, members or rules makes a new index.
 
 use std::collections::{BTreeMap, BTreeSet};
