@@ -57,8 +57,6 @@ section_test() {
     needs npm npm
     npm_packages conformance/yjs
     ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test --workspace --features "$features" --locked
-    # The simulator finds every planted bug. The core is built with hooks that only this test has.
-    cargo test -p roomcast-conformance --features test-hooks --test planted_bugs --locked
 }
 
 # Bugs planted in the core, each of which the simulator must find. Apart from the other tests: the hooks are a feature of

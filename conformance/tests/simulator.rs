@@ -24,3 +24,13 @@ fn committed_seeds_hold() {
     }
     assert!(delivered > 10_000 && upgrades > 40, "{delivered} packets, {upgrades} upgrades: nothing was tested");
 }
+
+/// Each has shown a fault of the server once. They play other runs whenever the simulator itself changes.
+#[test]
+fn seeds_that_have_found_a_fault_hold() {
+    for seed in [500_461, 3_001_162, 910_000_538, 1_233_357_073] {
+        if let Err(fault) = run(seed) {
+            panic!("{fault}\nreplay it: {}", replay_command(seed));
+        }
+    }
+}

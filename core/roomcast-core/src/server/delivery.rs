@@ -168,7 +168,7 @@ impl Server {
     /// The queue of a session has become shorter, or the application has dealt with something of it.
     pub(super) fn relieve(&mut self, session: SessionId) {
         let bytes = self.queues.bytes(outbound_of(session));
-        let relief = self.intake.relieve(session, bytes);
+        let relief = self.intake.relieve(session, bytes, self.unread_bytes(session));
         if relief.tell {
             self.event(Event::Relieved { session });
         }
@@ -185,6 +185,13 @@ impl Server {
             }
         }
         self.watch(session);
+    }
+
+    /// The bytes that a session has not taken and for which it is not read. None where it reads and writes by turns: a
+    /// client that upgrades polls no more and waits for the answer of its POST, which must not wait for a poll.
+    pub(super) fn unread_bytes(&self, session: SessionId) -> usize {
+        let has_stream = self.sessions.get(session).is_some_and(|record| record.conn.is_some());
+        if has_stream { self.queues.bytes(outbound_of(session)) } else { 0 }
     }
 
     /// Whether the application is to hear nothing of a session for now: it does not take what it is sent. A client that

@@ -168,8 +168,7 @@ impl Server {
             return false;
         }
         let Some(session) = self.streams.session(conn) else { return false };
-        let unread_bytes = self.queues.bytes(outbound_of(session));
-        let is_behind = self.intake.judge(session, unread_bytes);
+        let is_behind = self.intake.judge(session, self.unread_bytes(session));
         if is_behind {
             self.watch(session);
         }

@@ -121,15 +121,16 @@ impl Intake {
         }
     }
 
-    /// The session has taken some of its queue, or the application has dealt with something.
-    pub(super) fn relieve(&mut self, session: SessionId, queue_bytes: usize) -> Relief {
+    /// The session has taken some of its queue, or the application has dealt with something. Of its `queue_bytes` those
+    /// are `unread_bytes` for which the peer is not read.
+    pub(super) fn relieve(&mut self, session: SessionId, queue_bytes: usize, unread_bytes: usize) -> Relief {
         let IntakeLimits { unanswered_max, unanswered_bytes_max, queue_soft_bytes } = self.limits;
         let Some(reading) = self.sessions.get_mut(session.slot()) else { return Relief::default() };
         let tell = reading.is_relief_wanted && queue_bytes <= queue_soft_bytes;
         let resume = reading.is_behind
             && reading.unanswered <= unanswered_max / 2
             && reading.unanswered_bytes <= unanswered_bytes_max / 2
-            && queue_bytes <= queue_soft_bytes / 2;
+            && unread_bytes <= queue_soft_bytes / 2;
         reading.is_relief_wanted &= !tell;
         reading.is_behind &= !resume;
         Relief { tell, resume }
@@ -208,14 +209,14 @@ mod tests {
         assert!(intake.judge(a(), 0) && intake.is_behind(a()) && intake.is_watched(a()));
         for _ in 0..2 {
             intake.handle_handled(a());
-            assert_eq!(intake.relieve(a(), 0), Relief::default());
+            assert_eq!(intake.relieve(a(), 0, 0), Relief::default());
         }
         assert!(intake.judge(a(), 0), "it stays behind until everything is at half");
         intake.handle_handled(a());
-        assert_eq!(intake.relieve(a(), 51), Relief::default(), "the queue is not at half");
-        assert_eq!(intake.relieve(a(), 50), Relief { tell: false, resume: true });
+        assert_eq!(intake.relieve(a(), 51, 51), Relief::default(), "the queue is not at half");
+        assert_eq!(intake.relieve(a(), 50, 50), Relief { tell: false, resume: true });
         assert!(!intake.judge(a(), 0) && !intake.is_watched(a()));
-        assert_eq!(intake.relieve(a(), 0), Relief::default());
+        assert_eq!(intake.relieve(a(), 0, 0), Relief::default());
     }
 
     #[test]
@@ -226,10 +227,19 @@ mod tests {
         intake.add(a(), 1);
         assert!(intake.judge(a(), 100));
         intake.handle_handled(a());
-        assert_eq!(intake.relieve(a(), 0), Relief::default(), "an average of 500 each");
+        assert_eq!(intake.relieve(a(), 0, 0), Relief::default(), "an average of 500 each");
         intake.handle_handled(a());
-        assert!(intake.relieve(a(), 0).resume);
+        assert!(intake.relieve(a(), 0, 0).resume);
         assert!(intake.judge(a(), 101));
+    }
+
+    #[test]
+    fn a_peer_that_reads_and_writes_by_turns_is_read_again_whatever_its_queue() {
+        let mut intake = intake();
+        (0..5).for_each(|_| intake.add(a(), 1));
+        assert!(intake.judge(a(), 0));
+        (0..5).for_each(|_| intake.handle_handled(a()));
+        assert!(intake.relieve(a(), 1000, 0).resume, "it takes its queue only after its POST is answered");
     }
 
     #[test]
@@ -246,12 +256,12 @@ mod tests {
     #[test]
     fn relief_is_told_once_to_those_who_asked() {
         let mut intake = intake();
-        assert_eq!(intake.relieve(a(), 0), Relief::default());
+        assert_eq!(intake.relieve(a(), 0, 0), Relief::default());
         intake.want_relief(a());
         assert!(intake.is_watched(a()));
-        assert_eq!(intake.relieve(a(), 101), Relief::default());
-        assert_eq!(intake.relieve(a(), 100), Relief { tell: true, resume: false });
-        assert_eq!(intake.relieve(a(), 0), Relief::default());
+        assert_eq!(intake.relieve(a(), 101, 101), Relief::default());
+        assert_eq!(intake.relieve(a(), 100, 100), Relief { tell: true, resume: false });
+        assert_eq!(intake.relieve(a(), 0, 0), Relief::default());
     }
 
     #[test]
