@@ -42,7 +42,7 @@ impl Coverage {
     }
 }
 
-/// How many seeds are enough to meet all of [`REACHABLE`] and [`CELLS`].
+/// How many seeds are enough to meet everything that is listed as reachable.
 pub const SEEDS: u64 = 60;
 
 /// What a run of [`SEEDS`] seeds must meet: what 60 seeds met at least ten times.
