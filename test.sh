@@ -56,7 +56,7 @@ section_test() {
     needs node nodejs
     needs npm npm
     npm_packages conformance/yjs
-    ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test --workspace --features "$features" --locked
+    ROOMCAST_YJS_ORACLE=$root/conformance/yjs cargo test --workspace --features "$features" --no-fail-fast --locked
 }
 
 # Bugs planted in the core, each of which the simulator must find. Apart from the other tests: the hooks are a feature of
