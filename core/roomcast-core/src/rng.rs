@@ -53,8 +53,8 @@ impl std::fmt::Debug for Rng {
     }
 }
 
-/// SipHash-1-3 with a key from the seed, for maps whose keys peers choose: they cannot make collisions, and a run
-/// replays.
+/// SipHash-1-3 with a key from the seed, for maps whose keys peers choose: peers cannot provoke collisions, and a run
+/// with the same seed is reproducible.
 #[derive(Clone, Debug)]
 pub struct KeyedHash {
     key: (u64, u64),

@@ -217,7 +217,7 @@ fn connected_comes_before_disconnected_though_the_socket_is_too_slow() {
     config.limits.queue_bytes_max = 400;
     let mut world = World::new(config);
     let sid = world.open_polling();
-    // Nobody polls: the queue is over its hard limit with the answer to the last CONNECT.
+    // Without a poll the queue is over its hard limit with the answer to the last CONNECT.
     let mut body = vec!["40/none,"; 12];
     body.push("40");
     world.request(Method::POST, &sid, body.join("\x1e"));
@@ -597,7 +597,7 @@ fn engine_io() -> Config {
     Config::new([Endpoint::engine_io("/io")])
 }
 
-/// Every namespace but `/none` is there, and the application decides who comes in.
+/// A configuration in which `/none` is closed and the application decides on every CONNECT to another namespace.
 fn asking() -> Config {
     let mut config = open();
     let EndpointKind::SocketIo(_, settings) = &mut config.endpoints[0].kind else { panic!("Socket.IO") };

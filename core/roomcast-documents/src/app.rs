@@ -63,7 +63,7 @@ pub enum AppQuery {
     Authorize {
         /// The question's number.
         id: u64,
-        /// Who asks, and for what.
+        /// The provider that wants to join, and the document that it names.
         visitor: Visitor,
     },
     /// A question to the store of documents.

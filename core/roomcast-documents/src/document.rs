@@ -221,7 +221,7 @@ pub enum Beginning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resync {
     No,
-    /// On joining.
+    /// It was asked when it joined.
     Invited,
     /// Because it built on something that is missing: it is not asked twice for that.
     Asked,

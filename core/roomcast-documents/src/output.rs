@@ -34,8 +34,8 @@ pub enum Output<M> {
         /// Members in the order in which they came.
         waiting: Vec<Joining<M>>,
     },
-    /// A document could not be loaded. It is not an empty one: those who waited are refused. Providers among them have
-    /// been closed.
+    /// A document could not be loaded. It is not treated as empty: the members that wait for it are refused. Providers
+    /// among them have already been closed.
     NotLoaded {
         /// The document's name.
         name: ByteString,
@@ -48,9 +48,9 @@ pub enum Output<M> {
     Joined {
         /// The document.
         document: DocumentId,
-        /// The member.
+        /// The member that has joined.
         member: M,
-        /// Its user.
+        /// The id of the member's user.
         user: ByteString,
     },
     /// A document has changed by an update. Members of [`Form::Application`](crate::Form::Application) but the sender
@@ -58,7 +58,7 @@ pub enum Output<M> {
     Updated {
         /// The document.
         document: DocumentId,
-        /// The sender.
+        /// The member that sent the update.
         by: M,
         /// The sender's user.
         user: ByteString,
@@ -71,28 +71,28 @@ pub enum Output<M> {
     Resync {
         /// The document.
         document: DocumentId,
-        /// The member.
+        /// The member to be asked.
         member: M,
     },
     /// An update of a member of [`Form::Application`](crate::Form::Application) was refused.
     Refused {
         /// The document.
         document: DocumentId,
-        /// The member.
+        /// The member that sent the update.
         member: M,
     },
     /// A member of [`Form::Application`](crate::Form::Application) has sent too much that is bad: end its connection.
     Expelled {
-        /// The member.
+        /// The member whose connection is to be closed.
         member: M,
     },
     /// A member has left, for whatever reason.
     Left {
         /// The document.
         document: DocumentId,
-        /// The member.
+        /// The member that has left.
         member: M,
-        /// Its user.
+        /// The id of the member's user.
         user: ByteString,
     },
     /// A document has no members, is stored, and has been kept for its while. Call

@@ -72,8 +72,8 @@ impl Calls {
     }
 }
 
-/// Whether an emit is a call of the application's. Its ids have the highest bit, which those of the layer above must
-/// not have.
+/// Whether an emit is one of the application's calls. The ids of calls have the highest bit set; the ids of the layer
+/// above must leave it clear.
 pub(crate) const fn is_call(emit: EmitId) -> bool {
     emit.0 & CALL_BIT != 0
 }

@@ -103,8 +103,8 @@ pub enum Question {
         note: ByteString,
         /// A JSON object.
         content: ByteString,
-        /// For `updated_at`: nanoseconds since the epoch, and later than those of all before, even if the calendar is
-        /// set back.
+        /// For `updated_at`: nanoseconds since the Unix epoch, greater than in every earlier save even if the wall
+        /// clock is set back.
         at_nanos: u64,
     },
     /// A document's snapshot and the updates that came after it, from roomcast's own store. Answered by

@@ -185,9 +185,9 @@ pub enum AdminChats {
 pub struct AppLimits {
     /// Length of an id or name from a peer, in bytes. 256.
     pub id_bytes_max: usize,
-    /// Events of one socket that may wait for a query; one more, and its connection is ended. Its reading is paused
-    /// long before: see [`server::config::ServerLimits::unanswered_max`](roomcast_core::server::config::ServerLimits::unanswered_max).
-    /// 16,384.
+    /// Events of one socket that may wait for a query, 16,384 by default. One more ends its connection. Its reading is
+    /// paused long before, see
+    /// [`ServerLimits::unanswered_max`](roomcast_core::server::config::ServerLimits::unanswered_max).
     pub held_events_max: usize,
     /// Channels whose rooms one socket is put into. 4,096.
     pub channels_per_socket_max: usize,

@@ -146,8 +146,8 @@ impl<S: Copy + Ord, O: Clone + Eq> Awareness<S, O> {
         })
     }
 
-    /// Withdraws the ids of a session that has left, each with the clock it had. Returns what the others are to hear, if
-    /// anything.
+    /// Withdraws the ids of a session that has left, each with the clock it had. Returns the awareness update for the
+    /// other sessions, or `None` if none of the ids had a state.
     pub fn withdraw(&mut self, session: S, now: Instant) -> Option<Vec<u8>> {
         let own: Vec<ClientId> = self.sessions.get(&session)?.iter().copied().collect();
         self.depart(&own, now)
@@ -296,7 +296,7 @@ mod tests {
     fn an_id_belongs_to_the_session_that_announced_it() {
         let mut table = Awareness::new(AwarenessLimits::default());
         assert_eq!(table.handle_update('a', &0, &say(&[(1, 1, r#"{"x":1}"#)]), at(0)), Ok(Heard::All));
-        // An echo, a rival and a farewell by somebody else.
+        // An echo, a newer state and a withdrawal from a session that does not own the id.
         for update in [say(&[(1, 1, r#"{"x":1}"#)]), say(&[(1, 5, "{}")]), say(&[(1, 1, "null")])] {
             assert_eq!(table.handle_update('b', &0, &update, at(1)), Ok(Heard::Nothing));
         }

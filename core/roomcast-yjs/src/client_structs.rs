@@ -39,8 +39,8 @@ impl ClientStructs {
         }
     }
 
-    /// Adds what `piece`, which begins at `clock` and stands in `scope`, has beyond the end, and joins it with what was
-    /// there.
+    /// Appends the part of `piece`, which begins at `clock` and stands in `scope`, that lies beyond the end, and merges
+    /// it with the last struct where possible.
     pub(crate) fn append(&mut self, clock: u32, piece: &Piece<'_>, scope: Scope) {
         let known = self.end.saturating_sub(clock);
         if known >= piece.len {

@@ -1,6 +1,6 @@
 //! A document with its encodings, each made at most once per change.
 //!
-//! Owns: [`Document`] and its [`DocumentLimits`]. Must never know: who reads and writes it, and where it is kept.
+//! Owns: [`Document`] and its [`DocumentLimits`]. Must never know: its readers and writers, and where it is stored.
 
 use bytes::Bytes;
 
@@ -40,8 +40,8 @@ pub enum Source {
     Live,
     /// A member that brings what it did while it was away, perhaps its whole document.
     Resync,
-    /// A member that was asked for its whole document: as [`Resync`](Self::Resync), but the bytes of what is known do not
-    /// count.
+    /// A member that was asked for its whole document: as [`Resync`](Self::Resync), but with a byte limit that is
+    /// raised by the size of the stored document.
     Whole,
     /// The caller's own store. No limit of size applies: what was accepted once can always be loaded again.
     Stored,

@@ -48,9 +48,9 @@ pub fn merge_updates<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<
 struct Place {
     client: ClientId,
     clock: u32,
-    /// The update.
+    /// The index of the update among those to merge.
     of: usize,
-    /// The struct among those of the client.
+    /// The index of the struct within the client's section of that update.
     index: u32,
 }
 

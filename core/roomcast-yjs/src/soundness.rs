@@ -89,8 +89,8 @@ impl<'a> Judge<'a> {
             if self.trust == Trust::Examined {
                 self.check_place(update, client, &record, known, &header, scope)?;
             }
-            // Readers collect what comes into a deleted type. Who comes back late still has that type when the struct
-            // arrives, so that it is never handed on as anything else.
+            // Readers garbage-collect a struct that arrives in a deleted type. A client that reconnects late still has
+            // that type when the struct arrives, so the struct is never passed on in another form.
             let gone = self.is_gone(update, scope);
             update.set_scope(section, place, scope, gone);
         }
@@ -227,7 +227,7 @@ impl<'a> Judge<'a> {
             | Kind::Skip => false,
         };
         let deleted = || update.deletes_all(client, record.clock.max(known), record.end());
-        // That their type is deleted is no excuse: who comes back late applies the deletion behind all structs.
+        // In a deleted type as well: a client that reconnects late applies the deletion after all structs.
         if scope.is_keyed() && (header.right_origin.is_some() || (runs && !deleted())) {
             return Err(Unsound::Key);
         }

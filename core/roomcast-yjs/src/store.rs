@@ -217,8 +217,8 @@ impl Store {
         self.difference_with(known, &self.encoded_deletions())
     }
 
-    /// What is deleted, as it stands at the end of every difference. A look at each struct: worth keeping until the next
-    /// change.
+    /// Encodes the delete set, which ends every difference. Visits each struct: callers keep the result until the next
+    /// change of the document.
     pub(crate) fn encoded_deletions(&self) -> Vec<u8> {
         let mut out = Vec::new();
         update::write_deletions(&mut out, &self.deleted());

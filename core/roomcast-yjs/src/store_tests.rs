@@ -59,7 +59,7 @@ fn a_pair_that_is_cut_leaves_two_replacements() {
         assert!(!text.contains('\u{1f600}') && text.contains('\u{fffd}'), "{name}: {text:?}");
         assert_eq!(store.state_vector().clock(client(1)), 4);
     }
-    // Whoever already has the first half gets a replacement for the second.
+    // A client that already has the first half gets a replacement for the second.
     let mut store = Store::new();
     applied(&mut store, &[&typed(1, 0, "\u{1f600}b")[..], &[0]].concat());
     let difference = store.difference(&StateVector::from_iter([(client(1), 1)]));

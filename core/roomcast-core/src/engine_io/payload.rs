@@ -119,7 +119,7 @@ impl PayloadWriter {
         self.body.len()
     }
 
-    /// The body.
+    /// Returns the complete body, its packets separated by U+001E.
     pub fn finish(self) -> Bytes {
         self.body.into()
     }

@@ -1,7 +1,7 @@
 //! The transitions of an Engine.IO session, all of them, as a table: state × event.
 //!
-//! Owns: which state follows and which action is due. Must never know: packets, sockets, queues or time; whoever
-//! carries out the actions knows those.
+//! Owns: which state follows and which action is due. Must never know: packets, sockets, queues or time; those
+//! belong to the caller that carries out the actions.
 //!
 //! Engine.IO protocol revision 4, sections "Upgrade" and "Connection lifecycle".
 //!

@@ -52,7 +52,8 @@ pub trait App {
     /// When to call [`handle_timeout`](App::handle_timeout).
     fn poll_timeout(&self) -> Option<Instant>;
 
-    /// The server ends, and nobody is there any more: what waits to be written is asked for now. Nothing to do by default.
+    /// Called when the server shuts down and no client is connected any more: issues the pending writes at once. Does
+    /// nothing by default.
     fn handle_end(&mut self, _cx: &mut Cx<'_>) {}
 
     /// Whether the server can be dropped without losing anything: nothing waits to be written, and no answer is awaited
@@ -71,7 +72,7 @@ pub struct AppRequestId(pub u64);
 pub struct Cx<'a> {
     /// The server's getters. It is changed by [`command`](Cx::command) alone.
     pub server: ServerView<'a>,
-    /// The time.
+    /// The driver's monotonic time of the call.
     pub now: Instant,
 }
 
@@ -204,8 +205,8 @@ impl<A: App> Stack<A> {
         }
     }
 
-    /// The server ends, and nobody is there any more. Go on until the application is
-    /// [settled](App::is_settled), or there is no more time.
+    /// Tells the application that the server shuts down and no client is connected any more. The driver continues until
+    /// the application is [settled](App::is_settled) or the time for the shutdown has run out.
     pub fn handle_end(&mut self, now: Instant) {
         self.app.handle_end(&mut Cx::new(&mut self.server, now));
     }

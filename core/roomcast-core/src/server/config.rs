@@ -276,7 +276,7 @@ impl Default for SocketIo {
 /// A namespace, or a family of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceRule {
-    /// Which names.
+    /// The namespace names that the rule applies to.
     pub pattern: Pattern,
     /// Who may come in.
     pub admission: Admission,
@@ -315,11 +315,11 @@ impl Pattern {
 /// Who may come into a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Everybody: CONNECT is answered at once and [`Event::Connected`](super::Event::Connected) tells of it.
+    /// Every CONNECT is accepted at once and reported as [`Event::Connected`](super::Event::Connected).
     Open,
     /// [`Event::Connecting`](super::Event::Connecting) asks; the application answers with a command.
     Ask,
-    /// Nobody: CONNECT_ERROR with `{"message":"Invalid namespace"}`.
+    /// Every CONNECT is refused with a CONNECT_ERROR of `{"message":"Invalid namespace"}`.
     Closed,
 }
 
@@ -422,7 +422,7 @@ pub enum AdmittedBy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeadersKept {
-    /// Every one.
+    /// Every header field of the request.
     #[default]
     All,
     /// Those of these names, in lower case.

@@ -119,8 +119,8 @@ impl Server {
         self.output(response);
     }
 
-    /// The waiting poll, answered with what is queued and, at the end of a session, `last` behind it. Whether everything
-    /// fitted.
+    /// Answers the waiting poll with the queued packets, followed by `last` at the end of a session. Returns whether
+    /// all of them fitted into the answer.
     pub(super) fn answer_poll(&mut self, session: SessionId, last: Option<&[u8]>) -> bool {
         let Some(queue) = self.queues.get_mut(outbound_of(session)) else { return true };
         let response = self.requests.answer_poll(session, queue, last);

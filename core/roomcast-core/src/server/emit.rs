@@ -56,7 +56,7 @@ impl Server {
             return match (emit.ack, &emit.target) {
                 (Some(ack), _) => self.end_without_recipients(ack),
                 (None, Target::Socket(_)) if !is_reserved => self.stale(),
-                // A target in a namespace where nobody is.
+                // A target in a namespace without sockets: there are no recipients.
                 (None, Target::Socket(_) | Target::Room { .. } | Target::Select(_)) => {}
             };
         };
@@ -140,7 +140,7 @@ impl Server {
         }
     }
 
-    /// Closes every transport so that clients come back, and takes nobody any more.
+    /// Closes every transport in a way that lets clients reconnect, and accepts no new sessions.
     fn shut_down(&mut self, now: Instant) {
         self.running = Running::Ending;
         let sessions: Vec<_> = self.sessions.iter().map(|(session, _)| session).collect();

@@ -440,7 +440,7 @@ pub enum Command {
     /// Lift the limits on a peer that is not admitted yet, see
     /// [`UnadmittedLimits`](super::config::UnadmittedLimits).
     Admit {
-        /// Who.
+        /// The session of the peer.
         session: SessionId,
     },
     /// An event or message has been dealt with: one for each.
@@ -534,8 +534,8 @@ pub struct AckRequest {
 pub enum Target {
     /// A single socket.
     Socket(SocketId),
-    /// The members of one room of a namespace; none if there is no such room. Each socket is alone in a room named by
-    /// its sid.
+    /// The members of one room of a namespace; none if there is no such room. Each socket is the
+    /// only member of a room named by its sid.
     Room {
         /// The namespace of the room.
         namespace: Scope,

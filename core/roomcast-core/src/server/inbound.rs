@@ -309,7 +309,7 @@ impl Server {
         if self.loses_packet(session, &packet) {
             return Ok(());
         }
-        // The application has been told of its end: what was on its way is for nobody.
+        // The application has already been told that the session ended: later packets have no recipient.
         if gone && packet != Packet::Close {
             return Ok(());
         }

@@ -24,7 +24,7 @@ pub(super) struct Intake {
 pub(super) struct IntakeLimits {
     /// Events that the application has not dealt with.
     pub(super) unanswered_max: u32,
-    /// Their bytes.
+    /// Total size of those events, in bytes.
     pub(super) unanswered_bytes_max: usize,
     /// Bytes that a session has not taken.
     pub(super) queue_soft_bytes: usize,

@@ -117,7 +117,7 @@ pub struct Start {
 ///
 /// The loop of a driver:
 ///
-/// 1. Feed what has come: [`handle_upgrade`](Self::handle_upgrade), [`handle_http_head`](Self::handle_http_head),
+/// 1. Feed new input: [`handle_upgrade`](Self::handle_upgrade), [`handle_http_head`](Self::handle_http_head),
 ///    [`handle_input`](Self::handle_input), [`handle_timeout`](Self::handle_timeout).
 /// 2. [`poll_output`](Self::poll_output) until `None`. Events come before answers and writes, so that what the
 ///    application does about them goes out in the same write. At [`Output::Writable`], call
@@ -322,7 +322,7 @@ impl Server {
         self.wall
     }
 
-    /// What must be all zeros once everybody has left.
+    /// Returns counts of live state, all of which are zero once every session has ended.
     pub fn audit(&self) -> Audit {
         let totals = self.namespaces.totals();
         Audit {
@@ -417,10 +417,10 @@ pub enum Head {
     Refuse(Box<::http::Response<Bytes>>),
 }
 
-/// What must be all zeros once everybody has left.
+/// Counts of live state, all of which must be zero once every session has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Audit {
-    /// Peers.
+    /// Sessions on endpoints of every kind.
     pub sessions: usize,
     /// WebSocket streams.
     pub conns: usize,
@@ -428,9 +428,9 @@ pub struct Audit {
     pub requests: usize,
     /// Presences in namespaces.
     pub sockets: usize,
-    /// Namespaces that somebody is in.
+    /// Namespaces with at least one socket.
     pub namespaces: usize,
-    /// Rooms that somebody is in.
+    /// Rooms with at least one socket.
     pub rooms: usize,
     /// Engine.IO session ids that are known.
     pub session_sids: usize,
@@ -438,7 +438,7 @@ pub struct Audit {
     pub socket_sids: usize,
     /// Emits whose acks are awaited.
     pub acks: usize,
-    /// Deadlines.
+    /// Armed deadlines.
     pub timers: usize,
     /// Bytes that wait to be sent.
     pub queued_bytes: usize,

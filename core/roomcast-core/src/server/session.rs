@@ -306,7 +306,7 @@ impl Server {
         self.acks.handle_gone(socket);
         self.forward_acks();
         self.event(Event::Disconnected { socket, reason });
-        // Whoever asked to come in behind it has left with it.
+        // CONNECT packets that waited for the decision on this socket end with it, and count as handled.
         for _ in removed.waiting {
             session.into_iter().for_each(|session| self.intake.handle_handled(session));
         }
@@ -425,8 +425,8 @@ impl Server {
         }
     }
 
-    /// Frees a session and all that belongs to it. Its WebSocket lives on until what is queued and the close frame are
-    /// out.
+    /// Frees a session and everything that belongs to it. Its WebSocket stays open until the queued frames and the
+    /// close frame have been written.
     fn free_session(&mut self, session: SessionId, reason: Reason, now: Instant) {
         self.heartbeats.stop(session);
         self.cancel_upgrade_deadline(session);

@@ -1,4 +1,4 @@
-//! Socket.IO: who comes into a namespace, events and acks both ways, and leaving.
+//! Socket.IO: admission to namespaces, events and acks in both directions, and disconnection.
 //!
 //! Owns: packets' meaning for sockets. Must never know: transports.
 //!
@@ -164,7 +164,7 @@ impl Server {
             self.unadmitted.stop(session);
         }
         self.counters.sockets_connected += 1;
-        // Whoever asked again meanwhile is in by now, as the same socket.
+        // Each CONNECT that was repeated before the decision is answered with the same socket.
         for _ in 0..=waiting.len() {
             self.send_connected(session, &connect.namespace, sid);
         }

@@ -12,7 +12,7 @@ use super::event::{ConnId, Handshake, Sid};
 use crate::engine_io::session::State;
 use crate::socket_io::Packet;
 
-/// A peer.
+/// The state of one session: its endpoint, its handshake and its transports.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) endpoint: EndpointId,

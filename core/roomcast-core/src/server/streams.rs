@@ -299,8 +299,8 @@ impl Streams {
         watched
     }
 
-    /// The socket refused what was left of a transmit. Whether the stream is its session's own; `None` for a stale
-    /// handle.
+    /// Takes back the rest of a transmit that the socket did not accept. Returns whether the stream is its session's
+    /// own transport; `None` for a stale handle.
     pub(super) fn handle_refused(&mut self, conn: ConnId, rest: &mut Transmit) -> Option<bool> {
         let stream = self.0.get_mut(conn)?;
         if !rest.was_advanced() {

@@ -62,7 +62,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    /// All of them.
+    /// Every bug that can be injected.
     pub const ALL: &[Self] = &[
         Self::EventDropped,
         Self::EventDroppedWhileUpgrading,

@@ -12,7 +12,7 @@ pub enum TimerKind {
     Ping,
     /// A pong is overdue.
     Pong,
-    /// A namespace must be joined, or an application must have answered who asks to.
+    /// A session must have joined a namespace, or the application must have answered a CONNECT.
     Connect,
     /// An upgrade must be done.
     Upgrade,

@@ -116,10 +116,10 @@ impl Args {
 
     /// The arguments from the `first` one on; empty if there are not as many.
     ///
-    /// The text is shared, and so are all attachments if the arguments that are dropped refer to none. If they do, those
-    /// that are left may need other numbers: then the text is copied with the placeholders renumbered in order of
-    /// appearance, and only the attachments that it refers to are kept, so that nothing of a dropped argument is passed
-    /// on.
+    /// The text is shared, and so are all attachments if the dropped arguments refer to none. Otherwise the remaining
+    /// placeholders may need other numbers: then the text is copied with the placeholders renumbered in order of
+    /// appearance, and only the attachments that it refers to are kept, so that no attachment of a
+    /// dropped argument remains.
     #[must_use]
     pub fn slice_from(&self, first: usize) -> Self {
         let mut values = self.iter();

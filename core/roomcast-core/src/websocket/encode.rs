@@ -2,9 +2,9 @@
 //!
 //! Owns: headers and whole frames of either side. Must never know: queues, or who receives a frame.
 //!
-//! A server's frames carry no mask, so header and payload are the same bytes for every recipient of a broadcast. Whoever
-//! builds a payload of unknown length leaves [`SERVER_HEADER_BYTES_MAX`] bytes free before it, and writes the
-//! [`server_header`] right in front once the length is known:
+//! A server's frames carry no mask, so header and payload are the same bytes for every recipient of a broadcast. A
+//! payload whose length is not known in advance is built behind [`SERVER_HEADER_BYTES_MAX`] free bytes; the
+//! [`server_header`] is written directly in front of it once the length is known:
 //!
 //! ```
 //! use roomcast_core::websocket::{Opcode, SERVER_HEADER_BYTES_MAX, server_header};

@@ -1,6 +1,6 @@
 //! What the rest of the program asks of the application.
 //!
-//! Owns: who answers which request, and whom a request means. Must never know: HTTP, or who asks.
+//! Owns: which part answers a request, and which sockets a request addresses. Must never know: HTTP, or the requester.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -24,7 +24,7 @@ pub struct DocumentCounts {
     pub visits: usize,
     /// Members and states that wait.
     pub waiting: usize,
-    /// Deadlines.
+    /// Armed deadlines.
     pub timers: usize,
 }
 

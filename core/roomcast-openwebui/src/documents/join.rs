@@ -192,8 +192,8 @@ impl OpenWebUi {
         self.choose_seeder(document, cx);
     }
 
-    /// Keeps a join until its socket has a session, outside of the turns: the `user-join` that it waits for may come
-    /// behind it.
+    /// Keeps a join until its socket has a session. It does not hold up the socket's later events, because the
+    /// `user-join` that it waits for may be one of them.
     pub(crate) fn park(&mut self, socket: SocketId, event: Held, cx: &Cx<'_>) -> Result<(), Held> {
         let settings = &self.settings.documents;
         let Some(record) = self.sockets.get_mut(socket) else { return Err(event) };

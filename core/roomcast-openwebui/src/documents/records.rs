@@ -67,8 +67,8 @@ impl Documents {
         }
     }
 
-    /// The moment of a save. A store passes over what is behind a later one, so that it goes on even if the calendar is
-    /// set back.
+    /// Returns the time of a save, in nanoseconds since the Unix epoch. Each value is greater than the one before, even
+    /// if the wall clock is set back, because a store ignores a save that is older than the stored one.
     pub(super) fn save_moment(&mut self, wall: WallTime) -> u64 {
         let at_nanos = wall.as_unix_millis().saturating_mul(1_000_000);
         self.saved_at_nanos = at_nanos.max(self.saved_at_nanos.saturating_add(1));

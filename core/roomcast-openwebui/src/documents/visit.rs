@@ -36,11 +36,11 @@ pub(super) struct Visit {
 /// Whose rights count, as far as that is known.
 #[derive(Debug)]
 pub(super) enum Asks {
-    /// None: the program has checked them.
+    /// No user's: the program has checked the rights itself.
     Program,
-    /// A user's, who has been asked for.
+    /// The rights of a user whose record has been requested from the store.
     Asked,
-    /// The user's.
+    /// The rights of this user.
     Known(User),
 }
 

@@ -1,10 +1,10 @@
 //! The program's own dealings with documents: their state, and edits made on the server's side.
 //!
 //! Owns: a request's way through rights and loading into a document, as a member for one moment, and its answer. Must
-//! never know: what an update says, or who asks.
+//! never know: the contents of an update, or the requester.
 //!
-//! Whoever visits is no one that others hear of, asks nobody for anything and leaves nothing waiting: what misses
-//! something is refused.
+//! A visit is not announced to the other members, asks no member for missing structs and leaves nothing pending: an
+//! update that depends on missing structs is refused.
 
 use bytes::Bytes;
 use bytestring::ByteString;

@@ -56,7 +56,7 @@ fn presence_names_each_active_user_once() {
     assert_eq!(world.read(alice), [both.clone(), "31[true]".into()]);
     world.leave(alice);
     assert_eq!(world.read(bob), [presence(&[("bob", "Bob User")])]);
-    // Somebody who has not been heard of is there no more, and is again when heard of.
+    // A user without a sign of life expires from the presence list, and reappears with the next one.
     let alice = world.join("alice");
     world.send(alice, &chat("", "talk", r#"{"type":"join"}"#));
     world.read(bob);
@@ -154,7 +154,7 @@ fn a_call_reaches_the_named_users_login_only() {
     assert!(matches!(world.ask(call(&to_carol, data)), Response::NotOwner));
     assert!(matches!(world.ask(call(&to_nobody, data)), Response::Gone));
     assert_eq!((world.read(carol), world.read(nobody)), (vec![], vec![]));
-    // A call that is under way does not pass to whoever has the socket next.
+    // A pending call does not pass to the next user of the same socket.
     let to_bob = sid(&world, bob);
     let ticket = world.request(call(&to_bob, data));
     world.send(bob, &format!(r#"2["user-join",{{"auth":{{"token":"{}"}}}}]"#, super::world::token("carol")));

@@ -18,7 +18,7 @@ fn a_connect_with_a_good_token_is_a_login_and_any_other_is_let_in() {
     assert_eq!((&*session.user.id, &*session.user.name, &*session.user.role), ("bob", "Bob User", "user"));
     assert_eq!((&*session.sid, &*session.user.profile), (&*world.clients[client].sid, r#"{"id":"bob"}"#));
 
-    // Whoever brings nothing, or nothing good, is let in all the same.
+    // A connection without a token, or with a bad one, is accepted without a session.
     for auth in ["{}", r#"{"token":"x"}"#, r#"{"token":7}"#, r#"{"token":null}"#] {
         let client = world.connect(auth);
         assert!(world.socket(client).is_some_and(|socket| world.stack.app.login(socket).is_none()), "{auth}");
@@ -41,7 +41,7 @@ fn user_join_gives_a_login_and_the_channels() {
     assert_eq!(world.rooms(client), ["user:carol"]);
     assert_eq!(active(&mut world), ["carol"]);
 
-    // What is no token, or nobody's, acks nothing and takes nothing away.
+    // A malformed token, or one of an unknown user, is acked without a value and leaves the session as it is.
     for payload in [
         r#"{"auth":{"token":"x"}}"#,
         r#"{"auth":{"token":7}}"#,
@@ -112,7 +112,7 @@ fn a_model_is_in_use_for_three_seconds() {
     assert_eq!(models(&mut world), ["small"]);
     world.pass_ms(1);
     assert_eq!(models(&mut world), Vec::<String>::new());
-    // Nobody's usage is none.
+    // Usage from a client without a session does not count.
     let anonymous = world.connect("{}");
     for payload in [r#"{"model":"small"}"#, r#"{"model":7}"#, "{}", "null"] {
         world.send(anonymous, &format!(r#"21["usage",{payload}]"#));
@@ -130,7 +130,7 @@ fn join_channels_joins_by_login_or_by_token() {
     world.send(bob, &format!(r#"21["join-channels",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
     assert_eq!(world.read(bob), ["31[]"]);
     assert_eq!(world.rooms(bob), ["channel:general", "channel:new", "user:bob"]);
-    // Somebody else's token lends its rooms to nobody.
+    // The token of another user does not grant that user's rooms.
     let carol = world.join("carol");
     world.send(carol, &format!(r#"21["join-channels",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
     assert_eq!((world.read(carol), world.rooms(carol)), (vec!["31[]".to_owned()], vec!["user:carol".to_owned()]));
@@ -163,11 +163,11 @@ fn join_note_needs_read_access() {
     assert!(join(&mut world, "bob", "shared").1 && !join(&mut world, "carol", "shared").1);
     assert!(join(&mut world, "carol", "own").1 && !join(&mut world, "bob", "own").1);
     assert!(join(&mut world, "bob", "public").1 && join(&mut world, "alice", "own").1, "an admin reads all");
-    // With the token of somebody else than the session's.
+    // With the token of a user other than the session's.
     let bob = world.join("bob");
     world.send(bob, &format!(r#"2["join-note",{{"note_id":"public","auth":{{"token":"{}"}}}}]"#, token("alice")));
     assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
-    // Malformed, or without anybody.
+    // Malformed, or without a session.
     let client = world.connect("{}");
     for payload in [r#"{"note_id":"public"}"#, r#"{"note_id":7}"#, "{}", r#"{"note_id":"public","auth":{"token":"x"}}"#]
     {
@@ -186,7 +186,7 @@ fn typing_is_told_to_the_channel_and_its_sender() {
     let told = r#"2["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}},"user":{"id":"bob","name":"Bob User","role":"user"}}]"#;
     assert_eq!(world.read(alice), [told]);
     assert_eq!(world.read(bob), [told, "31[]"], "its sender too");
-    // Whoever is not in the room is not heard, and hears nothing.
+    // A socket outside the room cannot send to it, and receives nothing from it.
     world.send(carol, &format!("21{event}"));
     assert_eq!(world.read(carol), ["31[]"]);
     assert_eq!((world.read(alice), world.read(bob)), (vec![], vec![]));
@@ -334,7 +334,7 @@ fn a_channel_that_was_made_is_joined_by_its_users() {
     assert_eq!(world.rooms(bob), ["channel:dm", "channel:general", "user:bob"]);
     assert_eq!(world.rooms(alice), ["channel:general", "user:alice"]);
     assert_eq!(world.questions().len(), 1);
-    // The same if somebody else has sent it.
+    // The same on request, for when another process has sent the event.
     world.store.channels.get_mut("bob").unwrap().insert("group".into());
     world.ask(Request::ReadChannels { user: "bob".into() });
     assert!(world.rooms(bob).contains(&"channel:group".to_owned()));

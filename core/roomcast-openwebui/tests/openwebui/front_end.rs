@@ -104,7 +104,7 @@ fn typing_once_per_keystroke() {
     let tab = world.join("bob");
     world.send(tab, TYPING);
     assert_eq!(world.read(alice).len(), 3);
-    // Somebody who leaves has said what was to be said.
+    // A pending end of typing is still delivered when its sender disconnects.
     world.send(tab, &TYPING.replace("true", "false"));
     world.leave(tab);
     assert!(world.read(alice)[0].contains(r#"{"typing":false}"#));
@@ -214,7 +214,7 @@ fn a_login_ends_with_its_token() {
     world.tell_wall();
     world.send(carol, r#"2["heartbeat",{}]"#);
     assert_eq!(world.rooms(carol), Vec::<String>::new());
-    // A token that ends when nobody will live to see it.
+    // A token whose expiry lies beyond the range of the clock does not expire.
     let carol = world.join_with(&token_of(r#"{"id":"carol","exp":99999999999999999999}"#));
     world.pass(Duration::from_secs(3600));
     assert_eq!(world.rooms(carol), ["user:carol"]);

@@ -1,5 +1,5 @@
-//! Whatever comes in whatever order, from clients, stores and the rest of the program: no panic, each ack and answer
-//! once, nobody in a room without a session, and nothing left behind.
+//! Random input in random order, from clients, stores and the rest of the program: no panic, each ack and answer
+//! exactly once, no socket in a room without a session, and no state left behind.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -21,7 +21,7 @@ pub struct Store {
     pub channels: BTreeMap<String, BTreeSet<String>>,
     pub without_channels: BTreeSet<String>,
     pub notes: BTreeMap<String, (String, AccessControl)>,
-    /// Owners.
+    /// Id of the owner, by id of the chat.
     pub chats: BTreeMap<String, String>,
     pub active_at: BTreeMap<String, u64>,
     pub read_at: BTreeMap<(String, String), u64>,

@@ -331,7 +331,7 @@ fn what_cannot_be_kept_is_refused() {
         world.ask(emit(To::User("bob".into()), "events", &message("m", &"y".repeat(800)))),
         Response::Overloaded
     ));
-    assert_eq!(world.read(bob).len(), 1, "nobody saw it");
+    assert_eq!(world.read(bob).len(), 1, "the refused event is not delivered");
     world.store.manner = Manner::AtOnce;
     world.answer_waiting();
     world.ask(emit(To::User("bob".into()), "events", &message("m", &"z".repeat(800))));

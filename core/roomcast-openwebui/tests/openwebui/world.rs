@@ -69,7 +69,7 @@ impl DerefMut for World {
     }
 }
 
-/// A browser.
+/// The browser side of one WebSocket connection.
 pub struct Client {
     pub conn: ConnId,
     decoder: Decoder,

@@ -79,9 +79,9 @@ impl Object {
 pub(super) enum Key {
     #[default]
     Other,
-    /// `_placeholder`
+    /// The key `_placeholder`, which marks an object as a placeholder.
     Mark,
-    /// `num`
+    /// The key `num`, whose value is the index of the attachment.
     Num,
 }
 

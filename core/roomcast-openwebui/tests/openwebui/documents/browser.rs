@@ -185,7 +185,7 @@ impl Browser {
     }
 }
 
-/// Lets everybody read and react until nobody has anything left.
+/// Lets every browser read and react, in enough rounds for all exchanges to finish.
 pub fn settle(world: &mut World, browsers: &mut [&mut Browser]) {
     for _ in 0..8 {
         for browser in browsers.iter_mut() {

@@ -133,7 +133,7 @@ fn what_is_no_update_poisons_nothing() {
     let mut tab = Browser::open(&mut world, "alice");
     tab.pump(&mut world);
     assert_eq!(tab.doc.state(), alice.doc.state());
-    // Whoever goes on is disconnected.
+    // A client that keeps sending malformed updates is disconnected.
     for _ in 0..4 {
         assert!(!world.clients[alice.client].is_closed);
         alice.emit(&mut world, "ydoc:document:update", r#","update":[255,255,255]"#);
@@ -224,7 +224,7 @@ fn nothing_is_dropped_before_it_is_stored() {
     world.pass_ms(120_000);
     assert_eq!(world.stack.app.audit().documents.open, 1);
     world.store.manner = Manner::AtOnce;
-    // Whoever comes meanwhile gets it from memory.
+    // A member that joins meanwhile gets the document from memory.
     let mut tab = Browser::open(&mut world, "alice");
     tab.pump(&mut world);
     assert_eq!(tab.doc.state(), state);

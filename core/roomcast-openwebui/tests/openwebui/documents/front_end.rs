@@ -78,7 +78,7 @@ fn a_join_before_user_join_waits_for_it() {
     assert_eq!(world.read(client).len(), 1);
     world.pass_ms(10_000);
     assert_eq!(world.read(client), vec![r#"2["error",{"message":"Failed to join document"}]"#; 20]);
-    // Whoever goes leaves none behind.
+    // A socket that disconnects leaves no parked join behind.
     world.send(client, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);
     world.leave(client);
     assert_eq!(world.stack.app.audit().documents.parked_joins, 0);

@@ -128,7 +128,7 @@ fn providers_see_each_other_and_ghosts_vanish() {
     let mut three = Provider::open(&mut world, "alice");
     three.pump(&mut world);
     assert_eq!(three.awareness, [present(7, 1)]);
-    // Nobody speaks for somebody else.
+    // A provider cannot set the awareness state of another provider.
     world.send_binary(two.client, &Message::Awareness(&present(7, 2)).encode());
     three.pump(&mut world);
     assert_eq!(three.awareness.len(), 1);

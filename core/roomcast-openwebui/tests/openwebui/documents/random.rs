@@ -61,8 +61,9 @@ proptest! {
 }
 
 proptest! {
-    /// Two stores that answer in any order, late, or say that they failed and have not: whenever the power goes, the
-    /// note's own content is not taken for somebody else's, and the document is the one that was there.
+    /// Two stores answer in any order, late, or report a failure although the write succeeded. Whenever the process
+    /// crashes, the note's own content is not mistaken for content of another writer, and the document is
+    /// restored as it was.
     #[test]
     fn a_crash_at_any_time_resets_nothing(steps in vec(troubles(), 1..60)) {
         // However long the log takes, contents wait for it.

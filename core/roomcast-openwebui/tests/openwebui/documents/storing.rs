@@ -153,7 +153,7 @@ fn the_snapshot_comes_before_the_cut_and_follows_quiet() {
     world.pass_ms(3000);
     let kept = &world.store.documents[NOTE];
     assert!(kept.log.is_empty() && kept.snapshot.is_some());
-    // While somebody types there is one every ten seconds.
+    // During continuous typing there is one snapshot every ten seconds.
     world.questions();
     for _ in 0..220 {
         alice.type_text(&mut world, "x");
@@ -261,7 +261,7 @@ fn what_comes_while_a_flush_lasts_does_not_wait_either() {
     let mut late = Browser::new(&mut world, "alice");
     world.store.manner = Manner::Later;
     let ticket = world.request(Request::Flush { timeout: Duration::from_secs(3) });
-    // Somebody edits, and another document is opened and edited.
+    // A member edits, and another document is opened and edited.
     alice.type_text(&mut world, "x");
     world.send(late.client, r#"2["ydoc:document:join",{"document_id":"note:other"}]"#);
     for _ in 0..3 {
@@ -405,7 +405,7 @@ fn a_slow_store_gets_one_write_of_each_kind_at_a_time() {
     assert_eq!(later.doc.state(), alice.doc.state());
 }
 
-/// It is gone every other second, and whoever asked just before never hears that it was done.
+/// The store fails in every other second, and in some of the rest carries writes out but reports a failure.
 #[test]
 fn a_store_that_restarts_again_and_again_loses_and_doubles_nothing() {
     let mut world = World::new();

@@ -27,7 +27,7 @@ fn members_see_an_edit_in_their_form_and_it_is_stored() {
     assert_eq!(
         alice.events,
         [r#"ydoc:document:update {"document_id":"note:plan","socket_id":"","user_id":"alice"}"#],
-        "nobody has come or gone"
+        "no join or leave is announced"
     );
     assert_eq!(alice.doc.apply(&update, Source::Stored), Verdict::NothingNew);
     assert_eq!(world.read_binary(provider).as_deref().map(|message| &message[..2]), Some(&[0, 2][..]));
