@@ -74,9 +74,9 @@ fn measure(members: Members, updates: u64, rounds: u64) -> Duration {
 
 #[derive(Clone, Copy, Debug)]
 enum Members {
-    /// By the application protocol.
+    /// Members that speak the application protocol.
     Browsers,
-    /// By y-protocols.
+    /// Members that speak y-protocols.
     Providers,
 }
 

@@ -57,7 +57,7 @@ describe("awareness", { concurrency: true }, () => {
     for (const browser of [ann, bob]) await until(() => browser.left.includes("cid"), "end of cid", SOON_MS);
   });
 
-  it("after a kill -9 everybody is seen again, and no ghosts are", async (t) => {
+  it("after a kill -9 all members are seen again, and no ghosts", async (t) => {
     const program = await Program.start(t, "own");
     const [, , cid, dan] = await four(t, program);
     const bob = await Peer.open(t, program.member("bob"));
@@ -74,7 +74,7 @@ describe("awareness", { concurrency: true }, () => {
     await shows(await Peer.open(t, program.member("ann")), ["bob", "cid"]);
   });
 
-  it("nobody speaks for somebody else", async (t) => {
+  it("a member cannot set the awareness state of another", async (t) => {
     const program = await Program.start(t, "own");
     const peers = [];
     for (const user of ["cid", "dan", "bob"]) peers.push(await Peer.open(t, program.member(user, "blank")));
@@ -88,10 +88,10 @@ describe("awareness", { concurrency: true }, () => {
     for (const state of [{ user: { name: "INTRUDER" } }, null]) {
       awareness.states.set(clientID, state);
       awareness.meta.set(clientID, { clock: 1000, lastUpdated: Date.now() });
-      // The provider sends what changes, whoever's it is.
+      // The provider sends every changed state, whichever member it belongs to.
       awareness.emit("update", [{ added: [], updated: [clientID], removed: [] }, "local"]);
     }
-    // What comes behind it on the same connection has come.
+    // A later message on the same connection has arrived, so the spoofed ones have been handled.
     awareness.setLocalStateField("user", { name: "spoofer", color: "#000000" });
     await until(() => nameOf(witness, spoofer.doc.clientID) === "spoofer", "what came behind");
     assert.equal(nameOf(witness, clientID), "dan");

@@ -11,7 +11,7 @@ import { Peer } from "./lib/provider.mjs";
 import { NOTE } from "./lib/tables.mjs";
 import { elapse, until } from "../wait.mjs";
 
-/** Characters; more than an update may bring that nobody asked for (256 KiB), and less than a whole document may be. */
+/** Characters: above the limit of an unrequested update (256 KiB), and below the limit of a whole document. */
 const LONG = 300_000;
 
 for (const stands of ["own", "webui"]) {
@@ -55,7 +55,7 @@ for (const stands of ["own", "webui"]) {
       }
     });
 
-    it("connections that break while everybody types", async (t) => {
+    it("connections that break while all members type", async (t) => {
       const program = await Program.start(t, stands);
       const editors = await four(t, program);
       await converge(editors);
@@ -124,7 +124,7 @@ describe("long pastes", { concurrency: true }, () => {
     it(`by number ${who}`, async (t) => {
       const program = await Program.start(t, "own");
       const editors = await four(t, program);
-      // Whoever has come back has brought all that there was, and is asked for no more.
+      // Editors that have reconnected have sent all their edits; the server requests no more of them.
       for (const editor of editors) editor.pullPlug();
       for (const editor of editors) editor.type("away");
       for (const editor of editors) editor.plugIn();

@@ -1,4 +1,4 @@
-// The program is killed, or ends: what was typed is there afterwards.
+// The program is killed, or shuts down: typed text is kept.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -9,14 +9,14 @@ import { Program } from "./lib/program.mjs";
 import { elapse, until } from "../wait.mjs";
 
 /**
- * What the program has received longer ago than this survives kill -9. The time is a promise: tests let it pass. That
- * somebody else has got an edit is taken for the moment at which the program had received it.
+ * Milliseconds after which an edit that the program has received survives kill -9. The program guarantees this time, so
+ * tests wait for it. An edit counts as received when another member has got it.
  */
 const SURVIVES_AFTER_MS = 100;
 
 for (const stands of ["own", "webui"]) {
   describe(`on the tables of ${stands}`, { concurrency: true }, () => {
-    it("kill -9 while everybody types", async (t) => {
+    it("kill -9 while all members type", async (t) => {
       const program = await Program.start(t, stands);
       const editors = await four(t, program);
       const typed = [];
@@ -46,7 +46,7 @@ for (const stands of ["own", "webui"]) {
       assert.equal(text.split("The plan").length, 2, "the note was loaded once");
     });
 
-    it(`what came more than ${SURVIVES_AFTER_MS} ms before a kill -9 is there when nobody comes back`, async (t) => {
+    it(`edits received ${SURVIVES_AFTER_MS} ms before a kill -9 are kept without any reconnect`, async (t) => {
       const program = await Program.start(t, stands);
       for (let kills = 0; kills < 3; kills += 1) {
         const [ann, bob, cid, dan] = await four(t, program);
@@ -73,7 +73,7 @@ for (const stands of ["own", "webui"]) {
       }
     });
 
-    it("everybody goes, and then kill -9", async (t) => {
+    it("kill -9 after all members have left", async (t) => {
       const program = await Program.start(t, stands);
       const editors = await four(t, program);
       await editAll(editors, dice(4));

@@ -65,21 +65,21 @@ describe("rights", { concurrency: true }, () => {
   });
 
   for (const [who, member] of Object.entries({
-    "nobody's friend": (program, more) => program.member("eve", "plan", more),
-    "somebody who waits to be admitted": (program, more) => program.member("pat", "plan", more),
-    "somebody who tries the other name of the document": (program, more) => ({
+    "a user without any grant": (program, more) => program.member("eve", "plan", more),
+    "a user who awaits admission": (program, more) => program.member("pat", "plan", more),
+    "a user who tries the other name of the document": (program, more) => ({
       ...program.member("eve", "plan", more),
       id: "note_plan",
     }),
-    "somebody with a token of another secret": (program, more) => ({
+    "a user with a token of another secret": (program, more) => ({
       ...program.member("ann", "plan", more),
       token: token({ id: "ann" }, "another-secret-another-secret-another-secret"),
     }),
-    "somebody whose token has ended": (program, more) => ({
+    "a user with an expired token": (program, more) => ({
       ...program.member("ann", "plan", more),
       token: token({ id: "ann", exp: 1 }),
     }),
-    "somebody who does not exist": (program, more) => program.member("zoe", "plan", more),
+    "a user who does not exist": (program, more) => program.member("zoe", "plan", more),
   })) {
     it(`${who} is told nothing`, async (t) => {
       const program = await Program.start(t, "webui");
@@ -92,7 +92,7 @@ describe("rights", { concurrency: true }, () => {
       assert.equal(peer.denied[0], "permission-denied");
       assert.equal(browser.errors[0], NOT_LET_IN);
 
-      // What it says all the same is not heard.
+      // Its messages have no effect.
       browser.type("INTRUDER");
       peer.type("INTRUDER");
       browser.awareness.setLocalStateField("user", { name: "INTRUDER", color: "#000000" });
@@ -104,7 +104,7 @@ describe("rights", { concurrency: true }, () => {
     });
   }
 
-  it("who may not write any more, or not read, learns so while it is there", async (t) => {
+  it("a connected user who loses the right to write or to read is told so", async (t) => {
     const program = await Program.start(t, "webui");
     const editors = await four(t, program);
     const [ann, bob, cid, dan] = editors;
@@ -115,7 +115,7 @@ describe("rights", { concurrency: true }, () => {
     }));
     for (const user of ["bob", "dan"]) assert.equal((await program.api("refresh", { user })).status, 200);
     await until(() => dan.denied.length > 0, "end of the membership over y-websocket");
-    // That the right has ended is known once something is refused.
+    // The first refusal shows that the right has ended.
     await until(() => {
       bob.type("perhaps");
       return bob.errors.length > 0;
@@ -130,7 +130,7 @@ describe("rights", { concurrency: true }, () => {
   });
 });
 
-/** Nobody has seen what was typed by these, and newcomers do not either; others go on. */
+/** Neither members nor newcomers have seen the text of these intruders, and the members still converge. */
 async function unseen(t, program, editors, ...intruders) {
   editors[1].type("marker");
   await converge(editors);

@@ -1,4 +1,4 @@
-// Stores that fail: editing goes on, what was typed is stored afterwards, and nobody is told that a note is empty.
+// Stores that fail: editing goes on, typed text is stored afterwards, and no client receives an empty note.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -25,7 +25,7 @@ describe("a store that fails", { concurrency: true }, () => {
     await converge(editors, "while it is locked");
     const wanted = ann.text;
 
-    // Nobody can be let in without it; somebody who is there already gets no other note.
+    // Without the store no user can join; a connected user cannot open another note.
     const states = [];
     ann.socket.on("ydoc:document:state", ({ document_id }) => states.push(document_id));
     ann.socket.emit("ydoc:document:join", { document_id: "note:blank" });
@@ -42,7 +42,7 @@ describe("a store that fails", { concurrency: true }, () => {
     await converge([...editors, late, ...(await newcomers(t, program))]);
   });
 
-  it("Open WebUI's tables are locked for a moment: nobody notices", async (t) => {
+  it("Open WebUI's tables are locked for a moment, without effect on clients", async (t) => {
     const program = await Program.start(t, "webui");
     const editors = await four(t, program);
     await converge(editors);

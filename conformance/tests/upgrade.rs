@@ -102,8 +102,8 @@ fn probe_upgrade_and_message_in_one_read_while_a_get_waits() {
     assert_eq!(pair.answered(get).brief(), (200, "6"));
 }
 
-/// At each step of an upgrade, in each order of GETs around it, a message is sent; together they are there once and in
-/// order.
+/// A message is sent at each step of an upgrade, in each order of GETs around it. All messages arrive exactly once, in
+/// the order in which they were sent.
 #[test]
 fn messages_during_the_upgrade_arrive_once_and_in_order() {
     for gets in 0..64u32 {

@@ -2,7 +2,7 @@
 //
 //   {"op":"generate","seed":1}                      random concurrent editing; answers the updates and some snapshots
 //   {"op":"compare","update":"base64"}              is a fresh document with this update the generated one?
-//   {"op":"compare","base":"base64","update":"…"}   the same, on top of what somebody knew already
+//   {"op":"compare","base":"base64","update":"…"}   the same, on top of a state that is known already
 //   {"op":"merge","updates":["base64",…]}           Y.mergeUpdates
 //   {"op":"hostile","updates":[…],"merged":"…","states":[[3,"base64"],…]}   can members bear these, live and after joining?
 //   {"op":"read","update":"base64","name":"text"}   the text of a root type
@@ -165,8 +165,8 @@ const generate = ({ seed, clients = 3, steps = 60 }) => {
     known = log.length
     docs.forEach(doc => receive(doc, Infinity))
   }
-  // Some edits of yjs cut a surrogate pair without a trace in any update, so that the editor itself sees U+FFFD and nobody
-  // else ever does. What counts is what a member sees who received all updates.
+  // Some edits of yjs cut a surrogate pair without a trace in any update, so that only the editor itself sees U+FFFD.
+  // The reference is the content of a member that has received all updates.
   reference = replica(log)
   const alike = docs.filter(doc => content(doc) === content(reference)).length
   return { updates: log.map(encode), echoes: echoes.map(encode), snapshots, alike, state: encode(Y.encodeStateAsUpdate(reference)) }
@@ -189,7 +189,7 @@ const read = ({ update, name, type }) => {
   return { text: type === 'xml' ? doc.getXmlFragment(name).toString() : doc.getText(name).toString() }
 }
 
-// What members make of an update that somebody wrote who means harm: a dump of a document that knows no schema.
+// The effect of a hostile update on members, as a dump of a document without a schema.
 const value = content => {
   if (content instanceof Y.ContentType) return dump(content.type)
   if (content instanceof Y.ContentDoc) return { doc: content.doc.guid }

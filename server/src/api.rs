@@ -51,12 +51,12 @@ pub struct Api {
     pub store: StoreClient,
     /// Time that a session has to answer a call, unless the caller says otherwise.
     pub call_timeout: Duration,
-    /// Counts requests.
+    /// Counters of requests to these routes.
     pub metrics: ApiMetrics,
 }
 
 impl Api {
-    /// Adds the routes.
+    /// Adds all routes of the API to the builder.
     pub fn routes(&self, mut builder: Builder<OpenWebUi>) -> Builder<OpenWebUi> {
         for route in Route::ALL {
             let api = self.clone();
@@ -166,7 +166,7 @@ struct RevokeBody {
     ends_at: Option<u64>,
 }
 
-/// What is revoked.
+/// The subject of a revocation.
 enum Revoked {
     User(String),
     Token { jti: String, ends_at: Option<u64> },

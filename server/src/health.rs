@@ -20,8 +20,8 @@ use crate::store::StoreClient;
 pub struct Health {
     store: StoreClient,
     draining: Arc<AtomicBool>,
-    /// When the store was last probed, and the result. Probes run one at a time, so that many requests do not become
-    /// many probes.
+    /// When the store was last probed, and the result. Probes run one at a time, so that many requests share a single
+    /// probe.
     seen: Arc<Mutex<Option<(Instant, StoreState)>>>,
 }
 

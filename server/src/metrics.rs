@@ -83,7 +83,7 @@ pub struct StoreMetrics {
     errors: Family<[Label; 2], Counter>,
 }
 
-/// Name and value.
+/// The name and the value of a label.
 type Label = (&'static str, &'static str);
 
 impl StoreMetrics {

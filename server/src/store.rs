@@ -88,7 +88,7 @@ impl StoreClient {
         }
     }
 
-    /// Revokes one token. The store keeps that until the token ends by itself, or for good.
+    /// Revokes one token. The store keeps the revocation until the token expires, or permanently.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ fn an_emit_reaches_user_room_and_session() {
         assert_eq!((answer.0, answer.1.as_str()), (200, r#"{"status":"sent"}"#));
         assert_eq!(ada.next(), format!(r#"42["{event}",{{"x":1}}]"#));
     }
-    // The channel that everybody was put into.
+    // The channel that every user of the demonstration joins.
     assert_eq!(demo.api("/api/emit", r#"{"to":{"room":"channel:lobby"},"event":"d","data":null}"#).0, 200);
     assert_eq!((ada.next(), ben.next()), (r#"42["d",null]"#.to_owned(), r#"42["d",null]"#.to_owned()));
 }
@@ -95,7 +95,7 @@ fn a_revoked_token_ends_its_sessions_and_gives_none() {
     let join = format!(r#"421["user-join",{{"auth":{{"token":"{}"}}}}]"#, demo.token("cleo"));
     cleo.send(&join);
     assert_eq!(cleo.next(), "431[]");
-    // And back.
+    // The revocation is undone.
     let restored = (200, r#"{"status":"restored"}"#.to_owned());
     assert_eq!(demo.api("/api/unrevoke", r#"{"user":"cleo"}"#), restored);
     cleo.send(&join);

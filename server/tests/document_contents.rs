@@ -158,7 +158,7 @@ impl Server {
     }
 }
 
-/// Somebody in the document, with an editor.
+/// A member of the document, with an editor.
 struct Member {
     client: Client,
     doc: Doc,
@@ -196,7 +196,7 @@ impl Member {
         until(&mut self.client, "432[");
     }
 
-    /// Takes the next update of somebody else.
+    /// Applies the next update of another member.
     fn hear(&mut self) {
         let update = bytes(&until(&mut self.client, r#"42["ydoc:document:update""#), "update");
         self.doc.transact_mut().apply_update(Update::decode_v1(&update).unwrap()).unwrap();

@@ -88,7 +88,7 @@ fn the_demonstration_prints_tokens_that_work() {
     assert!(program.has_file("roomcast-demo.db"));
 }
 
-/// As somebody would who copies them into two terminals.
+/// The commands are run as a user would run them, in two terminals.
 #[test]
 fn the_demonstration_prints_commands_that_work() {
     let (mut program, _) = Program::serve(&[], &[]);

@@ -174,7 +174,7 @@ impl<A: App> AppSide<A> {
 /// Told what the application tells.
 pub(crate) struct OnNotice<A: App>(Box<dyn FnMut(A::Notice) + Send>);
 
-/// Asks a store.
+/// The function that sends a query of the application to its store.
 pub(crate) struct Store<A: App>(Box<dyn Fn(A::Query) -> StoreReply<A> + Send + Sync>);
 
 /// A store's reply, in time.

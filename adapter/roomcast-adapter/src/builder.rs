@@ -266,7 +266,7 @@ pub struct SocketIoRoutes {
 }
 
 impl SocketIoRoutes {
-    /// A namespace.
+    /// Adds the namespace `name`, whose handlers `set_up` registers.
     pub fn namespace(&mut self, name: impl Into<String>, set_up: impl FnOnce(&mut Namespace)) {
         self.namespaces(Pattern::Exact(name.into()), set_up);
     }

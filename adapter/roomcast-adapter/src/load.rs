@@ -15,8 +15,8 @@ pub struct DriverLoad {
     pub busy: Duration,
     /// The longest turn since this was asked last: at most about 3 ms, unless a handler blocks or one thing takes longer.
     pub longest_turn: Duration,
-    /// How late a deadline was served, at most, since this was asked last. Includes what the runtime and the machine
-    /// added.
+    /// The longest delay between a deadline and its service since the last call, including the delay that the runtime
+    /// and the machine cause.
     pub lag: Duration,
 }
 

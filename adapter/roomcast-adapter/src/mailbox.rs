@@ -32,7 +32,7 @@ pub(crate) enum Mail {
     Paced(Command, SessionId, Arc<Flow>),
     /// An emit whose acks are wanted.
     Ask(Emit, Duration, oneshot::Sender<Acks>),
-    /// An HTTP request.
+    /// An HTTP request: its head, and its body unless that follows as [`Mail::Body`].
     Http(Box<HttpRequest>),
     /// The body of a request that was sent without it.
     Body(RequestId, Bytes),

@@ -13,8 +13,8 @@ use crate::handler_queue::HandlerQueue;
 use crate::mailbox::{Mail, Shared};
 use crate::sent::Sent;
 
-/// A client of a bare Engine.IO or bare WebSocket endpoint. Cheap to clone; after it has gone, everything sent to it is
-/// dropped.
+/// A client of a bare Engine.IO or bare WebSocket endpoint. Cheap to clone. Messages to a client that has disconnected
+/// are dropped.
 #[derive(Clone)]
 pub struct Peer(Arc<Inner>);
 

@@ -177,7 +177,7 @@ impl Socket {
         self.presence.connect.session
     }
 
-    /// Its namespace.
+    /// The name of the namespace that the socket has joined.
     pub fn namespace(&self) -> &str {
         &self.presence.connect.namespace
     }
@@ -239,7 +239,7 @@ impl Handle {
 }
 
 impl Broadcast {
-    /// Not this socket.
+    /// Excludes this socket from the recipients.
     pub fn except_socket(mut self, socket: &Socket) -> Self {
         self.selection.except_sockets.push(socket.id());
         self

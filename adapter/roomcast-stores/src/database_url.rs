@@ -34,7 +34,7 @@ pub struct PostgresUrl {
     pub user: Option<String>,
     /// The password of that role.
     pub password: Option<String>,
-    /// The database.
+    /// The name of the database.
     pub database: Option<String>,
     /// Whether to encrypt, and what to check.
     pub ssl_mode: Option<SslMode>,
@@ -53,7 +53,7 @@ pub struct PostgresUrl {
 /// Whether a connection is encrypted, and whether the server has to prove who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
-    /// Never encrypted.
+    /// The connection is never encrypted.
     Disable,
     /// Encrypted if the server insists.
     Allow,
@@ -70,7 +70,7 @@ pub enum SslMode {
 /// Why a `DATABASE_URL` cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseUrlError {
-    /// It has no `://`.
+    /// The value is no URL: it contains no `://`.
     NoUrl,
     /// It names another kind of database.
     Kind,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use roomcast_documents::StoredDocument;
 use roomcast_openwebui::query::{self, ContentHash, StoreError};
 
-/// A document.
+/// One stored document: a snapshot, and the log of the updates after it, by sequence number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Document {
     snapshot: Option<Bytes>,

@@ -112,12 +112,12 @@ impl Gate {
     /// Releases all questions and holds no more.
     pub fn open(self) {}
 
-    /// How many wait.
+    /// The number of questions that wait at the gate.
     pub fn waiting(&self) -> usize {
         self.0.lock().waiting
     }
 
-    /// Waits until this many wait.
+    /// Returns when at least `count` questions wait at the gate.
     pub async fn reached(&self, count: usize) {
         poll_fn(|cx| {
             let mut state = self.0.lock();

@@ -81,7 +81,7 @@ pub enum ChannelKind {
 /// Whether a channel is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelState {
-    /// In use.
+    /// The channel is in use.
     Open,
     /// Archived by its owner.
     Archived,

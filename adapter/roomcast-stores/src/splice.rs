@@ -100,7 +100,7 @@ pub(super) fn checked(value: &str) -> Result<Cow<'_, str>, StoreError> {
     Ok(Cow::Owned(clean))
 }
 
-/// A JSON string.
+/// The text as a JSON string, with quotes and escapes.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

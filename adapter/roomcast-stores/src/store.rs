@@ -26,7 +26,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Why it cannot.
+    /// The reason why the store cannot answer or write.
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
 
     /// Waits for the questions under way; later ones are refused with [`StoreError::Unavailable`].

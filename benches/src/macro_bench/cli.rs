@@ -64,13 +64,13 @@ pub(super) struct RunArguments {
     /// Runtime of the conformance server, may be given several times; tokio if nothing else is to be measured.
     #[arg(long, value_name = "NAME")]
     runtime: Vec<String>,
-    /// Another server with the events of the conformance server, may be given several times; arguments parted by blanks.
+    /// Another server with the events of the conformance server. Repeatable; arguments are separated by spaces.
     #[arg(long, value_name = "NAME=PROGRAM ARGUMENT …", value_parser = Subject::from_command)]
     server_cmd: Vec<Subject>,
     /// Measures a second bare loop like a server: how far from 1.00 the machine alone takes a ratio.
     #[arg(long)]
     null: bool,
-    /// Only these scenarios, parted by commas.
+    /// Only these scenarios, separated by commas.
     #[arg(long, value_name = "SCENARIO", value_delimiter = ',', value_parser = scenario_names())]
     only: Vec<String>,
     /// Rounds per scenario.

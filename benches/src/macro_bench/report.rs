@@ -17,7 +17,7 @@ pub(super) struct Report {
     pub(super) idle: Vec<IdleMemory>,
 }
 
-/// One scenario.
+/// The measured costs of one scenario.
 #[derive(Debug, Serialize)]
 pub(super) struct Costs {
     pub(super) scenario: &'static str,

@@ -54,7 +54,7 @@ impl Subject {
         }
     }
 
-    /// Any other server, from `NAME=PROGRAM ARGUMENT …`; arguments are parted by blanks, there is no quoting.
+    /// Any other server, from `NAME=PROGRAM ARGUMENT …`; arguments are separated by spaces, there is no quoting.
     pub(super) fn from_command(text: &str) -> Result<Self, String> {
         let (name, command) = text.split_once('=').ok_or("it has the form NAME=PROGRAM ARGUMENT …")?;
         let mut words = command.split_whitespace().map(str::to_owned);

@@ -38,7 +38,7 @@ impl Template {
         self.text.len()
     }
 
-    /// The first text.
+    /// The text of the first message, with the lowest number.
     pub(super) fn first(&mut self) -> String {
         String::from_utf8_lossy(self.at(Kind::Bare, 0)).into_owned()
     }

@@ -75,11 +75,11 @@ function suite(kind) {
     assert.equal((await call("nobody"))[0], 404);
   });
 
-  check("whoever may not is not heard, and hears nothing", async (t) => {
+  check("users without the right neither send nor receive", async (t) => {
     const app = await startApp(t);
     const [alice, bob, carol] = await Promise.all(["alice", "bob", "carol"].map((user) => app.join(t, kind, user)));
     const nobody = await app.connect(t, kind);
-    // Carol is no member; nobody has no session.
+    // Carol is no member; the connection `nobody` has no session.
     carol.typing("pair", true);
     nobody.typing("town", true);
     await carol.fence();
@@ -87,7 +87,7 @@ function suite(kind) {
     for (const [browser, note] of [[bob, "diary"], [bob, "minutes"], [carol, "minutes"], [alice, "diary"]]) {
       assert.deepEqual(await browser.call("join-note", { note_id: note, auth: {} }), []);
     }
-    // Somebody else's token lends nothing.
+    // The token of another user grants no rights.
     assert.deepEqual(await carol.call("join-note", { note_id: "minutes", auth: { token: tokenOf("bob") } }), []);
     for (const note of ["diary", "minutes"]) await app.emit({ room: `note:${note}` }, "note-events", { id: note });
     assert.deepEqual(await alice.event("note-events"), [{ id: "diary" }]);
@@ -98,7 +98,7 @@ function suite(kind) {
     }
   });
 
-  check("revocation ends the session: the socket stays, as nobody's", async (t) => {
+  check("revocation ends the session: the socket stays, without a user", async (t) => {
     const app = await startApp(t);
     const [alice, bob] = [await app.join(t, kind, "alice"), await app.join(t, kind, "bob")];
     assert.deepEqual(await app.api("revoke", { jti: "of-bob" }), [200, { sockets: 1 }]);

@@ -1,4 +1,4 @@
-// Waits until the audit of the server at ROOMCAST_URL is all zeros: everybody has left, nothing stayed.
+// Waits until the audit of the server at ROOMCAST_URL is all zeros: the server holds nothing of any client.
 
 const DEADLINE_MS = 30_000;
 

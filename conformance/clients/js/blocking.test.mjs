@@ -47,7 +47,7 @@ for (const [way, transports] of Object.entries(ways)) {
       for (let n = 0; n < 5; n += 1) assert.equal((await echo(socket, text))[0].length, text.length);
     });
 
-    it("casts to a room, and to nobody else", async (t) => {
+    it("casts to a room, and to no other socket", async (t) => {
       const [member, sender, stranger] = await Promise.all([0, 1, 2].map(() => connect(t, transports)));
       stranger.on("room-cast", () => assert.fail("not in the room"));
       const room = `room over ${way}`;

@@ -33,7 +33,7 @@ eachKind((kind) => {
     assert.deepEqual(await peer.call("join"), ["error"]);
   });
 
-  check("a room-cast reaches every member, the sender included, and nobody else", async (t) => {
+  check("a room-cast reaches every member, the sender included, and no other socket", async (t) => {
     const [sender, member, stranger] = await openMany(t, 3);
     for (const peer of [sender, member]) await peer.call("join", "r");
     const args = [1, { deep: [Buffer.from([1, 2, 3])] }, "é"];

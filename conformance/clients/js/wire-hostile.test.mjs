@@ -85,7 +85,7 @@ async function settled(socket) {
 // --- memory -----------------------------------------------------------------------------------------
 
 const MIB = 1024 * 1024;
-/** What one member may cost, and some room for what everybody costs. */
+/** Bytes that one member may cost, and slack for what all members cost together. */
 const COST_MAX = 64 * MIB;
 const SLACK = 16 * MIB;
 

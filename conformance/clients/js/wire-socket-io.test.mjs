@@ -272,7 +272,7 @@ const MALFORMED = {
   "a placeholder that is half a number": ['451-["message",{"_placeholder":true,"num":0.5}]', bytes(1)],
   "a placeholder that is a string": ['451-["message",{"_placeholder":true,"num":"0"}]', bytes(1)],
   "a placeholder without number": ['451-["message",{"_placeholder":true}]', bytes(1)],
-  "binary that nobody announced": [bytes(1, 2, 3)],
+  "binary without an announcement": [bytes(1, 2, 3)],
   "text in place of an attachment": [`451-["message",${PLACEHOLDER}]`, '42["message"]'],
   "more binary than was announced": [`451-["message",${PLACEHOLDER}]`, bytes(1), bytes(2)],
 };
@@ -300,8 +300,8 @@ check("closed on 4abc before CONNECT, and on a POST of it", async (t) => {
 // --- stay -------------------------------------------------------------------------------------------
 
 const HARMLESS = {
-  "an ack that nobody asked for": ["43999[1]", "430[]"],
-  "a binary ack that nobody asked for": [`461-999[${PLACEHOLDER}]`, bytes(1)],
+  "an ack without a request": ["43999[1]", "430[]"],
+  "a binary ack without a request": [`461-999[${PLACEHOLDER}]`, bytes(1)],
   "an unknown event, with and without ack": ['42["no such event",1]', '4255["no such event"]'],
   "__proto__": ['42["__proto__",1]', '4255["__proto__"]'],
   "constructor": ['42["constructor",1]', '4255["constructor"]'],

@@ -109,7 +109,7 @@ def test_calls(app, transport):
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 def test_refusals_and_revocation(app, transport):
     async def talk(alice, bob):
-        # A group's channel that has no Bob, and a note that is not his: nobody says why, as in the original.
+        # Bob is no member of the group's channel and has no right to the note: no reason is given, as in the original.
         assert await bob.call("events:channel", typing("team")) is None
         assert await bob.call("join-note", {"note_id": "diary", "auth": {"token": token_of("bob")}}) is None
         app.api("emit", to={"room": "note:diary"}, event="note-events", data={})

@@ -1,4 +1,4 @@
-// A page for editors that nobody looks at. Comes before what asks for a browser when it is loaded.
+// A page without a display, for editors. Import it before modules that look for a browser when they are loaded.
 
 import { JSDOM } from "jsdom";
 

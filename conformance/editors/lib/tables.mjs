@@ -23,7 +23,7 @@ CREATE TABLE config (id INTEGER PRIMARY KEY, data JSON NOT NULL);
 CREATE TABLE note (id TEXT PRIMARY KEY, user_id TEXT, title TEXT, data JSON, access_control JSON, updated_at BIGINT);
 `;
 
-/** What a note contains before anybody has opened it here. */
+/** The content of a note before it is first opened through roomcast. */
 export const NOTE = {
   type: "doc",
   content: [

@@ -320,7 +320,7 @@ fn literal(text: &str) -> Option<(usize, std::ops::Range<usize>)> {
     if quote == '\'' {
         let mut inside = text[content..].chars();
         let first = inside.next()?;
-        // Not a lifetime.
+        // Without a closing quote it is a lifetime, not a character.
         if first != '\\' && inside.next() != Some('\'') {
             return None;
         }

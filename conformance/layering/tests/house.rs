@@ -37,8 +37,8 @@ const CRATES: &[&[&str]] = &[
     &["roomcast-server", "roomcast-conformance", "roomcast-purity", "roomcast-fuzz", "roomcast-benches"],
 ];
 
-/// Crates that know the application: its protocol, its tables, its program, what measures and checks them, and this
-/// list.
+/// Crates that know the application: its protocol, its tables, its program, the crates that measure and check them, and
+/// the crate of this list.
 const APPLICATION_CRATES: &[&str] = &[
     "roomcast-openwebui",
     "roomcast-stores",

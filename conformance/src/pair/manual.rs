@@ -8,7 +8,7 @@ use roomcast_core::time::Instant;
 /// An application that does nothing of its own.
 #[derive(Debug, Default)]
 pub struct Manual {
-    /// What happened.
+    /// Events since the test last took them, in order.
     pub events: Vec<Event>,
     /// Whether events are handled as they come.
     pub handling: Handling,

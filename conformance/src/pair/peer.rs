@@ -113,11 +113,11 @@ impl<A: App> Pair<A> {
         format!("{}?EIO=4&transport=websocket&sid={}", peer.target, peer.handshake.sid)
     }
 
-    /// Its WebSocket.
+    /// The WebSocket that carries the session of this client.
     ///
     /// # Panics
     ///
-    /// If it polls.
+    /// If the client uses long polling.
     pub fn ws(&self, peer: Peer) -> Ws {
         match self.peer(peer).link {
             Link::WebSocket(ws) => ws,

@@ -63,7 +63,7 @@ impl<A: App> Pair<A> {
         self.host.server()
     }
 
-    /// The application.
+    /// The application behind the server.
     pub const fn app(&mut self) -> &mut A {
         &mut self.host.stack.app.app
     }
@@ -156,7 +156,7 @@ impl<A: App> Pair<A> {
         }
     }
 
-    /// A whole request.
+    /// Sends a whole request, head and body, and runs both sides until they are quiet.
     pub fn request(&mut self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Query {
         let request = self.begin(method, target, headers);
         self.finish(request, body.to_owned());
@@ -187,11 +187,11 @@ impl<A: App> Pair<A> {
         }
     }
 
-    /// The answer to a request, which must have come.
+    /// The answer to a request that has been answered.
     ///
     /// # Panics
     ///
-    /// If it has not.
+    /// If the request has no answer yet.
     pub fn answered(&mut self, request: Query) -> Answer {
         match self.answer(request) {
             Some(answer) => answer,
@@ -229,7 +229,7 @@ impl<A: App> Pair<A> {
     ///
     /// # Panics
     ///
-    /// If something is.
+    /// If the server still holds something of a client.
     pub fn leave(&mut self) {
         self.settle();
         for index in 0..self.peers.len() {
@@ -256,8 +256,8 @@ impl<A: App> Drop for Pair<A> {
     }
 }
 
-/// Each round answers what was received in the one before; a client that takes a long queue by polls of 16 packets needs the
-/// most.
+/// Upper limit of rounds. Each round answers the input of the round before. A client that drains a long queue by polls
+/// of 16 packets needs the most rounds.
 const ROUNDS_MAX: usize = 100_000;
 
 /// The calendar when a pair begins: 2025-01-01T00:00:00Z.

@@ -30,7 +30,7 @@ pub struct Query(pub(super) usize);
 /// An answer as a test looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The HTTP status.
+    /// The HTTP status of the response.
     pub status: StatusCode,
     /// The body, as text.
     pub body: String,
@@ -44,7 +44,7 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
-    /// Status and body.
+    /// The status as a number, and the body as text.
     pub fn brief(&self) -> (u16, &str) {
         (self.status.as_u16(), &self.body)
     }
@@ -106,7 +106,7 @@ impl Via {
 /// How a session ended, as its client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Over {
-    /// `1` by polling.
+    /// A poll has returned the Engine.IO packet CLOSE (`1`).
     ClosePacket,
     /// A request was answered with another status than 200.
     Status(u16),

@@ -63,7 +63,7 @@ impl<A: App> Pair<A> {
         }
     }
 
-    /// Sends one frame.
+    /// Sends one masked WebSocket frame.
     pub fn frame(&mut self, ws: Ws, fin: Fin, opcode: Opcode, payload: &[u8]) {
         let mask = self.mask();
         let mut bytes = Vec::new();

@@ -1,6 +1,6 @@
 //! A client's side, as official clients do it: open, poll, upgrade, answer pings, join namespaces.
 //!
-//! Owns: what it knows of its session. Must never know: the network, or what ought to come.
+//! Owns: what it knows of its session. Must never know: the network, or what should arrive.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -55,7 +55,7 @@ pub(super) enum Stage {
 /// What a packet means for the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// Nothing to do.
+    /// The packet does not concern the network.
     Nothing,
     /// The session is open.
     Opened,

@@ -1,6 +1,6 @@
 //! What a run has met: reasons, faults, limits, statuses, and cells of the session table.
 //!
-//! Owns: counts by name, and the list of what a run of many seeds must meet. Must never know: what ought to have
+//! Owns: counts by name, and the list of what a run of many seeds must meet. Must never know: what should have
 //! happened.
 
 use std::collections::BTreeMap;

@@ -21,7 +21,7 @@ enum Sent {
     Event(String),
     /// An answer to the packet of this id, and its text from the first argument on.
     Ack(u64, String),
-    /// DISCONNECT.
+    /// The packet DISCONNECT.
     Leave,
 }
 

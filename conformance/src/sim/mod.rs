@@ -1,10 +1,10 @@
 //! Many clients, one server, an unreliable network, and one seed.
 //!
-//! Owns: a run from its seed to its verdict. Must never know: how the server does what it ought to do.
+//! Owns: a run from its seed to its verdict. Must never know: how the server does what it should do.
 //!
 //! | file | what |
 //! |---|---|
-//! | [`model`] | what ought to happen: rooms and deliveries as plain sets and lists |
+//! | [`model`] | what should happen: rooms and deliveries as plain sets and lists |
 //! | `client` | what a client knows and answers by itself |
 //! | `world` | the run from its seed to its verdict |
 //! | `weather`, `wires` | the parts of a run, and what is under way |

@@ -1,4 +1,4 @@
-//! What ought to happen: a naive picture of namespaces, rooms and deliveries.
+//! What should happen: a naive picture of namespaces, rooms and deliveries.
 //!
 //! Owns: who is where as plain sets, and for each socket what it must be sent, in order. Must never know: transports,
 //! queues, or how the server keeps any of this. Of the server it asks only whether a socket is still there.
@@ -36,7 +36,7 @@ pub struct Model {
     pub events: Trace,
     /// What this run has met.
     pub coverage: Coverage,
-    /// The first event that ought not to have come.
+    /// The first event that should not have arrived.
     fault: Option<String>,
 }
 
@@ -67,12 +67,12 @@ struct Due {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Certain,
-    /// It was volatile.
+    /// The packet was sent as volatile and may be dropped.
     Optional,
 }
 
 impl Model {
-    /// A client has been sent this packet (with its attachments, parted by U+001E).
+    /// A client has been sent this packet (with its attachments, separated by U+001E).
     ///
     /// # Errors
     ///
@@ -97,12 +97,12 @@ impl Model {
         due.iter().find(|due| due.fate == Fate::Certain).map(|due| due.text.as_str())
     }
 
-    /// A client sends a packet (with its attachments, parted by U+001E).
+    /// A client sends a packet (with its attachments, separated by U+001E).
     pub fn send(&mut self, sid: &str, prefix: &str, text: &str) {
         self.sent.entry(sid.to_owned()).or_default().send(prefix, text);
     }
 
-    /// Compares with the members that there ought to be once all requests are served, and looks for packets of theirs that
+    /// Compares the members with those that there should be once all requests are served, and looks for packets that
     /// never reached the application.
     ///
     /// # Errors

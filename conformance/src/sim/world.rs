@@ -33,7 +33,7 @@ pub struct Outcome {
     pub coverage: Coverage,
 }
 
-/// Plays a seed.
+/// Runs the simulation that `seed` determines, and compares the server with the model.
 ///
 /// # Errors
 ///

@@ -65,7 +65,7 @@ pub enum Reading {
 /// A stack, its hooks, and a clock that only the test moves.
 #[derive(Debug)]
 pub struct Kit<A, H> {
-    /// The machines.
+    /// The state machines under test: the server and its application.
     pub stack: Stack<A>,
     /// What carries out their outputs.
     pub hooks: H,
@@ -176,7 +176,7 @@ impl<A: App, H: Hooks<A>> Kit<A, H> {
         self.tell_wall();
     }
 
-    /// The calendar.
+    /// The virtual wall-clock time.
     pub fn wall(&self) -> WallTime {
         self.epoch.0 + self.now.saturating_since(self.epoch.1)
     }

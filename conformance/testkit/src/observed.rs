@@ -14,9 +14,9 @@ pub trait Observer {
 /// An application and its observer.
 #[derive(Debug, Default)]
 pub struct Observed<A, O> {
-    /// The application.
+    /// The application that handles the events.
     pub app: A,
-    /// What sees its events first.
+    /// The observer, which sees each event before the application.
     pub observer: O,
 }
 

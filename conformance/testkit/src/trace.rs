@@ -17,13 +17,13 @@ impl Default for Trace {
 }
 
 impl Trace {
-    /// Adds a record.
+    /// Adds a record of this kind to the hash.
     pub fn say(&mut self, what: &str, parts: &[&[u8]]) {
         self.put(what.as_bytes());
         parts.iter().for_each(|part| self.put(part));
     }
 
-    /// The hash so far.
+    /// The hash of all records so far.
     pub const fn hash(self) -> u64 {
         self.0
     }

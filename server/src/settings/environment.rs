@@ -163,8 +163,8 @@ impl Environment<'_> {
         url.map(parse).transpose().map_err(|error| Problem::new(name, format!("cannot be used: {error}")))
     }
 
-    /// The parts of a database's address that are set although others are missing, so that Open WebUI and roomcast
-    /// ignore them.
+    /// The parts of a database's address that are set although others are missing. Open WebUI and roomcast ignore such
+    /// parts.
     pub(super) fn ignored_database_parts(&self) -> Result<Vec<&'static str>, Problem> {
         if self.text("DATABASE_URL")?.is_some() || self.database_parts()?.is_some() {
             return Ok(Vec::new());

@@ -97,7 +97,7 @@ pub enum StoreAt {
     Own(PathBuf),
     /// Open WebUI's tables.
     WebUi {
-        /// Their database.
+        /// The address of the database that holds them.
         url: Box<DatabaseUrl>,
         /// Their schema in PostgreSQL.
         schema: Option<String>,
@@ -425,7 +425,7 @@ mod tests {
     }
 
     fn read(flags: &[&str], variables: &[(&'static str, &str)]) -> Result<Settings, Problem> {
-        // Flags read ROOMCAST_* by themselves, which nobody sets for this test.
+        // The parser of the flags reads ROOMCAST_* by itself; this test does not set them.
         let flags = Flags::try_parse_from([&["roomcast"], flags].concat()).unwrap();
         Settings::read(flags, &|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())

@@ -192,7 +192,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// In the root namespace.
+    /// Connects to the root namespace, without a user.
     pub fn connect(address: SocketAddr) -> Self {
         let open = get(address, POLLING);
         assert_eq!(open.status, 200, "{open:?}");
@@ -204,7 +204,7 @@ impl Client {
         client
     }
 
-    /// And known.
+    /// Connects to the root namespace and authenticates with `user-join`.
     pub fn join(address: SocketAddr, token: &str) -> Self {
         let mut client = Self::connect(address);
         client.send(&format!(r#"420["user-join",{{"auth":{{"token":"{token}"}}}}]"#));

@@ -244,7 +244,7 @@ fn was_refused(received: &Received) -> bool {
     received.then.iter().any(|frame| frame.contains("Failed to join document"))
 }
 
-/// Whether the document was empty in the recording for somebody who meets something in it now.
+/// Whether the document was empty in the recording for a user who now finds content in it.
 fn was_emptied(outcome: &Outcome, state: &Value) -> bool {
     let alone = |frames: &[String], of_empty: bool| {
         frames.iter().filter_map(|frame| event(frame)).any(|(name, data)| {

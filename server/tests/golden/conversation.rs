@@ -1,4 +1,4 @@
-//! Conversations as they stand in files.
+//! The format of conversation files.
 //!
 //! | line | what |
 //! |---|---|
@@ -16,12 +16,12 @@
 //! | `settled` | the store has answered all that it was asked |
 //! | `store fails ∣ slows ∣ restarts ∣ recovers` | what the database does |
 //!
-//! At its end nobody may have received anything besides.
+//! At the end of a conversation no peer may have received anything else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A file.
+/// A conversation file: its path, and its steps with their line numbers.
 pub struct Conversation {
     pub path: PathBuf,
     pub steps: Vec<(usize, Step)>,

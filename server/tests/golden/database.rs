@@ -31,7 +31,7 @@ pub struct Database {
     is_killed: bool,
     runtime: tokio::runtime::Runtime,
     observer: Option<Observer>,
-    /// Keeps everybody else out.
+    /// The connection that holds the lock and so blocks all others.
     lock: Option<SqliteConnection>,
 }
 
@@ -221,7 +221,7 @@ enum Observer {
 }
 
 async fn sqlite(file: &Path) -> SqliteConnection {
-    // Whoever is at it is waited for.
+    // Waits while another connection holds the lock.
     SqliteConnectOptions::new().filename(file).busy_timeout(PATIENCE).connect().await.unwrap()
 }
 

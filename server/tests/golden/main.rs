@@ -52,7 +52,7 @@ fn faults_of_open_webuis_server() {
     play_all(&conversations("faults"), &mut Database::new(Kind::Postgres));
 }
 
-/// Whoever signs in is there within milliseconds, and there is no leeway (2.7 item 10).
+/// A client connects within milliseconds of signing in, and the check of its token allows no leeway (2.7 item 10).
 #[test]
 fn a_token_of_this_very_second_is_good() {
     let mut database = Database::new(Kind::Own);
@@ -111,7 +111,7 @@ impl Folder {
     fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // PostgreSQL, which runs as somebody else here, must get there.
+        // PostgreSQL runs as another user here and must have access.
         let path = std::env::temp_dir().join(format!("roomcast-golden-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)

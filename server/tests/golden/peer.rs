@@ -22,7 +22,7 @@ enum Transport {
     Polling { address: SocketAddr, target: String },
 }
 
-/// What came.
+/// One item that a peer has received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     Text(String),

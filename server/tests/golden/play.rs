@@ -160,7 +160,7 @@ impl<'d> Stage<'d> {
         frame
     }
 
-    /// Nothing has come that nobody expected.
+    /// Checks that the peer has received nothing besides what was expected.
     fn fence(&mut self, who: &str) {
         if self.actor(who).is_in {
             self.actor(who).peer.send(FENCE);

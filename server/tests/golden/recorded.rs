@@ -38,7 +38,7 @@ pub struct Outcome {
     pub early: BTreeSet<String>,
     /// Users, by the number of their connection.
     pub users: Vec<String>,
-    /// Documents and the users who were not let into them then, as their session was yet to come.
+    /// Documents, and the users whose request to join was refused because they had no session yet.
     pub refused: BTreeSet<(String, String)>,
 }
 
@@ -94,7 +94,7 @@ pub fn replay(path: &Path, database: &mut Database) -> Outcome {
     let last: BTreeMap<&str, usize> = rows_heard.filter_map(|(at, row)| Some((row.conn()?, at))).collect();
     for (at, row) in rows.iter().enumerate() {
         stage.row(row);
-        // What nobody has heard of later has gone.
+        // A connection without later rows has ended.
         if let Some(conn) = row.conn()
             && last.get(conn) == Some(&at)
         {
@@ -200,7 +200,7 @@ impl Stage<'_> {
         self.browsers.insert(conn.to_owned(), browser);
     }
 
-    /// A browser is not heard of again. If it polls, that is found out later, and nobody sees what it is sent meanwhile.
+    /// A browser has no later rows. If it polls, the server notices later, and packets sent meanwhile go unseen.
     fn last(&mut self, conn: &str) {
         self.fence(conn);
         match self.browsers.get_mut(conn) {
@@ -380,7 +380,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Whoever was heard of last was active.
+    /// Checks that the time of the last activity has been written for the user.
     fn check_heartbeat(&mut self) {
         let query =
             format!("SELECT CAST(last_active_at AS TEXT) FROM \"user\" WHERE id = '{}'", self.cast.user("alice"));

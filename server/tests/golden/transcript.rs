@@ -22,7 +22,7 @@ pub enum Row {
     Close {
         conn: String,
     },
-    /// The server finds out that nobody polls any more.
+    /// The server notices that the client has stopped polling.
     GivenUp {
         conn: String,
     },

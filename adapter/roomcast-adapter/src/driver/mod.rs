@@ -103,7 +103,7 @@ struct Ending {
     waiters: Vec<oneshot::Sender<()>>,
 }
 
-/// How far it is.
+/// The phase of a shutdown. Phases follow each other in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EndPhase {
     /// Clients may still take what is queued for them, and handlers finish.
@@ -377,12 +377,12 @@ impl<R: Runtime, A: App> Drop for Driver<R, A> {
     }
 }
 
-/// How often the core is told what the calendar says where nothing happens.
+/// Interval at which the core receives the wall-clock time while nothing else happens.
 const WALL_INTERVAL: Duration = Duration::from_secs(5);
-/// Connections that are read before what they said is dealt with.
+/// Connections that are read per turn before their input is processed.
 const CONNS_PER_TURN: usize = 256;
-/// Bytes that are read before what they say is dealt with. Tiny events are the dearest: at 17 bytes each, these are
-/// 15,000.
+/// Bytes that are read per turn before their content is processed. Small events cost the most per byte: at 17 bytes
+/// each, a turn holds about 15,000 of them.
 const READ_BYTES_PER_TURN: usize = 256 << 10;
 /// Turns without reading before connections are read all the same: more mail is sent than can be delivered.
 const TURNS_UNREAD_MAX: u32 = 64;

@@ -25,7 +25,7 @@ use crate::runtime::{HyperTimer, Runtime};
 use crate::server::Server;
 
 impl<R: Runtime> Server<R> {
-    /// Accepts connections until the server is [shut down](crate::Handle::shutdown), and returns when all are
+    /// Accepts connections until the server is [shut down](crate::Handle::shutdown). Returns when all connections are
     /// closed.
     pub async fn serve(self, mut listener: R::Listener) {
         let shared = self.service.handle().shared().clone();

@@ -224,9 +224,9 @@ async fn ask<B: Body>(
     Ok(finish(response))
 }
 
-/// What the driver says to the head of a request.
+/// The driver's answer to the head of a request.
 enum Next {
-    /// Send the body.
+    /// The driver wants the body of the request, under this id.
     Body(RequestId),
     /// That is all; `None` if there is no driver any more.
     Response(Option<Box<Response<Bytes>>>),

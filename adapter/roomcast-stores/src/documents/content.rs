@@ -25,11 +25,11 @@ pub(super) struct Author {
     clock: u32,
 }
 
-/// What an edit has come to.
+/// The result of an edit.
 #[derive(Debug)]
 pub(super) struct Changed<T> {
     pub(super) value: T,
-    /// `None`: nothing.
+    /// The edit as a Yjs update; `None` if the edit changed nothing.
     pub(super) update: Option<Bytes>,
     pub(super) author: Author,
 }

@@ -39,9 +39,9 @@ pub(super) struct Entry<I, O> {
 /// What a caller that asks has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worker {
-    /// Start a worker.
+    /// The caller has to start a worker.
     Start,
-    /// Nothing: there are enough of them.
+    /// The caller has nothing to do: enough workers run already.
     Running,
 }
 
@@ -50,7 +50,7 @@ impl<I, O> Queue<I, O> {
         Self { state: Mutex::new(State { waiting: VecDeque::new(), workers: 0 }), idle: Notify::new() }
     }
 
-    /// Adds a question.
+    /// Adds a question to the queue. Returns the receiver of its answer, and whether a worker has to be started.
     pub(super) fn put(
         &self,
         items: Vec<I>,

@@ -304,7 +304,7 @@ fn ssl_mode(mode: SslMode) -> Result<PgSslMode, OpenError> {
     }
 }
 
-/// A connection is made anew after this, so that neither side accumulates state.
+/// A connection is replaced after this time, so that neither side accumulates state.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// An idle connection is closed after this.

@@ -93,7 +93,7 @@ fn what_is_too_late_is_given_up_and_nothing_is_lost() {
     });
 }
 
-/// Somebody else writes to the same chat.
+/// Another connection holds a lock on the row of the same chat.
 async fn locked_rows(server: &Server) {
     let append = || change("c", "m", vec![MessageChange::AppendContent("x".into())]);
     let mut other = connect(server).await;

@@ -47,7 +47,7 @@ impl Server {
         server
     }
 
-    /// Ends it and all of its processes, without a word to anybody.
+    /// Kills the server and all of its processes, without an orderly shutdown.
     pub fn kill(&mut self) {
         self.signal("KILL");
         self.stop();
@@ -71,7 +71,7 @@ impl Server {
 
     /// Starts it, on the port that it had.
     pub fn run(&mut self) {
-        // Somebody may take the port in between; and after a kill, the server waits for the last of its processes.
+        // Another process may take the port in between; after a kill, the server waits for the last of its processes.
         for _ in 0..100 {
             if self.port == 0 {
                 self.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -111,7 +111,7 @@ impl Server {
             .unwrap();
         let stderr = BufReader::new(shell.stderr.take().unwrap());
         self.shell = Some(shell);
-        // Reads on until the server is gone, lest it wait for somebody to read its log.
+        // Reads until the server has ended: a full pipe would block the server when it writes its log.
         let (sender, lines) = mpsc::channel();
         #[expect(clippy::disallowed_methods, reason = "nothing here is replayed")]
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));

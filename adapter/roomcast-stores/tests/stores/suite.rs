@@ -31,7 +31,7 @@ pub trait Peek {
     /// The value, or nothing if there is no row, no value or no such column.
     fn peek(&self, cell: Cell) -> Pin<Box<dyn Future<Output = Option<String>> + '_>>;
 
-    /// Writes to a note as somebody else does, at this moment in nanoseconds.
+    /// Writes to a note as another program does, with `at_nanos` (nanoseconds) as the time of the change.
     fn touch_note(&self, note: &'static str, at_nanos: u64) -> Pin<Box<dyn Future<Output = ()> + '_>>;
 }
 
@@ -385,7 +385,7 @@ async fn what_is_not_there(place: &Place) {
     done(place, touch("pat", 1)).await;
 }
 
-/// Whoever stops waiting, at whatever point, leaves a store that answers others and a chat that is whole.
+/// A caller that drops its question, after any number of polls, leaves a store that still answers and an intact chat.
 async fn questions_given_up(place: &Place) {
     let before = place.peek.peek(Cell::Chat("null")).await.unwrap();
     let mut appended = 0;

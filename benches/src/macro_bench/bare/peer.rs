@@ -10,7 +10,7 @@ use super::borders::Borders;
 use crate::macro_bench::frame;
 use crate::macro_bench::http::{ACCEPT, HEAD_END};
 
-/// A connection.
+/// A client connection of the bare loop.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) socket: OwnedFd,

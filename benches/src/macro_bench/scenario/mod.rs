@@ -16,12 +16,12 @@ pub(super) use join::{Audience, unexpected};
 
 /// Clients at work on one process.
 pub(super) trait Session {
-    /// Sends `messages` (connections, requests) in all and waits for everything they cause; returns how many units that
-    /// was.
+    /// Sends `messages` messages (or connections, or requests) in total and waits for all that they cause. Returns the
+    /// number of units.
     fn round(&mut self, messages: usize) -> io::Result<usize>;
 }
 
-/// One scenario.
+/// The description of a scenario, and how to start it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scenario {
     /// Its name on the command line.

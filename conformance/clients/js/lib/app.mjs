@@ -98,7 +98,7 @@ class App {
     });
   }
 
-  /** A front end that is connected, as somebody or, without a token, as nobody. */
+  /** A connected front end: with a token as its user, without one unauthenticated. */
   connect(t, kind, given, options) {
     return new Browser(t, kind, this.url, given, options).ready();
   }
@@ -121,12 +121,12 @@ class Browser extends Peer {
     this.emit("events:channel", { channel_id: channel, message_id: null, data: { type: "typing", data: { typing } } });
   }
 
-  /** Does nothing, behind all that this one has sent; what came before the answer came before that. */
+  /** Awaits the answer to a call without effect: the server has then handled all earlier packets of this socket. */
   async fence() {
     assert.deepEqual(await this.call("events:channel", { channel_id: "-", data: { type: "fence" } }), []);
   }
 
-  /** Fails if an event of this name came that nobody took. */
+  /** Fails if an event of this name has arrived and the test has not taken it. */
   async heardNothing(name) {
     await this.fence();
     assert.equal(this.untaken(name), 0, `heard "${name}"`);

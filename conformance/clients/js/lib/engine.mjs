@@ -12,7 +12,7 @@ export async function ask(url, options) {
   return { status, body };
 }
 
-/** The same with headers. A body that nobody reads would keep its connection, and so this process. */
+/** The same with headers. Reads the body: an unread body would keep the connection open, and so this process alive. */
 export async function askAll(url, options = {}) {
   const response = await fetch(url, { signal: AbortSignal.timeout(WAIT_MS), ...options });
   return { status: response.status, headers: response.headers, body: await response.text() };
