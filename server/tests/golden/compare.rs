@@ -222,8 +222,19 @@ fn why(difference: &Difference, received: &Received, outcome: &Outcome) -> Optio
             Some("held-join")
         }
         ("ydoc:user:left", Extra) => Some("left"),
+        ("ydoc:awareness:update", Extra) if withdraws(&data) => Some("cursor"),
         _ => None,
     }
+}
+
+/// Whether an awareness update empties the states that it names: `{"<client id>":{}}`.
+fn withdraws(data: &Value) -> bool {
+    let bytes = data["update"].as_array().into_iter().flatten();
+    let bytes: Option<Vec<u8>> = bytes.map(|byte| u8::try_from(byte.as_u64()?).ok()).collect();
+    let states = bytes.and_then(|bytes| serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes).ok());
+    states.is_some_and(|states| {
+        !states.is_empty() && states.values().all(|state| state.as_object().is_some_and(serde_json::Map::is_empty))
+    })
 }
 
 /// Whether a state is that of a document without anything.
