@@ -15,7 +15,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Chat, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
+use roomcast_openwebui::query::{
+    Chat, MessageChange, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels,
+};
 
 use super::document::Document;
 use super::index::Index;
@@ -226,69 +228,24 @@ impl State {
     }
 
     fn answer(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
-        let (rows, index) = (&mut self.rows, &self.index);
         match question {
             Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } => {
-                let row = index.users.get(&user).map(|at| &rows.users[*at]);
-                Ok(match self.revoked.has(&Token { user, jti, issued_at_secs, ends_at_secs }) {
-                    true => StoreAnswer::Revoked,
-                    false => StoreAnswer::User(row.map(UserRow::user)),
-                })
+                Ok(self.authenticate(Token { user, jti, issued_at_secs, ends_at_secs }))
             }
-            Question::Channels { users } => Ok(StoreAnswer::Channels(
-                users
-                    .iter()
-                    .map(|user| UserChannels {
-                        channels: index.channels_of(user),
-                        permission: index.permission(user, rows.channels_default),
-                    })
-                    .collect(),
-            )),
-            Question::Note { note, user } => Ok(StoreAnswer::Note(index.notes.get(&note).map(|at| Note {
-                owner: rows.notes[*at].owner.clone(),
-                access: AccessControl::from_column(rows.notes[*at].access.as_deref()),
-                groups: index.groups_of(&user).to_vec(),
-            }))),
+            Question::Channels { users } => Ok(StoreAnswer::Channels(self.channels(&users))),
+            Question::Note { note, user } => Ok(StoreAnswer::Note(self.note(&note, &user))),
             Question::Chat { chat } => {
-                let owner = index.chats.get(&chat).map(|at| rows.chats[*at].owner.clone());
-                Ok(StoreAnswer::Chat(owner.map(|owner| Chat { owner })))
+                let at = self.index.chats.get(&chat);
+                Ok(StoreAnswer::Chat(at.map(|at| Chat { owner: self.rows.chats[*at].owner.clone() })))
             }
-            Question::TouchUsers { touches } => {
-                for Touch { user, at_secs } in touches {
-                    if let Some(at) = index.users.get(&user) {
-                        rows.users[*at].last_active_at_secs = at_secs;
-                    }
-                }
-                Ok(StoreAnswer::Done)
-            }
-            Question::ReadChannel { channel, user, at_nanos } => {
-                let row = index.channels.get(&channel).map(|at| &mut rows.channels[*at]);
-                for member in row.into_iter().flat_map(|row| &mut row.members).filter(|member| member.user == user) {
-                    member.last_read_at_nanos = Some(at_nanos);
-                }
-                Ok(StoreAnswer::Done)
-            }
-            Question::ReadChat { chat, user, at_secs } => {
-                let row = index.chats.get(&chat).map(|at| &mut rows.chats[*at]);
-                if let Some(row) = row.filter(|row| row.owner == user) {
-                    row.last_read_at_secs = Some(at_secs);
-                }
-                Ok(StoreAnswer::Done)
-            }
+            Question::TouchUsers { touches } => Ok(self.touch_users(touches)),
+            Question::ReadChannel { channel, user, at_nanos } => Ok(self.read_channel(&channel, &user, at_nanos)),
+            Question::ReadChat { chat, user, at_secs } => Ok(self.read_chat(&chat, &user, at_secs)),
             Question::NoteContent { note } => {
-                let data = index.notes.get(&note).and_then(|at| rows.notes[*at].data.as_deref());
+                let data = self.index.notes.get(&note).and_then(|at| self.rows.notes[*at].data.as_deref());
                 Ok(StoreAnswer::NoteContent(content_of(data)?.map(ByteString::from)))
             }
-            Question::SaveNoteContent { note, content, at_nanos } => {
-                let at = *index.notes.get(&note).ok_or(StoreError::NotFound)?;
-                let row = &mut rows.notes[at];
-                let changed = with_content(row.data.as_deref(), &content)?;
-                if !self.contents.is_past(&note, at_nanos) {
-                    self.contents.put(&note, at_nanos);
-                    (row.data, row.updated_at_nanos) = (Some(changed.into()), Some(at_nanos));
-                }
-                Ok(StoreAnswer::Done)
-            }
+            Question::SaveNoteContent { note, content, at_nanos } => self.save_note_content(&note, &content, at_nanos),
             Question::LoadDocument { document } => {
                 Ok(StoreAnswer::Document(self.documents.get(&document).map(Document::load_note).unwrap_or_default()))
             }
@@ -301,15 +258,89 @@ impl State {
                 self.documents.entry(document).or_default().save(snapshot, tag, up_to_sequence);
                 Ok(StoreAnswer::Done)
             }
-            Question::ChangeMessage { chat, message, changes } => {
-                let at = *index.chats.get(&chat).ok_or(StoreError::NotFound)?;
-                let row = &mut rows.chats[at];
-                if let Some(changed) = change_chat(row.chat.as_deref(), &message, &changes)? {
-                    row.chat = Some(changed.into());
-                }
-                Ok(StoreAnswer::Done)
+            Question::ChangeMessage { chat, message, changes } => self.change_message(&chat, &message, &changes),
+        }
+    }
+
+    fn authenticate(&self, token: Token) -> StoreAnswer {
+        if self.revoked.has(&token) {
+            return StoreAnswer::Revoked;
+        }
+        let at = self.index.users.get(&token.user);
+        StoreAnswer::User(at.map(|at| self.rows.users[*at].user()))
+    }
+
+    fn channels(&self, users: &[ByteString]) -> Vec<UserChannels> {
+        let of_user = |user: &ByteString| UserChannels {
+            channels: self.index.channels_of(user),
+            permission: self.index.permission(user, self.rows.channels_default),
+        };
+        users.iter().map(of_user).collect()
+    }
+
+    fn note(&self, note: &ByteString, user: &ByteString) -> Option<Note> {
+        let row = &self.rows.notes[*self.index.notes.get(note)?];
+        Some(Note {
+            owner: row.owner.clone(),
+            access: AccessControl::from_column(row.access.as_deref()),
+            groups: self.index.groups_of(user).to_vec(),
+        })
+    }
+
+    fn touch_users(&mut self, touches: Vec<Touch>) -> StoreAnswer {
+        for Touch { user, at_secs } in touches {
+            if let Some(at) = self.index.users.get(&user) {
+                self.rows.users[*at].last_active_at_secs = at_secs;
             }
         }
+        StoreAnswer::Done
+    }
+
+    fn read_channel(&mut self, channel: &ByteString, user: &ByteString, at_nanos: u64) -> StoreAnswer {
+        let row = self.index.channels.get(channel).map(|at| &mut self.rows.channels[*at]);
+        for member in row.into_iter().flat_map(|row| &mut row.members).filter(|member| member.user == *user) {
+            member.last_read_at_nanos = Some(at_nanos);
+        }
+        StoreAnswer::Done
+    }
+
+    fn read_chat(&mut self, chat: &ByteString, user: &ByteString, at_secs: u64) -> StoreAnswer {
+        let row = self.index.chats.get(chat).map(|at| &mut self.rows.chats[*at]);
+        if let Some(row) = row.filter(|row| row.owner == *user) {
+            row.last_read_at_secs = Some(at_secs);
+        }
+        StoreAnswer::Done
+    }
+
+    /// Keeps the content unless a later one is kept.
+    fn save_note_content(
+        &mut self,
+        note: &ByteString,
+        content: &str,
+        at_nanos: u64,
+    ) -> Result<StoreAnswer, StoreError> {
+        let at = *self.index.notes.get(note).ok_or(StoreError::NotFound)?;
+        let row = &mut self.rows.notes[at];
+        let changed = with_content(row.data.as_deref(), content)?;
+        if !self.contents.is_past(note, at_nanos) {
+            self.contents.put(note, at_nanos);
+            (row.data, row.updated_at_nanos) = (Some(changed.into()), Some(at_nanos));
+        }
+        Ok(StoreAnswer::Done)
+    }
+
+    fn change_message(
+        &mut self,
+        chat: &ByteString,
+        message: &str,
+        changes: &[MessageChange],
+    ) -> Result<StoreAnswer, StoreError> {
+        let at = *self.index.chats.get(chat).ok_or(StoreError::NotFound)?;
+        let row = &mut self.rows.chats[at];
+        if let Some(changed) = change_chat(row.chat.as_deref(), message, changes)? {
+            row.chat = Some(changed.into());
+        }
+        Ok(StoreAnswer::Done)
     }
 }
 

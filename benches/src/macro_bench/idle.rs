@@ -4,9 +4,10 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::frame::{self, push_masked};
 use super::process::{Cores, Memory, Process};
-use super::report::IdleMemory;
 use super::scenario::{Audience, Scale};
 use super::subject::Subject;
 use super::swarm::Received;
@@ -18,6 +19,24 @@ pub(super) const NAME: &str = "idle";
 pub(super) const TITLE: &str = "an idle WebSocket client in one room";
 /// What the project wants to reach, in bytes per connection.
 pub(super) const GOAL_BYTES: f64 = 2048.0;
+
+/// Memory of one subject.
+#[derive(Debug, Serialize)]
+pub(super) struct IdleMemory {
+    name: String,
+    connections: usize,
+    before_bytes: u64,
+    rss_bytes_per_connection: f64,
+    pss_bytes_per_connection: f64,
+}
+
+impl IdleMemory {
+    /// A cell of the table.
+    pub(super) fn cell(&self) -> String {
+        let kib = |bytes: f64| bytes / 1024.0;
+        format!("{:.1} KiB (Pss {:.1})", kib(self.rss_bytes_per_connection), kib(self.pss_bytes_per_connection))
+    }
+}
 
 /// 10,000, or as many as the system lets one process open.
 pub(super) fn connections(scale: Scale, descriptors_max: u64) -> usize {

@@ -5,7 +5,7 @@ use std::io;
 
 use serde::{Serialize, Serializer};
 
-use super::idle;
+use super::idle::{self, IdleMemory};
 use super::scenario::Goal;
 use super::subject::Subject;
 
@@ -46,16 +46,6 @@ pub(super) struct Spread {
     pub(super) median: f64,
     pub(super) min: f64,
     pub(super) max: f64,
-}
-
-/// Memory of one subject.
-#[derive(Debug, Serialize)]
-pub(super) struct IdleMemory {
-    pub(super) name: String,
-    pub(super) connections: usize,
-    pub(super) before_bytes: u64,
-    pub(super) rss_bytes_per_connection: f64,
-    pub(super) pss_bytes_per_connection: f64,
 }
 
 impl Spread {
@@ -137,13 +127,6 @@ impl Goal {
                 format!("{} µs ({}–{}); {median:.2}", micros(cost.median), micros(cost.min), micros(cost.max))
             }
         }
-    }
-}
-
-impl IdleMemory {
-    fn cell(&self) -> String {
-        let kib = |bytes: f64| bytes / 1024.0;
-        format!("{:.1} KiB (Pss {:.1})", kib(self.rss_bytes_per_connection), kib(self.pss_bytes_per_connection))
     }
 }
 

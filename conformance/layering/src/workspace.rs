@@ -50,7 +50,9 @@ impl Member {
 
 /// The root of this workspace.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    // Read when the test runs: a target directory that was copied keeps the paths it was built with.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&manifest).join("../..")
 }
 
 /// Every member, read from the manifests.

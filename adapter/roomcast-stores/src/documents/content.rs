@@ -13,7 +13,7 @@ use yrs::{
     XmlFragment, XmlOut,
 };
 
-use super::ContentError;
+use super::error::ContentError;
 
 /// The fragment in which Open WebUI's editor keeps a note.
 pub const PROSEMIRROR: &str = "prosemirror";

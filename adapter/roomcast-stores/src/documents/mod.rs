@@ -44,12 +44,12 @@
 //! Owns: [`Documents`] and how a call goes to yrs and back. Must never know: the driver, or how an update is applied.
 
 mod content;
+mod error;
+mod limits;
 mod workshop;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -59,7 +59,9 @@ use yrs::{Transaction, TransactionMut};
 
 pub use self::content::PROSEMIRROR;
 use self::content::{Author, Changed};
-use self::workshop::Workshop;
+pub use self::error::ContentError;
+pub use self::limits::ContentLimits;
+use self::workshop::{Workshop, lock};
 use roomcast_adapter::AppHandle;
 
 /// The documents of a server by their content. Cheap to clone; clones share their threads. It is a handle of the
@@ -73,33 +75,6 @@ struct Inner {
     state_bytes_max: usize,
     workshop: Workshop,
     authors: Mutex<Authors>,
-}
-
-/// What reading and editing may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContentLimits {
-    /// Bytes of a document's state. 8 MiB; yrs takes some ten times as much.
-    pub state_bytes_max: usize,
-    /// From a call to its end, less what the stores take. 5 s.
-    pub deadline: Duration,
-    /// Threads at a time. They end when there is nothing to do. 2.
-    pub threads_max: usize,
-    /// Calls that wait for a thread. 64.
-    pub waiting_max: usize,
-    /// Bytes of a thread's stack, of which only what is used takes memory. 64 MiB.
-    pub stack_bytes: usize,
-}
-
-impl Default for ContentLimits {
-    fn default() -> Self {
-        Self {
-            state_bytes_max: 8 << 20,
-            deadline: Duration::from_secs(5),
-            threads_max: 2,
-            waiting_max: 64,
-            stack_bytes: 64 << 20,
-        }
-    }
 }
 
 impl Documents {
@@ -278,50 +253,6 @@ impl Authors {
         }
         self.0.insert(document, author);
     }
-}
-
-/// Why a document was not read, or not changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ContentError {
-    /// The server has refused.
-    Refused(DocumentRefusal),
-    /// The server has ended. Whether an edit was made is unknown.
-    Stopped,
-    /// The document is over [`ContentLimits::state_bytes_max`].
-    TooLong,
-    /// Too many calls wait, or no thread can be started.
-    Busy,
-    /// It took longer than [`ContentLimits::deadline`].
-    Overdue,
-    /// yrs, or the caller's function, panicked.
-    Broken,
-    /// yrs cannot read the document, or not all of it.
-    Unreadable,
-    /// The operating system gives no random numbers.
-    NoRandomness,
-}
-
-impl fmt::Display for ContentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::Stopped => f.write_str("the server has ended"),
-            Self::TooLong => f.write_str("the document is too long"),
-            Self::Busy => f.write_str("too many documents are being read"),
-            Self::Overdue => f.write_str("the document was not read in time"),
-            Self::Broken => f.write_str("the document, or who looked at it, panicked"),
-            Self::Unreadable => f.write_str("yrs cannot read the document"),
-            Self::NoRandomness => f.write_str("the operating system gives no random numbers"),
-        }
-    }
-}
-
-impl std::error::Error for ContentError {}
-
-/// A lock whose data stay usable: no code of callers runs while one is held.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const AUTHORS_MAX: usize = 4096;

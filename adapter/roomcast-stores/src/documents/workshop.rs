@@ -7,13 +7,14 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use futures_channel::oneshot;
 use roomcast_adapter::Handle;
 
-use super::{ContentError, ContentLimits, lock};
+use super::error::ContentError;
+use super::limits::ContentLimits;
 
 /// A few threads, each for as long as there is something to do.
 #[derive(Debug)]
@@ -117,4 +118,9 @@ fn work_off(bench: &Mutex<Bench>, first: Job) {
             bench.threads -= 1;
         }
     }
+}
+
+/// A lock whose data stay usable: no code of callers runs while one is held.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

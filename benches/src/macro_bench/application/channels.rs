@@ -6,11 +6,12 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::line::Line;
 use super::world::{self, CHANNEL_MEMBERS, World, channel_of};
-use super::{Line, Scale, micros};
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
-use crate::macro_bench::scenario::unexpected;
+use crate::macro_bench::report::micros;
+use crate::macro_bench::scenario::{Scale, unexpected};
 use crate::macro_bench::swarm::{Received, Reply, Swarm};
 
 /// Runs the loads, one after another, on the same sessions.

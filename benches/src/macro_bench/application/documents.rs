@@ -10,11 +10,11 @@ use std::time::Duration;
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, GetString, ReadTxn, Text, Transact, Update, WriteTxn};
 
+use super::line::Line;
 use super::world::{self, NOTE, World, user_id};
-use super::{Line, Scale};
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
-use crate::macro_bench::scenario::unexpected;
+use crate::macro_bench::scenario::{Scale, unexpected};
 use crate::macro_bench::swarm::{Received, Swarm};
 
 /// Both protocols, each with a document of its own program.

@@ -7,22 +7,15 @@
 
 mod channels;
 mod documents;
+mod line;
 mod world;
 
 use std::io;
 use std::path::PathBuf;
 
 use super::process::{self, Cores};
-use super::report::micros;
 use super::scenario::Scale;
 use world::World;
-
-/// One line of the table.
-pub(super) struct Line {
-    title: String,
-    result: String,
-    goal: Option<&'static str>,
-}
 
 /// Runs every load and prints the table.
 pub(super) fn run(program: Option<PathBuf>, scale: Scale) -> io::Result<()> {
@@ -43,22 +36,4 @@ pub(super) fn run(program: Option<PathBuf>, scale: Scale) -> io::Result<()> {
         println!("| {} | {} | {} |", line.title, line.result, line.goal.unwrap_or("–"));
     }
     Ok(())
-}
-
-impl Line {
-    fn new(title: impl Into<String>, result: impl Into<String>) -> Self {
-        Self { title: title.into(), result: result.into(), goal: None }
-    }
-
-    /// The median of several rounds, and the smallest and largest.
-    fn of_rounds(title: impl Into<String>, mut costs_ns: Vec<f64>) -> Self {
-        costs_ns.sort_by(f64::total_cmp);
-        let at = |index: usize| costs_ns.get(index).copied().map_or_else(|| "?".to_owned(), micros);
-        let middle = at(costs_ns.len() / 2);
-        Self::new(title, format!("{middle} µs ({}–{})", at(0), at(costs_ns.len().saturating_sub(1))))
-    }
-
-    fn with_goal(self, goal: &'static str) -> Self {
-        Self { goal: Some(goal), ..self }
-    }
 }

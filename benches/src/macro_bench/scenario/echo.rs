@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::Session;
 use super::join::{Audience, unexpected};
+use super::session::Session;
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
 use crate::macro_bench::subject::Kind;

@@ -8,19 +8,19 @@ use crate::macro_bench::subject::Kind;
 use crate::macro_bench::swarm::{Received, Swarm};
 
 /// Clients that are in their rooms.
-pub(in crate::macro_bench) struct Audience {
-    pub(in crate::macro_bench) swarm: Swarm,
+pub(crate) struct Audience {
+    pub(crate) swarm: Swarm,
     kind: Kind,
 }
 
 impl Audience {
-    pub(in crate::macro_bench) fn new(process: &Process) -> io::Result<Self> {
+    pub(crate) fn new(process: &Process) -> io::Result<Self> {
         Ok(Self { swarm: Swarm::new(process.address)?, kind: process.kind })
     }
 
     /// Opens one client per entry: WebSocket, Engine.IO open, CONNECT, then `join` of the room. The second half of an
     /// entry tells a bare loop what the connection is for. Returns the connections in order.
-    pub(in crate::macro_bench) fn join(&mut self, clients: &[(String, String)]) -> io::Result<Vec<usize>> {
+    pub(crate) fn join(&mut self, clients: &[(String, String)]) -> io::Result<Vec<usize>> {
         self.swarm.begin_round();
         let mut conns = Vec::with_capacity(clients.len());
         for batch in clients.chunks(BATCH) {
@@ -70,7 +70,7 @@ pub(super) fn websocket_target(kind: Kind, purpose: &str) -> String {
 }
 
 /// The fault of an answer that is not the one which had to come.
-pub(in crate::macro_bench) fn unexpected(expected: &[u8], received: &Received<'_>) -> io::Error {
+pub(crate) fn unexpected(expected: &[u8], received: &Received<'_>) -> io::Error {
     let received = match received {
         Received::Text(text) | Received::Binary(text) => String::from_utf8_lossy(text),
         Received::Left => "the end of the connection".into(),

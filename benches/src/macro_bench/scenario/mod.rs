@@ -7,19 +7,14 @@ mod churn;
 mod echo;
 mod join;
 mod polling;
+mod session;
 
 use std::io;
 
 use super::process::Process;
 
 pub(super) use join::{Audience, unexpected};
-
-/// Clients at work on one process.
-pub(super) trait Session {
-    /// Sends `messages` messages (or connections, or requests) in total and waits for all that they cause. Returns the
-    /// number of units.
-    fn round(&mut self, messages: usize) -> io::Result<usize>;
-}
+pub(super) use session::Session;
 
 /// The description of a scenario, and how to start it.
 #[derive(Debug, Clone, Copy)]

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::Session;
 use super::echo::{answer_text, question_text};
 use super::join::unexpected;
+use super::session::Session;
 use crate::macro_bench::http::{get_request, post_request};
 use crate::macro_bench::process::Process;
 use crate::macro_bench::subject::Kind;

@@ -9,9 +9,11 @@
 //! depth limit, and a relayed array of a thousand brackets, or an integer of five thousand digits, makes the parsers of
 //! other members fail (Python stops at 1,000 levels and 4,300 digits). And placeholders have to be found on the way.
 
+mod error;
 mod placeholders;
 mod strings;
 
+pub use self::error::JsonError;
 use self::placeholders::{Below, Collected, Key, Object, Placeholder, Unwatched, Watch, parse_digits};
 use self::strings::{Escapes, digit_run, plain_run, structure_run};
 pub(super) use self::strings::{string_end, unescape, write_string};
@@ -122,32 +124,6 @@ pub(super) fn placeholders(values: &str) -> Vec<Placeholder> {
 pub(super) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\n', '\r'])
 }
-
-/// Why a text is no JSON that may pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JsonError {
-    /// Not JSON: a wrong byte, or an end too early.
-    Syntax,
-    /// More levels than [`JsonLimits::depth_max`].
-    TooDeep,
-    /// A number longer than [`JsonLimits::number_bytes_max`].
-    NumberTooLong,
-    /// An object with the key `_placeholder` that refers to no attachment.
-    Placeholder,
-}
-
-impl std::fmt::Display for JsonError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Syntax => "malformed JSON",
-            Self::TooDeep => "JSON is nested too deep",
-            Self::NumberTooLong => "JSON number is too long",
-            Self::Placeholder => "placeholder without its attachment",
-        })
-    }
-}
-
-impl std::error::Error for JsonError {}
 
 /// One pass over a text: a loop, no recursion.
 struct Scanner<'a, W> {

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::CloseCode;
+use super::close_code::CloseCode;
 
 /// A fault of the peer's frames. It ends the connection with [`WsError::close_code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@
 //! No extension is offered or accepted, so permessage-deflate is not spoken; no subprotocol is negotiated.
 
 mod close;
+mod close_code;
 mod decode;
 mod encode;
 mod error;
@@ -18,7 +19,8 @@ mod frame;
 pub mod handshake;
 mod mask;
 
-pub use close::{CloseCode, CloseFrame};
+pub use close::CloseFrame;
+pub use close_code::CloseCode;
 pub use decode::{Decoder, FrameLimits, Message};
 pub use encode::{SERVER_HEADER_BYTES_MAX, ServerHeader, encode_close, encode_frame, server_header};
 pub use error::WsError;

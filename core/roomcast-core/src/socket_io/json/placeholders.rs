@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::JsonError;
+use super::error::JsonError;
 use super::strings::{Escapes, unescape};
 
 /// A reference to an attachment within a checked text.
