@@ -121,15 +121,20 @@ impl Source {
                 "}" => drop(braces.pop()),
                 _ => {}
             }
-            let is_import = at > 0 && self.token(at - 1) == "use";
-            if !(token.starts_with(is_word) && (self.token(at + 1) == "::" || is_import)) {
+            // `::a::b` names a crate, never a module. It begins with an empty segment here.
+            let is_absolute = at > 0 && self.token(at - 1) == "::" && !(at > 1 && ends_path(self.token(at - 2)));
+            let before = if is_absolute { at - 1 } else { at };
+            let is_import = before > 0 && self.token(before - 1) == "use";
+            if !(token.starts_with(is_word) && !KEYWORDS.contains(&token) && (self.token(at + 1) == "::" || is_import))
+            {
                 at += 1;
                 continue;
             }
             let mut found = Vec::new();
-            let end = self.tree(at, &[], &mut found);
+            let root = if is_absolute { vec![String::new()] } else { Vec::new() };
+            let end = self.tree(at, &root, &mut found);
             let inline_modules = braces.iter().filter(|is_module| **is_module).count();
-            let is_public = is_import && self.is_public(at - 1);
+            let is_public = is_import && self.is_public(before - 1);
             let line = self.tokens[at].0;
             paths.extend(found.into_iter().map(|(segments, name)| {
                 let import = is_import.then_some(Import { name, is_public });
@@ -335,6 +340,14 @@ fn literal(text: &str) -> Option<(usize, std::ops::Range<usize>)> {
     Some((text.len(), content..text.len()))
 }
 
+/// Whether `::` behind this token goes on with its path.
+fn ends_path(token: &str) -> bool {
+    token == ">" || (token.starts_with(is_word) && !KEYWORDS.contains(&token))
+}
+
+/// Keywords that an absolute path may stand behind.
+const KEYWORDS: &[&str] = &["as", "dyn", "else", "for", "if", "impl", "in", "match", "mut", "return", "use", "where"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,6 +373,13 @@ mod tests {
             ]
         );
         assert_eq!(source.words_outside_imports(), ["pub", "crate", "fn", "g", "h", "i"]);
+    }
+
+    #[test]
+    fn an_absolute_path_is_of_another_crate() {
+        let texts = |text: &str| Source::parse(text).paths().iter().map(UsedPath::text).collect::<Vec<_>>();
+        assert_eq!(texts("f(Box<::a::B>, ::c::D) -> x::Y"), ["::a::B", "::c::D", "x::Y"]);
+        assert_eq!(texts("use ::a::B; Vec::<u8>::c::d"), ["::a::B", "Vec", "c::d"]);
     }
 
     #[test]

@@ -2,8 +2,6 @@
 //! crate, how long a file may be, what a crate may draw in.
 #![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
 
-use std::collections::BTreeSet;
-
 use roomcast_layering::circles::circles;
 use roomcast_layering::doors::{Floor, Neighbours, between_crates, upwards};
 use roomcast_layering::packages;
@@ -68,11 +66,6 @@ const APPLICATION_WORDS: &[&str] = &[
     "ydoc:",
 ];
 
-/// Circles of files that are still there, by the folder of their crate. The list only shrinks: a file that has left
-/// its circle must leave this list too.
-const KNOWN_CIRCLES: &[(&str, &[&str])] =
-    &[("core/roomcast-core", &["server/mod.rs", "server/http.rs", "server/test_hooks.rs"])];
-
 /// A file is read as a whole or not at all.
 const FILE_LINES_MAX: usize = 600;
 
@@ -96,24 +89,11 @@ fn crates_depend_downwards() {
 
 #[test]
 fn no_circle_of_files() {
-    let mut faults = Vec::new();
-    let mut known: BTreeSet<(&str, &str)> =
-        KNOWN_CIRCLES.iter().flat_map(|(folder, files)| files.iter().map(|file| (*folder, *file))).collect();
-    for member in members(&root()).unwrap() {
-        for circle in circles(&parsed(&member)) {
-            let listed = KNOWN_CIRCLES.iter().find(|(folder, files)| {
-                *folder == member.folder && circle.iter().all(|file| files.contains(&file.as_str()))
-            });
-            match listed {
-                Some((folder, _)) => {
-                    known.retain(|(at, file)| at != folder || !circle.iter().any(|found| found == file))
-                }
-                None => faults.push(format!("{}: {}", member.folder, circle.join(" "))),
-            }
-        }
-    }
-    faults.extend(known.iter().map(|(folder, file)| format!("{folder}: {file} is in no circle, take it off the list")));
-    assert_none(faults);
+    let circles_of = |member: Member| -> Vec<String> {
+        let found = circles(&parsed(&member)).into_iter();
+        found.map(|circle| format!("{}: {}", member.folder, circle.join(" "))).collect()
+    };
+    assert_none(members(&root()).unwrap().into_iter().flat_map(circles_of));
 }
 
 #[test]

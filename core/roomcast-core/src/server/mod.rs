@@ -45,6 +45,8 @@ mod inbound;
 mod intake;
 mod namespaces;
 mod outbound;
+#[cfg(feature = "test-hooks")]
+mod planted;
 mod queues;
 mod requests;
 mod session;
