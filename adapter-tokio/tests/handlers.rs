@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Client, Running};
 use roomcast_tokio::{
-    AckEnd, AckError, Args, ArgsError, Builder, Data, ErrorArgs, EventName, Extent, Handle, Namespace, NoAck, Reason,
-    Refusal, ServerLimits, Socket, StartError, Tokio,
+    AckEnd, AckError, Args, ArgsError, Builder, Data, EmitError, ErrorArgs, EventName, Extent, Handle, Namespace,
+    NoAck, Reason, Refusal, ServerLimits, Socket, StartError, Tokio,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -150,6 +150,40 @@ fn acks_of_clients() {
     let asking = sockets[0].emit_with_ack("gone", (), Duration::from_secs(20));
     drop((client, other));
     assert_eq!(server.runtime.block_on(asking), Err(AckError::Disconnected));
+}
+
+/// A JavaScript client closes its connection at such a name (socket.io-parser 4.2, `RESERVED_EVENTS`), so that a relay by
+/// name has to hear of it.
+#[test]
+fn a_reserved_name_is_refused_to_the_sender_and_reaches_nobody() {
+    let server = root(|ns| {
+        ns.on("relay", async |socket: Socket, Data((name,)): Data<(String,)>| {
+            let refused = |sent: roomcast_tokio::Sent| sent.checked().err().map(|error| error.to_string());
+            let told = [
+                refused(socket.emit(name.as_str(), 1)),
+                refused(socket.emit_volatile(name.as_str(), 2)),
+                refused(socket.everyone().emit(name.as_str(), 3)),
+            ];
+            let asked = [
+                socket.emit_with_ack(name.as_str(), 4, Duration::from_millis(1)).await.map(drop),
+                socket.everyone().emit_with_ack(name.as_str(), 5, Duration::from_millis(1)).await.map(drop),
+            ];
+            assert_eq!(asked, [Err(AckError::Emit(EmitError::ReservedName)); 2]);
+            told
+        });
+        ns.on("echo", async |args: Args| args);
+    });
+    let mut client = server.client();
+    for name in ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"] {
+        let refused = r#""the event name is reserved by clients""#;
+        let ack = format!("431[{refused},{refused},{refused}]");
+        assert_eq!(client.ask(&format!(r#"421["relay","{name}"]"#)), ack);
+        let sent = server.handle.of("/").emit(name, ());
+        assert_eq!(sent.checked().err(), Some(EmitError::ReservedName));
+    }
+    assert!(server.handle.of("/").emit("free", ()).checked().is_ok());
+    assert_eq!(client.next(), r#"42["free"]"#, "nothing came before it");
+    assert_eq!(client.ask(r#"422["echo",1]"#), "432[1]");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
 use roomcast_core::server::{AckEnd, SocketId};
-use roomcast_core::socket_io::{Args, ArgsError};
+use roomcast_core::socket_io::Args;
+
+use crate::emit_error::EmitError;
 
 /// What the members of a room answered.
 #[derive(Clone, Debug)]
@@ -33,8 +35,8 @@ pub enum AckError {
     Disconnected,
     /// The server is gone.
     ServerEnded,
-    /// The arguments could not be made.
-    Args(ArgsError),
+    /// The event cannot be emitted.
+    Emit(EmitError),
 }
 
 impl fmt::Display for AckError {
@@ -43,7 +45,7 @@ impl fmt::Display for AckError {
             Self::TimedOut => "no ack in time",
             Self::Disconnected => "the socket is gone",
             Self::ServerEnded => "the server is gone",
-            Self::Args(error) => return error.fmt(f),
+            Self::Emit(error) => return error.fmt(f),
         })
     }
 }
@@ -53,7 +55,7 @@ impl std::error::Error for AckError {}
 /// Waits for one socket's ack. Dropped, the event is sent all the same.
 #[must_use = "to send an event without waiting for an ack there is `emit`"]
 #[derive(Debug)]
-pub struct AckFuture(pub(crate) Result<oneshot::Receiver<Acks>, ArgsError>);
+pub struct AckFuture(pub(crate) Result<oneshot::Receiver<Acks>, EmitError>);
 
 impl Future for AckFuture {
     type Output = Result<Args, AckError>;
@@ -61,7 +63,7 @@ impl Future for AckFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let receiver = match &mut self.0 {
             Ok(receiver) => receiver,
-            Err(error) => return Poll::Ready(Err(AckError::Args(*error))),
+            Err(error) => return Poll::Ready(Err(AckError::Emit(*error))),
         };
         let Ok(mut acks) = std::task::ready!(Pin::new(receiver).poll(cx)) else {
             return Poll::Ready(Err(AckError::ServerEnded));
@@ -77,7 +79,7 @@ impl Future for AckFuture {
 /// Waits until all have answered or the time is over. Dropped, the event is sent all the same.
 #[must_use = "to send an event without waiting for acks there is `emit`"]
 #[derive(Debug)]
-pub struct AcksFuture(pub(crate) Result<oneshot::Receiver<Acks>, ArgsError>);
+pub struct AcksFuture(pub(crate) Result<oneshot::Receiver<Acks>, EmitError>);
 
 impl Future for AcksFuture {
     type Output = Result<Acks, AckError>;
@@ -85,7 +87,7 @@ impl Future for AcksFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             Ok(receiver) => Pin::new(receiver).poll(cx).map_err(|oneshot::Canceled| AckError::ServerEnded),
-            Err(error) => Poll::Ready(Err(AckError::Args(*error))),
+            Err(error) => Poll::Ready(Err(AckError::Emit(*error))),
         }
     }
 }

@@ -49,17 +49,6 @@ pub enum Raw {}
 #[derive(Debug)]
 pub struct Fallible<M>(std::marker::PhantomData<M>);
 
-/// The arguments, or a line in the log: an `emit` has no result that a caller would look at.
-pub(crate) fn or_log(args: Result<Args, ArgsError>, event: &str) -> Option<Args> {
-    match args {
-        Ok(args) => Some(args),
-        Err(error) => {
-            tracing::error!(event, %error, "the arguments cannot be sent");
-            None
-        }
-    }
-}
-
 /// About how much memory arguments hold while they wait.
 pub(crate) fn weight(args: &Args) -> usize {
     args.json().len() + args.attachments().iter().map(bytes::Bytes::len).sum::<usize>()

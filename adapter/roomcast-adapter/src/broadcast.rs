@@ -10,7 +10,8 @@ use futures_channel::oneshot;
 use roomcast_core::server::{Command, Delivery, Emit, Extent, Scope, Selection, Target};
 
 use crate::acks::AcksFuture;
-use crate::args::{IntoArgs, or_log, weight};
+use crate::args::{IntoArgs, weight};
+use crate::emit_error::{emittable, emittable_or_log};
 use crate::handle::Handle;
 use crate::mailbox::{Mail, Shared};
 use crate::sent::Sent;
@@ -56,10 +57,14 @@ impl Broadcast {
     }
 
     /// Sends an event. It is sent by the call, and no slow member holds it up; awaiting the result lets the server
-    /// write before the next one is made.
+    /// write before the next one is made. A name that clients reserve, and arguments that have no JSON form, are logged as
+    /// an error and not sent: see [`Sent::checked`].
     pub fn emit<M>(self, name: impl Into<ByteString>, args: impl IntoArgs<M>) -> Sent {
         let name = name.into();
-        let Some(args) = or_log(args.into_args(), &name) else { return Sent::nothing() };
+        let args = match emittable_or_log(&name, args) {
+            Ok(args) => args,
+            Err(error) => return Sent::nothing(error),
+        };
         let bytes = name.len() + weight(&args);
         let (shared, delivery) = (self.shared.clone(), self.delivery);
         let emit = Emit { target: self.into_target(), name, args, delivery, ack: None };
@@ -71,19 +76,20 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// The arguments have no JSON form, or the server is gone. That some did not answer is no error.
+    /// The name is reserved, the arguments have no JSON form, or the server is gone. That some did not answer is no error.
     pub fn emit_with_ack<M>(
         self,
         name: impl Into<ByteString>,
         args: impl IntoArgs<M>,
         timeout: Duration,
     ) -> AcksFuture {
-        let args = match args.into_args() {
+        let name = name.into();
+        let args = match emittable(&name, args) {
             Ok(args) => args,
             Err(error) => return AcksFuture(Err(error)),
         };
         let (shared, delivery) = (self.shared.clone(), self.delivery);
-        let emit = Emit { target: self.into_target(), name: name.into(), args, delivery, ack: None };
+        let emit = Emit { target: self.into_target(), name, args, delivery, ack: None };
         let (sender, acks) = oneshot::channel();
         shared.send(Mail::Ask(emit, timeout, sender), 0);
         AcksFuture(Ok(acks))

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ack_result::{ErrorArgs, of_result};
-use crate::args::{Fallible, Raw, Typed, or_log};
+use crate::args::{Fallible, Raw, Typed};
 use crate::handle::Handle;
 use crate::peer::Peer;
 use crate::socket::Socket;
@@ -190,7 +190,8 @@ impl HandlerInput for Closed {
 
 impl<T: Serialize> IntoOutcome<Ack, Typed> for T {
     fn into_outcome(self) -> Ack {
-        Ack(or_log(of_result(&self).unwrap_or_else(|| Args::from_serialize(&self)), "ack"))
+        let args = of_result(&self).unwrap_or_else(|| Args::from_serialize(&self));
+        Ack(args.inspect_err(|error| tracing::error!(%error, "an ack has no JSON form")).ok())
     }
 }
 

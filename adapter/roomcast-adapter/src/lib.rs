@@ -37,6 +37,7 @@ mod clock;
 #[cfg(feature = "documents")]
 mod documents;
 mod driver;
+mod emit_error;
 mod endpoints;
 mod flow;
 mod handle;
@@ -73,6 +74,7 @@ pub use crate::builder::{Builder, EngineIoRoutes, Namespace, PeerHandlers, Socke
 pub use crate::clock::wall_now;
 #[cfg(feature = "documents")]
 pub use crate::documents::DocumentRoutes;
+pub use crate::emit_error::EmitError;
 pub use crate::handle::Handle;
 pub use crate::handler::{
     Ack, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, HandlerInput, IntoOutcome,

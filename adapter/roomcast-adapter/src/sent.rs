@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::emit_error::EmitError;
 use crate::flow::Flow;
 use crate::mailbox::{Posted, Shared};
 
@@ -18,6 +19,7 @@ use crate::mailbox::{Posted, Shared};
 #[derive(Debug)]
 pub struct Sent {
     wait: Option<Wait>,
+    error: Option<EmitError>,
 }
 
 #[derive(Debug)]
@@ -28,17 +30,38 @@ struct Wait {
 }
 
 impl Sent {
-    pub(crate) const fn nothing() -> Self {
-        Self { wait: None }
+    /// Tells whether the event could be sent at all, which it can be unless its name is reserved or its arguments have no
+    /// JSON form. An emit that is only awaited logs such an error.
+    ///
+    /// ```
+    /// # use roomcast_adapter::{EmitError, Handle};
+    /// async fn relay(handle: Handle, name: String) -> Result<(), EmitError> {
+    ///     handle.of("/").emit(name, "of a peer's choice").checked()?.await;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was sent.
+    pub fn checked(self) -> Result<Self, EmitError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+
+    pub(crate) const fn nothing(error: EmitError) -> Self {
+        Self { wait: None, error: Some(error) }
     }
 
     pub(crate) fn to_many(shared: &Arc<Shared>, posted: Posted) -> Self {
-        Self { wait: Some(Wait { shared: shared.clone(), turn: Some(posted.turn), flow: None }) }
+        Self { wait: Some(Wait { shared: shared.clone(), turn: Some(posted.turn), flow: None }), error: None }
     }
 
     pub(crate) fn to_one(shared: &Arc<Shared>, posted: Posted, flow: &Arc<Flow>) -> Self {
         let turn = (posted.backlog_bytes > BACKLOG_BYTES).then_some(posted.turn);
-        Self { wait: Some(Wait { shared: shared.clone(), turn, flow: Some(flow.clone()) }) }
+        Self { wait: Some(Wait { shared: shared.clone(), turn, flow: Some(flow.clone()) }), error: None }
     }
 }
 

@@ -14,8 +14,9 @@ use roomcast_core::server::{
 use roomcast_core::socket_io::Args;
 
 use crate::acks::AckFuture;
-use crate::args::{IntoArgs, or_log, weight};
+use crate::args::{IntoArgs, weight};
 use crate::broadcast::Broadcast;
+use crate::emit_error::{emittable, emittable_or_log};
 use crate::handle::Handle;
 use crate::mailbox::{Mail, Shared};
 use crate::presence::{Presence, Snapshot};
@@ -36,7 +37,8 @@ impl Socket {
     /// Sends an event to this client.
     ///
     /// It is sent by the call; awaiting the result only keeps a handler from sending faster than the client reads.
-    /// Arguments that have no JSON form are logged as an error and not sent.
+    /// A name that clients reserve, and arguments that have no JSON form, are logged as an error and not sent: see
+    /// [`Sent::checked`].
     ///
     /// ```
     /// # use roomcast_adapter::Socket;
@@ -58,7 +60,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// The client did not answer in time, or went away.
+    /// The client did not answer in time, or went away; the name is reserved, or the arguments have no JSON form.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -74,17 +76,12 @@ impl Socket {
         args: impl IntoArgs<M>,
         timeout: Duration,
     ) -> AckFuture {
-        let args = match args.into_args() {
+        let name = name.into();
+        let args = match emittable(&name, args) {
             Ok(args) => args,
             Err(error) => return AckFuture(Err(error)),
         };
-        let emit = Emit {
-            target: Target::Socket(self.id()),
-            name: name.into(),
-            args,
-            delivery: Delivery::Reliable,
-            ack: None,
-        };
+        let emit = Emit { target: Target::Socket(self.id()), name, args, delivery: Delivery::Reliable, ack: None };
         let (sender, acks) = oneshot::channel();
         self.shared.send(Mail::Ask(emit, timeout, sender), 0);
         AckFuture(Ok(acks))
@@ -203,7 +200,10 @@ impl Socket {
     }
 
     fn emit_as<M>(&self, delivery: Delivery, name: ByteString, args: impl IntoArgs<M>) -> Sent {
-        let Some(args) = or_log(args.into_args(), &name) else { return Sent::nothing() };
+        let args = match emittable_or_log(&name, args) {
+            Ok(args) => args,
+            Err(error) => return Sent::nothing(error),
+        };
         let bytes = name.len() + weight(&args);
         let emit = Emit { target: Target::Socket(self.id()), name, args, delivery, ack: None };
         let flow = &self.presence.flow;
