@@ -154,7 +154,8 @@ fn a_disconnect_waits_behind_the_events_that_are_held_back() {
     }
 }
 
-/// The JavaScript server decides each CONNECT by itself; here one after the other is.
+/// socket.io 4.8 answers each of them as well: 500 times CONNECT_ERROR. It decides them side by side; here one is decided
+/// after the other.
 #[test]
 fn every_connect_is_answered_though_an_earlier_one_is_being_decided() {
     let mut world = World::new(asking());
@@ -192,6 +193,22 @@ fn a_connect_behind_one_that_is_let_in_is_answered_with_the_same_socket() {
     // Once it is in, another CONNECT changes nothing.
     world.feed(conn, &client_frame("40"));
     assert!(world.drain().is_empty() && world.texts(conn).is_empty());
+}
+
+/// Their payloads are held until the first one is decided.
+#[test]
+fn payloads_of_connects_that_wait_stop_reading() {
+    let mut config = asking();
+    config.limits.unanswered_bytes_max = 1000;
+    let mut world = World::new(config);
+    let conn = world.open_web_socket();
+    let connect = format!(r#"40{{"token":"{}"}}"#, "x".repeat(200));
+    world.feed(conn, &client_frame(&connect).repeat(20));
+    let [Event::Connecting(first)] = &world.drain()[..] else { panic!("asked once") };
+    assert!(world.is_paused(conn));
+    world.command(Command::Accept { socket: first.socket });
+    while !world.settle().is_empty() {}
+    assert!(!world.is_paused(conn));
 }
 
 #[test]

@@ -116,6 +116,10 @@ pub enum Event {
     },
     /// A client asks to join a namespace of [`Admission::Ask`](super::config::Admission::Ask). Answer with
     /// [`Command::Accept`] or [`Command::Refuse`] within the connect timeout; events of the socket come after that.
+    ///
+    /// A client that repeats its CONNECT meanwhile is asked about again if the first is refused, and answered with the same
+    /// socket if it is accepted: a client is in a namespace once. (socket.io 4.8 decides all of them side by side and makes
+    /// a socket of each, of which only the last is heard.)
     Connecting(Box<Connect>),
     /// A client has joined a namespace, by [`Command::Accept`] or because it is open.
     Connected(Box<Connect>),

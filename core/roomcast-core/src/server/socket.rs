@@ -114,9 +114,10 @@ impl Server {
         let Some(record) = self.sessions.get(session) else { return };
         let endpoint = record.endpoint;
         if let Some(socket) = self.namespaces.socket_of(session, &namespace) {
+            let bytes = auth.len();
             if self.namespaces.wait_for(socket, auth) {
                 // It is answered once the first is decided. Until then it is work that the application has not done.
-                self.intake.add(session, 0);
+                self.intake.add(session, bytes);
             }
             return;
         }
