@@ -2,6 +2,8 @@
 //!
 //! Owns: the stretches of structs of one client, without a gap. Must never know: other clients.
 
+use std::sync::Arc;
+
 use super::chunk::{Chunk, RUN_BYTES_MAX, Relation};
 use super::scope::Scope;
 use super::structs::{Body, Header, Kind, Piece};
@@ -16,7 +18,8 @@ pub(crate) struct ClientStructs {
     end: u32,
     /// The first clock of each stretch, apart so that a search reads few cache lines.
     heads: Vec<u32>,
-    chunks: Vec<Chunk>,
+    /// Shared with copies of the document, until one of them changes a stretch.
+    chunks: Vec<Arc<Chunk>>,
     footprint: usize,
     /// Whether any text ever held a surrogate pair, which an edit might cut.
     pairs: bool,
@@ -63,7 +66,7 @@ impl ClientStructs {
         let clock = self.end;
         self.end += piece.len;
         let mut relation = Relation::Apart;
-        if let Some(last) = self.chunks.last_mut() {
+        if let Some(last) = self.chunks.last_mut().map(Arc::make_mut) {
             let before = last.footprint();
             relation = known.unwrap_or_else(|| last.relation(self.id, clock, &piece.header));
             let joined = relation == Relation::Joined && last.extend(piece, scope);
@@ -86,7 +89,7 @@ impl ClientStructs {
         chunk.add(clock, piece, scope, relation);
         self.footprint += chunk.footprint();
         self.heads.push(clock);
-        self.chunks.push(chunk);
+        self.chunks.push(Arc::new(chunk));
     }
 
     /// Makes something else of the elements `from..to`, which are known.
@@ -177,7 +180,7 @@ impl ClientStructs {
 
     /// Puts `with` in the place of the structs `first..last` of a stretch, which keeps its clocks.
     fn replace(&mut self, at: usize, first: usize, last: usize, with: &Chunk) {
-        let Some(chunk) = self.chunks.get_mut(at) else { return };
+        let Some(chunk) = self.chunks.get_mut(at).map(Arc::make_mut) else { return };
         self.footprint -= chunk.footprint();
         chunk.replace(first, last, with);
         self.footprint += chunk.footprint();
@@ -204,13 +207,15 @@ impl ClientStructs {
             return;
         }
         let (header, clock) = (chunk.header(index), chunk.clock(index, self.end));
-        let before = if index > 0 { Some((chunk, index - 1)) } else { self.before_chunk(at) };
+        let before = if index > 0 { Some((&**chunk, index - 1)) } else { self.before_chunk(at) };
         let joined = before.is_some_and(|(chunk, index)| {
             super::structs::joins(self.id, &chunk.header(index), &header, clock, chunk.scope(index))
         });
         let relation = if joined { Relation::Joined } else { Relation::Apart };
-        if let Some(chunk) = self.chunks.get_mut(at) {
-            chunk.set_relation(index, relation);
+        if chunk.is_joined(index) != joined
+            && let Some(chunk) = self.chunks.get_mut(at)
+        {
+            Arc::make_mut(chunk).set_relation(index, relation);
         }
     }
 
@@ -221,11 +226,11 @@ impl ClientStructs {
     }
 
     fn split_chunk(&mut self, at: usize) {
-        let Some(chunk) = self.chunks.get_mut(at) else { return };
+        let Some(chunk) = self.chunks.get_mut(at).map(Arc::make_mut) else { return };
         let back = chunk.split_off_half();
         chunk.seal();
         self.heads.insert(at + 1, back.clock(0, self.end));
-        self.chunks.insert(at + 1, back);
+        self.chunks.insert(at + 1, Arc::new(back));
     }
 
     /// Makes one of a stretch and the next if they have become short.
@@ -237,7 +242,7 @@ impl ClientStructs {
         let next = self.chunks.remove(at + 1);
         self.heads.remove(at + 1);
         if let Some(chunk) = self.chunks.get_mut(at) {
-            chunk.absorb(&next);
+            Arc::make_mut(chunk).absorb(&next);
         }
         true
     }
@@ -301,7 +306,7 @@ impl ClientStructs {
 
     /// How many structs are kept apart in memory.
     pub(crate) fn len(&self) -> usize {
-        self.chunks.iter().map(Chunk::len).sum()
+        self.chunks.iter().map(|chunk| chunk.len()).sum()
     }
 
     /// Where the first struct is.
@@ -409,7 +414,7 @@ impl ClientStructs {
         assert!(
             self.heads.is_sorted_by(|left, right| left < right) && self.heads.first().is_none_or(|&h| h == self.start)
         );
-        assert_eq!(self.footprint, self.chunks.iter().map(Chunk::footprint).sum::<usize>());
+        assert_eq!(self.footprint, self.chunks.iter().map(|chunk| chunk.footprint()).sum::<usize>());
         let mut before: Option<(Header<'_>, Scope)> = None;
         for (at, chunk) in self.chunks.iter().enumerate() {
             assert!(chunk.len() > 0 && !chunk.is_overfull(), "stretch {at} of {} structs", chunk.len());
