@@ -15,6 +15,7 @@ use roomcast_core::server::{App, AppRequestId};
 use crate::handle::Handle;
 use crate::mailbox::{Mail, Shared};
 use crate::sync::lock;
+use crate::worker::{Panic, Worker};
 
 /// Asks the [`App`] below the handlers from elsewhere in the program. Cheap to clone; like a [`Handle`], it keeps the
 /// server alive.
@@ -117,6 +118,8 @@ pub(crate) enum AppLetter<A: App> {
     Reply(A::Reply),
     /// Another part of the program asks.
     Request(A::Request, oneshot::Sender<A::Response>),
+    /// What the application handed out to the worker has panicked.
+    Panicked(Panic),
 }
 
 impl<A: App> AppMail<A> {
@@ -126,6 +129,10 @@ impl<A: App> AppMail<A> {
 
     pub(crate) fn reply(&self, shared: &Shared, reply: A::Reply) {
         self.push(shared, AppLetter::Reply(reply));
+    }
+
+    pub(crate) fn panicked(&self, shared: &Shared, panic: Panic) {
+        self.push(shared, AppLetter::Panicked(panic));
     }
 
     pub(crate) fn request(&self, shared: &Shared, request: A::Request, response: oneshot::Sender<A::Response>) {
@@ -158,11 +165,13 @@ pub(crate) struct AppSide<A: App> {
     /// Requests that have no answer yet.
     pub(crate) asked: BTreeMap<AppRequestId, oneshot::Sender<A::Response>>,
     pub(crate) next_request: u64,
+    /// Runs what the application hands out.
+    pub(crate) worker: Worker,
 }
 
 impl<A: App> AppSide<A> {
     pub(crate) fn new(store: Option<Store<A>>, on_notice: Option<OnNotice<A>>, mail: AppMail<A>) -> Self {
-        Self { store, on_notice, mail, asked: BTreeMap::new(), next_request: 0 }
+        Self { store, on_notice, mail, asked: BTreeMap::new(), next_request: 0, worker: Worker::new() }
     }
 
     /// Drops the requests that have not been taken.

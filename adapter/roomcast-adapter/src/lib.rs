@@ -56,6 +56,7 @@ mod server;
 mod socket;
 mod sync;
 mod view;
+mod worker;
 
 pub use roomcast_core as core;
 pub use roomcast_core::server::{

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use roomcast_core::server::{
     After, App, AppRequestId, Command, ConnId, Event, Input, Output, RequestId, Server, Stack, TimerKind, Transmit,
+    Work,
 };
 use roomcast_core::time::{Instant, WallTime};
 
@@ -41,6 +42,11 @@ pub trait Hooks<A: App> {
     /// Asks a store. `None`: the reply comes later, by [`Kit::reply`].
     fn query(&mut self, _query: A::Query) -> Option<A::Reply> {
         None
+    }
+
+    /// Carries out what the application hands out to another thread. `None`: the result comes later, by [`Kit::reply`].
+    fn work(&mut self, work: Work<A::Reply>) -> Option<A::Reply> {
+        Some(work.run())
     }
 
     /// Takes the application's response to a request of another part of the program.
@@ -256,6 +262,10 @@ fn transmit_to<A: App, H: Hooks<A>>(
 fn drain_app<A: App, H: Hooks<A>>(stack: &mut Stack<A>, hooks: &mut H, now: Instant) -> bool {
     if let Some(query) = stack.poll_query() {
         if let Some(reply) = hooks.query(query) {
+            stack.handle_reply(reply, now);
+        }
+    } else if let Some(work) = stack.poll_work() {
+        if let Some(reply) = hooks.work(work) {
             stack.handle_reply(reply, now);
         }
     } else if let Some((id, response)) = stack.poll_response() {

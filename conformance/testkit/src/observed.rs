@@ -2,7 +2,7 @@
 //!
 //! Owns: passing everything on unchanged. Must never know: what the observer makes of an event.
 
-use roomcast_core::server::{App, AppRequestId, Cx, Event, Server};
+use roomcast_core::server::{App, AppRequestId, Cx, Event, Server, Work};
 use roomcast_core::time::Instant;
 
 /// Sees each event of the server before the application does.
@@ -50,6 +50,10 @@ impl<A: App, O: Observer> App for Observed<A, O> {
 
     fn poll_query(&mut self) -> Option<Self::Query> {
         self.app.poll_query()
+    }
+
+    fn poll_work(&mut self) -> Option<Work<Self::Reply>> {
+        self.app.poll_work()
     }
 
     fn poll_response(&mut self) -> Option<(AppRequestId, Self::Response)> {

@@ -1,6 +1,6 @@
 //! The application layer's dealings with stores and with the rest of the program.
 //!
-//! Owns: queries, requests and notices. Must never know: what any of them means.
+//! Owns: queries, work, requests and notices. Must never know: what any of them means.
 
 use roomcast_core::server::{App, AppRequestId};
 use roomcast_core::time::Instant;
@@ -14,6 +14,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         for letter in self.app.mail.take() {
             match letter {
                 AppLetter::Reply(reply) => self.stack.handle_reply(reply, now),
+                // As if it had been computed here.
+                AppLetter::Panicked(panic) => std::panic::resume_unwind(panic),
                 AppLetter::Request(request, response) => {
                     let id = AppRequestId(self.app.next_request);
                     self.app.next_request += 1;
@@ -27,6 +29,13 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     pub(super) fn handle_app_outputs(&mut self) {
         while let Some(query) = self.stack.poll_query() {
             self.ask_store(query);
+        }
+        while let Some(work) = self.stack.poll_work() {
+            let (mail, shared) = (self.app.mail.clone(), self.shared.clone());
+            self.app.worker.run(work, move |result| match result {
+                Ok(reply) => mail.reply(&shared, reply),
+                Err(panic) => mail.panicked(&shared, panic),
+            });
         }
         while let Some((id, response)) = self.stack.poll_response() {
             if let Some(sender) = self.app.asked.remove(&id) {

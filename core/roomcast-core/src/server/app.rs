@@ -3,6 +3,7 @@
 //! Owns: the [`App`] trait and [`Stack`]. Must never know: any particular application.
 
 use std::convert::Infallible;
+use std::fmt::{Debug, Formatter, Result};
 use std::ops::Deref;
 
 use super::{Command, ConnId, Event, Input, Output, Server, SessionId, TimerKind, Transmit};
@@ -12,6 +13,7 @@ use crate::time::Instant;
 ///
 /// It asks stores by queries: [`poll_query`](App::poll_query) hands one to the driver, which answers some time later
 /// with [`handle_reply`](App::handle_reply). A query carries whatever the application needs to know its reply again.
+/// What takes long to compute is handed out the same way, by [`poll_work`](App::poll_work).
 pub trait App {
     /// What only a store knows.
     type Query: Send + 'static;
@@ -43,6 +45,12 @@ pub trait App {
     /// The next question to a store.
     fn poll_query(&mut self) -> Option<Self::Query>;
 
+    /// The next computation that would hold the driver's thread for long. The driver runs it on another thread and gives
+    /// the result to [`handle_reply`](App::handle_reply). None by default.
+    fn poll_work(&mut self) -> Option<Work<Self::Reply>> {
+        None
+    }
+
     /// The next answer to a request. Each request is answered once.
     fn poll_response(&mut self) -> Option<(AppRequestId, Self::Response)>;
 
@@ -60,6 +68,35 @@ pub trait App {
     /// that could say that something was not. Always by default.
     fn is_settled(&self) -> bool {
         true
+    }
+}
+
+/// A computation that is handed out because it takes long: it owns all that it reads, and has no other effect than its
+/// result.
+///
+/// ```
+/// use roomcast_core::server::Work;
+///
+/// let work = Work::new(|| (1..=10u64).product::<u64>());
+/// assert_eq!(std::thread::spawn(|| work.run()).join().unwrap(), 3_628_800);
+/// ```
+pub struct Work<T>(Box<dyn FnOnce() -> T + Send>);
+
+impl<T> Work<T> {
+    /// The computation that calls `run`.
+    pub fn new(run: impl FnOnce() -> T + Send + 'static) -> Self {
+        Self(Box::new(run))
+    }
+
+    /// Carries it out on the caller's thread.
+    pub fn run(self) -> T {
+        (self.0)()
+    }
+}
+
+impl<T> Debug for Work<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str("Work")
     }
 }
 
@@ -214,6 +251,11 @@ impl<A: App> Stack<A> {
     /// The next question to a store.
     pub fn poll_query(&mut self) -> Option<A::Query> {
         self.app.poll_query()
+    }
+
+    /// The next computation for another thread. Its result goes to [`handle_reply`](Self::handle_reply).
+    pub fn poll_work(&mut self) -> Option<Work<A::Reply>> {
+        self.app.poll_work()
     }
 
     /// The next thing that the rest of the program should know.

@@ -68,7 +68,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::acks::Acks;
-pub use self::app::{App, AppRequestId, Cx, ServerView, Stack};
+pub use self::app::{App, AppRequestId, Cx, ServerView, Stack, Work};
 pub use self::config::{Config, ConfigError, Endpoint, EndpointId};
 use self::config::{EndpointKind, EngineIo, WebSocket};
 use self::deadlines::Deadlines;
