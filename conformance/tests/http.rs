@@ -145,6 +145,7 @@ fn with_transports(transports: Transports) -> Config {
         match &mut endpoint.kind {
             EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => engine.transports = transports,
             EndpointKind::WebSocket(_) => {}
+            _ => {}
         }
     }
     config

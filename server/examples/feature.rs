@@ -49,6 +49,10 @@ enum Told {
 }
 
 /// Open WebUI's protocol, and the events of this example.
+///
+/// # Errors
+///
+/// The secret is too short, or the operating system gives no random bytes.
 pub fn builder(secret: &[u8], store: Arc<dyn Store>) -> Result<Builder<OpenWebUi>, Box<dyn Error>> {
     let settings = Settings::new(EndpointId::new(0), secret)?;
     let mut seed = [0; 32];

@@ -85,6 +85,7 @@ fn log_notice(notice: Notice) {
     match notice {
         Notice::Document(notice) => tracing::warn!(?notice, "a document"),
         Notice::UserActive { .. } | Notice::UserIdle { .. } | Notice::LoggedOut { .. } => {}
+        _ => {}
     }
 }
 

@@ -101,6 +101,7 @@ impl StoreMetrics {
                 StoreError::Unavailable => "unavailable",
                 StoreError::Corrupt => "corrupt",
                 StoreError::Conflict => "conflict",
+                _ => "other",
             };
             self.errors.get_or_create(&[("question", kind), ("error", error)]).inc();
         }

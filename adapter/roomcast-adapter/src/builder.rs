@@ -357,6 +357,7 @@ impl std::fmt::Debug for Namespace {
 
 /// A bare Engine.IO endpoint in the making.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct EngineIoRoutes {
     /// Origins from which browsers may connect. Any.
     pub origins: Origins,
@@ -368,6 +369,7 @@ pub struct EngineIoRoutes {
 
 /// A bare WebSocket endpoint in the making.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct WebSocketRoutes {
     /// Which paths are meant besides the endpoint's own. None.
     pub path_match: PathMatch,

@@ -43,6 +43,8 @@ impl Endpoints {
         match self.config.endpoints.get(endpoint.index()).map(|endpoint| &endpoint.kind) {
             Some(EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine)) => engine.max_payload_bytes,
             Some(EndpointKind::WebSocket(_)) | None => 0,
+            // A kind that this adapter does not know takes no bodies.
+            Some(_) => 0,
         }
     }
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DatabaseUrl {
     /// An SQLite file on this machine.
     Sqlite {
@@ -52,6 +53,7 @@ pub struct PostgresUrl {
 
 /// Whether a connection is encrypted, and whether the server has to prove who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SslMode {
     /// The connection is never encrypted.
     Disable,
@@ -69,6 +71,7 @@ pub enum SslMode {
 
 /// Why a `DATABASE_URL` cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DatabaseUrlError {
     /// The value is no URL: it contains no `://`.
     NoUrl,

@@ -34,6 +34,7 @@ pub struct Memory(Arc<Mutex<State>>);
 
 /// When a question is held at a [`Gate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Moment {
     /// Before anything is done for it.
     BeforeWork,

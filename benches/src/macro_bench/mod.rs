@@ -39,7 +39,11 @@ use report::Report;
 use scenario::{SCENARIOS, Scale};
 use subject::Subject;
 
-/// Reads the command line and does what it says.
+/// Reads the command line and runs what it names.
+///
+/// # Errors
+///
+/// A process cannot be started or measured, or answers with something unexpected.
 pub fn run() -> io::Result<()> {
     let Cli { job, run } = Cli::parse();
     match job {

@@ -263,6 +263,7 @@ impl App for Conformance {
                 self.expiries.retain(|(_, other), ()| *other != socket);
                 return None;
             }
+            _ => return None,
         };
         cx.command(command);
         None

@@ -179,8 +179,7 @@ impl Model {
                 let mut due: VecDeque<_> = due.into_iter().map(|text| Due { text, fate: Fate::Certain }).collect();
                 if server.sid(connect.socket).is_none() {
                     // Kicked by an event that came before it in one read: it hears of that and of nothing else.
-                    due.pop_back();
-                    due.push_back(Due { text: format!("41{prefix}"), fate: Fate::Optional });
+                    due[1] = Due { text: format!("41{prefix}"), fate: Fate::Optional };
                 }
                 self.due.insert(sid.clone(), due);
                 let session = connect.session.as_u64();
@@ -225,6 +224,7 @@ impl Model {
                 }
             }
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } | Event::Relieved { .. } => {}
+            _ => self.accuse(format!("an event that the model does not know: {event:?}")),
         }
     }
 
@@ -386,19 +386,7 @@ impl Observer for Model {
 
 /// A reason's name; a fault's by its kind.
 fn reason_text(reason: Reason) -> String {
-    match reason {
-        Reason::Fault(fault) => format!("{fault:?}"),
-        Reason::TransportClose
-        | Reason::TransportError
-        | Reason::PingTimeout
-        | Reason::ClientDisconnect
-        | Reason::ServerDisconnect
-        | Reason::ForcedClose
-        | Reason::ClosedWith(_)
-        | Reason::ShuttingDown
-        | Reason::ConnectTimeout
-        | Reason::TooSlow => reason.to_string(),
-    }
+    if let Reason::Fault(fault) = reason { format!("{fault:?}") } else { reason.to_string() }
 }
 
 fn event_text(prefix: &str, id: Option<u64>, name: &str, args: &Args) -> String {

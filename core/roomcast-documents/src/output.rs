@@ -144,6 +144,7 @@ pub enum Close {
 
 /// Why a document could not be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NotLoaded {
     /// The store has no answer.
     Unavailable,

@@ -188,6 +188,7 @@ pub struct Reply {
 
 /// What a store found.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum StoreAnswer {
     /// The user, or that there is none.
     User(Option<User>),
@@ -262,6 +263,7 @@ pub struct Chat {
 
 /// Why a store has no answer. The peer gets a refusal, and nothing is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreError {
     /// What was to be changed is not there.
     NotFound,

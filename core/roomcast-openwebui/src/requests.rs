@@ -17,6 +17,7 @@ use roomcast_yjs::{BadUpdate, Id};
 
 /// A request. Requests are trusted: an HTTP route checks its caller before it makes one.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Request {
     /// Send an event. Answered by [`Response::Emitted`], [`Response::Gone`], [`Response::Malformed`] or
     /// [`Response::Overloaded`].
@@ -120,6 +121,7 @@ pub enum Request {
 
 /// Which document an update is meant for: the one that a note's content has been loaded into, or the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Intent {
     /// One that is not empty, or whose note is. Front ends load a note into an empty document, and never into one
     /// that holds anything.
@@ -130,6 +132,7 @@ pub enum Intent {
 
 /// Whom a request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum To {
     /// All logged-in sockets of a user.
     User(ByteString),
@@ -141,6 +144,7 @@ pub enum To {
 
 /// An answer to a [`Request`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Response {
     /// The event has been sent to all sockets that were meant, of which there may be none.
     Emitted,
@@ -196,6 +200,7 @@ pub struct DocumentState {
 
 /// What an update has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DocumentChange {
     /// It was applied, and members have been told.
     Applied,
@@ -205,6 +210,7 @@ pub enum DocumentChange {
 
 /// Why a document was neither told nor changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DocumentRefusal {
     /// There is no such document.
     NoSuchDocument,
@@ -289,6 +295,7 @@ pub struct Pool {
 
 /// What the rest of the program is told unasked, if [`Settings::notices`](super::Settings::notices) says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Notice {
     /// A user has become active.
     UserActive {

@@ -173,6 +173,7 @@ pub enum Notices {
 
 /// Whether admins may read the chats of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AdminChats {
     /// Admins may read all chats.
     Readable,

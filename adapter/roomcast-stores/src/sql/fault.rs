@@ -39,12 +39,8 @@ impl Fault {
             Self::Missing { table, column } => OpenError::Missing { table, column },
             Self::Late => OpenError::Unreachable("it does not answer in time".to_owned()),
             Self::Store(error) => OpenError::Unreadable(format!("{error:?}")),
-            Self::Sql(error) => match of_sql(error) {
-                StoreError::Unavailable => OpenError::Unreachable(error.to_string()),
-                StoreError::Corrupt | StoreError::NotFound | StoreError::Conflict => {
-                    OpenError::Unreadable(error.to_string())
-                }
-            },
+            Self::Sql(error) if of_sql(error) == StoreError::Unavailable => OpenError::Unreachable(error.to_string()),
+            Self::Sql(error) => OpenError::Unreadable(error.to_string()),
         }
     }
 }
@@ -99,6 +95,7 @@ impl Health {
             StoreError::Corrupt => tracing::warn!(%fault, "the database holds something that cannot be read"),
             StoreError::Conflict => tracing::error!("another program writes the same documents"),
             StoreError::NotFound => {}
+            _ => tracing::warn!(%fault, "the database has no answer"),
         }
     }
 }

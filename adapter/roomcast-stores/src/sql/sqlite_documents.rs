@@ -141,6 +141,7 @@ fn told(fault: &Fault) -> DocumentStoreError {
         StoreError::Corrupt => DocumentStoreError::Corrupt,
         StoreError::Conflict => DocumentStoreError::Conflict,
         StoreError::NotFound | StoreError::Unavailable => DocumentStoreError::Unavailable,
+        _ => DocumentStoreError::Unavailable,
     };
     tracing::warn!(%fault, "the store of documents has no answer");
     error

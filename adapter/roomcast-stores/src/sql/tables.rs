@@ -227,10 +227,11 @@ impl Crowds for Tables {
         let Some(fault) = error else { return self.health.well() };
         self.health.ill(fault);
         match fault.store_error() {
-            StoreError::NotFound | StoreError::Conflict => {}
             StoreError::Unavailable => conn.discard(),
             // The tables may have changed since they were looked at.
             StoreError::Corrupt => *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = None,
+            StoreError::NotFound | StoreError::Conflict => {}
+            _ => {}
         }
     }
 

@@ -125,6 +125,7 @@ pub struct PeerHandshake {
 
 /// Why a text is no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PacketError {
     /// No characters.
     Empty,

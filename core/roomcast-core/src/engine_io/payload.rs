@@ -134,6 +134,7 @@ impl PayloadWriter {
 
 /// Why a body is no payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PayloadError {
     /// The body is empty, or there is nothing between two separators.
     Empty,

@@ -21,7 +21,11 @@ impl Config {
         Self { endpoints: endpoints.into_iter().collect(), limits: ServerLimits::default() }
     }
 
-    /// The first thing wrong with it, if any.
+    /// Checks paths, namespaces, times and limits.
+    ///
+    /// # Errors
+    ///
+    /// The first of [`ConfigError`] that is found.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (index, endpoint) in self.endpoints.iter().enumerate() {
             if !endpoint.path.starts_with('/') {
@@ -66,6 +70,7 @@ impl Config {
 
 /// Why a [`Config`] cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A path must start with `/`.
     PathWithoutSlash,
@@ -173,6 +178,7 @@ impl Endpoint {
 
 /// Which paths an endpoint serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PathMatch {
     /// Its own alone.
     #[default]
@@ -184,6 +190,7 @@ pub enum PathMatch {
 
 /// What is spoken at an endpoint.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum EndpointKind {
     /// Socket.IO v5 over Engine.IO v4.
     SocketIo(EngineIo, SocketIo),
@@ -195,6 +202,7 @@ pub enum EndpointKind {
 
 /// Which browser origins may talk to an endpoint: CORS on polling, the `Origin` header of a WebSocket handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origins {
     /// Everybody, without credentials (`Access-Control-Allow-Origin: *`).
     Any,
@@ -237,6 +245,7 @@ impl Default for EngineIo {
 
 /// What the body of a refusal over HTTP is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ErrorStyle {
     /// `{"code":0,"message":"Transport unknown"}`, as engine.io has it.
     Object,
@@ -246,6 +255,7 @@ pub enum ErrorStyle {
 
 /// Which transports an endpoint offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Transports {
     /// Long polling, with upgrades, and WebSocket.
     Both,
@@ -278,18 +288,19 @@ impl Default for SocketIo {
 pub struct NamespaceRule {
     /// The namespace names that the rule applies to.
     pub pattern: Pattern,
-    /// Who may come in.
+    /// How a CONNECT to such a namespace is answered.
     pub admission: Admission,
 }
 
 /// Names of namespaces. A name begins with `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pattern {
     /// This name alone.
     Exact(String),
     /// This, followed by one or more decimal digits and nothing else.
     Digits(String),
-    /// Whatever begins with this. The application sees the name before it accepts.
+    /// Every name that begins with this. The application sees the name before it accepts.
     Prefix(String),
 }
 
@@ -312,8 +323,9 @@ impl Pattern {
     }
 }
 
-/// Who may come into a namespace.
+/// How a CONNECT to a namespace is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Admission {
     /// Every CONNECT is accepted at once and reported as [`Event::Connected`](super::Event::Connected).
     Open,

@@ -36,6 +36,7 @@ crate::slab_key! {
 
 /// What the driver feeds to the server.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Input<'a> {
     /// Bytes came from a WebSocket.
     WsBytes {
@@ -61,6 +62,8 @@ pub enum Input<'a> {
 }
 
 /// What the server asks the driver to do.
+///
+/// Not `#[non_exhaustive]`: a driver that passed over a new variant would leave something undone.
 #[derive(Debug)]
 pub enum Output {
     /// For the application.
@@ -90,6 +93,7 @@ pub enum Upgrade {
 
 /// What happened, for the application. Each `Received` and `Message` is to be followed by one [`Command::Handled`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event {
     /// A peer of a bare Engine.IO or bare WebSocket endpoint is there.
     Opened {
@@ -330,6 +334,7 @@ pub enum AckEnd {
 
 /// Why a peer is gone. `Display` gives the texts that Socket.IO servers use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason {
     /// The transport ended: the tab was closed, the network broke.
     TransportClose,
@@ -410,6 +415,7 @@ impl Reason {
 
 /// What the application asks the server to do. A command with a stale handle is ignored and counted.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Command {
     /// Let a connecting socket in.
     Accept {
@@ -492,6 +498,7 @@ pub enum Command {
 
 /// How much a [`Command::Disconnect`] ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Extent {
     /// The presence in this namespace: DISCONNECT is sent, the transport stays.
     Namespace,
@@ -516,6 +523,7 @@ pub struct Emit {
 
 /// Whether an event may be lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Delivery {
     /// Queued until the peer takes it or is closed as too slow.
     #[default]

@@ -11,6 +11,7 @@ use crate::websocket::CloseCode;
 
 /// A fault of a peer. It ends that one request or connection, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PeerError {
     /// `transport` is absent, unknown or not offered.
     UnknownTransport,

@@ -273,6 +273,7 @@ struct Wire {
 
 /// Why arguments cannot be made or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ArgsError {
     /// Not the JSON that may pass.
     Json(JsonError),

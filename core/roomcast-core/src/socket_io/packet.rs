@@ -226,6 +226,7 @@ pub fn encode_ack(out: &mut Vec<u8>, namespace: &str, ack_id: u64, args: &Args) 
 
 /// Why a text is no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PacketError {
     /// No characters.
     Empty,

@@ -44,8 +44,12 @@ impl Decoder {
     /// of `input` was taken. Call it until then.
     ///
     /// A [`Message::Close`] is the last message; what comes after it is taken and thrown away
-    /// ([RFC 6455 §1.4](https://www.rfc-editor.org/rfc/rfc6455#section-1.4)). An error is final: the input is taken, and
-    /// every further call returns the same error.
+    /// ([RFC 6455 §1.4](https://www.rfc-editor.org/rfc/rfc6455#section-1.4)).
+    ///
+    /// # Errors
+    ///
+    /// A fault of the peer. It is final: the input is taken, and every further call returns the same error. Close the
+    /// connection with [`WsError::close_code`].
     pub fn decode(&mut self, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
         let decoded = match &mut self.state {
             State::Idle => match decode_whole(self.role, limits, input) {

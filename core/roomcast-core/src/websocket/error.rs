@@ -8,6 +8,7 @@ use super::close_code::CloseCode;
 
 /// A fault of the peer's frames. It ends the connection with [`WsError::close_code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WsError {
     /// RSV1, RSV2 or RSV3 is set though no extension gives it a meaning
     /// ([§5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).

@@ -21,6 +21,11 @@ use sha1::{Digest as _, Sha1};
 
 /// Checks a client's request ([§4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1)) and makes the response that
 /// accepts it (§4.2.2). Bytes after the request's head belong to the [`Decoder`](super::Decoder).
+///
+/// # Errors
+///
+/// What is missing or wrong in the request. [`HandshakeError::status`] and [`HandshakeError::headers`] make the response
+/// that refuses it.
 pub fn accept<T>(request: &Request<T>) -> Result<Response<()>, HandshakeError> {
     if request.method() != Method::GET {
         return Err(HandshakeError::MethodNotGet);
@@ -82,6 +87,10 @@ impl ClientHandshake {
     }
 
     /// Checks the server's response (§4.1). Bytes after its head belong to the [`Decoder`](super::Decoder).
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong in the response; the connection is to be closed.
     pub fn verify<T>(&self, response: &Response<T>) -> Result<(), HandshakeError> {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(HandshakeError::StatusNotSwitching);
@@ -122,6 +131,7 @@ impl fmt::Debug for ClientHandshake {
 
 /// Why a handshake fails. A server answers with [`HandshakeError::response`]; a client gives the connection up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HandshakeError {
     /// The request's method is not GET.
     MethodNotGet,

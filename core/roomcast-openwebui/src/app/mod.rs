@@ -377,6 +377,7 @@ impl OpenWebUi {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is another's goes on, also an event that is new")]
     fn handle_own(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
         match event {
             Event::Connecting(connect) if self.is_own(&connect) => {
@@ -408,7 +409,7 @@ impl OpenWebUi {
                 self.documents_relieved(session, cx);
                 Some(Event::Relieved { session })
             }
-            Event::Connecting(_) | Event::Connected(_) | Event::Acked { .. } | Event::AcksEnded { .. } => Some(event),
+            _ => Some(event),
         }
     }
 }

@@ -103,6 +103,7 @@ impl DocumentSettings {
 
 /// Which front end is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compat {
     /// 0.6.41: the one session that a state names loads the note's content into an empty document.
     V0_6,

@@ -6,6 +6,7 @@ use std::fmt;
 
 /// Why a text is no JSON that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JsonError {
     /// Not JSON: a wrong byte, or an end too early.
     Syntax,
