@@ -28,7 +28,7 @@ export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 
 # Features that tests need beside the default ones. postgres-tls brings no code of its own to test.
 features=roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs,roomcast-auth/asymmetric
-features+=,roomcast-tokio/documents,roomcast-tokio/sqlite,roomcast-async-std/documents,roomcast-async-std/stores
+features+=,roomcast-redis/tls,roomcast-tokio/documents,roomcast-tokio/sqlite,roomcast-async-std/documents,roomcast-async-std/stores
 
 # The pure crates, which section wasm compiles one by one.
 pure=(core/*/)
@@ -50,6 +50,10 @@ section_doc() {
 section_test() {
     # A test starts a server of its own. Debian keeps its programs off the path.
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || needs postgres postgresql
+    # Tests of the bus start servers of their own too.
+    needs redis-server redis-server
+    needs redis-sentinel redis-sentinel
+    needs openssl openssl
     # Another carries out the commands that the program prints.
     needs curl curl
     # Documents beside npm yjs.

@@ -25,7 +25,7 @@ const CORE_MACROS: &[&str] = &["slab_key"];
 
 /// The crates from the ground up. A crate depends on the floors below its own.
 const CRATES: &[&[&str]] = &[
-    &["roomcast-time", "roomcast-layering"],
+    &["roomcast-time", "roomcast-layering", "roomcast-redis"],
     &["roomcast-core", "roomcast-auth", "roomcast-yjs"],
     &["roomcast-documents", "roomcast-testkit"],
     &["roomcast-openwebui"],
