@@ -232,6 +232,7 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         queued_bytes,
         unadmitted_bytes,
         outputs,
+        cluster,
     } = audit;
     for (name, help, value) in [
         ("sessions", "Engine.IO sessions", sessions),
@@ -248,6 +249,7 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         ("queued_bytes", "Bytes queued for clients", queued_bytes),
         ("unadmitted_bytes", "Bytes held for clients that are not logged in", unadmitted_bytes),
         ("outputs", "Outputs not polled yet", outputs),
+        ("cluster_pending", "Requests to other nodes, subscriptions and answers that wait for them", cluster),
     ] {
         gauge(registry, name, help, value);
     }

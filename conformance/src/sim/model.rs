@@ -224,7 +224,7 @@ impl Model {
                 }
             }
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } | Event::Relieved { .. } => {}
-            _ => self.accuse(format!("an event that the model does not know: {event:?}")),
+            Event::Cluster(_) | _ => self.accuse(format!("an event that the model does not know: {event:?}")),
         }
     }
 

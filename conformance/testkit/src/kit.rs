@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
+use roomcast_core::cluster::{ClusterMessage, RoomChannel};
 use roomcast_core::server::{
     After, App, AppRequestId, Command, ConnId, Event, Input, Output, RequestId, Server, Stack, TimerKind, Transmit,
     Work,
@@ -54,6 +55,15 @@ pub trait Hooks<A: App> {
 
     /// Takes what the application tells the rest of the program.
     fn notice(&mut self, _notice: A::Notice) {}
+
+    /// Gives a message to the bus. Without a cluster there is none.
+    fn publish(&mut self, _message: ClusterMessage) {}
+
+    /// Subscribes to the channel of a room.
+    fn subscribe(&mut self, _channel: RoomChannel) {}
+
+    /// Ends such a subscription.
+    fn unsubscribe(&mut self, _channel: RoomChannel) {}
 
     /// Reports the time that the machines are about to be told.
     fn time(&mut self, _now: Instant) {}
@@ -225,6 +235,9 @@ pub fn drain_one<A: App, H: Hooks<A>>(
         Output::ReadPaused(conn) => hooks.read(conn, Reading::Paused),
         Output::ReadResumed(conn) => hooks.read(conn, Reading::Resumed),
         Output::Close(conn) => hooks.close(conn),
+        Output::Publish(message) => hooks.publish(*message),
+        Output::Subscribe(channel) => hooks.subscribe(*channel),
+        Output::Unsubscribe(channel) => hooks.unsubscribe(*channel),
     }
     true
 }

@@ -84,6 +84,8 @@ fn handle_output(core: &mut Core, output: Output, peers: &mut [Peer]) {
         Output::ReadPaused(conn) => find(peers, Streams(conn)).for_each(|peer| peer.wants.remove(PollFlags::IN)),
         Output::ReadResumed(conn) => find(peers, Streams(conn)).for_each(|peer| peer.wants.insert(PollFlags::IN)),
         Output::Close(conn) => find(peers, Streams(conn)).for_each(|peer| peer.stage = Gone),
+        // Not configured: this server is alone.
+        Output::Publish(_) | Output::Subscribe(_) | Output::Unsubscribe(_) => {}
     }
 }
 

@@ -4,6 +4,7 @@
 //! bytes are arguments. See [`server::Server`] for the contract.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 pub mod engine_io;
 pub mod id;
 pub mod queue;

@@ -531,6 +531,7 @@ impl World {
                 Output::ReadPaused(conn) => self.paused.push(conn),
                 Output::ReadResumed(conn) => self.paused.retain(|other| *other != conn),
                 Output::Writable(_) | Output::Close(_) => {}
+                Output::Publish(_) | Output::Subscribe(_) | Output::Unsubscribe(_) => panic!("there is no cluster"),
             }
         }
         events

@@ -67,8 +67,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             }
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.handle_peer_event(event),
             Event::Relieved { session } => self.relieve(session),
-            // No handler can be registered for an event that is new.
-            _ => {}
+            // No handler can be registered for these, nor for an event that is new.
+            Event::Cluster(_) | _ => {}
         }
     }
 

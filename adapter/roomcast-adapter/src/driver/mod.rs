@@ -245,6 +245,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 tracing::debug!(conn = conn.as_u64(), "WebSocket closed");
                 self.conns.remove(conn);
             }
+            // The builder configures no cluster: there is no bus yet.
+            Output::Publish(_) | Output::Subscribe(_) | Output::Unsubscribe(_) => {}
         }
     }
 

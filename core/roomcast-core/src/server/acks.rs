@@ -6,13 +6,14 @@
 //! ["Acknowledgement"](https://github.com/socketio/socket.io-protocol#acknowledgement).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use super::event::{AckEnd, AckRequest, EmitId, Event, SocketId};
+use super::event::{AckEnd, EmitId, SocketId};
 use crate::socket_io::Args;
 use crate::time::Instant;
 use crate::timer::{TimerKey, Timers};
 
-/// The machine of acks. Each method that can end an emit leaves events for [`poll_event`](Self::poll_event).
+/// The machine of acks. Each method that can end an emit leaves news for [`poll_news`](Self::poll_news).
 #[derive(Debug)]
 pub(super) struct Acks {
     next_packet_id: u64,
@@ -21,13 +22,37 @@ pub(super) struct Acks {
     awaited: BTreeMap<SocketId, VecDeque<u64>>,
     per_socket_max: usize,
     deadlines: Timers<u64>,
-    events: VecDeque<Event>,
+    news: VecDeque<AckNews>,
+}
+
+/// Who wants the acks of an emit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// The application, of sockets here alone.
+    App(EmitId),
+    /// The application, of sockets on all nodes: this is the share of those here in a request to the cluster.
+    Shared(EmitId, u64),
+    /// Another node.
+    Relay(RelayId),
+}
+
+/// An emit of another node with acks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RelayId(pub(super) u64);
+
+/// What came of an emit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AckNews {
+    /// A socket acknowledged.
+    Acked { asker: Asker, socket: SocketId, args: Args },
+    /// No further acks.
+    Ended { asker: Asker, asked: u32, answered: u32, end: AckEnd },
 }
 
 /// An emit whose acks are awaited.
 #[derive(Debug)]
 struct Pending {
-    emit: EmitId,
+    asker: Asker,
     timer: TimerKey,
     /// The sockets that were asked, sorted.
     asked: Vec<(SocketId, AckState)>,
@@ -51,7 +76,7 @@ impl Acks {
             awaited: BTreeMap::new(),
             per_socket_max,
             deadlines: Timers::new(),
-            events: VecDeque::new(),
+            news: VecDeque::new(),
         }
     }
 
@@ -63,10 +88,17 @@ impl Acks {
     }
 
     /// Awaits an answer of each socket in `asked`, which names each once, in any order.
-    pub(super) fn ask(&mut self, packet_id: u64, request: AckRequest, mut asked: Vec<SocketId>, now: Instant) {
+    pub(super) fn ask(
+        &mut self,
+        packet_id: u64,
+        asker: Asker,
+        timeout: Duration,
+        mut asked: Vec<SocketId>,
+        now: Instant,
+    ) {
         let waiting = u32::try_from(asked.len()).unwrap_or(u32::MAX);
         if waiting == 0 {
-            return self.end_without_recipients(request);
+            return self.end_without_recipients(asker);
         }
         asked.sort_unstable();
         let mut given_up = Vec::new();
@@ -79,17 +111,17 @@ impl Acks {
                 given_up.push((oldest, *socket));
             }
         }
-        let timer = self.deadlines.arm(now + request.timeout, packet_id);
+        let timer = self.deadlines.arm(now + timeout, packet_id);
         let asked = asked.into_iter().map(|socket| (socket, AckState::Awaited)).collect();
-        self.pending.insert(packet_id, Pending { emit: request.emit, timer, asked, waiting, answered: 0 });
+        self.pending.insert(packet_id, Pending { asker, timer, asked, waiting, answered: 0 });
         for (packet_id, socket) in given_up {
             self.give_up(packet_id, socket);
         }
     }
 
     /// Ends an emit that reaches no socket.
-    pub(super) fn end_without_recipients(&mut self, request: AckRequest) {
-        self.events.push_back(Event::AcksEnded { emit: request.emit, asked: 0, answered: 0, end: AckEnd::Gone });
+    pub(super) fn end_without_recipients(&mut self, asker: Asker) {
+        self.news.push_back(AckNews::Ended { asker, asked: 0, answered: 0, end: AckEnd::Gone });
     }
 
     /// A socket answers. An id that is not awaited of it is ignored: the answer crossed the deadline, or is made up.
@@ -99,8 +131,8 @@ impl Acks {
             return;
         }
         pending.answered += 1;
-        let (emit, is_complete) = (pending.emit, pending.waiting == 0);
-        self.events.push_back(Event::Acked { emit, socket, args });
+        let (asker, is_complete) = (pending.asker, pending.waiting == 0);
+        self.news.push_back(AckNews::Acked { asker, socket, args });
         self.forget(socket, packet_id);
         if is_complete {
             self.end(packet_id, AckEnd::Complete);
@@ -121,9 +153,9 @@ impl Acks {
         }
     }
 
-    /// The next [`Event::Acked`] or [`Event::AcksEnded`].
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+    /// The next thing that came of an emit.
+    pub(super) fn poll_news(&mut self) -> Option<AckNews> {
+        self.news.pop_front()
     }
 
     /// The next deadline of an emit.
@@ -161,7 +193,7 @@ impl Acks {
             }
         }
         let asked = u32::try_from(pending.asked.len()).unwrap_or(u32::MAX);
-        self.events.push_back(Event::AcksEnded { emit: pending.emit, asked, answered: pending.answered, end });
+        self.news.push_back(AckNews::Ended { asker: pending.asker, asked, answered: pending.answered, end });
     }
 
     /// Removes an id from what a socket owes.
@@ -191,8 +223,6 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::id::SlabKey as _;
 
@@ -272,19 +302,21 @@ mod tests {
 
     fn ask(acks: &mut Acks, emit: u64, sockets: &[u32], from: u64) -> u64 {
         let packet_id = acks.next_packet_id();
-        let request = AckRequest { emit: EmitId(emit), timeout: Duration::from_millis(100) };
-        acks.ask(packet_id, request, sockets.iter().map(|n| socket(*n)).collect(), at(from));
+        let (asker, timeout) = (Asker::App(EmitId(emit)), Duration::from_millis(100));
+        acks.ask(packet_id, asker, timeout, sockets.iter().map(|n| socket(*n)).collect(), at(from));
         packet_id
     }
 
     fn told(acks: &mut Acks) -> Vec<String> {
-        std::iter::from_fn(|| acks.poll_event())
-            .map(|event| {
-                if let Event::Acked { emit, socket, .. } = event {
-                    return format!("{}: socket {}", emit.0, socket.slot());
+        std::iter::from_fn(|| acks.poll_news())
+            .map(|news| match news {
+                AckNews::Acked { asker: Asker::App(emit), socket, .. } => {
+                    format!("{}: socket {}", emit.0, socket.slot())
                 }
-                let Event::AcksEnded { emit, asked, answered, end } = event else { panic!("{event:?}") };
-                format!("{}: {answered} of {asked} {end:?}", emit.0)
+                AckNews::Ended { asker: Asker::App(emit), asked, answered, end } => {
+                    format!("{}: {answered} of {asked} {end:?}", emit.0)
+                }
+                AckNews::Acked { .. } | AckNews::Ended { .. } => panic!("{news:?}"),
             })
             .collect()
     }

@@ -237,7 +237,10 @@ impl<A: App> Stack<A> {
                 | Output::Writable(_)
                 | Output::ReadPaused(_)
                 | Output::ReadResumed(_)
-                | Output::Close(_)) => return Some(output),
+                | Output::Close(_)
+                | Output::Publish(_)
+                | Output::Subscribe(_)
+                | Output::Unsubscribe(_)) => return Some(output),
             }
         }
     }

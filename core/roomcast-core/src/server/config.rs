@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::cluster::{ClusterSettings, NodeId};
+
 /// Everything a [`Server`](super::Server) is built from. Defaults are those of the official servers.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,12 +15,32 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// Bounds on everything that peers can make grow.
     pub limits: ServerLimits,
+    /// Other nodes that serve the same clients. None.
+    pub cluster: Option<ClusterConfig>,
+}
+
+/// How a server takes part in a cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// The Socket.IO endpoint whose namespaces the nodes share. Others stay this node's own.
+    pub endpoint: EndpointId,
+    /// The name of this node; `None`: drawn from the seed.
+    pub node: Option<NodeId>,
+    /// Intervals, limits, and what the bus brings.
+    pub settings: ClusterSettings,
+}
+
+impl ClusterConfig {
+    /// Shares the namespaces of an endpoint, with default settings and a name drawn from the seed.
+    pub fn new(endpoint: EndpointId) -> Self {
+        Self { endpoint, node: None, settings: ClusterSettings::default() }
+    }
 }
 
 impl Config {
     /// A server of these endpoints with the default limits.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
-        Self { endpoints: endpoints.into_iter().collect(), limits: ServerLimits::default() }
+        Self { endpoints: endpoints.into_iter().collect(), limits: ServerLimits::default(), cluster: None }
     }
 
     /// Checks paths, namespaces, times and limits.
@@ -55,6 +77,13 @@ impl Config {
         if self.limits.queue_soft_bytes > self.limits.queue_bytes_max {
             return Err(ConfigError::SoftLimitAboveHard);
         }
+        let is_shared = |cluster: &ClusterConfig| {
+            let endpoint = self.endpoints.get(cluster.endpoint.index());
+            endpoint.is_some_and(|endpoint| matches!(endpoint.kind, EndpointKind::SocketIo(..)))
+        };
+        if !self.cluster.as_ref().is_none_or(is_shared) {
+            return Err(ConfigError::ClusterWithoutEndpoint);
+        }
         Ok(())
     }
 
@@ -82,6 +111,8 @@ pub enum ConfigError {
     NamespaceWithoutSlash,
     /// `queue_soft_bytes` is above `queue_bytes_max`.
     SoftLimitAboveHard,
+    /// The endpoint of the cluster does not exist or does not speak Socket.IO.
+    ClusterWithoutEndpoint,
 }
 
 impl fmt::Display for ConfigError {
@@ -92,6 +123,7 @@ impl fmt::Display for ConfigError {
             Self::SpanOutOfRange => "an interval or timeout must be above zero and at most a day",
             Self::NamespaceWithoutSlash => "a namespace must start with '/'",
             Self::SoftLimitAboveHard => "queue_soft_bytes must not exceed queue_bytes_max",
+            Self::ClusterWithoutEndpoint => "the endpoint of the cluster must be one of Socket.IO",
         })
     }
 }

@@ -4,11 +4,13 @@
 //! sent, or how a target is looked up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytestring::ByteString;
 
+use super::acks::Asker;
 use super::encoded::Encoded;
-use super::event::{AckRequest, Command, Emit, Extent, Message, Reason, SessionId, Target};
+use super::event::{Command, Emit, Extent, Message, Reason, SessionId, Target};
 use super::namespaces::Found;
 use super::state::SessionKind;
 use super::{Running, Server};
@@ -23,20 +25,28 @@ impl Server {
         match command {
             Command::Accept { socket } => self.accept(socket),
             Command::Refuse { socket, data } => self.refuse(socket, &data, now),
-            Command::Emit(emit) => self.emit(emit, now),
-            Command::Ack { socket, ack, args } => self.send_ack(socket, ack, &args),
+            Command::Emit(emit) => self.emit(&emit, now),
+            Command::Ack { socket, ack, args } => self.send_ack(socket, ack, args),
             Command::Send { session, message } => self.send_message(session, &message),
             Command::Admit { session } => self.unadmitted.stop(session),
             Command::Handled { session } => self.handled(session),
-            Command::Join { target, room } => self.join(&target, &room),
+            Command::Join { target, room } => {
+                self.publish_join(&target, &room);
+                self.join_here(&target, &room, now);
+            }
             Command::Leave { target, room } => {
+                self.publish_leave(&target, &room);
                 let found = self.namespaces.leave(&target, &room);
                 self.count_stale(found);
             }
-            Command::Disconnect { target, extent } => self.disconnect(&target, extent, now),
+            Command::Disconnect { target, extent } => {
+                self.publish_disconnect(&target, extent);
+                self.disconnect_here(&target, extent, now);
+            }
             Command::Close { session } => self.close_session(session, Reason::ForcedClose, now),
             Command::CloseWith { session, code } => self.close_session(session, Reason::ClosedWith(code), now),
             Command::Shutdown => self.shut_down(now),
+            Command::Cluster(command) => self.handle_cluster_command(command, now),
         }
     }
 
@@ -48,46 +58,61 @@ impl Server {
         }
     }
 
-    fn emit(&mut self, emit: Emit, now: Instant) {
-        let is_reserved = socket_io::is_reserved_event(&emit.name);
-        self.counters.reserved_refused += u64::from(is_reserved);
-        let name = self.namespaces.name_of_target(&emit.target).filter(|_| !is_reserved);
-        let Some(namespace) = name.cloned() else {
-            return match (emit.ack, &emit.target) {
-                (Some(ack), _) => self.end_without_recipients(ack),
-                (None, Target::Socket(_)) if !is_reserved => self.stale(),
-                // A target in a namespace without sockets: there are no recipients.
-                (None, Target::Socket(_) | Target::Room { .. } | Target::Select(_)) => {}
-            };
-        };
-        match emit.ack {
-            Some(ack) => self.emit_with_ack(&namespace, &emit, ack, now),
-            None => {
-                let packet = encode(&namespace, &emit, None);
-                let Self { namespaces, queues, .. } = self;
-                let mut fan = queues.fan(&packet, emit.delivery);
-                namespaces.walk_outbounds(&emit.target, |outbound| fan.push(outbound));
-                fan.finish();
-            }
+    fn emit(&mut self, emit: &Emit, now: Instant) {
+        let asker = emit.ack.map(|ack| (Asker::App(ack.emit), ack.timeout));
+        if socket_io::is_reserved_event(&emit.name) {
+            self.counters.reserved_refused += 1;
+            return asker.into_iter().for_each(|(asker, _)| self.end_without_recipients(asker));
         }
+        if self.cluster.is_some()
+            && let Some(recipients) = self.recipients_of(&emit.target)
+        {
+            return self.emit_to_cluster(emit, recipients, now);
+        }
+        self.emit_here(emit, asker, now);
     }
 
-    fn emit_with_ack(&mut self, namespace: &str, emit: &Emit, ack: AckRequest, now: Instant) {
-        let asked = self.namespaces.select(&emit.target).unwrap_or_default();
-        if asked.is_empty() {
-            return self.end_without_recipients(ack);
+    /// Sends an event to the sockets of this node that are meant, and collects acks if somebody asks for them.
+    pub(super) fn emit_here(&mut self, emit: &Emit, asker: Option<(Asker, Duration)>, now: Instant) {
+        if let Some((asker, timeout)) = asker {
+            self.emit_asking(emit, asker, timeout, now);
+            return;
         }
+        let Some(namespace) = self.namespaces.name_of_target(&emit.target).cloned() else {
+            return match &emit.target {
+                Target::Socket(_) => self.stale(),
+                // A target in a namespace without sockets: there are no recipients.
+                Target::Room { .. } | Target::Select(_) => {}
+            };
+        };
+        let packet = encode(&namespace, emit, None);
+        let Self { namespaces, queues, .. } = self;
+        let mut fan = queues.fan(&packet, emit.delivery);
+        namespaces.walk_outbounds(&emit.target, |outbound| fan.push(outbound));
+        fan.finish();
+    }
+
+    /// The same with acks; how many sockets are asked.
+    pub(super) fn emit_asking(&mut self, emit: &Emit, asker: Asker, timeout: Duration, now: Instant) -> u32 {
+        let asked = self.namespaces.select(&emit.target).unwrap_or_default();
+        let namespace = self.namespaces.name_of_target(&emit.target).filter(|_| !asked.is_empty()).cloned();
+        let Some(namespace) = namespace else {
+            self.end_without_recipients(asker);
+            return 0;
+        };
+        let count = u32::try_from(asked.len()).unwrap_or(u32::MAX);
         let packet_id = self.acks.next_packet_id();
-        let packet = encode(namespace, emit, Some(packet_id));
+        let packet = encode(&namespace, emit, Some(packet_id));
         let mut fan = self.queues.fan(&packet, emit.delivery);
         self.namespaces.walk_outbounds(&emit.target, |outbound| fan.push(outbound));
         fan.finish();
-        self.acks.ask(packet_id, ack, asked, now);
+        self.acks.ask(packet_id, asker, timeout, asked, now);
         self.forward_acks();
+        count
     }
 
-    fn end_without_recipients(&mut self, ack: AckRequest) {
-        self.acks.end_without_recipients(ack);
+    fn end_without_recipients(&mut self, asker: Asker) {
+        self.acks.end_without_recipients(asker);
         self.forward_acks();
     }
 
@@ -110,7 +135,8 @@ impl Server {
         self.send(session, &packet);
     }
 
-    fn join(&mut self, target: &Target, room: &ByteString) {
+    /// Puts sockets of this node into a room.
+    pub(super) fn join_here(&mut self, target: &Target, room: &ByteString, now: Instant) {
         if room.len() > self.config.limits.room_bytes_max {
             return;
         }
@@ -118,10 +144,13 @@ impl Server {
         let room = ByteString::from(&**room);
         let found = self.namespaces.join(target, &room, self.config.limits.rooms_per_socket_max);
         self.count_stale(found);
+        if self.cluster.is_some() {
+            self.await_channel(target, &room, now);
+        }
     }
 
-    /// The application disconnects sockets.
-    fn disconnect(&mut self, target: &Target, extent: Extent, now: Instant) {
+    /// Disconnects sockets of this node.
+    pub(super) fn disconnect_here(&mut self, target: &Target, extent: Extent, now: Instant) {
         let Some(selected) = self.namespaces.select(target) else { return self.stale() };
         for socket in selected {
             let Some(session) = self.namespaces.session(socket) else { continue };
@@ -143,6 +172,7 @@ impl Server {
     /// Closes every transport in a way that lets clients reconnect, and accepts no new sessions.
     fn shut_down(&mut self, now: Instant) {
         self.running = Running::Ending;
+        self.publish_goodbye();
         let sessions: Vec<_> = self.sessions.iter().map(|(session, _)| session).collect();
         for session in sessions {
             self.advance(session, SessionEvent::CloseCommand, Reason::ShuttingDown, now);

@@ -3,36 +3,20 @@
 //! Owns: the vocabulary of inputs, outputs, events and commands. Must never know: how any of it is carried out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::cluster_event::{ClusterCommand, ClusterEvent, ClusterInput};
 use super::config::{EndpointId, HeadersKept};
 use super::fault::PeerError;
+pub use super::handles::{AckId, ConnId, EmitId, RequestId, SessionId, SocketId};
+pub use super::target::{AckEnd, AckRequest, Reach, Scope, Selection, Target};
+use crate::cluster::{ClusterMessage, RoomChannel};
 use crate::socket_io::Args;
+pub use crate::socket_io::{Delivery, Extent};
 use crate::time::WallTime;
 use crate::websocket::CloseCode;
-
-crate::slab_key! {
-    /// A WebSocket's byte stream. Ends with [`Output::Close`] or [`Input::WsEnded`].
-    pub struct ConnId;
-}
-
-crate::slab_key! {
-    /// An HTTP request that is being answered. Ends with [`Output::Respond`] or [`Input::HttpAborted`].
-    pub struct RequestId;
-}
-
-crate::slab_key! {
-    /// A peer, over whatever transport: an Engine.IO session or a bare WebSocket.
-    pub struct SessionId;
-}
-
-crate::slab_key! {
-    /// A session's presence in one Socket.IO namespace.
-    pub struct SocketId;
-}
 
 /// What the driver feeds to the server.
 #[derive(Debug)]
@@ -57,6 +41,8 @@ pub enum Input<'a> {
     },
     /// The current calendar time, given every few seconds and after a clock step. Tokens expire by it.
     WallClock(WallTime),
+    /// What the bus of a cluster has to say, see [`Config::cluster`](super::Config::cluster). Ignored without one.
+    Cluster(ClusterInput),
     /// A command of the application.
     Command(Command),
 }
@@ -78,6 +64,13 @@ pub enum Output {
     ReadResumed(ConnId),
     /// Close this WebSocket's stream now, whatever is unsent. Its [`ConnId`] is free.
     Close(ConnId),
+    /// Tell all other nodes. Only in a cluster, as the next two.
+    Publish(Box<ClusterMessage>),
+    /// Have the bus bring the messages of this channel from now on, and say [`ClusterInput::Subscribed`] once it does.
+    /// Only with [`Subscriptions::PerRoom`](crate::cluster::Subscriptions::PerRoom), as the next.
+    Subscribe(Box<RoomChannel>),
+    /// Have it bring them no more.
+    Unsubscribe(Box<RoomChannel>),
 }
 
 const _: () = assert!(size_of::<Output>() <= 128);
@@ -172,6 +165,8 @@ pub enum Event {
         /// The session whose queue was drained.
         session: SessionId,
     },
+    /// Other nodes answered, came or went, or their applications said something.
+    Cluster(Box<ClusterEvent>),
 }
 
 /// A client that joins a namespace, and the handshake it came with.
@@ -311,25 +306,6 @@ impl std::fmt::Debug for Sid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sid({}…)", self.as_str().get(..6).unwrap_or(""))
     }
-}
-
-/// The number by which a client will know the ack of its event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AckId(pub u64);
-
-/// An emit with ack, as the application names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EmitId(pub u64);
-
-/// Why an emit with ack ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AckEnd {
-    /// All recipients answered.
-    Complete,
-    /// The deadline passed.
-    TimedOut,
-    /// The last recipient without an answer disconnected, or there was no recipient at all.
-    Gone,
 }
 
 /// Why a peer is gone. `Display` gives the texts that Socket.IO servers use.
@@ -492,18 +468,10 @@ pub enum Command {
         code: CloseCode,
     },
     /// Closes every transport so that clients reconnect elsewhere (polling `1`, WebSocket 1001), and accepts no new ones.
-    /// No Socket.IO DISCONNECT is sent: after one, clients would not reconnect.
+    /// No Socket.IO DISCONNECT is sent: after one, clients would not reconnect. Other nodes are told.
     Shutdown,
-}
-
-/// How much a [`Command::Disconnect`] ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Extent {
-    /// The presence in this namespace: DISCONNECT is sent, the transport stays.
-    Namespace,
-    /// DISCONNECT for each namespace, then the transport.
-    Connection,
+    /// What concerns other nodes beyond emits, joins, leaves and disconnections.
+    Cluster(ClusterCommand),
 }
 
 /// An event to send.
@@ -519,79 +487,4 @@ pub struct Emit {
     pub delivery: Delivery,
     /// Whether to ask for acks.
     pub ack: Option<AckRequest>,
-}
-
-/// Whether an event may be lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delivery {
-    /// Queued until the peer takes it or is closed as too slow.
-    #[default]
-    Reliable,
-    /// Dropped where the queue is over its soft limit, or no poll of a long-polling client waits.
-    Volatile,
-}
-
-/// What is asked of those who get an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AckRequest {
-    /// Comes back with [`Event::Acked`] and [`Event::AcksEnded`].
-    pub emit: EmitId,
-    /// How long to wait.
-    pub timeout: Duration,
-}
-
-/// The sockets that a command addresses.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// A single socket.
-    Socket(SocketId),
-    /// The members of one room of a namespace; none if there is no such room. Each socket is the
-    /// only member of a room named by its sid.
-    Room {
-        /// The namespace of the room.
-        namespace: Scope,
-        /// The room's name.
-        room: ByteString,
-    },
-    /// A union of rooms and sockets, less exceptions.
-    Select(Box<Selection>),
-}
-
-impl Target {
-    /// Addresses every socket of a namespace.
-    pub fn everyone(namespace: Scope) -> Self {
-        Self::Select(Box::new(Selection::of(namespace)))
-    }
-}
-
-/// A namespace of an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Scope {
-    /// Which endpoint.
-    pub endpoint: EndpointId,
-    /// Which namespace there.
-    pub namespace: ByteString,
-}
-
-/// The union of rooms and sockets, or all of a namespace, less exceptions. Each socket is addressed once.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    /// The namespace.
-    pub scope: Scope,
-    /// Includes the members of these rooms. If `rooms` and `sockets` are both empty, all of the namespace.
-    pub rooms: Vec<ByteString>,
-    /// Includes these sockets, whatever their rooms; those of another namespace are ignored.
-    pub sockets: Vec<SocketId>,
-    /// Excludes the members of these rooms.
-    pub except_rooms: Vec<ByteString>,
-    /// Excludes these sockets.
-    pub except_sockets: Vec<SocketId>,
-}
-
-impl Selection {
-    /// Selects every socket of a namespace.
-    pub fn of(scope: Scope) -> Self {
-        Self { scope, rooms: Vec::new(), sockets: Vec::new(), except_rooms: Vec::new(), except_sockets: Vec::new() }
-    }
 }

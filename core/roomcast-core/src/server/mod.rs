@@ -16,22 +16,27 @@
 //! | `namespaces` | sockets, rooms, targets |
 //! | `intake` | what the application has not dealt with |
 //! | `unadmitted` | what peers pin that are not admitted yet |
+//! | `held_answers`, `../cluster` | answers that wait for the bus; the other nodes |
 //!
 //! The composition, each file using those above it:
 //!
 //! | file | what |
 //! |---|---|
-//! | [`config`], [`event`], [`fault`] | vocabulary: settings, inputs and outputs, faults and what peers are told |
+//! | [`config`], [`event`], `handles`, `target`, [`cluster_event`], [`fault`] | vocabulary: settings, inputs and outputs, faults and what peers are told |
 //! | `delivery` | what goes out by which machine |
 //! | `session` | Engine.IO sessions: open, upgrade, end |
 //! | `socket` | Socket.IO: connect, events, acks, disconnect |
 //! | `emit` | commands of the application |
+//! | `cluster_link`, `publish`, `cluster` | what other nodes are told and say |
 //! | `http`, `upgrade` | requests and handshakes that come in |
 //! | `inbound` | bytes and bodies that come in |
 //! | [`app`] | a machine on top, run together with the server |
 
 mod acks;
 pub mod app;
+mod cluster;
+pub mod cluster_event;
+mod cluster_link;
 pub mod config;
 mod deadlines;
 mod delivery;
@@ -39,7 +44,9 @@ mod emit;
 mod encoded;
 pub mod event;
 pub mod fault;
+mod handles;
 mod heartbeats;
+mod held_answers;
 mod http;
 mod inbound;
 mod intake;
@@ -47,6 +54,7 @@ mod namespaces;
 mod outbound;
 #[cfg(feature = "test-hooks")]
 mod planted;
+mod publish;
 mod queues;
 mod requests;
 mod session;
@@ -54,6 +62,7 @@ mod shared_frame;
 mod socket;
 mod state;
 mod streams;
+mod target;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;
 mod timer_kind;
@@ -69,7 +78,9 @@ use bytes::Bytes;
 
 use self::acks::Acks;
 pub use self::app::{App, AppRequestId, Cx, ServerView, Stack, Work};
-pub use self::config::{Config, ConfigError, Endpoint, EndpointId};
+pub use self::cluster_event::{ClusterCommand, ClusterEvent, ClusterInput, FetchId, FetchedSocket, ReplyTo};
+use self::cluster_link::ClusterLink;
+pub use self::config::{ClusterConfig, Config, ConfigError, Endpoint, EndpointId};
 use self::config::{EndpointKind, EngineIo, WebSocket};
 use self::deadlines::Deadlines;
 use self::encoded::Encoded;
@@ -86,6 +97,7 @@ use self::streams::Streams;
 pub use self::timer_kind::TimerKind;
 pub use self::transmit::{After, Transmit};
 use self::unadmitted::Unadmitted;
+use crate::cluster::{Cluster, NodeId, Subscriptions};
 use crate::id::SlabKey as _;
 use crate::queue::shrink_after_burst;
 use crate::rng::{KeyedMap, Rng};
@@ -152,6 +164,7 @@ pub struct Start {
 ///             }
 ///             Output::ReadPaused(_conn) | Output::ReadResumed(_conn) => { /* read the socket, or not */ }
 ///             Output::Close(_conn) => { /* close the socket */ }
+///             Output::Publish(_) | Output::Subscribe(_) | Output::Unsubscribe(_) => { /* none without a cluster */ }
 ///         }
 ///     }
 /// }
@@ -186,6 +199,7 @@ pub struct Server {
     deadlines: Deadlines,
     intake: Intake,
     unadmitted: Unadmitted,
+    cluster: Option<Box<ClusterLink>>,
 
     outputs: VecDeque<Queued>,
     constant: Constants,
@@ -205,7 +219,11 @@ impl Server {
         config.check()?;
         let mut rng = Rng::from_seed(start.seed);
         let limits = &config.limits;
+        let cluster = config.cluster.as_ref().map(|cluster| Box::new(link_to(cluster, &mut rng, start.now)));
+        let watched =
+            config.cluster.as_ref().filter(|cluster| cluster.settings.subscriptions == Subscriptions::PerRoom);
         Ok(Self {
+            cluster,
             frame_limits: config.endpoints.iter().map(frame_limits).collect(),
             node: start.node,
             now: start.now,
@@ -216,7 +234,7 @@ impl Server {
             queues: OutboundQueues::new(limits.queue_soft_bytes, limits.queue_bytes_max),
             streams: Streams::default(),
             requests: Requests::new(&config.endpoints),
-            namespaces: Namespaces::new(rng.fork()),
+            namespaces: Namespaces::new(rng.fork(), watched.map(|cluster| cluster.endpoint)),
             acks: Acks::new(limits.acks_per_socket_max),
             heartbeats: Heartbeats::new(config.endpoints.iter().map(rhythm), rng.fork()),
             deadlines: Deadlines::new(&config.endpoints, limits),
@@ -247,9 +265,10 @@ impl Server {
             Input::WsEnded { conn } => self.handle_ws_ended(conn, now),
             Input::HttpAborted { request } => self.handle_http_aborted(request, now),
             Input::WallClock(wall) => self.wall = wall,
+            Input::Cluster(input) => self.handle_cluster(input, now),
             Input::Command(command) => self.handle_command(command, now),
         }
-        self.end_too_slow(now);
+        self.finish(now);
     }
 
     /// Time has passed. Spurious calls do nothing.
@@ -268,7 +287,19 @@ impl Server {
         while let Some((kind, subject)) = self.deadlines.poll_missed(now) {
             self.handle_missed(kind, subject, now);
         }
+        if let Some(link) = self.cluster.as_deref_mut() {
+            link.cluster.handle_timeout(now);
+        }
+        self.finish(now);
+    }
+
+    /// What is left to do at the end of everything that the world says.
+    #[inline]
+    fn finish(&mut self, now: Instant) {
         self.end_too_slow(now);
+        if self.cluster.is_some() {
+            self.settle_cluster(now);
+        }
     }
 
     /// The next thing to do. `None`: sleep.
@@ -302,6 +333,7 @@ impl Server {
             self.acks.poll_timeout().map(|at| (at, TimerKind::Ack)),
             self.namespaces.poll_timeout().map(|at| (at, TimerKind::Connect)),
             self.deadlines.poll_timeout(),
+            self.cluster.as_deref().and_then(ClusterLink::poll_timeout).map(|at| (at, TimerKind::Cluster)),
         ]
         .into_iter()
         .flatten()
@@ -342,6 +374,7 @@ impl Server {
             unadmitted_bytes: self.unadmitted.total_bytes(),
             outputs: self.outputs.len() + self.queues.unpolled(),
             unread: self.intake.ready_count() + self.intake.held_count(),
+            cluster: self.cluster.as_deref().map_or(0, ClusterLink::live),
         }
     }
 
@@ -388,7 +421,8 @@ impl Server {
             | Event::Connected(_)
             | Event::Acked { .. }
             | Event::AcksEnded { .. }
-            | Event::Relieved { .. } => return Some(event),
+            | Event::Relieved { .. }
+            | Event::Cluster(_) => return Some(event),
         };
         self.intake.hold(session, event);
         self.watch(session);
@@ -450,6 +484,8 @@ pub struct Audit {
     pub outputs: usize,
     /// Peers of whom more was read than was taken, and events that are held back.
     pub unread: usize,
+    /// Requests to other nodes and of other nodes, subscriptions, and answers that wait for them.
+    pub cluster: usize,
 }
 
 /// Totals since startup, for metrics.
@@ -492,6 +528,15 @@ enum Queued {
     Output(Output),
     /// The answer to a ping goes out behind what the application says to the messages before the ping.
     Pong(ConnId, Arc<Encoded>),
+}
+
+fn link_to(config: &ClusterConfig, rng: &mut Rng, now: Instant) -> ClusterLink {
+    let node = config.node.clone().unwrap_or_else(|| {
+        let mut bits = [0; 16];
+        rng.fill(&mut bits);
+        NodeId::from_random(bits)
+    });
+    ClusterLink::new(config.endpoint, Cluster::new(node, config.settings.clone(), now))
 }
 
 /// A session's queue has the number of its slot.

@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 
 use bytestring::ByteString;
 
+use super::config::EndpointId;
 use super::event::{Scope, Selection, SessionId, Sid, SocketId, Target};
+use crate::cluster::RoomChannel;
 use crate::id::SlabKey as _;
 use crate::rng::{KeyedMap, Rng};
 use crate::rooms::{Member, MemberId, OutboundIdx, Rooms};
@@ -35,6 +37,15 @@ pub(super) struct Namespaces {
     /// Sockets that the application must have let in or refused by then.
     connecting: Timers<SocketId>,
     rng: Rng,
+    /// Set if it is to be told which rooms of an endpoint begin and cease to have members.
+    room_changes: Option<RoomChanges>,
+}
+
+/// The rooms of an endpoint that have begun or ceased to have members.
+#[derive(Debug)]
+struct RoomChanges {
+    endpoint: EndpointId,
+    changes: VecDeque<(RoomChannel, bool)>,
 }
 
 /// A namespace with at least one socket.
@@ -81,8 +92,9 @@ pub(super) struct RemovedSocket {
 }
 
 impl Namespaces {
-    /// A machine without sockets. Maps are keyed from `rng`.
-    pub(super) fn new(mut rng: Rng) -> Self {
+    /// A machine without sockets. Maps are keyed from `rng`. The rooms of a `watched` endpoint are told of by
+    /// [`poll_room_change`](Self::poll_room_change).
+    pub(super) fn new(mut rng: Rng, watched: Option<EndpointId>) -> Self {
         Self {
             namespaces: Slab::new(),
             names: KeyedMap::with_hasher(rng.keyed_hash()),
@@ -91,6 +103,7 @@ impl Namespaces {
             of_session: Vec::new(),
             connecting: Timers::new(),
             rng,
+            room_changes: watched.map(|endpoint| RoomChanges { endpoint, changes: VecDeque::new() }),
         }
     }
 
@@ -120,7 +133,11 @@ impl Namespaces {
         connecting.cancel(*timer);
         let waiting = std::mem::take(waiting);
         let outbound = OutboundIdx(record.session.index());
-        record.stage = Stage::Connected(namespaces.get_mut(record.namespace)?.rooms.enter(socket, outbound));
+        let namespace = namespaces.get_mut(record.namespace)?;
+        record.stage = Stage::Connected(namespace.rooms.enter(socket, outbound));
+        if let Some(changes) = &mut self.room_changes {
+            changes.note(&namespace.scope, record.sid.as_str(), true);
+        }
         Some(waiting)
     }
 
@@ -149,7 +166,16 @@ impl Namespaces {
                 waiting
             }
             Stage::Connected(member) => {
+                let left: Vec<_> = match &self.room_changes {
+                    Some(_) => namespace.rooms.of(member).cloned().collect(),
+                    None => Vec::new(),
+                };
                 namespace.rooms.exit(member);
+                if let Some(changes) = &mut self.room_changes {
+                    changes.note(&namespace.scope, record.sid.as_str(), false);
+                    let gone = left.iter().filter(|room| namespace.rooms.members(room).next().is_none());
+                    gone.for_each(|room| changes.note(&namespace.scope, room, false));
+                }
                 VecDeque::new()
             }
         };
@@ -179,16 +205,36 @@ impl Namespaces {
 
     /// Puts the sockets of a target into a room.
     pub(super) fn join(&mut self, target: &Target, room: &ByteString, rooms_max: usize) -> Found {
-        self.for_each(target, |rooms, member| {
+        let found = self.for_each(target, |rooms, member| {
             rooms.join(member, room, rooms_max);
-        })
+        });
+        self.note_room(target, room);
+        found
     }
 
     /// Takes the sockets of a target out of a room.
     pub(super) fn leave(&mut self, target: &Target, room: &str) -> Found {
-        self.for_each(target, |rooms, member| {
+        let found = self.for_each(target, |rooms, member| {
             rooms.leave(member, room);
-        })
+        });
+        self.note_room(target, room);
+        found
+    }
+
+    /// The next room that has begun (`true`) or ceased (`false`) to have members; some are told of again.
+    pub(super) fn poll_room_change(&mut self) -> Option<(RoomChannel, bool)> {
+        self.room_changes.as_mut()?.changes.pop_front()
+    }
+
+    /// Whether a room has members, or is the own room of a socket.
+    pub(super) fn is_occupied(&self, scope: &Scope, room: &str) -> bool {
+        let has_members = |namespace: &Namespace| namespace.rooms.members(room).next().is_some();
+        self.named(scope).is_some_and(has_members) || self.socket(scope, room).is_some()
+    }
+
+    /// Whether a namespace has sockets.
+    pub(super) fn is_there(&self, scope: &Scope) -> bool {
+        self.names.contains_key(scope)
     }
 
     /// The sockets that a target means, each once.
@@ -323,6 +369,18 @@ impl Namespaces {
         }
     }
 
+    fn note_room(&mut self, target: &Target, room: &str) {
+        let Some(changes) = &mut self.room_changes else { return };
+        let id = match target {
+            Target::Socket(socket) => self.sockets.get(*socket).map(|record| record.namespace),
+            Target::Room { namespace, .. } => self.names.get(namespace).copied(),
+            Target::Select(selection) => self.names.get(&selection.scope).copied(),
+        };
+        if let Some(namespace) = id.and_then(|id| self.namespaces.get(id)) {
+            changes.note(&namespace.scope, room, namespace.rooms.members(room).next().is_some());
+        }
+    }
+
     fn named(&self, scope: &Scope) -> Option<&Namespace> {
         self.names.get(scope).and_then(|id| self.namespaces.get(*id))
     }
@@ -377,6 +435,15 @@ impl Namespaces {
         }
         selection.rooms.iter().for_each(|room| rooms.select_room(room, each));
         selection.sockets.iter().chain(&meant).filter_map(member).for_each(|member| rooms.select(member, each));
+    }
+}
+
+impl RoomChanges {
+    fn note(&mut self, scope: &Scope, room: &str, has_members: bool) {
+        if scope.endpoint == self.endpoint {
+            let channel = RoomChannel { namespace: scope.namespace.clone(), room: room.into() };
+            self.changes.push_back((channel, has_members));
+        }
     }
 }
 
@@ -493,7 +560,7 @@ mod tests {
     }
 
     fn namespaces() -> Namespaces {
-        Namespaces::new(Rng::from_seed([1; 32]))
+        Namespaces::new(Rng::from_seed([1; 32]), None)
     }
 
     /// A connecting socket of the session in this slot, overdue at so many milliseconds.

@@ -49,7 +49,8 @@ impl Server {
             | Event::Message { .. }
             | Event::Closed { .. }
             | Event::Connecting(_)
-            | Event::Relieved { .. } => (false, None),
+            | Event::Relieved { .. }
+            | Event::Cluster(_) => (false, None),
         };
         if let (Event::Received { session, .. }, true) = (&event, lost) {
             self.handled(*session);
@@ -68,7 +69,11 @@ impl Server {
             Input::Command(Command::Emit(emit)) => emit.ack.is_none() && hooks.shows(Bug::EmitUnsent, 64),
             Input::Command(Command::Disconnect { .. }) => hooks.shows(Bug::DisconnectIgnored, 4),
             Input::Command(Command::Handled { .. }) => hooks.shows(Bug::HandledForgotten, 64),
-            Input::WsBytes { .. } | Input::HttpAborted { .. } | Input::WallClock(_) | Input::Command(_) => false,
+            Input::WsBytes { .. }
+            | Input::HttpAborted { .. }
+            | Input::WallClock(_)
+            | Input::Cluster(_)
+            | Input::Command(_) => false,
         };
         (!lost).then_some(input)
     }
@@ -94,7 +99,12 @@ impl Server {
             Output::ReadResumed(_) => hooks.shows(Bug::ReadNeverResumed, 4),
             Output::Respond(..) => hooks.shows(Bug::RequestUnanswered, 64),
             Output::Close(_) => hooks.shows(Bug::CloseUntold, 8),
-            Output::Event(_) | Output::Writable(_) | Output::ReadPaused(_) => false,
+            Output::Event(_)
+            | Output::Writable(_)
+            | Output::ReadPaused(_)
+            | Output::Publish(_)
+            | Output::Subscribe(_)
+            | Output::Unsubscribe(_) => false,
         };
         (!lost).then_some(output)
     }

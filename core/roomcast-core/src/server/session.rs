@@ -305,6 +305,9 @@ impl Server {
         let Some(removed) = self.namespaces.remove(socket) else { return };
         self.acks.handle_gone(socket);
         self.forward_acks();
+        if let Some(link) = self.cluster.as_deref_mut() {
+            link.held.handle_gone(socket);
+        }
         self.event(Event::Disconnected { socket, reason });
         // CONNECT packets that waited for the decision on this socket end with it, and count as handled.
         for _ in removed.waiting {

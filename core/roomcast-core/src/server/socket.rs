@@ -14,8 +14,9 @@ use super::Server;
 use super::config::{Admission, AdmittedBy, EndpointKind};
 use super::deadlines::{DeadlineKind, Subject};
 use super::encoded::Encoded;
-use super::event::{AckId, Connect, Event, Reason, Scope, SessionId, Sid, SocketId};
+use super::event::{AckId, Connect, Event, Reason, Scope, SessionId, Sid, SocketId, Target};
 use super::fault::PeerError;
+use super::held_answers::HeldAnswer;
 use super::namespaces::SocketStage;
 use super::state::Partial;
 use crate::socket_io::{self, Args, Packet, PacketType};
@@ -159,7 +160,11 @@ impl Server {
     fn let_in(&mut self, socket: SocketId, auth: ByteString) {
         let Some(waiting) = self.namespaces.let_in(socket) else { return };
         let Some(connect) = self.connect(socket, auth) else { return };
-        let (session, sid) = (connect.session, connect.sid);
+        let session = connect.session;
+        if self.cluster.is_some() {
+            let sid = ByteString::from(connect.sid.as_str());
+            self.await_channel(&Target::Socket(socket), &sid, self.now);
+        }
         self.cancel_connect_deadline(session);
         if self.config.limits.unadmitted.admitted_by == AdmittedBy::Connect {
             self.unadmitted.stop(session);
@@ -167,7 +172,9 @@ impl Server {
         self.counters.sockets_connected += 1;
         // Each CONNECT that was repeated before the decision is answered with the same socket.
         for _ in 0..=waiting.len() {
-            self.send_connected(session, &connect.namespace, sid);
+            if self.holds_back(socket, HeldAnswer::Connected).is_some() {
+                self.send_connected(socket);
+            }
         }
         self.event(Event::Connected(Box::new(connect)));
         for _ in waiting {
@@ -216,9 +223,11 @@ impl Server {
         })
     }
 
-    fn send_connected(&mut self, session: SessionId, namespace: &str, sid: Sid) {
+    pub(super) fn send_connected(&mut self, socket: SocketId) {
+        let (Some(session), Some(sid)) = (self.namespaces.session(socket), self.namespaces.sid(socket)) else { return };
+        let Some(namespace) = self.namespaces.scope(socket).map(|scope| scope.namespace.clone()) else { return };
         self.send_packet(session, 32 + namespace.len(), |out| {
-            socket_io::encode_header(out, PacketType::Connect, 0, namespace, None);
+            socket_io::encode_header(out, PacketType::Connect, 0, &namespace, None);
             out.extend_from_slice(br#"{"sid":""#);
             out.extend_from_slice(sid.as_str().as_bytes());
             out.extend_from_slice(br#""}"#);
@@ -257,7 +266,25 @@ impl Server {
     }
 
     /// Answers a client's event.
-    pub(super) fn send_ack(&mut self, socket: SocketId, ack: AckId, args: &Args) {
+    pub(super) fn send_ack(&mut self, socket: SocketId, ack: AckId, args: Args) {
+        if self.cluster.is_none() {
+            return self.send_ack_now(socket, ack, &args);
+        }
+        if let Some(HeldAnswer::Ack(ack, args)) = self.holds_back(socket, HeldAnswer::Ack(ack, args)) {
+            self.send_ack_now(socket, ack, &args);
+        }
+    }
+
+    /// Keeps an answer until the rooms of its socket are live, or gives it back.
+    fn holds_back(&mut self, socket: SocketId, answer: HeldAnswer) -> Option<HeldAnswer> {
+        match self.cluster.as_deref_mut() {
+            Some(link) => link.held.hold(socket, answer),
+            None => Some(answer),
+        }
+    }
+
+    /// Answers a client's event, whatever is held back.
+    pub(super) fn send_ack_now(&mut self, socket: SocketId, ack: AckId, args: &Args) {
         let Some(session) = self.namespaces.session(socket) else { return self.stale() };
         let Some(name) = self.namespaces.scope(socket).map(|scope| &scope.namespace) else { return };
         let packet = Encoded::packet(
@@ -269,13 +296,6 @@ impl Server {
             args.attachments(),
         );
         self.send(session, &packet);
-    }
-
-    /// Hands on what the acks have to say.
-    pub(super) fn forward_acks(&mut self) {
-        while let Some(event) = self.acks.poll_event() {
-            self.event(event);
-        }
     }
 
     /// A socket's sid.

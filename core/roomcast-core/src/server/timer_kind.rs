@@ -22,6 +22,8 @@ pub enum TimerKind {
     Partial,
     /// An ack is overdue.
     Ack,
+    /// A heartbeat or an answer of the cluster.
+    Cluster,
     /// The application's.
     App,
 }

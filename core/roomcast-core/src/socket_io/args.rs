@@ -48,6 +48,22 @@ impl Args {
         Ok(Self { json: json.slice_ref(values), attachments: Vec::new() })
     }
 
+    /// Arguments as JSON values parted by commas, without brackets, and the attachments that they refer to, from elsewhere
+    /// than a client: another node, a file. Checked as a client's are.
+    ///
+    /// # Errors
+    ///
+    /// [`ArgsError::Json`], also where a placeholder refers to no attachment.
+    pub fn from_received(json: ByteString, attachments: Vec<Bytes>) -> Result<Self, ArgsError> {
+        let placeholders = match u32::try_from(attachments.len()) {
+            Ok(0) => Placeholders::Data,
+            Ok(count) => Placeholders::Attachments(count),
+            Err(_) => return Err(ArgsError::Json(JsonError::Placeholder)),
+        };
+        let values = json::check_values(&json, values_limits(), placeholders).map_err(ArgsError::Json)?;
+        Ok(Self { json: json.slice_ref(values), attachments })
+    }
+
     /// The elements of a tuple (or of an array of fixed length) as arguments, `()` as none, and anything else as the one
     /// argument. [`parse`](Self::parse) is the reverse. For attachments see [`ArgsBuilder`].
     ///

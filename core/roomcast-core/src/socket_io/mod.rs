@@ -4,11 +4,13 @@
 //! event means.
 
 pub mod args;
+pub mod flags;
 pub mod json;
 pub mod packet;
 mod positional;
 
 pub use args::{Args, ArgsBuilder, ArgsError, Attachment};
+pub use flags::{Delivery, Extent};
 pub use json::{JsonError, JsonLimits};
 pub use packet::{
     HEADER_BYTES_MAX, Packet, PacketError, PacketLimits, PacketType, ack_args, encode_ack, encode_event, encode_header,

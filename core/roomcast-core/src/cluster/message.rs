@@ -1,0 +1,228 @@
+//! What nodes say to each other.
+//!
+//! Owns: the vocabulary of the bus, whatever carries it. Must never know: how a message is written on a wire, sockets,
+//! or who is in a room.
+
+use bytestring::ByteString;
+
+use super::payload::Payload;
+use crate::socket_io::{Delivery, Extent};
+
+/// The name of a node on the bus: 1 to 64 visible ASCII characters. Each process, or each shard of one, draws its own at
+/// startup.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(ByteString);
+
+impl NodeId {
+    /// The longest name in bytes.
+    pub const BYTES_MAX: usize = 64;
+
+    /// 32 hexadecimal digits, as Python's `uuid4().hex`.
+    pub fn from_random(bits: [u8; 16]) -> Self {
+        let digits = bits.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let text: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
+        Self(text.into())
+    }
+
+    /// From text; `None` if it is empty, too long, or has blanks, control or other than ASCII characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=Self::BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        // Not a slice of the message, all of which it would keep in memory.
+        fits.then(|| Self(ByteString::from(text)))
+    }
+
+    /// The characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A message of one node to the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterMessage {
+    /// The node that says it.
+    pub from: NodeId,
+    /// Its place among what that node has published, from 1. Nodes of other makes give none: then neither losses nor
+    /// duplicates are noticed.
+    pub seq: Option<u64>,
+    /// What it says.
+    pub body: ClusterBody,
+}
+
+/// What a [`ClusterMessage`] says.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClusterBody {
+    /// Send an event to those of the recipients that are yours.
+    Emit(ClusterEmit),
+    /// How many sockets a node has asked for acks on behalf of another.
+    AckCount {
+        /// The node that published the emit.
+        to: NodeId,
+        /// As it came with the emit.
+        token: RequestToken,
+        /// How many sockets of the sender were asked.
+        asked: u32,
+    },
+    /// A socket acknowledged an emit that another node published.
+    Ack {
+        /// The node that published the emit.
+        to: NodeId,
+        /// As it came with the emit.
+        token: RequestToken,
+        /// The namespace of the emit.
+        namespace: ByteString,
+        /// The arguments of the ack.
+        args: Payload,
+    },
+    /// Put sockets into a room.
+    Join {
+        /// The sockets that join.
+        recipients: Recipients,
+        /// The room that they join.
+        room: ByteString,
+    },
+    /// Take sockets out of a room.
+    Leave {
+        /// The sockets that leave.
+        recipients: Recipients,
+        /// The room that they leave.
+        room: ByteString,
+    },
+    /// Take every socket out of a room.
+    CloseRoom {
+        /// The namespace of the room.
+        namespace: ByteString,
+        /// The room that everybody leaves.
+        room: ByteString,
+    },
+    /// End sockets' presence in their namespace, or their connections.
+    Disconnect {
+        /// The sockets that are disconnected.
+        recipients: Recipients,
+        /// How much ends.
+        extent: Extent,
+    },
+    /// Which sockets of yours are these?
+    FetchSockets {
+        /// The sockets that are meant.
+        recipients: Recipients,
+        /// Comes back with the answer.
+        token: RequestToken,
+    },
+    /// The answer to [`FetchSockets`](Self::FetchSockets).
+    Sockets {
+        /// The node that asked.
+        to: NodeId,
+        /// As it came with the question.
+        token: RequestToken,
+        /// Sockets of the sender.
+        sockets: Vec<RemoteSocket>,
+    },
+    /// An event for the applications of the other nodes, not for clients.
+    ServerEmit {
+        /// The namespace it is said in.
+        namespace: ByteString,
+        /// The event's name.
+        name: ByteString,
+        /// Its arguments.
+        args: Payload,
+        /// Given if each node is to reply.
+        token: Option<RequestToken>,
+    },
+    /// The reply to a [`ServerEmit`](Self::ServerEmit).
+    ServerReply {
+        /// The node that asked.
+        to: NodeId,
+        /// As it came with the event.
+        token: RequestToken,
+        /// The arguments of the reply.
+        args: Payload,
+    },
+    /// The sender is there.
+    Heartbeat(Beat),
+    /// The sender goes, and answers nothing any more.
+    Goodbye,
+}
+
+/// Which heartbeat it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The first: others answer with one of theirs, so that a new node knows them at once.
+    First,
+    /// One of many.
+    Regular,
+}
+
+/// An event for sockets on other nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterEmit {
+    /// The sockets that get it.
+    pub recipients: Recipients,
+    /// The event's name.
+    pub name: ByteString,
+    /// Its arguments, not looked at until a recipient is found.
+    pub args: Payload,
+    /// Whether it may be dropped on the last stretch.
+    pub delivery: Delivery,
+    /// Given if the sender wants acks.
+    pub ack: Option<RequestToken>,
+}
+
+/// Sockets of a namespace, wherever they are: the union of rooms less the members of others. A socket's id is a room of
+/// its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipients {
+    /// The namespace.
+    pub namespace: ByteString,
+    /// Members of any of these rooms; if there are none, every socket of the namespace.
+    pub rooms: Vec<ByteString>,
+    /// Less the members of these.
+    pub except: Vec<ByteString>,
+}
+
+impl Recipients {
+    /// Every socket of a namespace.
+    pub const fn everyone(namespace: ByteString) -> Self {
+        Self { namespace, rooms: Vec::new(), except: Vec::new() }
+    }
+
+    /// The members of one room.
+    pub fn room(namespace: ByteString, room: ByteString) -> Self {
+        Self { namespace, rooms: vec![room], except: Vec::new() }
+    }
+}
+
+/// How the origin of a request knows it again. Other nodes send it back unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestToken {
+    /// What the dialect of the origin needs beside the number: a room in python-socketio's, the whole id in
+    /// `@socket.io/redis-adapter`'s. May be empty.
+    pub key: ByteString,
+    /// The number of the request.
+    pub id: u64,
+}
+
+/// A socket on another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteSocket {
+    /// Its Socket.IO id.
+    pub sid: ByteString,
+    /// The rooms that it is in, its own id not among them.
+    pub rooms: Vec<ByteString>,
+}
+
+/// A room, as something to subscribe to where each has a channel of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomChannel {
+    /// The namespace of the room.
+    pub namespace: ByteString,
+    /// The room, or a socket's id.
+    pub room: ByteString,
+}

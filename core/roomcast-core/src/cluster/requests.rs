@@ -1,0 +1,338 @@
+//! What this node has asked of others: acks for emits, sockets, replies of applications.
+//!
+//! Owns: pending requests, who still has to answer, and their deadlines. Must never know: what the answers say.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::message::NodeId;
+use super::settings::Strangers;
+use crate::time::Instant;
+use crate::timer::{TimerKey, Timers};
+
+/// The machine of requests. Each method that can end one leaves it for [`poll_ended`](Self::poll_ended).
+#[derive(Debug)]
+pub(super) struct Requests {
+    next: u64,
+    pending: BTreeMap<u64, Pending>,
+    deadlines: Timers<u64>,
+    strangers: Strangers,
+    pending_max: usize,
+    ended: VecDeque<Ended>,
+}
+
+/// What was asked for, with the number by which the caller knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Acks of a single socket, on whichever node.
+    AckOfOne(u64),
+    /// Acks of any number of sockets.
+    Acks(u64),
+    /// Sockets.
+    Sockets(u64),
+    /// Replies of applications.
+    Replies(u64),
+}
+
+/// A request that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What was asked for.
+    pub asked: Asked,
+    /// How many were asked, as far as is known: sockets for acks, nodes otherwise.
+    pub asked_count: u32,
+    /// How many answered.
+    pub answered_count: u32,
+    /// Why it ended.
+    pub end: RequestEnd,
+}
+
+/// Why a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestEnd {
+    /// All answered.
+    Complete,
+    /// The deadline passed before.
+    TimedOut,
+    /// The ones without an answer are gone, or there were none to ask.
+    Gone,
+}
+
+/// How the sockets of this node took part in an emit with ack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalShare {
+    /// Sockets asked.
+    pub asked: u32,
+    /// Sockets that answered.
+    pub answered: u32,
+}
+
+#[derive(Debug)]
+struct Pending {
+    asked: Asked,
+    timer: TimerKey,
+    /// `None` while sockets here still have to answer.
+    local: Option<LocalShare>,
+    nodes: BTreeMap<NodeId, Share>,
+    /// Answers of nodes that were not known when they were asked.
+    strangers: u32,
+    /// Sockets or nodes that went without an answer.
+    gone: u32,
+}
+
+/// What is known of one node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    /// How many it asked, if it has said so.
+    counted: Option<u32>,
+    answered: u32,
+}
+
+impl Requests {
+    pub(super) const fn new(strangers: Strangers, pending_max: usize) -> Self {
+        Self {
+            next: 1,
+            pending: BTreeMap::new(),
+            deadlines: Timers::new(),
+            strangers,
+            pending_max,
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// Asks these nodes, until `deadline`. The number goes out with the request. `None` if too many wait already: then
+    /// nothing is to be asked.
+    pub(super) fn open<'a>(
+        &mut self,
+        asked: Asked,
+        nodes: impl Iterator<Item = &'a NodeId>,
+        deadline: Instant,
+    ) -> Option<u64> {
+        if self.pending.len() >= self.pending_max {
+            return None;
+        }
+        let id = self.next;
+        self.next += 1;
+        let local = match asked {
+            Asked::AckOfOne(_) | Asked::Acks(_) => None,
+            Asked::Sockets(_) | Asked::Replies(_) => Some(LocalShare::default()),
+        };
+        let nodes = nodes.map(|node| (node.clone(), Share::default())).collect();
+        let timer = self.deadlines.arm(deadline, id);
+        self.pending.insert(id, Pending { asked, timer, local, nodes, strangers: 0, gone: 0 });
+        self.settle(id);
+        Some(id)
+    }
+
+    /// The sockets of this node have answered, or will not.
+    pub(super) fn handle_local_end(&mut self, id: u64, share: LocalShare) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.local = Some(share);
+            self.settle(id);
+        }
+    }
+
+    /// A node has said how many sockets it asked. `false`: nothing waits for that.
+    pub(super) fn handle_count(&mut self, from: &NodeId, id: u64, count: u32) -> bool {
+        let Some(pending) = self.pending.get_mut(&id) else { return false };
+        let Some(share) = pending.nodes.get_mut(from) else { return false };
+        share.counted = Some(count);
+        self.settle(id);
+        true
+    }
+
+    /// A node has answered. `false`: nothing waits for it any more, or it has answered before.
+    pub(super) fn handle_answer(&mut self, from: &NodeId, id: u64) -> bool {
+        let Some(pending) = self.pending.get_mut(&id) else { return false };
+        match (pending.asked, pending.nodes.get_mut(from)) {
+            (Asked::AckOfOne(_) | Asked::Acks(_), Some(share)) => share.answered = share.answered.saturating_add(1),
+            (Asked::Sockets(_) | Asked::Replies(_), Some(share)) if share.answered == 0 => share.answered = 1,
+            (Asked::Sockets(_) | Asked::Replies(_), Some(_)) => return false,
+            (_, None) => pending.strangers = pending.strangers.saturating_add(1),
+        }
+        self.settle(id);
+        true
+    }
+
+    /// What a request is for; `None` if it is over.
+    pub(super) fn asked(&self, id: u64) -> Option<Asked> {
+        self.pending.get(&id).map(|pending| pending.asked)
+    }
+
+    /// A node is gone and answers nothing any more.
+    pub(super) fn handle_gone(&mut self, node: &NodeId) {
+        let mut touched = Vec::new();
+        for (id, pending) in &mut self.pending {
+            if let Some(share) = pending.nodes.remove(node) {
+                let owed = match pending.asked {
+                    Asked::AckOfOne(_) | Asked::Acks(_) => share.counted.unwrap_or(0).max(share.answered),
+                    Asked::Sockets(_) | Asked::Replies(_) => 1,
+                };
+                // What it has answered stays answered.
+                pending.strangers = pending.strangers.saturating_add(share.answered);
+                pending.gone = pending.gone.saturating_add(owed.saturating_sub(share.answered));
+                touched.push(*id);
+            }
+        }
+        touched.into_iter().for_each(|id| self.settle(id));
+    }
+
+    /// Ends the requests whose deadline has passed.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(id) = self.deadlines.pop_due(now) {
+            self.end(id, true);
+        }
+    }
+
+    /// The next request that is over.
+    pub(super) fn poll_ended(&mut self) -> Option<Ended> {
+        self.ended.pop_front()
+    }
+
+    /// The next deadline.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.next_deadline()
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn settle(&mut self, id: u64) {
+        if self.pending.get(&id).is_some_and(|pending| pending.is_over(self.strangers)) {
+            self.end(id, false);
+        }
+    }
+
+    fn end(&mut self, id: u64, is_late: bool) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        self.deadlines.cancel(pending.timer);
+        let (asked_count, answered_count) = pending.totals();
+        let end = match (answered_count >= asked_count && answered_count > 0, is_late) {
+            (true, _) => RequestEnd::Complete,
+            (false, true) => RequestEnd::TimedOut,
+            (false, false) => RequestEnd::Gone,
+        };
+        self.ended.push_back(Ended { asked: pending.asked, asked_count, answered_count, end });
+    }
+}
+
+impl Pending {
+    fn is_over(&self, strangers: Strangers) -> bool {
+        if self.local.is_none() {
+            return false;
+        }
+        let are_done = |share: &Share| share.counted.is_some_and(|count| share.answered >= count);
+        match self.asked {
+            Asked::Sockets(_) | Asked::Replies(_) => self.nodes.values().all(|share| share.answered > 0),
+            Asked::AckOfOne(_) if self.totals().1 > 0 && self.totals().0 <= 1 => true,
+            Asked::AckOfOne(_) | Asked::Acks(_) => strangers == Strangers::Ignore && self.nodes.values().all(are_done),
+        }
+    }
+
+    /// How many were asked and how many answered, as far as is known.
+    fn totals(&self) -> (u32, u32) {
+        let local = self.local.unwrap_or_default();
+        let answered: u32 = self.nodes.values().map(|share| share.answered).sum();
+        let asked: u32 = match self.asked {
+            Asked::AckOfOne(_) | Asked::Acks(_) => {
+                self.nodes.values().map(|share| share.counted.unwrap_or(0).max(share.answered)).sum()
+            }
+            Asked::Sockets(_) | Asked::Replies(_) => u32::try_from(self.nodes.len()).unwrap_or(u32::MAX),
+        };
+        let answered = answered.saturating_add(self.strangers);
+        let asked = asked.saturating_add(self.strangers).saturating_add(self.gone);
+        (asked.saturating_add(local.asked), answered.saturating_add(local.answered))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acks_end_when_every_known_node_has_counted_and_all_have_answered() {
+        let mut requests = Requests::new(Strangers::Ignore, 9);
+        let id = open(&mut requests, Asked::Acks(7), &["a", "b"]);
+        requests.handle_local_end(id, LocalShare { asked: 1, answered: 1 });
+        assert!(requests.handle_count(&node("a"), id, 2) && requests.handle_count(&node("b"), id, 0));
+        assert_eq!((requests.asked(id), requests.handle_answer(&node("a"), id)), (Some(Asked::Acks(7)), true));
+        assert_eq!(requests.poll_ended(), None);
+        requests.handle_answer(&node("a"), id);
+        let end = RequestEnd::Complete;
+        assert_eq!(
+            requests.poll_ended(),
+            Some(Ended { asked: Asked::Acks(7), asked_count: 3, answered_count: 3, end })
+        );
+        assert!(!requests.handle_answer(&node("a"), id), "too late");
+        assert_eq!((requests.len(), requests.poll_timeout()), (0, None));
+    }
+
+    #[test]
+    fn acks_of_strangers_are_waited_for_until_the_deadline_unless_one_socket_is_meant() {
+        let mut requests = Requests::new(Strangers::Wait, 9);
+        let many = open(&mut requests, Asked::Acks(1), &[]);
+        let one = open(&mut requests, Asked::AckOfOne(2), &["a"]);
+        for id in [many, one] {
+            requests.handle_local_end(id, LocalShare::default());
+            requests.handle_answer(&node("stranger"), id);
+        }
+        let ended = |asked| Ended { asked, asked_count: 1, answered_count: 1, end: RequestEnd::Complete };
+        assert_eq!((requests.poll_ended(), requests.poll_ended()), (Some(ended(Asked::AckOfOne(2))), None));
+        requests.handle_timeout(at(100));
+        assert_eq!(requests.poll_ended(), Some(ended(Asked::Acks(1))));
+    }
+
+    #[test]
+    fn each_node_answers_a_question_once() {
+        let mut requests = Requests::new(Strangers::Wait, 9);
+        let id = open(&mut requests, Asked::Sockets(1), &["a", "b"]);
+        assert!(requests.handle_answer(&node("a"), id) && !requests.handle_answer(&node("a"), id));
+        requests.handle_gone(&node("b"));
+        let end = RequestEnd::Gone;
+        let ended = Ended { asked: Asked::Sockets(1), asked_count: 2, answered_count: 1, end };
+        assert_eq!(requests.poll_ended(), Some(ended));
+        open(&mut requests, Asked::Replies(2), &[]);
+        assert_eq!(requests.poll_ended().unwrap().end, RequestEnd::Gone, "there is no other node");
+    }
+
+    #[test]
+    fn a_node_that_goes_leaves_what_it_has_answered() {
+        let mut requests = Requests::new(Strangers::Ignore, 9);
+        let id = open(&mut requests, Asked::Acks(1), &["a", "b"]);
+        requests.handle_local_end(id, LocalShare::default());
+        requests.handle_count(&node("a"), id, 3);
+        requests.handle_answer(&node("a"), id);
+        requests.handle_gone(&node("a"));
+        requests.handle_count(&node("b"), id, 0);
+        let end = RequestEnd::Gone;
+        assert_eq!(
+            requests.poll_ended(),
+            Some(Ended { asked: Asked::Acks(1), asked_count: 3, answered_count: 1, end })
+        );
+    }
+
+    #[test]
+    fn a_request_above_the_limit_is_refused_and_others_end_at_their_deadline() {
+        let mut requests = Requests::new(Strangers::Wait, 1);
+        open(&mut requests, Asked::Replies(1), &["a"]);
+        assert_eq!(requests.open(Asked::Replies(2), [].iter(), at(100)), None);
+        requests.handle_timeout(at(99));
+        assert_eq!(requests.poll_ended(), None);
+        requests.handle_timeout(at(100));
+        assert_eq!(requests.poll_ended().unwrap().end, RequestEnd::TimedOut);
+    }
+
+    fn open(requests: &mut Requests, asked: Asked, nodes: &[&str]) -> u64 {
+        let nodes: Vec<_> = nodes.iter().map(|name| node(name)).collect();
+        requests.open(asked, nodes.iter(), at(100)).unwrap()
+    }
+
+    fn node(name: &str) -> NodeId {
+        NodeId::parse(name).unwrap()
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+}

@@ -1,0 +1,556 @@
+//! Several servers and a bus in one thread: what clients of one node get of what is said on another.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one event among all")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytestring::ByteString;
+use roomcast_core::cluster::{
+    BusState, ClusterBody, ClusterEmit, ClusterMessage, ClusterSettings, Leaving, NodeId, Payload, Recipients,
+    RequestToken, RoomChannel, Strangers, Subscriptions,
+};
+use roomcast_core::server::{
+    AckEnd, AckRequest, Audit, ClusterCommand, ClusterConfig, ClusterEvent, ClusterInput, Command, Config, ConnId,
+    Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, FetchId, Input, Output, Reach, Scope, Selection,
+    Server, Sid, SocketId, Start, Target, Transmit, Upgrade,
+};
+use roomcast_core::socket_io::Args;
+use roomcast_core::time::{Instant, WallTime};
+use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
+
+#[test]
+fn an_emit_to_a_room_reaches_its_members_on_every_node_once() {
+    let mut fleet = Fleet::of(3);
+    let members = [(0, "red"), (1, "red"), (1, "blue"), (2, "red")].map(|(node, room)| fleet.client_in(node, room));
+    fleet.emit(0, room("red"), "news");
+    assert_eq!(
+        members.map(|client| fleet.received(client)),
+        [vec![r#"42["news",1]"#], vec![r#"42["news",1]"#], vec![], vec![r#"42["news",1]"#]]
+    );
+    fleet.emit(2, Target::everyone(scope()), "all");
+    assert!(members.iter().all(|client| fleet.received(*client) == [r#"42["all",1]"#]));
+    let [a, b, c] = [0, 1, 2].map(|node| fleet.server(node).cluster_counters().unwrap());
+    assert_eq!((a.own, a.lost, b.duplicates, c.without_recipients), (a.published, 0, 0, 0));
+}
+
+#[test]
+fn exceptions_and_a_local_reach_hold_on_other_nodes() {
+    let mut fleet = Fleet::of(2);
+    let [own, other, excepted] = [(0, "red"), (1, "red"), (1, "red")].map(|(node, room)| fleet.client_in(node, room));
+    let all = || Selection { rooms: vec!["red".into()], ..Selection::of(scope()) };
+    let except_rooms = vec![ByteString::from(excepted.sid.as_str())];
+    let target = Selection { except_sockets: vec![own.socket], except_rooms, ..all() };
+    fleet.emit(0, Target::Select(Box::new(target)), "x");
+    assert_eq!([own, other, excepted].map(|client| fleet.received(client).len()), [0, 1, 0]);
+    fleet.emit(0, Target::Select(Box::new(Selection { reach: Reach::Local, ..all() })), "x");
+    assert_eq!([own, other, excepted].map(|client| fleet.received(client).len()), [1, 0, 0]);
+}
+
+#[test]
+fn a_sid_is_a_room_on_any_node_and_what_is_local_is_not_published() {
+    let mut fleet = Fleet::of(2);
+    let [here, there] = [0, 1].map(|node| fleet.client(node));
+    let before = fleet.server(0).cluster_counters().unwrap().published;
+    fleet.emit(0, sid_room(here), "near");
+    fleet.emit(0, Target::Socket(here.socket), "near");
+    assert_eq!(fleet.server(0).cluster_counters().unwrap().published, before);
+    fleet.emit(0, sid_room(there), "far");
+    assert_eq!([here, there].map(|client| fleet.received(client).len()), [2, 1]);
+}
+
+#[test]
+fn acks_come_from_every_node_and_are_counted() {
+    let mut fleet = Fleet::of(3);
+    let clients = [0, 1, 1, 2].map(|node| fleet.client_in(node, "red"));
+    fleet.ask(0, room("red"), 7);
+    for (n, client) in clients.into_iter().enumerate() {
+        let [packet] = &fleet.received(client)[..] else { panic!("one packet") };
+        let id = packet.strip_prefix("42").unwrap().split('[').next().unwrap().to_owned();
+        assert_eq!(fleet.ended(0), [], "{n} have answered");
+        fleet.says(client, &format!("43{id}[{n}]"));
+        fleet.says(client, &format!("43{id}[\"again\"]"));
+    }
+    assert_eq!(fleet.ended(0), [(7, 4, 4, AckEnd::Complete)]);
+    let answers: Vec<_> = fleet.acked(0);
+    assert_eq!(answers, ["0", "1", "2", "3"]);
+    assert_eq!(fleet.audits(), [0; 3], "nothing is left of it");
+}
+
+#[test]
+fn an_ack_that_does_not_come_ends_by_the_deadline_and_a_node_that_goes_is_not_waited_for() {
+    let mut fleet = Fleet::of(2);
+    let client = fleet.client_in(1, "red");
+    fleet.ask(0, room("red"), 7);
+    fleet.pass(Duration::from_secs(10));
+    assert_eq!(fleet.ended(0), [(7, 1, 0, AckEnd::TimedOut)]);
+    fleet.ask(0, room("red"), 8);
+    fleet.command(1, Command::Shutdown);
+    assert_eq!(fleet.ended(0), [(8, 1, 0, AckEnd::Gone)]);
+    fleet.says(client, "430[]");
+    assert_eq!(fleet.server(0).nodes().count(), 0);
+}
+
+#[test]
+fn an_emit_with_ack_to_one_sid_ends_with_its_answer_although_strangers_may_have_sockets() {
+    let settings = ClusterSettings::default();
+    assert_eq!(settings.strangers, Strangers::Wait);
+    let mut fleet = Fleet::with(2, settings);
+    let client = fleet.client(1);
+    fleet.ask(0, sid_room(client), 7);
+    let packet = fleet.received(client).pop().unwrap();
+    assert_eq!(packet, r#"420["ask"]"#);
+    fleet.says(client, "430[true]");
+    assert_eq!((fleet.ended(0), fleet.acked(0)), (vec![(7, 1, 1, AckEnd::Complete)], vec!["true".to_owned()]));
+    // Of no socket anywhere: another node may have it.
+    fleet.ask(0, room("aaaaaaaaaaaaaaaaaaaa"), 8);
+    assert_eq!(fleet.ended(0), []);
+    fleet.pass(Duration::from_secs(10));
+    assert_eq!(fleet.ended(0), [(8, 0, 0, AckEnd::TimedOut)]);
+}
+
+#[test]
+fn remote_sockets_join_leave_and_are_disconnected() {
+    let mut fleet = Fleet::of(2);
+    let [a, b] = [1, 1].map(|node| fleet.client(node));
+    fleet.command(0, Command::Join { target: sid_room(a), room: "red".into() });
+    fleet.command(0, Command::Join { target: room("red"), room: "blue".into() });
+    let rooms = |fleet: &mut Fleet, client: Client| -> Vec<String> {
+        let mut rooms: Vec<_> = fleet.server(1).rooms(client.socket).map(str::to_owned).collect();
+        rooms.sort();
+        rooms
+    };
+    assert_eq!((rooms(&mut fleet, a), rooms(&mut fleet, b)), (vec!["blue".to_owned(), "red".to_owned()], vec![]));
+    fleet.command(0, Command::Leave { target: sid_room(a), room: "red".into() });
+    assert_eq!(rooms(&mut fleet, a), ["blue"]);
+    fleet.command(0, Command::Leave { target: room("blue"), room: "blue".into() });
+    assert_eq!(rooms(&mut fleet, a), [""; 0]);
+    fleet.command(0, Command::Disconnect { target: sid_room(a), extent: Extent::Namespace });
+    assert_eq!((fleet.received(a), fleet.server(1).sid(a.socket)), (vec!["41".to_owned()], None));
+    assert!(fleet.server(1).sid(b.socket).is_some());
+}
+
+#[test]
+fn sockets_are_fetched_from_all_nodes_and_a_silent_one_is_missing() {
+    let mut fleet = Fleet::of(3);
+    let clients = [0, 1, 2].map(|node| fleet.client_in(node, "red"));
+    let fetch = |n| {
+        let (fetch, target, timeout) = (FetchId(n), room("red"), Duration::from_secs(5));
+        Command::Cluster(ClusterCommand::FetchSockets { fetch, target, timeout })
+    };
+    fleet.command(0, fetch(1));
+    fleet.cut = Some(2);
+    fleet.command(0, fetch(2));
+    fleet.pass(Duration::from_secs(5));
+    let fetched: Vec<_> = fleet
+        .events(0)
+        .filter_map(|event| match event {
+            ClusterEvent::SocketsFetched { fetch, sockets, nodes_missing } => Some((fetch.0, sockets, nodes_missing)),
+            _ => None,
+        })
+        .collect();
+    let [(1, all, 0), (2, some, 1)] = &fetched[..] else { panic!("{fetched:?}") };
+    let sids: Vec<_> = all.iter().map(|socket| (socket.node.is_none(), &*socket.sid)).collect();
+    let [a, b, c] = &clients;
+    assert_eq!(sids[0], (true, a.sid.as_str()));
+    assert!(sids.contains(&(false, b.sid.as_str())) && sids.contains(&(false, c.sid.as_str())) && some.len() == 2);
+    assert!(all.iter().all(|socket| socket.rooms == ["red"]));
+}
+
+#[test]
+fn applications_talk_to_each_other() {
+    let mut fleet = Fleet::of(3);
+    let ack = Some(AckRequest { emit: EmitId(3), timeout: Duration::from_secs(1) });
+    let args = Args::from_json_values(r#"{"n":1}"#).unwrap();
+    let (namespace, name) = ("/".into(), "question".into());
+    fleet.command(0, Command::Cluster(ClusterCommand::ServerEmit { namespace, name, args, ack }));
+    for node in [1, 2] {
+        let event = fleet.events(node).find(|event| matches!(event, ClusterEvent::ServerReceived { .. })).unwrap();
+        let ClusterEvent::ServerReceived { name, args, reply: Some(reply), .. } = event else { panic!("{event:?}") };
+        assert_eq!((&*name, args.json()), ("question", r#"{"n":1}"#));
+        let args = Args::from_serialize(&node).unwrap();
+        fleet.command(node, Command::Cluster(ClusterCommand::ServerReply { reply, args }));
+    }
+    let told: Vec<_> = fleet
+        .events(0)
+        .filter_map(|event| match event {
+            ClusterEvent::ServerReplied { emit: EmitId(3), args, .. } => Some(args.json().to_owned()),
+            ClusterEvent::ServerRepliesEnded { emit: EmitId(3), asked, answered, end } => {
+                Some(format!("{answered} of {asked} {end:?}"))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["1", "2", "2 of 2 Complete"]);
+}
+
+#[test]
+fn a_node_that_falls_silent_leaves_and_comes_back() {
+    let mut fleet = Fleet::of(2);
+    fleet.events(0).for_each(drop);
+    fleet.cut = Some(1);
+    fleet.pass(Duration::from_secs(20));
+    let b = fleet.server(1).node_id().unwrap().clone();
+    assert!(matches!(&fleet.events(0).collect::<Vec<_>>()[..],
+        [ClusterEvent::NodeLeft { node, leaving: Leaving::Silent }] if *node == b));
+    fleet.cut = None;
+    fleet.pass(Duration::from_secs(5));
+    assert!(matches!(&fleet.events(0).collect::<Vec<_>>()[..], [ClusterEvent::NodeJoined { node }] if *node == b));
+}
+
+#[test]
+fn what_no_socket_here_is_meant_by_is_dropped_unread_and_a_bad_payload_is_not_sent() {
+    let mut fleet = Fleet::of(1);
+    let client = fleet.client_in(0, "red");
+    let emit = |room: &'static str, values: &'static str, name: &'static str| {
+        ClusterBody::Emit(ClusterEmit {
+            recipients: Recipients::room("/".into(), room.into()),
+            name: name.into(),
+            args: Payload::from_unchecked(values.into(), Vec::new()),
+            delivery: Delivery::Reliable,
+            ack: Some(RequestToken { key: "k".into(), id: 1 }),
+        })
+    };
+    for (room, values, name) in [
+        ("blue", "[[[not json", "x"),
+        ("red", "[[[not json", "x"),
+        ("red", "1", "connect"),
+        ("red", r#"{"_placeholder":true,"num":0}"#, "data"),
+    ] {
+        fleet.stranger_says(0, emit(room, values, name));
+    }
+    let counters = fleet.server(0).cluster_counters().unwrap();
+    assert_eq!((counters.without_recipients, counters.bad_payloads), (1, 1));
+    assert_eq!(fleet.server(0).counters().reserved_refused, 1);
+    assert_eq!(fleet.received(client), [r#"420["data",{"_placeholder":true,"num":0}]"#]);
+    fleet.says(client, "430[5]");
+    let body = fleet.published(0).pop().unwrap().body;
+    let ClusterBody::Ack { to, token, args, .. } = body else { panic!("{body:?}") };
+    assert_eq!((to.as_str(), &*token.key, token.id, args.args().unwrap().json()), ("stranger", "k", 1, "5"));
+}
+
+#[test]
+fn a_join_is_acknowledged_when_its_subscription_is_confirmed() {
+    let mut settings = settings();
+    settings.subscriptions = Subscriptions::PerRoom;
+    let mut fleet = Fleet::with(1, settings);
+    fleet.confirms = false;
+    let client = fleet.client(0);
+    assert_eq!(fleet.received(client), [""; 0], "not even that it is connected");
+    let own = channel(client.sid.as_str());
+    assert_eq!(fleet.subscribed(0), std::slice::from_ref(&own));
+    fleet.input(0, ClusterInput::Subscribed(own));
+    assert_eq!(fleet.received(client).len(), 1);
+    for (n, release) in
+        [ClusterInput::Subscribed(channel("room0")), ClusterInput::Bus(BusState::Down)].into_iter().enumerate()
+    {
+        fleet.command(0, Command::Join { target: Target::Socket(client.socket), room: format!("room{n}").into() });
+        fleet.says(client, r#"427["event"]"#);
+        assert_eq!(fleet.received(client), [""; 0], "{n}");
+        fleet.input(0, release);
+        assert_eq!(fleet.received(client), ["437[]"], "{n}");
+    }
+    fleet.command(0, Command::Join { target: Target::Socket(client.socket), room: "room2".into() });
+    fleet.says(client, r#"428["event"]"#);
+    assert_eq!(fleet.received(client), ["438[]"], "without a bus nothing waits");
+    fleet.input(0, ClusterInput::Bus(BusState::Up));
+    fleet.command(0, Command::Join { target: Target::Socket(client.socket), room: "room3".into() });
+    fleet.says(client, r#"429["event"]"#);
+    fleet.pass(Duration::from_secs(2));
+    assert_eq!(fleet.received(client), ["439[]"], "not longer than the timeout");
+    assert_eq!(fleet.server(0).cluster_counters().unwrap().joins_unconfirmed, 3);
+}
+
+#[test]
+fn rooms_without_members_are_not_subscribed_to() {
+    let mut settings = settings();
+    settings.subscriptions = Subscriptions::PerRoom;
+    let mut fleet = Fleet::with(2, settings);
+    let [a, b] = ["red", "red"].map(|room| fleet.client_in(0, room));
+    assert_eq!(fleet.subscriptions(0), 3, "two sids and a room");
+    fleet.command(0, Command::Leave { target: Target::Socket(a.socket), room: "red".into() });
+    fleet.emit(1, room("red"), "x");
+    assert_eq!((fleet.received(a).len(), fleet.received(b).len()), (0, 1));
+    for client in [a, b] {
+        fleet.command(0, Command::Disconnect { target: Target::Socket(client.socket), extent: Extent::Connection });
+    }
+    assert_eq!((fleet.subscriptions(0), fleet.server(0).audit().cluster), (0, 0));
+}
+
+/// Nodes on a bus that delivers at once and in order.
+struct Fleet {
+    nodes: Vec<Node>,
+    now: Instant,
+    transmit: Transmit,
+    /// A node that the bus does not reach.
+    cut: Option<usize>,
+    /// Whether the bus confirms subscriptions at once.
+    confirms: bool,
+}
+
+struct Node {
+    server: Server,
+    received: BTreeMap<ConnId, Vec<u8>>,
+    events: VecDeque<Event>,
+    subscribed: Vec<RoomChannel>,
+    published: Vec<ClusterMessage>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    node: usize,
+    conn: ConnId,
+    socket: SocketId,
+    sid: Sid,
+}
+
+impl Fleet {
+    fn of(nodes: u8) -> Self {
+        Self::with(nodes, settings())
+    }
+
+    fn with(nodes: u8, settings: ClusterSettings) -> Self {
+        let now = Instant::from_millis(1);
+        let nodes = (0..nodes).map(|node| {
+            let cluster = Some(ClusterConfig { settings: settings.clone(), ..ClusterConfig::new(EndpointId::new(0)) });
+            let config = Config { cluster, ..Config::new([Endpoint::socket_io("/socket.io")]) };
+            let start = Start { node: node.into(), now, wall: WallTime::default(), seed: [node; 32] };
+            Node {
+                server: Server::new(config, start).unwrap(),
+                received: BTreeMap::new(),
+                events: VecDeque::new(),
+                subscribed: Vec::new(),
+                published: Vec::new(),
+            }
+        });
+        let mut fleet = Self { nodes: nodes.collect(), now, transmit: Transmit::new(), cut: None, confirms: true };
+        fleet.pass(Duration::ZERO);
+        let known = fleet.nodes.len() - 1;
+        assert!(fleet.nodes.iter().all(|node| node.server.nodes().count() == known));
+        fleet
+    }
+
+    fn client(&mut self, node: usize) -> Client {
+        let target = "/socket.io?EIO=4&transport=websocket".parse().unwrap();
+        let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
+        let Upgrade::Accept(conn, _) = self.nodes[node].server.handle_upgrade(EndpointId::new(0), &request, self.now)
+        else {
+            panic!("a good handshake")
+        };
+        self.says_on(node, conn, "40");
+        let connected = self.nodes[node].events.iter().find_map(|event| match event {
+            Event::Connected(connect) => Some((connect.socket, connect.sid)),
+            _ => None,
+        });
+        let (socket, sid) = connected.unwrap();
+        self.nodes[node].events.clear();
+        let client = Client { node, conn, socket, sid };
+        if self.confirms {
+            let first: Vec<_> = self.received(client);
+            assert!(matches!(&first[..], [connect] if connect.starts_with("40{")), "{first:?}");
+        }
+        client
+    }
+
+    fn client_in(&mut self, node: usize, room: &str) -> Client {
+        let client = self.client(node);
+        self.command(node, Command::Join { target: Target::Socket(client.socket), room: room.to_owned().into() });
+        client
+    }
+
+    fn says(&mut self, client: Client, packet: &str) {
+        self.says_on(client.node, client.conn, packet);
+    }
+
+    fn says_on(&mut self, node: usize, conn: ConnId, packet: &str) {
+        let mut bytes = Vec::new();
+        encode_frame(&mut bytes, Fin::Final, Opcode::Text, packet.as_bytes(), Some([1, 2, 3, 4]));
+        self.nodes[node].server.handle_input(Input::WsBytes { conn, bytes: &bytes }, self.now);
+        self.settle();
+    }
+
+    fn command(&mut self, node: usize, command: Command) {
+        self.nodes[node].server.handle_input(Input::Command(command), self.now);
+        self.settle();
+    }
+
+    fn input(&mut self, node: usize, input: ClusterInput) {
+        self.nodes[node].server.handle_input(Input::Cluster(input), self.now);
+        self.settle();
+    }
+
+    /// A node that sends no heartbeats says something.
+    fn stranger_says(&mut self, node: usize, body: ClusterBody) {
+        let from = NodeId::parse("stranger").unwrap();
+        self.input(node, ClusterInput::Message(Box::new(ClusterMessage { from, seq: None, body })));
+    }
+
+    fn emit(&mut self, node: usize, target: Target, name: &str) {
+        let (name, args) = (name.to_owned().into(), Args::from_serialize(&1).unwrap());
+        self.command(node, Command::Emit(Emit { target, name, args, delivery: Delivery::Reliable, ack: None }));
+    }
+
+    fn ask(&mut self, node: usize, target: Target, emit: u64) {
+        let ack = Some(AckRequest { emit: EmitId(emit), timeout: Duration::from_secs(10) });
+        let (name, args) = ("ask".into(), Args::empty());
+        self.command(node, Command::Emit(Emit { target, name, args, delivery: Delivery::Reliable, ack }));
+    }
+
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(due) = self.nodes.iter().filter_map(|node| node.server.poll_timeout()).map(|(at, _)| at).min()
+            && due <= end
+        {
+            self.now = self.now.max(due);
+            let now = self.now;
+            self.nodes.iter_mut().for_each(|node| node.server.handle_timeout(now));
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    /// Carries out everything that is said until all are quiet.
+    fn settle(&mut self) {
+        loop {
+            let mut is_quiet = true;
+            for index in 0..self.nodes.len() {
+                while let Some(output) = self.nodes[index].server.poll_output() {
+                    is_quiet = false;
+                    self.handle_output(index, output);
+                }
+            }
+            if is_quiet {
+                return;
+            }
+        }
+    }
+
+    fn handle_output(&mut self, index: usize, output: Output) {
+        let node = &mut self.nodes[index];
+        match output {
+            Output::Event(Event::Received { session, socket, ack, .. }) => {
+                if let Some(ack) = ack {
+                    let args = Args::empty();
+                    node.server.handle_input(Input::Command(Command::Ack { socket, ack, args }), self.now);
+                }
+                node.server.handle_input(Input::Command(Command::Handled { session }), self.now);
+            }
+            Output::Event(event) => node.events.push_back(event),
+            Output::Writable(conn) => {
+                while node.server.poll_transmit(conn, &mut self.transmit) {
+                    let mut slices = [std::io::IoSlice::new(&[]); 64];
+                    let count = self.transmit.slices(&mut slices);
+                    let received = node.received.entry(conn).or_default();
+                    slices[..count].iter().for_each(|slice| received.extend_from_slice(slice));
+                    self.transmit.advance(usize::MAX);
+                }
+            }
+            Output::Publish(message) => {
+                node.published.push((*message).clone());
+                for (other, node) in self.nodes.iter_mut().enumerate() {
+                    if self.cut.is_none_or(|cut| cut == index && cut == other || cut != index && cut != other) {
+                        let input = Input::Cluster(ClusterInput::Message(message.clone()));
+                        node.server.handle_input(input, self.now);
+                    }
+                }
+            }
+            Output::Subscribe(channel) => {
+                node.subscribed.push((*channel).clone());
+                if self.confirms {
+                    let input = Input::Cluster(ClusterInput::Subscribed(*channel));
+                    node.server.handle_input(input, self.now);
+                }
+            }
+            Output::Unsubscribe(channel) => node.subscribed.retain(|other| *other != *channel),
+            Output::Respond(..) | Output::ReadPaused(_) | Output::ReadResumed(_) | Output::Close(_) => {}
+        }
+    }
+
+    fn server(&mut self, node: usize) -> &mut Server {
+        &mut self.nodes[node].server
+    }
+
+    /// The text packets that a client got since the last call.
+    fn received(&mut self, client: Client) -> Vec<String> {
+        let bytes = self.nodes[client.node].received.remove(&client.conn).unwrap_or_default();
+        let (mut rest, mut packets) = (&bytes[..], Vec::new());
+        while let [0x81, len @ 0..126, tail @ ..] = rest {
+            let (text, tail) = tail.split_at(usize::from(*len));
+            packets.push(String::from_utf8(text.to_vec()).unwrap());
+            rest = tail;
+        }
+        packets.retain(|packet| !packet.starts_with('0') && packet != "2");
+        packets
+    }
+
+    fn ended(&mut self, node: usize) -> Vec<(u64, u32, u32, AckEnd)> {
+        let events = &mut self.nodes[node].events;
+        let ended = events.iter().filter_map(|event| match event {
+            Event::AcksEnded { emit, asked, answered, end } => Some((emit.0, *asked, *answered, *end)),
+            _ => None,
+        });
+        let ended = ended.collect();
+        events.retain(|event| !matches!(event, Event::AcksEnded { .. }));
+        ended
+    }
+
+    /// The acks that a node's application got, of local and of remote sockets.
+    fn acked(&mut self, node: usize) -> Vec<String> {
+        let acked = self.nodes[node].events.drain(..).filter_map(|event| match event {
+            Event::Acked { args, .. } => Some(args.json().to_owned()),
+            Event::Cluster(event) => match *event {
+                ClusterEvent::Acked { args, .. } => Some(args.json().to_owned()),
+                _ => None,
+            },
+            _ => None,
+        });
+        acked.collect()
+    }
+
+    fn events(&mut self, node: usize) -> impl Iterator<Item = ClusterEvent> + use<> {
+        let events: Vec<_> = self.nodes[node].events.drain(..).collect();
+        events.into_iter().filter_map(|event| match event {
+            Event::Cluster(event) => Some(*event),
+            _ => None,
+        })
+    }
+
+    fn published(&mut self, node: usize) -> Vec<ClusterMessage> {
+        std::mem::take(&mut self.nodes[node].published)
+    }
+
+    fn subscribed(&self, node: usize) -> Vec<RoomChannel> {
+        self.nodes[node].subscribed.clone()
+    }
+
+    fn subscriptions(&self, node: usize) -> usize {
+        self.nodes[node].subscribed.len()
+    }
+
+    /// What is left of requests on each node.
+    fn audits(&self) -> Vec<usize> {
+        self.nodes.iter().map(|node| node.server.audit()).map(|Audit { cluster, acks, .. }| cluster + acks).collect()
+    }
+}
+
+fn settings() -> ClusterSettings {
+    let mut settings = ClusterSettings::default();
+    settings.strangers = Strangers::Ignore;
+    settings
+}
+
+fn scope() -> Scope {
+    Scope { endpoint: EndpointId::new(0), namespace: "/".into() }
+}
+
+fn room(room: &'static str) -> Target {
+    Target::Room { namespace: scope(), room: room.into() }
+}
+
+fn sid_room(client: Client) -> Target {
+    Target::Room { namespace: scope(), room: client.sid.as_str().into() }
+}
+
+fn channel(room: &str) -> RoomChannel {
+    RoomChannel { namespace: "/".into(), room: room.into() }
+}
