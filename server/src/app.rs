@@ -58,6 +58,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
         .on_notice(log_notice)
         .limits(settings.limits.clone())
         .http_limits(settings.http_limits)
+        .trusted_proxies(settings.proxies.clone())
         .socket_io(settings.path.as_str(), |io| {
             io.origins = settings.origins.clone();
             io.engine = EngineIo {

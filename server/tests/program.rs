@@ -157,6 +157,54 @@ fn origins_and_heartbeat_are_as_open_webui_is_told() {
     assert_eq!(from("https://c.example").status, 403);
 }
 
+/// By the address that the proxy adds at the end: what a client writes itself proves nothing.
+#[test]
+fn an_address_behind_a_trusted_proxy_has_no_more_connections_than_it_may() {
+    let web_socket = POLLING.replace("polling", "websocket");
+    let open = |address, header: &str, value: &str| {
+        let mut request = tungstenite::client::IntoClientRequest::into_client_request(format!("ws://{address}{web_socket}"));
+        let headers = request.as_mut().unwrap().headers_mut();
+        headers.insert(http::HeaderName::from_bytes(header.as_bytes()).unwrap(), value.parse().unwrap());
+        tungstenite::client(request.unwrap(), connect(address)).map(|(socket, _)| socket).map_err(|error| {
+            let tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response)) = error else {
+                panic!("no answer")
+            };
+            response.status().as_u16()
+        })
+    };
+    let flags = ["--connections-per-address-max", "2", "--trusted-proxies", "10.0.0.0/8,127.0.0.1"];
+    let (_program, address) = Program::serve(&flags, &[]);
+    let forwarded = "x-forwarded-for";
+    let first = open(address, forwarded, "203.0.113.9").unwrap();
+    let _second = open(address, forwarded, "198.51.100.1, 203.0.113.9").unwrap();
+    assert_eq!(open(address, forwarded, "198.51.100.2, 203.0.113.9").err(), Some(429));
+    let _other = open(address, forwarded, "203.0.113.10").unwrap();
+    assert_eq!(get(address, "/health").status, 200, "the proxy itself is not limited");
+    drop(first);
+    while open(address, forwarded, "203.0.113.9").err() == Some(429) {}
+
+    let variables = [
+        ("ROOMCAST_CONNECTIONS_PER_ADDRESS_MAX", "1"),
+        ("ROOMCAST_TRUSTED_PROXIES", "127.0.0.1"),
+        ("ROOMCAST_CLIENT_ADDRESS_HEADER", "X-Real-IP"),
+    ];
+    let (_program, address) = Program::serve(&[], &variables);
+    let _first = open(address, "x-real-ip", "203.0.113.9").unwrap();
+    assert_eq!(open(address, "x-real-ip", "203.0.113.9").err(), Some(429));
+    let _other = open(address, "x-real-ip", "203.0.113.10").unwrap();
+}
+
+#[test]
+fn a_limit_per_address_without_a_known_proxy_is_warned_of_and_counts_peers() {
+    let (mut program, address) = Program::serve(&["--connections-per-address-max", "1"], &[]);
+    program.stderr.until("ROOMCAST_TRUSTED_PROXIES is not");
+    let url = format!("ws://{address}{}", POLLING.replace("polling", "websocket"));
+    let (_socket, _) = tungstenite::client(url, connect(address)).unwrap();
+    let mut refused = connect(address);
+    // Closed at once, perhaps with a reset.
+    assert!(!matches!(std::io::Read::read(&mut refused, &mut [0]), Ok(1..)));
+}
+
 #[test]
 fn health_readiness_and_metrics_have_pages() {
     let (mut program, address) = Program::serve(&[], &[]);

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
 
 use crate::sync::lock;
 
@@ -19,8 +20,8 @@ pub struct ClientAddress(pub IpAddr);
 /// Proxies that are believed when they say which address a request is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedProxies {
-    /// The addresses from which they connect.
-    pub addresses: Vec<IpAddr>,
+    /// The networks from which they connect. A single address is a network too: `IpNet::from(address)`.
+    pub networks: Vec<IpNet>,
     /// The header in which each adds the address from which it got the request, as the last of a list separated by
     /// commas. `x-forwarded-for`.
     pub header: HeaderName,
@@ -28,7 +29,7 @@ pub struct TrustedProxies {
 
 impl Default for TrustedProxies {
     fn default() -> Self {
-        Self { addresses: Vec::new(), header: HeaderName::from_static("x-forwarded-for") }
+        Self { networks: Vec::new(), header: HeaderName::from_static("x-forwarded-for") }
     }
 }
 
@@ -72,7 +73,8 @@ impl Addresses {
     }
 
     pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
-        self.proxies.addresses.iter().any(|proxy| proxy.to_canonical() == address.to_canonical())
+        // An IPv4 peer of a socket that listens on IPv6 has an address of that form.
+        self.proxies.networks.iter().any(|network| network.contains(&address.to_canonical()) || network.contains(&address))
     }
 
     /// The client behind a peer: of the addresses that proxies have added, the last that is no proxy itself. What stands
@@ -142,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_proxy_is_believed_and_a_client_is_not() {
-        let proxies = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap()).to_vec();
-        let addresses = Addresses::new(TrustedProxies { addresses: proxies, ..TrustedProxies::default() }, 1);
+        let networks = ["10.0.0.0/30", "fd00::/8"].map(|text| text.parse().unwrap()).to_vec();
+        let addresses = Addresses::new(TrustedProxies { networks, ..TrustedProxies::default() }, 1);
         for (peer, lines, client) in [
             ("192.0.2.1", &["203.0.113.9"][..], "192.0.2.1"),
             ("10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
@@ -152,6 +154,8 @@ mod tests {
             ("10.0.0.1", &["1.1.1.1", "203.0.113.9:4711"], "203.0.113.9"),
             ("10.0.0.1", &["[2001:db8::1]:80"], "2001:db8::1"),
             ("::ffff:10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
+            ("fd12::1", &["203.0.113.9, fd34::1"], "203.0.113.9"),
+            ("10.0.0.4", &["203.0.113.9"], "10.0.0.4"),
             ("10.0.0.1", &["unknown"], "10.0.0.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
         ] {

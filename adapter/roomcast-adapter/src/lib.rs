@@ -58,6 +58,7 @@ mod sync;
 mod view;
 mod worker;
 
+pub use ipnet::IpNet;
 pub use roomcast_core as core;
 pub use roomcast_core::server::{
     AckEnd, Delivery, Extent, Handshake, Message, Reason, Sid, SocketId,

@@ -2,8 +2,11 @@
 //!
 //! Owns: their names, ranges, defaults and help texts. Must never know: Open WebUI's variables, or what a value is used for.
 
+use std::net::IpAddr;
+
+use http::HeaderName;
 use roomcast_stores::SUPPORTED_VERSIONS;
-use roomcast_tokio::{HttpLimits, ServerLimits};
+use roomcast_tokio::{HttpLimits, IpNet, ServerLimits, TrustedProxies};
 use tracing_subscriber::filter::Targets;
 
 /// The real-time layer of Open WebUI as a program of its own: sessions, channels, chats, model usage and collaborative
@@ -52,6 +55,18 @@ pub struct Flags {
     /// Clients at one time; more are answered 503.
     #[arg(long, env = "ROOMCAST_SESSIONS_MAX", value_name = "ROOMCAST_SESSIONS_MAX", default_value_t = ServerLimits::default().sessions_max, value_parser = at_least::<1>)]
     pub(super) sessions_max: usize,
+    /// Connections that one client address may have at one time, an IPv4 address or an IPv6 /64; more are refused with 429 or
+    /// closed. Behind a proxy, ROOMCAST_TRUSTED_PROXIES has to name it, or all clients share its address. Without this
+    /// there is no limit.
+    #[arg(long, env = "ROOMCAST_CONNECTIONS_PER_ADDRESS_MAX", value_name = "ROOMCAST_CONNECTIONS_PER_ADDRESS_MAX", value_parser = at_least::<1>)]
+    pub(super) connections_per_address_max: Option<usize>,
+    /// Addresses or networks of proxies that are believed when they say which address a client has, with ',' between
+    /// them, such as 127.0.0.1,10.0.0.0/8.
+    #[arg(long, env = "ROOMCAST_TRUSTED_PROXIES", value_name = "ROOMCAST_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub(super) trusted_proxies: Vec<IpNet>,
+    /// Header in which these proxies say it: each adds the address that it got the request from at the end of a list.
+    #[arg(long, env = "ROOMCAST_CLIENT_ADDRESS_HEADER", value_name = "ROOMCAST_CLIENT_ADDRESS_HEADER", default_value_t = TrustedProxies::default().header)]
+    pub(super) client_address_header: HeaderName,
     /// Bytes queued for one client above which it is disconnected as too slow.
     #[arg(long, env = "ROOMCAST_QUEUE_BYTES_MAX", value_name = "ROOMCAST_QUEUE_BYTES_MAX", default_value_t = ServerLimits::default().queue_bytes_max, value_parser = at_least::<65_536>)]
     pub(super) queue_bytes_max: usize,
@@ -112,6 +127,15 @@ fn at_least<const MIN: usize>(text: &str) -> Result<usize, String> {
         Ok(number) if number >= MIN => Ok(number),
         Ok(_) | Err(_) => Err(format!("it must be a whole number, at least {MIN}")),
     }
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    text.parse::<IpAddr>()
+        .map(IpNet::from)
+        .or_else(|_| text.parse())
+        .map_err(|_| "it must be an address like 10.0.0.1 or a network like 10.0.0.0/8".to_owned())
 }
 
 fn after_help() -> String {
@@ -187,6 +211,11 @@ mod tests {
             ["--yjs-path", "/ready"],
             ["--drain-seconds", "3601"],
             ["--store", "mine"],
+            ["--connections-per-address-max", "0"],
+            ["--trusted-proxies", "*"],
+            ["--trusted-proxies", "10.0.0.1,proxy.example"],
+            ["--trusted-proxies", "10.0.0.0/33"],
+            ["--client-address-header", "x forwarded"],
         ] {
             assert!(Flags::try_parse_from(["roomcast", flags[0], flags[1]]).is_err(), "{flags:?}");
         }

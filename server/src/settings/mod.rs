@@ -19,7 +19,7 @@ use roomcast_openwebui::query::Permission;
 use roomcast_openwebui::{AdminChats, AuthRequirement, Compat};
 use roomcast_stores::DatabaseUrl;
 use roomcast_tokio::core::server::config::{AdmittedBy, HeadersKept, UnadmittedLimits};
-use roomcast_tokio::{HttpLimits, Origins, ServerLimits, Transports};
+use roomcast_tokio::{HttpLimits, Origins, ServerLimits, Transports, TrustedProxies};
 use tracing_subscriber::filter::Targets;
 
 use self::environment::Environment;
@@ -61,6 +61,8 @@ pub struct Settings {
     pub limits: ServerLimits,
     /// Bounds on HTTP requests.
     pub http_limits: HttpLimits,
+    /// Proxies that are believed when they say which address a client has.
+    pub proxies: TrustedProxies,
     /// Key of the HTTP API; `None` turns the API off.
     pub api_key: Option<Secret>,
     /// Log levels by component.
@@ -142,7 +144,11 @@ impl Settings {
             ping_timeout: environment.seconds("WEBSOCKET_SERVER_PING_TIMEOUT", 20)?,
             origins: environment.origins()?,
             limits,
-            http_limits: HttpLimits { page_body_bytes_max: flags.api_bytes_max, ..HttpLimits::default() },
+            http_limits: HttpLimits {
+                page_body_bytes_max: flags.api_bytes_max,
+                conns_per_address_max: flags.connections_per_address_max.unwrap_or(usize::MAX),
+                ..HttpLimits::default()
+            },
             api_key: environment.api_key()?,
             drain: Duration::from_secs(flags.drain_seconds),
             grace: Duration::from_secs(flags.grace_seconds),
@@ -150,12 +156,13 @@ impl Settings {
             providers_per_user_max: flags.providers_per_user_max,
             token_lifetime: environment.token_lifetime()?,
             mode: mode(&environment, &flags)?,
-            warnings: warnings(&environment)?,
+            warnings: warnings(&environment, &flags)?,
             logs: levels::targets(
                 environment.level("GLOBAL_LOG_LEVEL")?,
                 environment.level("SOCKET_LOG_LEVEL")?,
                 flags.log,
             ),
+            proxies: TrustedProxies { networks: flags.trusted_proxies, header: flags.client_address_header },
             host: flags.host,
             port: flags.port,
             path: flags.path,
@@ -220,7 +227,7 @@ fn no_database(folder: Option<&std::path::Path>) -> String {
     )
 }
 
-fn warnings(environment: &Environment<'_>) -> Result<Vec<String>, Problem> {
+fn warnings(environment: &Environment<'_>, flags: &Flags) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
     if let Some(name) = environment.redis()? {
         warnings.push(format!(
@@ -234,6 +241,13 @@ fn warnings(environment: &Environment<'_>) -> Result<Vec<String>, Problem> {
             "{} without the other DATABASE_ variables has no effect, as in Open WebUI",
             ignored.join(" and ")
         ));
+    }
+    if flags.connections_per_address_max.is_some() && flags.trusted_proxies.is_empty() {
+        warnings.push(
+            "ROOMCAST_CONNECTIONS_PER_ADDRESS_MAX is set and ROOMCAST_TRUSTED_PROXIES is not: behind a proxy, all clients \
+             count as one address"
+                .to_owned(),
+        );
     }
     Ok(warnings)
 }
