@@ -85,6 +85,9 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
 fn log_notice(notice: Notice) {
     match notice {
         Notice::Document(notice) => tracing::warn!(?notice, "a document"),
+        Notice::WrongSecret { refused } => {
+            tracing::warn!(refused, "tokens are signed with another secret than WEBUI_SECRET_KEY");
+        }
         Notice::UserActive { .. } | Notice::UserIdle { .. } | Notice::LoggedOut { .. } => {}
         _ => {}
     }

@@ -1,8 +1,37 @@
 //! Why tokens were refused, counted.
 //!
-//! Owns: the counters and which fault counts as which. Must never know: whose token it was.
+//! Owns: the counters, which fault counts as which, and when a wrong signature is worth a notice. Must never know: whose
+//! token it was.
+
+use std::time::Duration;
 
 use roomcast_auth::AuthError;
+use roomcast_core::time::Instant;
+
+/// The counters, and the signatures that no notice has told of yet.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    pub(crate) counts: TokenRefusals,
+    untold: u64,
+    told_at: Option<Instant>,
+}
+
+impl Refusals {
+    /// Counts what a verifier refused. Returns how many wrong signatures there were since the last notice, if it is time
+    /// for another: anybody can send such tokens, so there is at most one in a while.
+    pub(crate) fn count(&mut self, error: AuthError, now: Instant) -> Option<u64> {
+        self.counts.count(error);
+        if error != AuthError::SignatureWrong {
+            return None;
+        }
+        self.untold += 1;
+        if self.told_at.is_some_and(|at| now < at + NOTICE_SPAN) {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
 
 /// Tokens refused since startup, by reason. For metrics: a wrong secret shows as `bad_signature`, a clock that is off as
 /// `expired` or `not_yet_valid`.
@@ -43,7 +72,7 @@ impl TokenRefusals {
     }
 
     /// Counts what a verifier refused.
-    pub(crate) fn count(&mut self, error: AuthError) {
+    fn count(&mut self, error: AuthError) {
         let counter = match error {
             AuthError::SignatureWrong | AuthError::AlgorithmRefused => &mut self.bad_signature,
             AuthError::Expired => &mut self.expired,
@@ -67,3 +96,6 @@ impl TokenRefusals {
         *counter += 1;
     }
 }
+
+/// Time between two notices about wrong signatures.
+const NOTICE_SPAN: Duration = Duration::from_secs(60);

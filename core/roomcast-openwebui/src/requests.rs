@@ -309,6 +309,12 @@ pub enum Notice {
     },
     /// Something about documents that an operator should know. Made whatever the settings say of other notices.
     Document(roomcast_documents::DocumentNotice),
+    /// Tokens were presented whose signature is none of the verifier's keys: the secret may not be the one that tokens are
+    /// signed with. At most one in 60 s; made whatever the settings say of other notices.
+    WrongSecret {
+        /// How many there were since the last one.
+        refused: u64,
+    },
     /// A socket has lost its login, and has left all rooms.
     LoggedOut {
         /// The socket that was logged in.

@@ -26,7 +26,7 @@ impl OpenWebUi {
                 self.ask(token.question(), Purpose::Recheck { socket, epoch }, cx);
             }
             Check::Ended => {
-                self.refusals.expired += 1;
+                self.refusals.counts.expired += 1;
                 self.withdraw(socket, LogoutReason::Token, cx);
             }
         }

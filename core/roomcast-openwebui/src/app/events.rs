@@ -218,7 +218,7 @@ impl OpenWebUi {
         let wall = cx.server.wall();
         let login = self.sockets.get(socket).and_then(|record| record.login.as_ref());
         if login.is_some_and(|login| login.token.has_ended(wall)) {
-            self.refusals.expired += 1;
+            self.refusals.counts.expired += 1;
             return self.withdraw(socket, LogoutReason::Token, cx);
         }
         self.activity.handle_seen(socket, cx.now);

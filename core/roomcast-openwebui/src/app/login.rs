@@ -80,7 +80,7 @@ impl OpenWebUi {
                 self.refuse(socket, wire::REFUSED_TOKEN, cx)
             }
             Err(_) => {
-                self.refusals.unavailable += 1;
+                self.refusals.counts.unavailable += 1;
                 self.refuse(socket, wire::UNAVAILABLE, cx)
             }
         }
@@ -146,7 +146,7 @@ impl OpenWebUi {
             }
             Err(_) => {
                 // The token is good as far as is known: the peer is told, and it is tried again.
-                self.refusals.unavailable += 1;
+                self.refusals.counts.unavailable += 1;
                 self.tell_unavailable(socket, cx);
                 self.sockets.want(socket, token, channels, cx.now);
                 Given::Unknown
@@ -225,11 +225,13 @@ impl OpenWebUi {
         match self.settings.verifier.verify(token, cx.server.wall()) {
             Ok(claims) => {
                 let token = Token::of(&claims, self.settings.limits.id_bytes_max);
-                self.refusals.malformed += u64::from(token.is_none());
+                self.refusals.counts.malformed += u64::from(token.is_none());
                 token
             }
             Err(error) => {
-                self.refusals.count(error);
+                if let Some(refused) = self.refusals.count(error, cx.now) {
+                    self.notices.push_back(Notice::WrongSecret { refused });
+                }
                 None
             }
         }
@@ -244,9 +246,9 @@ impl OpenWebUi {
 
     pub(super) fn count_refused(&mut self, refused: Refused) {
         let counter = match refused {
-            Refused::Unknown => &mut self.refusals.unknown_user,
-            Refused::Role => &mut self.refusals.role,
-            Refused::Revoked => &mut self.refusals.revoked,
+            Refused::Unknown => &mut self.refusals.counts.unknown_user,
+            Refused::Role => &mut self.refusals.counts.role,
+            Refused::Revoked => &mut self.refusals.counts.revoked,
         };
         *counter += 1;
     }

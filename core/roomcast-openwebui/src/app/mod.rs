@@ -33,7 +33,7 @@ use crate::purpose::Purpose;
 use crate::queries::{Late, Queries};
 use crate::query::{Chat, Note, Query, QueryId, Question, Reply, StoreAnswer, StoreError, User};
 use crate::ration::Rations;
-use crate::refusals::TokenRefusals;
+use crate::refusals::{Refusals, TokenRefusals};
 use crate::requests::{LogoutReason, Notice, Pool, Request, Response};
 use crate::settings::{AuthRequirement, Notices, Settings};
 use crate::sockets::{Sockets, Stage};
@@ -72,7 +72,7 @@ pub struct OpenWebUi {
     touches: Touches,
     pub(crate) documents: Documents,
     pub(crate) flushes: Flushes,
-    refusals: TokenRefusals,
+    refusals: Refusals,
 
     /// Sockets whose login ended, and whose turn may have waited for it.
     stranded: VecDeque<SocketId>,
@@ -99,7 +99,7 @@ impl OpenWebUi {
             touches: Touches::new(&settings),
             documents: Documents::new(&settings.documents, rng.keyed_hash()),
             flushes: Flushes::new(),
-            refusals: TokenRefusals::default(),
+            refusals: Refusals::default(),
             stranded: VecDeque::new(),
             given_back: VecDeque::new(),
             answers: VecDeque::new(),
@@ -165,13 +165,13 @@ impl OpenWebUi {
             document_totals: self.documents.counters(),
             writes_lost: self.writes.lost() + self.touches.lost(),
             queries_overdue: self.queries.overdue(),
-            token_refusals: self.refusals,
+            token_refusals: self.refusals.counts,
         }
     }
 
     /// Tokens refused since startup, by reason.
     pub const fn token_refusals(&self) -> TokenRefusals {
-        self.refusals
+        self.refusals.counts
     }
 
     fn is_own(&self, connect: &Connect) -> bool {
@@ -455,7 +455,7 @@ impl App for OpenWebUi {
             }
         }
         while let Some(socket) = self.sockets.pop_expired(wall, cx.now) {
-            self.refusals.expired += 1;
+            self.refusals.counts.expired += 1;
             self.withdraw(socket, LogoutReason::Token, cx);
         }
         while let Some(socket) = self.sockets.pop_check(cx.now) {

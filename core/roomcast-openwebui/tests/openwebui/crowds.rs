@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomcast_openwebui::query::Question;
-use roomcast_openwebui::{Request, Response, To};
+use roomcast_openwebui::{Notice, Request, Response, To};
 
 use super::events::{call, emit};
 use super::store::Manner;
@@ -209,6 +209,29 @@ fn refused_tokens_are_counted_by_reason() {
     assert_eq!(counted.by_reason().map(|(_, count)| count), [1, 1, 1, 2, 1, 1, 1, 1], "{counted:?}");
     let Response::Pool(pool) = world.ask(Request::Pool) else { panic!("pool") };
     assert_eq!(pool.token_refusals, counted);
+}
+
+// Section 3.1.
+#[test]
+fn a_wrong_secret_is_told_once_a_minute_with_how_many_tokens_it_refused() {
+    let mut world = World::new();
+    let wrong = roomcast_auth::sign_hs256(b"another secret", r#"{"id":"bob"}"#);
+    let client = world.connect("{}");
+    let present = |world: &mut World, token: &str| {
+        world.send(client, &format!(r#"2["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
+        std::mem::take(&mut world.notices)
+    };
+    let told = |refused| vec![Notice::WrongSecret { refused }];
+    assert_eq!(present(&mut world, "nonsense"), []);
+    assert_eq!(present(&mut world, &wrong), told(1));
+    for _ in 0..3 {
+        assert_eq!(present(&mut world, &wrong), []);
+    }
+    world.pass_ms(59_999);
+    assert_eq!(present(&mut world, &wrong), []);
+    world.pass_ms(1);
+    assert_eq!(present(&mut world, &wrong), told(5));
+    assert_eq!(present(&mut world, &wrong), []);
 }
 
 // Section 3.1.
