@@ -57,6 +57,35 @@ fn a_call_is_answered_by_the_session_or_by_why_not() {
     assert_eq!(gone, (404, r#"{"error":"the session is gone"}"#.to_owned()));
 }
 
+/// A call waits for as long as `WEBSOCKET_EVENT_CALLER_TIMEOUT` says, also where that is more than the 300 s that are the
+/// most without it; what would be cut short is refused.
+#[test]
+fn the_time_for_a_call_is_as_open_webui_is_told() {
+    let call = |(address, key): (SocketAddr, &str), sid: &str, timeout: &str| {
+        let body = format!(r#"{{"to":{{"session":"{sid}"}},"event":"events","data":{{}}{timeout}}}"#);
+        let answer = api(address, "/api/call", key, &body);
+        (answer.status, answer.body)
+    };
+    for (variables, max_ms) in [(&[][..], 300_000), (&[("WEBSOCKET_EVENT_CALLER_TIMEOUT", "900")], 900_000)] {
+        let demo = Demo::start_with(variables);
+        let mut ada = demo.join("ada");
+        let (sid, at) = (ada.sid.clone(), (demo.address, demo.key.as_str()));
+        let (status, said) = call(at, &sid, &format!(r#","timeout_ms":{}"#, max_ms + 1));
+        assert!(status == 400 && said.contains(&format!("at most {max_ms}")), "{status} {said}");
+        let answer = thread::scope(|scope| {
+            let asking = scope.spawn(|| call(at, &sid, &format!(r#","timeout_ms":{max_ms}"#)));
+            let asked = ada.next();
+            let id = asked.strip_prefix("42").unwrap().strip_suffix(r#"["events",{}]"#).unwrap();
+            ada.send(&format!("43{id}[1]"));
+            asking.join().unwrap()
+        });
+        assert_eq!(answer, (200, r#"{"data":[1]}"#.to_owned()));
+    }
+    let demo = Demo::start_with(&[("WEBSOCKET_EVENT_CALLER_TIMEOUT", "1")]);
+    let ada = demo.join("ada");
+    assert_eq!(call((demo.address, &demo.key), &ada.sid, "").0, 504, "unless the caller says otherwise");
+}
+
 #[test]
 fn sessions_are_ended_and_looked_at_again() {
     let demo = Demo::start();
@@ -136,7 +165,11 @@ struct Demo {
 
 impl Demo {
     fn start() -> Self {
-        let (mut program, address) = Program::serve(&[], &[]);
+        Self::start_with(&[])
+    }
+
+    fn start_with(variables: &[(&str, &str)]) -> Self {
+        let (mut program, address) = Program::serve(&[], variables);
         let last = |line: String| line.rsplit(' ').next().unwrap().to_owned();
         let tokens = ["ada", "ben", "cleo"];
         let tokens =

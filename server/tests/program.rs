@@ -53,12 +53,19 @@ fn a_file_that_is_no_database_ends_it_with_1() {
     assert!(said.contains("DATABASE_URL"), "{said}");
 }
 
-/// From 0.8 on, access rules stand in a table of their own.
+/// From 0.8 on, access rules stand in a table of their own; before 0.6.41, channels have no archive.
 #[test]
 fn a_database_of_another_version_ends_it_with_1_and_the_supported_ones_are_named() {
-    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("later-{}", std::process::id()));
+    let later = include_str!("webui-0.12.4.sql").to_owned();
+    let earlier = include_str!("golden/webui.sql").replace("archived_at BIGINT,", "");
+    for (what, tables, missing) in [("later", later, "access_control"), ("earlier", earlier, "archived_at")] {
+        ends_with_these_tables(what, tables, missing);
+    }
+}
+
+fn ends_with_these_tables(what: &str, tables: String, missing: &str) {
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{what}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let tables = include_str!("golden/webui.sql").replace("access_control", "access_elsewhere");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
@@ -71,7 +78,7 @@ fn a_database_of_another_version_ends_it_with_1_and_the_supported_ones_are_named
     let (status, said) = Program::spawn(&["--port", "0"], &variables).end();
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("Open WebUI 0.6.41 to 0.7.x"), "{said}");
+    assert!(said.contains("Open WebUI 0.6.41 to 0.7.x") && said.contains(missing), "{said}");
 }
 
 #[test]
