@@ -11,7 +11,9 @@ use axum::routing::get;
 use bytes::Bytes;
 use common::{Client, Raw, Running, frame, handshake};
 use hyper_util::rt::TokioIo;
-use roomcast_tokio::{Args, Builder, Handle, HttpLimits, IpNet, Message, PathMatch, Peer, Runtime, Tokio, TrustedProxies};
+use roomcast_tokio::{
+    Args, Builder, Handle, HttpLimits, IpNet, Message, PathMatch, Peer, Runtime, Tokio, TrustedProxies,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[test]
@@ -254,7 +256,8 @@ fn an_address_has_no_more_connections_than_it_may() {
 #[test]
 fn behind_a_proxy_the_clients_addresses_count() {
     let limits = HttpLimits { conns_per_address_max: 2, ..HttpLimits::default() };
-    let proxies = TrustedProxies { networks: vec![IpNet::from(IpAddr::from([127, 0, 0, 1]))], ..TrustedProxies::default() };
+    let proxies =
+        TrustedProxies { networks: vec![IpNet::from(IpAddr::from([127, 0, 0, 1]))], ..TrustedProxies::default() };
     let server = Running::start(echo().http_limits(limits).trusted_proxies(proxies));
     let open = |forwarded: &str| {
         let mut raw = server.raw();

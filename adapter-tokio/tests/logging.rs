@@ -7,17 +7,12 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use common::{Client, Running};
-use roomcast_tokio::{Builder, Data, Refusal, Socket};
+use roomcast_tokio::core::server::{App, AppRequestId, Command, Cx, Event, Target};
+use roomcast_tokio::{Builder, Data, Extent, Refusal, Socket};
 
 #[test]
 fn clients_are_told_apart_by_endpoint_namespace_and_sid() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .init();
+    let log = Log::of_this_process();
     let (left, leaving) = std::sync::mpsc::channel();
     let server = Running::start(Builder::new().socket_io("/socket.io", |io| {
         io.namespace("/", |ns| {
@@ -55,8 +50,110 @@ fn clients_are_told_apart_by_endpoint_namespace_and_sid() {
     assert!(!log.contains("secret words"), "{log}");
 }
 
+/// What an application keeps to itself is logged like what handlers see.
+#[test]
+fn sockets_that_an_application_keeps_have_their_lines_and_spans() {
+    let log = Log::of_this_process();
+    let builder = Builder::with_app(Keeping, async |question: std::convert::Infallible| match question {});
+    let server = Running::start(builder.socket_io("/kept.io", |io| io.namespace("/", |ns| ns.admit(async || {}))));
+    let mut client = Client::open(server.address, "/kept.io/");
+    let packet = client.ask("40");
+    let sid = packet.split('"').nth(3).unwrap().to_owned();
+    assert_eq!(client.ask(r#"42["say","secret of a kept socket"]"#), "41");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let socket = format!(r#"endpoint="/kept.io" namespace="/" event="{{}}" sid={sid}"#);
+    for (line, event) in [
+        ("asks the application to come in", "admit"),
+        ("connected", "connect"),
+        ("heard by the application", "say"),
+        ("disconnected reason=ServerDisconnect", "disconnect"),
+    ] {
+        let socket = socket.replace("{}", event);
+        assert!(log.lines().any(|found| found.contains(line) && found.contains(&socket)), "{line}: {log}");
+    }
+    assert!(!log.contains("secret of a kept socket"), "{log}");
+}
+
+/// Lets everybody in, keeps all sockets to itself, and ends one that says something.
+struct Keeping;
+
+impl App for Keeping {
+    type Query = std::convert::Infallible;
+    type Reply = std::convert::Infallible;
+    type Request = ();
+    type Response = ();
+    type Notice = ();
+
+    fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
+        match event {
+            Event::Connecting(connect) => cx.command(Command::Accept { socket: connect.socket }),
+            Event::Received { session, socket, .. } => {
+                tracing::debug!("heard by the application");
+                cx.command(Command::Handled { session });
+                cx.command(Command::Disconnect { target: Target::Socket(socket), extent: Extent::Namespace });
+            }
+            Event::Connected(_)
+            | Event::Disconnected { .. }
+            | Event::Acked { .. }
+            | Event::AcksEnded { .. }
+            | Event::Opened { .. }
+            | Event::Message { .. }
+            | Event::Closed { .. }
+            | Event::Relieved { .. }
+            | _ => {}
+        }
+        None
+    }
+
+    fn handle_reply(&mut self, reply: Self::Reply, _cx: &mut Cx<'_>) {
+        match reply {}
+    }
+
+    fn handle_request(&mut self, _ticket: AppRequestId, (): (), _cx: &mut Cx<'_>) {}
+
+    fn handle_timeout(&mut self, _cx: &mut Cx<'_>) {}
+
+    fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
+
+    fn poll_query(&mut self) -> Option<Self::Query> {
+        None
+    }
+
+    fn poll_response(&mut self) -> Option<(AppRequestId, ())> {
+        None
+    }
+
+    fn poll_notice(&mut self) -> Option<()> {
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<roomcast_tokio::core::time::Instant> {
+        None
+    }
+}
+
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// The one log that all tests of this file write to.
+    fn of_this_process() -> Self {
+        static LOG: std::sync::OnceLock<Log> = std::sync::OnceLock::new();
+        let start = || {
+            let log = Self::default();
+            let writer = log.clone();
+            tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::DEBUG)
+                .with_ansi(false)
+                .with_writer(move || writer.clone())
+                .init();
+            log
+        };
+        LOG.get_or_init(start).clone()
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

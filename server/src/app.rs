@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use roomcast_openwebui::{AuthRequirement, Notice, OpenWebUi, Settings as Rules, SettingsError};
+use roomcast_openwebui::{AuthRequirement, Notice, Notices, OpenWebUi, Settings as Rules, SettingsError};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, PathMatch, Refusal};
 
@@ -46,6 +46,10 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.admin_chats = settings.admin_chats;
     // The setting is not cut short by the application's own limit.
     rules.call_timeout_max = rules.call_timeout_max.max(settings.call_timeout);
+    // All of these are logged, but for those that come whatever is set here.
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        rules.notices = Notices::On;
+    }
     let protocol = rules.protocol();
     rules.documents.peers_per_user_max = settings.providers_per_user_max;
     let api = Api {
@@ -88,7 +92,12 @@ fn log_notice(notice: Notice) {
         Notice::WrongSecret { refused } => {
             tracing::warn!(refused, "tokens are signed with another secret than WEBUI_SECRET_KEY");
         }
-        Notice::UserActive { .. } | Notice::UserIdle { .. } | Notice::LoggedOut { .. } => {}
+        Notice::LoggedIn { sid, user, .. } => tracing::debug!(%sid, %user, "logged in"),
+        Notice::LoggedOut { user, why, .. } => tracing::debug!(%user, ?why, "logged out"),
+        Notice::TokenRefused { sid, refusal } => {
+            tracing::debug!(sid = sid.map(|sid| sid.to_string()), reason = refusal.as_str(), "token refused");
+        }
+        Notice::UserActive { .. } | Notice::UserIdle { .. } => {}
         _ => {}
     }
 }

@@ -24,7 +24,7 @@ mod signals;
 mod store;
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -53,10 +53,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::registry()
-        .with(settings.logs.clone())
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
-        .init();
+    // Colours are for people, not for files and collectors of logs.
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
+    tracing_subscriber::registry().with(settings.logs.clone()).with(lines).init();
     // One thread serves all clients: messages do not cross threads on their way.
     let run = tokio::runtime::Builder::new_current_thread()
         .enable_all()

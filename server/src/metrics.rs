@@ -346,35 +346,237 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
+    /// Each number is another one, so that none stands in the line of another. In the order of the fields, which the
+    /// functions above take apart: one that is missing there does not compile.
     #[test]
     fn every_number_has_its_line() {
+        let text = write(&Metrics::new(), COUNTERS, AUDIT, &pool()).unwrap();
+        let names = |prefix: &str| {
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            let numbers = lines.filter_map(|line| line.strip_prefix(prefix)?.split_once(' '));
+            numbers
+                .filter_map(|(name, value)| Some((value.parse().ok()?, name.to_owned())))
+                .collect::<BTreeMap<u64, _>>()
+        };
+        let all = names("roomcast_");
+        for (from, expected) in [
+            (
+                101,
+                "sessions_opened_total sockets_connected_total packets_received_total packets_queued_total \
+                   volatile_dropped_total upgrades_total too_slow_total pings_unanswered_total peer_faults_total \
+                   reserved_refused_total stale_handles_total",
+            ),
+            (
+                201,
+                "server_sessions server_websockets server_requests server_sockets server_namespaces server_rooms \
+                   server_session_sids server_socket_sids server_acks server_timers server_queued_bytes \
+                   server_unadmitted_bytes server_outputs server_unread server_cluster_pending",
+            ),
+            (
+                301,
+                "app_sockets app_logins app_users app_active_users app_models app_queries app_held_events app_writes \
+                   app_change_bytes app_calls app_writes_lost_total app_queries_overdue_total",
+            ),
+            (
+                401,
+                "app_documents app_document_members app_document_updates_pending app_document_bytes \
+                   app_document_joins_parked app_document_peers app_document_requests",
+            ),
+            (
+                501,
+                "app_document_loads_total app_document_loads_failed_total app_document_refused_full_total \
+                   app_document_updates_applied_total app_document_updates_known_total app_document_updates_held_total \
+                   app_document_updates_refused_total app_document_resyncs_total app_document_states_delayed_total \
+                   app_document_appends_total app_document_appends_failed_total app_document_snapshots_total \
+                   app_document_snapshots_failed_total app_document_conflicts_total app_document_resets_total \
+                   app_document_contents_saved_total app_document_contents_saved_again_total \
+                   app_document_contents_lost_total",
+            ),
+        ] {
+            let expected: BTreeMap<u64, String> =
+                (from..).zip(expected.split_whitespace().map(str::to_owned)).collect();
+            let found: BTreeMap<_, _> =
+                all.range(from..from + 100).map(|(value, name)| (*value, name.clone())).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+        for (value, reason) in (601..).zip([
+            "bad_signature",
+            "expired",
+            "not_yet_valid",
+            "malformed",
+            "unknown_user",
+            "role",
+            "revoked",
+            "unavailable",
+        ]) {
+            let name = format!("app_tokens_refused_total{{reason=\"{reason}\"}}");
+            assert_eq!(all.get(&value), Some(&name), "{text}");
+        }
+        assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    #[test]
+    fn what_the_program_counts_itself_has_its_lines() {
         let metrics = Metrics::new();
         metrics.store.answered("note", Duration::from_millis(2), None);
         metrics.store.answered("note", Duration::from_secs(2), Some(&StoreError::Unavailable));
+        for error in [StoreError::NotFound, StoreError::Corrupt, StoreError::Conflict] {
+            metrics.store.answered("chat", Duration::ZERO, Some(&error));
+        }
         metrics.api.responded("/api/emit", StatusCode::UNAUTHORIZED);
-        let counters = Counters { peer_faults: 3, ..Counters::default() };
-        let audit = Audit { queued_bytes: 4, ..Audit::default() };
-        let mut pool = Pool::default();
-        (pool.users, pool.writes_lost) = (5, 6);
-        let text = write(&metrics, counters, audit, &pool).unwrap();
+        metrics.lag.0.observe(0.3);
+        let text = write(&metrics, COUNTERS, AUDIT, &pool()).unwrap();
         for line in [
-            "roomcast_peer_faults_total 3",
-            "roomcast_server_queued_bytes 4",
-            "roomcast_app_users 5",
-            "roomcast_app_writes_lost_total 6",
             "roomcast_store_question_seconds_count{question=\"note\"} 2",
             "roomcast_store_question_seconds_bucket{le=\"0.0025\",question=\"note\"} 1",
             "roomcast_store_errors_total{question=\"note\",error=\"unavailable\"} 1",
+            "roomcast_store_errors_total{question=\"chat\",error=\"not_found\"} 1",
+            "roomcast_store_errors_total{question=\"chat\",error=\"corrupt\"} 1",
+            "roomcast_store_errors_total{question=\"chat\",error=\"conflict\"} 1",
             "roomcast_api_requests_total{route=\"/api/emit\",status=\"401\"} 1",
-            "roomcast_driver_lag_seconds_count 0",
+            "roomcast_driver_lag_seconds_bucket{le=\"0.1\"} 0",
+            "roomcast_driver_lag_seconds_bucket{le=\"0.5\"} 1",
+            "roomcast_driver_lag_seconds_count 1",
             concat!("roomcast_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-            "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
-        assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    #[test]
+    fn the_process_itself_has_its_lines() {
+        let text = write(&Metrics::new(), COUNTERS, AUDIT, &pool()).unwrap();
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+            line.parse::<u64>().ok()
+        };
+        // A test has a megabyte at least, and three files.
+        assert!(
+            value("process_resident_memory_bytes") > Some(1 << 20) && value("process_open_fds") >= Some(3),
+            "{text}"
+        );
+    }
+
+    /// What an operator reads about is there under that name.
+    #[test]
+    fn documented_metrics_exist() {
+        let metrics = Metrics::new();
+        metrics.store.answered("note", Duration::ZERO, Some(&StoreError::Unavailable));
+        metrics.api.responded("/api/emit", StatusCode::OK);
+        let text = write(&metrics, COUNTERS, AUDIT, &pool()).unwrap();
+        let page = include_str!("../../docs/operation.md");
+        let words =
+            page.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).filter(|word| word.starts_with("roomcast_"));
+        let names: BTreeSet<_> =
+            words.filter(|word| !matches!(*word, "roomcast_stores" | "roomcast_adapter")).collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            let is_there = text.lines().any(|line| {
+                let rest = line.strip_prefix(name);
+                rest.is_some_and(|rest| rest.starts_with([' ', '{']) || rest.starts_with("_bucket"))
+            });
+            assert!(is_there, "{name} is not in\n{text}");
+        }
+    }
+
+    const COUNTERS: Counters = Counters {
+        sessions_opened: 101,
+        sockets_connected: 102,
+        packets_received: 103,
+        packets_queued: 104,
+        volatile_dropped: 105,
+        upgrades: 106,
+        too_slow: 107,
+        pings_unanswered: 108,
+        peer_faults: 109,
+        reserved_refused: 110,
+        stale_handles: 111,
+    };
+    const AUDIT: Audit = Audit {
+        sessions: 201,
+        conns: 202,
+        requests: 203,
+        sockets: 204,
+        namespaces: 205,
+        rooms: 206,
+        session_sids: 207,
+        socket_sids: 208,
+        acks: 209,
+        timers: 210,
+        queued_bytes: 211,
+        unadmitted_bytes: 212,
+        outputs: 213,
+        unread: 214,
+        cluster: 215,
+    };
+
+    fn pool() -> Pool {
+        let mut pool = Pool::default();
+        let numbers = [
+            &mut pool.sockets,
+            &mut pool.logins,
+            &mut pool.users,
+            &mut pool.active_users,
+            &mut pool.models,
+            &mut pool.queries,
+            &mut pool.held_events,
+            &mut pool.writes,
+            &mut pool.change_bytes,
+            &mut pool.calls,
+        ];
+        numbers.into_iter().zip(301..).for_each(|(number, value)| *number = value);
+        (pool.writes_lost, pool.queries_overdue) = (311, 312);
+        let now = &mut pool.documents;
+        let numbers = [
+            &mut now.open,
+            &mut now.members,
+            &mut now.pending_updates,
+            &mut now.bytes,
+            &mut now.parked_joins,
+            &mut now.peers,
+            &mut now.visits,
+        ];
+        numbers.into_iter().zip(401..).for_each(|(number, value)| *number = value);
+        let totals = &mut pool.document_totals;
+        let machine = &mut totals.documents;
+        let numbers = [
+            &mut machine.loads,
+            &mut machine.loads_failed,
+            &mut machine.refused_full,
+            &mut machine.updates_applied,
+            &mut machine.updates_known,
+            &mut machine.updates_held,
+            &mut machine.updates_refused,
+            &mut machine.resyncs,
+            &mut machine.states_delayed,
+            &mut machine.appends,
+            &mut machine.appends_failed,
+            &mut machine.snapshots,
+            &mut machine.snapshots_failed,
+            &mut machine.conflicts,
+            &mut totals.resets,
+            &mut totals.contents_saved,
+            &mut totals.contents_saved_again,
+            &mut totals.contents_lost,
+        ];
+        numbers.into_iter().zip(501..).for_each(|(number, value)| *number = value);
+        let refused = &mut pool.token_refusals;
+        let numbers = [
+            &mut refused.bad_signature,
+            &mut refused.expired,
+            &mut refused.not_yet_valid,
+            &mut refused.malformed,
+            &mut refused.unknown_user,
+            &mut refused.role,
+            &mut refused.revoked,
+            &mut refused.unavailable,
+        ];
+        numbers.into_iter().zip(601..).for_each(|(number, value)| *number = value);
+        pool
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! The program under clients that send tiny events without pause: it goes on serving, and ends when it is told to.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "helpers of tests; attackers are threads")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The program from its start to its end: settings, demonstration, pages and signals.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
@@ -169,7 +170,8 @@ fn origins_and_heartbeat_are_as_open_webui_is_told() {
 fn an_address_behind_a_trusted_proxy_has_no_more_connections_than_it_may() {
     let web_socket = POLLING.replace("polling", "websocket");
     let open = |address, header: &str, value: &str| {
-        let mut request = tungstenite::client::IntoClientRequest::into_client_request(format!("ws://{address}{web_socket}"));
+        let mut request =
+            tungstenite::client::IntoClientRequest::into_client_request(format!("ws://{address}{web_socket}"));
         let headers = request.as_mut().unwrap().headers_mut();
         headers.insert(http::HeaderName::from_bytes(header.as_bytes()).unwrap(), value.parse().unwrap());
         tungstenite::client(request.unwrap(), connect(address)).map(|(socket, _)| socket).map_err(|error| {
@@ -314,6 +316,42 @@ fn while_it_drains_it_works_and_is_not_ready() {
     Client::connect(address);
     program.signal("TERM");
     assert_eq!(program.end().0.code(), Some(0));
+}
+
+/// At DEBUG each client can be followed; a wrong secret is told at any level that production has.
+#[test]
+fn logins_and_refusals_are_logged() {
+    let (mut program, address) = Program::serve(&[], &[("ROOMCAST_LOG", "debug")]);
+    let token = program.stdout.until("token of ada").rsplit(' ').next().unwrap().to_owned();
+    let mut client = Client::connect(address);
+    let sid = format!("sid={}", client.sid);
+    let line = program.stderr.until("connected");
+    assert!(line.contains("DEBUG") && line.contains(&sid) && line.contains(r#"endpoint="/ws/socket.io""#), "{line}");
+    client.send(r#"421["user-join",{"auth":{"token":"nonsense"}}]"#);
+    assert_eq!(client.next(), "431[]");
+    let line = program.stderr.until("token refused");
+    assert!(line.contains("DEBUG") && line.contains(&client.sid) && line.contains("malformed"), "{line}");
+    client.send(&format!(r#"422["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
+    assert!(client.next().starts_with("432[{"));
+    let line = program.stderr.until("logged in");
+    assert!(line.contains("DEBUG") && line.contains(&sid) && line.contains("user=ada"), "{line}");
+    client.send("1");
+    program.stderr.until("disconnected");
+    let line = program.stderr.until("logged out");
+    assert!(line.contains("user=ada") && line.contains("Disconnected"), "{line}");
+    assert!(!program.stderr.seen.contains(&token));
+
+    let (mut program, address) = Program::serve(&[], &[("ROOMCAST_LOG", "warn")]);
+    let mut client = Client::connect(address);
+    let wrong = roomcast_auth::sign_hs256(b"another secret", r#"{"id":"ada"}"#);
+    for id in [1, 2] {
+        client.send(&format!(r#"42{id}["user-join",{{"auth":{{"token":"{wrong}"}}}}]"#));
+        assert_eq!(client.next(), format!("43{id}[]"));
+    }
+    program.signal("TERM");
+    let (_, said) = program.end();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("another secret than WEBUI_SECRET_KEY")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("WARN") && lines[0].contains("refused=1"), "{said}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use roomcast_tokio::core::server::App;
 use roomcast_tokio::{Builder, Handle, Tokio};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -21,12 +22,12 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(builder: Builder) -> Self {
+    pub fn start<A: App + Send + 'static>(builder: Builder<A>) -> Self {
         Self::start_with(builder, |server, listener| server.serve(listener))
     }
 
-    pub fn start_with<F: Future<Output = ()> + Send + 'static>(
-        builder: Builder,
+    pub fn start_with<A: App + Send + 'static, F: Future<Output = ()> + Send + 'static>(
+        builder: Builder<A>,
         serve: impl FnOnce(roomcast_tokio::Server<Tokio>, TcpListener) -> F,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

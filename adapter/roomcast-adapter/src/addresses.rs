@@ -74,7 +74,10 @@ impl Addresses {
 
     pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
         // An IPv4 peer of a socket that listens on IPv6 has an address of that form.
-        self.proxies.networks.iter().any(|network| network.contains(&address.to_canonical()) || network.contains(&address))
+        self.proxies
+            .networks
+            .iter()
+            .any(|network| network.contains(&address.to_canonical()) || network.contains(&address))
     }
 
     /// The client behind a peer: of the addresses that proxies have added, the last that is no proxy itself. What stands

@@ -86,7 +86,7 @@ mod writes;
 
 pub use self::app::{Audit, OpenWebUi};
 pub use self::documents::{Compat, DocumentCounters, DocumentCounts, DocumentSettings};
-pub use self::refusals::TokenRefusals;
+pub use self::refusals::{TokenRefusal, TokenRefusals};
 pub use self::requests::{
     DocumentChange, DocumentRefusal, DocumentState, Intent, LoginInfo, LogoutReason, Notice, Pool, Request, Response,
     To,

@@ -8,20 +8,87 @@ use std::time::Duration;
 use roomcast_auth::AuthError;
 use roomcast_core::time::Instant;
 
+/// Why a token was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenRefusal {
+    /// The signature is none of the verifier's keys, or of an algorithm that it does not take.
+    BadSignature,
+    /// The token has ended, when it was presented or while its login stood.
+    Expired,
+    /// The token counts only later, or says that it was issued later.
+    NotYetValid,
+    /// The token cannot be read, or lacks a claim.
+    Malformed,
+    /// The store has no such user.
+    UnknownUser,
+    /// The user's role may not log in: `pending`, or one that is not known.
+    Role,
+    /// The token, or all tokens of its user, have been revoked.
+    Revoked,
+    /// The store did not answer. The token is tried again.
+    Unavailable,
+}
+
+impl TokenRefusal {
+    /// Its name in metrics and logs, such as `bad_signature`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Malformed => "malformed",
+            Self::UnknownUser => "unknown_user",
+            Self::Role => "role",
+            Self::Revoked => "revoked",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl From<AuthError> for TokenRefusal {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::SignatureWrong | AuthError::AlgorithmRefused => Self::BadSignature,
+            AuthError::Expired => Self::Expired,
+            AuthError::NotYetValid | AuthError::IssuedInFuture => Self::NotYetValid,
+            AuthError::TokenTooLong
+            | AuthError::NotThreeParts
+            | AuthError::HeaderMalformed
+            | AuthError::HeaderNameTwice
+            | AuthError::HeaderTooDeep
+            | AuthError::CriticalExtension
+            | AuthError::AlgorithmMissing
+            | AuthError::SignatureMalformed
+            | AuthError::PayloadMalformed
+            | AuthError::PayloadNameTwice
+            | AuthError::PayloadTooDeep
+            | AuthError::ClaimMissing(_)
+            | AuthError::ClaimMalformed(_)
+            | AuthError::AudienceRefused
+            | _ => Self::Malformed,
+        }
+    }
+}
+
 /// The counters, and the signatures that no notice has told of yet.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    pub(crate) counts: TokenRefusals,
+    counts: TokenRefusals,
     untold: u64,
     told_at: Option<Instant>,
 }
 
 impl Refusals {
-    /// Counts what a verifier refused. Returns how many wrong signatures there were since the last notice, if it is time
-    /// for another: anybody can send such tokens, so there is at most one in a while.
-    pub(crate) fn count(&mut self, error: AuthError, now: Instant) -> Option<u64> {
-        self.counts.count(error);
-        if error != AuthError::SignatureWrong {
+    pub(crate) const fn counts(&self) -> TokenRefusals {
+        self.counts
+    }
+
+    /// Counts a refusal. Returns how many wrong signatures there were since the last notice, if it is time for another:
+    /// anybody can send such tokens, so there is at most one in a while.
+    pub(crate) fn count(&mut self, refusal: TokenRefusal, now: Instant) -> Option<u64> {
+        *self.counts.of(refusal) += 1;
+        if refusal != TokenRefusal::BadSignature {
             return None;
         }
         self.untold += 1;
@@ -71,29 +138,17 @@ impl TokenRefusals {
         ]
     }
 
-    /// Counts what a verifier refused.
-    fn count(&mut self, error: AuthError) {
-        let counter = match error {
-            AuthError::SignatureWrong | AuthError::AlgorithmRefused => &mut self.bad_signature,
-            AuthError::Expired => &mut self.expired,
-            AuthError::NotYetValid | AuthError::IssuedInFuture => &mut self.not_yet_valid,
-            AuthError::TokenTooLong
-            | AuthError::NotThreeParts
-            | AuthError::HeaderMalformed
-            | AuthError::HeaderNameTwice
-            | AuthError::HeaderTooDeep
-            | AuthError::CriticalExtension
-            | AuthError::AlgorithmMissing
-            | AuthError::SignatureMalformed
-            | AuthError::PayloadMalformed
-            | AuthError::PayloadNameTwice
-            | AuthError::PayloadTooDeep
-            | AuthError::ClaimMissing(_)
-            | AuthError::ClaimMalformed(_)
-            | AuthError::AudienceRefused
-            | _ => &mut self.malformed,
-        };
-        *counter += 1;
+    const fn of(&mut self, refusal: TokenRefusal) -> &mut u64 {
+        match refusal {
+            TokenRefusal::BadSignature => &mut self.bad_signature,
+            TokenRefusal::Expired => &mut self.expired,
+            TokenRefusal::NotYetValid => &mut self.not_yet_valid,
+            TokenRefusal::Malformed => &mut self.malformed,
+            TokenRefusal::UnknownUser => &mut self.unknown_user,
+            TokenRefusal::Role => &mut self.role,
+            TokenRefusal::Revoked => &mut self.revoked,
+            TokenRefusal::Unavailable => &mut self.unavailable,
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use bytestring::ByteString;
 
 use super::documents::{DocumentCounters, DocumentCounts};
 use super::query::User;
-use super::refusals::TokenRefusals;
-use roomcast_core::server::{Extent, SocketId};
+use super::refusals::{TokenRefusal, TokenRefusals};
+use roomcast_core::server::{Extent, Sid, SocketId};
 use roomcast_core::socket_io::Args;
 use roomcast_yjs::{BadUpdate, Id};
 
@@ -309,6 +309,22 @@ pub enum Notice {
     },
     /// Something about documents that an operator should know. Made whatever the settings say of other notices.
     Document(roomcast_documents::DocumentNotice),
+    /// A socket has logged in.
+    LoggedIn {
+        /// The socket that has a login now.
+        socket: SocketId,
+        /// Its Socket.IO id.
+        sid: Sid,
+        /// Id of the user.
+        user: ByteString,
+    },
+    /// A token was refused, or a login ended along with its token.
+    TokenRefused {
+        /// Socket.IO id of the socket that presented it; `None` for a provider of y-protocols.
+        sid: Option<Sid>,
+        /// Why.
+        refusal: TokenRefusal,
+    },
     /// Tokens were presented whose signature is none of the verifier's keys: the secret may not be the one that tokens are
     /// signed with. At most one in 60 s; made whatever the settings say of other notices.
     WrongSecret {

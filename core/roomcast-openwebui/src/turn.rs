@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use super::chat::ChatRequest;
 use super::documents::Joiner;
 use super::query::{Question, StoreAnswer, StoreError, User};
+use super::refusals::TokenRefusal;
 use super::token::Token;
 pub(crate) use super::turns::Held;
 use roomcast_core::socket_io::Args;
@@ -148,6 +149,16 @@ pub(crate) enum Refused {
     Unknown,
     Role,
     Revoked,
+}
+
+impl From<Refused> for TokenRefusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown => Self::UnknownUser,
+            Refused::Role => Self::Role,
+            Refused::Revoked => Self::Revoked,
+        }
+    }
 }
 
 /// What a store says of a token's user: one who may log in, why not, or no answer.

@@ -17,6 +17,7 @@ mod jobs;
 mod mail;
 mod memory;
 mod slice;
+mod telling;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use roomcast_core::server::{App, Input, Output, RequestId, SessionId, Stack, Transmit};
+use roomcast_core::server::{App, Input, Output, RequestId, Scope, SessionId, Sid, SocketId, Stack, Transmit};
 use roomcast_core::slab::Slab;
 use roomcast_core::time::Instant;
 
@@ -61,6 +62,8 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     /// By the slot of their handle.
     presences: Vec<Option<Arc<Presence>>>,
     peers: Vec<Option<Peer>>,
+    /// Connected sockets of which handlers have never heard, while DEBUG is on.
+    kept: BTreeMap<SocketId, (Scope, Sid)>,
     asks: Slab<AskId, Ask>,
     lending: BTreeMap<SessionId, Lending>,
     congested: BTreeMap<SessionId, Vec<Arc<Flow>>>,
@@ -134,6 +137,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             routes: Arc::new(routes),
             presences: Vec::new(),
             peers: Vec::new(),
+            kept: BTreeMap::new(),
             asks: Slab::new(),
             lending: BTreeMap::new(),
             congested: BTreeMap::new(),
@@ -211,7 +215,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     /// Carries out what the core says; `false` if time was up before.
     fn handle_outputs(&mut self, slice: &mut Slice, now: Instant) -> bool {
         while !slice.is_over() {
-            let Some(output) = self.stack.poll_output(now) else { return true };
+            let Some(output) = self.poll_output(now) else { return true };
             let is_event = matches!(output, Output::Event(_));
             self.handle_output(output, now);
             slice.spend(slice::STEP);

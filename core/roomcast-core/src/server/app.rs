@@ -223,13 +223,23 @@ impl<A: App> Stack<A> {
 
     /// The next thing to do, or an event that the application left. `None`: both are quiet.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.poll_output_by(now, A::handle_event)
+    }
+
+    /// The same for a driver that watches what the application is told: each event goes through `handle`, which has to
+    /// hand it to [`App::handle_event`] and to return the result.
+    pub fn poll_output_by(
+        &mut self,
+        now: Instant,
+        mut handle: impl FnMut(&mut A, Event, &mut Cx<'_>) -> Option<Event>,
+    ) -> Option<Output> {
         loop {
             if let Some(event) = self.app.poll_event() {
                 return Some(Output::Event(event));
             }
             match self.server.poll_output()? {
                 Output::Event(event) => {
-                    if let Some(event) = self.app.handle_event(event, &mut Cx::new(&mut self.server, now)) {
+                    if let Some(event) = handle(&mut self.app, event, &mut Cx::new(&mut self.server, now)) {
                         return Some(Output::Event(event));
                     }
                 }

@@ -10,6 +10,7 @@ use super::login::Found;
 use crate::access::{self, Access};
 use crate::purpose::Purpose;
 use crate::query::{Chat, Note, Question, StoreError, User};
+use crate::refusals::TokenRefusal;
 use crate::requests::LogoutReason;
 use crate::settings::AdminChats;
 use crate::sockets::{Channels, ChatAccess, Check, Checked};
@@ -26,7 +27,7 @@ impl OpenWebUi {
                 self.ask(token.question(), Purpose::Recheck { socket, epoch }, cx);
             }
             Check::Ended => {
-                self.refusals.counts.expired += 1;
+                self.refused(Some(socket), TokenRefusal::Expired, cx);
                 self.withdraw(socket, LogoutReason::Token, cx);
             }
         }
@@ -35,7 +36,7 @@ impl OpenWebUi {
     /// The store said whose token it is.
     pub(super) fn checked(&mut self, socket: SocketId, epoch: u64, found: Found, cx: &mut Cx<'_>) {
         if let Ok(Err(refused)) = found {
-            self.count_refused(refused);
+            self.refused(Some(socket), refused.into(), cx);
         }
         match self.sockets.handle_checked(socket, epoch, found.map(Result::ok), cx.now) {
             Checked::Stale | Checked::Unknown => {}

@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use super::{OpenWebUi, found_chat, found_note};
 use crate::purpose::Purpose;
 use crate::query::{QueryId, StoreAnswer, StoreError};
+use crate::refusals::TokenRefusal;
 use crate::requests::LogoutReason;
 use crate::turn::{BuiltIn, Outcome, Step, judge};
 use crate::turns::{Arrival, Doubt, Held, Origin, Turn};
@@ -154,7 +155,7 @@ impl OpenWebUi {
             BuiltIn::DocumentUpdate => self.document_update(socket, args, cx),
             BuiltIn::DocumentLeave => self.document_leave(socket, args, cx),
             BuiltIn::DocumentAwareness => self.document_awareness(socket, args, cx),
-            BuiltIn::UserJoin => self.user_join(args, cx),
+            BuiltIn::UserJoin => self.user_join(socket, args, cx),
             BuiltIn::Heartbeat => self.heartbeat(socket, cx),
             BuiltIn::Usage => self.use_model(socket, args, cx),
             BuiltIn::JoinChannels => self.join_channels(socket, args, cx),
@@ -218,7 +219,7 @@ impl OpenWebUi {
         let wall = cx.server.wall();
         let login = self.sockets.get(socket).and_then(|record| record.login.as_ref());
         if login.is_some_and(|login| login.token.has_ended(wall)) {
-            self.refusals.counts.expired += 1;
+            self.refused(Some(socket), TokenRefusal::Expired, cx);
             return self.withdraw(socket, LogoutReason::Token, cx);
         }
         self.activity.handle_seen(socket, cx.now);

@@ -10,6 +10,7 @@ use bytestring::ByteString;
 
 use super::OpenWebUi;
 use crate::query::{StoreError, User};
+use crate::refusals::TokenRefusal;
 use crate::requests::{LogoutReason, Notice};
 use crate::settings::AuthRequirement;
 use crate::sockets::{Channels, Last, Record, Stage};
@@ -27,7 +28,7 @@ impl OpenWebUi {
     pub(super) fn connecting(&mut self, connect: &Connect, cx: &mut Cx<'_>) {
         let Connect { socket, session: peer, .. } = *connect;
         self.open(connect, Stage::Asking, cx);
-        let outcome = match self.token_in(&connect.auth, cx) {
+        let outcome = match self.token_in(socket, &connect.auth, cx) {
             Some(token) => Outcome::Ask(token.question(), Step::Admit(token)),
             None => self.refuse(socket, wire::REFUSED_TOKEN, cx),
         };
@@ -42,7 +43,7 @@ impl OpenWebUi {
             return self.join_own_room(socket, cx);
         }
         self.open(connect, Stage::In, cx);
-        let outcome = match self.token_in(&connect.auth, cx) {
+        let outcome = match self.token_in(socket, &connect.auth, cx) {
             Some(token) => Outcome::Ask(token.question(), Step::Connect(token)),
             // Anonymous: `user-join` is the real authentication.
             None => Outcome::nothing(),
@@ -76,19 +77,19 @@ impl OpenWebUi {
                 Outcome::nothing()
             }
             Ok(Err(refused)) => {
-                self.count_refused(refused);
+                self.refused(Some(socket), refused.into(), cx);
                 self.refuse(socket, wire::REFUSED_TOKEN, cx)
             }
             Err(_) => {
-                self.refusals.counts.unavailable += 1;
+                self.refused(Some(socket), TokenRefusal::Unavailable, cx);
                 self.refuse(socket, wire::UNAVAILABLE, cx)
             }
         }
     }
 
-    pub(super) fn user_join(&mut self, args: &Args, cx: &Cx<'_>) -> Outcome {
+    pub(super) fn user_join(&mut self, socket: SocketId, args: &Args, cx: &Cx<'_>) -> Outcome {
         let token = args.parse::<TokenPayload>().ok().and_then(TokenPayload::token);
-        match token.and_then(|token| self.verify(&token, cx)) {
+        match token.and_then(|token| self.verify(&token, Some(socket), cx)) {
             Some(token) => Outcome::Ask(token.question(), Step::UserJoin(token)),
             None => Outcome::nothing(),
         }
@@ -141,12 +142,12 @@ impl OpenWebUi {
                 Given::Login(id)
             }
             Ok(Err(refused)) => {
-                self.count_refused(refused);
+                self.refused(Some(socket), refused.into(), cx);
                 Given::Refused
             }
             Err(_) => {
                 // The token is good as far as is known: the peer is told, and it is tried again.
-                self.refusals.counts.unavailable += 1;
+                self.refused(Some(socket), TokenRefusal::Unavailable, cx);
                 self.tell_unavailable(socket, cx);
                 self.sockets.want(socket, token, channels, cx.now);
                 Given::Unknown
@@ -164,6 +165,9 @@ impl OpenWebUi {
         }
         let id = user.id.clone();
         if self.sockets.log_in(socket, token, user, channels, (cx.server.wall(), cx.now)) {
+            if let Some(sid) = cx.server.sid(socket) {
+                self.notice(Notice::LoggedIn { socket, sid, user: id.clone() });
+            }
             self.activity.handle_login(socket, id, cx.now);
         }
         self.join_own_room(socket, cx);
@@ -220,21 +224,14 @@ impl OpenWebUi {
         self.notice(Notice::LoggedOut { socket, user: user.id, why });
     }
 
-    /// The token's claims, if it is good now.
-    pub(crate) fn verify(&mut self, token: &str, cx: &Cx<'_>) -> Option<Token> {
-        match self.settings.verifier.verify(token, cx.server.wall()) {
-            Ok(claims) => {
-                let token = Token::of(&claims, self.settings.limits.id_bytes_max);
-                self.refusals.counts.malformed += u64::from(token.is_none());
-                token
-            }
-            Err(error) => {
-                if let Some(refused) = self.refusals.count(error, cx.now) {
-                    self.notices.push_back(Notice::WrongSecret { refused });
-                }
-                None
-            }
-        }
+    /// The token's claims, if it is good now. `socket`: where it came from, unless that is a provider.
+    pub(crate) fn verify(&mut self, token: &str, socket: Option<SocketId>, cx: &Cx<'_>) -> Option<Token> {
+        let claims = self.settings.verifier.verify(token, cx.server.wall()).map_err(TokenRefusal::from);
+        let id_bytes_max = self.settings.limits.id_bytes_max;
+        claims
+            .and_then(|claims| Token::of(&claims, id_bytes_max).ok_or(TokenRefusal::Malformed))
+            .inspect_err(|refusal| self.refused(socket, *refusal, cx))
+            .ok()
     }
 
     /// A token was refused by the store: if the login is of the same user, it may not stand either.
@@ -244,21 +241,21 @@ impl OpenWebUi {
         }
     }
 
-    pub(super) fn count_refused(&mut self, refused: Refused) {
-        let counter = match refused {
-            Refused::Unknown => &mut self.refusals.counts.unknown_user,
-            Refused::Role => &mut self.refusals.counts.role,
-            Refused::Revoked => &mut self.refusals.counts.revoked,
-        };
-        *counter += 1;
+    /// Counts a refused token and tells of it.
+    pub(crate) fn refused(&mut self, socket: Option<SocketId>, refusal: TokenRefusal, cx: &Cx<'_>) {
+        if let Some(refused) = self.refusals.count(refusal, cx.now) {
+            self.notices.push_back(Notice::WrongSecret { refused });
+        }
+        let sid = socket.and_then(|socket| cx.server.sid(socket));
+        self.notice(Notice::TokenRefused { sid, refusal });
     }
 
-    fn token_in(&mut self, auth: &str, cx: &Cx<'_>) -> Option<Token> {
+    fn token_in(&mut self, socket: SocketId, auth: &str, cx: &Cx<'_>) -> Option<Token> {
         if auth.len() > self.settings.limits.event_bytes_max {
             return None;
         }
         let token = serde_json::from_str::<wire::Auth>(auth).ok()?.token?;
-        self.verify(&token, cx)
+        self.verify(&token, Some(socket), cx)
     }
 
     fn refuse(&mut self, socket: SocketId, data: &'static str, cx: &mut Cx<'_>) -> Outcome {

@@ -33,7 +33,7 @@ use crate::purpose::Purpose;
 use crate::queries::{Late, Queries};
 use crate::query::{Chat, Note, Query, QueryId, Question, Reply, StoreAnswer, StoreError, User};
 use crate::ration::Rations;
-use crate::refusals::{Refusals, TokenRefusals};
+use crate::refusals::{Refusals, TokenRefusal, TokenRefusals};
 use crate::requests::{LogoutReason, Notice, Pool, Request, Response};
 use crate::settings::{AuthRequirement, Notices, Settings};
 use crate::sockets::{Sockets, Stage};
@@ -165,13 +165,13 @@ impl OpenWebUi {
             document_totals: self.documents.counters(),
             writes_lost: self.writes.lost() + self.touches.lost(),
             queries_overdue: self.queries.overdue(),
-            token_refusals: self.refusals.counts,
+            token_refusals: self.refusals.counts(),
         }
     }
 
     /// Tokens refused since startup, by reason.
     pub const fn token_refusals(&self) -> TokenRefusals {
-        self.refusals.counts
+        self.refusals.counts()
     }
 
     fn is_own(&self, connect: &Connect) -> bool {
@@ -455,7 +455,7 @@ impl App for OpenWebUi {
             }
         }
         while let Some(socket) = self.sockets.pop_expired(wall, cx.now) {
-            self.refusals.counts.expired += 1;
+            self.refused(Some(socket), TokenRefusal::Expired, cx);
             self.withdraw(socket, LogoutReason::Token, cx);
         }
         while let Some(socket) = self.sockets.pop_check(cx.now) {

@@ -265,7 +265,7 @@ impl OpenWebUi {
     /// without a login gets one by the token, as by CONNECT: rooms belong to logins.
     fn bearer(&mut self, socket: SocketId, token: Option<String>, cx: &Cx<'_>) -> Bearer {
         let token = match token {
-            Some(text) => match self.verify(&text, cx) {
+            Some(text) => match self.verify(&text, Some(socket), cx) {
                 Some(token) => Some(token),
                 None => return Bearer::Nobody,
             },

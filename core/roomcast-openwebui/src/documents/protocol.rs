@@ -46,7 +46,7 @@ impl OpenWebUi {
     fn peer_opened(&mut self, session: SessionId, request: &Handshake, cx: &mut Cx<'_>) {
         let (document, token) = target_of(request.target());
         let ids = document.and_then(|document| canonical(&document, &self.settings.limits));
-        let token = token.and_then(|token| self.verify(&token, cx));
+        let token = token.and_then(|token| self.verify(&token, None, cx));
         let (document, note) = ids.clone().unwrap_or_default();
         let others = token.as_ref().map_or(0, |token| self.documents.peers.of_user(&token.user).count());
         let peer = Peer {

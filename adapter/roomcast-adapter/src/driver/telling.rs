@@ -1,0 +1,76 @@
+//! What the application layer is told, as an operator sees it.
+//!
+//! Owns: the span in which the application handles an event, and the lines about sockets that it keeps to itself: what it
+//! gives back is logged with the handlers. Must never know: what the application does with an event.
+
+use roomcast_core::server::{App, Event, Output, Reason};
+use roomcast_core::time::Instant;
+use tracing::{Level, Span};
+
+use super::Driver;
+use crate::runtime::Runtime;
+
+impl<R: Runtime, A: App + 'static> Driver<R, A> {
+    /// The next thing to do, as [`Stack::poll_output`](roomcast_core::server::Stack::poll_output) says it.
+    pub(super) fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        if !tracing::enabled!(Level::DEBUG) {
+            return self.stack.poll_output(now);
+        }
+        let Self { stack, kept, presences, shared, .. } = self;
+        stack.poll_output_by(now, |app, event, cx| {
+            let (socket, name, what) = match &event {
+                Event::Connecting(connect) => (connect.socket, "admit".into(), What::Asks),
+                Event::Connected(connect) => (connect.socket, "connect".into(), What::Comes),
+                Event::Received { socket, name, .. } => (*socket, name.clone(), What::Sends),
+                Event::Disconnected { socket, reason } => (*socket, "disconnect".into(), What::Leaves(*reason)),
+                Event::Acked { .. }
+                | Event::AcksEnded { .. }
+                | Event::Opened { .. }
+                | Event::Message { .. }
+                | Event::Closed { .. }
+                | Event::Relieved { .. }
+                | _ => return app.handle_event(event, cx),
+            };
+            // One that has gone is known to the server no more.
+            let here = cx.server.scope(socket).cloned().zip(cx.server.sid(socket));
+            let here = here.or_else(|| kept.remove(&socket)).or_else(|| {
+                let known = presences.get(socket.slot())?.as_ref().filter(|known| known.id() == socket)?;
+                Some((known.scope.clone(), known.connect.sid))
+            });
+            let span = here.as_ref().map_or_else(Span::none, |(scope, sid)| {
+                let (endpoint, namespace) = (shared.endpoints.path(scope.endpoint), &*scope.namespace);
+                tracing::debug_span!("socket", endpoint, namespace, event = &*name, %sid)
+            });
+            let _entered = span.enter();
+            let event = app.handle_event(event, cx);
+            if event.is_none() {
+                what.log();
+                match what {
+                    What::Comes => kept.extend(here.map(|here| (socket, here))),
+                    What::Asks | What::Sends | What::Leaves(_) => {}
+                }
+            }
+            event
+        })
+    }
+}
+
+/// What a socket does that an application keeps to itself.
+#[derive(Clone, Copy)]
+enum What {
+    Asks,
+    Comes,
+    Sends,
+    Leaves(Reason),
+}
+
+impl What {
+    fn log(self) {
+        match self {
+            Self::Asks => tracing::debug!("asks the application to come in"),
+            Self::Comes => tracing::debug!("connected"),
+            Self::Sends => tracing::trace!("for the application"),
+            Self::Leaves(reason) => tracing::debug!(?reason, "disconnected"),
+        }
+    }
+}
