@@ -27,8 +27,9 @@ sections=(fmt clippy doc test planted wasm publish deny fuzz fresh clients edito
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 
 # Features that tests need beside the default ones. postgres-tls brings no code of its own to test.
-features=roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs,roomcast-auth/asymmetric
-features+=,roomcast-redis/tls,roomcast-tokio/documents,roomcast-tokio/sqlite,roomcast-async-std/documents,roomcast-async-std/stores
+features=roomcast-stores/openwebui,roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs
+features+=,roomcast-auth/asymmetric,roomcast-redis/tls,roomcast-tokio/documents,roomcast-tokio/sqlite
+features+=,roomcast-async-std/documents,roomcast-async-std/stores
 
 # The pure crates, which section wasm compiles one by one.
 pure=(core/*/)
@@ -41,6 +42,9 @@ section_clippy() {
     cargo clippy --workspace --all-targets --locked -- -D warnings
     # Features that are off by default; those of fuzz/ need libFuzzer and belong to its own section.
     cargo clippy --workspace --exclude roomcast-fuzz --all-targets --all-features --locked -- -D warnings
+    # Stores of documents alone, which the features of other members hide.
+    cargo clippy -p roomcast-stores --features sqlite --locked -- -D warnings
+    cargo clippy -p roomcast-stores --locked -- -D warnings
 }
 
 section_doc() {

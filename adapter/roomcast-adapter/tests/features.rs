@@ -30,6 +30,22 @@ fn databases_and_yrs_are_off_by_default() {
 }
 
 #[test]
+fn documents_come_without_the_application() {
+    for (package, features, has_application) in [
+        ("roomcast-stores", "", false),
+        ("roomcast-stores", "sqlite", false),
+        ("roomcast-tokio", "documents,sqlite", false),
+        ("roomcast-async-std", "smol,documents,sqlite", false),
+        ("roomcast-tokio", "openwebui", true),
+        ("roomcast-stores", "postgres", true),
+    ] {
+        let tree = tree(package, features);
+        assert!(tree.contains("roomcast-stores v"), "{tree}");
+        assert_eq!(tree.contains("roomcast-openwebui v"), has_application, "{package} with {features:?}");
+    }
+}
+
+#[test]
 fn socket_io_alone_on_tokio_takes_few_packages() {
     let tree = tree("roomcast-tokio", "");
     let packages: BTreeSet<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();

@@ -10,8 +10,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use roomcast_documents::StoredDocument;
-use roomcast_openwebui::query::{self, ContentHash, StoreError};
+use roomcast_documents::{DocumentStoreError, StoredDocument};
 
 /// One stored document: a snapshot, and the log of the updates after it, by sequence number.
 #[derive(Clone, Debug, Default)]
@@ -24,10 +23,10 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn append(&mut self, first_sequence: u64, updates: Vec<Bytes>) -> Result<(), StoreError> {
+    pub(super) fn append(&mut self, first_sequence: u64, updates: Vec<Bytes>) -> Result<(), DocumentStoreError> {
         let known = |sequence: u64, update: &Bytes| self.log.get(&sequence).is_none_or(|known| known == update);
         if !(first_sequence..).zip(&updates).all(|(sequence, update)| known(sequence, update)) {
-            return Err(StoreError::Conflict);
+            return Err(DocumentStoreError::Conflict);
         }
         for (sequence, update) in (first_sequence..).zip(updates) {
             self.last_sequence = self.last_sequence.max(sequence);
@@ -56,12 +55,5 @@ impl Document {
             updates: self.log.values().cloned().collect(),
             last_sequence: self.last_sequence,
         }
-    }
-
-    /// The same in the application's words.
-    pub(super) fn load_note(&self) -> query::StoredDocument {
-        let StoredDocument { snapshot, tag, updates, last_sequence } = self.load();
-        let content_hash = tag.and_then(|tag| tag[..].try_into().ok()).map(ContentHash);
-        query::StoredDocument { snapshot, content_hash, updates, last_sequence }
     }
 }

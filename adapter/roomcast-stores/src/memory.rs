@@ -14,9 +14,10 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use roomcast_documents::StoredDocument;
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{
-    Chat, MessageChange, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels,
+    self, Chat, ContentHash, MessageChange, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels,
 };
 
 use super::document::Document;
@@ -248,11 +249,11 @@ impl State {
             }
             Question::SaveNoteContent { note, content, at_nanos } => self.save_note_content(&note, &content, at_nanos),
             Question::LoadDocument { document } => {
-                Ok(StoreAnswer::Document(self.documents.get(&document).map(Document::load_note).unwrap_or_default()))
+                Ok(StoreAnswer::Document(self.documents.get(&document).map(stored).unwrap_or_default()))
             }
             Question::AppendUpdates { document, first_sequence, updates } => {
-                self.documents.entry(document).or_default().append(first_sequence, updates)?;
-                Ok(StoreAnswer::Done)
+                let appended = self.documents.entry(document).or_default().append(first_sequence, updates);
+                appended.map(|()| StoreAnswer::Done).map_err(|_| StoreError::Conflict)
             }
             Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
                 let tag = content_hash.map(|hash| Bytes::copy_from_slice(&hash.0));
@@ -361,6 +362,13 @@ impl UserRow {
             profile: profile.to_string().into(),
         }
     }
+}
+
+/// A document in the application's words.
+fn stored(document: &Document) -> query::StoredDocument {
+    let StoredDocument { snapshot, tag, updates, last_sequence } = document.load();
+    let content_hash = tag.and_then(|tag| tag[..].try_into().ok()).map(ContentHash);
+    query::StoredDocument { snapshot, content_hash, updates, last_sequence }
 }
 
 /// A question under way.

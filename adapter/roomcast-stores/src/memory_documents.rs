@@ -39,7 +39,7 @@ impl MemoryDocuments {
             }
             DocumentQuestion::Append { document, first_sequence, updates } => {
                 let appended = documents.entry(document).or_default().append(first_sequence, updates);
-                appended.map(|()| DocumentAnswer::Done).map_err(|_| DocumentStoreError::Conflict)
+                appended.map(|()| DocumentAnswer::Done)
             }
             DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence } => {
                 documents.entry(document).or_default().save(snapshot, tag, up_to_sequence);

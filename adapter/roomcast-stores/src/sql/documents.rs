@@ -6,34 +6,13 @@
 
 use bytes::Bytes;
 use roomcast_documents::{DocumentAnswer, DocumentQuestion, StoredDocument};
-use roomcast_openwebui::query::{self, ContentHash, Question, StoreAnswer, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
-use super::fault::Fault;
-
-/// Answers a question of the application about a document.
-pub(super) async fn answer(conn: &mut SqliteConnection, question: Question) -> Result<StoreAnswer, Fault> {
-    if let Question::LoadDocument { document } = question {
-        let StoredDocument { snapshot, tag, updates, last_sequence } = load(conn, &document).await?;
-        let content_hash = tag.map(|tag| tag[..].try_into().map(ContentHash)).transpose();
-        let content_hash = content_hash.map_err(|_| StoreError::Corrupt)?;
-        Ok(StoreAnswer::Document(query::StoredDocument { snapshot, content_hash, updates, last_sequence }))
-    } else if let Question::AppendUpdates { document, first_sequence, updates } = question {
-        append(conn, &document, first_sequence, &updates).await.map(|()| StoreAnswer::Done)
-    } else if let Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } = question {
-        let tag = content_hash.as_ref().map(|hash| &hash.0[..]);
-        save(conn, &document, &snapshot, tag, up_to_sequence).await.map(|()| StoreAnswer::Done)
-    } else {
-        Err(StoreError::Unavailable.into())
-    }
-}
+use super::fault::{Fault, FaultKind};
 
 /// Answers a question of a document machine.
-pub(super) async fn answer_machine(
-    conn: &mut SqliteConnection,
-    question: DocumentQuestion,
-) -> Result<DocumentAnswer, Fault> {
+pub(super) async fn answer(conn: &mut SqliteConnection, question: DocumentQuestion) -> Result<DocumentAnswer, Fault> {
     match question {
         DocumentQuestion::Load { document } => load(conn, &document).await.map(DocumentAnswer::Loaded),
         DocumentQuestion::Append { document, first_sequence, updates } => {
@@ -45,7 +24,7 @@ pub(super) async fn answer_machine(
     }
 }
 
-async fn load(conn: &mut SqliteConnection, id: &str) -> Result<StoredDocument, Fault> {
+pub(super) async fn load(conn: &mut SqliteConnection, id: &str) -> Result<StoredDocument, Fault> {
     // Snapshot and log of one moment.
     let mut transaction = conn.begin().await?;
     let rows = sqlx::query("SELECT snapshot, content_hash, last_sequence FROM document WHERE id = $1")
@@ -57,7 +36,7 @@ async fn load(conn: &mut SqliteConnection, id: &str) -> Result<StoredDocument, F
         snapshot: row.try_get::<Option<Vec<u8>>, _>(0)?.map(Bytes::from),
         tag: row.try_get::<Option<Vec<u8>>, _>(1)?.map(Bytes::from),
         updates: Vec::new(),
-        last_sequence: row.try_get::<i64, _>(2)?.try_into().map_err(|_| StoreError::Corrupt)?,
+        last_sequence: row.try_get::<i64, _>(2)?.try_into().map_err(|_| FaultKind::Corrupt)?,
     };
     let rows = sqlx::query("SELECT data FROM document_update WHERE document = $1 ORDER BY sequence")
         .bind(id)
@@ -70,7 +49,12 @@ async fn load(conn: &mut SqliteConnection, id: &str) -> Result<StoredDocument, F
     Ok(found)
 }
 
-async fn append(conn: &mut SqliteConnection, id: &str, first_sequence: u64, updates: &[Bytes]) -> Result<(), Fault> {
+pub(super) async fn append(
+    conn: &mut SqliteConnection,
+    id: &str,
+    first_sequence: u64,
+    updates: &[Bytes],
+) -> Result<(), Fault> {
     let Some(more) = updates.len().checked_sub(1) else { return Ok(()) };
     let last_sequence = number(first_sequence.saturating_add(more as u64))?;
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
@@ -81,7 +65,7 @@ async fn append(conn: &mut SqliteConnection, id: &str, first_sequence: u64, upda
             // Asked again after an answer that was lost.
             Some(row) if row.try_get::<&[u8], _>(0)? == &update[..] => {}
             // The transaction is rolled back: nothing is written.
-            Some(_) => return Err(StoreError::Conflict.into()),
+            Some(_) => return Err(FaultKind::Conflict.into()),
             None => {
                 sqlx::query(APPEND).bind(id).bind(sequence).bind(&update[..]).execute(&mut *transaction).await?;
             }
@@ -90,7 +74,7 @@ async fn append(conn: &mut SqliteConnection, id: &str, first_sequence: u64, upda
     Ok(transaction.commit().await?)
 }
 
-async fn save(
+pub(super) async fn save(
     conn: &mut SqliteConnection,
     id: &str,
     snapshot: &[u8],
@@ -110,8 +94,8 @@ async fn save(
 }
 
 /// SQLite counts to 2^63 - 1.
-fn number(sequence: u64) -> Result<i64, StoreError> {
-    i64::try_from(sequence).map_err(|_| StoreError::Corrupt)
+fn number(sequence: u64) -> Result<i64, FaultKind> {
+    i64::try_from(sequence).map_err(|_| FaultKind::Corrupt)
 }
 
 /// Document `$1` has had an update with the number `$2`.

@@ -7,29 +7,40 @@
 //!
 //! Owns: questions in SQL. Must never know: what the answers are for.
 
+#[cfg(all(feature = "sqlite", feature = "openwebui"))]
+mod application_documents;
+#[cfg(feature = "openwebui")]
 mod batches;
+#[cfg(feature = "openwebui")]
 mod crowd;
 #[cfg(feature = "sqlite")]
 mod documents;
-#[cfg(feature = "sqlite")]
+#[cfg(all(feature = "sqlite", feature = "openwebui"))]
 mod embedded;
 mod fault;
 #[cfg(feature = "sqlite")]
 mod file;
+#[cfg(feature = "openwebui")]
+mod health;
 mod open_error;
 mod options;
 mod pool;
 #[cfg(feature = "sqlite")]
 mod sqlite_documents;
+#[cfg(feature = "openwebui")]
 mod statements;
+#[cfg(feature = "openwebui")]
 mod tables;
+#[cfg(feature = "openwebui")]
 mod together;
+#[cfg(feature = "openwebui")]
 mod webui;
 
-#[cfg(feature = "sqlite")]
+#[cfg(all(feature = "sqlite", feature = "openwebui"))]
 pub use self::embedded::{Embedded, Seeded};
 pub use self::open_error::{OpenError, SUPPORTED_VERSIONS};
 pub use self::options::Options;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite_documents::SqliteDocuments;
+#[cfg(feature = "openwebui")]
 pub use self::webui::{Own, WebUi};

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "openwebui")]
 use roomcast_openwebui::query::Permission;
 
 /// How a database is used.
@@ -19,11 +20,14 @@ pub struct Options {
     /// program starts before the last one has ended. Not at all.
     pub lock_timeout: Duration,
     /// Columns of `user` that are left out of profiles: pictures and personal details.
+    #[cfg(feature = "openwebui")]
     pub profile_without: Vec<String>,
     /// The schema of the tables in PostgreSQL: `DATABASE_SCHEMA`.
+    #[cfg(feature = "openwebui")]
     pub schema: Option<String>,
     /// Whether users may use channels where neither their groups nor the stored configuration say:
     /// `USER_PERMISSIONS_FEATURES_CHANNELS`. They may.
+    #[cfg(feature = "openwebui")]
     pub channels_default: Permission,
 }
 
@@ -34,12 +38,16 @@ impl Default for Options {
             acquire_timeout: Duration::from_secs(4),
             statement_timeout: Duration::from_secs(4),
             lock_timeout: Duration::ZERO,
+            #[cfg(feature = "openwebui")]
             profile_without: PERSONAL.iter().map(|name| (*name).to_owned()).collect(),
+            #[cfg(feature = "openwebui")]
             schema: None,
+            #[cfg(feature = "openwebui")]
             channels_default: Permission::Granted,
         }
     }
 }
 
 /// Columns that Open WebUI's session pool leaves out of a user.
+#[cfg(feature = "openwebui")]
 const PERSONAL: &[&str] = &["profile_image_url", "profile_banner_image_url", "date_of_birth", "bio", "gender"];

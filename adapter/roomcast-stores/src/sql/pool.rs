@@ -180,13 +180,14 @@ pub(super) enum Link<'c> {
 
 /// A value of a statement.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "openwebui"), expect(dead_code, reason = "statements of documents bind bytes themselves"))]
 pub(super) enum Arg<'a> {
     Text(&'a str),
     Number(u64),
     Nothing,
 }
 
-#[cfg(feature = "sqlite")]
+#[cfg(all(feature = "sqlite", feature = "openwebui"))]
 impl<'a> Arg<'a> {
     pub(super) fn text(text: Option<&'a str>) -> Self {
         text.map_or(Self::Nothing, Self::Text)
@@ -240,6 +241,7 @@ impl Link<'_> {
     }
 
     /// Writes. The result is the number of rows that it touched.
+    #[cfg(feature = "openwebui")]
     pub(super) async fn run(&mut self, sql: impl SqlSafeStr + Send, args: &[Arg<'_>]) -> Result<u64, Fault> {
         match self {
             #[cfg(feature = "sqlite")]

@@ -10,12 +10,11 @@ use std::path::Path;
 use std::pin::Pin;
 
 use roomcast_documents::{DocumentAnswer, DocumentQuestion, DocumentStore, DocumentStoreError};
-use roomcast_openwebui::query::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::documents::answer_machine;
-use super::fault::Fault;
+use super::documents::answer;
+use super::fault::{Fault, FaultKind};
 use super::file::{Kind, open_file};
 use super::open_error::OpenError;
 use super::options::Options;
@@ -123,7 +122,7 @@ fn serve(
 async fn ask(pool: &Pool, question: DocumentQuestion, options: &Options) -> Result<DocumentAnswer, DocumentStoreError> {
     let mut conn = pool.acquire(Purpose::Write).await.map_err(|fault| told(&fault))?;
     let answered = match &mut conn {
-        Conn::Sqlite(conn) => timeout(options.statement_timeout, answer_machine(conn, question)).await,
+        Conn::Sqlite(conn) => timeout(options.statement_timeout, answer(conn, question)).await,
         #[cfg(feature = "postgres")]
         Conn::Postgres(_) => return Err(DocumentStoreError::Unavailable),
     };
@@ -137,11 +136,12 @@ async fn ask(pool: &Pool, question: DocumentQuestion, options: &Options) -> Resu
 }
 
 fn told(fault: &Fault) -> DocumentStoreError {
-    let error = match fault.store_error() {
-        StoreError::Corrupt => DocumentStoreError::Corrupt,
-        StoreError::Conflict => DocumentStoreError::Conflict,
-        StoreError::NotFound | StoreError::Unavailable => DocumentStoreError::Unavailable,
-        _ => DocumentStoreError::Unavailable,
+    let error = match fault.kind() {
+        FaultKind::Corrupt => DocumentStoreError::Corrupt,
+        FaultKind::Conflict => DocumentStoreError::Conflict,
+        #[cfg(feature = "openwebui")]
+        FaultKind::NotFound => DocumentStoreError::Unavailable,
+        FaultKind::Unavailable => DocumentStoreError::Unavailable,
     };
     tracing::warn!(%fault, "the store of documents has no answer");
     error

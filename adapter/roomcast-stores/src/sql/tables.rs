@@ -13,10 +13,11 @@ use sqlx::Connection;
 use tokio::task::spawn_blocking;
 use tokio::time::{error::Elapsed, timeout};
 
-use super::crowd;
 #[cfg(feature = "sqlite")]
-use super::documents;
-use super::fault::{Fault, Health};
+use super::application_documents;
+use super::crowd;
+use super::fault::{Fault, FaultKind};
+use super::health::Health;
 use super::open_error::OpenError;
 use super::options::Options;
 use super::pool::{Arg, Conn, Link, Pool, Purpose};
@@ -165,7 +166,7 @@ impl Tables {
             Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => {
                 match (self.dialect, conn) {
                     #[cfg(feature = "sqlite")]
-                    (Dialect::Own, Conn::Sqlite(conn)) => documents::answer(conn, question).await,
+                    (Dialect::Own, Conn::Sqlite(conn)) => application_documents::answer(conn, question).await,
                     // Open WebUI has no tables for them.
                     _ => Err(StoreError::Unavailable.into()),
                 }
@@ -226,12 +227,11 @@ impl Crowds for Tables {
     fn judge(&self, conn: &mut Conn, error: Option<&Fault>) {
         let Some(fault) = error else { return self.health.well() };
         self.health.ill(fault);
-        match fault.store_error() {
-            StoreError::Unavailable => conn.discard(),
+        match fault.kind() {
+            FaultKind::Unavailable => conn.discard(),
             // The tables may have changed since they were looked at.
-            StoreError::Corrupt => *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = None,
-            StoreError::NotFound | StoreError::Conflict => {}
-            _ => {}
+            FaultKind::Corrupt => *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = None,
+            FaultKind::NotFound | FaultKind::Conflict => {}
         }
     }
 

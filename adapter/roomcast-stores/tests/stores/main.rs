@@ -1,6 +1,6 @@
 //! Every store answers the same questions in the same way, and each has faults of its own.
 //!
-//! `cargo test -p roomcast-adapter --features sqlite,postgres --test stores`
+//! `cargo test -p roomcast-stores --features openwebui,sqlite,postgres --test stores`
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
@@ -35,7 +35,7 @@ use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use roomcast_stores::{Memory, Options, Rows, Store, WebUi};
 
-/// Runs a test on a runtime with one thread, so that whatever blocks it is found out.
+/// Runs a test on a runtime with one thread, so that a store that blocks its thread is found out.
 fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }

@@ -1,0 +1,36 @@
+//! Whether a database answers, as the log tells it.
+//!
+//! Owns: what is logged of faults, and how often. Must never know: the question.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::fault::{Fault, FaultKind};
+
+/// Whether the database could be asked lately: one line in the log when that changes, and not one for each question.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    is_ill: AtomicBool,
+}
+
+impl Health {
+    pub(super) fn well(&self) {
+        if self.is_ill.load(Ordering::Relaxed) && self.is_ill.swap(false, Ordering::Relaxed) {
+            tracing::info!("the database answers again");
+        }
+    }
+
+    pub(super) fn ill(&self, fault: &Fault) {
+        match fault.kind() {
+            FaultKind::Unavailable => {
+                if self.is_ill.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(%fault, "the database does not answer");
+                } else {
+                    tracing::warn!(%fault, "the database does not answer");
+                }
+            }
+            FaultKind::Corrupt => tracing::warn!(%fault, "the database holds something that cannot be read"),
+            FaultKind::Conflict => tracing::error!("another program writes the same documents"),
+            FaultKind::NotFound => {}
+        }
+    }
+}
