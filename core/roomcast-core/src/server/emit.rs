@@ -85,7 +85,11 @@ impl Server {
                 Target::Room { .. } | Target::Select(_) => {}
             };
         };
-        let packet = encode(&namespace, emit, None);
+        let packet = match emit.target {
+            // An application tells many sockets the same, one at a time.
+            Target::Socket(_) => self.shared_event.of(&namespace, emit, || encode(&namespace, emit, None)),
+            Target::Room { .. } | Target::Select(_) => encode(&namespace, emit, None),
+        };
         let Self { namespaces, queues, .. } = self;
         let mut fan = queues.fan(&packet, emit.delivery);
         namespaces.walk_outbounds(&emit.target, |outbound| fan.push(outbound));

@@ -91,7 +91,7 @@ use self::intake::{Intake, IntakeLimits};
 use self::namespaces::Namespaces;
 use self::queues::OutboundQueues;
 use self::requests::Requests;
-use self::shared_frame::SharedFrame;
+use self::shared_frame::{SharedEvent, SharedFrame};
 use self::state::Session;
 use self::streams::Streams;
 pub use self::timer_kind::TimerKind;
@@ -204,6 +204,7 @@ pub struct Server {
     outputs: VecDeque<Queued>,
     constant: Constants,
     shared_frame: SharedFrame,
+    shared_event: SharedEvent,
     counters: Counters,
     #[cfg(feature = "test-hooks")]
     test_hooks: test_hooks::TestHooks,
@@ -247,6 +248,7 @@ impl Server {
             outputs: VecDeque::new(),
             constant: Constants::new(),
             shared_frame: SharedFrame::default(),
+            shared_event: SharedEvent::default(),
             counters: Counters::default(),
             #[cfg(feature = "test-hooks")]
             test_hooks: test_hooks::TestHooks::default(),
