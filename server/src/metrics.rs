@@ -319,6 +319,7 @@ fn register_documents(registry: &mut Registry, totals: &DocumentCounters) {
         ("document_updates_applied", "Updates that changed a document", documents.updates_applied),
         ("document_updates_known", "Updates that brought nothing new", documents.updates_known),
         ("document_updates_held", "Updates that missed something", documents.updates_held),
+        ("document_updates_delayed", "Updates that were tried on another thread", documents.updates_delayed),
         ("document_updates_refused", "Updates that were refused", documents.updates_refused),
         ("document_resyncs", "Members that were asked for all they have", documents.resyncs),
         ("document_states_delayed", "States that waited for a slow member", documents.states_delayed),

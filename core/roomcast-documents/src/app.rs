@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use roomcast_core::rng::Rng;
-use roomcast_core::server::{App, AppRequestId, Command, Cx, EndpointId, Event, Handshake, Message, SessionId};
+use roomcast_core::server::{App, AppRequestId, Command, Cx, EndpointId, Event, Handshake, Message, SessionId, Work};
 use roomcast_core::time::Instant;
 use roomcast_core::timer::{Fifo, FifoKey};
 use roomcast_core::websocket::CloseCode;
 
 use crate::config::DocumentsConfig;
 use crate::counters::{DocumentCounters, DocumentCounts};
-use crate::document::{Access, DocumentId};
 use crate::machine::{Documents, Pace};
 use crate::output::{Close, DENIED_CODE, DocumentNotice, Output};
 use crate::providers::Flow;
 use crate::question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError};
+use crate::words::{Access, DocumentId};
+use crate::work::{DocumentWork, Worked};
 
 /// Documents served by y-protocols at one endpoint, as stock providers of y-websocket speak: an [`App`] to be run with a
 /// server as a [`Stack`](roomcast_core::server::Stack).
@@ -40,6 +41,7 @@ pub struct DocumentsApp {
     /// What providers came with, until they are let in or closed.
     visitors: BTreeMap<SessionId, Arc<Handshake>>,
     queries: VecDeque<AppQuery>,
+    work: VecDeque<Work<AppReply>>,
     responses: VecDeque<(AppRequestId, DocumentsResponse)>,
     notices: VecDeque<DocumentNotice>,
 }
@@ -47,13 +49,15 @@ pub struct DocumentsApp {
 #[derive(Debug)]
 struct Open {
     what: What,
-    deadline: FifoKey,
+    /// Work has none: it comes to its end by itself.
+    deadline: Option<FifoKey>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum What {
     Rights(SessionId),
     Store(DocumentId, Asked),
+    Work(DocumentId),
 }
 
 /// What the application asks.
@@ -109,6 +113,8 @@ pub enum ReplyAnswer {
     Rights(Rights),
     /// To [`AppQuery::Store`].
     Store(Result<DocumentAnswer, DocumentStoreError>),
+    /// What was [handed out](App::poll_work) has come to this.
+    Worked(Worked),
 }
 
 /// What a visitor may do.
@@ -164,6 +170,7 @@ impl DocumentsApp {
             last_query: 0,
             visitors: BTreeMap::new(),
             queries: VecDeque::new(),
+            work: VecDeque::new(),
             responses: VecDeque::new(),
             notices: VecDeque::new(),
         }
@@ -188,6 +195,13 @@ impl DocumentsApp {
 
     /// Carries out what the machine says, until it is quiet.
     fn pump(&mut self, cx: &mut Cx<'_>) {
+        self.pump_outputs(cx);
+        while let Some((document, work)) = self.documents.poll_work() {
+            self.hand_out(document, work);
+        }
+    }
+
+    fn pump_outputs(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now;
         while let Some(output) = self.documents.poll_output() {
             match output {
@@ -220,7 +234,9 @@ impl DocumentsApp {
                 Output::Close { member, close: how } => close(member, how, cx),
                 Output::Notice(notice) => self.notices.push_back(notice),
                 // Providers are all the members that there are, and the machine closes those who waited in vain.
-                Output::NotLoaded { .. }
+                Output::State { .. }
+                | Output::Taken { .. }
+                | Output::NotLoaded { .. }
                 | Output::Joined { .. }
                 | Output::Updated { .. }
                 | Output::Resync { .. }
@@ -233,9 +249,16 @@ impl DocumentsApp {
 
     fn ask(&mut self, what: What, now: Instant) -> u64 {
         self.last_query += 1;
-        let deadline = self.deadlines.arm(now + self.query_timeout, self.last_query);
+        let deadline = Some(self.deadlines.arm(now + self.query_timeout, self.last_query));
         self.asked.insert(self.last_query, Open { what, deadline });
         self.last_query
+    }
+
+    fn hand_out(&mut self, document: DocumentId, work: DocumentWork) {
+        self.last_query += 1;
+        let id = self.last_query;
+        self.asked.insert(id, Open { what: What::Work(document), deadline: None });
+        self.work.push_back(Work::new(move || AppReply { id, answer: ReplyAnswer::Worked(work.run()) }));
     }
 
     fn answered(&mut self, what: What, answer: Option<ReplyAnswer>, now: Instant) {
@@ -246,11 +269,17 @@ impl DocumentsApp {
                 Rights::Denied => self.documents.deny(session, now),
                 Rights::Unknown => self.documents.close(session, now),
             },
-            (What::Rights(session), None | Some(ReplyAnswer::Store(_))) => self.documents.close(session, now),
+            (What::Rights(session), None | Some(ReplyAnswer::Store(_) | ReplyAnswer::Worked(_))) => {
+                self.documents.close(session, now);
+            }
             (What::Store(document, asked), Some(ReplyAnswer::Store(answer))) => {
                 self.documents.handle_answer(document, asked, answer, now);
             }
-            (What::Store(document, asked), None | Some(ReplyAnswer::Rights(_))) => {
+            (What::Work(document), Some(ReplyAnswer::Worked(worked))) => {
+                self.documents.handle_worked(document, worked, now);
+            }
+            (What::Work(_), None | Some(ReplyAnswer::Rights(_) | ReplyAnswer::Store(_))) => {}
+            (What::Store(document, asked), None | Some(ReplyAnswer::Rights(_) | ReplyAnswer::Worked(_))) => {
                 self.documents.handle_answer(document, asked, Err(DocumentStoreError::Unavailable), now);
             }
         }
@@ -298,7 +327,7 @@ impl App for DocumentsApp {
                 None
             }
             Event::Relieved { session } if self.documents.is_provider(session) => {
-                self.documents.handle_relieved(session);
+                self.documents.handle_relieved(session, cx.now);
                 self.pump(cx);
                 None
             }
@@ -308,7 +337,9 @@ impl App for DocumentsApp {
 
     fn handle_reply(&mut self, reply: AppReply, cx: &mut Cx<'_>) {
         if let Some(Open { what, deadline }) = self.asked.remove(&reply.id) {
-            self.deadlines.cancel(deadline);
+            if let Some(deadline) = deadline {
+                self.deadlines.cancel(deadline);
+            }
             self.answered(what, Some(reply.answer), cx.now);
         }
         self.pump(cx);
@@ -341,6 +372,10 @@ impl App for DocumentsApp {
 
     fn poll_query(&mut self) -> Option<AppQuery> {
         self.queries.pop_front()
+    }
+
+    fn poll_work(&mut self) -> Option<Work<AppReply>> {
+        self.work.pop_front()
     }
 
     fn poll_response(&mut self) -> Option<(AppRequestId, DocumentsResponse)> {

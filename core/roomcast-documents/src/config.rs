@@ -22,6 +22,14 @@ pub struct DocumentsConfig {
     /// Bytes of all loaded documents together, as their structs are counted. Above, documents without members are
     /// dropped early; if that is not enough, nothing more is loaded and no update is taken. 1 GiB.
     pub documents_bytes_max: usize,
+    /// Bytes of an update, or of what is stored of a document, up to which it is read at once. Longer ones are
+    /// [handed out](crate::Documents::poll_work). 16 KiB, some 5 ms at worst.
+    pub quick_update_bytes_max: usize,
+    /// Bytes of a document, as its structs are counted, up to which its state is encoded at once. 512 KiB, 2 ms at worst.
+    pub quick_state_bytes_max: usize,
+    /// Bytes of updates of one document that wait to be tried. A further one is refused, and its sender asked to bring
+    /// everything once more. 16 MiB.
+    pub waiting_bytes_max: usize,
     /// Sizes of documents and updates.
     pub limits: DocumentLimits,
     /// Bounds on updates that wait for something that is missing.
@@ -40,6 +48,9 @@ impl Default for DocumentsConfig {
             held_bytes_max: 5 << 20,
             keep_for: Duration::from_secs(5),
             documents_bytes_max: 1 << 30,
+            quick_update_bytes_max: 16 << 10,
+            quick_state_bytes_max: 512 << 10,
+            waiting_bytes_max: 16 << 20,
             limits: DocumentLimits::default(),
             pending: PendingLimits::default(),
             awareness: AwarenessLimits::default(),

@@ -40,6 +40,8 @@ pub struct DocumentCounters {
     pub updates_known: u64,
     /// Updates that missed something.
     pub updates_held: u64,
+    /// Updates that were tried elsewhere since they take long, or waited for such a one.
+    pub updates_delayed: u64,
     /// Updates that were no updates, over a limit, or from members that may not write.
     pub updates_refused: u64,
     /// Messages made to relay updates, whatever the number of their recipients.

@@ -9,10 +9,10 @@ use roomcast_core::timer::TimerKey;
 use roomcast_yjs::journal::Journal;
 use roomcast_yjs::{Awareness, Document, Message, Pending, StateVector};
 
-roomcast_core::slab_key! {
-    /// A document that is loaded or being loaded.
-    pub struct DocumentId;
-}
+use crate::config::DocumentsConfig;
+use crate::desk::Desk;
+use crate::words::{Access, Beginning, Form, Joining, Resync};
+use crate::work;
 
 /// A document in memory.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl<M: Copy + Ord> OpenDocument<M> {
 
     /// Whether the store has everything. A document that is being loaded has nothing to store.
     pub fn is_stored(&self) -> bool {
-        self.live().is_none_or(|live| live.journal.is_stored())
+        self.live().is_none_or(|live| live.journal.is_stored() && live.desk.is_clear())
     }
 
     /// The number of the last entry of the log.
@@ -86,6 +86,7 @@ pub(crate) struct Live<M> {
     pub(crate) beginning: Beginning,
     /// Providers that have written before the document has begun: they are asked for it again afterwards.
     pub(crate) kept_out: Vec<M>,
+    pub(crate) desk: Desk<M>,
     /// An entry of the owner's own that goes into the log in front of the first change.
     pub(crate) preamble: Option<Bytes>,
     /// Step 2 with the whole state, made once for all who ask for it. Taken back by each change.
@@ -123,13 +124,38 @@ impl<M: Copy + Ord> Live<M> {
         self.beginning == Beginning::ByApplication && self.document.store().is_empty()
     }
 
+    /// Whether no one is in it, and the store has everything.
+    pub(crate) fn is_over(&self) -> bool {
+        self.members.is_empty() && self.journal.is_stored() && self.desk.is_clear()
+    }
+
     /// Step 2 for a provider that knows this much.
     pub(crate) fn step_2(&mut self, known: &StateVector) -> Bytes {
         if known.iter().next().is_some() {
-            return Message::SyncStep2(&self.document.difference(known)).encode().into();
+            return work::step_2(&mut self.document, known);
         }
         let document = &mut self.document;
         self.whole.get_or_insert_with(|| Message::SyncStep2(&document.state()).encode().into()).clone()
+    }
+
+    /// Whether an update is tried so soon that no other connection notices.
+    pub(crate) fn is_quick(&self, update: &[u8], config: &DocumentsConfig) -> bool {
+        update.len() <= config.quick_update_bytes_max
+            && (self.is_small(config) || self.document.deletion_reach(update) <= QUICK_STRUCTS_MAX)
+    }
+
+    /// The same of encoding the state.
+    pub(crate) fn is_state_quick(&self, config: &DocumentsConfig) -> bool {
+        self.document.has_state() || self.is_small(config)
+    }
+
+    /// The same of step 2 for a provider that knows this much.
+    pub(crate) fn is_step_2_quick(&self, known: &StateVector, config: &DocumentsConfig) -> bool {
+        (self.whole.is_some() && known.iter().next().is_none()) || self.is_small(config)
+    }
+
+    fn is_small(&self, config: &DocumentsConfig) -> bool {
+        self.document.store().footprint() <= config.quick_state_bytes_max
     }
 
     /// Puts an entry into the log, behind what has to come first.
@@ -140,6 +166,9 @@ impl<M: Copy + Ord> Live<M> {
         self.journal.handle_change(entry, now);
     }
 }
+
+/// Structs that a small update may look at: a millisecond.
+const QUICK_STRUCTS_MAX: usize = 10_000;
 
 /// A member of a document.
 #[derive(Clone, Debug)]
@@ -172,57 +201,4 @@ impl<M: Copy> Member<M> {
     pub const fn form(&self) -> Form {
         self.form
     }
-}
-
-/// A member on its way into a document. Its rights are known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joining<M> {
-    /// The owner's key for it.
-    pub member: M,
-    /// The owner's name for its user. Awareness ids belong to a user; the machine gives it no other meaning.
-    pub user: ByteString,
-    /// What it may do.
-    pub access: Access,
-    /// The form in which it receives changes.
-    pub form: Form,
-}
-
-/// What a member may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Read, and announce where it is.
-    Read,
-    /// Read and change.
-    Write,
-}
-
-/// The form in which a member receives changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// By messages of y-protocols, which the machine writes and reads.
-    Protocol,
-    /// By the owner, who carries out [`Output::Updated`](crate::Output::Updated) in its own way.
-    Application,
-    /// Not at all: a member for one moment, of which nothing is asked.
-    Silent,
-}
-
-/// Who may write into a document that is empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beginning {
-    /// Each member that may write.
-    ByAnyone,
-    /// Members of [`Form::Application`] alone, which bring what the document stands for. What providers write before
-    /// that is kept out, and asked for again afterwards.
-    ByApplication,
-}
-
-/// Whether a member was asked for all that it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resync {
-    No,
-    /// It was asked when it joined.
-    Invited,
-    /// Because it built on something that is missing: it is not asked twice for that.
-    Asked,
 }

@@ -10,7 +10,9 @@
 //!   the store [answered](Documents::handle_answer); [time](Documents::handle_timeout) has passed;
 //! * commands of the owner: [`let_in`](Documents::let_in), [`deny`](Documents::deny), [`leave`](Documents::leave), …
 //! * [`poll_output`](Documents::poll_output), to be called until it is empty after any number of the others, and
-//!   [`next_deadline`](Documents::next_deadline).
+//!   [`next_deadline`](Documents::next_deadline);
+//! * [`poll_work`](Documents::poll_work), which hands out what takes long: reading a long document, trying a long
+//!   update, encoding a long state. The owner runs it on another thread and gives back what it comes to.
 //!
 //! Members come in three [forms](Form). Providers speak y-protocols, which the machine reads and writes. Members of the
 //! application speak a protocol of the owner's: the owner [enters](Documents::enter) and [admits](Documents::admit) them
@@ -56,11 +58,13 @@
 //! |---|---|
 //! | `config` | limits and intervals |
 //! | `question`, `output` | the vocabulary with the store and with the owner |
+//! | `words` | what the files call documents and members |
 //! | `document`, `machine` | the records, the table, the outputs |
 //! | `members` | entering, rights, leaving |
 //! | `update` | what members write, and who receives it |
+//! | `work`, `desk`, `errands` | what takes long: the computations, what waits for them, handing them out |
 //! | `provider`, `providers` | members by y-protocols: the records, and what they say |
-//! | `persist` | from the store, and to it |
+//! | `persist`, `stored` | from the store, and to it |
 //! | `counters` | figures |
 //! | `store` | the trait that stores implement and adapters ask |
 //! | `app` | an application that is documents and nothing else |
@@ -68,7 +72,9 @@
 mod app;
 mod config;
 mod counters;
+mod desk;
 mod document;
+mod errands;
 mod machine;
 mod members;
 mod output;
@@ -77,21 +83,25 @@ mod provider;
 mod providers;
 mod question;
 mod store;
+mod stored;
 mod update;
+mod words;
+mod work;
 
 pub use app::{AppQuery, AppReply, DocumentsApp, DocumentsRequest, DocumentsResponse, ReplyAnswer, Rights, Visitor};
 pub use config::DocumentsConfig;
 pub use counters::{DocumentCounters, DocumentCounts};
-pub use document::{Access, Beginning, DocumentId, Form, Joining, Member, OpenDocument};
+pub use document::{Member, OpenDocument};
 pub use machine::{Documents, Pace};
 pub use members::{Admitted, Entered};
 pub use output::{Close, DENIED_CODE, DocumentNotice, NotLoaded, Output, Relay};
-pub use persist::{Opened, Opening, read_stored};
 pub use providers::Flow;
 pub use question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError, StoredDocument};
 pub use roomcast_yjs as yjs;
 pub use store::DocumentStore;
-pub use update::{Brings, Taken};
+pub use stored::{Opened, Opening, read_stored};
+pub use words::{Access, Beginning, Brings, DocumentId, Form, Joining, Taken};
+pub use work::{DocumentWork, Worked};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

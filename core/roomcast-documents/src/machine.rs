@@ -14,9 +14,11 @@ use roomcast_core::timer::Timers;
 
 use crate::config::DocumentsConfig;
 use crate::counters::{DocumentCounters, DocumentCounts};
-use crate::document::{DocumentId, Live, Member, OpenDocument, Stage};
+use crate::document::{Live, Member, OpenDocument, Stage};
 use crate::output::Output;
 use crate::provider::Provider;
+use crate::words::DocumentId;
+use crate::work::DocumentWork;
 
 /// Documents with their members. The [crate's page](crate) has the contract.
 ///
@@ -30,6 +32,7 @@ pub struct Documents<M> {
     pub(crate) providers: BTreeMap<M, Provider>,
     pub(crate) due: Timers<DocumentId>,
     pub(crate) outputs: VecDeque<Output<M>>,
+    pub(crate) work: VecDeque<(DocumentId, DocumentWork)>,
     pub(crate) counters: DocumentCounters,
     pub(crate) pace: Pace,
     /// Bytes of all loaded documents.
@@ -55,6 +58,7 @@ impl<M: Copy + Ord> Documents<M> {
             providers: BTreeMap::new(),
             due: Timers::new(),
             outputs: VecDeque::new(),
+            work: VecDeque::new(),
             counters: DocumentCounters::default(),
             pace: Pace::Spaced,
             bytes: 0,
@@ -100,7 +104,8 @@ impl<M: Copy + Ord> Documents<M> {
         self.documents.iter()
     }
 
-    /// A document's whole state as one Yjs update, encoded at most once per change. `None` while it is being loaded.
+    /// A document's whole state as one Yjs update, encoded at most once per change, now if it is not yet. `None` while it
+    /// is being loaded. [`request_state`](Self::request_state) does not hold the caller up.
     pub fn state(&mut self, document: DocumentId) -> Option<Bytes> {
         Some(self.live_mut(document)?.document.state())
     }
@@ -125,7 +130,7 @@ impl<M: Copy + Ord> Documents<M> {
             providers: self.providers.len(),
             bytes: self.bytes,
             timers: self.due.len(),
-            outputs: self.outputs.len(),
+            outputs: self.outputs.len() + self.work.len(),
         }
     }
 

@@ -5,10 +5,11 @@
 use bytestring::ByteString;
 use roomcast_core::time::Instant;
 
-use crate::document::{Access, Beginning, DocumentId, Form, Idle, Joining, Member, Resync, Stage};
+use crate::document::{Idle, Member, Stage};
 use crate::machine::{Documents, Pace};
 use crate::output::{NotLoaded, Output};
 use crate::question::DocumentQuestion;
+use crate::words::{Access, Beginning, DocumentId, Form, Joining, Resync};
 
 /// Whether a document is there for a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +123,7 @@ impl<M: Copy + Ord> Documents<M> {
         let member = live.members.remove(place);
         live.pending.forget(id);
         live.kept_out.retain(|provider| *provider != id);
+        live.desk.forget(id);
         if live.members.is_empty() {
             live.journal.close();
             (live.left_at, live.whole) = (now, None);
@@ -138,7 +140,7 @@ impl<M: Copy + Ord> Documents<M> {
     /// Forgets a document that has no members and is stored: the answer to [`Output::Idle`]. Returns whether it was
     /// forgotten; if not, it will be idle again.
     pub fn drop_idle(&mut self, document: DocumentId) -> bool {
-        let is_idle = self.live(document).is_some_and(|live| live.members.is_empty() && live.journal.is_stored());
+        let is_idle = self.live(document).is_some_and(|live| live.is_over());
         if is_idle {
             self.remove(document);
         } else if let Some(live) = self.live_mut(document) {
@@ -155,8 +157,7 @@ impl<M: Copy + Ord> Documents<M> {
         }
         let kept = self.documents.iter().filter_map(|(document, open)| {
             let live = open.live()?;
-            (live.members.is_empty() && live.journal.is_stored() && live.idle == Idle::No)
-                .then_some((live.left_at, document))
+            (live.is_over() && live.idle == Idle::No).then_some((live.left_at, document))
         });
         let mut kept: Vec<(Instant, DocumentId)> = kept.collect();
         kept.sort_unstable();

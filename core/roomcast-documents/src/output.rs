@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::document::{DocumentId, Joining};
 use crate::question::DocumentQuestion;
+use crate::words::{DocumentId, Joining, Taken};
 
 /// Something for the owner of [`Documents`](crate::Documents) to carry out, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,26 @@ pub enum Output<M> {
         document: DocumentId,
         /// The member to be asked.
         member: M,
+    },
+    /// The whole state for members of [`Form::Application`](crate::Form::Application) that have
+    /// [requested](crate::Documents::request_state) it.
+    State {
+        /// The document.
+        document: DocumentId,
+        /// The members. All of them are in the document.
+        to: Vec<M>,
+        /// The state as one Yjs update, version 1: it has all that was in the document when it was requested.
+        state: Bytes,
+    },
+    /// What has become of an update of a member of [`Form::Application`](crate::Form::Application) of which
+    /// [`Documents::handle_update`](crate::Documents::handle_update) has said [`Taken::Later`].
+    Taken {
+        /// The document.
+        document: DocumentId,
+        /// The member that sent the update. It may have left meanwhile.
+        member: M,
+        /// Not [`Taken::Later`].
+        taken: Taken,
     },
     /// An update of a member of [`Form::Application`](crate::Form::Application) was refused.
     Refused {

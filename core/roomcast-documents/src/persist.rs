@@ -7,93 +7,17 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_core::time::Instant;
 use roomcast_yjs::journal::{Journal, Write, Written};
-use roomcast_yjs::{Awareness, Document, Pending, Source, Verdict, merge_updates};
+use roomcast_yjs::{Awareness, Pending};
 
 use crate::config::DocumentsConfig;
-use crate::document::{Beginning, DocumentId, Form, Idle, Joining, Live, Stage};
+use crate::desk::Desk;
+use crate::document::{Idle, Live, Stage};
 use crate::machine::{Documents, Pace};
 use crate::output::{DocumentNotice, NotLoaded, Output};
-use crate::question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError, StoredDocument};
-
-/// What an owner makes of a [`StoredDocument`] before the machine opens it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Opening {
-    /// The snapshot, unless it counts no more.
-    pub snapshot: Option<Bytes>,
-    /// Yjs updates that count: entries of the owner's own are taken out.
-    pub updates: Vec<Bytes>,
-    /// The number of the last entry of the log: [`StoredDocument::last_sequence`].
-    pub last_sequence: u64,
-    /// Entries in the log since the snapshot. With any, a new snapshot is due after a while.
-    pub log_len: usize,
-    /// An entry of the owner's own that goes into the log in front of the first change.
-    pub preamble: Option<Bytes>,
-}
-
-impl From<StoredDocument> for Opening {
-    fn from(stored: StoredDocument) -> Self {
-        let StoredDocument { snapshot, tag: _, updates, last_sequence } = stored;
-        Self { snapshot, log_len: updates.len(), updates, last_sequence, preamble: None }
-    }
-}
-
-/// A document that is read, but not open yet.
-#[derive(Debug)]
-pub struct Opened(Document, Opening);
-
-impl Opened {
-    /// The structs that were read.
-    pub const fn content(&self) -> &Document {
-        &self.0
-    }
-
-    /// Leaves away what was stored: the document begins again, with this entry in front of its first change.
-    #[must_use]
-    pub fn begin_again(self, config: &DocumentsConfig, preamble: Bytes) -> Self {
-        let opening = Opening {
-            snapshot: None,
-            updates: Vec::new(),
-            last_sequence: self.1.last_sequence,
-            log_len: 0,
-            preamble: Some(preamble),
-        };
-        Self(Document::new(config.limits), opening)
-    }
-
-    /// The same document with an entry of the owner's own in front of its first change.
-    #[must_use]
-    pub fn with_preamble(mut self, preamble: Bytes) -> Self {
-        self.1.preamble = Some(preamble);
-        self
-    }
-}
-
-/// Reads what is stored of a document.
-///
-/// # Errors
-///
-/// [`NotLoaded::Corrupt`]: an update cannot be read.
-pub fn read_stored(opening: Opening, config: &DocumentsConfig) -> Result<Opened, NotLoaded> {
-    let mut document = Document::new(config.limits);
-    let mut late: Vec<&[u8]> = Vec::new();
-    for update in opening.snapshot.iter().chain(&opening.updates) {
-        match document.apply(update, Source::Stored) {
-            Verdict::Applied | Verdict::NothingNew => {}
-            Verdict::Missing(_) => late.push(update),
-            Verdict::Bad(_) => return Err(NotLoaded::Corrupt),
-        }
-    }
-    // A store that failed for long may lack what was given up for a snapshot that never came. What does not depend on
-    // that is taken.
-    if !late.is_empty() {
-        let merged = merge_updates(late).map_err(|_| NotLoaded::Corrupt)?;
-        match document.split(&merged, Source::Stored) {
-            Some(split) => document.apply(&split.now, Source::Stored),
-            None => document.apply(&merged, Source::Stored),
-        };
-    }
-    Ok(Opened(document, opening))
-}
+use crate::question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError};
+use crate::stored::{Opened, Opening, read_stored};
+use crate::words::{Beginning, DocumentId, Form, Joining};
+use crate::work::{DocumentWork, Task};
 
 impl<M: Copy + Ord> Documents<M> {
     /// The store has answered a question, or its deadline has passed ([`DocumentStoreError::Unavailable`]).
@@ -106,8 +30,12 @@ impl<M: Copy + Ord> Documents<M> {
     ) {
         match (asked, answer) {
             (Asked::Load, Ok(DocumentAnswer::Loaded(stored))) => {
-                let opened = read_stored(stored.into(), &self.config);
-                self.handle_loaded(document, opened, now);
+                let opening = Opening::from(stored);
+                if opening.bytes() > self.config.quick_update_bytes_max {
+                    let work = DocumentWork(Task::Read(opening, self.config));
+                    return self.work.push_back((document, work));
+                }
+                self.handle_loaded(document, read_stored(opening, &self.config), now);
             }
             (Asked::Load, Ok(DocumentAnswer::Done) | Err(DocumentStoreError::Corrupt)) => {
                 self.handle_loaded(document, Err(NotLoaded::Corrupt), now);
@@ -211,10 +139,12 @@ impl<M: Copy + Ord> Documents<M> {
 
     /// Asks what is due of a document, and arms its next deadline.
     pub(crate) fn advance(&mut self, document: DocumentId, now: Instant) {
+        self.start_work(document, now);
         self.advance_journal(document, now);
+        self.start_work(document, now);
         let keep_for = self.config.keep_for;
         let Some(live) = self.live(document) else { return };
-        let is_over = live.members.is_empty() && live.journal.is_stored();
+        let is_over = live.is_over();
         let idle_at = (is_over && live.idle == Idle::No).then(|| live.left_at + keep_for);
         let due = [
             live.journal.poll_timeout(),
@@ -245,6 +175,7 @@ impl<M: Copy + Ord> Documents<M> {
     }
 
     fn advance_journal(&mut self, document: DocumentId, now: Instant) {
+        let config = self.config;
         while let Some(open) = self.documents.get_mut(document) {
             let name = open.name.clone();
             let Some(live) = open.live_mut() else { return };
@@ -254,6 +185,10 @@ impl<M: Copy + Ord> Documents<M> {
                     DocumentQuestion::Append { document: name, first_sequence, updates }
                 }
                 Write::Snapshot { up_to_sequence } => {
+                    if !live.is_state_quick(&config) {
+                        live.desk.snapshot = Some(up_to_sequence);
+                        continue;
+                    }
                     let snapshot = live.document.state();
                     DocumentQuestion::Snapshot { document: name, snapshot, tag: None, up_to_sequence }
                 }
@@ -302,6 +237,7 @@ fn live<M: Copy + Ord>(opened: Opened, config: &DocumentsConfig, pace: Pace, now
         members: Vec::new(),
         beginning: Beginning::ByAnyone,
         kept_out: Vec::new(),
+        desk: Desk::new(),
         preamble,
         whole: None,
         left_at: Instant::default(),

@@ -11,12 +11,12 @@ use bytestring::ByteString;
 use roomcast_core::time::Instant;
 use roomcast_yjs::{Heard, Message, Source, StateVector, Verdict};
 
-use crate::document::{Access, DocumentId, Form, Joining};
+use crate::desk::From;
 use crate::machine::Documents;
 use crate::members::Entered;
 use crate::output::{Close, Output};
 use crate::provider::{Provider, ProviderStage};
-use crate::update::Brings;
+use crate::words::{Access, Brings, DocumentId, Form, Joining, Taken};
 
 /// Whether a connection takes what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,14 @@ pub enum Flow {
     Free,
     /// What was sent to it piles up: states are sent later, after [`Documents::handle_relieved`].
     Congested,
+}
+
+/// Whether a message is dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dealt {
+    Now,
+    /// It carries an update that takes long. [`Output::Handled`] follows when that has been tried.
+    Later,
 }
 
 impl<M: Copy + Ord> Documents<M> {
@@ -41,8 +49,12 @@ impl<M: Copy + Ord> Documents<M> {
         match provider.stage {
             ProviderStage::In(document) => {
                 self.counters.states_delayed += u64::from(flow == Flow::Congested && asks_for_state(&bytes));
-                self.hear(document, member, &bytes, flow, now);
+                let heard = self.hear(document, member, &bytes, flow, now);
                 self.advance(document, now);
+                match heard {
+                    Dealt::Now => {}
+                    Dealt::Later => return,
+                }
             }
             ProviderStage::Gone => {}
             ProviderStage::Asking | ProviderStage::Loading => {
@@ -65,8 +77,11 @@ impl<M: Copy + Ord> Documents<M> {
     }
 
     /// What was sent to a provider does not pile up any more.
-    pub fn handle_relieved(&mut self, member: M) {
+    pub fn handle_relieved(&mut self, member: M, now: Instant) {
         self.tell_wanted(member);
+        if let Some(document) = self.document_of(member) {
+            self.advance(document, now);
+        }
     }
 
     /// A provider's connection is gone.
@@ -137,8 +152,10 @@ impl<M: Copy + Ord> Documents<M> {
         self.tell_states(document, member);
         for bytes in held {
             // However often it has asked, it is told once.
-            self.hear(document, member, &bytes, Flow::Congested, now);
-            self.output(Output::Handled { member });
+            match self.hear(document, member, &bytes, Flow::Congested, now) {
+                Dealt::Now => self.output(Output::Handled { member }),
+                Dealt::Later => {}
+            }
         }
         self.tell_wanted(member);
     }
@@ -164,11 +181,11 @@ impl<M: Copy + Ord> Documents<M> {
         self.send(member, &Message::PermissionDenied(MAY_NOT_WRITE));
     }
 
-    fn hear(&mut self, document: DocumentId, member: M, bytes: &Bytes, flow: Flow, now: Instant) {
+    fn hear(&mut self, document: DocumentId, member: M, bytes: &Bytes, flow: Flow, now: Instant) -> Dealt {
         match Message::decode(bytes) {
             Ok(Message::SyncStep1(vector)) => match StateVector::decode(vector) {
                 Ok(known) => match flow {
-                    Flow::Free => self.tell_step_2(document, member, &known),
+                    Flow::Free => self.tell_step_2(document, member, known),
                     Flow::Congested => {
                         if let Some(provider) = self.providers.get_mut(&member) {
                             provider.wanted_state = Some(known);
@@ -177,8 +194,8 @@ impl<M: Copy + Ord> Documents<M> {
                 },
                 Err(_) => self.handle_bad(document, member, now),
             },
-            Ok(Message::SyncStep2(update)) => self.write(document, member, update, Brings::Everything, now),
-            Ok(Message::Update(update)) => self.write(document, member, update, Brings::Edit, now),
+            Ok(Message::SyncStep2(update)) => return self.write(document, member, update, Brings::Everything, now),
+            Ok(Message::Update(update)) => return self.write(document, member, update, Brings::Edit, now),
             Ok(Message::Awareness(update)) => self.announce(document, member, update, now),
             Ok(Message::QueryAwareness) => match flow {
                 Flow::Free => self.tell_states(document, member),
@@ -192,19 +209,27 @@ impl<M: Copy + Ord> Documents<M> {
             Ok(Message::PermissionDenied(_)) => {}
             Err(_) => self.handle_bad(document, member, now),
         }
+        Dealt::Now
     }
 
-    fn write(&mut self, document: DocumentId, member: M, update: &[u8], brings: Brings, now: Instant) {
-        let Some(live) = self.live(document) else { return };
-        let Some(access) = live.member(member).map(|member| member.access) else { return };
+    fn write(&mut self, document: DocumentId, member: M, update: &[u8], brings: Brings, now: Instant) -> Dealt {
+        let quick_bytes_max = self.config.quick_update_bytes_max;
+        let Some(live) = self.live(document) else { return Dealt::Now };
+        let Some(access) = live.member(member).map(|member| member.access) else { return Dealt::Now };
         if access == Access::Write && live.is_unbegun() {
-            match live.document.check(update, Source::Whole) {
-                Verdict::NothingNew => {}
-                Verdict::Applied | Verdict::Missing(_) => self.keep_out(document, member),
-                Verdict::Bad(_) => self.handle_bad(document, member, now),
+            // What is long is no echo of an empty document.
+            let is_long = update.len() > quick_bytes_max;
+            match if is_long { None } else { Some(live.document.check(update, Source::Whole)) } {
+                Some(Verdict::NothingNew) => {}
+                Some(Verdict::Applied | Verdict::Missing(_)) | None => self.keep_out(document, member),
+                Some(Verdict::Bad(_)) => self.handle_bad(document, member, now),
             }
-        } else {
-            self.handle_update(document, member, Bytes::copy_from_slice(update), brings, now);
+            return Dealt::Now;
+        }
+        let update = Bytes::copy_from_slice(update);
+        match self.take_update(document, (member, update, brings), From::Provider, now) {
+            Taken::Later => Dealt::Later,
+            Taken::Applied | Taken::Known | Taken::Waits | Taken::Refused => Dealt::Now,
         }
     }
 
@@ -236,17 +261,10 @@ impl<M: Copy + Ord> Documents<M> {
         let (wanted, wants_awareness) = (provider.wanted_state.take(), std::mem::take(&mut provider.wants_awareness));
         let Some(document) = provider.stage.document() else { return };
         if let Some(known) = wanted {
-            self.tell_step_2(document, member, &known);
+            self.tell_step_2(document, member, known);
         }
         if wants_awareness {
             self.tell_states(document, member);
-        }
-    }
-
-    fn tell_step_2(&mut self, document: DocumentId, member: M, known: &StateVector) {
-        if let Some(live) = self.live_mut(document) {
-            let message = live.step_2(known);
-            self.output(Output::Send { to: vec![member], message });
         }
     }
 

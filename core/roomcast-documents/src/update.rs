@@ -4,50 +4,97 @@
 
 use bytes::Bytes;
 use roomcast_core::time::Instant;
-use roomcast_yjs::{BadUpdate, Document, Message, Source, StateVector, Verdict};
+use roomcast_yjs::{Message, Source, Verdict};
 
-use crate::document::{Access, DocumentId, Form, Live, Resync};
+use crate::desk::{Errand, From};
 use crate::machine::Documents;
 use crate::output::{Output, Relay};
-
-/// What a member sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Brings {
-    /// What it has just changed.
-    Edit,
-    /// All that it has, or all that is new: the answer to being asked, which may be long.
-    Everything,
-}
-
-/// What became of an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// The document has changed.
-    Applied,
-    /// It brought nothing new.
-    Known,
-    /// It, or a part of it, waits for something that is missing.
-    Waits,
-    /// It was refused: it is no update, over a limit, or the member may not write.
-    Refused,
-}
+use crate::words::{Access, Brings, DocumentId, Form, Resync, Taken};
+use crate::work::{Room, Terms, Trial};
 
 impl<M: Copy + Ord> Documents<M> {
     /// A member has sent an update. Of those who are not in the document nothing is heard.
+    ///
+    /// What takes long is tried elsewhere ([`poll_work`](Self::poll_work)), and so is what the member sends behind it.
     pub fn handle_update(&mut self, document: DocumentId, id: M, update: Bytes, brings: Brings, now: Instant) -> Taken {
+        let taken = self.take_update(document, (id, update, brings), From::Application, now);
+        self.advance(document, now);
+        taken
+    }
+
+    /// Tries an update at once if that is soon done, and puts it behind the others otherwise.
+    pub(crate) fn take_update(
+        &mut self,
+        document: DocumentId,
+        (member, update, brings): (M, Bytes, Brings),
+        from: From<M>,
+        now: Instant,
+    ) -> Taken {
+        let (config, terms) = (self.config, self.terms(document, member));
+        let (Some(live), Some(terms)) = (self.live_mut(document), terms) else { return Taken::Refused };
+        let errand = Errand { member, update, brings, from, terms };
+        if live.is_quick(&errand.update, &config) && !live.desk.holds(member) {
+            let trial = Trial::of(&mut live.document, &errand.update, terms);
+            return self.tried(document, errand, trial, now);
+        }
+        // A reader's browser sends back what it gets. What is too long to be looked at is no news from it.
+        if terms.access == Access::Read && errand.update.len() > config.limits.update_bytes_max {
+            self.counters.updates_refused += 1;
+            return Taken::Refused;
+        }
+        match live.desk.put(errand, config.waiting_bytes_max) {
+            Ok(()) => {
+                self.counters.updates_delayed += 1;
+                Taken::Later
+            }
+            Err(errand) => self.no_room(document, errand.member, now),
+        }
+    }
+
+    /// There is no room for an update behind others that take long. Its sender brings it again.
+    fn no_room(&mut self, document: DocumentId, id: M, now: Instant) -> Taken {
+        self.counters.updates_refused += 1;
+        match self.live(document).and_then(|live| live.member(id)).map(|member| member.form) {
+            Some(Form::Application) => self.ask_resync(document, id),
+            Some(Form::Protocol) => self.close(id, now),
+            Some(Form::Silent) | None => {}
+        }
+        Taken::Refused
+    }
+
+    /// On what terms an update of a member is tried now.
+    pub(crate) fn terms(&self, document: DocumentId, id: M) -> Option<Terms> {
         let is_full = self.bytes >= self.config.documents_bytes_max;
-        let Some(live) = self.live(document) else { return Taken::Refused };
-        let Some(member) = live.member(id) else { return Taken::Refused };
-        let taken = match member.access {
-            Access::Write if is_full => match live.document.check(&update, Source::Whole) {
+        let room = if is_full { Room::Full } else { Room::Left };
+        let member = self.live(document)?.member(id)?;
+        Some(Terms { access: member.access, form: member.form, resync: member.resync, room })
+    }
+
+    /// An update has been tried on the document.
+    pub(crate) fn tried(&mut self, document: DocumentId, errand: Errand<M>, trial: Trial, now: Instant) -> Taken {
+        let Errand { member: id, update, brings, from, terms } = errand;
+        match (from, terms.access, terms.room) {
+            (From::Pending(held), _, _) => {
+                if let Some(news) = trial.news {
+                    self.applied(document, id, news, now);
+                }
+                if let (Verdict::Missing(missing), Some(live)) = (trial.verdict, self.live_mut(document)) {
+                    live.pending.put_back(held, missing);
+                }
+                self.release(document, now);
+                Taken::Waits
+            }
+            (From::Application | From::Provider, Access::Write, Room::Left) => {
+                self.take(document, id, (update, brings), terms, trial, now)
+            }
+            (From::Application | From::Provider, Access::Write, Room::Full) => match trial.verdict {
                 Verdict::NothingNew => self.known(),
                 Verdict::Applied | Verdict::Missing(_) | Verdict::Bad(_) => {
                     self.counters.refused_full += 1;
                     self.refuse(document, id)
                 }
             },
-            Access::Write => self.take(document, id, update, brings, now),
-            Access::Read => match live.document.check(&update, Source::Whole) {
+            (From::Application | From::Provider, Access::Read, _) => match trial.verdict {
                 // Browsers send everything back that they get.
                 Verdict::NothingNew => self.known(),
                 Verdict::Applied | Verdict::Missing(_) => self.refuse(document, id),
@@ -56,9 +103,7 @@ impl<M: Copy + Ord> Documents<M> {
                     Taken::Refused
                 }
             },
-        };
-        self.advance(document, now);
-        taken
+        }
     }
 
     /// Applies an update of the owner's own, which misses nothing, in the name of a member.
@@ -125,26 +170,22 @@ impl<M: Copy + Ord> Documents<M> {
         }
     }
 
-    /// Takes an update of a member that may write.
-    fn take(&mut self, document: DocumentId, id: M, update: Bytes, brings: Brings, now: Instant) -> Taken {
-        let Some(live) = self.live_mut(document) else { return Taken::Refused };
-        let Some((was, form)) = live.member(id).map(|member| (member.resync, member.form)) else {
-            return Taken::Refused;
-        };
-        let everything = everything_from(form);
-        let known = known_before(&live.document, was, &update);
-        let mut verdict = live.document.apply(&update, Source::Live);
-        let is_long = matches!(verdict, Verdict::Bad(BadUpdate::TooLong | BadUpdate::TooManyStructs));
-        if is_long && was != Resync::No {
-            verdict = live.document.apply(&update, everything);
-        } else if is_long && live.document.check(&update, Source::Whole) == Verdict::NothingNew {
-            // Browsers send back what they get, however long it is.
-            verdict = Verdict::NothingNew;
-        }
+    /// Takes what a member has sent that may write.
+    fn take(
+        &mut self,
+        document: DocumentId,
+        id: M,
+        (update, brings): (Bytes, Brings),
+        terms: Terms,
+        trial: Trial,
+        now: Instant,
+    ) -> Taken {
+        let Trial { verdict, is_long, news, rest } = trial;
+        let was = terms.resync;
         let is_whole = brings == Brings::Everything || is_long;
         match verdict {
             Verdict::Applied | Verdict::NothingNew | Verdict::Missing(_) if is_whole => {
-                if let Some(member) = live.member_mut(id) {
+                if let Some(member) = self.member_mut(document, id) {
                     member.resync = Resync::No;
                 }
             }
@@ -152,22 +193,23 @@ impl<M: Copy + Ord> Documents<M> {
         }
         match verdict {
             Verdict::Applied => {
-                let update = news(live, known, update);
-                self.changed(document, id, update, now);
+                self.changed(document, id, news.unwrap_or(update), now);
                 Taken::Applied
             }
             Verdict::NothingNew => self.known(),
             Verdict::Missing(missing) => {
                 self.counters.updates_held += 1;
-                if was != Resync::No && self.take_part(document, id, &update, everything, now) {
-                    return Taken::Waits;
+                let is_in_parts = rest.is_some();
+                let (waits, missing) = rest.unwrap_or((update, missing));
+                if let Some(live) = self.live_mut(document).filter(|live| live.member(id).is_some()) {
+                    live.pending.hold(id, waits, missing, now);
                 }
-                if let Some(live) = self.live_mut(document) {
-                    live.pending.hold(id, update, missing, now);
+                if let Some(part) = news {
+                    self.changed(document, id, part, now);
                 }
                 match was {
-                    Resync::No => self.ask_resync(document, id),
-                    Resync::Invited | Resync::Asked => {}
+                    Resync::No if !is_in_parts => self.ask_resync(document, id),
+                    Resync::No | Resync::Invited | Resync::Asked => {}
                 }
                 self.resync_dropped(document, now);
                 Taken::Waits
@@ -185,32 +227,30 @@ impl<M: Copy + Ord> Documents<M> {
         }
     }
 
-    /// Takes what can be of an update that misses something, and holds the rest: who brings its whole document brings
-    /// what that holds back itself.
-    fn take_part(&mut self, document: DocumentId, id: M, update: &Bytes, everything: Source, now: Instant) -> bool {
-        let Some(live) = self.live_mut(document) else { return false };
-        let Some(split) = live.document.split(update, everything) else { return false };
-        let part = Bytes::from(split.now);
-        let known = known_before(&live.document, Resync::Asked, &part);
-        let verdict = live.document.apply(&part, everything);
-        live.pending.hold(id, split.later.into(), split.missing, now);
-        match verdict {
-            Verdict::Applied => {
-                let part = news(live, known, part);
-                self.changed(document, id, part, now);
-            }
-            Verdict::NothingNew | Verdict::Missing(_) | Verdict::Bad(_) => {}
-        }
-        self.resync_dropped(document, now);
-        true
-    }
-
     /// A document has changed: others are told, and what waits is tried again.
     fn changed(&mut self, document: DocumentId, id: M, update: Bytes, now: Instant) {
         self.applied(document, id, update, now);
+        self.release(document, now);
+    }
+
+    /// Tries again what has waited for something that is there now.
+    fn release(&mut self, document: DocumentId, now: Instant) {
+        let config = self.config;
+        let mut quick_bytes_left = RELEASED_BYTES_MAX;
         while let Some(live) = self.live_mut(document)
             && let Some(held) = live.pending.take_ready(live.document.store())
         {
+            if quick_bytes_left == 0 || !live.is_quick(&held.update, &config) {
+                live.desk.put_last(Errand {
+                    member: held.sender,
+                    update: held.update.clone(),
+                    brings: Brings::Edit,
+                    from: From::Pending(held),
+                    terms: OF_HELD,
+                });
+                continue;
+            }
+            quick_bytes_left = quick_bytes_left.saturating_sub(held.update.len());
             match live.document.apply(&held.update, Source::Resync) {
                 Verdict::Applied => self.applied(document, held.sender, held.update, now),
                 Verdict::Missing(missing) => live.pending.put_back(held, missing),
@@ -225,6 +265,9 @@ impl<M: Copy + Ord> Documents<M> {
         let Some(live) = self.live_mut(document) else { return };
         live.whole = None;
         live.record(update.clone(), now);
+        if live.desk.at_work.is_some() {
+            live.desk.since.push(update.clone());
+        }
         let kept_out = std::mem::take(&mut live.kept_out);
         let user = live.member(id).map(|member| member.user.clone()).unwrap_or_default();
         let (mut relay, mut providers) = (Relay::Needless, Vec::new());
@@ -264,29 +307,7 @@ impl<M: Copy + Ord> Documents<M> {
     }
 }
 
-/// The limits of what a member brings that was asked for all that it has. A provider is told what is known and leaves that
-/// out; a member of the application may have no word for that, and brings its whole document.
-const fn everything_from(form: Form) -> Source {
-    match form {
-        Form::Application => Source::Whole,
-        Form::Protocol | Form::Silent => Source::Resync,
-    }
-}
-
-/// What is known before a member brings a whole document, of which the others and the log need no more than is new.
-/// `None` where that would save nothing.
-fn known_before(document: &Document, resync: Resync, update: &Bytes) -> Option<StateVector> {
-    match resync {
-        Resync::No => None,
-        Resync::Invited | Resync::Asked => (update.len() > WHOLE_BYTES_MIN).then(|| document.store().state_vector()),
-    }
-}
-
-/// What was not known before: the difference, if that is shorter than the whole.
-fn news<M>(live: &mut Live<M>, known: Option<StateVector>, whole: Bytes) -> Bytes {
-    let difference = known.map(|known| live.document.difference(&known));
-    difference.filter(|difference| difference.len() < whole.len()).unwrap_or(whole)
-}
-
-/// A shorter one goes to the others as it is.
-const WHOLE_BYTES_MIN: usize = 1024;
+/// What was held has been let in before, from a member that might write.
+const OF_HELD: Terms = Terms { access: Access::Write, form: Form::Protocol, resync: Resync::Asked, room: Room::Left };
+/// Bytes of updates that were held back which are tried at once. The others go to work.
+const RELEASED_BYTES_MAX: usize = 32 << 10;

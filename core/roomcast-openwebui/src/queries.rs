@@ -38,6 +38,14 @@ impl<P: Clone> Queries<P> {
         id
     }
 
+    /// The number under which the result of work comes back. Work has no deadline: it comes to its end by itself.
+    pub(crate) fn hand_out(&mut self, purpose: P) -> QueryId {
+        self.last += 1;
+        let id = QueryId(self.last);
+        self.open.insert(id, Open { purpose, late: Late::Counts, deadline: None });
+        id
+    }
+
     /// A store answered. `None`: the question is no longer open.
     pub(crate) fn handle_answer(&mut self, id: QueryId) -> Option<P> {
         let open = self.open.remove(&id)?;

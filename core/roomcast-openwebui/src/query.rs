@@ -2,6 +2,9 @@
 //!
 //! Owns: the vocabulary between the machine and every store. Must never know: SQL, Redis, or how an answer is found.
 
+use std::any::Any;
+use std::fmt::{Debug, Formatter};
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -177,8 +180,9 @@ pub enum MessageChange {
     AppendSource(ByteString),
 }
 
-/// A store's answer to a [`Query`].
-#[derive(Clone, Debug)]
+/// A store's answer to a [`Query`], or the result of [work](roomcast_core::server::App::poll_work) that the application has
+/// handed out.
+#[derive(Debug)]
 pub struct Reply {
     /// The question's number.
     pub id: QueryId,
@@ -187,7 +191,7 @@ pub struct Reply {
 }
 
 /// What a store found.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum StoreAnswer {
     /// The user, or that there is none.
@@ -206,6 +210,28 @@ pub enum StoreAnswer {
     Document(StoredDocument),
     /// It is written.
     Done,
+    /// No store gives this: it is the result of work that the application has handed out.
+    Computed(Computed),
+}
+
+/// The result of work, of which the application alone knows what it is.
+pub struct Computed(Box<dyn Any + Send>);
+
+impl Computed {
+    pub(crate) fn new<T: Any + Send>(result: T) -> Self {
+        Self(Box::new(result))
+    }
+
+    /// The result, if it is of this type.
+    pub(crate) fn take<T: Any>(self) -> Option<T> {
+        self.0.downcast().ok().map(|result| *result)
+    }
+}
+
+impl Debug for Computed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Computed")
+    }
 }
 
 /// A document as stored.

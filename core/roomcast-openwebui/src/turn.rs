@@ -38,6 +38,8 @@ pub(crate) enum Step {
     DocumentJoin(Joiner),
     /// The document is being loaded, for others too.
     DocumentLoad,
+    /// A long update of a document is being tried.
+    DocumentUpdate,
 }
 
 impl Step {
@@ -54,7 +56,8 @@ impl Step {
             | Self::Note(_)
             | Self::Chat(_)
             | Self::DocumentJoin(_)
-            | Self::DocumentLoad => None,
+            | Self::DocumentLoad
+            | Self::DocumentUpdate => None,
         }
     }
 

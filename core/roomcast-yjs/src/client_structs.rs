@@ -281,6 +281,14 @@ impl ClientStructs {
         false
     }
 
+    /// How many structs the elements `from..to` are in, at most.
+    pub(crate) fn reach(&self, from: u32, to: u32) -> usize {
+        let (first, last) = (self.chunk_of(from), self.chunk_of(to.saturating_sub(1)));
+        let elements = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+        let structs = self.chunks.get(first..=last).unwrap_or_default().iter().map(|chunk| chunk.len());
+        structs.sum::<usize>().min(elements)
+    }
+
     /// What stands at `clock`, which is known.
     pub(crate) fn kind_at(&self, clock: u32) -> Kind {
         let chunk = self.chunks.get(self.chunk_of(clock));

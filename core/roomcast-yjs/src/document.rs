@@ -134,6 +134,17 @@ impl Document {
         }
     }
 
+    /// Whether [`Self::state`] is encoded already, so that it costs nothing.
+    pub const fn has_state(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// How many structs the deletions of an update look at, at most: one byte may delete a whole document. 0 of what is no
+    /// update.
+    pub fn deletion_reach(&self, update: &[u8]) -> usize {
+        self.store.deletion_reach(update)
+    }
+
     /// The store of structs below this document.
     pub const fn store(&self) -> &Store {
         &self.store

@@ -136,6 +136,15 @@ impl Store {
         self.examine(bytes, &UNLIMITED, Trust::Trusted).map_or_else(|verdict| verdict, |_| Verdict::Applied)
     }
 
+    /// How many structs the deletions of an update look at, at most.
+    pub(crate) fn deletion_reach(&self, bytes: &[u8]) -> usize {
+        let Ok(Some(update)) = Update::decode(bytes, usize::MAX) else { return 0 };
+        let reach = |deletion: &Deletion| {
+            self.clients.get(&deletion.client).map_or(0, |client| client.reach(deletion.from, deletion.to))
+        };
+        update.deletes.iter().map(reach).fold(0, usize::saturating_add)
+    }
+
     /// Parts a sound update of which something is missing into what can be applied at once and the rest.
     pub fn split(&self, bytes: &[u8], limits: &UpdateLimits) -> Option<Split> {
         let update = Update::decode(bytes, limits.structs_max).ok()??;

@@ -78,6 +78,14 @@ impl OpenWebUi {
         }
     }
 
+    /// The update of a document that a turn waits for has been tried.
+    pub(crate) fn resume_update(&mut self, socket: SocketId, outcome: Outcome, cx: &mut Cx<'_>) {
+        let is_update = |step: &Step| matches!(step, Step::DocumentUpdate);
+        if let Some(turn) = self.turns.end_if(socket, is_update) {
+            self.resume_with(socket, turn.origin, outcome, cx);
+        }
+    }
+
     /// The channels that a turn waits for have been read, or could not be.
     pub(super) fn resume_channels(&mut self, socket: SocketId, is_read: bool, cx: &mut Cx<'_>) {
         let Some(turn) = self.turns.end_if(socket, Step::is_of_channels) else { return };
@@ -182,7 +190,7 @@ impl OpenWebUi {
             Step::Chat(request) => self.chat_answered(socket, request, found_chat(result), cx),
             Step::DocumentJoin(joiner) => self.document_join_answered(socket, joiner, found_note(result), cx),
             // These wait for no question of their own.
-            Step::UserJoinChannels | Step::Channels | Step::DocumentLoad => Outcome::nothing(),
+            Step::UserJoinChannels | Step::Channels | Step::DocumentLoad | Step::DocumentUpdate => Outcome::nothing(),
         }
     }
 

@@ -46,7 +46,7 @@ use crate::wire;
 use crate::writes::{Output, Pace, Row, Writes};
 use roomcast_core::rng::Rng;
 use roomcast_core::server::{
-    App, AppRequestId, Command, Connect, Cx, Delivery, Emit, Event, Extent, Scope, SocketId, Target,
+    App, AppRequestId, Command, Connect, Cx, Delivery, Emit, Event, Extent, Scope, SocketId, Target, Work,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::Instant;
@@ -479,6 +479,10 @@ impl App for OpenWebUi {
 
     fn poll_query(&mut self) -> Option<Query> {
         self.queries.poll_query()
+    }
+
+    fn poll_work(&mut self) -> Option<Work<Reply>> {
+        self.documents.work.pop_front()
     }
 
     fn poll_response(&mut self) -> Option<(AppRequestId, Response)> {

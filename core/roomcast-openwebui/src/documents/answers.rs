@@ -20,6 +20,8 @@ impl OpenWebUi {
         match aim {
             Aim::Load(document) => self.document_loaded(document, reply, cx),
             Aim::LoadContent(document) => self.content_loaded(document, reply, cx),
+            Aim::Open(document) => self.document_read(document, computed(reply), cx),
+            Aim::Work(document) => self.document_worked(document, computed(reply), cx),
             Aim::Append { document, first, end } => self.appended(document, (first, end), reply.map(drop), cx),
             Aim::Snapshot { document, up_to } => self.snapshotted(document, up_to, reply.map(drop), cx),
             Aim::SaveContent(document) => self.content_saved(document, reply.map(drop), cx),
@@ -51,5 +53,12 @@ impl OpenWebUi {
     /// Totals of documents since startup.
     pub fn document_counters(&self) -> DocumentCounters {
         self.documents.counters()
+    }
+}
+
+fn computed<T: std::any::Any>(reply: Result<StoreAnswer, StoreError>) -> Option<T> {
+    match reply {
+        Ok(StoreAnswer::Computed(computed)) => computed.take(),
+        Ok(_) | Err(_) => None,
     }
 }

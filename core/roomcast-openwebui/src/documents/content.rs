@@ -190,8 +190,8 @@ impl Content {
         Self { current, saved, snapshot: stored, ..Self::default() }
     }
 
-    pub(super) fn current(&self) -> Option<&str> {
-        self.current.as_deref()
+    pub(super) const fn current(&self) -> Option<&ByteString> {
+        self.current.as_ref()
     }
 
     /// A member that may write rendered this.

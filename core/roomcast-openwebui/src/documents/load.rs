@@ -3,6 +3,7 @@
 //! Owns: asking both stores, and what the log of a document says beside updates. Must never know: how it is stored while
 //! members are in it.
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::{Beginning, DocumentId, Joining, NotLoaded, Opened, Opening, read_stored};
 use serde_json::value::RawValue;
@@ -54,8 +55,7 @@ impl OpenWebUi {
     ) {
         let Some(loading) = self.loading(document) else { return };
         match reply {
-            // A store that hands out no JSON has nothing that a front end could load.
-            Ok(StoreAnswer::NoteContent(content)) => loading.content = Some(content.filter(|text| is_json(text))),
+            Ok(StoreAnswer::NoteContent(content)) => loading.content = Some(content),
             Ok(_) | Err(StoreError::Corrupt) => return self.fail_load(document, NotLoaded::Corrupt, cx),
             Err(_) => return self.fail_load(document, NotLoaded::Unavailable, cx),
         }
@@ -68,7 +68,21 @@ impl OpenWebUi {
         let (Some(_), Some(_)) = (&loading.stored, &loading.content) else { return };
         let stored = loading.stored.take().unwrap_or_default();
         let content = loading.content.take().flatten();
-        match open(stored, content, &self.settings.documents) {
+        let bytes = stored.snapshot.iter().chain(&stored.updates).map(Bytes::len).sum::<usize>();
+        let settings = self.settings.documents.clone();
+        if bytes + content.as_ref().map_or(0, |content| content.len()) > settings.quick_update_bytes_max {
+            self.hand_out(Aim::Open(document), move || open(stored, content, &settings));
+        } else {
+            self.document_read(document, Some(open(stored, content, &settings)), cx);
+        }
+    }
+
+    /// What the stores have said of a document has been read.
+    pub(super) fn document_read(&mut self, document: DocumentId, read: Option<Read>, cx: &mut Cx<'_>) {
+        if self.loading(document).is_none() {
+            return;
+        }
+        match read.unwrap_or(Err(NotLoaded::Unavailable)) {
             Ok((opened, content, how)) => {
                 match how {
                     How::AsStored => {}
@@ -150,18 +164,19 @@ impl OpenWebUi {
 
 /// How a document was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
+pub(super) enum How {
     AsStored,
     /// Its note was changed elsewhere: it is empty, and a member loads the note.
     Again,
 }
 
-fn open(
-    stored: StoredDocument,
-    content: Option<ByteString>,
-    settings: &DocumentSettings,
-) -> Result<(Opened, Content, How), NotLoaded> {
+/// What is to be served of a document, or why nothing is.
+pub(super) type Read = Result<(Opened, Content, How), NotLoaded>;
+
+fn open(stored: StoredDocument, content: Option<ByteString>, settings: &DocumentSettings) -> Read {
     let config = settings.machine();
+    // A store that hands out no JSON has nothing that a front end could load.
+    let content = content.filter(|text| is_json(text));
     let (opening, marks) = replay(stored);
     let opened = read_stored(opening, &config)?;
     let mark = content.as_deref().and_then(Mark::of);

@@ -27,6 +27,10 @@ pub(crate) enum Aim {
     Load(DocumentId),
     /// To load one: the note.
     LoadContent(DocumentId),
+    /// It is being opened elsewhere, from what both stores have said.
+    Open(DocumentId),
+    /// Something else is being computed from it.
+    Work(DocumentId),
     /// To append to its log.
     Append { document: DocumentId, first: u64, end: u64 },
     /// To store a snapshot.

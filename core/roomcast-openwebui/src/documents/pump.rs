@@ -2,19 +2,45 @@
 //!
 //! Owns: the one loop over its outputs. Must never know: why the machine says something.
 
-use roomcast_documents::{Close, DENIED_CODE, DocumentNotice, DocumentQuestion, Output, Relay};
+use std::any::Any;
+
+use roomcast_documents::{Close, DENIED_CODE, DocumentId, DocumentNotice, DocumentQuestion, Output, Relay, Worked};
 
 use super::frame;
-use super::names::MemberId;
+use super::names::{Aim, MemberId};
 use super::records::Why;
 use crate::OpenWebUi;
+use crate::purpose::Purpose;
+use crate::query::{Computed, Reply, StoreAnswer};
 use crate::requests::Notice;
-use roomcast_core::server::{Command, Cx, Extent, Message as Sent, SessionId, Target};
+use roomcast_core::server::{Command, Cx, Extent, Message as Sent, SessionId, Target, Work};
 use roomcast_core::websocket::CloseCode;
 
 impl OpenWebUi {
     /// Carries out what the machine says, until it is quiet.
     pub(super) fn pump_documents(&mut self, cx: &mut Cx<'_>) {
+        self.pump_document_outputs(cx);
+        while let Some((document, work)) = self.documents.machine.poll_work() {
+            self.hand_out(Aim::Work(document), move || work.run());
+        }
+    }
+
+    /// Has something computed on another thread.
+    pub(super) fn hand_out<T: Any + Send>(&mut self, aim: Aim, compute: impl FnOnce() -> T + Send + 'static) {
+        let id = self.queries.hand_out(Purpose::Document(aim));
+        let work = move || Reply { id, result: Ok(StoreAnswer::Computed(Computed::new(compute()))) };
+        self.documents.work.push_back(Work::new(work));
+    }
+
+    /// The machine's own work has come to its end.
+    pub(super) fn document_worked(&mut self, document: DocumentId, worked: Option<Worked>, cx: &mut Cx<'_>) {
+        if let Some(worked) = worked {
+            self.documents.machine.handle_worked(document, worked, cx.now);
+        }
+        self.pump_documents(cx);
+    }
+
+    fn pump_document_outputs(&mut self, cx: &mut Cx<'_>) {
         while let Some(output) = self.documents.machine.poll_output() {
             match output {
                 Output::Ask { document, question } => match question {
@@ -34,15 +60,22 @@ impl OpenWebUi {
                     MemberId::Peer(session) => self.peer_joined(document, session, &user, cx),
                     MemberId::Socket(_) | MemberId::Visitor(_) => {}
                 },
-                Output::Updated { document, by, user, update, relay } => match relay {
-                    Relay::Wanted => self.relay_to_sockets(document, (by, &user), update, cx),
-                    Relay::Needless => {}
-                },
+                Output::Updated { document, by, user, update, relay } => {
+                    if let Some(note) = self.documents.notes.get_mut(&document) {
+                        note.told = None;
+                    }
+                    match relay {
+                        Relay::Wanted => self.relay_to_sockets(document, (by, &user), update, cx),
+                        Relay::Needless => {}
+                    }
+                }
                 Output::Resync { document, member } => {
                     if let MemberId::Socket(socket) = member {
                         self.tell_state(document, socket, Why::Resync, cx);
                     }
                 }
+                Output::State { document, to, state } => self.tell_requested_states(document, &to, state, cx),
+                Output::Taken { document, member, taken } => self.update_taken(document, member, taken, cx),
                 Output::Refused { member, .. } => {
                     if let MemberId::Socket(socket) = member {
                         self.tell_error(socket, frame::UPDATE_REFUSED, cx);

@@ -3,8 +3,9 @@
 //! Owns: what Open WebUI keeps beside each document of the machine, and the members' keys. Must never know: how a
 //! member gets in, or what is sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents as machine;
 use roomcast_documents::DocumentId;
@@ -16,9 +17,10 @@ use super::names::{MemberId, Parked};
 use super::peers::Peers;
 use super::settings::DocumentSettings;
 use super::visit::Visits;
-use crate::query::{QueryId, StoredDocument};
+use crate::query::{QueryId, Reply, StoredDocument};
 use roomcast_core::rng::KeyedHash;
-use roomcast_core::server::{SessionId, SocketId};
+use roomcast_core::server::{SessionId, SocketId, Work};
+use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{Fifo, TimerKey, Timers};
 
@@ -39,6 +41,12 @@ pub(crate) struct Documents {
     pub(super) relayed: Option<Blob>,
     /// States that sockets are told once they have taken what was sent to them before.
     pub(super) owed_states: BTreeMap<SessionId, BTreeMap<(DocumentId, SocketId), Why>>,
+    /// What takes long, on its way to another thread.
+    pub(crate) work: VecDeque<Work<Reply>>,
+    /// Long updates that are being tried elsewhere, and what is to be done afterwards.
+    pub(super) trying: BTreeMap<MemberId, Trying>,
+    /// Sockets that are told the state once it is encoded, and why.
+    pub(super) requested: BTreeMap<(DocumentId, SocketId), Why>,
     pub(super) resets: u64,
     pub(super) contents_saved: u64,
     pub(super) contents_saved_again: u64,
@@ -59,6 +67,9 @@ impl Documents {
             introductions: BTreeMap::new(),
             relayed: None,
             owed_states: BTreeMap::new(),
+            work: VecDeque::new(),
+            trying: BTreeMap::new(),
+            requested: BTreeMap::new(),
             resets: 0,
             contents_saved: 0,
             contents_saved_again: 0,
@@ -121,7 +132,12 @@ impl Documents {
             parked_joins: self.parked.len(),
             peers: self.peers.len(),
             visits: self.visits.len(),
-            waiting: self.introductions.len() + self.owed_states.len() + machine.outputs,
+            waiting: self.introductions.len()
+                + self.owed_states.len()
+                + self.trying.len()
+                + self.requested.len()
+                + self.work.len()
+                + machine.outputs,
             timers: machine.timers + self.due.len() + self.peers.armed(),
         }
     }
@@ -157,6 +173,10 @@ pub(super) struct OpenNote {
     pub(super) content: Content,
     /// Who has been asked to load the note's content into the empty document.
     pub(super) seeder: Option<MemberId>,
+    /// Whose long update is being tried that is to be the first one.
+    pub(super) initializer: Option<MemberId>,
+    /// The last long state that sockets were told, for all who are told the same.
+    pub(super) told: Option<Told>,
     /// Awareness ids that sockets have announced.
     pub(super) cursors: BTreeMap<SocketId, BTreeSet<u64>>,
     pub(super) timer: Option<(Instant, TimerKey)>,
@@ -170,11 +190,22 @@ impl OpenNote {
             loading: Some(Loading { queries, stored: None, content: None }),
             content: Content::default(),
             seeder: None,
+            initializer: None,
+            told: None,
             cursors: BTreeMap::new(),
             timer: None,
             end: End::NotYet,
         }
     }
+}
+
+/// A state as sockets were told it.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) state: Bytes,
+    /// The note's content, if it stands beside the state.
+    pub(super) content: Option<ByteString>,
+    pub(super) args: Args,
 }
 
 /// How far a document without members is on its way out of memory.
@@ -194,6 +225,17 @@ pub(super) struct Loading {
     pub(super) stored: Option<StoredDocument>,
     /// `content` of the note's data, which may be none.
     pub(super) content: Option<Option<ByteString>>,
+}
+
+/// An update of a socket that takes long.
+#[derive(Debug)]
+pub(super) struct Trying {
+    /// As it came.
+    pub(super) blob: Blob,
+    /// Whether it counts only as the first one, and is then acknowledged with itself.
+    pub(super) initializes: bool,
+    /// The note's content that came with it.
+    pub(super) content: Option<ByteString>,
 }
 
 /// What the others are told of a member.

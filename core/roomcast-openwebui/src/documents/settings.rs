@@ -46,6 +46,13 @@ pub struct DocumentSettings {
     pub keep_for: Duration,
     /// Bytes of all loaded documents together. 1 GiB.
     pub documents_bytes_max: usize,
+    /// Bytes of an update, and of what is stored of a document and its note, up to which it is read at once. What is longer
+    /// is handed out to another thread. 16 KiB.
+    pub quick_update_bytes_max: usize,
+    /// Bytes of a document up to which its state is encoded at once. 512 KiB.
+    pub quick_state_bytes_max: usize,
+    /// Bytes of updates of one document that wait to be tried. 16 MiB.
+    pub waiting_bytes_max: usize,
     /// What documents and updates may be.
     pub limits: DocumentLimits,
     /// What may wait for something that is missing.
@@ -76,6 +83,9 @@ impl Default for DocumentSettings {
             peers_per_user_max: 64,
             keep_for: Duration::from_secs(5),
             documents_bytes_max: 1 << 30,
+            quick_update_bytes_max: 16 << 10,
+            quick_state_bytes_max: 512 << 10,
+            waiting_bytes_max: 16 << 20,
             limits: DocumentLimits::default(),
             pending: PendingLimits::default(),
             awareness: AwarenessLimits::default(),
@@ -93,6 +103,9 @@ impl DocumentSettings {
             held_bytes_max: self.held_bytes_max,
             keep_for: self.keep_for,
             documents_bytes_max: self.documents_bytes_max,
+            quick_update_bytes_max: self.quick_update_bytes_max,
+            quick_state_bytes_max: self.quick_state_bytes_max,
+            waiting_bytes_max: self.waiting_bytes_max,
             limits: self.limits,
             pending: self.pending,
             awareness: self.awareness,

@@ -8,27 +8,61 @@ use roomcast_documents::{Access, DocumentId};
 use super::Compat;
 use super::frame::{self, Blob, Form, Frame};
 use super::names::MemberId;
-use super::records::{Documents, Why};
+use super::records::{Documents, Told, Why};
 use crate::OpenWebUi;
 use roomcast_core::server::{Command, Cx, Delivery, Emit, SessionId, SocketId, Target};
 
+use bytes::Bytes;
 use bytestring::ByteString;
+use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
     /// Tells a member what the document is; later, if it has not taken what was sent to it before.
     pub(super) fn tell_state(&mut self, document: DocumentId, socket: SocketId, why: Why, cx: &mut Cx<'_>) {
         let Some(session) = self.sockets.get(socket).map(|record| record.peer) else { return };
-        if !cx.server.is_congested(session) {
-            return self.tell_state_now(document, socket, why, cx);
-        }
-        let owed = self.documents.owed_states.entry(session).or_default();
-        let reason = owed.entry((document, socket)).or_insert(why);
+        let reason = if cx.server.is_congested(session) {
+            let owed = self.documents.owed_states.entry(session).or_default();
+            owed.entry((document, socket)).or_insert(why)
+        } else {
+            let (id, array_bytes_max) = (MemberId::Socket(socket), self.settings.documents.array_bytes_max);
+            let is_in = self.documents.machine.get(document).is_some_and(|open| open.member(id).is_some());
+            if !is_in {
+                return;
+            }
+            if self.documents.machine.request_state(document, id, cx.now).is_some() {
+                let Some(state) = state_blob(&mut self.documents, document, array_bytes_max) else { return };
+                return self.tell_state_now(document, socket, why, &state, cx);
+            }
+            // It takes long to encode.
+            self.documents.requested.entry((document, socket)).or_insert(why)
+        };
         *reason = why.max(*reason);
+        self.pump_documents(cx);
+    }
+
+    /// The state is encoded that some have waited for.
+    pub(super) fn tell_requested_states(
+        &mut self,
+        document: DocumentId,
+        members: &[MemberId],
+        state: Bytes,
+        cx: &mut Cx<'_>,
+    ) {
+        let state = Blob::new(state, self.settings.documents.array_bytes_max);
+        for member in members {
+            let MemberId::Socket(socket) = *member else { continue };
+            let Some(why) = self.documents.requested.remove(&(document, socket)) else { continue };
+            let session = self.sockets.get(socket).map(|record| record.peer);
+            match session.is_some_and(|session| cx.server.is_congested(session)) {
+                true => self.tell_state(document, socket, why, cx),
+                false => self.tell_state_now(document, socket, why, &state, cx),
+            }
+        }
     }
 
     /// A session takes what is sent to it again.
     pub(crate) fn documents_relieved(&mut self, session: SessionId, cx: &mut Cx<'_>) {
-        self.documents.machine.handle_relieved(MemberId::Peer(session));
+        self.documents.machine.handle_relieved(MemberId::Peer(session), cx.now);
         self.pump_documents(cx);
         for ((document, socket), why) in self.documents.owed_states.remove(&session).unwrap_or_default() {
             self.tell_state(document, socket, why, cx);
@@ -37,6 +71,7 @@ impl OpenWebUi {
 
     /// A socket is told no state of a document any more.
     pub(super) fn forget_owed_state(&mut self, document: DocumentId, socket: SocketId) {
+        self.documents.requested.remove(&(document, socket));
         self.documents.owed_states.retain(|_, owed| {
             owed.remove(&(document, socket));
             !owed.is_empty()
@@ -45,27 +80,32 @@ impl OpenWebUi {
 
     /// A browser of 0.6.41 that has edited while it was away says nothing of it. But to a state of two zeros among
     /// several sessions it answers with its whole document, whereas one that has nothing says nothing.
-    fn tell_state_now(&mut self, document: DocumentId, socket: SocketId, why: Why, cx: &mut Cx<'_>) {
-        let (compat, array_bytes_max) = (self.settings.documents.compat, self.settings.documents.array_bytes_max);
+    fn tell_state_now(&mut self, document: DocumentId, socket: SocketId, why: Why, state: &Blob, cx: &mut Cx<'_>) {
+        let compat = self.settings.documents.compat;
         let id = MemberId::Socket(socket);
         let Some(open) = self.documents.machine.get(document) else { return };
         let Some(access) = open.member(id).map(|member| member.access()) else { return };
         let name = open.name().clone();
-        let Some(state) = state_blob(&mut self.documents, document, array_bytes_max) else { return };
         let empty = Blob { bytes: EMPTY.into(), form: Form::Array(ByteString::from_static(EMPTY_ARRAY)) };
         let with_sessions = |app: &Self, state: &Blob, sessions| {
             let sids = app.sids(document, socket, sessions);
             Frame::of(&name).blob("state", state).texts("sessions", sids.iter().map(String::as_str)).finish()
         };
+        // Who is in beside a state that is not empty decides on nothing: all share what the first of them was told.
+        let actual =
+            |app: &mut Self| app.told(document, state, None, |app| with_sessions(app, state, Sessions::Actual));
         let is_empty = state.bytes == EMPTY;
         let frames = match (compat, why, is_empty) {
             (Compat::V0_12, Why::Joined, _) => {
-                let content = self.documents.notes.get(&document).and_then(|note| note.content.current());
-                vec![Frame::of(&name).blob("state", &state).raw("content", content.unwrap_or("null")).finish()]
+                let content = self.documents.notes.get(&document).and_then(|note| note.content.current()).cloned();
+                let text = content.clone().unwrap_or_else(|| NULL.into());
+                vec![self.told(document, state, content, |_| {
+                    Frame::of(&name).blob("state", state).raw("content", &text).finish()
+                })]
             }
             (Compat::V0_12, Why::Asked | Why::Resync | Why::Seed, _)
             | (Compat::V0_6, Why::Asked | Why::Seed, false) => {
-                vec![with_sessions(self, &state, Sessions::Actual)]
+                vec![actual(self)]
             }
             (Compat::V0_6, _, true) => {
                 let is_to_seed = self.is_to_seed(document, id, access);
@@ -73,13 +113,41 @@ impl OpenWebUi {
                 vec![with_sessions(self, &empty, sessions)]
             }
             (Compat::V0_6, Why::Joined | Why::Resync, false) => {
-                vec![with_sessions(self, &empty, Sessions::Several), with_sessions(self, &state, Sessions::Actual)]
+                vec![with_sessions(self, &empty, Sessions::Several), actual(self)]
             }
         };
         for args in frames {
             let (target, name) = (Target::Socket(socket), frame::STATE);
             cx.command(Command::Emit(Emit { target, name, args, delivery: Delivery::Reliable, ack: None }));
         }
+    }
+
+    /// A state as a socket is told it. What is long is made once for all who are told the same, so that the server encodes
+    /// it once.
+    fn told(
+        &mut self,
+        document: DocumentId,
+        state: &Blob,
+        content: Option<ByteString>,
+        make: impl FnOnce(&Self) -> Args,
+    ) -> Args {
+        let bytes = state.bytes.len() + content.as_ref().map_or(0, |content| content.len());
+        if bytes < SHARED_BYTES_MIN {
+            return make(self);
+        }
+        let place = |text: &ByteString| (text.as_ptr(), text.len());
+        let note = self.documents.notes.get(&document);
+        if let Some(told) = note.and_then(|note| note.told.as_ref())
+            && (told.state.as_ptr(), told.state.len()) == (state.bytes.as_ptr(), state.bytes.len())
+            && told.content.as_ref().map(place) == content.as_ref().map(place)
+        {
+            return told.args.clone();
+        }
+        let args = make(self);
+        if let Some(note) = self.documents.notes.get_mut(&document) {
+            note.told = Some(Told { state: state.bytes.clone(), content, args: args.clone() });
+        }
+        args
     }
 
     /// A member must load the note's content into an empty document: the next that may write, if the one that was asked
@@ -159,6 +227,9 @@ pub(super) fn state_blob(documents: &mut Documents, document: DocumentId, array_
 
 const EMPTY: &[u8] = &[0, 0];
 const EMPTY_ARRAY: &str = "[0,0]";
+const NULL: &str = "null";
+/// Shorter ones are made for each.
+const SHARED_BYTES_MIN: usize = 1024;
 /// A front end only counts them.
 const SIDS_MAX: usize = 100;
 /// A session that there is not.

@@ -11,10 +11,11 @@ use super::content;
 use super::frame::{self, Blob, Form, Frame};
 use super::names::MemberId;
 use super::names::canonical;
+use super::records::Trying;
 use super::state::state_blob;
 use crate::OpenWebUi;
 use crate::access::Access;
-use crate::turn::Outcome;
+use crate::turn::{Outcome, Step};
 use roomcast_core::server::{Cx, SocketId};
 use roomcast_core::socket_io::Args;
 
@@ -37,29 +38,95 @@ impl OpenWebUi {
             Some(Some(blob)) => Some(blob),
             None => None,
         };
-        let mut ack = Outcome::nothing();
         if let Some(blob) = update {
-            let array_bytes_max = self.settings.documents.array_bytes_max;
-            if access == Access::Write
-                && payload.initializes()
-                && !self.documents.is_empty(document)
-                && let Some(state) = state_blob(&mut self.documents, document, array_bytes_max)
-            {
-                // Another member was first: this one begins from what that one wrote.
-                return Outcome::Done(Frame::of_blob(&state));
-            }
-            match self.take_update(document, id, blob.clone(), cx) {
-                Taken::Applied if payload.initializes() => ack = Outcome::Done(Frame::of_blob(&blob)),
-                Taken::Applied | Taken::Known | Taken::Waits => {}
-                Taken::Refused => return ack,
-            }
+            let content = payload.content().filter(|_| access == Access::Write);
+            let trying = Trying { blob, initializes: payload.initializes(), content: content.map(ByteString::from) };
+            return self.try_update(document, id, trying, cx);
         }
         if access == Access::Write
             && let Some(content) = payload.content()
         {
             self.put_content(document, id, content, cx);
         }
-        ack
+        Outcome::nothing()
+    }
+
+    /// Has an update tried, and deals with what came with it.
+    fn try_update(&mut self, document: DocumentId, id: MemberId, trying: Trying, cx: &mut Cx<'_>) -> Outcome {
+        let array_bytes_max = self.settings.documents.array_bytes_max;
+        let access = self.documents.machine.get(document).and_then(|open| open.member(id)).map(|m| m.access());
+        if access == Some(Access::Write) && trying.initializes {
+            if self.documents.notes.get(&document).is_some_and(|note| note.initializer.is_some()) {
+                self.documents.trying.insert(id, trying);
+                return Outcome::Wait(Step::DocumentUpdate);
+            }
+            if !self.documents.is_empty(document)
+                && let Some(state) = state_blob(&mut self.documents, document, array_bytes_max)
+            {
+                // Another member was first: this one begins from what that one wrote.
+                return Outcome::Done(Frame::of_blob(&state));
+            }
+        }
+        match self.take_update(document, id, trying.blob.clone(), cx) {
+            Taken::Later => {
+                if let Some(note) = self.documents.notes.get_mut(&document).filter(|_| trying.initializes) {
+                    note.initializer = Some(id);
+                }
+                self.documents.trying.insert(id, trying);
+                Outcome::Wait(Step::DocumentUpdate)
+            }
+            taken @ (Taken::Applied | Taken::Known | Taken::Waits | Taken::Refused) => {
+                self.end_update(document, id, trying, taken, cx)
+            }
+        }
+    }
+
+    /// A long update has been tried. Those who wanted to be the first with theirs meanwhile are answered.
+    pub(super) fn update_taken(&mut self, document: DocumentId, id: MemberId, taken: Taken, cx: &mut Cx<'_>) {
+        let Some(trying) = self.documents.trying.remove(&id) else { return };
+        let outcome = self.end_update(document, id, trying, taken, cx);
+        self.resume_member(id, outcome, cx);
+        let Some(note) = self.documents.notes.get_mut(&document) else { return };
+        if note.initializer.take_if(|first| *first == id).is_none() {
+            return;
+        }
+        let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
+        for member in members.iter().map(|member| member.id()).collect::<Vec<_>>() {
+            let Some(trying) = self.documents.trying.remove(&member) else { continue };
+            match self.try_update(document, member, trying, cx) {
+                Outcome::Wait(_) => {}
+                outcome @ (Outcome::Done(_) | Outcome::Ask(..) | Outcome::Gone) => {
+                    self.resume_member(member, outcome, cx)
+                }
+            }
+        }
+    }
+
+    fn resume_member(&mut self, id: MemberId, outcome: Outcome, cx: &mut Cx<'_>) {
+        if let MemberId::Socket(socket) = id {
+            self.resume_update(socket, outcome, cx);
+        }
+    }
+
+    /// An update has been tried: what came with it counts if it was not refused.
+    fn end_update(
+        &mut self,
+        document: DocumentId,
+        id: MemberId,
+        Trying { blob, initializes, content }: Trying,
+        taken: Taken,
+        cx: &mut Cx<'_>,
+    ) -> Outcome {
+        match (taken, content) {
+            (Taken::Applied | Taken::Known | Taken::Waits, Some(content)) => {
+                self.put_content(document, id, &content, cx);
+            }
+            (Taken::Refused | Taken::Later, _) | (_, None) => {}
+        }
+        match taken {
+            Taken::Applied if initializes => Outcome::Done(Frame::of_blob(&blob)),
+            Taken::Applied | Taken::Known | Taken::Waits | Taken::Refused | Taken::Later => Outcome::nothing(),
+        }
     }
 
     /// `ydoc:awareness:update`: to the others as it is.
@@ -90,7 +157,8 @@ impl OpenWebUi {
     ) {
         let Some(name) = self.documents.name(document) else { return };
         let is_same = |blob: &&Blob| blob.bytes.as_ptr() == update.as_ptr() && blob.bytes.len() == update.len();
-        let blob = match self.documents.relayed.as_ref().filter(is_same) {
+        let trying = || self.documents.trying.get(&by).map(|trying| &trying.blob);
+        let blob = match self.documents.relayed.as_ref().or_else(trying).filter(is_same) {
             // What a browser sent goes on in its own words.
             Some(blob) => blob.clone(),
             None => Blob::new(update, self.settings.documents.array_bytes_max),

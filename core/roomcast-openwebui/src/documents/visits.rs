@@ -132,7 +132,7 @@ impl OpenWebUi {
     fn read_document(&mut self, document: DocumentId) -> Response {
         let state = self.documents.machine.state(document);
         let content = self.documents.notes.get(&document).and_then(|note| note.content.current());
-        let content = content.filter(|json| !content::says_nothing(json)).map(ByteString::from);
+        let content = content.filter(|json| !content::says_nothing(json)).cloned();
         let found = state.map(|state| DocumentState { state, content });
         Response::Document(found.ok_or(DocumentRefusal::Unavailable))
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use roomcast_auth::sign_hs256;
 use roomcast_core::server::{
     After, AppRequestId, Command, Config, ConnId, EndpointId, Event, Input, RequestId, Server, SocketId, Stack, Start,
-    TimerKind, Transmit, Upgrade,
+    TimerKind, Transmit, Upgrade, Work,
 };
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_frame};
@@ -53,6 +53,9 @@ pub struct Outside {
     pub paused: BTreeSet<ConnId>,
     /// What clients answer at once, without being asked by the test.
     replies: VecDeque<(ConnId, Vec<u8>)>,
+    /// Whether what takes long is held back until [`World::work_one`].
+    pub is_busy: bool,
+    pub work: VecDeque<Work<Reply>>,
 }
 
 impl Deref for World {
@@ -112,6 +115,8 @@ impl World {
                 asked: Vec::new(),
                 paused: BTreeSet::new(),
                 replies: VecDeque::new(),
+                is_busy: false,
+                work: VecDeque::new(),
             },
             tickets: 0,
         }
@@ -326,6 +331,14 @@ impl World {
         std::mem::take(&mut self.asked)
     }
 
+    /// Does the first piece of work that was handed out and held back. Whether there was one.
+    pub fn work_one(&mut self) -> bool {
+        let Some(work) = self.work.pop_front() else { return false };
+        self.stack.handle_reply(work.run(), self.now);
+        self.run();
+        true
+    }
+
     /// Runs everything until it is quiet.
     pub fn run(&mut self) {
         let Self { stack, outside, now, .. } = self;
@@ -393,6 +406,14 @@ impl Hooks<OpenWebUi> for Outside {
                 None
             }
         }
+    }
+
+    fn work(&mut self, work: Work<Reply>) -> Option<Reply> {
+        if self.is_busy {
+            self.work.push_back(work);
+            return None;
+        }
+        Some(work.run())
     }
 
     fn app_response(&mut self, id: AppRequestId, response: Response) {

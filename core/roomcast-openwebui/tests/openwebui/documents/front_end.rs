@@ -263,6 +263,59 @@ fn the_newer_front_end_gets_the_content_and_the_first_write_wins() {
     assert_eq!(world.store.contents["plan"], r#"{"md":"y"}"#);
 }
 
+/// Contents of notes are long enough to be tried elsewhere, and two tabs are opened at once.
+#[test]
+fn of_long_contents_that_come_at_once_the_first_wins_as_well() {
+    let mut world = World::with(|settings| settings.documents.compat = Compat::V0_12);
+    world.store.contents.insert("plan".into(), r#"{"md":"x"}"#.into());
+    let tabs = [world.join("alice"), world.join("alice"), world.join("alice")];
+    for client in tabs {
+        world.send(client, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);
+        world.read(client);
+    }
+    world.is_busy = true;
+    for (client, id) in tabs.into_iter().zip(1..) {
+        let update = int_array::encode(&text_update(id, 0, &"x".repeat(20_000)));
+        let update = String::from_utf8(update).unwrap();
+        let event =
+            format!(r#"["ydoc:document:update",{{"document_id":"{NOTE}","update":{update},"initialize":true}}]"#);
+        world.send(client, &format!("21{event}"));
+    }
+    assert_eq!(world.work.len(), 1);
+    while world.work_one() {}
+    assert_eq!(world.stack.app.document_counters().documents.updates_applied, 1);
+    let acks = tabs.map(|client| {
+        let said = world.read(client);
+        said.into_iter().find(|text| text.starts_with("31[")).expect("an ack")
+    });
+    assert!(acks[0].len() > 40_000 && acks.iter().all(|ack| *ack == acks[0]));
+}
+
+/// Sockets join one after the other. What each is told of a long state is the same text and the same bytes, which the
+/// server encodes once.
+#[test]
+fn a_long_state_is_told_to_all_in_one_frame() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    alice.type_text(&mut world, &"x".repeat(70_000));
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let tab = world.join("alice");
+        world.send(tab, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);
+        let said = world.read(tab);
+        told.extend(said.into_iter().filter(|text| text.contains("_placeholder")));
+    }
+    assert_eq!(told.len(), 3);
+    assert!(told.iter().all(|text| *text == told[0]), "{told:?}");
+    // A change makes another one, which names who is there by then.
+    alice.type_text(&mut world, "y");
+    let tab = world.join("alice");
+    world.send(tab, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);
+    let said = world.read(tab);
+    assert!(said.iter().any(|text| text.contains("_placeholder") && text.contains(&world.clients[tab].sid)));
+}
+
 #[test]
 fn a_large_state_is_an_attachment_and_encoded_once() {
     let mut world = World::new();

@@ -1,0 +1,230 @@
+//! Handing out what takes long, and taking what comes back.
+//!
+//! Owns: when a copy of a document goes to work, and what becomes of the result. Must never know: a thread, or what is
+//! computed.
+//!
+//! A document takes small updates while a copy of it is at work. What they brought is added to the copy afterwards, which
+//! then takes the document's place: updates commute.
+
+use bytes::Bytes;
+use roomcast_core::time::Instant;
+use roomcast_yjs::StateVector;
+
+use crate::desk::{Asks, AtWork, Errand, From, Turn};
+use crate::document::Stage;
+use crate::machine::Documents;
+use crate::output::Output;
+use crate::provider::ProviderStage;
+use crate::question::DocumentQuestion;
+use crate::words::{DocumentId, Form};
+use crate::work::{Caught, DocumentWork, Encoded, Outcome, Task, Trial, Wanted, Worked, catch_up};
+
+impl<M: Copy + Ord> Documents<M> {
+    /// The next computation that takes long, for another thread. Its result goes to
+    /// [`handle_worked`](Self::handle_worked). A document has one at a time.
+    pub fn poll_work(&mut self) -> Option<(DocumentId, DocumentWork)> {
+        self.work.pop_front()
+    }
+
+    /// A computation has come to its end.
+    pub fn handle_worked(&mut self, document: DocumentId, worked: Worked, now: Instant) {
+        match worked.0 {
+            Outcome::Read(opened) => return self.handle_loaded(document, *opened, now),
+            Outcome::Tried(tried) => {
+                let (copy, trial) = *tried;
+                self.update_tried(document, copy, trial, now);
+            }
+            Outcome::Behind => {
+                let Some(live) = self.live_mut(document) else { return };
+                if let Some(AtWork::Update(errand)) = live.desk.at_work.take() {
+                    live.desk.put_first(errand);
+                }
+            }
+            Outcome::Encoded(encoded) => self.state_encoded(document, *encoded),
+        }
+        self.advance(document, now);
+    }
+
+    /// The whole state for a member of the application; or `None`, if it takes long to encode or cannot be had: then
+    /// [`Output::State`] brings it, if the member is still in.
+    pub fn request_state(&mut self, document: DocumentId, member: M, now: Instant) -> Option<Bytes> {
+        let config = self.config;
+        let live = self.live_mut(document)?;
+        if live.is_state_quick(&config) {
+            return Some(live.document.state());
+        }
+        live.desk.ask(member, Asks::State);
+        self.advance(document, now);
+        None
+    }
+
+    /// Sends step 2 to a provider that knows this much, at once or when it is encoded.
+    pub(crate) fn tell_step_2(&mut self, document: DocumentId, member: M, known: StateVector) {
+        let config = self.config;
+        let Some(live) = self.live_mut(document) else { return };
+        if live.is_step_2_quick(&known, &config) {
+            let message = live.step_2(&known);
+            self.output(Output::Send { to: vec![member], message });
+        } else {
+            live.desk.ask(member, Asks::Step2(known));
+        }
+    }
+
+    /// Starts what waits for its turn.
+    pub(crate) fn start_work(&mut self, document: DocumentId, now: Instant) {
+        // What an update leads to may come back here.
+        match self.live_mut(document) {
+            Some(live) if !live.desk.is_starting => live.desk.is_starting = true,
+            Some(_) | None => return,
+        }
+        let mut quick_bytes_left = QUICK_BYTES_MAX;
+        while let Some(live) = self.live_mut(document)
+            && live.desk.at_work.is_none()
+        {
+            let is_update = live.desk.waiting() > 0 && !(live.desk.turn == Turn::State && live.desk.wants_state());
+            if is_update {
+                self.start_update(document, &mut quick_bytes_left, now);
+            } else if live.desk.wants_state() {
+                self.start_state(document);
+            } else {
+                break;
+            }
+        }
+        if let Some(live) = self.live_mut(document) {
+            live.desk.is_starting = false;
+        }
+    }
+
+    fn start_update(&mut self, document: DocumentId, quick_bytes_left: &mut usize, now: Instant) {
+        let config = self.config;
+        let Some(mut errand) = self.live_mut(document).and_then(|live| live.desk.take()) else { return };
+        let terms = match errand.from {
+            From::Application | From::Provider => self.terms(document, errand.member),
+            From::Pending(_) => None,
+        };
+        errand.terms = terms.unwrap_or(errand.terms);
+        let Some(live) = self.live_mut(document) else { return };
+        // What has only waited behind another one may be done at once.
+        if *quick_bytes_left > 0 && live.is_quick(&errand.update, &config) {
+            *quick_bytes_left = quick_bytes_left.saturating_sub(errand.update.len() + ERRAND_BYTES);
+            let trial = Trial::of(&mut live.document, &errand.update, errand.terms);
+            return self.end_errand(document, errand, trial, now);
+        }
+        let (copy, update, terms) = (live.document.clone(), errand.update.clone(), errand.terms);
+        live.desk.turn = Turn::State;
+        live.desk.start(AtWork::Update(errand));
+        self.work.push_back((document, DocumentWork(Task::Try { document: copy, update, terms })));
+    }
+
+    fn start_state(&mut self, document: DocumentId) {
+        let Some(live) = self.live_mut(document) else { return };
+        let (askers, snapshot) = (std::mem::take(&mut live.desk.askers), live.desk.snapshot.take());
+        let mut wanted = Wanted::default();
+        for (_, asks) in &askers {
+            match asks {
+                Asks::State => {}
+                Asks::Step2(known) if known.iter().next().is_none() => wanted.whole = true,
+                Asks::Step2(known) => wanted.differences.push(known.clone()),
+            }
+        }
+        let copy = live.document.clone();
+        live.desk.turn = Turn::Update;
+        live.desk.start(AtWork::State(askers, snapshot));
+        self.work.push_back((document, DocumentWork(Task::Encode { document: copy, wanted })));
+    }
+
+    fn update_tried(&mut self, document: DocumentId, mut copy: roomcast_yjs::Document, trial: Trial, now: Instant) {
+        let Some(live) = self.live_mut(document) else { return };
+        let since = std::mem::take(&mut live.desk.since);
+        if trial.news.is_some() {
+            if since.iter().map(Bytes::len).sum::<usize>() > CATCH_UP_BYTES_MAX {
+                let work = DocumentWork(Task::CatchUp { document: copy, trial, since });
+                return self.work.push_back((document, work));
+            }
+            if catch_up(&mut copy, &since) == Caught::Behind {
+                if let Some(AtWork::Update(errand)) = live.desk.at_work.take() {
+                    live.desk.put_first(errand);
+                }
+                return;
+            }
+            live.document = copy;
+        }
+        if let Some(AtWork::Update(errand)) = live.desk.at_work.take() {
+            self.end_errand(document, errand, trial, now);
+        }
+    }
+
+    /// An update that has waited was tried: whoever waits for that is told.
+    fn end_errand(&mut self, document: DocumentId, errand: Errand<M>, trial: Trial, now: Instant) {
+        let member = errand.member;
+        let told = match errand.from {
+            From::Application => Some(Form::Application),
+            From::Provider => Some(Form::Protocol),
+            From::Pending(_) => None,
+        };
+        let taken = self.tried(document, errand, trial, now);
+        match told {
+            Some(Form::Application) => self.output(Output::Taken { document, member, taken }),
+            Some(Form::Protocol) => self.output(Output::Handled { member }),
+            Some(Form::Silent) | None => {}
+        }
+    }
+
+    fn state_encoded(&mut self, document: DocumentId, encoded: Encoded) {
+        let Encoded { document: copy, state, whole, differences } = encoded;
+        let Some(open) = self.documents.get_mut(document) else { return };
+        let name = open.name.clone();
+        let Stage::Live(live) = &mut open.stage else { return };
+        let Some(AtWork::State(askers, snapshot)) = live.desk.at_work.take() else { return };
+        if std::mem::take(&mut live.desk.since).is_empty() {
+            live.document = copy;
+            live.whole = whole.clone().or(live.whole.take());
+        }
+        let (mut differences, mut members, mut providers) = (differences.into_iter(), Vec::new(), Vec::new());
+        let mut others = Vec::new();
+        for (member, asks) in askers {
+            let is_in = live.member(member).is_some();
+            let message = match asks {
+                Asks::State => {
+                    members.extend(is_in.then_some(member));
+                    continue;
+                }
+                Asks::Step2(known) if known.iter().next().is_none() => {
+                    providers.extend(is_in.then_some(member));
+                    continue;
+                }
+                Asks::Step2(_) => differences.next(),
+            };
+            others.extend(message.filter(|_| is_in).map(|message| (member, message)));
+        }
+        if let Some(up_to_sequence) = snapshot {
+            let question =
+                DocumentQuestion::Snapshot { document: name, snapshot: state.clone(), tag: None, up_to_sequence };
+            self.output(Output::Ask { document, question });
+        }
+        if !members.is_empty() {
+            self.output(Output::State { document, to: members, state });
+        }
+        self.count_bytes(document);
+        providers.retain(|provider| self.is_here(*provider, document));
+        if let Some(message) = whole.filter(|_| !providers.is_empty()) {
+            self.output(Output::Send { to: providers, message });
+        }
+        for (provider, message) in others {
+            if self.is_here(provider, document) {
+                self.output(Output::Send { to: vec![provider], message });
+            }
+        }
+    }
+
+    fn is_here(&self, provider: M, document: DocumentId) -> bool {
+        self.providers.get(&provider).is_some_and(|provider| provider.stage == ProviderStage::In(document))
+    }
+}
+
+/// Bytes of small updates that are tried at once behind one that took long. Those behind them go to work.
+const QUICK_BYTES_MAX: usize = 32 << 10;
+/// What a small update costs beside its bytes.
+const ERRAND_BYTES: usize = 64;
+/// Bytes of small updates that are added at once to a copy which comes back from work.
+const CATCH_UP_BYTES_MAX: usize = 64 << 10;

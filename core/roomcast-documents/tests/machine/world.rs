@@ -1,0 +1,246 @@
+//! A document machine with providers, a store that answers at once, and a clock of the test's.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomcast_core::rng::Rng;
+use roomcast_core::time::Instant;
+use roomcast_documents::yjs::{Document, DocumentLimits, Message, Source, StateVector};
+use roomcast_documents::{
+    Access, Asked, Close, DocumentAnswer, DocumentId, DocumentNotice, DocumentQuestion, DocumentStoreError,
+    DocumentWork, Documents, DocumentsConfig, Flow, Output, StoredDocument, Taken,
+};
+
+/// A machine, providers, and a store in memory.
+pub struct World {
+    pub machine: Documents<u32>,
+    pub now: Instant,
+    /// Messages to providers that have not been looked at.
+    pub sent: Vec<(u32, Bytes)>,
+    pub docs: BTreeMap<u32, Document>,
+    pub handled: BTreeMap<u32, usize>,
+    pub closed: BTreeMap<u32, Close>,
+    pub notices: Vec<DocumentNotice>,
+    pub questions: Vec<Asked>,
+    /// Answers to the next loads, in place of the store's.
+    pub loads: VecDeque<Result<StoredDocument, DocumentStoreError>>,
+    pub append_error: Option<DocumentStoreError>,
+    pub stored: BTreeMap<String, StoredDocument>,
+    /// Whether what takes long is done as soon as it is handed out.
+    pub works: bool,
+    /// What was handed out and is not done.
+    pub work: VecDeque<(DocumentId, DocumentWork)>,
+    /// Pieces of work that were done.
+    pub worked: usize,
+    /// What has become of updates of the application that were tried later.
+    pub taken: Vec<(u32, Taken)>,
+    /// States for members of the application.
+    pub states: Vec<(u32, Bytes)>,
+}
+
+impl World {
+    pub fn new(change: impl FnOnce(&mut DocumentsConfig)) -> Self {
+        let mut config = DocumentsConfig::default();
+        change(&mut config);
+        Self {
+            machine: Documents::new(config, Rng::from_seed([3; 32]).keyed_hash()),
+            now: Instant::from_millis(1000),
+            sent: Vec::new(),
+            docs: BTreeMap::new(),
+            handled: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            notices: Vec::new(),
+            questions: Vec::new(),
+            loads: VecDeque::new(),
+            append_error: None,
+            stored: BTreeMap::new(),
+            works: true,
+            work: VecDeque::new(),
+            worked: 0,
+            taken: Vec::new(),
+            states: Vec::new(),
+        }
+    }
+
+    pub fn join(&mut self, member: u32, name: &str, access: Access) {
+        self.docs.insert(member, Document::new(DocumentLimits::default()));
+        self.machine.handle_opened(member, name.into());
+        self.machine.let_in(member, format!("user {member}").into(), access, self.now);
+        self.run();
+        self.say(member, step_1());
+    }
+
+    pub fn leave(&mut self, member: u32) {
+        self.machine.handle_closed(member, self.now);
+        self.run();
+    }
+
+    pub fn say(&mut self, member: u32, message: Bytes) {
+        self.machine.handle_message(member, message, Flow::Free, self.now);
+        self.run();
+    }
+
+    pub fn edit(&mut self, member: u32, client: u8, clock: u32, said: &str) {
+        let update = text(client, clock, said);
+        self.docs.get_mut(&member).unwrap().apply(&update, Source::Stored);
+        self.say(member, Message::Update(&update).encode().into());
+    }
+
+    pub fn doc(&self, member: u32) -> Document {
+        self.docs[&member].clone()
+    }
+
+    pub fn asked(&self, kind: Asked) -> usize {
+        self.questions.iter().filter(|asked| **asked == kind).count()
+    }
+
+    pub fn steps_2(&self, member: u32) -> usize {
+        let to = self.sent.iter().filter(|(to, _)| *to == member);
+        to.filter(|(_, message)| matches!(Message::decode(message), Ok(Message::SyncStep2(_)))).count()
+    }
+
+    pub fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(due) = self.machine.next_deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.machine.handle_timeout(self.now);
+            self.run();
+        }
+        self.now = end;
+    }
+
+    /// Does the first piece of work that was handed out.
+    pub fn work_one(&mut self) -> bool {
+        let Some((document, work)) = self.work.pop_front() else { return false };
+        self.worked += 1;
+        self.machine.handle_worked(document, work.run(), self.now);
+        self.run();
+        true
+    }
+
+    pub fn run(&mut self) {
+        loop {
+            self.run_outputs();
+            self.work.extend(std::iter::from_fn(|| self.machine.poll_work()));
+            if !self.works || !self.work_one() {
+                return;
+            }
+        }
+    }
+
+    fn run_outputs(&mut self) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Ask { document, question } => self.answer(document, question),
+                Output::Loaded { document, waiting } => {
+                    for joining in waiting {
+                        self.machine.admit(document, joining, self.now);
+                    }
+                    self.machine.settle(document, self.now);
+                }
+                Output::Send { to, message } => {
+                    for member in to {
+                        self.hear(member, &message);
+                        self.sent.push((member, message.clone()));
+                    }
+                }
+                Output::Handled { member } => *self.handled.entry(member).or_default() += 1,
+                Output::Close { member, close } => {
+                    self.closed.insert(member, close);
+                }
+                Output::Idle { document } => {
+                    assert!(self.machine.drop_idle(document));
+                }
+                Output::Notice(notice) => self.notices.push(notice),
+                Output::Taken { member, taken, .. } => self.taken.push((member, taken)),
+                Output::State { to, state, .. } => {
+                    self.states.extend(to.into_iter().map(|member| (member, state.clone())));
+                }
+                Output::Authorize { .. }
+                | Output::NotLoaded { .. }
+                | Output::Joined { .. }
+                | Output::Updated { .. }
+                | Output::Resync { .. }
+                | Output::Refused { .. }
+                | Output::Expelled { .. }
+                | Output::Left { .. } => {}
+            }
+        }
+    }
+
+    pub fn hear(&mut self, member: u32, message: &[u8]) {
+        let Some(doc) = self.docs.get_mut(&member) else { return };
+        match Message::decode(message).unwrap() {
+            Message::SyncStep2(update) | Message::Update(update) => {
+                doc.apply(update, Source::Stored);
+            }
+            Message::SyncStep1(vector) => {
+                let known = StateVector::decode(vector).unwrap();
+                let difference = doc.difference(&known);
+                let answer = Message::SyncStep2(&difference).encode();
+                self.machine.handle_message(member, answer.into(), Flow::Free, self.now);
+            }
+            Message::Awareness(_) | Message::PermissionDenied(_) | Message::QueryAwareness => {}
+        }
+    }
+
+    pub fn answer(&mut self, document: DocumentId, question: DocumentQuestion) {
+        let asked = question.asked();
+        self.questions.push(asked);
+        let answer = match question {
+            DocumentQuestion::Load { document } => {
+                let own = || Ok(self.stored.get(&*document).cloned().unwrap_or_default());
+                self.loads.pop_front().unwrap_or_else(own).map(DocumentAnswer::Loaded)
+            }
+            DocumentQuestion::Append { document, first_sequence, updates } => match self.append_error {
+                Some(error) => Err(error),
+                None => {
+                    let stored = self.stored.entry(document.to_string()).or_default();
+                    stored.last_sequence = first_sequence + u64::try_from(updates.len()).unwrap() - 1;
+                    stored.updates.extend(updates);
+                    Ok(DocumentAnswer::Done)
+                }
+            },
+            DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence } => {
+                let stored = StoredDocument {
+                    snapshot: Some(snapshot),
+                    tag,
+                    updates: Vec::new(),
+                    last_sequence: up_to_sequence,
+                };
+                self.stored.insert(document.to_string(), stored);
+                Ok(DocumentAnswer::Done)
+            }
+        };
+        self.machine.handle_answer(document, asked, answer, self.now);
+    }
+}
+
+pub fn step_1() -> Bytes {
+    Message::SyncStep1(&[0]).encode().into()
+}
+
+/// An update in which `client` writes behind what it wrote before.
+pub fn text(client: u8, clock: u32, said: &str) -> Vec<u8> {
+    let mut update = vec![1, 1, client];
+    integer(&mut update, clock);
+    if clock == 0 {
+        update.extend([4, 1, 1, b't']);
+    } else {
+        update.extend([0x84, client]);
+        integer(&mut update, clock - 1);
+    }
+    integer(&mut update, u32::try_from(said.len()).unwrap());
+    update.extend_from_slice(said.as_bytes());
+    update.push(0);
+    update
+}
+
+pub fn integer(out: &mut Vec<u8>, mut value: u32) {
+    while value > 0x7f {
+        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).unwrap());
+}
