@@ -6,6 +6,7 @@
 //!
 //! An input that found a bug goes into the corpus with the fix.
 
+pub mod bus;
 pub mod frame;
 pub mod packet;
 pub mod payload;
@@ -19,6 +20,7 @@ pub type Body = fn(&[u8]);
 
 /// Every target by name.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("bus_python", bus::bus_python),
     ("frame", frame::frame),
     ("packet", packet::packet),
     ("payload", payload::payload),

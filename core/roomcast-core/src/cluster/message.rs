@@ -31,6 +31,11 @@ impl NodeId {
         fits.then(|| Self(ByteString::from(text)))
     }
 
+    /// A sender that does not say its name.
+    pub fn unnamed() -> Self {
+        Self(ByteString::from_static("-"))
+    }
+
     /// The characters.
     pub fn as_str(&self) -> &str {
         &self.0

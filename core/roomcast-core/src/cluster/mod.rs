@@ -17,21 +17,28 @@
 //!
 //! Owns: the vocabulary, membership, requests and subscriptions. Must never know: sockets, rooms, or a particular bus.
 
+mod codec;
+mod fields;
 mod machine;
 mod members;
 mod message;
 mod payload;
+mod payload_error;
+mod python;
 mod requests;
 mod sequence;
 mod settings;
 mod subscriptions;
 
+pub use codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope};
 pub use machine::{BusState, Cluster, ClusterCounters, Heard, Membership, Wanted};
 pub use members::Leaving;
 pub use message::{
     Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket, RequestToken, RoomChannel,
 };
 pub use payload::Payload;
+pub use payload_error::PayloadError;
+pub use python::{Python, RoomChannels};
 pub use requests::{Asked, Ended, LocalShare, RequestEnd};
 pub use settings::{ClusterSettings, Strangers, Subscriptions};
 pub use subscriptions::Subscribing;

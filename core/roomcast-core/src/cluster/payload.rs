@@ -1,12 +1,13 @@
 //! Arguments on their way over the bus, not looked at before they are needed.
 //!
-//! Owns: the forms that dialects give to arguments, and making checked arguments of them. Must never know: who they are
-//! for.
+//! Owns: the forms that dialects give to arguments. Must never know: who they are for.
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::socket_io::{Args, ArgsError};
+use super::payload_error::PayloadError;
+use super::python::Data;
+use crate::socket_io::Args;
 
 /// The arguments of an event or an ack as they came over the bus, or as they are to go out.
 ///
@@ -21,6 +22,7 @@ enum Form {
     Args(Args),
     /// Text of JSON values parted by commas, not checked, and the binary messages that it refers to.
     Values(ByteString, Vec<Bytes>),
+    Python(Data),
 }
 
 impl Payload {
@@ -29,15 +31,20 @@ impl Payload {
         Self(Form::Values(values, attachments))
     }
 
+    pub(super) const fn from_python(data: Data) -> Self {
+        Self(Form::Python(data))
+    }
+
     /// The arguments, checked as those of a client are.
     ///
     /// # Errors
     ///
     /// What is wrong with them: another node's text is no more trusted than a client's.
-    pub fn args(self) -> Result<Args, ArgsError> {
+    pub fn args(self) -> Result<Args, PayloadError> {
         match self.0 {
             Form::Args(args) => Ok(args),
-            Form::Values(values, attachments) => Args::from_received(values, attachments),
+            Form::Values(values, attachments) => Args::from_received(values, attachments).map_err(PayloadError::Args),
+            Form::Python(data) => data.args(),
         }
     }
 }

@@ -200,11 +200,13 @@ impl Server {
     }
 
     fn checked(&mut self, payload: Payload) -> Option<Args> {
-        let args = payload.args();
-        if let (Err(_), Some(link)) = (&args, self.cluster.as_deref_mut()) {
+        let attachments_max = self.config.limits.attachments_max as usize;
+        // Clients stop at a number of attachments, as with what other clients send.
+        let args = payload.args().ok().filter(|args| args.attachments().len() <= attachments_max);
+        if let (None, Some(link)) = (&args, self.cluster.as_deref_mut()) {
             link.cluster.counters_mut().bad_payloads += 1;
         }
-        args.ok()
+        args
     }
 
     /// The name of this node in its cluster.

@@ -13,10 +13,13 @@ mod error;
 mod placeholders;
 mod strings;
 
+use std::borrow::Cow;
+
 pub use self::error::JsonError;
 use self::placeholders::{Below, Collected, Key, Object, Placeholder, Unwatched, Watch, parse_digits};
+pub(crate) use self::strings::write_string;
 use self::strings::{Escapes, digit_run, plain_run, structure_run};
-pub(super) use self::strings::{string_end, unescape, write_string};
+pub(super) use self::strings::{string_end, unescape};
 
 /// How far a text may go beyond the grammar's own limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +115,32 @@ impl<'a> Iterator for Values<'a> {
 
 impl std::iter::FusedIterator for Values<'_> {}
 
+/// What a string stands for, given with its quotes; `None` if that is no string. Escapes are not checked: an unknown one
+/// stands for its character, a lone surrogate for U+FFFD.
+pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?;
+    let end = string_end(inner)?;
+    (end + 1 == inner.len()).then(|| unescape(&inner[..end]))
+}
+
+/// The members of an object, given with its braces: the text of each key and of each value. `None` if that is no object.
+/// Only as much is checked as cutting needs; `check_value` checks values.
+pub(crate) fn members(raw: &str) -> Option<impl Iterator<Item = (&str, &str)>> {
+    let inner = raw.strip_prefix('{')?.strip_suffix('}')?;
+    let member = |member| {
+        let key = string_end(str::strip_prefix(member, '"')?)? + 2;
+        let (key, value) = member.split_at(key);
+        Some((key, trim(trim(value).strip_prefix(':')?)))
+    };
+    Some(values(inner).filter_map(member))
+}
+
+/// The elements of an array, given with its brackets, and the text between them. `None` if that is no array.
+pub(crate) fn elements(raw: &str) -> Option<(&str, Values<'_>)> {
+    let inner = trim(raw.strip_prefix('[')?.strip_suffix(']')?);
+    Some((inner, values(inner)))
+}
+
 /// The placeholders in values that were checked with [`Placeholders::Attachments`], in order.
 pub(super) fn placeholders(values: &str) -> Vec<Placeholder> {
     let mut scanner = Scanner::new(values, UNLIMITED, Collected(Vec::new()));
@@ -121,7 +150,7 @@ pub(super) fn placeholders(values: &str) -> Vec<Placeholder> {
 }
 
 /// Without the blanks around it.
-pub(super) fn trim(text: &str) -> &str {
+pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\n', '\r'])
 }
 

@@ -37,7 +37,7 @@ pub(in crate::socket_io) fn unescape(raw: &str) -> Cow<'_, str> {
 }
 
 /// Appends `value` as a JSON string, quotes included.
-pub(in crate::socket_io) fn write_string(out: &mut Vec<u8>, value: &str) {
+pub(crate) fn write_string(out: &mut Vec<u8>, value: &str) {
     out.reserve(value.len() + 2);
     out.push(b'"');
     let mut rest = value.as_bytes();

@@ -1,0 +1,167 @@
+//! Messages of python-socketio's dialect, read as far as it takes to know what to do with them.
+//!
+//! Owns: reading. Must never know: names of channels.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::data::Data;
+use crate::cluster::codec::DecodeError;
+use crate::cluster::fields::Fields;
+use crate::cluster::message::{
+    Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket, RequestToken,
+};
+use crate::cluster::payload::Payload;
+use crate::socket_io::json;
+use crate::socket_io::{Delivery, Extent};
+
+pub(super) fn decode(payload: Bytes) -> Result<Option<ClusterMessage>, DecodeError> {
+    // Protocol 2 and later of pickle begin with this opcode; it is no UTF-8.
+    if payload.first() == Some(&0x80) {
+        return Err(DecodeError::Pickle);
+    }
+    let text = ByteString::try_from(payload).map_err(|_| DecodeError::NotUtf8)?;
+    let fields = Fields::of(&text)?;
+    let method = fields.expect_string("method")?;
+    let Some(body) = decode_body(&method, &fields)? else { return Ok(None) };
+    let sender = if matches!(body, ClusterBody::Ack { .. }) { "from" } else { "host_id" };
+    let from = fields.string(sender)?.and_then(|name| NodeId::parse(&name)).unwrap_or_else(NodeId::unnamed);
+    Ok(Some(ClusterMessage { from, seq: fields.number("seq")?, body }))
+}
+
+fn decode_body(method: &str, fields: &Fields<'_>) -> Result<Option<ClusterBody>, DecodeError> {
+    Ok(Some(match method {
+        "emit" => {
+            let Some(recipients) = recipients(fields, "room")? else { return Ok(None) };
+            let raw = fields.raw_or_null("data").map_or(ByteString::from_static("null"), |raw| fields.slice(raw));
+            let is_one_null = fields.number("args_count")? == Some(1);
+            let args = Payload::from_python(Data { raw, is_binary: fields.flag("binary"), is_one_null });
+            let delivery = if fields.flag("volatile") { Delivery::Volatile } else { Delivery::Reliable };
+            let (name, ack) = (fields.expect_string("event")?, callback(fields));
+            ClusterBody::Emit(ClusterEmit { recipients, name, args, delivery, ack })
+        }
+        "callback" => {
+            let token = RequestToken { key: fields.expect_string("sid")?, id: expect_number(fields, "id")? };
+            let (to, namespace) = (node(fields, "host_id")?, namespace(fields)?);
+            ClusterBody::Ack { to, token, namespace, args: args(fields)? }
+        }
+        "enter_room" => ClusterBody::Join { recipients: one(fields)?, room: fields.expect_string("room")? },
+        "leave_room" => ClusterBody::Leave { recipients: one(fields)?, room: fields.expect_string("room")? },
+        "disconnect" => ClusterBody::Disconnect { recipients: one(fields)?, extent: Extent::Namespace },
+        "close_room" => ClusterBody::CloseRoom { namespace: namespace(fields)?, room: fields.expect_string("room")? },
+        "join" => ClusterBody::Join { recipients: many(fields)?, room: fields.expect_string("room")? },
+        "leave" => ClusterBody::Leave { recipients: many(fields)?, room: fields.expect_string("room")? },
+        "disconnect_all" => {
+            let extent = if fields.flag("close") { Extent::Connection } else { Extent::Namespace };
+            ClusterBody::Disconnect { recipients: many(fields)?, extent }
+        }
+        other => return decode_between_nodes(other, fields),
+    }))
+}
+
+/// What only nodes of roomcast say.
+fn decode_between_nodes(method: &str, fields: &Fields<'_>) -> Result<Option<ClusterBody>, DecodeError> {
+    Ok(Some(match method {
+        "ack_count" => {
+            let asked = u32::try_from(expect_number(fields, "asked")?).unwrap_or(u32::MAX);
+            ClusterBody::AckCount { to: node(fields, "to")?, token: expect_token(fields)?, asked }
+        }
+        "fetch_sockets" => {
+            let Some(recipients) = recipients(fields, "room")? else { return Ok(None) };
+            ClusterBody::FetchSockets { recipients, token: expect_token(fields)? }
+        }
+        "sockets" => {
+            let (to, token) = (node(fields, "to")?, expect_token(fields)?);
+            ClusterBody::Sockets { to, token, sockets: sockets(fields)? }
+        }
+        "server_emit" => {
+            let token = fields.raw("id").map(|_| expect_token(fields)).transpose()?;
+            let (namespace, name) = (namespace(fields)?, fields.expect_string("event")?);
+            ClusterBody::ServerEmit { namespace, name, args: args(fields)?, token }
+        }
+        "server_reply" => {
+            ClusterBody::ServerReply { to: node(fields, "to")?, token: expect_token(fields)?, args: args(fields)? }
+        }
+        "heartbeat" => ClusterBody::Heartbeat(if fields.flag("first") { Beat::First } else { Beat::Regular }),
+        "goodbye" => ClusterBody::Goodbye,
+        // Another version's word.
+        _ => return Ok(None),
+    }))
+}
+
+/// An empty list of rooms means no socket: `None`.
+fn recipients(fields: &Fields<'_>, rooms: &'static str) -> Result<Option<Recipients>, DecodeError> {
+    let rooms = match fields.strings(rooms)? {
+        Some(rooms) if rooms.is_empty() => return Ok(None),
+        Some(rooms) => rooms,
+        None => Vec::new(),
+    };
+    let except = fields.strings("skip_sid")?.unwrap_or_default();
+    Ok(Some(Recipients { namespace: namespace(fields)?, rooms, except }))
+}
+
+/// The socket that python-socketio means.
+fn one(fields: &Fields<'_>) -> Result<Recipients, DecodeError> {
+    Ok(Recipients::room(namespace(fields)?, fields.expect_string("sid")?))
+}
+
+fn many(fields: &Fields<'_>) -> Result<Recipients, DecodeError> {
+    let rooms = fields.strings("recipients")?.ok_or(DecodeError::Field("recipients"))?;
+    let except = fields.strings("skip_sid")?.unwrap_or_default();
+    Ok(Recipients { namespace: namespace(fields)?, rooms, except })
+}
+
+/// Absent and empty mean the root namespace.
+fn namespace(fields: &Fields<'_>) -> Result<ByteString, DecodeError> {
+    let namespace = fields.string("namespace")?.filter(|namespace| !namespace.is_empty());
+    Ok(namespace.unwrap_or(ByteString::from_static("/")))
+}
+
+/// `[room, namespace, id]`; whatever else is no callback, as in python-socketio.
+fn callback(fields: &Fields<'_>) -> Option<RequestToken> {
+    let (_, mut elements) = json::elements(fields.raw("callback")?)?;
+    let (key, _, id, end) = (elements.next()?, elements.next()?, elements.next()?, elements.next());
+    let token = RequestToken { key: fields.string_of(key)?, id: id.parse().ok()? };
+    end.is_none().then_some(token)
+}
+
+/// The list of a callback's arguments, and attachments of nodes that send them.
+fn args(fields: &Fields<'_>) -> Result<Payload, DecodeError> {
+    let list = fields.raw("args").and_then(json::elements);
+    let (values, _) = list.ok_or(DecodeError::Field("args"))?;
+    let mut attachments = Vec::new();
+    if let Some(raw) = fields.raw("attachments") {
+        let (_, elements) = json::elements(raw).ok_or(DecodeError::Field("attachments"))?;
+        for element in elements.skip(1) {
+            let text = json::string(element).and_then(|text| STANDARD.decode(text.as_bytes()).ok());
+            attachments.push(text.ok_or(DecodeError::Field("attachments"))?.into());
+        }
+    }
+    Ok(Payload::from_unchecked(fields.slice(values), attachments))
+}
+
+fn sockets(fields: &Fields<'_>) -> Result<Vec<RemoteSocket>, DecodeError> {
+    let list = fields.raw("sockets").and_then(json::elements);
+    let (_, elements) = list.ok_or(DecodeError::Field("sockets"))?;
+    let socket = |element| {
+        let (_, mut parts) = json::elements(element)?;
+        let sid = fields.string_of(parts.next()?)?;
+        let (_, rooms) = json::elements(parts.next()?)?;
+        Some(RemoteSocket { sid, rooms: rooms.filter_map(|room| fields.string_of(room)).collect() })
+    };
+    elements.map(socket).collect::<Option<_>>().ok_or(DecodeError::Field("sockets"))
+}
+
+fn expect_token(fields: &Fields<'_>) -> Result<RequestToken, DecodeError> {
+    Ok(RequestToken { key: fields.string("key")?.unwrap_or_default(), id: expect_number(fields, "id")? })
+}
+
+fn expect_number(fields: &Fields<'_>, name: &'static str) -> Result<u64, DecodeError> {
+    fields.number(name)?.ok_or(DecodeError::Field(name))
+}
+
+fn node(fields: &Fields<'_>, name: &'static str) -> Result<NodeId, DecodeError> {
+    NodeId::parse(&fields.expect_string(name)?).ok_or(DecodeError::Field(name))
+}
