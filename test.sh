@@ -29,7 +29,7 @@ export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 # Features that tests need beside the default ones. postgres-tls brings no code of its own to test.
 features=roomcast-stores/openwebui,roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs
 features+=,roomcast-auth/asymmetric,roomcast-redis/tls,roomcast-tokio/documents,roomcast-tokio/sqlite
-features+=,roomcast-async-std/documents,roomcast-async-std/stores
+features+=,roomcast-stores/redis,roomcast-async-std/documents,roomcast-async-std/stores
 
 # The pure crates, which section wasm compiles one by one.
 pure=(core/*/)

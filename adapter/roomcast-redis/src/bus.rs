@@ -16,7 +16,7 @@ use crate::inner::{Inner, lock};
 use crate::outbox::{NotPublished, Outgoing, Way};
 use crate::stats::{BusStats, add};
 use crate::subscriptions::Channel;
-use crate::url::TlsUse;
+use crate::tls::prepare_tls;
 use crate::{publisher, subscriber};
 
 /// Publishes to a Redis and receives from it. Nothing here waits for Redis. Cheap to clone; the bus stops when the last
@@ -156,26 +156,6 @@ async fn run(inner: &Arc<Inner>) {
     select! {
         ((), ()) = work => {}
         () = late => {}
-    }
-}
-
-/// The feature `tls` brings the library, the program the choice of cryptography: one is made here unless there is one.
-#[cfg(feature = "tls")]
-fn prepare_tls(tls: TlsUse) -> Result<(), RedisFault> {
-    if tls != TlsUse::Plain && rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, with the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    Ok(())
-}
-
-#[cfg(not(feature = "tls"))]
-fn prepare_tls(tls: TlsUse) -> Result<(), RedisFault> {
-    match tls {
-        TlsUse::Plain => Ok(()),
-        TlsUse::Verified | TlsUse::Unverified => {
-            Err(RedisFault::Other("rediss:// needs the feature `tls` of roomcast-redis".into()))
-        }
     }
 }
 

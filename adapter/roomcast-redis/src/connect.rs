@@ -31,6 +31,7 @@ pub(crate) struct Connector {
 }
 
 /// A connection, logged in.
+#[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) conn: MultiplexedConnection,
     pub(crate) ending: Arc<Ending>,
@@ -118,6 +119,13 @@ impl Connector {
             return Err(RedisFault::NotReady("the Sentinels name another primary".into()));
         }
         Ok(())
+    }
+
+    /// The nodes of a cluster that are known, as the library wants them.
+    pub(crate) fn nodes(&self) -> Vec<redis::ConnectionInfo> {
+        let info =
+            |node: &Address| Some(self.address(node).into_connection_info().ok()?.set_redis_settings(self.login()));
+        self.nodes.iter().filter_map(info).collect()
     }
 
     async fn client(&mut self) -> Result<Client, RedisFault> {

@@ -6,6 +6,8 @@
 //! this crate counts what it dropped itself and tells of every gap ([`BusEvent::Down`], [`BusEvent::Up`],
 //! [`BusStats`]).
 //!
+//! [`RedisKeys`] sends commands for state that nodes share, [`RedisLock`] is a lock among them.
+//!
 //! The servers are one Redis, the primary that Sentinels name, or a Redis Cluster ([`RedisUrl`]). Redis 6 or later is
 //! needed, for RESP3; Valkey serves as well.
 //!
@@ -20,21 +22,28 @@ mod connect;
 mod fault;
 mod inbound;
 mod inner;
+mod keys;
+mod lock;
 mod outbox;
 mod publisher;
 mod stats;
 mod subscriber;
 mod subscriptions;
+mod tls;
 mod url;
 
 pub use crate::bus::RedisBus;
 pub use crate::bus_event::{BusEvent, Delivered};
 pub use crate::config::{BusLimits, RedisConfig};
 pub use crate::fault::RedisFault;
+pub use crate::keys::RedisKeys;
+pub use crate::lock::RedisLock;
 pub use crate::outbox::NotPublished;
 pub use crate::stats::BusStats;
 pub use crate::subscriptions::{Channel, ChannelKind};
 pub use crate::url::{RedisUrl, RedisUrlError};
+/// The client library, for the commands of [`RedisKeys`].
+pub use redis;
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

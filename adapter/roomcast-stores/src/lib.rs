@@ -9,7 +9,8 @@
 //! | `WebUi` | `openwebui`, `sqlite` or `postgres` | `Store` | the tables of an Open WebUI, and an `Embedded` beside them |
 //!
 //! Without `openwebui`, nothing of the application is compiled. With it, a `DatabaseUrl` in SQLAlchemy's form says which
-//! database is meant; `yrs` adds `documents`: the text of a note, and edits by the server.
+//! database is meant; `yrs` adds `documents`: the text of a note, and edits by the server; `redis` adds `shared`: what the
+//! nodes of a fleet share with Open WebUI.
 //!
 //! Types of other crates in this interface: [`bytes::Bytes`], [`bytestring::ByteString`]; with `yrs`, those of that
 //! crate, which is re-exported.
@@ -34,6 +35,8 @@ mod note;
 mod revocation;
 #[cfg(feature = "openwebui")]
 mod rows;
+#[cfg(feature = "redis")]
+pub mod shared;
 #[cfg(feature = "openwebui")]
 mod splice;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -8,7 +8,8 @@ use roomcast_redis::RedisUrl;
 use crate::ear::{Ear, limits};
 use crate::server::{Server, free_port, path_of};
 
-fn cluster() -> Vec<Server> {
+/// Three nodes that agree on who has which slots.
+pub fn cluster() -> Vec<Server> {
     let nodes: Vec<Server> = (0..3)
         .map(|_| {
             let bus = free_port().to_string();

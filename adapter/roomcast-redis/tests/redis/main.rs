@@ -4,6 +4,7 @@
 mod acl;
 mod cluster;
 mod ear;
+mod keys;
 mod sentinel;
 mod server;
 mod single;

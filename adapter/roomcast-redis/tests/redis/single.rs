@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roomcast_redis::{BusEvent, Channel, NotPublished, RedisUrl};
 
-use crate::ear::{Ear, limits};
+use crate::ear::{Ear, block_on, limits};
 use crate::server::Server;
 
 #[test]
@@ -209,8 +209,4 @@ fn closing_publishes_what_waits() {
     block_on(other.bus.close());
     assert_eq!(ear.numbers_until(2_000).len(), 2_000);
     assert_eq!(other.bus.publish("room", "late"), Err(NotPublished::Stopped));
-}
-
-fn block_on(future: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
 }

@@ -1,0 +1,73 @@
+//! The names of Open WebUI's keys in Redis, and of roomcast's own beside them.
+//!
+//! Owns: the layout. Must never know: who asks.
+
+use roomcast_openwebui::query::StoreError;
+use roomcast_redis::RedisFault;
+
+/// Makes keys with the prefix of an installation (`REDIS_KEY_PREFIX`).
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    /// HASH: socket to user as JSON. It never ends by itself.
+    pub(super) fn session_pool(&self) -> String {
+        self.of("session_pool")
+    }
+
+    /// HASH: model to `{socket: {"updated_at": seconds}}`.
+    pub(super) fn usage_pool(&self) -> String {
+        self.of("usage_pool")
+    }
+
+    /// The lock of those who remove sessions. Open WebUI 0.12 has the same.
+    pub(super) fn session_cleanup_lock(&self) -> String {
+        self.of("session_cleanup_lock")
+    }
+
+    /// STRING: there while a token is revoked.
+    pub(super) fn token_revoked(&self, jti: &str) -> String {
+        self.of(&format!("auth:token:{jti}:revoked"))
+    }
+
+    /// STRING: seconds up to which the tokens of a user are revoked, by when they were issued.
+    pub(super) fn user_revoked_at(&self, user: &str) -> String {
+        self.of(&format!("auth:user:{user}:revoked_at"))
+    }
+
+    /// STRING: the same for tokens that do not say when they were issued, by when they end; `never` for all of them.
+    pub(super) fn user_revoked_to(&self, user: &str) -> String {
+        self.of(&format!("roomcast:user:{user}:revoked_to"))
+    }
+
+    /// SET: the nodes that may have left something.
+    pub(super) fn nodes(&self) -> String {
+        self.of("roomcast:nodes")
+    }
+
+    /// STRING with an end: the lease of a node.
+    pub(super) fn lease(&self, node: &str) -> String {
+        self.of(&format!("roomcast:node:{node}:lease"))
+    }
+
+    /// SET: the sockets of a node in the session pool.
+    pub(super) fn sessions_of(&self, node: &str) -> String {
+        self.of(&format!("roomcast:node:{node}:sessions"))
+    }
+
+    fn of(&self, name: &str) -> String {
+        format!("{}:{name}", self.prefix)
+    }
+}
+
+/// The store's error for a fault of Redis, which is logged where the connection is made.
+pub(super) fn unavailable(fault: &RedisFault) -> StoreError {
+    tracing::debug!(%fault, "shared state");
+    StoreError::Unavailable
+}

@@ -1,0 +1,92 @@
+//! State that the nodes of a fleet share with each other and with Open WebUI's own processes.
+//!
+//! Owns: the seam [`SharedState`]. Must never know: Redis, a socket.
+
+mod keys;
+mod redis_revocations;
+mod redis_state;
+mod usage;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytestring::ByteString;
+use roomcast_openwebui::query::StoreError;
+
+pub use self::redis_revocations::RedisRevocations;
+pub use self::redis_state::RedisState;
+
+/// A reply of [`SharedState`], in time.
+pub type Shared<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Keeps what all nodes may ask of each: logins, and which models are in use. Every entry belongs to the node that made
+/// it and lasts as long as that node's lease: what a crashed node leaves behind, another removes.
+///
+/// All of it fails with [`StoreError::Unavailable`] while the state cannot be reached, and is then to be done again: once
+/// [`renew_lease`](Self::renew_lease) says [`Lease::Lost`], everything that the node has.
+pub trait SharedState: Send + Sync + 'static {
+    /// Stores who is logged in on a socket: the user as a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// It may be stored or not.
+    fn put_session(&self, sid: ByteString, user: ByteString) -> Shared<'_, ()>;
+
+    /// Removes a socket, and its entries among the models in use.
+    ///
+    /// # Errors
+    ///
+    /// It may be there still.
+    fn remove_session(&self, sid: ByteString) -> Shared<'_, ()>;
+
+    /// Who is logged in on a socket of whatever node.
+    ///
+    /// # Errors
+    ///
+    /// Unknown.
+    fn session(&self, sid: ByteString) -> Shared<'_, Option<ByteString>>;
+
+    /// A socket uses a model now, in seconds since the epoch.
+    ///
+    /// # Errors
+    ///
+    /// It may be stored or not.
+    fn use_model(&self, model: ByteString, sid: ByteString, now_secs: u64) -> Shared<'_, ()>;
+
+    /// The models that some socket has used since `since_secs`, in order of their ids. Older entries are removed.
+    ///
+    /// # Errors
+    ///
+    /// Unknown.
+    fn models_in_use(&self, since_secs: u64) -> Shared<'_, Vec<ByteString>>;
+
+    /// Says that this node is alive, which must be done several times within a lease.
+    ///
+    /// # Errors
+    ///
+    /// The lease may end.
+    fn renew_lease(&self) -> Shared<'_, Lease>;
+
+    /// Removes what nodes without a lease have left, unless another node is at it; how many sockets those were.
+    ///
+    /// # Errors
+    ///
+    /// Some may be left, for the next time.
+    fn reap(&self) -> Shared<'_, usize>;
+
+    /// Removes everything of this node, at its end.
+    ///
+    /// # Errors
+    ///
+    /// Another node removes it when the lease has ended.
+    fn leave(&self) -> Shared<'_, ()>;
+}
+
+/// How a node's lease stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// It was there and goes on.
+    Kept,
+    /// It had ended, or there was none yet: others may have removed what this node had stored.
+    Lost,
+}

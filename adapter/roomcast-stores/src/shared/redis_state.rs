@@ -1,0 +1,151 @@
+//! Shared state in Redis, in the layout of Open WebUI.
+//!
+//! Owns: sessions, leases and their removal. Must never know: a socket, who is asked for what.
+
+use std::time::Duration;
+
+use bytestring::ByteString;
+use roomcast_redis::redis::{Cmd, FromRedisValue, cmd};
+use roomcast_redis::{RedisKeys, RedisLock};
+
+use super::keys::{Keys, unavailable};
+use super::{Lease, Shared, SharedState, StoreError, usage};
+
+/// [`SharedState`] where Open WebUI's processes look for it: `{prefix}:session_pool` and `{prefix}:usage_pool`. Which of
+/// the sockets there are this node's is kept beside them, below `{prefix}:roomcast:`, so that nothing ever has to be
+/// searched for.
+#[derive(Clone, Debug)]
+pub struct RedisState {
+    redis: RedisKeys,
+    keys: Keys,
+    node: String,
+    lease: Duration,
+}
+
+impl RedisState {
+    /// The state as this node keeps it. `node` must differ among all nodes and from those of earlier processes. `prefix`
+    /// is Open WebUI's `REDIS_KEY_PREFIX`. A node whose lease was not renewed for the span of `lease` counts as crashed.
+    pub fn new(redis: RedisKeys, prefix: &str, node: &str, lease: Duration) -> Self {
+        Self { redis, keys: Keys::new(prefix), node: node.to_owned(), lease }
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
+        self.redis.ask(command).await.map_err(|fault| unavailable(&fault))
+    }
+
+    async fn remove(&self, node: &str, sids: &[&str]) -> Result<(), StoreError> {
+        if sids.is_empty() {
+            return Ok(());
+        }
+        // The index last: a crash in between leaves what is found again.
+        self.ask::<i64>(command("HDEL", &self.keys.session_pool()).arg(sids).take()).await?;
+        self.ask::<i64>(usage::forget(&self.keys.usage_pool(), sids)).await?;
+        self.ask::<i64>(command("SREM", &self.keys.sessions_of(node)).arg(sids).take()).await?;
+        Ok(())
+    }
+
+    /// Removes all sockets of a node, some at a time; how many those were.
+    async fn remove_node(&self, node: &str) -> Result<usize, StoreError> {
+        let index = self.keys.sessions_of(node);
+        let mut removed = 0;
+        loop {
+            let sids: Vec<String> = self.ask(command("SRANDMEMBER", &index).arg(SIDS_AT_ONCE).take()).await?;
+            if sids.is_empty() {
+                break;
+            }
+            removed += sids.len();
+            self.remove(node, &sids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        }
+        self.ask::<i64>(command("SREM", &self.keys.nodes()).arg(node).take()).await?;
+        Ok(removed)
+    }
+}
+
+impl SharedState for RedisState {
+    fn put_session(&self, sid: ByteString, user: ByteString) -> Shared<'_, ()> {
+        Box::pin(async move {
+            // The index first: what is in the pool can be found.
+            self.ask::<i64>(command("SADD", &self.keys.sessions_of(&self.node)).arg(&*sid).take()).await?;
+            self.ask::<i64>(command("HSET", &self.keys.session_pool()).arg(&*sid).arg(&*user).take()).await?;
+            Ok(())
+        })
+    }
+
+    fn remove_session(&self, sid: ByteString) -> Shared<'_, ()> {
+        Box::pin(async move { self.remove(&self.node, &[&sid]).await })
+    }
+
+    fn session(&self, sid: ByteString) -> Shared<'_, Option<ByteString>> {
+        Box::pin(async move {
+            let user: Option<String> = self.ask(command("HGET", &self.keys.session_pool()).arg(&*sid).take()).await?;
+            Ok(user.map(ByteString::from))
+        })
+    }
+
+    fn use_model(&self, model: ByteString, sid: ByteString, now_secs: u64) -> Shared<'_, ()> {
+        Box::pin(async move {
+            self.ask::<i64>(usage::touch(&self.keys.usage_pool(), &model, &sid, now_secs)).await?;
+            Ok(())
+        })
+    }
+
+    fn models_in_use(&self, since_secs: u64) -> Shared<'_, Vec<ByteString>> {
+        Box::pin(async move {
+            let models: Vec<String> = self.ask(usage::sweep(&self.keys.usage_pool(), since_secs)).await?;
+            Ok(models.into_iter().map(ByteString::from).collect())
+        })
+    }
+
+    fn renew_lease(&self) -> Shared<'_, Lease> {
+        Box::pin(async move {
+            // Known before there is a lease: a crash in between leaves a name and nothing else.
+            self.ask::<i64>(command("SADD", &self.keys.nodes()).arg(&self.node).take()).await?;
+            let millis = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX).max(1);
+            let mut set = command("SET", &self.keys.lease(&self.node));
+            let before: Option<String> = self.ask(set.arg("1").arg("PX").arg(millis).arg("GET").take()).await?;
+            Ok(if before.is_some() { Lease::Kept } else { Lease::Lost })
+        })
+    }
+
+    fn reap(&self) -> Shared<'_, usize> {
+        Box::pin(async move {
+            let key = self.keys.session_cleanup_lock();
+            let lock = RedisLock::take(&self.redis, &key, LOCK_SPAN).await.map_err(|fault| unavailable(&fault))?;
+            let Some(lock) = lock else { return Ok(0) };
+            let nodes: Vec<String> = self.ask(command("SMEMBERS", &self.keys.nodes())).await?;
+            let mut removed = 0;
+            for node in nodes {
+                let is_alive: bool = self.ask(command("EXISTS", &self.keys.lease(&node))).await?;
+                if is_alive || node == self.node {
+                    continue;
+                }
+                if !lock.renew().await.map_err(|fault| unavailable(&fault))? {
+                    return Ok(removed);
+                }
+                removed += self.remove_node(&node).await?;
+            }
+            // Should it have ended meanwhile: what was removed was nobody's.
+            lock.release().await.map_err(|fault| unavailable(&fault))?;
+            Ok(removed)
+        })
+    }
+
+    fn leave(&self) -> Shared<'_, ()> {
+        Box::pin(async move {
+            self.remove_node(&self.node).await?;
+            self.ask::<i64>(command("DEL", &self.keys.lease(&self.node))).await?;
+            Ok(())
+        })
+    }
+}
+
+fn command(name: &str, key: &str) -> Cmd {
+    let mut command = cmd(name);
+    command.arg(key);
+    command
+}
+
+/// Sockets of a crashed node that are removed in one step.
+const SIDS_AT_ONCE: usize = 500;
+/// As Open WebUI's.
+const LOCK_SPAN: Duration = Duration::from_secs(60);

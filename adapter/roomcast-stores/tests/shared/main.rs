@@ -1,0 +1,181 @@
+//! Shared state against a real Redis, beside what Open WebUI's Python writes there.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
+
+#[expect(dead_code, reason = "shared with the tests of the bus, which use all of it")]
+#[path = "../../../roomcast-redis/tests/redis/server.rs"]
+mod server;
+
+use std::time::Duration;
+
+use roomcast_redis::{RedisConfig, RedisKeys, RedisUrl};
+use roomcast_stores::shared::{Lease, RedisRevocations, RedisState, SharedState};
+use roomcast_stores::{Revocations, Token};
+
+use self::server::Server;
+
+/// A Redis, and two nodes.
+struct World {
+    server: Server,
+    keys: RedisKeys,
+}
+
+impl World {
+    fn new() -> Self {
+        let server = Server::start(&[]);
+        let keys = RedisKeys::start(RedisConfig::new(RedisUrl::parse(&server.url()).unwrap())).unwrap();
+        Self { server, keys }
+    }
+
+    fn node(&self, name: &str) -> RedisState {
+        RedisState::new(self.keys.clone(), "open-webui", name, Duration::from_secs(3600))
+    }
+
+    fn revocations(&self) -> RedisRevocations {
+        RedisRevocations::new(self.keys.clone(), "open-webui")
+    }
+
+    fn raw<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut admin: redis::Connection = self.server.admin();
+        redis::Cmd::new().arg(words).query(&mut admin).unwrap()
+    }
+}
+
+#[test]
+fn sessions_lie_where_open_webui_looks_for_them() {
+    let world = World::new();
+    let (a, b) = (world.node("a"), world.node("b"));
+    block_on(async {
+        a.put_session("s1".into(), r#"{"id": "u1", "name": "Ä"}"#.into()).await.unwrap();
+        let stored: String = world.raw(&["HGET", "open-webui:session_pool", "s1"]);
+        assert_eq!(stored, r#"{"id": "u1", "name": "Ä"}"#);
+        assert_eq!(b.session("s1".into()).await.unwrap().as_deref(), Some(stored.as_str()));
+        // One that a Python process has stored.
+        world.raw::<i64>(&["HSET", "open-webui:session_pool", "s2", r#"{"id": "u2"}"#]);
+        assert_eq!(a.session("s2".into()).await.unwrap().as_deref(), Some(r#"{"id": "u2"}"#));
+        a.remove_session("s1".into()).await.unwrap();
+        assert_eq!(b.session("s1".into()).await.unwrap(), None);
+        assert_eq!(world.raw::<Vec<String>>(&["HKEYS", "open-webui:session_pool"]), ["s2"]);
+    });
+}
+
+#[test]
+fn what_a_crashed_node_leaves_is_removed_and_nothing_else() {
+    let world = World::new();
+    let (a, b) = (world.node("a"), world.node("b"));
+    block_on(async {
+        for node in [&a, &b] {
+            assert_eq!(node.renew_lease().await.unwrap(), Lease::Lost);
+            assert_eq!(node.renew_lease().await.unwrap(), Lease::Kept);
+        }
+        for number in 0..1_200 {
+            a.put_session(format!("a{number}").into(), "{}".into()).await.unwrap();
+        }
+        a.use_model("m".into(), "a7".into(), 100).await.unwrap();
+        b.put_session("b".into(), "{}".into()).await.unwrap();
+        b.use_model("m".into(), "b".into(), 100).await.unwrap();
+        world.raw::<i64>(&["HSET", "open-webui:session_pool", "python", "{}"]);
+        assert_eq!(b.reap().await.unwrap(), 0, "both are alive");
+        // The lease of the node has ended.
+        world.raw::<i64>(&["DEL", "open-webui:roomcast:node:a:lease"]);
+        // Another one is at it.
+        world.raw::<String>(&["SET", "open-webui:session_cleanup_lock", "python", "EX", "60"]);
+        assert_eq!(b.reap().await.unwrap(), 0);
+        assert_eq!(world.raw::<String>(&["GET", "open-webui:session_cleanup_lock"]), "python");
+        world.raw::<i64>(&["DEL", "open-webui:session_cleanup_lock"]);
+        assert_eq!(b.reap().await.unwrap(), 1_200);
+        let mut left: Vec<String> = world.raw(&["HKEYS", "open-webui:session_pool"]);
+        left.sort();
+        assert_eq!(left, ["b", "python"]);
+        assert_eq!(world.raw::<String>(&["HGET", "open-webui:usage_pool", "m"]), r#"{"b":{"updated_at":100}}"#);
+        assert_eq!(world.raw::<i64>(&["EXISTS", "open-webui:session_cleanup_lock"]), 0);
+        assert_eq!(a.renew_lease().await.unwrap(), Lease::Lost, "it was not dead: it stores everything again");
+        b.leave().await.unwrap();
+        assert_eq!(world.raw::<Vec<String>>(&["HKEYS", "open-webui:session_pool"]), ["python"]);
+        assert_eq!(world.raw::<Vec<String>>(&["SMEMBERS", "open-webui:roomcast:nodes"]), ["a"]);
+    });
+}
+
+/// Python reads an object, changes it and writes it back; of two writers one loses. A script does not.
+#[test]
+fn models_in_use_are_counted_by_many_nodes_at_once_and_end() {
+    let world = World::new();
+    block_on(async {
+        let nodes: Vec<RedisState> = (0..8).map(|number| world.node(&number.to_string())).collect();
+        let mut tasks = Vec::new();
+        for (number, node) in nodes.iter().enumerate() {
+            let node = node.clone();
+            tasks.push(tokio::spawn(async move {
+                for round in 0..20 {
+                    node.use_model("m/1".into(), format!("s{number}-{round}").into(), 1_700_000_000).await.unwrap();
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let stored: String = world.raw(&["HGET", "open-webui:usage_pool", "m/1"]);
+        let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
+        assert_eq!(stored.as_object().unwrap().len(), 160);
+        assert_eq!(stored["s3-19"]["updated_at"], serde_json::json!(1_700_000_000));
+        world.raw::<i64>(&["HSET", "open-webui:usage_pool", "python", r#"{"p": {"updated_at": 1700000009}}"#]);
+        world.raw::<i64>(&["HSET", "open-webui:usage_pool", "junk", "[broken"]);
+        assert_eq!(nodes[0].models_in_use(1_700_000_000).await.unwrap(), ["m/1", "python"]);
+        assert_eq!(nodes[0].models_in_use(1_700_000_005).await.unwrap(), ["python"]);
+        assert_eq!(world.raw::<Vec<String>>(&["HKEYS", "open-webui:usage_pool"]), ["python"]);
+        assert_eq!(nodes[0].models_in_use(1_700_000_010).await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn revocations_are_those_of_open_webui() {
+    let world = World::new();
+    let revocations = world.revocations();
+    let token = |jti: &'static str, issued: Option<u64>, ends: Option<u64>| Token {
+        user: "u".into(),
+        jti: Some(jti.into()),
+        issued_at_secs: issued,
+        ends_at_secs: ends,
+    };
+    block_on(async {
+        let is_revoked = async |token: Token| revocations.is_revoked(token).await.unwrap();
+        assert!(!is_revoked(token("a", Some(5), None)).await);
+        // As Open WebUI writes it at a sign-out.
+        world.raw::<String>(&["SET", "open-webui:auth:token:a:revoked", "1", "EX", "60"]);
+        assert!(is_revoked(token("a", Some(5), None)).await);
+        revocations.revoke_token("b".into(), Some(1_000), 900).await.unwrap();
+        let ttl: i64 = world.raw(&["TTL", "open-webui:auth:token:b:revoked"]);
+        assert!(is_revoked(token("b", None, None)).await && (90..=101).contains(&ttl), "{ttl}");
+        revocations.restore_token("b".into()).await.unwrap();
+        assert!(!is_revoked(token("b", None, None)).await);
+        // Up to when a user's tokens were issued; those that do not say so, by when they end.
+        revocations.revoke_user("u".into(), 100, Some(200)).await.unwrap();
+        revocations.revoke_user("u".into(), 90, Some(150)).await.unwrap();
+        assert_eq!(world.raw::<String>(&["GET", "open-webui:auth:user:u:revoked_at"]), "100");
+        assert!(is_revoked(token("c", Some(100), None)).await && !is_revoked(token("c", Some(101), None)).await);
+        assert!(is_revoked(token("c", None, Some(200))).await && !is_revoked(token("c", None, Some(201))).await);
+        assert!(is_revoked(token("c", None, None)).await);
+        revocations.revoke_user("u".into(), 100, None).await.unwrap();
+        revocations.revoke_user("u".into(), 100, Some(300)).await.unwrap();
+        assert!(is_revoked(token("c", None, Some(9_999))).await, "without a bound, all of them");
+        revocations.restore_user("u".into()).await.unwrap();
+        assert!(!is_revoked(token("c", None, None)).await);
+        // Open WebUI 0.12 writes nothing but this.
+        world.raw::<String>(&["SET", "open-webui:auth:user:u:revoked_at", "100"]);
+        assert!(is_revoked(token("c", None, Some(9_999))).await && !is_revoked(token("c", Some(101), None)).await);
+    });
+}
+
+#[test]
+fn nothing_is_accepted_while_redis_is_away() {
+    let mut world = World::new();
+    world.server.kill();
+    let token = Token { user: "u".into(), jti: None, issued_at_secs: None, ends_at_secs: None };
+    block_on(async {
+        assert!(world.revocations().is_revoked(token).await.is_err());
+        assert!(world.node("a").session("s".into()).await.is_err());
+    });
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
