@@ -19,7 +19,9 @@ use crate::emit_error::EmitError;
 pub struct Acks {
     /// The answers with the sockets that gave them, in the order of their arrival.
     pub answers: Vec<(SocketId, Args)>,
-    /// How many were asked.
+    /// The answers of sockets on other nodes of a cluster, in the order of their arrival.
+    pub remote: Vec<Args>,
+    /// How many were asked, as far as other nodes say.
     pub asked: u32,
     /// Why the waiting ended.
     pub end: AckEnd,

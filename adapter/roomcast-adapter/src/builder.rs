@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use roomcast_core::cluster::{ClusterSettings, NodeId};
 use roomcast_core::server::config::{
     Admission, EndpointKind, EngineIo, NamespaceRule, Origins, PathMatch, Pattern, ServerLimits, SocketIo, WebSocket,
 };
@@ -14,6 +15,7 @@ use roomcast_core::server::{App, Config, Endpoint};
 
 use crate::addresses::TrustedProxies;
 use crate::app::{AppHandle, AppLink, AppMail, OnNotice, Store};
+use crate::cluster::{ClusterBus, ClusterInbox, Joining};
 use crate::handle::Handle;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, MessageReceived, Opened, Received};
 use crate::http_limits::HttpLimits;
@@ -55,6 +57,7 @@ pub struct Builder<A: App = ()> {
     pub(crate) http: HttpLimits,
     pub(crate) proxies: TrustedProxies,
     pub(crate) node: u16,
+    pub(crate) joining: Option<Joining>,
     pub(crate) app: A,
     pub(crate) app_mail: AppMail<A>,
     pub(crate) store: Option<Store<A>>,
@@ -230,8 +233,22 @@ impl<A: App> Builder<A> {
         self
     }
 
+    /// Makes this server one node of several that share the namespaces of its first Socket.IO endpoint: what is emitted,
+    /// joined and disconnected by room reaches the sockets of all. `connect` is called at the start, with this node's name
+    /// and the way back from the bus.
+    #[must_use]
+    pub fn cluster<B: ClusterBus>(
+        mut self,
+        settings: ClusterSettings,
+        connect: impl FnOnce(&NodeId, ClusterInbox) -> Result<B, String> + Send + 'static,
+    ) -> Self {
+        self.joining = Some(Joining::new(settings, connect));
+        self
+    }
+
     fn of(app: A) -> Self {
         Self {
+            joining: None,
             config: Config::new([]),
             kinds: Vec::new(),
             pages: BTreeMap::new(),

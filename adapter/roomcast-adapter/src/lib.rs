@@ -34,6 +34,7 @@ mod args;
 mod broadcast;
 mod builder;
 mod clock;
+mod cluster;
 #[cfg(feature = "documents")]
 mod documents;
 mod driver;
@@ -74,6 +75,7 @@ pub use crate::args::{Fallible, IntoArgs, Raw, Typed};
 pub use crate::broadcast::Broadcast;
 pub use crate::builder::{Builder, EngineIoRoutes, Namespace, PeerHandlers, SocketIoRoutes, WebSocketRoutes};
 pub use crate::clock::wall_now;
+pub use crate::cluster::{ClusterBus, ClusterInbox, MemoryBus, MemoryLink};
 #[cfg(feature = "documents")]
 pub use crate::documents::DocumentRoutes;
 pub use crate::emit_error::EmitError;

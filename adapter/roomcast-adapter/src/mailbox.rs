@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
-use roomcast_core::server::{Command, Emit, EndpointId, RequestId, SessionId};
+use roomcast_core::server::{ClusterInput, Command, Emit, EndpointId, RequestId, SessionId};
 
 use crate::acks::Acks;
 use crate::addresses::{AddressGuard, Addresses};
@@ -42,6 +42,8 @@ pub(crate) enum Mail {
     Upgrade(Box<UpgradeRequest>),
     /// A question about sockets and rooms.
     Query(Box<dyn FnOnce(Snapshot<'_>) + Send>),
+    /// The bus of a cluster says something, with what is dropped once that has been dealt with.
+    Cluster(Box<ClusterInput>, Option<Box<dyn Send>>),
     /// The application layer has mail of its own.
     App,
     /// End the server within this time.

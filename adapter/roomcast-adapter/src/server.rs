@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
-use roomcast_core::server::{self as core, App, ConfigError, Start};
+use roomcast_core::cluster::NodeId;
+use roomcast_core::server::{self as core, App, ClusterConfig, Config, ConfigError, Start};
 
 use crate::addresses::Addresses;
 use crate::app::{AppHandle, AppSide};
 use crate::builder::Builder;
 use crate::clock::{Clock, wall_now};
+use crate::cluster::Joining;
 use crate::driver::Driver;
 use crate::endpoints::Endpoints;
 use crate::handle::Handle;
@@ -77,7 +79,9 @@ impl<A: App + Send + 'static> Builder<A> {
         let start = Start { node: self.node, now: clock.now(), wall: wall_now(), seed };
         let addresses = Addresses::new(self.proxies, self.http.conns_per_address_max);
         let endpoints = Endpoints::new(&self.config, self.http);
-        let core = core::Server::new(self.config, start).map_err(StartError::Config)?;
+        let mut config = self.config;
+        let joining = self.joining.map(|joining| name(&mut config, &endpoints, joining)).transpose()?;
+        let core = core::Server::new(config, start).map_err(StartError::Config)?;
         let sleep = {
             let runtime = runtime.clone();
             Box::new(move |span| Sleep(Box::pin(runtime.sleep(span))))
@@ -86,10 +90,24 @@ impl<A: App + Send + 'static> Builder<A> {
         let service = Service::new(Handle::new(shared.clone()), Pages::new(self.pages));
         let stack = core::Stack::new(core, self.app);
         let app = AppSide::new(self.store, self.on_notice, self.app_mail.clone());
-        let driver = Driver::new(runtime.clone(), shared.clone(), Routes::new(self.kinds), stack, clock, app);
+        let bus = joining.map(|(joining, node)| joining.connect(&node, shared.clone()));
+        let bus = bus.transpose().map_err(StartError::Bus)?;
+        let driver = Driver::new(runtime.clone(), shared.clone(), Routes::new(self.kinds), stack, clock, app, bus);
         runtime.spawn_driver(driver);
         Ok((Server { runtime, service }, AppHandle::new(Handle::new(shared), self.app_mail)))
     }
+}
+
+/// Gives a node its name.
+fn name(config: &mut Config, endpoints: &Endpoints, joining: Joining) -> Result<(Joining, NodeId), StartError> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).map_err(|_| StartError::NoRandomness)?;
+    let node = NodeId::from_random(bits);
+    let mut cluster = ClusterConfig::new(endpoints.first_socket_io());
+    cluster.node = Some(node.clone());
+    cluster.settings = joining.settings.clone();
+    config.cluster = Some(cluster);
+    Ok((joining, node))
 }
 
 /// Why a server cannot start.
@@ -102,6 +120,8 @@ pub enum StartError {
     RegisteredTwice(String),
     /// The operating system gives no random numbers.
     NoRandomness,
+    /// The bus of the cluster cannot be used: why.
+    Bus(String),
 }
 
 impl std::fmt::Display for StartError {
@@ -109,6 +129,7 @@ impl std::fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::RegisteredTwice(what) => write!(f, "{what} is registered twice"),
+            Self::Bus(why) => write!(f, "the bus of the cluster cannot be used: {why}"),
             Self::NoRandomness => f.write_str("the operating system gives no random numbers"),
         }
     }

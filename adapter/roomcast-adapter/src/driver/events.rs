@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use roomcast_core::server::{App, Command, Connect, Event, SessionId, SocketId};
+use roomcast_core::server::{App, ClusterEvent, Command, Connect, Event, SessionId, SocketId};
 use roomcast_core::time::Instant;
 use tracing::Span;
 
@@ -47,10 +47,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 }
             }
             Event::AcksEnded { emit, asked, answered: _, end } => {
-                if let Some(Ask { acks, answers, session }) = self.asks.remove(ask_id(emit)) {
+                if let Some(Ask { acks, answers, remote, session }) = self.asks.remove(ask_id(emit)) {
                     session.into_iter().for_each(|session| self.end_lending(session, 1));
                     // Dropped by a task that waits no longer.
-                    let _ = acks.send(Acks { answers, asked, end });
+                    let _ = acks.send(Acks { answers, remote, asked, end });
                 }
             }
             Event::Disconnected { socket, reason } => {
@@ -67,8 +67,23 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             }
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.handle_peer_event(event),
             Event::Relieved { session } => self.relieve(session),
-            // No handler can be registered for these, nor for an event that is new.
-            Event::Cluster(_) | _ => {}
+            Event::Cluster(event) => self.handle_cluster_event(*event),
+            // No handler can be registered for an event that is new.
+            _ => {}
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "handlers have no part in the others; an application does")]
+    fn handle_cluster_event(&mut self, event: ClusterEvent) {
+        match event {
+            ClusterEvent::Acked { emit, node: _, args } => {
+                if let Some(ask) = self.asks.get_mut(ask_id(emit)) {
+                    ask.remote.push(args);
+                }
+            }
+            ClusterEvent::NodeJoined { node } => tracing::info!(%node, "another node is there"),
+            ClusterEvent::NodeLeft { node, leaving } => tracing::info!(%node, ?leaving, "another node is gone"),
+            _ => {}
         }
     }
 

@@ -25,6 +25,8 @@ roomcast_core::slab_key! {
 pub(super) struct Ask {
     pub(super) acks: oneshot::Sender<Acks>,
     pub(super) answers: Vec<(SocketId, Args)>,
+    /// Of sockets on other nodes.
+    pub(super) remote: Vec<Args>,
     /// The session of the one socket that is asked.
     pub(super) session: Option<SessionId>,
 }

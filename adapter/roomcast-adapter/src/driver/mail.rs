@@ -44,6 +44,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Mail::Aborted(ticket) => self.aborted(ticket, now),
             Mail::Upgrade(request) => self.upgrade(*request, now),
             Mail::Query(look) => look(Snapshot { server: &self.stack.server, presences: &self.presences }),
+            Mail::Cluster(input, held) => {
+                self.stack.server.handle_input(Input::Cluster(*input), now);
+                drop(held);
+            }
             Mail::App => self.handle_app_letters(now),
             Mail::Shutdown(grace, waiter) => self.end(grace, Some(waiter), now),
             Mail::Nudge => {}
@@ -57,7 +61,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     fn ask(&mut self, mut emit: Emit, timeout: std::time::Duration, acks: oneshot::Sender<Acks>, now: Instant) {
         let asked = if let Target::Socket(socket) = &emit.target { self.presence(*socket).cloned() } else { None };
         let session = asked.as_ref().map(|presence| presence.connect.session);
-        let id = self.asks.insert(Ask { acks, answers: Vec::new(), session });
+        let id = self.asks.insert(Ask { acks, answers: Vec::new(), remote: Vec::new(), session });
         emit.ack = Some(AckRequest { emit: EmitId(id.as_u64()), timeout });
         self.command(Command::Emit(emit), now);
         if let Some(presence) = asked {

@@ -39,6 +39,7 @@ use self::memory::{shrink_list, shrink_queue, shrink_slots};
 use self::slice::Slice;
 use crate::app::AppSide;
 use crate::clock::{Clock, wall_now};
+use crate::cluster::ClusterBus;
 use crate::flow::Flow;
 use crate::mailbox::{HttpTicket, Mail, Shared, Sleep};
 use crate::peer::Peer;
@@ -53,6 +54,8 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     stack: Stack<A>,
     clock: Clock,
     app: AppSide<A>,
+    /// The way to other nodes.
+    bus: Option<Box<dyn ClusterBus>>,
     conns: Conns<R>,
     /// The core may use a slot again before it has been asked for the
     /// response to the request that had it before.
@@ -123,8 +126,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         stack: Stack<A>,
         clock: Clock,
         app: AppSide<A>,
+        bus: Option<Box<dyn ClusterBus>>,
     ) -> Self {
         Self {
+            bus,
             conns: Conns::new(shared.clone()),
             runtime,
             shared,
@@ -249,8 +254,16 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 tracing::debug!(conn = conn.as_u64(), "WebSocket closed");
                 self.conns.remove(conn);
             }
-            // The builder configures no cluster: there is no bus yet.
-            Output::Publish(_) | Output::Subscribe(_) | Output::Unsubscribe(_) => {}
+            // Said in a cluster alone, which has a bus.
+            Output::Publish(message) => self.with_bus(|bus| bus.publish(*message)),
+            Output::Subscribe(channel) => self.with_bus(|bus| bus.subscribe(*channel)),
+            Output::Unsubscribe(channel) => self.with_bus(|bus| bus.unsubscribe(*channel)),
+        }
+    }
+
+    fn with_bus(&mut self, tell: impl FnOnce(&mut dyn ClusterBus)) {
+        if let Some(bus) = &mut self.bus {
+            tell(&mut **bus);
         }
     }
 

@@ -1,0 +1,160 @@
+//! Nodes in threads of their own, on tokio and on smol, and clients of them.
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use roomcast_adapter::{Acks, Builder, Data, Handle, Runtime, Socket};
+use tungstenite::{Message, WebSocket};
+
+/// A server with events to join and leave rooms, and to say something to one.
+pub fn builder() -> Builder {
+    Builder::new().socket_io("/socket.io", |io| {
+        io.namespace("/", |ns| {
+            ns.on("join", async |socket: Socket, Data((room,)): Data<(String,)>| socket.join(room));
+            ns.on("leave", async |socket: Socket, Data((room,)): Data<(String,)>| socket.leave(room));
+            ns.on("say", async |socket: Socket, Data((room, text)): Data<(String, String)>| {
+                socket.to(room).emit("said", text).await;
+            });
+        });
+    })
+}
+
+/// A server in a thread of its own.
+pub struct Node {
+    pub address: SocketAddr,
+    pub handle: Handle,
+    ended: Receiver<()>,
+}
+
+struct Starting {
+    started: Sender<(SocketAddr, Handle)>,
+    ended: Sender<()>,
+}
+
+impl Starting {
+    async fn run<R: Runtime>(self, builder: Builder, runtime: R, address: SocketAddr, listener: R::Listener) {
+        let server = builder.start(runtime).unwrap();
+        self.started.send((address, server.handle())).unwrap();
+        server.serve(listener).await;
+        let _ = self.ended.send(());
+    }
+}
+
+impl Node {
+    pub fn on_tokio(builder: Builder) -> Self {
+        Self::start(|starting| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                starting.run(builder, roomcast_tokio::Tokio, address, listener).await;
+            });
+        })
+    }
+
+    pub fn on_smol(builder: Builder) -> Self {
+        Self::start(|starting| {
+            smol::block_on(async {
+                let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                starting.run(builder, roomcast_async_std::Smol, address, listener).await;
+            });
+        })
+    }
+
+    fn start(serve: impl FnOnce(Starting) + Send + 'static) -> Self {
+        let (started, starting) = channel();
+        let (ending, ended) = channel();
+        thread::spawn(move || serve(Starting { started, ended: ending }));
+        let (address, handle) = starting.recv().unwrap();
+        Self { address, handle, ended }
+    }
+
+    pub fn emit(&self, room: &'static str, name: &'static str, text: &'static str) {
+        smol::block_on(self.handle.of("/").to(room).emit(name, text));
+    }
+
+    pub fn emit_to_all(&self, name: &'static str, text: &'static str) {
+        smol::block_on(self.handle.of("/").emit(name, text));
+    }
+
+    /// Asks a room for acks, in the background.
+    pub fn ask(&self, room: &'static str, name: &'static str, timeout: Duration) -> JoinHandle<Acks> {
+        let asking = self.handle.of("/").to(room).emit_with_ack(name, (), timeout);
+        thread::spawn(move || smol::block_on(asking).unwrap())
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub fn end(self) {
+        smol::block_on(self.handle.shutdown(Duration::ZERO));
+        self.ended.recv_timeout(PATIENCE).unwrap();
+    }
+}
+
+/// A WebSocket client in the namespace `/`.
+pub struct Client {
+    socket: WebSocket<TcpStream>,
+    pub sid: String,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+                       Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                       Sec-WebSocket-Version: 13\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        let socket = WebSocket::from_raw_socket(stream, tungstenite::protocol::Role::Client, None);
+        let mut client = Self { socket, sid: String::new() };
+        assert!(client.next().starts_with("0{"));
+        let joined = client.ask("40");
+        client.sid = joined.split('"').nth(3).unwrap().to_owned();
+        client
+    }
+
+    pub fn send(&mut self, packet: &str) {
+        self.socket.send(Message::text(packet)).unwrap();
+    }
+
+    /// Sends a packet and takes the next one that comes.
+    pub fn ask(&mut self, packet: &str) -> String {
+        self.send(packet);
+        self.next()
+    }
+
+    /// The next packet; pings are answered.
+    pub fn next(&mut self) -> String {
+        loop {
+            match self.socket.read().unwrap() {
+                Message::Text(text) if text.as_str() == "2" => self.send("3"),
+                Message::Text(text) => return text.to_string(),
+                other => panic!("not text: {other:?}"),
+            }
+        }
+    }
+
+    pub fn next_binary(&mut self) -> Vec<u8> {
+        match self.socket.read().unwrap() {
+            Message::Binary(bytes) => bytes.to_vec(),
+            other => panic!("not binary: {other:?}"),
+        }
+    }
+}
+
+/// Only a test that fails waits as long.
+const PATIENCE: Duration = Duration::from_secs(30);
