@@ -1,6 +1,6 @@
 //! An application below the handlers.
 
-#![allow(clippy::wildcard_enum_match_arm, reason = "an event that is not meant is given back, whatever it is")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "events of other kinds are given back")]
 
 mod common;
 

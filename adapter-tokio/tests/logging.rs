@@ -74,7 +74,7 @@ fn sockets_that_an_application_keeps_have_their_lines_and_spans() {
     assert!(!log.contains("secret of a kept socket"), "{log}");
 }
 
-/// Lets everybody in, keeps all sockets to itself, and ends one that says something.
+/// Admits every client, keeps all sockets to itself, and ends one that sends an event.
 struct Keeping;
 
 impl App for Keeping {

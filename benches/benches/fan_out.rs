@@ -1,5 +1,5 @@
-//! Updates of one document to fifty members, from a writer's bytes to bytes for each socket: all that the core does, and
-//! no system calls.
+//! Updates of one document to fifty members, from a writer's bytes to bytes for each socket: all that the core does,
+//! and no system calls.
 //!
 //! `cargo bench -p roomcast-benches --bench fan_out`. A throughput element is an update that one member gets; `turn of
 //! 16` feeds sixteen updates before anything is drained, which is what a busy driver does.
@@ -19,11 +19,9 @@ use roomcast_core::server::{
 };
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
-use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{
-    Note, Permission, Query, Question, Reply, StoreAnswer, StoredDocument, User, UserChannels,
-};
+use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer};
 use roomcast_openwebui::{OpenWebUi, Settings};
+use roomcast_stores::{Memory, NoteRow, Rows, UserRow};
 use roomcast_testkit::{Hooks, Kit};
 use roomcast_yjs::{Message, int_array, merge_updates};
 
@@ -100,9 +98,9 @@ struct World {
 }
 
 /// Sockets that take everything at once, and a store that knows one note.
-#[derive(Default)]
 struct Outside {
     written_bytes: u64,
+    store: Memory,
 }
 
 impl Hooks<OpenWebUi> for Outside {
@@ -124,7 +122,7 @@ impl Hooks<OpenWebUi> for Outside {
     }
 
     fn query(&mut self, query: Query) -> Option<Reply> {
-        Some(Reply { id: query.id, result: Ok(answer(query.question)) })
+        Some(Reply { id: query.id, result: self.store.answer(query.question) })
     }
 }
 
@@ -137,7 +135,7 @@ impl World {
         let wall = WallTime::from_unix_millis(1_800_000_000_000);
         let server = Server::new(config, Start { node: 0, now, wall, seed: [1; 32] }).unwrap();
         let stack = Stack::new(server, OpenWebUi::new(settings, [2; 32]));
-        let kit = Kit::new(stack, Outside::default(), now);
+        let kit = Kit::new(stack, Outside { written_bytes: 0, store: store() }, now);
         let mut world = Self { kit, writer: SlabKey::from_parts(0, 0) };
         let conns: Vec<ConnId> = (0..=MEMBERS).map(|_| world.join(members)).collect();
         world.writer = conns[0];
@@ -178,34 +176,28 @@ impl World {
     }
 }
 
-fn answer(question: Question) -> StoreAnswer {
-    match question {
-        Question::Authenticate { user, .. } => StoreAnswer::User(Some(User {
-            id: user,
-            name: "Alice".into(),
-            role: "admin".into(),
-            profile: r#"{"id":"alice"}"#.into(),
-        })),
-        Question::Channels { users } => StoreAnswer::Channels(
-            users.iter().map(|_| UserChannels { channels: Vec::new(), permission: Permission::Granted }).collect(),
-        ),
-        Question::Note { .. } => {
-            StoreAnswer::Note(Some(Note { owner: "alice".into(), access: AccessControl::Public, groups: Vec::new() }))
-        }
-        Question::Chat { .. } => StoreAnswer::Chat(None),
-        Question::NoteContent { .. } => StoreAnswer::NoteContent(None),
-        Question::LoadDocument { .. } => StoreAnswer::Document(StoredDocument {
-            snapshot: Some(Bytes::from(letter(2, 0))),
-            ..StoredDocument::default()
-        }),
-        Question::TouchUsers { .. }
-        | Question::ReadChannel { .. }
-        | Question::ReadChat { .. }
-        | Question::ChangeMessage { .. }
-        | Question::SaveNoteContent { .. }
-        | Question::AppendUpdates { .. }
-        | Question::SaveSnapshot { .. } => StoreAnswer::Done,
-    }
+/// Alice, her note, and a document for it with one letter.
+fn store() -> Memory {
+    let alice = UserRow {
+        id: "alice".into(),
+        name: "Alice".into(),
+        email: "alice@a.example".into(),
+        role: "admin".into(),
+        last_active_at_secs: 0,
+    };
+    let plan = NoteRow {
+        id: "plan".into(),
+        owner: "alice".into(),
+        title: "Plan".into(),
+        access: None,
+        data: None,
+        updated_at_nanos: None,
+    };
+    let store = Memory::new(Rows { users: vec![alice], notes: vec![plan], ..Rows::default() });
+    let (document, snapshot) = (NOTE.into(), Bytes::from(letter(2, 0)));
+    let saved = store.answer(Question::SaveSnapshot { document, snapshot, content_hash: None, up_to_sequence: 1 });
+    assert!(matches!(saved, Ok(StoreAnswer::Done)));
+    store
 }
 
 /// An update in which a client writes one letter behind the last.

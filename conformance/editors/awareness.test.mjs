@@ -88,7 +88,7 @@ describe("awareness", { concurrency: true }, () => {
     for (const state of [{ user: { name: "INTRUDER" } }, null]) {
       awareness.states.set(clientID, state);
       awareness.meta.set(clientID, { clock: 1000, lastUpdated: Date.now() });
-      // The provider sends every changed state, whichever member it belongs to.
+      // The provider sends every changed state, of any member.
       awareness.emit("update", [{ added: [], updated: [clientID], removed: [] }, "local"]);
     }
     // A later message on the same connection has arrived, so the spoofed ones have been handled.

@@ -1,4 +1,5 @@
-// Four editors on one note, two over each protocol: whatever they type, cut off or not, they end up with the same.
+// Four editors on one note, two over each protocol: after any edits, with and without disconnects, they have the same
+// document.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

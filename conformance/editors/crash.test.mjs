@@ -37,7 +37,7 @@ for (const stands of ["own", "webui"]) {
         await before;
         await program.run();
         await typeAll(5);
-        await until(() => editors.every((editor) => editor.isConnected), "everybody back");
+        await until(() => editors.every((editor) => editor.isConnected), "all editors back");
       }
       await converge(editors);
       await converge([...editors, ...(await newcomers(t, program))]);

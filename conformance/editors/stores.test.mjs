@@ -119,7 +119,7 @@ describe("a store that fails", { concurrency: true }, () => {
       const [[whole]] = await program.sql("roomcast.db", broken);
       await program.sql("roomcast.db", "UPDATE document SET snapshot = x'ff' || snapshot");
       const [browser, peer] = await refused(t, program);
-      assert.deepEqual(await program.sql("roomcast.db", broken), [[`FF${whole}`]], "nobody writes over it");
+      assert.deepEqual(await program.sql("roomcast.db", broken), [[`FF${whole}`]], "it is not overwritten");
       await program.sql("roomcast.db", `UPDATE document SET snapshot = x'${whole}'`);
       browser.join();
       await converge([...editors, browser, peer], "once it is whole again");

@@ -12,7 +12,7 @@ use self::world::World;
 /// * nothing panics, and no output names a handle that is gone (`world`);
 /// * every request is answered exactly once or aborted;
 /// * every client receives well-formed frames, payloads and packets, attachments right behind their packet, and each
-///   event that was emitted to it once and in order, over whatever transports (`client`); what was emitted reliably
+///   event that was emitted to it once and in order, over any transports (`client`); what was emitted reliably
 ///   to a socket that is still there at the end has arrived;
 /// * after `handle_timeout` the next timeout lies ahead;
 /// * once all clients are gone and the clock has run out, `audit()` is all zeros.

@@ -3,8 +3,8 @@
 use roomcast_core::slab::Slab;
 use roomcast_core::slab_key;
 
-/// Invariant tested: a handle finds its own value until that is removed, and nothing ever after, whatever else is
-/// put into the same place.
+/// Invariant tested: a handle finds its own value until that is removed, and nothing ever after, regardless of what
+/// else is put into the same place.
 ///
 /// A byte is an operation: the low bit puts a value in or takes one out, the others choose which.
 pub fn slab(data: &[u8]) {

@@ -6,8 +6,8 @@ use roomcast_yjs::{
     merge_updates,
 };
 
-/// Property: whatever a store takes, another one takes from it and then writes the same bytes; taking it twice changes
-/// nothing; what can be parted comes together again. Nothing panics.
+/// Property: what one store accepts, another one accepts from it and then writes the same bytes; taking it twice
+/// changes nothing; what can be parted comes together again. Nothing panics.
 pub fn yjs_update(data: &[u8]) {
     let mut store = Store::new();
     match store.apply(data, &LIMITS) {
@@ -76,8 +76,9 @@ pub fn yjs_awareness(data: &[u8]) {
     assert_eq!(table.poll_timeout(), None);
 }
 
-/// Property: a document is the same bytes, once compacted, in whatever order its updates come, merged or one by one; a difference brings
-/// a client that knew less to the same bytes; and an update that was damaged on its way leaves a document that can be loaded.
+/// Property: a document is the same bytes, once compacted, in any order of its updates, merged or one by one; a
+/// difference brings a client that knew less to the same bytes; and an update that was damaged on its way leaves a
+/// document that can be loaded.
 pub fn yjs_store(data: &[u8]) {
     let mut bytes = Choices { data, at: 0 };
     let mut store = Store::new();

@@ -115,7 +115,7 @@ async fn notify(State(app): State<AppHandle<OpenWebUi>>, Path(user): Path<String
     format!("{:?}\n", notify_user(&app, &user, &serde_json::json!({ "data": content })).await)
 }
 
-/// An event to all sessions of a user, on whichever device.
+/// An event to all sessions of a user, on all devices.
 async fn notify_user(app: &AppHandle<OpenWebUi>, user: &str, event: &serde_json::Value) -> Option<Response> {
     let data = event.to_string().into();
     app.ask(Request::Emit { to: To::User(user.into()), event: "events".into(), data }).await

@@ -18,7 +18,8 @@
 //! 403 there is no key or the session is another user's, 404 the session is gone, 405 not a POST, 503 overloaded,
 //! shutting down, or the store does not answer, 504 the session did not answer in time.
 //!
-//! Owns: routes, bodies, statuses, and who may ask. Must never know: how a request is carried out or where it is stored.
+//! Owns: routes, bodies, statuses, and the check of the key. Must never know: how a request is carried out or where it
+//! is stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -98,7 +99,7 @@ impl Route {
             }
             Self::Call => {
                 let CallBody { to, event, data, timeout_ms } = parse(body)?;
-                let Whom { user, room: None, session: Some(session) } = to else {
+                let Recipient { user, room: None, session: Some(session) } = to else {
                     return Err(Refusal::malformed("a call is for one session, perhaps with its user"));
                 };
                 Request::Call {
@@ -130,7 +131,7 @@ impl Route {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EmitBody {
-    to: Whom,
+    to: Recipient,
     event: String,
     data: Box<RawValue>,
 }
@@ -138,7 +139,7 @@ struct EmitBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CallBody {
-    to: Whom,
+    to: Recipient,
     event: String,
     data: Box<RawValue>,
     timeout_ms: Option<u64>,
@@ -147,7 +148,7 @@ struct CallBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DisconnectBody {
-    to: Whom,
+    to: Recipient,
     #[serde(default)]
     extent: ExtentName,
 }
@@ -208,13 +209,13 @@ impl Revoked {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Whom {
+struct Recipient {
     user: Option<String>,
     room: Option<String>,
     session: Option<String>,
 }
 
-impl Whom {
+impl Recipient {
     fn one(self) -> Result<To, Refusal> {
         match self {
             Self { user: Some(user), room: None, session: None } => Ok(To::User(user.into())),

@@ -46,7 +46,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.admin_chats = settings.admin_chats;
     // The setting is not cut short by the application's own limit.
     rules.call_timeout_max = rules.call_timeout_max.max(settings.call_timeout);
-    // All of these are logged, but for those that come whatever is set here.
+    // All of these are logged, except for those that are sent regardless of what is set here.
     if tracing::enabled!(tracing::Level::DEBUG) {
         rules.notices = Notices::On;
     }

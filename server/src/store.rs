@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::metrics::StoreMetrics;
 use crate::settings::{Mode, Settings, StoreAt};
 
-/// Asks the store, of whatever kind it is, and measures its answers.
+/// Asks the store and measures its answers.
 #[derive(Clone)]
 pub struct StoreClient {
     store: Arc<dyn Store>,

@@ -29,8 +29,8 @@ fn a_call_is_answered_by_the_session_or_by_why_not() {
     let mut ada = demo.join("ada");
     let sid = ada.sid.clone();
     let (address, key) = (demo.address, demo.key.as_str());
-    let call = |whom: &str, timeout_ms: u32| {
-        let body = format!(r#"{{"to":{{{whom}}},"event":"events","data":{{}},"timeout_ms":{timeout_ms}}}"#);
+    let call = |to: &str, timeout_ms: u32| {
+        let body = format!(r#"{{"to":{{{to}}},"event":"events","data":{{}},"timeout_ms":{timeout_ms}}}"#);
         let answer = api(address, "/api/call", key, &body);
         (answer.status, answer.body)
     };

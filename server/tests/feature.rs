@@ -18,9 +18,9 @@ use sockets::Client;
 #[test]
 fn who_subscribes_is_told_of_updates() {
     let world = World::start();
-    let (mut nobody, mut ada, mut ben) = (world.client(), world.client(), world.client());
+    let (mut stranger, mut ada, mut ben) = (world.client(), world.client(), world.client());
     let about = r#"{"feature_id":"dark"}"#;
-    assert_eq!(nobody.ask(&format!(r#"420["feature:subscribe",{about}]"#)), r#"430[{"error":"Not authenticated"}]"#);
+    assert_eq!(stranger.ask(&format!(r#"420["feature:subscribe",{about}]"#)), r#"430[{"error":"Not authenticated"}]"#);
     world.join(&mut ada, "ada");
     world.join(&mut ben, "ben");
     for client in [&mut ada, &mut ben] {
@@ -35,7 +35,7 @@ fn who_subscribes_is_told_of_updates() {
     assert_eq!(ada.next(), r#"42["feature:updated",{"data":{"state":"on"},"feature_id":"dark"}]"#);
     // Had it come to them, it would have come before this.
     assert_eq!(ben.ask(&format!(r#"424["feature:unsubscribe",{about}]"#)), ack.replace("432", "434"));
-    assert!(nobody.ask(&format!(r#"421["feature:subscribe",{about}]"#)).starts_with("431"));
+    assert!(stranger.ask(&format!(r#"421["feature:subscribe",{about}]"#)).starts_with("431"));
 }
 
 #[test]

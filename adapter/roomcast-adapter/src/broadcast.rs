@@ -21,7 +21,7 @@ use crate::sent::Sent;
 /// ```
 /// # use roomcast_adapter::Handle;
 /// async fn announce(handle: Handle) {
-///     handle.of("/").emit("notice", "to everybody").await;
+///     handle.of("/").emit("notice", "dinner is ready").await;
 ///     handle.of("/").to("kitchen").to("hall").except("guests").emit("notice", "dinner").await;
 /// }
 /// ```

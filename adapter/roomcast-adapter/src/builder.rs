@@ -173,7 +173,7 @@ impl<A: App> Builder<A> {
         self
     }
 
-    /// Answers HTTP requests for exactly this path: a health check, a way in for other processes. Whatever needs more
+    /// Answers HTTP requests for exactly this path: a health check, an API for other processes. A page that needs more
     /// than that is better served by a web framework, with the [`Service`](crate::Service) mounted in it.
     #[must_use]
     pub fn page<F, Fut>(mut self, path: impl Into<String>, page: F) -> Self
@@ -322,16 +322,16 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Decides which clients may come in: may refuse with a payload. Nothing can be sent to the socket yet; rooms that it
-    /// [`join`](crate::Socket::join)s are joined when it is let in, and what it [`extend`](crate::Socket::extend)s the
-    /// socket with is there for the other handlers.
+    /// Admits clients to the namespace, or refuses them with a payload. Nothing can be sent to the socket yet; rooms
+    /// that it [`join`](crate::Socket::join)s are joined when it is let in, and what it
+    /// [`extend`](crate::Socket::extend)s the socket with is there for the other handlers.
     pub fn admit<M>(&mut self, handler: impl Handler<Connecting, M>) {
         if self.routes.admit.replace(Call::admit(handler)).is_some() {
             self.note_twice("`admit`");
         }
     }
 
-    /// A client came in. Its events wait until this is done.
+    /// A client has connected. Its events wait until this handler is done.
     pub fn on_connect<M>(&mut self, handler: impl Handler<Connected, M>) {
         if self.routes.connected.replace(Call::hook(handler)).is_some() {
             self.note_twice("`on_connect`");

@@ -16,7 +16,7 @@ use crate::builder::Builder;
 
 /// An endpoint of documents in the making.
 ///
-/// The hook decides who may join and who may write; without one, all who come may write.
+/// The hook decides who may join and who may write; without one, every client may write.
 pub struct DocumentRoutes {
     /// Which pages of browsers may connect. All.
     pub origins: Origins,
@@ -60,7 +60,7 @@ impl std::fmt::Debug for DocumentRoutes {
 }
 
 impl Builder {
-    /// Documents at `path/{name}`, as stock providers of y-websocket expect them. All who come may read and write: see
+    /// Documents at `path/{name}`, as stock providers of y-websocket expect them. Every client may read and write: see
     /// [`documents_with`](Self::documents_with) for more than a trial.
     #[must_use]
     pub fn documents(self, path: impl Into<String>, store: impl DocumentStore) -> Builder<DocumentsApp> {

@@ -1,6 +1,6 @@
 //! Why an emit is not sent.
 //!
-//! Owns: [`EmitError`], and what is looked at before an emit is handed to the driver. Must never know: who is meant.
+//! Owns: [`EmitError`], and what is looked at before an emit is handed to the driver. Must never know: the recipients.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use roomcast_core::socket_io::{Args, ArgsError, is_reserved_event};
 
 use crate::args::IntoArgs;
 
-/// Why an event cannot be emitted to anybody. Nothing was sent.
+/// Why an event cannot be emitted. Nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EmitError {

@@ -43,7 +43,7 @@ pub(crate) struct PeerRoutes {
     pub(crate) closed: Option<Call<Closed>>,
 }
 
-/// A handler, whatever its type.
+/// A handler with its type erased.
 pub(crate) struct Call<C>(Box<dyn Fn(C) -> Job + Send + Sync>);
 
 impl<C> Call<C> {

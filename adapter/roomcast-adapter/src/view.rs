@@ -36,12 +36,12 @@ impl View<'_> {
             ids
         };
         let (wanted, unwanted) = (members(&selection.rooms), members(&selection.except_rooms));
-        let everybody = selection.rooms.is_empty() && selection.sockets.is_empty();
+        let all = selection.rooms.is_empty() && selection.sockets.is_empty();
         let presences = self.snapshot.presences.iter().flatten().filter(move |presence| {
             let id = presence.id();
             presence.scope == selection.scope
                 && presence.is_connected()
-                && (everybody || wanted.binary_search(&id).is_ok() || selection.sockets.contains(&id))
+                && (all || wanted.binary_search(&id).is_ok() || selection.sockets.contains(&id))
                 && unwanted.binary_search(&id).is_err()
                 && !selection.except_sockets.contains(&id)
         });

@@ -2,7 +2,7 @@
 //! the server ends when it is told to.
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "helpers of tests; an ack's wait is measured")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "what is not a text is a failure, whatever it is")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "any message but a text is a failure")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};

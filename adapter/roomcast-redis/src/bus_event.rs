@@ -14,7 +14,7 @@ use crate::subscriptions::Channel;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BusEvent {
-    /// Somebody has published something, perhaps this node itself.
+    /// Something was published, perhaps by this node itself.
     Message(Delivered),
     /// Redis has confirmed a subscription that was asked for: what is published from now on is received. Told once for
     /// each call of [`subscribe`](crate::RedisBus::subscribe), in order, also if the channel was given up meanwhile.

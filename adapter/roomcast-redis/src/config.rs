@@ -10,9 +10,9 @@ use crate::url::RedisUrl;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RedisConfig {
-    /// The servers.
+    /// Address and credentials of the servers.
     pub url: RedisUrl,
-    /// The limits.
+    /// Bounds on memory and time.
     pub limits: BusLimits,
 }
 

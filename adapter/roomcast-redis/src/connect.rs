@@ -1,7 +1,7 @@
 //! Ways to a Redis that can serve.
 //!
-//! Owns: whom to ask for the address, logging in, and whether a connection still leads to the right server. Must never
-//! know: what is said over it.
+//! Owns: which server to ask for the address, logging in, and whether a connection still leads to the right server.
+//! Must never know: what is said over it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

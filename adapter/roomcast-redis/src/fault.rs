@@ -27,7 +27,7 @@ pub enum RedisFault {
 }
 
 impl RedisFault {
-    /// Trying again does not help before somebody has changed a setting.
+    /// Trying again does not help before a setting is changed.
     pub const fn is_setting(&self) -> bool {
         matches!(self, Self::Unauthorised(_) | Self::Denied(_) | Self::TooOld)
     }

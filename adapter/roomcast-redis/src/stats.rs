@@ -21,7 +21,7 @@ pub struct BusStats {
     pub gap_span: Duration,
     /// Messages that Redis has taken.
     pub published: u64,
-    /// Their bytes.
+    /// Bytes of the published messages.
     pub published_bytes: u64,
     /// Messages that Redis took and had no subscriber for.
     pub published_unheard: u64,
@@ -37,11 +37,11 @@ pub struct BusStats {
     pub denied: u64,
     /// Messages that wait to be published.
     pub queued: usize,
-    /// Their bytes.
+    /// Bytes of the queued messages.
     pub queued_bytes: usize,
     /// Messages that were received.
     pub received: u64,
-    /// Their bytes.
+    /// Bytes of the received messages.
     pub received_bytes: u64,
     /// Messages that were received and dropped, because the receiver fell behind.
     pub received_dropped: u64,

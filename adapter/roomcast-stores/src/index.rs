@@ -1,8 +1,7 @@
 //! Finding rows without walking through all of them.
 //!
-//! Owns: which row has which id, and who belongs into which channel. Must never know: when rows change; the caller that
-//! changes
-//! ids, members or rules makes a new index.
+//! Owns: which row has which id, and which users are members of which channel. Must never know: when rows change; the
+//! caller that changes ids, members or rules makes a new index.
 
 use std::collections::{BTreeMap, BTreeSet};
 

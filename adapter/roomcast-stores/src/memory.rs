@@ -219,7 +219,7 @@ struct State {
     life: u64,
     is_closed: bool,
     waiting: usize,
-    /// Of all who wait for any change of this state.
+    /// Of the tasks that wait for any change of this state.
     wakers: Vec<Waker>,
 }
 
@@ -378,7 +378,7 @@ struct Asking<'a> {
     question: Option<Question>,
     /// What came of the work.
     result: Option<Result<StoreAnswer, StoreError>>,
-    /// Whether it counts among those who wait.
+    /// Whether it is counted as waiting.
     waits: bool,
 }
 

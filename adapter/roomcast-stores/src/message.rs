@@ -34,7 +34,7 @@ pub(crate) fn change_chat(
     Ok(Some(chat.with("history", &history)))
 }
 
-/// Statuses and further content have nowhere to go without a message; what else is written makes one.
+/// Statuses and further content need a message; what else is written makes one.
 fn change_message(stored: Option<&str>, id: &str, changes: &[MessageChange]) -> Result<Option<String>, StoreError> {
     let mut changed: Option<String> = None;
     for change in changes {

@@ -70,7 +70,7 @@ pub struct ChannelRow {
 /// The rule by which users are members of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelKind {
-    /// The owner, and users to whom the access rules grant it by group.
+    /// The owner, and users with a grant by the access rules of a group.
     Standard,
     /// The users with a membership.
     Group,
@@ -142,14 +142,14 @@ impl Rows {
             role: ByteString::from_static(role),
             last_active_at_secs: 0,
         };
-        let (ada, everybody) = (ByteString::from_static("ada"), ByteString::from_static("everybody"));
+        let (ada, all) = (ByteString::from_static("ada"), ByteString::from_static("all"));
         let users = vec![user("ada", "Ada", "admin"), user("ben", "Ben", "user"), user("cleo", "Cleo", "user")];
-        let rules = r#"{"read":{"group_ids":["everybody"]},"write":{"group_ids":["everybody"]}}"#;
+        let rules = r#"{"read":{"group_ids":["all"]},"write":{"group_ids":["all"]}}"#;
         let content = r#"{"content":{"json":null,"html":"<p>Welcome.</p>","md":"Welcome."}}"#;
         let history = r#"{"history":{"messages":{"hello":{"id":"hello","parentId":null,"childrenIds":[],"role":"assistant","content":"Hello."}},"currentId":"hello"}}"#;
         Self {
             groups: vec![GroupRow {
-                id: everybody,
+                id: all,
                 members: users.iter().map(|user| user.id.clone()).collect(),
                 channels: None,
             }],

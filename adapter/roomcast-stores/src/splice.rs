@@ -86,7 +86,7 @@ pub(super) fn checked(value: &str) -> Result<Cow<'_, str>, StoreError> {
     }
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
-    // A backslash stands only in strings, and whatever it escapes is one ASCII character, or `u` and more of them.
+    // A backslash stands only in strings, and what it escapes is one ASCII character, or `u` and more of them.
     while let Some(at) = rest.find('\\') {
         clean.push_str(&rest[..at]);
         rest = &rest[at..];

@@ -1,6 +1,6 @@
 //! The trait that every store implements.
 //!
-//! Owns: the contract between stores and those who ask them. Must never know: an implementation.
+//! Owns: the contract between stores and their callers. Must never know: an implementation.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -5,7 +5,7 @@
 //!
 //! The conformance server (`LOAD=1`), any other server with the same events, and the bare loop, which is this program
 //! again, run on one core; the load generator has another one. In each scenario every process has its own clients at the
-//! same time, and the rounds go from one to the next and around again, so that whatever disturbs the machine meets all.
+//! same time, and the rounds go from one to the next and around again, so that a disturbance of the machine meets all.
 //! CPU time is the scheduler's own count for the process (`clock_getcpuclockid`): user and system, every thread, in
 //! nanoseconds. A ratio is taken per round; the table gives the median and the smallest and largest.
 //!

@@ -104,7 +104,7 @@ impl Swarm {
         conn.send(&self.epoll, index, bytes)
     }
 
-    /// Waits for the sockets and hands over everything that they hold. Silence for a while is an error: whatever was
+    /// Waits for the sockets and hands over everything that they hold. Silence for a while is an error: what was
     /// expected is lost.
     pub(super) fn turn<F>(&mut self, mut on: F) -> io::Result<()>
     where

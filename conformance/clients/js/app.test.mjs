@@ -30,7 +30,7 @@ function suite(kind) {
     ]);
   });
 
-  check("a channel's messages reach its members, whatever another process says", async (t) => {
+  check("a channel's messages reach its members, also those of another process", async (t) => {
     const app = await startApp(t);
     const [alice, bob, carol] = await Promise.all(["alice", "bob", "carol"].map((user) => app.join(t, kind, user)));
     const message = (channel) => ({
@@ -78,12 +78,12 @@ function suite(kind) {
   check("users without the right neither send nor receive", async (t) => {
     const app = await startApp(t);
     const [alice, bob, carol] = await Promise.all(["alice", "bob", "carol"].map((user) => app.join(t, kind, user)));
-    const nobody = await app.connect(t, kind);
-    // Carol is no member; the connection `nobody` has no session.
+    const stranger = await app.connect(t, kind);
+    // Carol is no member; the connection `stranger` has no session.
     carol.typing("pair", true);
-    nobody.typing("town", true);
+    stranger.typing("town", true);
     await carol.fence();
-    await nobody.fence();
+    await stranger.fence();
     for (const [browser, note] of [[bob, "diary"], [bob, "minutes"], [carol, "minutes"], [alice, "diary"]]) {
       assert.deepEqual(await browser.call("join-note", { note_id: note, auth: {} }), []);
     }
@@ -92,7 +92,7 @@ function suite(kind) {
     for (const note of ["diary", "minutes"]) await app.emit({ room: `note:${note}` }, "note-events", { id: note });
     assert.deepEqual(await alice.event("note-events"), [{ id: "diary" }]);
     assert.deepEqual(await bob.event("note-events"), [{ id: "minutes" }]);
-    for (const browser of [alice, bob, carol, nobody]) {
+    for (const browser of [alice, bob, carol, stranger]) {
       await browser.heardNothing("note-events");
       await browser.heardNothing("events:channel");
     }

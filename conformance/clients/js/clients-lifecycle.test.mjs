@@ -52,7 +52,7 @@ eachKind((kind) => {
     assert.deepEqual(await peer.event("auth"), [{ token: 1 }]);
     const before = peer.id;
 
-    // Whatever was on its way after this answer, the next poll above all, is there before the second.
+    // What was on its way after this answer, the next poll above all, arrives before the second.
     await peer.call("echo", "last words");
     await roundTrips(first.url);
     await first.stop();

@@ -140,7 +140,7 @@ check("a POST of abc ends its session and no other", async () => {
   assert.equal((await other.get()).body, "4hello");
 });
 
-check("whatever is malformed ends its session", async () => {
+check("malformed input ends its session", async () => {
   for (const body of MALFORMED) {
     const session = await Polling.open(url);
     await malform(session, body);

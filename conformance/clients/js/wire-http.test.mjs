@@ -21,7 +21,7 @@ async function statusOf(t, bytes) {
   return (await line.response()).status;
 }
 
-/** Refused: a 4xx or 501 and the end of the connection, whatever follows on it. */
+/** Refused: a 4xx or 501 and the end of the connection; what follows on it is not read. */
 async function assertRefused(t, bytes, ...statuses) {
   const line = await Line.open(t, url);
   line.write(Buffer.concat([bytes, request(`GET ${OPEN} HTTP/1.1`, [HOST])]));

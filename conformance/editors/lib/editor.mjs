@@ -1,5 +1,5 @@
 // A ProseMirror editor on a Yjs document, bound by y-prosemirror: what every member of a document is in these tests,
-// whatever protocol it speaks.
+// over either protocol.
 
 import { document } from "./dom.mjs";
 
@@ -65,7 +65,7 @@ export class Editor {
     this.dispatch((tr) => tr.setSelection(TextSelection.create(tr.doc, from, to)));
   }
 
-  /** Something that a user might do, whatever the document is like: types, deletes, formats, makes blocks. */
+  /** Something that a user might do in any document: types, deletes, formats, makes blocks. */
   editAtRandom(random, word) {
     const { doc } = this.view.state;
     const places = [];

@@ -83,17 +83,31 @@ pub fn members(root: &Path) -> io::Result<Vec<Member>> {
 ///
 /// A folder or file cannot be read.
 pub fn sources(folder: &Path) -> io::Result<Vec<(String, String)>> {
+    let is_source = |name: &str| name.ends_with(".rs") && name != "tests.rs" && !name.ends_with("_tests.rs");
+    files(folder, &["tests", "benches", "examples"], is_source)
+}
+
+/// Every Rust file and Markdown document below `folder`, tests among them, with its path from there.
+///
+/// # Errors
+///
+/// A folder or file cannot be read.
+pub fn texts(folder: &Path) -> io::Result<Vec<(String, String)>> {
+    files(folder, &[], |name| name.ends_with(".rs") || name.ends_with(".md"))
+}
+
+fn files(folder: &Path, left_out: &[&str], is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, String)>> {
     let (mut open, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(at) = open.pop() {
         for entry in fs::read_dir(&at)? {
             let path: PathBuf = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let is_left_out = ["target", "node_modules", "tests", "benches", "examples"].contains(&name);
             if path.is_dir() {
+                let is_left_out = ["target", "node_modules"].contains(&name) || left_out.contains(&name);
                 if !is_left_out && !name.starts_with('.') {
                     open.push(path);
                 }
-            } else if name.ends_with(".rs") && name != "tests.rs" && !name.ends_with("_tests.rs") {
+            } else if is_wanted(name) {
                 let relative = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
                 found.push((relative, fs::read_to_string(&path)?));
             }

@@ -7,8 +7,8 @@ use roomcast_layering::doors::{Floor, Neighbours, between_crates, upwards};
 use roomcast_layering::packages;
 use roomcast_layering::shape::{long_file, long_functions, without_module_doc};
 use roomcast_layering::source::Source;
-use roomcast_layering::words::{impurities, spoken};
-use roomcast_layering::workspace::{Member, members, root, sources};
+use roomcast_layering::words::{empty_docs, impurities, spoken, vague_comments, vague_lines};
+use roomcast_layering::workspace::{Member, members, root, sources, texts};
 
 /// The rooms of `roomcast-core` from the ground up. A room may use the floors below its own.
 const CORE: &[Floor] = &[
@@ -141,6 +141,18 @@ fn files_are_short_and_say_what_they_are() {
     let long = files.iter().filter_map(|(path, text)| long_file(path, text, FILE_LINES_MAX));
     let silent = files.iter().filter_map(|(path, text)| without_module_doc(path, text));
     assert_none(long.chain(silent));
+}
+
+#[test]
+fn prose_is_plain() {
+    let (documents, code): (Vec<_>, Vec<_>) =
+        texts(&root()).unwrap().into_iter().partition(|(path, _)| path.ends_with(".md"));
+    assert!(documents.len() >= 10 && code.len() >= 400, "{} and {}", documents.len(), code.len());
+    // The file that lists the words.
+    let code = code.iter().filter(|(path, _)| path != "conformance/layering/src/words.rs");
+    let comments = code.flat_map(|(path, text)| [vague_comments(path, text), empty_docs(path, text)].concat());
+    let lines = documents.iter().flat_map(|(path, text)| vague_lines(path, text));
+    assert_none(comments.chain(lines));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// A client's packets on one socket that the server has not reported yet.
 ///
-/// A session's packets arrive in order, whatever its transports, until the session ends: what the server reports is a
+/// A session's packets arrive in order, on any transport, until the session ends: what the server reports is a
 /// prefix of what was sent. Acks alone may come early: an application that waits for one gets it although events of the
 /// same socket are held back.
 #[derive(Debug, Default)]

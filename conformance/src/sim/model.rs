@@ -351,7 +351,7 @@ impl Model {
         self.push(socket, text, Fate::Certain);
     }
 
-    /// To all in the sender's namespace whom `meant` means.
+    /// To the members of the sender's namespace that `meant` selects.
     fn expect_all(&mut self, sender: SocketId, name: &str, args: &Args, meant: impl Fn(SocketId, &Member) -> bool) {
         let Some(prefix) = self.members.get(&sender).map(|member| member.prefix.clone()) else { return };
         let text = event_text(&prefix, None, name, args);

@@ -492,7 +492,7 @@ impl World {
         self.flush(client);
     }
 
-    /// A client hears a packet, by whatever transport.
+    /// A client receives a packet, on any transport.
     fn heard(&mut self, client: usize, text: &str) -> Result<(), String> {
         let now = self.host.now();
         match self.clients[client].hear(text, now) {

@@ -19,13 +19,13 @@ pub enum Claim {
     Id,
     /// `iat`: the moment at which the token was issued.
     IssuedAt,
-    /// `iss`: who issued the token.
+    /// `iss`: the issuer of the token.
     Issuer,
     /// `jti`: the id of the token itself.
     JwtId,
     /// `nbf`: the moment before which the token is not accepted.
     NotBefore,
-    /// `sub`: whom the token is about.
+    /// `sub`: the subject of the token, which is the user.
     Subject,
 }
 
@@ -82,7 +82,7 @@ impl Claims {
         self.issued_at
     }
 
-    /// `sub`, whom the token is about.
+    /// `sub`: the subject of the token, which is the user.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
@@ -97,7 +97,7 @@ impl Claims {
         self.jwt_id.as_deref()
     }
 
-    /// `iss`, who issued the token.
+    /// `iss`: the issuer of the token.
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }

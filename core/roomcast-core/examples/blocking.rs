@@ -113,7 +113,7 @@ enum Stage {
 }
 
 impl Peer {
-    /// Does something; a peer with whom it fails is gone.
+    /// Does something; a peer for which it fails is gone.
     fn attempt(&mut self, core: &mut Core, action: fn(&mut Self, &mut Core) -> io::Result<()>) {
         match action(self, core) {
             Ok(()) => return,

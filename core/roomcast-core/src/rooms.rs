@@ -1,4 +1,4 @@
-//! Who is in which room, both ways, and who a target means.
+//! Rooms: their members, the rooms of each member, and the members that a target selects.
 //!
 //! Owns: membership and selection. Must never know: what a member is beyond its handle and its outbound queue (where what
 //! is sent to it waits), or what is sent.
@@ -6,7 +6,7 @@
 //! Members stand in dense vectors and know their own place in their member's list and the reverse, so that joining,
 //! leaving and leaving everything cost the same in a room of ten and of ten thousand, and a broadcast walks one vector
 //! without hashing. Unions and exceptions stamp the member with the number of the selection. Memory follows the members of
-//! this namespace, whatever the numbers of their handles are.
+//! this namespace, independent of the numbers of their handles.
 
 use bytestring::ByteString;
 
@@ -244,7 +244,7 @@ impl<H: Copy> Rooms<H> {
         entries(&self.names, &self.rooms, name)
     }
 
-    /// Place in the member's list and place in the room, found from whichever list is shorter.
+    /// Place in the member's list and place in the room, found from the shorter of the two lists.
     fn position(&self, member: MemberId, room: RoomId) -> Option<(usize, u32)> {
         let presence = self.presences.get(member)?;
         let members = &self.rooms.get(room)?.members;

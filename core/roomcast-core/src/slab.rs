@@ -96,7 +96,8 @@ impl<H: SlabKey, T> Slab<H, T> {
         }
     }
 
-    /// The value at a place, whatever its generation: for callers who remove every reference to a place before they free it.
+    /// The value at a place, regardless of its generation: for callers that remove every reference to a place before
+    /// they free it.
     #[inline]
     pub fn at(&self, index: u32) -> Option<&T> {
         match self.entries.get(index as usize) {

@@ -1,4 +1,4 @@
-//! Decoding allocates at most a small multiple of what came in, whatever is announced in it.
+//! Decoding allocates at most a small multiple of the input, regardless of the lengths announced in it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

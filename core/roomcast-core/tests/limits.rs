@@ -470,7 +470,7 @@ impl World {
         conn
     }
 
-    /// A WebSocket client in a namespace that lets everybody in.
+    /// A WebSocket client in a namespace that is open.
     fn join(&mut self, namespace: &str) -> (ConnId, SocketId) {
         let conn = self.open_web_socket();
         let prefix = if namespace == "/" { "40".to_owned() } else { format!("40{namespace},") };
@@ -591,7 +591,7 @@ impl World {
 }
 
 impl Drop for World {
-    /// Whatever happened, nothing stays behind.
+    /// After any course of events, nothing stays behind.
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;

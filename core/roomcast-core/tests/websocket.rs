@@ -12,7 +12,7 @@ use roomcast_core::websocket::{
 use tungstenite::protocol as theirs;
 
 proptest! {
-    /// Whatever may be sent arrives, in both roles.
+    /// Everything that may be sent arrives, in both roles.
     #[test]
     fn round_trip(role in roles(), frames in vec(sent(), 0..12)) {
         let mut expected = Vec::new();

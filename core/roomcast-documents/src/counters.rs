@@ -44,7 +44,7 @@ pub struct DocumentCounters {
     pub updates_delayed: u64,
     /// Updates that were no updates, over a limit, or from members that may not write.
     pub updates_refused: u64,
-    /// Messages made to relay updates, whatever the number of their recipients.
+    /// Messages made to relay updates, each counted once for all recipients.
     pub frames_encoded: u64,
     /// Members that were asked for what they have, because they built on what is missing.
     pub resyncs: u64,

@@ -154,7 +154,7 @@ impl<M: Copy + Ord> Desk<M> {
         }
     }
 
-    /// Whether somebody waits for an encoded state.
+    /// Whether an encoded state is awaited.
     pub(crate) fn wants_state(&self) -> bool {
         !self.askers.is_empty() || self.snapshot.is_some()
     }

@@ -89,7 +89,7 @@ pub(crate) struct Live<M> {
     pub(crate) desk: Desk<M>,
     /// An entry of the owner's own that goes into the log in front of the first change.
     pub(crate) preamble: Option<Bytes>,
-    /// Step 2 with the whole state, made once for all who ask for it. Taken back by each change.
+    /// Step 2 with the whole state, made once for all members that ask for it. Taken back by each change.
     pub(crate) whole: Option<Bytes>,
     /// When the last member left.
     pub(crate) left_at: Instant,

@@ -154,7 +154,7 @@ impl<M: Copy + Ord> Documents<M> {
         }
     }
 
-    /// An update that has waited was tried: whoever waits for that is told.
+    /// An update that has waited was tried: the member that waits for the result is told.
     fn end_errand(&mut self, document: DocumentId, errand: Errand<M>, trial: Trial, now: Instant) {
         let member = errand.member;
         let told = match errand.from {

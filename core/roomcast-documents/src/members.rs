@@ -109,7 +109,7 @@ impl<M: Copy + Ord> Documents<M> {
         }
     }
 
-    /// Who may write into the document while it is empty.
+    /// The member that may write into the document while it is empty.
     pub fn set_beginning(&mut self, document: DocumentId, beginning: Beginning) {
         if let Some(live) = self.live_mut(document) {
             live.beginning = beginning;

@@ -106,7 +106,7 @@ pub enum Output<M> {
         /// The member whose connection is to be closed.
         member: M,
     },
-    /// A member has left, for whatever reason.
+    /// A member has left, for any reason.
     Left {
         /// The document.
         document: DocumentId,

@@ -255,7 +255,7 @@ impl<M: Copy + Ord> Documents<M> {
         }
     }
 
-    /// Tells a provider what it has asked for since: one state, whatever the number of its requests.
+    /// Tells a provider what it has asked for since: one state for all of its requests.
     fn tell_wanted(&mut self, member: M) {
         let Some(provider) = self.providers.get_mut(&member) else { return };
         let (wanted, wants_awareness) = (provider.wanted_state.take(), std::mem::take(&mut provider.wants_awareness));

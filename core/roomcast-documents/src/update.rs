@@ -1,4 +1,4 @@
-//! What members write, and who receives it.
+//! Updates of members, and their recipients.
 //!
 //! Owns: the verdict on an update and what follows from it. Must never know: what is in an update.
 
@@ -13,7 +13,7 @@ use crate::words::{Access, Brings, DocumentId, Form, Resync, Taken};
 use crate::work::{Room, Terms, Trial};
 
 impl<M: Copy + Ord> Documents<M> {
-    /// A member has sent an update. Of those who are not in the document nothing is heard.
+    /// A member has sent an update. Updates of clients that are not in the document are ignored.
     ///
     /// What takes long is tried elsewhere ([`poll_work`](Self::poll_work)), and so is what the member sends behind it.
     pub fn handle_update(&mut self, document: DocumentId, id: M, update: Bytes, brings: Brings, now: Instant) -> Taken {

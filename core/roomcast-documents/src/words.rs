@@ -42,7 +42,7 @@ pub enum Form {
     Silent,
 }
 
-/// Who may write into a document that is empty.
+/// The member that may write into a document while it is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
     /// Each member that may write.

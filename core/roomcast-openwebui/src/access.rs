@@ -1,4 +1,4 @@
-//! Who may read and write what.
+//! Access rights of users.
 //!
 //! Owns: Open WebUI's access rules over rows that a store has found. Must never know: sockets or stores.
 

@@ -1,6 +1,7 @@
 //! Calls: events with an ack to one socket, for a request of the program.
 //!
-//! Owns: which request a call answers, and that each is answered once. Must never know: what is called for, or who may.
+//! Owns: which request a call answers, and that each is answered once. Must never know: the meaning of a call, or the
+//! right to make it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: whose channels are to be read, by which question, and when again. Must never know: sockets, or rooms.
 //!
-//! After a restart everybody comes back at once. So a bounded number of questions is under way, and each names all users
+//! After a restart all clients return at once. So a bounded number of questions is under way, and each names all users
 //! that have gathered since.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,6 +1,7 @@
 //! Requests that wait until everything is stored.
 //!
-//! Owns: who waits, until when, and whether anything else may wait meanwhile. Must never know: what there is to store.
+//! Owns: the requests that wait, their deadlines, and whether other writes may be delayed meanwhile. Must never know:
+//! what there is to store.
 
 use roomcast_core::server::AppRequestId;
 use roomcast_core::time::Instant;

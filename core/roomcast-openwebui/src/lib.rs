@@ -45,7 +45,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`settings`] | what it is told before it starts |
-//! | [`query`], [`access`], `rules` | the vocabulary with the stores, and who may read and write what |
+//! | [`query`], [`access`], `rules` | the vocabulary with the stores, and access rights |
 //! | `requests`, `refusals` | the vocabulary with the rest of the program |
 //! | `wire`, `token`, `chat`, `turn`, `purpose` | payloads and rooms, and the words of the machines below |
 //! | `turns`, `ration` | the events of each socket in order, and how many dear ones it may send |

@@ -85,7 +85,7 @@ impl Refusals {
     }
 
     /// Counts a refusal. Returns how many wrong signatures there were since the last notice, if it is time for another:
-    /// anybody can send such tokens, so there is at most one in a while.
+    /// any client can send such tokens, so that notices are limited in rate.
     pub(crate) fn count(&mut self, refusal: TokenRefusal, now: Instant) -> Option<u64> {
         *self.counts.of(refusal) += 1;
         if refusal != TokenRefusal::BadSignature {

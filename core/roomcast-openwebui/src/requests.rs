@@ -130,7 +130,7 @@ pub enum Intent {
     Initialize,
 }
 
-/// Whom a request means.
+/// The sockets that a request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum To {
@@ -307,7 +307,7 @@ pub enum Notice {
         /// Id of the user.
         user: ByteString,
     },
-    /// Something about documents that an operator should know. Made whatever the settings say of other notices.
+    /// Something about documents that an operator should know. Sent regardless of the settings for other notices.
     Document(roomcast_documents::DocumentNotice),
     /// A socket has logged in.
     LoggedIn {
@@ -322,11 +322,11 @@ pub enum Notice {
     TokenRefused {
         /// Socket.IO id of the socket that presented it; `None` for a provider of y-protocols.
         sid: Option<Sid>,
-        /// Why.
+        /// Why the token was refused.
         refusal: TokenRefusal,
     },
     /// Tokens were presented whose signature is none of the verifier's keys: the secret may not be the one that tokens are
-    /// signed with. At most one in 60 s; made whatever the settings say of other notices.
+    /// signed with. At most one in 60 s; sent regardless of the settings for other notices.
     WrongSecret {
         /// How many there were since the last one.
         refused: u64,

@@ -1,6 +1,6 @@
 //! `access_control` of notes and channels.
 //!
-//! Owns: the form of the rules, and whom they let in. Must never know: rows, sockets or stores.
+//! Owns: the form of the rules, and which users they admit. Must never know: rows, sockets or stores.
 
 use bytestring::ByteString;
 use roomcast_documents::Access;
@@ -14,9 +14,9 @@ pub enum AccessControl {
     Public,
     /// Lists of users and groups; an empty object lets in only the owner.
     Listed {
-        /// Who may read.
+        /// Users and groups with the right to read.
         read: Grants,
-        /// Who may write.
+        /// Users and groups with the right to write.
         write: Grants,
     },
 }
@@ -73,10 +73,10 @@ mod tests {
         for public in [None, Some("null"), Some(" null ")] {
             assert_eq!(AccessControl::from_column(public), AccessControl::Public);
         }
-        for nobody in ["{}", "[]", "7", "{", "{\"read\":7}", "{\"read\":null,\"write\":null}"] {
-            let access = AccessControl::from_column(Some(nobody));
-            assert!(!access.grants("u", &["g".into()], Access::Read), "{nobody}");
-            assert!(!access.grants("u", &["g".into()], Access::Write), "{nobody}");
+        for closed in ["{}", "[]", "7", "{", "{\"read\":7}", "{\"read\":null,\"write\":null}"] {
+            let access = AccessControl::from_column(Some(closed));
+            assert!(!access.grants("u", &["g".into()], Access::Read), "{closed}");
+            assert!(!access.grants("u", &["g".into()], Access::Write), "{closed}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is kept of a verified token.
 //!
-//! Owns: the claims that matter after verification. Must never know: signatures, or who presented the token.
+//! Owns: the claims that matter after verification. Must never know: signatures, or the socket that presented the
+//! token.
 
 use bytestring::ByteString;
 

@@ -164,7 +164,7 @@ impl From<Refused> for TokenRefusal {
     }
 }
 
-/// What a store says of a token's user: one who may log in, why not, or no answer.
+/// A store's answer about a token's user: admitted, refused with a reason, or no answer.
 pub(crate) fn judge(result: Result<StoreAnswer, StoreError>) -> Result<Result<User, Refused>, StoreError> {
     match result {
         Ok(StoreAnswer::User(Some(user))) if matches!(&*user.role, "admin" | "user") => Ok(Ok(user)),

@@ -1,4 +1,4 @@
-//! Who types where, told at a bounded rate.
+//! Typing indicators, sent at a bounded rate.
 //!
 //! Owns: how often typing of one socket in one place is told, and that the last word is told. Must never know: rooms,
 //! users, or how typing is told.

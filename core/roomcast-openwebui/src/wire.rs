@@ -81,7 +81,7 @@ pub(super) struct Joined<'a> {
     pub(super) name: &'a str,
 }
 
-/// `events:channel` to everybody in a channel.
+/// `events:channel` to all members of a channel.
 #[derive(Serialize)]
 pub(super) struct ChannelTyping<'a> {
     pub(super) channel_id: &'a str,
@@ -91,7 +91,7 @@ pub(super) struct ChannelTyping<'a> {
     pub(super) user: Author<'a>,
 }
 
-/// `events` to everybody else in a chat.
+/// `events` to all other sockets in a chat.
 #[derive(Serialize)]
 pub(super) struct ChatTyping<'a> {
     pub(super) chat_id: &'a str,
@@ -101,7 +101,7 @@ pub(super) struct ChatTyping<'a> {
     pub(super) data: Typed<TypingData>,
 }
 
-/// `events` to everybody in a chat.
+/// `events` to all sockets in a chat.
 #[derive(Serialize)]
 pub(super) struct ChatPresence<'a> {
     pub(super) chat_id: &'a str,
@@ -109,7 +109,7 @@ pub(super) struct ChatPresence<'a> {
     pub(super) data: Typed<Users<'a>>,
 }
 
-/// Who is there.
+/// The users in a chat.
 #[derive(Serialize)]
 pub(super) struct Users<'a> {
     pub(super) users: Vec<Joined<'a>>,

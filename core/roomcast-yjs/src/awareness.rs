@@ -421,8 +421,8 @@ mod tests {
     }
 
     proptest! {
-        /// As one member, we agree with yrs about who is there, whatever is said; but for a first clock of 0, which
-        /// y-protocols does not count and yrs does.
+        /// As one member, we agree with yrs about the members present after any messages, except for a first clock of
+        /// 0, which y-protocols does not count and yrs does.
         #[test]
         fn clocks_count_as_in_y_protocols(said in prop::collection::vec((1..4u64, 1..6u64, any::<bool>()), 0..40)) {
             let mut table = Awareness::new(AwarenessLimits::default());

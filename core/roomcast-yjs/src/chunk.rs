@@ -282,7 +282,7 @@ impl Chunk {
     }
 }
 
-/// Makes the `old` bytes before `end` `new` bytes, whatever they hold.
+/// Resizes the `old` bytes before `end` to `new` bytes with unspecified content.
 fn resize_within(bytes: &mut Vec<u8>, end: usize, old: usize, new: usize) {
     let len = bytes.len();
     if new > old {

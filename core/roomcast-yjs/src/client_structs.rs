@@ -414,7 +414,7 @@ impl ClientStructs {
         self.is_joined(self.after(at, index))
     }
 
-    /// Checks what must hold of the stretches, whatever was done to them.
+    /// Checks the invariants of the stretches.
     #[cfg(test)]
     pub(crate) fn audit(&self) {
         let starts: Vec<u32> = (0..self.chunks.len()).map(|at| self.chunks[at].clock(0, self.end)).collect();

@@ -7,8 +7,8 @@ use super::structs::{Header, Kind};
 use super::update::Deletion;
 use super::wire::Id;
 
-/// The elements that yjs makes GC of when it loads the clients' structs, as far as they are not that already: whatever
-/// stands in a shared type that was deleted, and whatever stands beside such a thing. (`Item.getMissing` leaves the
+/// The elements that yjs makes GC of when it loads the clients' structs, as far as they are not that already: what
+/// stands in a shared type that was deleted, and what stands beside such a thing. (`Item.getMissing` leaves the
 /// parent empty, and `Item.integrate` then makes a GC of the struct.)
 ///
 /// Each struct is judged after those on which it builds. `clients` is in ascending order.

@@ -474,7 +474,7 @@ mod tests {
             }
         }
 
-        /// Whatever fails and when: once the store works, everything is in the snapshot or in the log behind it.
+        /// After any failures at any time: once the store works, everything is in the snapshot or in the log behind it.
         #[test]
         fn nothing_is_lost(steps in prop::collection::vec((0u8..6, 1u64..3000), 0..200)) {
             let mut journal = Journal::new(JournalTimes::default(), 0, 0, at(0));

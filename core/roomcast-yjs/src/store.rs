@@ -1,7 +1,7 @@
 //! The structs of a document, by client.
 //!
 //! Owns: whether an update can be applied, applying it as a whole or not at all, and writing state and differences.
-//! Must never know: the order in which readers will show the elements, or what they mean to anybody.
+//! Must never know: the order in which readers will show the elements, or what they mean to readers.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ impl Store {
 
     /// Applies an update v1, if it is sound, brings something and misses nothing.
     ///
-    /// Afterwards the store holds what a yjs document would write that had applied the same updates, in whatever order:
+    /// Afterwards the store holds what a yjs document would write that had applied the same updates, in any order:
     /// surrogate pairs that an edit cuts are replaced by U+FFFD, twice.
     pub fn apply(&mut self, bytes: &[u8], limits: &UpdateLimits) -> Verdict {
         self.take(bytes, limits, Trust::Examined)

@@ -13,7 +13,7 @@ fn letters_that_follow_each_other_are_one_struct() {
         applied(&mut store, &[&typed(1, clock, letter)[..], &[0]].concat());
     }
     assert_eq!(store.state(), [&[1, 1, 1, 0, 4, 1, 1, b't', 7][..], "ab\u{1f600}c".as_bytes(), &[0]].concat());
-    // What comes again, in whatever pieces, is known.
+    // What arrives again, in any pieces, is known.
     for (clock, letters) in [(0, "ab"), (1, "b"), (4, "c")] {
         let again = [&typed(1, clock, letters)[..], &[0]].concat();
         assert_eq!(store.apply(&again, &LIMITS), Verdict::NothingNew);
@@ -147,7 +147,7 @@ fn unsound_updates_are_refused() {
 }
 
 proptest! {
-    /// The elements of one client, whatever is done to them, beside a plain vector.
+    /// The elements of one client after any operations, beside a plain vector.
     #[test]
     fn stretches_hold_what_a_vector_would(steps in prop::collection::vec((0..3u8, any::<u16>(), 1..700u32), 1..60)) {
         let mut store = Store::new();

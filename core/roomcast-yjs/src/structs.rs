@@ -328,8 +328,9 @@ impl<'a> Piece<'a> {
 /// Whether `right`, which begins at `clock` where `left` ends, is what a split of the two together would have made.
 ///
 /// This is `Item.mergeWith` without its look at the list: a struct of many elements means the same as its parts, each
-/// with the one before as origin, whatever was inserted between them. A live map entry is left alone: each one
-/// replaces the one before, which is no run. `scope` is the list of `left`, which is that of `right` too if they join.
+/// with the one before as origin, regardless of what was inserted between them. A live map entry is left alone: each
+/// one replaces the one before, which is no run. `scope` is the list of `left`, which is that of `right` too if they
+/// join.
 pub(crate) fn joins(client: ClientId, left: &Header<'_>, right: &Header<'_>, clock: u32, scope: Scope) -> bool {
     if left.kind != right.kind || !left.kind.runs() {
         return false;

@@ -36,7 +36,7 @@ fn only_live_updates_are_measured_by_what_a_document_may_become() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever was accepted, in the order in which it was: typing, inserting, heavy deleting, and full documents.
+    /// All updates that were accepted, in their order: typing, inserting, heavy deleting, and full documents.
     #[test]
     fn what_was_accepted_loads_again(steps in prop::collection::vec((0..4u8, 0..3usize, any::<u16>(), 1..400u32), 1..60)) {
         let mut document = Document::new(small());

@@ -88,7 +88,7 @@ fn rich_text_comes_out_as_published() {
     assert_eq!(read["text"].as_str().unwrap(), published);
 }
 
-/// Whatever the store accepts of updates that mean harm, members apply without throwing: those who are there, those who
+/// What the store accepts of hostile updates, members apply without throwing: those who are there, those who
 /// join at some moment and those who join at the end; and all see the same.
 #[test]
 fn members_can_bear_whatever_is_accepted() {

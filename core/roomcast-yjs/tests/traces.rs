@@ -65,7 +65,7 @@ fn replay(updates: &[Vec<u8>]) -> Store {
     store
 }
 
-/// Editing of some members of one document, each of whom now and then receives what the others did.
+/// Editing of some members of one document; each now and then receives what the others did.
 ///
 /// Without formats and characters outside the basic plane: members of yrs that format at the same time end with different
 /// documents, and where an edit cuts a surrogate pair, yrs differs from yjs. The oracle has both.

@@ -17,7 +17,7 @@ pub(super) enum Speech {
     WebSocket,
 }
 
-/// A client, over whatever transports.
+/// A client, over any transports.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) speech: Speech,

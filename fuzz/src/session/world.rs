@@ -23,7 +23,7 @@ use super::client::{Client, Speech, Stream};
 
 pub(super) struct World {
     kit: Kit<(), Outside>,
-    /// What was sent reliably, by whom it is for.
+    /// What was sent reliably, by recipient.
     sent_to_sockets: BTreeMap<SocketId, Vec<u64>>,
     sent_to_bare: BTreeMap<SessionId, Vec<u64>>,
     number: u64,

@@ -222,8 +222,8 @@ fn no_database(folder: Option<&std::path::Path>) -> String {
         None => "neither is DATA_DIR".to_owned(),
     };
     format!(
-        "is not set, and {why}: without Open WebUI's users every token would belong to nobody. Set DATABASE_URL, or \
-         DATA_DIR to the folder of webui.db; --store own uses a file of roomcast's own, which another program fills"
+        "is not set, and {why}: the users of tokens are looked up in Open WebUI's database. Set DATABASE_URL, \
+         or DATA_DIR to the folder of webui.db; --store own uses a file of roomcast's own, which another program fills"
     )
 }
 

@@ -121,7 +121,7 @@ impl Database {
 
     pub fn fault(&mut self, fault: Fault) {
         match (self.kind, fault) {
-            (Kind::Own, _) => panic!("a file of roomcast's own has nobody beside it"),
+            (Kind::Own, _) => panic!("a file of roomcast's own has no store beside it"),
             (Kind::Sqlite, Fault::Fails | Fault::Slows) => self.lock(),
             (Kind::Sqlite, Fault::Recovers) => self.unlock(),
             (Kind::Sqlite, Fault::Restarts) => {

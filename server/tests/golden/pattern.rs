@@ -1,7 +1,7 @@
 //! Frames, and patterns of frames in which names stand for what differs from run to run.
 //!
-//! `$name` stands for a string or, in front of the JSON, for digits: whatever it meets first, and the same from then on.
-//! `$any` is different each time. Order and blanks of JSON objects do not count.
+//! `$name` stands for a string or, in front of the JSON, for digits: the first value that it meets, and the same from then
+//! on. `$any` is different each time. Order and blanks of JSON objects do not count.
 
 use std::collections::BTreeMap;
 

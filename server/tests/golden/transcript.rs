@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::conversation::By;
 use crate::pattern::split;
 
-/// One row of a recording, whatever the transport.
+/// One row of a recording, of any transport.
 pub enum Row {
     Step(String),
     Open {
@@ -114,7 +114,7 @@ pub struct Cast {
     notes: BTreeSet<String>,
     /// The note that Bob may only read.
     read_only: String,
-    /// Whom the last channel has been made for.
+    /// The member that the last channel was made for.
     creating: Option<(String, BTreeSet<String>)>,
 }
 
@@ -208,7 +208,7 @@ impl Cast {
         sql
     }
 
-    /// Whom the backend sent this to, if it was the backend that sent it.
+    /// The recipient, if the backend sent this.
     pub fn backend_target(&self, who: &str, frame: &str) -> Option<String> {
         let (head, body) = split(frame);
         if !head.starts_with("42") {

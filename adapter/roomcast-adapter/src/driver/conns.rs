@@ -47,7 +47,7 @@ pub(super) enum Stream<R: Runtime> {
     /// The 101 is on its way.
     Upgrading(OnUpgrade),
     Plain(R::Stream),
-    /// Whatever else carries HTTP: TLS, a pipe.
+    /// Any other transport of HTTP: TLS, a pipe.
     Other(Box<Upgraded>),
 }
 

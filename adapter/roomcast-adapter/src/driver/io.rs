@@ -72,7 +72,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         true
     }
 
-    /// Goes on with what an earlier turn had no time for, so that writing gets on whatever else there is to do.
+    /// Goes on with what an earlier turn had no time for, so that writing makes progress under any load.
     pub(super) fn write_on(&mut self, slice: &mut Slice, now: Instant) {
         for _ in 0..self.conns.pass.min(WRITES_FIRST) {
             self.write_next(slice, now);

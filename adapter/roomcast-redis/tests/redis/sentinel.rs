@@ -88,7 +88,7 @@ fn a_failover_while_messages_are_sent_loses_a_bounded_and_counted_number() {
     assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()));
 }
 
-/// An orderly switch: the old primary lives on as a replica, where whatever is published reaches nobody.
+/// An orderly switch: the old primary lives on as a replica, where published messages reach no node.
 #[test]
 fn a_primary_that_becomes_a_replica_is_left() {
     let watched = Watched::start();

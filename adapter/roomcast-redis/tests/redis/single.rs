@@ -1,4 +1,4 @@
-//! One Redis.
+//! A bus on a single Redis server.
 
 use std::time::Duration;
 
@@ -187,7 +187,7 @@ fn a_receiver_that_falls_behind_loses_what_does_not_fit_and_not_its_connection()
     for _ in 0..100 {
         ear.bus.publish("room", vec![b'x'; 1_000]).unwrap();
     }
-    // The events lie in the channel of the test, which nobody reads.
+    // The events lie in the channel of the test, which has no reader.
     let stats = ear.stats_when(|stats| stats.received + stats.received_dropped == 100);
     assert_eq!((stats.received, stats.received_dropped), (9, 91));
     for _ in 0..9 {

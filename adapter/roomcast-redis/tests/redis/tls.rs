@@ -8,7 +8,7 @@ use roomcast_redis::RedisFault;
 use crate::ear::Ear;
 use crate::server::{Server, free_port};
 
-/// The certificate is signed by nobody.
+/// The certificate has no signature of an authority.
 #[test]
 fn a_certificate_is_verified_unless_the_url_says_otherwise() {
     let folder = std::env::temp_dir().join(format!("roomcast-redis-tls-{}", std::process::id()));

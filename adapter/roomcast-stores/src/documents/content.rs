@@ -18,7 +18,7 @@ use super::error::ContentError;
 /// The fragment in which Open WebUI's editor keeps a note.
 pub const PROSEMIRROR: &str = "prosemirror";
 
-/// Who edits: a client of Yjs, and how far it has come.
+/// The author of an edit: a client of Yjs, and its clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Author {
     client: u64,
@@ -152,8 +152,8 @@ fn is_same(left: &StateVector, right: &StateVector) -> bool {
     sorted(left) == sorted(right)
 }
 
-/// An author goes on only where the document has all that he has written: one that has begun again knows him not, but
-/// members who were away still do.
+/// An author's client id is used again only where the document has all of its edits: a document that was reset lacks
+/// them, while members who were away still have them.
 fn client(author: Option<Author>, known: &StateVector) -> Result<u64, ContentError> {
     let clock_of = |client: u64| known.iter().find(|(id, _)| id.as_u64() == client).map_or(0, |(_, clock)| clock);
     if let Some(author) = author.filter(|author| clock_of(author.client) == author.clock) {

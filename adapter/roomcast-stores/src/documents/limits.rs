@@ -1,6 +1,6 @@
 //! The limits of reading and editing documents.
 //!
-//! Owns: the numbers and their defaults. Must never know: who keeps them.
+//! Owns: the numbers and their defaults. Must never know: the threads that keep to them.
 
 use std::time::Duration;
 

@@ -206,7 +206,7 @@ impl Document {
         T: Send + 'static,
         F: FnOnce(&mut TransactionMut<'_>) -> T + Send + 'static,
     {
-        // Before the state is asked for: it holds everything of an author who is free.
+        // Before the state is asked for, so that the state holds every edit of this author.
         let author = lock(&self.documents.0.authors).take(&self.id);
         let state = self.state().await?.state;
         let Changed { value, update, author } = self.run(move || content::edit(&state, author, change)).await?;
@@ -237,8 +237,8 @@ impl Document {
     }
 }
 
-/// Who has edited and may do so again. A client id for every edit would stay in the document for ever; one that is used
-/// twice at a time would break it.
+/// Client ids of earlier edits, for reuse. A client id for every edit would stay in the document for ever; one that is
+/// used twice at a time would break it.
 #[derive(Debug, Default)]
 struct Authors(BTreeMap<ByteString, Author>);
 

@@ -1,6 +1,6 @@
 //! Threads on which work is done that may panic or never end.
 //!
-//! Owns: how many there are, who waits for one, and for how long. Must never know: what the work is.
+//! Owns: the number of threads, the queue of jobs, and their deadline. Must never know: what the work is.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

@@ -48,7 +48,7 @@ fn tasks_wait_at_a_gate() {
         gate.reached(1).await;
         memory.restart();
         assert!(matches!(asked.await.unwrap(), Err(StoreError::Unavailable)));
-        assert_eq!(memory.rows().users[1].last_active_at_secs, 9, "written, and nobody was told");
+        assert_eq!(memory.rows().users[1].last_active_at_secs, 9, "written, without an answer");
     });
 }
 

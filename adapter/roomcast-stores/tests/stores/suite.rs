@@ -139,7 +139,7 @@ async fn channels(place: &Place) {
 }
 
 async fn notes(place: &Place) {
-    let nobody = AccessControl::Listed { read: Grants::default(), write: Grants::default() };
+    let closed = AccessControl::Listed { read: Grants::default(), write: Grants::default() };
     let listed = AccessControl::Listed {
         read: Grants { user_ids: vec!["bob".into()], group_ids: vec!["g1".into()] },
         write: Grants { user_ids: Vec::new(), group_ids: vec!["g2".into()] },
@@ -147,7 +147,7 @@ async fn notes(place: &Place) {
     for (note, access) in [
         ("public-null", AccessControl::Public),
         ("public-text", AccessControl::Public),
-        ("private", nobody),
+        ("private", closed),
         ("listed", listed),
     ] {
         for (user, groups) in [("ann", &["g1", "g2"][..]), ("bob", &["g1", "g3"]), ("nobody", &[])] {
@@ -282,7 +282,7 @@ async fn late_note_contents(place: &Place) {
     done(place, save(r#"{"md":"5"}"#, first + 5)).await;
     assert_eq!(note().await, r#"{"content":{"md":"5"}}"#, "another clock is ahead");
 
-    // Many at once: whatever the order in which they are carried out, the last one stays.
+    // Many at once, carried out in any order: the last one stays.
     let tasks: Vec<_> = (6..40)
         .rev()
         .map(|at| {

@@ -109,7 +109,7 @@ pub fn inserts(rows: &Rows) -> String {
              0);\n"
         );
     }
-    // A group that is gone, and whom its members cannot find any more.
+    // A group that is deleted, and that its members do not find any more.
     sql += &group_member("ghost", "ann");
     sql += "INSERT INTO channel VALUES ('haunted', 'somebody', 'h', NULL, '{\"read\": {\"group_ids\": [\"ghost\"]}}', \
             1, 1, NULL, NULL, NULL);\n";

@@ -89,13 +89,13 @@ pub(super) fn channel_of(user: usize) -> String {
 pub(super) const SOCKET_IO: &str = "/ws/socket.io/?EIO=4&transport=websocket";
 
 fn rows(users: usize) -> Rows {
-    let everybody = "everybody";
+    let all = "all";
     let members = |channel: usize| {
         (channel * CHANNEL_MEMBERS..((channel + 1) * CHANNEL_MEMBERS).min(users))
             .map(|user| MemberRow { user: user_id(user).into(), is_active: true, last_read_at_nanos: None })
             .collect()
     };
-    let rules = format!(r#"{{"read":{{"group_ids":["{everybody}"]}},"write":{{"group_ids":["{everybody}"]}}}}"#);
+    let rules = format!(r#"{{"read":{{"group_ids":["{all}"]}},"write":{{"group_ids":["{all}"]}}}}"#);
     Rows {
         users: (0..users)
             .map(|user| UserRow {
@@ -107,7 +107,7 @@ fn rows(users: usize) -> Rows {
             })
             .collect(),
         groups: vec![GroupRow {
-            id: everybody.into(),
+            id: all.into(),
             members: (0..users).map(|user| user_id(user).into()).collect(),
             channels: None,
         }],

@@ -8,7 +8,7 @@ import { within } from "./harness.mjs";
 /** Some tests write 64 MiB. */
 const WRITE_MS = 30_000;
 
-/** A TCP connection on which a test writes whatever it likes. */
+/** A TCP connection on which a test writes any bytes. */
 export class Line {
   #chunks = [];
   #size = 0;

@@ -41,7 +41,7 @@ pub struct Envelope {
 /// Something to subscribe to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BusChannel {
-    /// One channel.
+    /// The channel of this name.
     Exact(String),
     /// All channels that match a pattern in the sense of Redis.
     Pattern(String),

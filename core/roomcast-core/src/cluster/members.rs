@@ -110,7 +110,7 @@ impl Members {
         }
     }
 
-    /// The bus is there again: nodes that came meanwhile are to be heard of at once. Nobody could be heard while it was
+    /// The bus is there again: nodes that came meanwhile are to be heard of at once. None could be heard while it was
     /// not.
     pub(super) fn handle_bus_up(&mut self, now: Instant) {
         self.nodes.values_mut().for_each(|node| node.last_heard = now);

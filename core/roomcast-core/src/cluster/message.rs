@@ -1,7 +1,7 @@
 //! What nodes say to each other.
 //!
-//! Owns: the vocabulary of the bus, whatever carries it. Must never know: how a message is written on a wire, sockets,
-//! or who is in a room.
+//! Owns: the vocabulary of the bus, independent of its transport. Must never know: how a message is written on a wire,
+//! sockets, or who is in a room.
 
 use bytestring::ByteString;
 
@@ -104,7 +104,7 @@ pub enum ClusterBody {
     CloseRoom {
         /// The namespace of the room.
         namespace: ByteString,
-        /// The room that everybody leaves.
+        /// The room that all of them leave.
         room: ByteString,
     },
     /// End sockets' presence in their namespace, or their connections.
@@ -161,7 +161,7 @@ pub enum ClusterBody {
 pub enum Beat {
     /// The first: others answer with one of theirs, so that a new node knows them at once.
     First,
-    /// One of many.
+    /// One of those that follow at each interval.
     Regular,
 }
 

@@ -23,11 +23,11 @@ pub(super) struct Requests {
 /// What was asked for, with the number by which the caller knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Acks of a single socket, on whichever node.
+    /// Acks of a single socket, on any node.
     AckOfOne(u64),
     /// Acks of any number of sockets.
     Acks(u64),
-    /// Sockets.
+    /// Sockets of a target on all nodes.
     Sockets(u64),
     /// Replies of applications.
     Replies(u64),

@@ -37,7 +37,7 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// Whatever is not one of the seven types, or carries data where the type has none.
+    /// A packet that is not one of the seven types, or carries data where its type has none.
     pub fn decode_text(text: ByteString) -> Result<Self, PacketError> {
         let Some(kind) = text.as_bytes().first() else {
             return Err(PacketError::Empty);

@@ -25,7 +25,7 @@ pub(super) struct Acks {
     news: VecDeque<AckNews>,
 }
 
-/// Who wants the acks of an emit.
+/// The requester of the acks of an emit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
     /// The application, of sockets here alone.

@@ -12,7 +12,7 @@ use crate::time::Instant;
 /// A machine that is fed the server's events and gives it commands.
 ///
 /// It asks stores by queries: [`poll_query`](App::poll_query) hands one to the driver, which answers some time later
-/// with [`handle_reply`](App::handle_reply). A query carries whatever the application needs to know its reply again.
+/// with [`handle_reply`](App::handle_reply). A query carries what the application needs to match its reply.
 /// What takes long to compute is handed out the same way, by [`poll_work`](App::poll_work).
 pub trait App {
     /// What only a store knows.

@@ -80,7 +80,7 @@ pub enum ClusterEvent {
     },
     /// The application of another node said something.
     ServerReceived {
-        /// That node.
+        /// Id of that node.
         node: NodeId,
         /// The namespace it is said in.
         namespace: ByteString,
@@ -118,7 +118,7 @@ pub enum ClusterEvent {
     },
     /// A node is gone, and its sockets with it.
     NodeLeft {
-        /// The node.
+        /// Id of the node.
         node: NodeId,
         /// Whether it said so.
         leaving: Leaving,
@@ -140,7 +140,7 @@ pub struct FetchedSocket {
     pub rooms: Vec<ByteString>,
 }
 
-/// Who waits for a reply to a server-side emit.
+/// The requester of the replies to a server-side emit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
     pub(super) node: NodeId,

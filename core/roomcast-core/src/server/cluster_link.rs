@@ -27,7 +27,7 @@ pub(super) struct ClusterLink {
     next: u64,
 }
 
-/// Who wants acks.
+/// The requester of acks.
 #[derive(Clone, Debug)]
 pub(super) struct Relay {
     pub(super) to: NodeId,

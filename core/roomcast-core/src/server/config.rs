@@ -153,7 +153,7 @@ pub struct Endpoint {
     pub path: String,
     /// Whether it is this path or those below it.
     pub path_match: PathMatch,
-    /// Who may ask from a browser.
+    /// The browser origins from which requests are taken.
     pub origins: Origins,
     /// What is spoken.
     pub kind: EndpointKind,
@@ -236,7 +236,7 @@ pub enum EndpointKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origins {
-    /// Everybody, without credentials (`Access-Control-Allow-Origin: *`).
+    /// Every origin, without credentials (`Access-Control-Allow-Origin: *`).
     Any,
     /// These alone, with credentials. Requests without an `Origin` are no browser's and pass.
     List(Vec<String>),
@@ -458,7 +458,7 @@ pub enum AdmittedBy {
     /// Its first namespace.
     #[default]
     Connect,
-    /// [`Command::Admit`](super::Command::Admit): namespaces are open to those whom the application does not know.
+    /// [`Command::Admit`](super::Command::Admit): namespaces are open to clients that have not logged in.
     Application,
 }
 

@@ -30,7 +30,7 @@ pub(super) enum DeadlineKind {
     Partial,
 }
 
-/// Who must do it.
+/// The session, connection or request that must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Session(SessionId),

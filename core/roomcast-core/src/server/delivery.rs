@@ -55,7 +55,7 @@ impl Server {
         true
     }
 
-    /// Queues a packet for a session, whatever its transport.
+    /// Queues a packet for a session on its transport of the moment.
     pub(super) fn send(&mut self, session: SessionId, packet: &Arc<Encoded>) {
         self.queues.push(outbound_of(session), packet, Delivery::Reliable);
     }
@@ -88,7 +88,7 @@ impl Server {
         }
     }
 
-    /// Ends a stream at once, whatever is unsent.
+    /// Ends a stream at once; what is unsent is lost.
     pub(super) fn drop_conn(&mut self, conn: ConnId) {
         if self.remove_conn(conn) {
             self.output(Some(Output::Close(conn)));

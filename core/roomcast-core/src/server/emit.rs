@@ -1,6 +1,6 @@
 //! What the application tells the server to do.
 //!
-//! Owns: carrying out commands, and that a packet is encoded once for all who get it. Must never know: why something is
+//! Owns: carrying out commands, and that a packet is encoded once for all recipients. Must never know: why something is
 //! sent, or how a target is looked up.
 
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Server {
         self.emit_here(emit, asker, now);
     }
 
-    /// Sends an event to the sockets of this node that are meant, and collects acks if somebody asks for them.
+    /// Sends an event to the sockets of this node that are meant, and collects acks if the emit asks for them.
     pub(super) fn emit_here(&mut self, emit: &Emit, asker: Option<(Asker, Duration)>, now: Instant) {
         if let Some((asker, timeout)) = asker {
             self.emit_asking(emit, asker, timeout, now);

@@ -1,4 +1,4 @@
-//! What is sent, encoded once for all who get it.
+//! Packets encoded once for all recipients.
 //!
 //! Owns: [`Encoded`], a packet in the form that goes out, and [`Slice`], a part of one. Must never know: where it waits, or
 //! who is sent what.

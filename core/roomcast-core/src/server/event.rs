@@ -62,7 +62,7 @@ pub enum Output {
     ReadPaused(ConnId),
     /// Read it again.
     ReadResumed(ConnId),
-    /// Close this WebSocket's stream now, whatever is unsent. Its [`ConnId`] is free.
+    /// Close this WebSocket's stream now; what is unsent is lost. Its [`ConnId`] is free.
     Close(ConnId),
     /// Tell all other nodes. Only in a cluster, as the next two.
     Publish(Box<ClusterMessage>),

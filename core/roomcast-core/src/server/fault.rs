@@ -1,4 +1,4 @@
-//! Who is to blame, and what the peer is told.
+//! Faults of peers, and what the peer is told.
 //!
 //! Owns: [`PeerError`] and the one table from faults to HTTP status, Engine.IO error body and WebSocket close code.
 //! Must never know: a connection.
@@ -39,7 +39,7 @@ pub enum PeerError {
     BadEnginePacket,
     /// Not a packet of Socket.IO, or not one that may come now.
     BadSocketPacket,
-    /// It was not admitted yet, and all who were not pinned more memory together than they may.
+    /// The peer was not admitted yet, and unadmitted peers together pinned more memory than allowed.
     OverLimit,
     /// What it had begun was not whole in time.
     Unfinished,

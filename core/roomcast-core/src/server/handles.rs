@@ -13,7 +13,7 @@ crate::slab_key! {
 }
 
 crate::slab_key! {
-    /// A peer, over whatever transport: an Engine.IO session or a bare WebSocket.
+    /// A peer over any transport: an Engine.IO session or a bare WebSocket.
     pub struct SessionId;
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Heartbeats {
 pub(super) enum HeartbeatDue {
     /// Send a ping and say so by [`Heartbeats::handle_ping_sent`].
     Ping(SessionId),
-    /// No pong came in time. `progress` is what was said when the ping was sent.
+    /// No pong came in time. `progress` is the value that was given when the ping was sent.
     Overdue { session: SessionId, progress: u64 },
 }
 

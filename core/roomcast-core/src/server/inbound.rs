@@ -281,7 +281,7 @@ impl Server {
     fn handle_own_message(&mut self, session: SessionId, message: websocket::Message, now: Instant) {
         let Some(kind) = self.sessions.get(session).map(|record| record.kind) else { return };
         if kind == SessionKind::WebSocket {
-            // Whatever it sends says that it is there.
+            // Any input shows that the peer is alive.
             self.heartbeats.handle_pong(session, now);
             return match message {
                 websocket::Message::Text(text) => self.deliver(session, Message::Text(text)),

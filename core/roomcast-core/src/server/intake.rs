@@ -1,8 +1,8 @@
 //! What peers have sent and the application has not dealt with: when to stop reading a peer, and when to go on.
 //!
 //! Owns: the count of unanswered events per session, the events that are held back from the application while their
-//! session does not take what it is sent, and the turns of those of whom more was read than was taken. Must never know:
-//! transports, packets, or what an event says.
+//! session does not take what it is sent, and the turns of connections with bytes that were read and not processed.
+//! Must never know: transports, packets, or what an event says.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ pub(super) struct Intake {
     /// By the slot of the session.
     sessions: Vec<Reading>,
     held: BTreeMap<SessionId, VecDeque<Event>>,
-    /// Of whom more was read than was taken, and who may be gone on with.
+    /// Connections with bytes that were read and not processed, and those whose turn it is.
     ready: VecDeque<Rest>,
     limits: IntakeLimits,
 }

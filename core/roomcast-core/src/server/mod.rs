@@ -480,11 +480,11 @@ pub struct Audit {
     pub timers: usize,
     /// Bytes that wait to be sent.
     pub queued_bytes: usize,
-    /// Bytes that peers pin who are not admitted yet.
+    /// Bytes of memory pinned by peers that are not admitted yet.
     pub unadmitted_bytes: usize,
     /// Outputs that have not been polled.
     pub outputs: usize,
-    /// Peers of whom more was read than was taken, and events that are held back.
+    /// Peers with bytes that were read and not processed, and events that are held back.
     pub unread: usize,
     /// Requests to other nodes and of other nodes, subscriptions, and answers that wait for them.
     pub cluster: usize,

@@ -1,7 +1,7 @@
 //! Namespaces and the sockets in them.
 //!
-//! Owns: the namespace table, sockets with their sids, rooms, the deadlines of sockets that ask to come in, and whom a
-//! target means. Must never know: packets, sessions beyond their handle, or why a socket comes or goes.
+//! Owns: the namespace table, sockets with their sids, rooms, the deadlines of CONNECTs that are pending, and which
+//! sockets a target means. Must never know: packets, sessions beyond their handle, or why a socket comes or goes.
 //!
 //! Socket.IO protocol revision 5, section
 //! ["Connection to a namespace"](https://github.com/socketio/socket.io-protocol#connection-to-a-namespace).
@@ -474,14 +474,14 @@ mod tests {
     fn a_socket_is_a_member_once_it_is_let_in() {
         let mut all = namespaces();
         let socket = open(&mut all, 0, "/", 1);
-        let (room, anybody) = (ByteString::from("r"), Target::everyone(scope("/")));
+        let (room, every) = (ByteString::from("r"), Target::everyone(scope("/")));
         assert_eq!(all.stage(socket), Some(SocketStage::Connecting));
         assert_eq!(all.name_of_target(&Target::Socket(socket)), None);
-        all.join(&anybody, &room, 9);
+        all.join(&every, &room, 9);
         assert_eq!((all.is_in(socket, "r"), all.socket(&scope("/"), all.sid(socket).unwrap().as_str())), (false, None));
         assert!(all.let_in(socket).unwrap().is_empty() && all.let_in(socket).is_none());
         assert_eq!(all.stage(socket), Some(SocketStage::Connected));
-        assert_eq!(all.join(&anybody, &room, 9), Found::Any);
+        assert_eq!(all.join(&every, &room, 9), Found::Any);
         assert!(all.is_in(socket, "r") && all.rooms(socket).eq(["r"]));
         assert_eq!(all.socket(&scope("/"), all.sid(socket).unwrap().as_str()), Some(socket));
         assert_eq!(all.socket(&scope("/other"), all.sid(socket).unwrap().as_str()), None);

@@ -1,6 +1,6 @@
 //! What waits for one session.
 //!
-//! Owns: its queue, and how the peer takes it. Must never know: who is sent what, or why.
+//! Owns: its queue, and how the peer takes it. Must never know: what is sent, or why.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl Outbound {
     /// Appends a packet that must arrive.
     #[inline]
     pub(super) fn push(&mut self, packet: &Arc<Encoded>, queue_bytes_max: usize) -> Pushed {
-        // One packet is never refused, whatever its size: the limit is on what piles up.
+        // A single packet of any size is accepted: the limit is on what piles up.
         let first = self.queue.is_empty();
         self.bytes += packet.len();
         self.queue.push_back(Arc::clone(packet));

@@ -19,7 +19,7 @@ use crate::socket_io::{Args, Extent};
 use crate::time::Instant;
 
 impl Server {
-    /// The sockets of a target that may be on other nodes; `None` if there are none to be had: no cluster, another
+    /// The sockets of a target that may be on other nodes; `None` if there are none: no cluster, another
     /// endpoint, sockets of this node.
     pub(super) fn recipients_of(&self, target: &Target) -> Option<Recipients> {
         let link = self.cluster.as_deref()?;

@@ -1,7 +1,7 @@
 //! The outbound queues of all sessions, and the order in which they are announced to the driver.
 //!
-//! Owns: every [`Outbound`], who is announced as writable, and who ran over the hard limit. Must never know: rooms,
-//! packets' meaning, or the connections that take the bytes.
+//! Owns: every [`Outbound`], which connections are announced as writable, and which sessions ran over the hard limit.
+//! Must never know: rooms, packets' meaning, or the connections that take the bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -316,7 +316,7 @@ impl Requests {
         response
     }
 
-    /// Whether requests of this origin may come in.
+    /// Whether requests of this origin are accepted.
     pub(super) fn check_origin(&self, endpoint: EndpointId, origin: Option<&HeaderValue>) -> Result<(), PeerError> {
         match (self.endpoints.get(endpoint.index()).map(|form| &form.origins), origin) {
             (Some(Origins::List(list)), Some(origin)) if !is_listed(list, origin) => Err(PeerError::ForbiddenOrigin),

@@ -129,7 +129,7 @@ impl Server {
         self.advance(session, SessionEvent::Fault, Reason::Fault(fault), now);
     }
 
-    /// Ends those whose queues ran over. Comes last in whatever may queue packets.
+    /// Ends sessions whose queues ran over. Called last by every method that may queue packets.
     pub(super) fn end_too_slow(&mut self, now: Instant) {
         while let Some(index) = self.queues.poll_too_slow() {
             if let Some(session) = self.sessions.handle_at(index.0) {
@@ -321,7 +321,7 @@ impl Server {
         self.deadlines.cancel(deadline);
     }
 
-    /// Grows whenever the peer takes bytes, by whatever transport.
+    /// Grows whenever the peer takes bytes, on any transport.
     fn progress(&self, session: SessionId) -> u64 {
         let conn = self.sessions.get(session).and_then(|record| record.conn);
         self.requests.polls_answered(session) + conn.map_or(0, |conn| self.streams.progress(conn))

@@ -283,7 +283,7 @@ impl Server {
         }
     }
 
-    /// Answers a client's event, whatever is held back.
+    /// Answers a client's event, ahead of events that are held back.
     pub(super) fn send_ack_now(&mut self, socket: SocketId, ack: AckId, args: &Args) {
         let Some(session) = self.namespaces.session(socket) else { return self.stale() };
         let Some(name) = self.namespaces.scope(socket).map(|scope| &scope.namespace) else { return };

@@ -49,7 +49,7 @@ pub struct Selection {
     pub scope: Scope,
     /// Includes the members of these rooms. If `rooms` and `sockets` are both empty, all of the namespace.
     pub rooms: Vec<ByteString>,
-    /// Includes these sockets, whatever their rooms; those of another namespace are ignored.
+    /// Includes these sockets, regardless of their rooms; those of another namespace are ignored.
     pub sockets: Vec<SocketId>,
     /// Excludes the members of these rooms.
     pub except_rooms: Vec<ByteString>,
@@ -65,7 +65,7 @@ pub enum Reach {
     /// All nodes of the cluster. Without a cluster, this one.
     #[default]
     Cluster,
-    /// This node.
+    /// The sockets of this node alone.
     Local,
 }
 
@@ -83,7 +83,7 @@ impl Selection {
     }
 }
 
-/// What is asked of those who get an event.
+/// What is asked of the recipients of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckRequest {
     /// Comes back with [`Event::Acked`](super::Event::Acked) and [`Event::AcksEnded`](super::Event::AcksEnded).

@@ -43,7 +43,7 @@ impl Default for JsonLimits {
 pub enum Placeholders {
     /// Data like any other: the text came without attachments.
     Data,
-    /// References to this many attachments: whatever has `"_placeholder":true` must be exactly
+    /// References to this many attachments: an object with `"_placeholder":true` must be exactly
     /// `{"_placeholder":true,"num":n}`, in either order, with an integer `n` below that number. Any other value of that
     /// key than `false` or `null` is refused too: JavaScript takes such an object as data, Python as a reference, and
     /// one to nothing leaves a Python client unable to read on.

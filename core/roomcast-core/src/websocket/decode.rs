@@ -126,7 +126,7 @@ impl fmt::Debug for Decoder {
 pub struct FrameLimits {
     /// The longest message, in bytes of payload over all its fragments.
     pub message_bytes_max: usize,
-    /// The most frames a message may come in. A message in a single frame is always allowed.
+    /// The most frames of a message. A message in a single frame is always allowed.
     pub fragments_max: u32,
 }
 
@@ -163,7 +163,7 @@ struct Partial {
     frame: Option<PartialFrame>,
     /// The payload of that frame, if it is a control frame.
     control: Vec<u8>,
-    /// The data message under way. While it is `Some`, control frames may come in between.
+    /// The data message under way. While it is `Some`, control frames may arrive in between.
     kind: Option<DataKind>,
     /// How many frames of that message have begun.
     fragments: u32,

@@ -1,6 +1,6 @@
 //! Frames as they are sent.
 //!
-//! Owns: headers and whole frames of either side. Must never know: queues, or who receives a frame.
+//! Owns: headers and whole frames of either side. Must never know: queues, or the recipients of a frame.
 //!
 //! A server's frames carry no mask, so header and payload are the same bytes for every recipient of a broadcast. A
 //! payload whose length is not known in advance is built behind [`SERVER_HEADER_BYTES_MAX`] free bytes; the

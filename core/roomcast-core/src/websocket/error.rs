@@ -1,6 +1,6 @@
 //! What a peer can do wrong in the frame layer.
 //!
-//! Owns: one variant per fault and the close code that answers it. Must never know: who closes the connection.
+//! Owns: one variant per fault and the close code that answers it. Must never know: connections.
 
 use std::fmt;
 

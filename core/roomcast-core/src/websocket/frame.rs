@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn control_frames_are_short() {
-        // Autobahn 2.5: 126 and 127 announce a longer one, whatever follows.
+        // Autobahn 2.5: 126 and 127 announce a longer one, regardless of what follows.
         for first in [0x88, 0x89, 0x8a] {
             assert!(matches!(FrameHeader::parse(&[first, 125], Role::Client), Ok(Some((_, 2)))));
             assert_eq!(FrameHeader::parse(&[first, 126], Role::Client), Err(WsError::ControlTooLong));

@@ -229,7 +229,7 @@ fn long_updates_that_wait_are_bounded_and_come_again() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
 
-    /// Whatever is handed out and however long it takes, members and the store end with what they would have without.
+    /// With any work handed out and for any time, members and the store end with what they would have without.
     #[test]
     fn work_changes_nothing_but_the_moment(
         steps in prop::collection::vec((0..6u8, 1..5u32, 1..3000usize), 1..60),

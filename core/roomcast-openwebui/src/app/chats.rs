@@ -1,4 +1,4 @@
-//! `events:chat` of Open WebUI 0.12.4: who looks at a chat, who types in it, and what was read.
+//! `events:chat` of Open WebUI 0.12.4: users in a chat, typing, and read marks.
 //!
 //! Owns: a chat's room and presence. Must never know: a chat's messages.
 //!

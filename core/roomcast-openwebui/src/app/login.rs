@@ -1,6 +1,6 @@
 //! How a socket gets a login, and how it loses it.
 //!
-//! Owns: CONNECT, `user-join`, the end of tokens, and the rules of who may log in. Must never know: what a login is good
+//! Owns: CONNECT, `user-join`, the end of tokens, and the rules for logging in. Must never know: what a login is good
 //! for.
 //!
 //! A token that is refused changes nothing: the login that an earlier one gave stays. But if both are of the same user,
@@ -24,7 +24,7 @@ use roomcast_core::socket_io::Args;
 pub(super) type Found = Result<Result<User, Refused>, StoreError>;
 
 impl OpenWebUi {
-    /// A socket asks to come in, where none may without a login.
+    /// A CONNECT where a login is required.
     pub(super) fn connecting(&mut self, connect: &Connect, cx: &mut Cx<'_>) {
         let Connect { socket, session: peer, .. } = *connect;
         self.open(connect, Stage::Asking, cx);
@@ -195,7 +195,7 @@ impl OpenWebUi {
     pub(super) fn log_out(&mut self, socket: SocketId, why: LogoutReason, cx: &mut Cx<'_>) {
         self.leave_documents(socket, cx);
         self.typing.handle_logout(socket);
-        // As long as it is known who typed.
+        // While the typing user is known.
         self.tell_typing(cx);
         self.usage.handle_logout(socket);
         self.calls.handle_logout(socket);

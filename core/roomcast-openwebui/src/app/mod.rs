@@ -190,7 +190,7 @@ impl OpenWebUi {
         let was_asked = self.sockets.get(connect.socket).is_some();
         match self.settings.auth {
             AuthRequirement::Required if !was_asked => {
-                // The namespace was opened to all by mistake: none may stay who was not asked for a token.
+                // The namespace was opened to all by mistake: a socket that was not asked for a token must leave.
                 let (target, extent) = (Target::Socket(connect.socket), Extent::Namespace);
                 cx.command(Command::Disconnect { target, extent });
             }

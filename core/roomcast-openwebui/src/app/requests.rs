@@ -66,7 +66,7 @@ impl OpenWebUi {
         sockets
     }
 
-    /// Whom a request means. `None`: a socket that is not there.
+    /// The sockets that a request means. `None`: a socket that does not exist.
     pub(super) fn target(&self, to: &To, cx: &Cx<'_>) -> Option<Target> {
         let scope = &self.settings.scope;
         let room = match to {

@@ -1,7 +1,7 @@
 //! Channels and notes: whose rooms a socket is in, typing, what was read, heartbeats and models in use.
 //!
-//! Owns: `join-channels`, `join-note`, `events:channel`, `heartbeat`, `usage`, and to whom typing is told. Must never
-//! know: how messages get into a channel.
+//! Owns: `join-channels`, `join-note`, `events:channel`, `heartbeat`, `usage`, and the recipients of typing events.
+//! Must never know: how messages get into a channel.
 
 use bytestring::ByteString;
 
@@ -24,7 +24,7 @@ impl OpenWebUi {
         match self.bearer(socket, token, cx) {
             Bearer::Login(user) => self.want_channels(socket, &user.id, cx),
             Bearer::Token(token) => Outcome::Ask(token.question(), Step::JoinChannels(token)),
-            Bearer::Nobody => Outcome::nothing(),
+            Bearer::Unknown => Outcome::nothing(),
         }
     }
 
@@ -103,7 +103,7 @@ impl OpenWebUi {
         match self.bearer(socket, payload.auth.and_then(|auth| auth.token), cx) {
             Bearer::Login(user) => Outcome::Ask(Question::Note { note: note.clone(), user: user.id }, Step::Note(note)),
             Bearer::Token(token) => Outcome::Ask(token.question(), Step::JoinNote(token, note)),
-            Bearer::Nobody => Outcome::nothing(),
+            Bearer::Unknown => Outcome::nothing(),
         }
     }
 
@@ -267,15 +267,15 @@ impl OpenWebUi {
         let token = match token {
             Some(text) => match self.verify(&text, Some(socket), cx) {
                 Some(token) => Some(token),
-                None => return Bearer::Nobody,
+                None => return Bearer::Unknown,
             },
             None => None,
         };
         match (self.user_of(socket), token) {
-            (Some(user), Some(token)) if user.id != token.user => Bearer::Nobody,
+            (Some(user), Some(token)) if user.id != token.user => Bearer::Unknown,
             (Some(user), _) => Bearer::Login(user.clone()),
             (None, Some(token)) => Bearer::Token(token),
-            (None, None) => Bearer::Nobody,
+            (None, None) => Bearer::Unknown,
         }
     }
 }
@@ -287,5 +287,5 @@ enum Bearer {
     /// The token's user, who has to be looked up.
     Token(Token),
     /// There is no login, and no good token.
-    Nobody,
+    Unknown,
 }

@@ -26,8 +26,8 @@ pub(super) struct Mark([u8; Mark::LEN]);
 impl Mark {
     const LEN: usize = 4;
 
-    /// The mark of a content, whatever the order of its fields and the blanks between them. `None` if it says nothing:
-    /// it is no object, or all of its fields are empty. Stores keep no NUL, so that none counts.
+    /// The mark of a content, independent of the order of its fields and the blanks between them. `None` if it says
+    /// nothing: it is no object, or all of its fields are empty. Stores keep no NUL, so that none counts.
     pub(super) fn of(json: &str) -> Option<Self> {
         if says_nothing(json) {
             return None;
@@ -372,7 +372,7 @@ impl Content {
         self.flying.is_none() && self.next.is_none()
     }
 
-    /// Whether a mark is found after a crash, whatever becomes of the snapshots under way.
+    /// Whether a mark is found after a crash at any point of the snapshots under way.
     fn is_durable(&self, mark: Mark) -> bool {
         self.is_kept(mark, |logged| logged.stored)
     }

@@ -1,4 +1,4 @@
-//! How much there is of documents, and what has happened to them.
+//! Figures of documents: how many there are, and totals since startup.
 //!
 //! Owns: the numbers that metrics and tests see. Must never know: how they are counted.
 

@@ -16,7 +16,7 @@ pub(super) struct Named {
     pub(super) document_id: String,
 }
 
-/// `ydoc:document:join`. Who joins is known from the session.
+/// `ydoc:document:join`. The joining user is known from the session.
 #[derive(Deserialize)]
 pub(super) struct Join {
     pub(super) document_id: String,

@@ -162,7 +162,7 @@ impl OpenWebUi {
         self.pump_documents(cx);
     }
 
-    /// A member has left, for whatever reason.
+    /// A member has left, for any reason.
     pub(super) fn member_left(&mut self, document: DocumentId, id: MemberId, user: &str, cx: &mut Cx<'_>) {
         self.author_leaves(document, id, cx);
         let Some(name) = self.documents.name(document) else { return };

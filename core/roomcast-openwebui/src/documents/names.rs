@@ -62,7 +62,7 @@ pub(crate) struct Parked {
     pub(crate) timer: FifoKey,
 }
 
-/// The one id of a document, under whichever alias it was named, and the note's. `None`: there is no such document.
+/// The one id of a document, under any of its aliases, and the note's. `None`: there is no such document.
 pub(super) fn canonical(document: &str, limits: &AppLimits) -> Option<(ByteString, ByteString)> {
     let note = document.strip_prefix(PREFIX).or_else(|| document.strip_prefix(ALIAS))?;
     if note.is_empty() || document.len() > limits.id_bytes_max {

@@ -110,7 +110,7 @@ impl OpenWebUi {
         }
     }
 
-    /// Operators hear of it whatever the settings say of other notices.
+    /// Sent to operators regardless of the settings for other notices.
     fn document_notice(&mut self, notice: DocumentNotice) {
         self.notices.push_back(Notice::Document(notice));
     }

@@ -1,4 +1,4 @@
-//! The documents of notes and who is in them: the records.
+//! Records of the documents of notes, and of their members.
 //!
 //! Owns: what Open WebUI keeps beside each document of the machine, and the members' keys. Must never know: how a
 //! member gets in, or what is sent.
@@ -171,7 +171,7 @@ pub(super) struct OpenNote {
     /// What the stores have said of it, until the document is open.
     pub(super) loading: Option<Loading>,
     pub(super) content: Content,
-    /// Who has been asked to load the note's content into the empty document.
+    /// The member that was asked to load the note's content into the empty document.
     pub(super) seeder: Option<MemberId>,
     /// Whose long update is being tried that is to be the first one.
     pub(super) initializer: Option<MemberId>,
@@ -230,7 +230,7 @@ pub(super) struct Loading {
 /// An update of a socket that takes long.
 #[derive(Debug)]
 pub(super) struct Trying {
-    /// As it came.
+    /// The bytes of the update, as the socket sent them.
     pub(super) blob: Blob,
     /// Whether it counts only as the first one, and is then acknowledged with itself.
     pub(super) initializes: bool,

@@ -47,7 +47,7 @@ impl OpenWebUi {
         }
     }
 
-    /// What a member may do from now on. Who may not write any more loads no note either.
+    /// What a member may do from now on. A member without the right to write loads no note either.
     pub(super) fn set_rights(&mut self, document: DocumentId, id: MemberId, access: Access, cx: &mut Cx<'_>) {
         let member = self.documents.machine.get(document).and_then(|open| open.member(id));
         if member.is_none_or(|member| member.access() == access) {

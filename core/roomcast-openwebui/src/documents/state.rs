@@ -1,4 +1,4 @@
-//! What sockets are told of a document's state, and who loads the note's content into an empty document.
+//! What sockets are told of a document's state, and which member loads the note's content into an empty document.
 //!
 //! Owns: the form of a state for each front end, the choice of the member that loads a note, and states that are told
 //! later. Must never know: how members get in.

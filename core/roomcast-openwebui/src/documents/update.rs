@@ -20,7 +20,7 @@ use roomcast_core::server::{Cx, SocketId};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
-    /// `ydoc:document:update`. Of those who are not in the document nothing is heard.
+    /// `ydoc:document:update`. Updates of clients that are not in the document are ignored.
     pub(crate) fn document_update(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         let id = MemberId::Socket(socket);
         let Ok(payload) = args.parse::<frame::Update<'_>>() else { return Outcome::nothing() };

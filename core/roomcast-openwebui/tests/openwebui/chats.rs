@@ -147,13 +147,13 @@ fn a_socket_is_in_a_bounded_number_of_chats() {
 #[test]
 fn a_call_reaches_the_named_users_login_only() {
     let mut world = World::new();
-    let (bob, carol, nobody) = (world.join("bob"), world.join("carol"), world.connect("{}"));
+    let (bob, carol, stranger) = (world.join("bob"), world.join("carol"), world.connect("{}"));
     let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"execute","data":{"code":"1"}}}"#;
     let sid = |world: &World, client: usize| world.clients[client].sid.clone();
-    let (to_carol, to_nobody) = (sid(&world, carol), sid(&world, nobody));
+    let (to_carol, to_stranger) = (sid(&world, carol), sid(&world, stranger));
     assert!(matches!(world.ask(call(&to_carol, data)), Response::NotOwner));
-    assert!(matches!(world.ask(call(&to_nobody, data)), Response::Gone));
-    assert_eq!((world.read(carol), world.read(nobody)), (vec![], vec![]));
+    assert!(matches!(world.ask(call(&to_stranger, data)), Response::Gone));
+    assert_eq!((world.read(carol), world.read(stranger)), (vec![], vec![]));
     // A pending call does not pass to the next user of the same socket.
     let to_bob = sid(&world, bob);
     let ticket = world.request(call(&to_bob, data));

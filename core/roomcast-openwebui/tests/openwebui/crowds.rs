@@ -137,15 +137,15 @@ fn a_call_that_would_wait_for_too_long_is_refused_and_not_cut_short() {
 #[test]
 fn without_a_login_a_payload_is_not_looked_at() {
     let mut world = World::new();
-    let nobody = world.connect("{}");
+    let stranger = world.connect("{}");
     // A payload that cannot be parsed is answered like any other.
     for (id, payload) in [(1, r#"{"chat_id":7}"#), (2, r#"{"chat_id":"talk","data":{"type":"last_read_at"}}"#)] {
-        world.send(nobody, &format!(r#"2{id}["events:chat",{payload}]"#));
-        assert_eq!(world.read(nobody), [format!("3{id}[false]")]);
+        world.send(stranger, &format!(r#"2{id}["events:chat",{payload}]"#));
+        assert_eq!(world.read(stranger), [format!("3{id}[false]")]);
     }
     for (id, name) in ["events:channel", "usage", "ydoc:document:update", "ydoc:awareness:update"].iter().enumerate() {
-        world.send(nobody, &format!(r#"2{id}["{name}",[{{"x":1}}]]"#));
-        assert_eq!(world.read(nobody), [format!("3{id}[]")]);
+        world.send(stranger, &format!(r#"2{id}["{name}",[{{"x":1}}]]"#));
+        assert_eq!(world.read(stranger), [format!("3{id}[]")]);
     }
     assert_eq!(world.questions(), []);
 }

@@ -33,7 +33,7 @@ pub struct Store {
     pub contents: BTreeMap<String, String>,
     pub saved_at: BTreeMap<String, u64>,
     pub documents: BTreeMap<String, Kept>,
-    /// Questions that fail, whatever the manner.
+    /// Questions that fail, in every manner.
     pub refuses: Option<fn(&Question) -> bool>,
     /// Questions that are carried out, and said to have failed.
     pub mutes: Option<fn(&Question) -> bool>,

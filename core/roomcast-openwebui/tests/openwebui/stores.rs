@@ -21,7 +21,7 @@ fn events_of_one_socket_wait_for_its_query_and_nobody_else_does() {
     world.send(bob, r#"22["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#);
     world.send(bob, r#"23["usage",{"model":"small"}]"#);
     world.send(bob, r#"24["heartbeat",{}]"#);
-    assert_eq!((world.read(bob), world.given_back.len()), (vec![], 0), "the heartbeat is not yet anybody's");
+    assert_eq!((world.read(bob), world.given_back.len()), (vec![], 0), "the heartbeat has no user yet");
     // Others go on.
     world.send(alice, r#"21["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#);
     assert_eq!(world.read(alice).len(), 2);

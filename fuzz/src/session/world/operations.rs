@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    /// A frame, or its first `cut` bytes and the rest before whatever the client sends next.
+    /// A frame, or its first `cut` bytes and the rest before the next bytes of the client.
     pub(in super::super) fn send_packet(&mut self, which: u8, saying: u8, cut: u8) {
         let Some(conn) = pick(&self.all_streams, which) else { return };
         let bytes = frames(saying);

@@ -119,7 +119,7 @@ fn namespace(fields: &Fields<'_>) -> Result<ByteString, DecodeError> {
     Ok(namespace.unwrap_or(ByteString::from_static("/")))
 }
 
-/// `[room, namespace, id]`; whatever else is no callback, as in python-socketio.
+/// `[room, namespace, id]`; anything else is no callback, as in python-socketio.
 fn callback(fields: &Fields<'_>) -> Option<RequestToken> {
     let (_, mut elements) = json::elements(fields.raw("callback")?)?;
     let (key, _, id, end) = (elements.next()?, elements.next()?, elements.next()?, elements.next());

@@ -202,7 +202,7 @@ fn an_update_without_content_cancels_no_save() {
     let bare = alice.edit("more");
     let array = String::from_utf8(int_array::encode(&bare)).unwrap();
     alice.emit(&mut world, "ydoc:document:update", &format!(r#","update":{array}"#));
-    // Nothing is no content, in whatever form.
+    // Nothing is no content, in any form.
     for empty in
         ["null", "{}", r#"{"content":null}"#, r#"{"content":{}}"#, r#"{"content":{"md":"","html":"","json":null}}"#]
     {

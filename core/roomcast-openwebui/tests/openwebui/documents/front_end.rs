@@ -208,7 +208,7 @@ fn a_member_that_lost_its_rights_is_not_waited_for() {
     let mut alice = Browser::open(&mut world, "alice");
     settle(&mut world, &mut [&mut alice, &mut bob]);
     assert_eq!(alice.doc.state(), [0, 0][..], "bob was asked");
-    // He joins again before anybody has looked at his rights.
+    // He joins again before his rights are checked.
     share(&mut world, r#"{"read":{"user_ids":["bob"]}}"#);
     bob.join(&mut world);
     settle(&mut world, &mut [&mut alice, &mut bob]);

@@ -1,5 +1,5 @@
-//! Whatever members do in whatever order, and whatever stores do: everybody who has heard everything has the same
-//! document, and so has the store in the end.
+//! After any operations of members in any order, and any behaviour of stores: members that received everything have the
+//! same document, and so has the store in the end.
 
 use std::time::Duration;
 

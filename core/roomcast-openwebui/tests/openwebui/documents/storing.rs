@@ -82,7 +82,7 @@ fn a_crash_between_any_two_writes_loses_nothing_and_resets_nothing() {
     let mut world = World::new();
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
-    // Whatever the store says, what it did is known after each question: that is where the power goes.
+    // What the store did is known after each question, also where its answer is an error: that is where the power goes.
     world.store.manner = Manner::Later;
     let mut crashes = 0;
     for round in 0..40 {

@@ -90,8 +90,8 @@ fn rights_are_the_users_unless_nobody_is_named() {
         (read(world, Some(user)).map(drop).err(), write(world, Some(user), &update).map(drop).err())
     };
     let forbidden = Some(DocumentRefusal::Forbidden);
-    for nobody in ["bob", "pete", "who"] {
-        assert_eq!(may(&mut world, nobody), (forbidden, forbidden), "{nobody}");
+    for outsider in ["bob", "pete", "who"] {
+        assert_eq!(may(&mut world, outsider), (forbidden, forbidden), "{outsider}");
     }
     let read_only = Grants { user_ids: vec!["bob".into()], ..Grants::default() };
     let listed = AccessControl::Listed { read: read_only, write: Grants::default() };
