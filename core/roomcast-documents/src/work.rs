@@ -151,7 +151,7 @@ impl Trial {
 
     fn write(document: &mut Document, update: &Bytes, Terms { form, resync, .. }: Terms) -> Self {
         let everything = everything_from(form);
-        let known = known_before(document, resync, update);
+        let (known, cuts) = (known_before(document, resync, update), document.cuts());
         let mut verdict = document.apply(update, Source::Live);
         let is_long = matches!(verdict, Verdict::Bad(BadUpdate::TooLong | BadUpdate::TooManyStructs));
         if is_long && resync != Resync::No {
@@ -162,6 +162,8 @@ impl Trial {
         }
         let mut trial = Self { is_long, ..Self::only(verdict) };
         match verdict {
+            // A difference does not cut what the whole has cut.
+            Verdict::Applied if document.cuts() > cuts => trial.news = Some(update.clone()),
             Verdict::Applied => trial.news = Some(news(document, known, update.clone())),
             Verdict::Missing(_) if resync != Resync::No => trial.take_part(document, update, everything),
             Verdict::Missing(_) | Verdict::NothingNew | Verdict::Bad(_) => {}

@@ -111,27 +111,33 @@ impl ClientStructs {
     /// Replaces both halves of the surrogate pair that an edit before the element `clock` cuts, if there is one.
     ///
     /// Here alone, what is split and joined again is not what it was.
-    pub(crate) fn cut(&mut self, clock: u32, scratch: &mut Chunk) {
+    pub(crate) fn cut(&mut self, clock: u32, scratch: &mut Chunk) -> Cut {
         if !self.pairs || clock <= self.start || clock >= self.end {
-            return;
+            return Cut::Nothing;
         }
         let at = self.chunk_of(clock);
         let end = self.chunk_end(at);
-        let Some(chunk) = self.chunks.get(at) else { return };
+        let Some(chunk) = self.chunks.get(at) else { return Cut::Nothing };
         let index = chunk.find(clock);
         let (first, next) = (chunk.clock(index, end), chunk.clock(index + 1, end));
         if first == clock || chunk.is_deleted(index) {
-            return;
+            return Cut::Nothing;
         }
         let piece = chunk.piece(index, next - first);
         let start = chunk.start(self.id, index);
         let left = piece.slice(start, 0, clock - first);
-        let Body::Text(_, _, [_, ..]) = left.body else { return };
+        let Body::Text(_, _, [_, ..]) = left.body else { return Cut::Nothing };
         scratch.clear();
         let scope = chunk.scope(index);
         scratch.push(self.id, first, &left, scope);
         scratch.push(self.id, clock, &piece.slice(start, clock - first, piece.len), scope);
         self.replace(at, index, index + 1, scratch);
+        Cut::Pair
+    }
+
+    /// Whether there is text that an edit might cut.
+    pub(crate) const fn has_pairs(&self) -> bool {
+        self.pairs
     }
 
     fn change_chunk(&mut self, at: usize, from: u32, to: u32, change: Change, scratch: &mut Chunk) {
@@ -456,6 +462,14 @@ impl ClientStructs {
     fn chunk_end(&self, at: usize) -> u32 {
         self.heads.get(at + 1).copied().unwrap_or(self.end)
     }
+}
+
+/// What an edit has cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Nothing,
+    /// A surrogate pair, both halves of which are U+FFFD now.
+    Pair,
 }
 
 /// What becomes of elements.

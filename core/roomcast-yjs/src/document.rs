@@ -139,6 +139,12 @@ impl Document {
         self.state.is_some()
     }
 
+    /// How many surrogate pairs were cut so far, each by an update that put something between its halves or named them
+    /// apart. [`Self::difference`] does not say of every cut where it was.
+    pub const fn cuts(&self) -> usize {
+        self.store.cuts()
+    }
+
     /// How many structs the deletions of an update look at, at most: one byte may delete a whole document. 0 of what is no
     /// update.
     pub fn deletion_reach(&self, update: &[u8]) -> usize {

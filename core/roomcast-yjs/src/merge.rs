@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use super::chunk::Chunk;
 use super::client_structs::ClientStructs;
 use super::scope::Scope;
 use super::structs::Piece;
@@ -39,6 +40,11 @@ pub fn merge_updates<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<
     }
     for update in &decoded {
         builder.deletes.extend_from_slice(&update.deletes);
+    }
+    // Of structs that come more than once only the first is left, but a reader who applies one update after the other
+    // looks up what each of them names, and cuts there.
+    if builder.has_pairs() {
+        decoded.iter().flat_map(Update::cuts).for_each(|place| builder.cut(place));
     }
     Ok(builder.finish())
 }
@@ -92,6 +98,7 @@ fn merge_client(updates: &[Update<'_>], places: &[Place], builder: &mut Builder)
 pub(crate) struct Builder {
     /// Of each client, stretches without a gap.
     clients: BTreeMap<ClientId, Vec<ClientStructs>>,
+    scratch: Chunk,
     pub(crate) deletes: Vec<Deletion>,
 }
 
@@ -106,6 +113,17 @@ impl Builder {
                 stretch.append(clock, piece, Scope::UNKNOWN);
                 stretches.push(stretch);
             }
+        }
+    }
+
+    fn has_pairs(&self) -> bool {
+        self.clients.values().flatten().any(ClientStructs::has_pairs)
+    }
+
+    /// Replaces both halves of the surrogate pair that an edit before this element cuts.
+    fn cut(&mut self, place: Id) {
+        for stretch in self.clients.get_mut(&place.client).into_iter().flatten() {
+            stretch.cut(place.clock, &mut self.scratch);
         }
     }
 

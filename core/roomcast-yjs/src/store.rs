@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::chunk::Chunk;
-use super::client_structs::{Change, ClientStructs};
+use super::client_structs::{Change, ClientStructs, Cut};
 use super::collect;
 use super::merge::Builder;
 use super::order;
@@ -74,6 +74,8 @@ pub struct Store {
     footprint: usize,
     /// Since the last compaction.
     deletions: usize,
+    /// Surrogate pairs that edits have cut.
+    cuts: usize,
     /// Put together here before it goes into a stretch.
     scratch: Chunk,
 }
@@ -95,7 +97,9 @@ impl Store {
     /// Applies an update from the caller's own store, which was examined when it came: without limits, and without a
     /// look at whether members can bear it. Only what is malformed is bad.
     pub fn load(&mut self, bytes: &[u8]) -> Verdict {
-        self.take(bytes, &UNLIMITED, Trust::Trusted)
+        let verdict = self.take(bytes, &UNLIMITED, Trust::Trusted);
+        self.anchors.shrink_to_fit();
+        verdict
     }
 
     fn take(&mut self, bytes: &[u8], limits: &UpdateLimits, trust: Trust) -> Verdict {
@@ -111,11 +115,10 @@ impl Store {
         for (section, fresh) in update.sections.iter().zip(&fresh).filter(|(_, fresh)| !fresh.is_empty()) {
             self.append(section.client, &update, fresh);
         }
-        // Only now is everything there that may be cut.
-        for record in fresh.into_iter().flatten() {
-            let header = update.header(record);
-            let behind_origin = header.origin.map(|id| Id { clock: id.clock.saturating_add(1), ..id });
-            for place in [behind_origin, header.right_origin].into_iter().flatten() {
+        // Only now is everything there that may be cut. A reader looks up what a struct names even if it knows the
+        // struct, and cuts there.
+        if self.clients.values().any(ClientStructs::has_pairs) {
+            for place in update.cuts() {
                 self.cut(place);
             }
         }
@@ -256,6 +259,11 @@ impl Store {
         self.footprint
     }
 
+    /// How many surrogate pairs were cut so far.
+    pub(crate) const fn cuts(&self) -> usize {
+        self.cuts
+    }
+
     fn deleted(&self) -> Vec<Deletion> {
         let mut deletes = Vec::new();
         for client in self.clients.values() {
@@ -288,7 +296,7 @@ impl Store {
     fn cut(&mut self, place: Id) {
         let Some(client) = self.clients.get_mut(&place.client) else { return };
         self.footprint -= client.footprint();
-        client.cut(place.clock, &mut self.scratch);
+        self.cuts += usize::from(client.cut(place.clock, &mut self.scratch) == Cut::Pair);
         self.footprint += client.footprint();
     }
 

@@ -5,6 +5,30 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::write_buffer;
 
+/// A reader looks up the neighbours that a struct names even if it knows the struct, and splits there
+/// (`Item.getMissing`): so do the store and what is merged.
+#[test]
+fn what_is_known_and_comes_again_in_halves_cuts_a_pair_as_well() {
+    let pair = [&[1, 1, 1, 0, 4, 1, 1, b't', 4][..], "\u{1f600}".as_bytes(), &[0]].concat();
+    // The second half comes again as an element of its own, with a new one behind it.
+    let halves = [1, 2, 1, 1, 0x84, 1, 0, 1, b'x', 0x84, 1, 1, 1, b'y', 0];
+    let mut store = Store::new();
+    assert_eq!(store.apply(&pair, &LIMITS), Verdict::Applied);
+    assert_eq!(store.apply(&halves, &LIMITS), Verdict::Applied);
+    let replaced = "\u{fffd}\u{fffd}y".as_bytes();
+    assert!(store.state().windows(replaced.len()).any(|text| text == replaced), "{:?}", store.state());
+    assert_eq!(store.cuts(), 1);
+    let mut from_merged = Store::new();
+    let merged = crate::merge_updates([&pair[..], &halves]).unwrap();
+    assert_eq!(from_merged.apply(&merged, &LIMITS), Verdict::Applied);
+    assert_eq!(from_merged.state(), store.state());
+    // Alone it brings nothing, is relayed to nobody, and cuts nothing.
+    let mut alone = Store::new();
+    alone.apply(&pair, &LIMITS);
+    assert_eq!(alone.apply(&[1, 1, 1, 1, 0x84, 1, 0, 1, b'x', 0], &LIMITS), Verdict::NothingNew);
+    assert_eq!(alone.cuts(), 0);
+}
+
 #[test]
 fn letters_that_follow_each_other_are_one_struct() {
     let mut store = Store::new();

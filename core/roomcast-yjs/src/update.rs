@@ -205,6 +205,15 @@ impl<'a> Update<'a> {
         self.records.get(section.first..section.first + section.count).unwrap_or_default()
     }
 
+    /// Where readers split structs that are there already: behind the left and before the right neighbour of each struct.
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = Id> + '_ {
+        self.records.iter().flat_map(|record| {
+            let header = self.header(record);
+            let behind_origin = header.origin.map(|id| Id { clock: id.clock.saturating_add(1), ..id });
+            [behind_origin, header.right_origin].into_iter().flatten()
+        })
+    }
+
     /// Says what was looked up of the struct `place` of the section `at`.
     pub(crate) fn set_scope(&mut self, at: usize, place: usize, scope: Scope, gone: bool) {
         let first = self.sections.get(at).map_or(0, |section| section.first);
