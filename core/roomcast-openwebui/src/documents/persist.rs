@@ -9,7 +9,7 @@ use roomcast_documents::{DocumentId, DocumentStoreError, Pace};
 
 use super::content::{Due, Entry, Found};
 use super::names::{Aim, MemberId};
-use super::records::End;
+use super::records::{End, Ending, OpenNote};
 use crate::OpenWebUi;
 use crate::purpose::Purpose;
 use crate::query::{QueryId, Question, StoreAnswer, StoreError};
@@ -109,15 +109,20 @@ impl OpenWebUi {
     /// A document has no members, and its log is stored. Before it leaves memory its note is looked at once more: a
     /// front end that has read the note earlier may have written back an old content with a new title.
     pub(super) fn document_idle(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
-        let is_ending = self.flushes.is_ending();
         let Some(note) = self.documents.notes.get_mut(&document) else { return };
         note.end = End::Idle;
         if !note.content.is_saved() {
             return;
         }
-        if note.content.is_verified() || is_ending {
+        if note.content.is_verified() {
             return self.end_document(document);
         }
+        self.verify_content(document, cx);
+    }
+
+    /// Reads a note once more.
+    fn verify_content(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
+        let Some(note) = self.documents.notes.get(&document) else { return };
         let question = Question::NoteContent { note: note.id.clone() };
         let query = self.ask(question, Purpose::Document(Aim::Verify(document)), cx);
         if let Some(note) = self.documents.notes.get_mut(&document) {
@@ -140,7 +145,8 @@ impl OpenWebUi {
         note.end = End::Idle;
         let found = match reply {
             Ok(StoreAnswer::NoteContent(content)) => note.content.verify(content.as_deref(), cx.now),
-            Ok(_) | Err(_) => Found::AsSaved,
+            // Whether it was changed cannot be found out.
+            Ok(_) | Err(_) => note.content.give_verification_up(),
         };
         match found {
             Found::AsSaved | Found::Foreign => self.end_document(document),
@@ -165,7 +171,8 @@ impl OpenWebUi {
     }
 
     pub(crate) fn unstored_documents(&self) -> usize {
-        self.documents.unstored()
+        let ending = if self.flushes.is_ending() { Ending::Yes } else { Ending::No };
+        self.documents.unstored(ending)
     }
 
     /// No request waits any more: documents with members are stored at their own pace again.
@@ -193,6 +200,13 @@ impl OpenWebUi {
                 }
                 None => break,
             }
+        }
+        // Nothing stays in memory for a while before the server ends.
+        let is_due = |note: &OpenNote| {
+            note.content.is_saved() && !note.content.is_verified() && !matches!(note.end, End::Verifying(_))
+        };
+        if self.flushes.is_ending() && self.documents.notes.get(&document).is_some_and(is_due) {
+            self.verify_content(document, cx);
         }
         self.arm_content(document);
         self.pump_documents(cx);

@@ -116,10 +116,13 @@ impl Documents {
         self.parked.cancel(parked.timer);
     }
 
-    /// Documents that hold something which the stores do not have.
-    pub(crate) fn unstored(&self) -> usize {
+    /// Documents that hold something which the stores do not have. Before the server ends, a note whose content was saved
+    /// is looked at once more, for which there is no time later.
+    pub(crate) fn unstored(&self, ending: Ending) -> usize {
         let is_stored = |document: &DocumentId| self.machine.get(*document).is_none_or(|open| open.is_stored());
-        self.notes.iter().filter(|(document, note)| !note.content.is_saved() || !is_stored(document)).count()
+        let is_looked_at = |content: &Content| ending == Ending::No || content.is_verified();
+        let is_over = |note: &OpenNote| note.content.is_saved() && is_looked_at(&note.content);
+        self.notes.iter().filter(|(document, note)| !is_over(note) || !is_stored(document)).count()
     }
 
     pub(crate) fn counts(&self) -> DocumentCounts {
@@ -206,6 +209,13 @@ pub(super) struct Told {
     /// The note's content, if it stands beside the state.
     pub(super) content: Option<ByteString>,
     pub(super) args: Args,
+}
+
+/// Whether the server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    No,
+    Yes,
 }
 
 /// How far a document without members is on its way out of memory.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle, token_for};
+use roomcast_core::server::App;
 use roomcast_documents::{DocumentNotice, NotLoaded};
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::Question;
@@ -30,6 +31,32 @@ fn a_late_write_of_an_earlier_content_does_not_win() {
     // And the document is not taken for a foreign one.
     let later = Browser::open(&mut world, "alice");
     assert_eq!((later.doc.store().is_empty(), world.stack.app.document_counters().resets), (false, 0));
+}
+
+/// The server ends before the document would have been looked at.
+#[test]
+fn a_late_write_before_the_end_does_not_win_either() {
+    for is_readable in [true, false] {
+        let mut world = World::new();
+        let mut alice = Browser::open(&mut world, "alice");
+        alice.type_text(&mut world, "first ");
+        world.pass_ms(1000);
+        let earlier = world.store.contents["plan"].clone();
+        alice.type_text(&mut world, "second");
+        let content = alice.content();
+        world.pass_ms(1000);
+        world.leave(alice.client);
+        assert_eq!(world.store.contents["plan"], content);
+        world.store.contents.insert("plan".into(), earlier.clone());
+        if !is_readable {
+            world.store.refuses = Some(|question| matches!(question, Question::NoteContent { .. }));
+        }
+        world.stack.handle_end(world.now);
+        world.run();
+        let expected = if is_readable { &content } else { &earlier };
+        assert_eq!(&world.store.contents["plan"], expected);
+        assert!(world.stack.app.is_settled(), "whatever the store says");
+    }
 }
 
 /// What another program makes of a note is its own.
