@@ -80,7 +80,7 @@ pub(crate) enum Stage<M> {
 pub(crate) struct Live<M> {
     pub(crate) document: Document,
     pub(crate) pending: Pending<M>,
-    pub(crate) awareness: Awareness<M, ByteString>,
+    pub(crate) awareness: Awareness<M, Owner<M>>,
     pub(crate) journal: Journal,
     pub(crate) members: Vec<Member<M>>,
     pub(crate) beginning: Beginning,
@@ -96,6 +96,14 @@ pub(crate) struct Live<M> {
     pub(crate) idle: Idle,
     /// Its part of the bytes of all documents.
     pub(crate) counted_bytes: usize,
+}
+
+/// Whom an awareness id belongs to after its session has gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner<M> {
+    User(ByteString),
+    /// A member without a user: nobody else is known to be the same.
+    Member(M),
 }
 
 /// Whether the owner knows that a document is not needed.

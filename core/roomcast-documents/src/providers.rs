@@ -12,6 +12,7 @@ use roomcast_core::time::Instant;
 use roomcast_yjs::{Heard, Message, Source, StateVector, Verdict};
 
 use crate::desk::From;
+use crate::document::Owner;
 use crate::machine::Documents;
 use crate::members::Entered;
 use crate::output::{Close, Output};
@@ -236,7 +237,8 @@ impl<M: Copy + Ord> Documents<M> {
     fn announce(&mut self, document: DocumentId, member: M, update: &[u8], now: Instant) {
         let Some(live) = self.live_mut(document) else { return };
         let Some(user) = live.member(member).map(|member| member.user.clone()) else { return };
-        match live.awareness.handle_update(member, &user, update, now) {
+        let owner = if user.is_empty() { Owner::Member(member) } else { Owner::User(user) };
+        match live.awareness.handle_update(member, &owner, update, now) {
             // The sender too: a provider that hears nothing for a while takes the connection for dead.
             Ok(Heard::All) => self.tell_awareness(document, update),
             Ok(Heard::Part(part)) => self.tell_awareness(document, &part),

@@ -14,7 +14,8 @@ roomcast_core::slab_key! {
 pub struct Joining<M> {
     /// The owner's key for it.
     pub member: M,
-    /// The owner's name for its user. Awareness ids belong to a user; the machine gives it no other meaning.
+    /// The owner's name for its user; empty if it has none. Awareness ids belong to a user, and of members without one each
+    /// to its own; the machine gives it no other meaning.
     pub user: ByteString,
     /// What it may do.
     pub access: Access,

@@ -1,6 +1,7 @@
 //! The document machine with providers, a store that a test answers for, and a clock of the test's.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
+mod anonymous;
 mod work;
 mod world;
 
