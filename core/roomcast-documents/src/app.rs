@@ -120,7 +120,8 @@ pub enum ReplyAnswer {
 /// What a visitor may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// It may read and write, as this user.
+    /// It may read and write, as this user. Without a name (`""`) each provider is a user of its own: one that has lost its
+    /// connection shows its cursor again when the old one has expired, after at most 30 s.
     Write(ByteString),
     /// It may read, as this user.
     Read(ByteString),
@@ -371,19 +372,19 @@ impl App for DocumentsApp {
     }
 
     fn poll_query(&mut self) -> Option<AppQuery> {
-        self.queries.pop_front()
+        pop(&mut self.queries)
     }
 
     fn poll_work(&mut self) -> Option<Work<AppReply>> {
-        self.work.pop_front()
+        pop(&mut self.work)
     }
 
     fn poll_response(&mut self) -> Option<(AppRequestId, DocumentsResponse)> {
-        self.responses.pop_front()
+        pop(&mut self.responses)
     }
 
     fn poll_notice(&mut self) -> Option<DocumentNotice> {
-        self.notices.pop_front()
+        pop(&mut self.notices)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -408,6 +409,15 @@ fn close(session: SessionId, how: Close, cx: &mut Cx<'_>) {
     });
 }
 
+/// The next of a queue, which gives back what a burst took.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let next = queue.pop_front();
+    if queue.is_empty() {
+        queue.shrink_to(QUEUE_KEPT);
+    }
+    next
+}
+
 /// RFC 3986 section 2.1.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -425,6 +435,8 @@ fn percent_decoded(text: &str) -> Option<String> {
 }
 
 /// How long a store and the hooks may take.
+/// Places of a queue that are kept after a burst.
+const QUEUE_KEPT: usize = 64;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a document's name.
 const NAME_BYTES_MAX: usize = 1024;

@@ -121,6 +121,9 @@ impl<M: Copy + Ord> Documents<M> {
         let Some(live) = self.live_mut(document) else { return };
         let Some(place) = live.members.iter().position(|member| member.id == id) else { return };
         let member = live.members.remove(place);
+        if live.members.len() < live.members.capacity() / 4 {
+            live.members.shrink_to(live.members.len() * 2);
+        }
         live.pending.forget(id);
         live.kept_out.retain(|provider| *provider != id);
         live.desk.forget(id);

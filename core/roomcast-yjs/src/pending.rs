@@ -79,6 +79,7 @@ impl<S: Copy + Eq> Pending<S> {
         let at = self.held.iter().position(|held| store.contains(held.missing))?;
         let held = self.held.remove(at)?;
         self.bytes -= held.update.len();
+        shrink(&mut self.held);
         Some(held)
     }
 
@@ -87,6 +88,8 @@ impl<S: Copy + Eq> Pending<S> {
         self.held.retain(|held| held.sender != sender);
         self.bytes = self.held.iter().map(|held| held.update.len()).sum();
         self.dropped.retain(|&dropped| dropped != sender);
+        shrink(&mut self.held);
+        shrink(&mut self.dropped);
     }
 
     /// Drops what has waited too long.
@@ -99,7 +102,9 @@ impl<S: Copy + Eq> Pending<S> {
 
     /// A sender that lost an update here since it was last named.
     pub fn poll_dropped(&mut self) -> Option<S> {
-        self.dropped.pop_front()
+        let dropped = self.dropped.pop_front();
+        shrink(&mut self.dropped);
+        dropped
     }
 
     /// When the first update has waited too long.
@@ -115,6 +120,11 @@ impl<S: Copy + Eq> Pending<S> {
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
+    }
+
+    /// Places that are kept for updates and senders, used or not.
+    pub fn capacity(&self) -> usize {
+        self.held.capacity() + self.dropped.capacity()
     }
 
     fn insert(&mut self, held: Held<S>) {
@@ -135,6 +145,20 @@ impl<S: Copy + Eq> Pending<S> {
         self.dropped.push_back(sender);
     }
 }
+
+/// Gives back most of what a burst took. Halving at a quarter keeps what moves between the two from being copied again
+/// and again.
+fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > CAPACITY_KEPT && queue.len() < queue.capacity() / 4 {
+        queue.shrink_to((queue.capacity() / 2).max(CAPACITY_KEPT));
+    }
+    if queue.is_empty() {
+        queue.shrink_to(CAPACITY_KEPT);
+    }
+}
+
+/// Places that are kept after a burst.
+const CAPACITY_KEPT: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +209,27 @@ mod tests {
             attempts += 1;
         }
         assert_eq!((attempts, pending.poll_dropped()), (9, Some('d')));
+    }
+
+    #[test]
+    fn what_a_burst_took_is_given_back() {
+        let limits = PendingLimits { updates_max: 100_000, update_bytes_max: 1 << 30, ..PendingLimits::default() };
+        let (mut store, mut pending) = (Store::new(), Pending::new(limits));
+        store.apply(&letter(0), &LIMITS);
+        for sender in 0..10_000 {
+            pending.hold(sender, letter(9), MISSING, at(0));
+        }
+        assert!(pending.capacity() >= 10_000);
+        for left in (0..10_000).rev() {
+            assert!(pending.take_ready(&store).is_some());
+            assert!(pending.capacity() <= 4 * left + 32, "{} for {left}", pending.capacity());
+        }
+        for sender in 0..1000 {
+            pending.hold(sender, letter(9), MISSING, at(0));
+        }
+        pending.handle_timeout(at(60));
+        while pending.poll_dropped().is_some() {}
+        assert!(pending.is_empty() && pending.capacity() <= 32, "{}", pending.capacity());
     }
 
     #[test]
