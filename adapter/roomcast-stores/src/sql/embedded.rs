@@ -105,6 +105,10 @@ impl Store for Embedded {
         // What cannot be written would be lost: documents, above all.
         Box::pin(async {
             self.tables.examine().await.map_err(|_| StoreError::Unavailable)?;
+            self.lock.probe_room().await.map_err(|error| {
+                tracing::debug!(%error, "the disk has no room");
+                StoreError::Unavailable
+            })?;
             self.write(PROBE, &[]).await
         })
     }
@@ -372,7 +376,7 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// Takes a page and a half, so that a full disk is noticed.
+/// Takes a page and a half, so that an allocation is needed where the journal is at its end.
 const PROBE: &str = "INSERT INTO probe (id, data) VALUES (1, randomblob(6000)) \
                      ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 

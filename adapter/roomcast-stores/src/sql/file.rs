@@ -7,6 +7,7 @@
 //! Owns: the lock, the identity of a file and its migrations. Must never know: tables.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,20 @@ impl Lock {
     /// Another program may open the file from now on.
     pub(super) fn release(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether the disk has room. A journal writes over its own beginning again, so that on a full disk statements succeed
+    /// for a while: the file of the lock is made longer for a moment.
+    pub(super) async fn probe_room(&self) -> std::io::Result<()> {
+        let file = match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(file) => file.try_clone()?,
+            None => return Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let probed = tokio::task::spawn_blocking(move || {
+            let written = (&file).rewind().and_then(|()| (&file).write_all(&[0x5a; ROOM_BYTES]));
+            file.set_len(0).and(written)
+        });
+        probed.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))
     }
 
     async fn take(path: &Path, timeout: Duration) -> Result<Self, OpenError> {
@@ -106,6 +121,9 @@ async fn migrate(conn: &mut Conn, kind: &Kind) -> Result<(), OpenError> {
     }
     transaction.commit().await.map_err(fault)
 }
+
+/// Free bytes below which a disk is full: some changes of a document.
+const ROOM_BYTES: usize = 256 << 10;
 
 /// Whose it is, which version, and how much is in it.
 const VERSION: &str = "SELECT CAST(a.application_id AS TEXT), CAST(v.user_version AS TEXT), \

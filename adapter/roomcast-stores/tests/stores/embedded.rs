@@ -1,5 +1,6 @@
 //! roomcast's own file.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -78,6 +79,60 @@ fn a_file_that_cannot_be_written_to_is_not_ready() {
         assert_eq!(store.ready().await, Err(StoreError::Unavailable));
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
         assert_eq!(store.ready().await, Ok(()));
+    });
+}
+
+/// A disk that is really full, with a journal that has been written back before: statements go on succeeding for a while.
+#[test]
+fn a_full_disk_is_not_ready() {
+    const DISK: &str = "ROOMCAST_STORES_FULL_DISK";
+    let Some(disk) = std::env::var_os(DISK) else {
+        let folder = Folder::new();
+        // The same test again, on a disk of its own.
+        let script = format!(r#"mount -t tmpfs -o size=8m none "${DISK}" && exec "$0" "$@""#);
+        let (sh, program) = (["-Urm", "sh", "-c", script.as_str()], std::env::current_exe().unwrap());
+        let mut again = std::process::Command::new("unshare");
+        again.args(sh).arg(program).args(["--exact", "embedded::a_full_disk_is_not_ready", "--nocapture"]);
+        match again.env(DISK, folder.path()).output() {
+            Ok(output) if output.status.success() => {
+                let said = String::from_utf8_lossy(&output.stdout);
+                assert!(said.contains("1 passed"), "{said}");
+            }
+            Ok(output) if output.status.code() == Some(101) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
+            Ok(_) | Err(_) => {
+                let line = "not run: a_full_disk_is_not_ready: unshare and mount are not permitted";
+                let _past_the_harness = writeln!(std::io::stderr(), "{line}");
+            }
+        }
+        return;
+    };
+    run(async {
+        let disk = Path::new(&disk);
+        let path = disk.join("roomcast.db");
+        let store = Embedded::open(&path, patient()).await.unwrap();
+        assert_eq!(store.ready().await, Ok(()));
+        let append = |first_sequence, bytes| {
+            let updates = vec![vec![7; bytes].into()];
+            store.ask(Question::AppendUpdates { document: "note:a".into(), first_sequence, updates })
+        };
+        append(1, 400_000).await.unwrap();
+        let mut other = connect(&path).await;
+        sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut other).await.unwrap();
+        drop(other);
+        let filler = std::fs::File::create(disk.join("filler")).unwrap();
+        while (&filler).write_all(&[1; 4096]).is_ok() {}
+        // What fits into the journal is written all the same.
+        assert!(append(2, 1000).await.is_ok());
+        for _ in 0..3 {
+            assert_eq!(store.ready().await, Err(StoreError::Unavailable));
+        }
+        assert_eq!(append(3, 900_000).await.unwrap_err(), StoreError::Unavailable);
+        assert!(matches!(store.ask(Question::Chat { chat: "c".into() }).await, Ok(StoreAnswer::Chat(None))));
+        drop(filler);
+        std::fs::remove_file(disk.join("filler")).unwrap();
+        assert_eq!(store.ready().await, Ok(()));
+        assert!(append(3, 900_000).await.is_ok());
+        assert_eq!(std::fs::metadata(disk.join("roomcast.db-lock")).unwrap().len(), 0);
     });
 }
 
