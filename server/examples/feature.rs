@@ -29,10 +29,10 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::routing::post;
 use roomcast_openwebui::query::Reply;
-use roomcast_openwebui::{LoginInfo, OpenWebUi, Request, Response, Settings, To};
+use roomcast_openwebui::{LoginInfo, OpenWebUi, Request, Response, Settings, StoreChange, To};
 use roomcast_stores::{Memory, Rows, Store};
 use roomcast_tokio::core::server::EndpointId;
-use roomcast_tokio::{AppHandle, AppLink, Builder, Data, Socket, Tokio};
+use roomcast_tokio::{AppHandle, AppLink, Args, Builder, Data, Socket, Tokio};
 
 /// What a client says to subscribe and to unsubscribe.
 #[derive(serde::Deserialize)]
@@ -117,8 +117,9 @@ async fn notify(State(app): State<AppHandle<OpenWebUi>>, Path(user): Path<String
 
 /// An event to all sessions of a user, on all devices.
 async fn notify_user(app: &AppHandle<OpenWebUi>, user: &str, event: &serde_json::Value) -> Option<Response> {
-    let data = event.to_string().into();
-    app.ask(Request::Emit { to: To::User(user.into()), event: "events".into(), data }).await
+    let args = Args::from_serialize(event).ok()?;
+    let (to, event, skip) = (To::User(user.into()), "events".into(), Vec::new());
+    app.ask(Request::Emit { to, skip, event, args, change: StoreChange::Nothing }).await
 }
 
 /// Prefixes keep rooms apart: `user:`, `channel:`, `note:`, `chat:` and `doc_` are taken.

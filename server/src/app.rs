@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http::Request;
 use roomcast_openwebui::{AuthRequirement, Notice, Notices, OpenWebUi, Settings as Rules, SettingsError};
 use roomcast_tokio::core::server::EndpointId;
-use roomcast_tokio::{AppHandle, Builder, EngineIo, Handle, PathMatch, Refusal};
+use roomcast_tokio::{AppHandle, Args, Builder, EngineIo, EventName, Handle, PathMatch, Refusal, Socket};
 
-use crate::api::Api;
+use crate::api::{Api, Means};
+use crate::bridge::Bridge;
 use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::settings::{Secret, Settings};
@@ -30,6 +31,8 @@ pub struct Parts {
     pub health: Health,
     /// Randomness from the operating system.
     pub seed: [u8; 32],
+    /// Randomness by which this process is told from the one before it.
+    pub instance: [u8; 16],
 }
 
 /// Puts the server together; the caller starts it.
@@ -38,7 +41,7 @@ pub struct Parts {
 ///
 /// The secret cannot be used as one.
 pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
-    let Parts { secret, api_key, store, metrics, health, seed } = parts;
+    let Parts { secret, api_key, store, metrics, health, seed, instance } = parts;
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
     rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
@@ -54,11 +57,14 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.documents.peers_per_user_max = settings.providers_per_user_max;
     let api = Api {
         key: api_key.map(Arc::new),
-        store: store.clone(),
+        means: Means { store: store.clone(), call_timeout_max: rules.call_timeout_max },
         call_timeout: settings.call_timeout,
         metrics: metrics.api.clone(),
     };
-    let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.ask(query))
+    let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.ask(query));
+    let bridge = Bridge::new(api.clone(), builder.app_link(), instance);
+    let forward = bridge.clone();
+    let builder = builder
         .on_notice(log_notice)
         .limits(settings.limits.clone())
         .http_limits(settings.http_limits)
@@ -71,10 +77,16 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
                 ping_timeout: settings.ping_timeout,
                 ..Rules::engine()
             };
-            io.namespace("/", |ns| match settings.entry {
-                AuthRequirement::Optional => {}
-                // Decided by the application, before this is asked.
-                AuthRequirement::Required => ns.admit(async || Err::<(), _>(Refusal::new("Not authenticated"))),
+            io.namespace("/", |ns| {
+                match settings.entry {
+                    AuthRequirement::Optional => {}
+                    // Decided by the application, before this is asked.
+                    AuthRequirement::Required => ns.admit(async || Err::<(), _>(Refusal::new("Not authenticated"))),
+                }
+                ns.on_any(move |socket: Socket, event: EventName, args: Args| {
+                    let bridge = forward.clone();
+                    async move { bridge.forward(socket, event, args).await }
+                });
             });
         })
         .web_socket(settings.yjs_path.as_str(), |yjs| {
@@ -82,7 +94,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
             yjs.path_match = PathMatch::Below;
             yjs.ws = protocol;
         });
-    Ok(pages(api.routes(builder), health, metrics))
+    Ok(pages(api.routes(bridge.routes(builder)), health, metrics))
 }
 
 /// Notices that an operator should hear of.

@@ -9,11 +9,13 @@
 //! | `store` | opens the store and counts the questions under way |
 //! | `app` | endpoints, application and pages, put together |
 //! | `api`, `health`, `metrics` | the pages |
+//! | `bridge` | the connections of the backend's own processes |
 //! | `sessions` | how many clients came and left, for the log |
 //! | `signals` | SIGTERM, SIGINT and SIGHUP |
 
 mod api;
 mod app;
+mod bridge;
 mod demo;
 mod health;
 mod metrics;
@@ -90,11 +92,12 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
             (demo.secret().clone(), Some(demo.api_key().clone()), Some(demo))
         }
     };
-    let mut seed = [0; 32];
+    let (mut seed, mut instance) = ([0; 32], [0; 16]);
     getrandom::fill(&mut seed).map_err(|_| Failure::Start(StartError::NoRandomness))?;
+    getrandom::fill(&mut instance).map_err(|_| Failure::Start(StartError::NoRandomness))?;
     let health = Health::new(store.clone());
     let lag = metrics.lag.clone();
-    let parts = app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed };
+    let parts = app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed, instance };
     let server = app::builder(settings, parts).map_err(Failure::Application)?.start(Tokio).map_err(Failure::Start)?;
     tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
     tokio::spawn(sessions::log(server.handle()));

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::thread;
 
@@ -132,6 +133,148 @@ fn a_revoked_token_ends_its_sessions_and_gives_none() {
     assert_eq!(demo.api("/api/unrevoke", r#"{"jti":"demo-ben"}"#), restored);
     drop(demo.join("ben"));
     assert_eq!(demo.api("/api/unrevoke", r#"{"jti":"demo-ben","ends_at":1}"#).0, 400);
+}
+
+#[test]
+fn an_emit_reaches_all_or_several_rooms_less_some_sessions() {
+    let demo = Demo::start();
+    let (mut ada, mut tab, mut ben) = (demo.join("ada"), demo.join("ada"), demo.join("ben"));
+    let anonymous = Client::connect(demo.address);
+    let sent = (200, r#"{"status":"sent"}"#.to_owned());
+    assert_eq!(demo.api("/api/emit", r#"{"to":{"all":true},"event":"a","args":[]}"#), sent);
+    let rooms = r#"{"to":{"rooms":["user:ada","channel:lobby"]},"event":"b","args":[1,{"x":[]}]"#;
+    assert_eq!(demo.api("/api/emit", &format!(r#"{rooms},"skip":["{}"]}}"#, tab.sid)), sent);
+    let bytes = r#"{"to":{"all":true},"event":"c","data":{"_placeholder":true,"num":0},"attachments":["AAE="]}"#;
+    assert_eq!(demo.api("/api/emit", bytes), sent);
+    let (all, some) = (r#"42["a"]"#, r#"42["b",1,{"x":[]}]"#);
+    let binary = [r#"451-["c",{"_placeholder":true,"num":0}]"#, "bAAE="];
+    for (client, expected) in [(&mut ada, vec![all, some]), (&mut tab, vec![all]), (&mut ben, vec![all, some])] {
+        for packet in expected.into_iter().chain(binary) {
+            assert_eq!(client.next(), packet);
+        }
+    }
+    let mut anonymous = anonymous;
+    assert_eq!((anonymous.next(), anonymous.next()), (all.to_owned(), binary[0].to_owned()));
+}
+
+// An event that clients keep for themselves would end the connection of each that gets it.
+#[test]
+fn a_reserved_event_is_refused_and_goes_to_no_one() {
+    let demo = Demo::start();
+    let mut ada = demo.join("ada");
+    for event in ["connect", "disconnect", "disconnecting", "connect_error", "newListener", "removeListener"] {
+        for (route, to) in [
+            ("/api/emit", r#""user":"ada""#),
+            ("/api/call", &*format!(r#""session":"{}""#, ada.sid)),
+            ("/api/call", r#""user":"ada""#),
+        ] {
+            let (status, said) = demo.api(route, &format!(r#"{{"to":{{{to}}},"event":"{event}","data":1}}"#));
+            assert_eq!(status, 400, "{route} {event}");
+            assert!(said.contains("reserved"), "{said}");
+        }
+    }
+    assert_eq!(demo.api("/api/emit", r#"{"to":{"user":"ada"},"event":"next","data":1}"#).0, 200);
+    assert_eq!(ada.next(), r#"42["next",1]"#);
+}
+
+#[test]
+fn a_call_to_several_gathers_their_acks() {
+    let demo = Demo::start();
+    let (mut ada, mut tab) = (demo.join("ada"), demo.join("ada"));
+    let ask = |timeout_ms: u32| {
+        let body = format!(r#"{{"to":{{"user":"ada"}},"event":"poll","data":1,"timeout_ms":{timeout_ms}}}"#);
+        let answer = api(demo.address, "/api/call", &demo.key, &body);
+        (answer.status, answer.body)
+    };
+    let answer = thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(60_000));
+        for (client, answer) in [(&mut ada, "yes"), (&mut tab, "no")] {
+            let asked = client.next();
+            let id = asked.strip_prefix("42").unwrap().strip_suffix(r#"["poll",1]"#).unwrap();
+            client.send(&format!(r#"43{id}["{answer}"]"#));
+        }
+        asking.join().unwrap()
+    });
+    let said = [(&ada, "yes"), (&tab, "no")]
+        .map(|(client, said)| format!(r#"{{"session":"{}","data":["{said}"]}}"#, client.sid));
+    let expected = format!(r#"{{"answers":[{}],"asked":2,"end":"complete"}}"#, said.join(","));
+    assert_eq!(answer, (200, expected));
+    assert_eq!(ask(1), (200, r#"{"answers":[],"asked":2,"end":"timed_out"}"#.to_owned()));
+    assert_eq!(ask(86_400_000).0, 400);
+}
+
+#[test]
+fn rooms_are_entered_left_closed_and_read() {
+    let demo = Demo::start();
+    let (ada, ben) = (demo.join("ada"), demo.join("ben"));
+    let to = |client: &Client| format!(r#""to":{{"session":"{}"}}"#, client.sid);
+    let sockets = |sockets: u32| (200, format!(r#"{{"sockets":{sockets}}}"#));
+    let member = |client: &Client, id: &str, name: &str, role: &str| {
+        format!(r#"{{"session":"{}","user":{{"id":"{id}","name":"{name}","role":"{role}"}}}}"#, client.sid)
+    };
+    let members = |demo: &Demo| demo.api("/api/members", r#"{"to":{"room":"plugin:1"}}"#).1;
+    assert_eq!(demo.api("/api/enter_room", &format!(r#"{{{},"room":"plugin:1"}}"#, to(&ada))), sockets(1));
+    assert_eq!(demo.api("/api/enter_room", r#"{"to":{"user":"ben"},"room":"plugin:1"}"#), sockets(1));
+    let (first, second) = (member(&ada, "ada", "Ada", "admin"), member(&ben, "ben", "Ben", "user"));
+    assert_eq!(members(&demo), format!(r#"{{"members":[{first},{second}]}}"#));
+    let (status, session) = demo.api("/api/session", &format!(r#"{{"session":"{}"}}"#, ben.sid));
+    assert_eq!(status, 200);
+    assert!(session.contains(r#""id":"ben""#) && session.contains(r#""plugin:1""#), "{session}");
+    assert_eq!(demo.api("/api/leave_room", &format!(r#"{{{},"room":"plugin:1"}}"#, to(&ada))), sockets(1));
+    assert_eq!(members(&demo), format!(r#"{{"members":[{second}]}}"#));
+    assert_eq!(demo.api("/api/close_room", r#"{"room":"plugin:1"}"#), sockets(1));
+    assert_eq!(members(&demo), r#"{"members":[]}"#);
+    let gone = r#"{"to":{"session":"nobody"},"room":"r"}"#;
+    assert_eq!(
+        (demo.api("/api/enter_room", gone).0, demo.api("/api/session", r#"{"session":"nobody"}"#).0),
+        (404, 404)
+    );
+    // Models in use and active users.
+    ben.send(r#"421["usage",{"action":"chat","model":"llama","chat_id":"c"}]"#);
+    let expected = (200, r#"{"models":["llama"],"users":["ada","ben"]}"#.to_owned());
+    assert_eq!(demo.api("/api/usage", "{}"), expected);
+}
+
+#[test]
+fn a_batch_is_done_in_order_and_says_what_was_refused() {
+    let demo = Demo::start();
+    let mut ada = demo.join("ada");
+    let step = |route: &str, body: &str| format!(r#"{{"route":"{route}","body":{body}}}"#);
+    let room = r#""to":{"user":"ada"},"room":"plugin:1""#;
+    let emit = |n: u32| step("emit", &format!(r#"{{"to":{{"room":"plugin:1"}},"event":"n","data":{n}}}"#));
+    let steps = [
+        emit(1),
+        step("enter_room", &format!("{{{room}}}")),
+        emit(2),
+        step("emit", "7"),
+        emit(3),
+        step("leave_room", &format!("{{{room}}}")),
+        emit(4),
+        step("nap", "{}"),
+        step("emit", r#"{"to":{"user":"ada"},"event":"end","data":null}"#),
+    ];
+    let (status, said) = demo.api("/api/batch", &format!(r#"{{"requests":[{}]}}"#, steps.join(",")));
+    assert_eq!(status, 200);
+    let statuses: Vec<&str> =
+        said.match_indices("\"status\":").map(|(at, name)| &said[at + name.len()..][..3]).collect();
+    let statuses: Vec<&str> = statuses.into_iter().filter(|status| *status != "\"se").collect();
+    assert_eq!(statuses, ["200", "200", "200", "400", "200", "200", "200", "400", "200"], "{said}");
+    assert_eq!([ada.next(), ada.next(), ada.next()], [r#"42["n",2]"#, r#"42["n",3]"#, r#"42["end",null]"#]);
+}
+
+#[test]
+fn a_body_may_be_as_long_as_a_message_and_a_longer_one_is_told_the_limit() {
+    let demo = Demo::start();
+    let body = |bytes: usize| format!(r#"{{"to":{{"user":"nobody"}},"event":"e","data":"{}"}}"#, "x".repeat(bytes));
+    assert_eq!(demo.api("/api/emit", &body(16 << 20)).0, 200);
+    // Told by the announced length, before the body is sent.
+    let mut stream = common::connect(demo.address);
+    let head = "POST /api/emit HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 17825792\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nthe body is larger than 16842752 bytes"), "{answer}");
 }
 
 #[test]

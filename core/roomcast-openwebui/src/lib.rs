@@ -88,8 +88,8 @@ pub use self::app::{Audit, OpenWebUi};
 pub use self::documents::{Compat, DocumentCounters, DocumentCounts, DocumentSettings};
 pub use self::refusals::{TokenRefusal, TokenRefusals};
 pub use self::requests::{
-    DocumentChange, DocumentRefusal, DocumentState, Intent, LoginInfo, LogoutReason, Notice, Pool, Request, Response,
-    To,
+    DocumentChange, DocumentRefusal, DocumentState, Intent, LoginInfo, LogoutReason, Member, Notice, Pool, Request,
+    Response, StoreChange, To,
 };
 pub use self::settings::{AdminChats, AppLimits, AuthRequirement, Notices, Settings, SettingsError};
 

@@ -19,22 +19,23 @@ use roomcast_yjs::{BadUpdate, Id};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Request {
-    /// Send an event. Answered by [`Response::Emitted`], [`Response::Gone`], [`Response::Malformed`] or
-    /// [`Response::Overloaded`].
-    ///
-    /// This is the event emitter: an `events` to a user with the id of a chat and of a message in it also changes that
-    /// message in the store, as its type says.
+    /// Send an event. Answered by [`Response::Emitted`], [`Response::Gone`], [`Response::Malformed`],
+    /// [`Response::Reserved`] or [`Response::Overloaded`].
     Emit {
         /// The sockets that it is sent to.
         to: To,
+        /// Sids, or names of rooms, whose sockets do not get it.
+        skip: Vec<ByteString>,
         /// The event's name.
         event: ByteString,
-        /// Its one argument, as JSON.
-        data: ByteString,
+        /// Its arguments.
+        args: Args,
+        /// Whether the store is changed as well.
+        change: StoreChange,
     },
     /// Send an event to one socket and wait for its ack. Answered by [`Response::Called`], [`Response::Gone`] at once when
-    /// the socket has no login, [`Response::NotOwner`], [`Response::TimedOut`], [`Response::Malformed`] or
-    /// [`Response::Overloaded`].
+    /// the socket has no login, [`Response::NotOwner`], [`Response::TimedOut`], [`Response::Malformed`],
+    /// [`Response::Reserved`] or [`Response::Overloaded`].
     Call {
         /// The socket's Socket.IO id, as its client announced it.
         sid: ByteString,
@@ -42,8 +43,8 @@ pub enum Request {
         user: Option<ByteString>,
         /// The event's name.
         event: ByteString,
-        /// Its one argument, as JSON. A `session_id` in it must equal `sid`.
-        data: ByteString,
+        /// Its arguments. A `session_id` in the first one must equal `sid`.
+        args: Args,
         /// How long to wait, at most [`Settings::call_timeout_max`](super::Settings::call_timeout_max); longer is answered
         /// by [`Response::TimeoutTooLong`].
         timeout: Duration,
@@ -54,6 +55,25 @@ pub enum Request {
         to: To,
         /// Whether the whole connection ends. After a DISCONNECT, which both send, the front end of 0.6.41 stays away.
         extent: Extent,
+    },
+    /// Put sockets into a room. Answered by [`Response::Done`] or [`Response::Malformed`].
+    Enter {
+        /// The sockets that enter.
+        to: To,
+        /// Name of the room.
+        room: ByteString,
+    },
+    /// Take sockets out of a room. Answered by [`Response::Done`].
+    Leave {
+        /// The sockets that leave.
+        to: To,
+        /// Name of the room.
+        room: ByteString,
+    },
+    /// The sockets that are meant, with their users. Answered by [`Response::Members`].
+    Members {
+        /// The sockets to look up.
+        to: To,
     },
     /// Something about a user has changed: role, permissions, tokens, whether there is one. The user's logins and their
     /// rooms are checked with the store. Answered by [`Response::Done`].
@@ -130,10 +150,25 @@ pub enum Intent {
     Initialize,
 }
 
+/// Whether an emit changes what is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreChange {
+    /// It does not: the requester has stored it already, as Open WebUI's own process does.
+    #[default]
+    Nothing,
+    /// An `events` to a user with the id of a chat and of a message in it changes that message, as its type says: what
+    /// Open WebUI's event emitter does besides emitting.
+    Message,
+}
+
 /// The sockets that a request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum To {
+    /// All sockets, logged in or not.
+    All,
+    /// All sockets in any of these rooms, each once.
+    Rooms(Vec<ByteString>),
     /// All logged-in sockets of a user.
     User(ByteString),
     /// All sockets in a room.
@@ -163,6 +198,9 @@ pub enum Response {
     },
     /// The event's name, the data, or an id in them cannot be.
     Malformed,
+    /// The event's name is one that Socket.IO keeps for itself
+    /// ([`is_reserved_event`](roomcast_core::socket_io::is_reserved_event)).
+    Reserved,
     /// There is too much under way already.
     Overloaded,
     /// It is done, or under way, for so many sockets.
@@ -172,6 +210,8 @@ pub enum Response {
     },
     /// The login, if the socket has one.
     Login(Option<Box<LoginInfo>>),
+    /// Sockets and their users.
+    Members(Vec<Member>),
     /// Ids of users, in order.
     Users(Vec<ByteString>),
     /// Ids of models, in order.
@@ -255,6 +295,16 @@ pub struct LoginInfo {
     pub sid: ByteString,
     /// Its user, as of when the store was last asked.
     pub user: User,
+}
+
+/// A socket of the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// Its Socket.IO id.
+    pub sid: ByteString,
+    /// Its user, if it is logged in.
+    pub user: Option<User>,
 }
 
 /// How much there is of everything, for metrics.

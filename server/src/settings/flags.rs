@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use http::HeaderName;
 use roomcast_stores::SUPPORTED_VERSIONS;
-use roomcast_tokio::{HttpLimits, IpNet, ServerLimits, TrustedProxies};
+use roomcast_tokio::{IpNet, ServerLimits, TrustedProxies};
 use tracing_subscriber::filter::Targets;
 
 /// The real-time layer of Open WebUI as a program of its own: sessions, channels, chats, model usage and collaborative
@@ -73,8 +73,9 @@ pub struct Flags {
     /// Connections of y-websocket providers that one user may have at one time.
     #[arg(long, env = "ROOMCAST_PROVIDERS_PER_USER_MAX", value_name = "ROOMCAST_PROVIDERS_PER_USER_MAX", default_value_t = 64, value_parser = at_least::<1>)]
     pub(super) providers_per_user_max: usize,
-    /// Largest body of a request to the HTTP API, in bytes.
-    #[arg(long, env = "ROOMCAST_API_BYTES_MAX", value_name = "ROOMCAST_API_BYTES_MAX", default_value_t = HttpLimits::default().page_body_bytes_max, value_parser = at_least::<1024>)]
+    /// Largest body of a request to the HTTP API, in bytes: by default the largest message of a client, 16 MiB, and what
+    /// stands around it.
+    #[arg(long, env = "ROOMCAST_API_BYTES_MAX", value_name = "ROOMCAST_API_BYTES_MAX", default_value_t = (16 << 20) + (64 << 10), value_parser = at_least::<1024>)]
     pub(super) api_bytes_max: usize,
 }
 

@@ -90,12 +90,17 @@ impl Service {
         let shared = self.handle.shared();
         let page = if self.mounted.is_some() { None } else { self.pages.at(parts.uri.path()) };
         let Some(page) = page else { return plain(StatusCode::NOT_FOUND, "not found") };
-        let mut gathered = Gathered::new(shared, shared.endpoints.limits.page_body_bytes_max);
-        if gathered.announced_too_much(&parts.headers) {
-            return BodyError::TooLarge.response();
-        }
-        if let Err(error) = in_time(shared, gathered.all(pin!(body))).await {
-            return error.response();
+        let bytes_max = shared.endpoints.limits.page_body_bytes_max;
+        let mut gathered = Gathered::new(shared, bytes_max);
+        let is_too_large = gathered.announced_too_much(&parts.headers);
+        let gathering =
+            if is_too_large { Err(BodyError::TooLarge) } else { in_time(shared, gathered.all(pin!(body))).await };
+        match gathering {
+            Ok(()) => {}
+            Err(BodyError::TooLarge) => {
+                return plain(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {bytes_max} bytes"));
+            }
+            Err(error) => return error.response(),
         }
         page.respond(Request::from_parts(parts, gathered.take()), self.handle.clone()).await.map(Full::new)
     }
@@ -400,8 +405,8 @@ fn fault(error: PeerError) -> Response<Full<Bytes>> {
     response
 }
 
-pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain"));
     response

@@ -9,18 +9,27 @@ use serde_json::value::RawValue;
 use super::OpenWebUi;
 use crate::chat::is_saved;
 use crate::query::MessageChange;
-use crate::requests::{Response, To};
+use crate::requests::{Response, StoreChange, To};
 use crate::{wire, writes};
 use roomcast_core::server::{Command, Cx, Delivery, Emit};
-use roomcast_core::socket_io::Args;
+use roomcast_core::socket_io::{Args, is_reserved_event};
 
 impl OpenWebUi {
-    pub(super) fn emit(&mut self, to: &To, event: ByteString, data: ByteString, cx: &mut Cx<'_>) -> Response {
-        let Some(args) = self.one_argument(&event, &data) else { return Response::Malformed };
-        let Some(target) = self.target(to, cx) else { return Response::Gone };
-        let change = match to {
-            To::User(_) if event == wire::EVENTS => message_change(&data),
-            To::User(_) | To::Room(_) | To::Socket(_) => None,
+    pub(super) fn emit(
+        &mut self,
+        (to, skip): (&To, &[ByteString]),
+        (event, args): (ByteString, Args),
+        change: StoreChange,
+        cx: &mut Cx<'_>,
+    ) -> Response {
+        if let Err(refusal) = self.check_event(&event) {
+            return refusal;
+        }
+        let Some(target) = self.target(to, skip, cx) else { return Response::Gone };
+        let data = args.get(0).unwrap_or_default();
+        let change = match (change, to) {
+            (StoreChange::Message, To::User(_)) if event == wire::EVENTS => message_change(data),
+            (StoreChange::Message | StoreChange::Nothing, _) => None,
         };
         if let Some((chat, message, change)) = change {
             // Refused as a whole: a message that was seen and never written would be gone after a reload.
@@ -29,35 +38,39 @@ impl OpenWebUi {
             }
             self.writes.put_change(&chat, &message, change, cx.now);
         }
-        cx.command(Command::Emit(Emit { target, name: event.clone(), args, delivery: Delivery::Reliable, ack: None }));
-        if event == wire::CHANNEL_EVENTS
-            && let Some(user) = user_meant(to)
-            && is_channel_created(&data)
-        {
+        if event == wire::CHANNEL_EVENTS && is_channel_created(data) {
             // For a new direct message or group there is no other sign that its users belong into a new room.
-            let user = ByteString::from(user);
-            if !self.sockets.sockets_of(&user).is_empty() {
-                self.channel_reads.handle_created(&user, cx.now);
+            for user in users_meant(to) {
+                if !self.sockets.sockets_of(&user).is_empty() {
+                    self.channel_reads.handle_created(&user, cx.now);
+                }
             }
         }
+        cx.command(Command::Emit(Emit { target, name: event, args, delivery: Delivery::Reliable, ack: None }));
         Response::Emitted
     }
 
-    /// The arguments of an event that enters by roomcast.
-    pub(super) fn one_argument(&self, event: &str, data: &ByteString) -> Option<Args> {
+    /// Whether an event that enters by roomcast may have this name.
+    pub(super) fn check_event(&self, event: &str) -> Result<(), Response> {
         if event.is_empty() || event.len() > self.settings.limits.id_bytes_max {
-            return None;
+            return Err(Response::Malformed);
         }
-        Args::from_json_values(data.clone()).ok().filter(|args| args.len() == 1)
+        // Sent on, it would end the connection of every JavaScript client.
+        if is_reserved_event(event) {
+            return Err(Response::Reserved);
+        }
+        Ok(())
     }
 }
 
-/// The user whose room is meant.
-fn user_meant(to: &To) -> Option<&str> {
+/// The users whose rooms are meant.
+fn users_meant(to: &To) -> Vec<ByteString> {
+    let user = |room: &ByteString| room.strip_prefix(wire::USER_ROOM).map(ByteString::from);
     match to {
-        To::User(user) => Some(user),
-        To::Room(room) => room.strip_prefix(wire::USER_ROOM),
-        To::Socket(_) => None,
+        To::User(user) => vec![user.clone()],
+        To::Room(room) => user(room).into_iter().collect(),
+        To::Rooms(rooms) => rooms.iter().filter_map(user).collect(),
+        To::Socket(_) | To::All => Vec::new(),
     }
 }
 

@@ -388,6 +388,11 @@ impl OpenWebUi {
                 self.handle_connected(&connect, cx);
                 Some(Event::Connected(connect))
             }
+            Event::Connected(connect) => {
+                // Elsewhere the program decides who comes in.
+                cx.command(Command::Admit { session: connect.session });
+                Some(Event::Connected(connect))
+            }
             Event::Received { session, socket, name, args, ack } => {
                 self.receive(session, socket, (name, args, ack), cx)
             }

@@ -10,20 +10,27 @@ use serde::Deserialize;
 
 use super::OpenWebUi;
 use crate::documents::Task;
-use crate::requests::{LoginInfo, Request, Response, To};
+use crate::requests::{LoginInfo, Member, Request, Response, To};
+use crate::sockets::Stage;
 use crate::wire;
-use roomcast_core::server::{AckRequest, AppRequestId, Command, Cx, Delivery, Emit, Extent, SocketId, Target};
+use roomcast_core::server::{
+    AckRequest, AppRequestId, Command, Cx, Delivery, Emit, Extent, Selection, SocketId, Target,
+};
+use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
     pub(super) fn request(&mut self, ticket: AppRequestId, request: Request, cx: &mut Cx<'_>) {
         let answer = match request {
-            Request::Emit { to, event, data } => self.emit(&to, event, data, cx),
-            Request::Call { sid, user, event, data, timeout } => {
-                match self.call(ticket, (&sid, user.as_ref()), (event, data), timeout, cx) {
+            Request::Emit { to, skip, event, args, change } => self.emit((&to, &skip), (event, args), change, cx),
+            Request::Call { sid, user, event, args, timeout } => {
+                match self.call(ticket, (&sid, user.as_ref()), (event, args), timeout, cx) {
                     Ok(()) => return,
                     Err(refusal) => refusal,
                 }
             }
+            Request::Enter { to, room } => self.move_sockets(&to, room, Move::Enter, cx),
+            Request::Leave { to, room } => self.move_sockets(&to, room, Move::Leave, cx),
+            Request::Members { to } => Response::Members(self.members(&to, cx)),
             Request::Disconnect { to, extent } => self.disconnect(&to, extent, cx),
             Request::Refresh { user } => Response::Done { sockets: self.refresh(&user, cx) },
             Request::RefreshToken { jti } => Response::Done { sockets: self.refresh_token(&jti, cx) },
@@ -66,24 +73,74 @@ impl OpenWebUi {
         sockets
     }
 
-    /// The sockets that a request means. `None`: a socket that does not exist.
-    pub(super) fn target(&self, to: &To, cx: &Cx<'_>) -> Option<Target> {
+    /// The sockets that a request means, less the skipped ones. `None`: a socket that does not exist, or no room at all.
+    pub(super) fn target(&self, to: &To, skip: &[ByteString], cx: &Cx<'_>) -> Option<Target> {
+        let namespace = self.settings.scope.clone();
+        let mut selection = Selection::of(namespace.clone());
+        match to {
+            To::All => {}
+            To::User(user) if skip.is_empty() => return Some(Target::Room { namespace, room: wire::user_room(user) }),
+            To::Room(room) if skip.is_empty() => return Some(Target::Room { namespace, room: room.clone() }),
+            To::User(user) => selection.rooms.push(wire::user_room(user)),
+            To::Room(room) => selection.rooms.push(room.clone()),
+            // No room is none, and not all.
+            To::Rooms(rooms) if rooms.is_empty() => return None,
+            To::Rooms(rooms) => selection.rooms.clone_from(rooms),
+            To::Socket(sid) => {
+                let socket = cx.server.socket(&namespace, sid)?;
+                if skip.is_empty() {
+                    return Some(Target::Socket(socket));
+                }
+                selection.sockets.push(socket);
+            }
+        }
+        selection.except_rooms.extend_from_slice(skip);
+        Some(Target::Select(Box::new(selection)))
+    }
+
+    /// The sockets that a request means, each once.
+    fn sockets_meant(&self, to: &To, cx: &Cx<'_>) -> BTreeSet<SocketId> {
         let scope = &self.settings.scope;
-        let room = match to {
-            To::User(user) => wire::user_room(user),
-            To::Room(room) => room.clone(),
-            To::Socket(sid) => return cx.server.socket(scope, sid).map(Target::Socket),
+        let room = |room: &str| cx.server.members(scope, room).chain(cx.server.socket(scope, room)).collect::<Vec<_>>();
+        match to {
+            To::All => {
+                self.sockets.iter().filter(|record| record.stage == Stage::In).map(|record| record.socket).collect()
+            }
+            To::Rooms(rooms) => rooms.iter().flat_map(|name| room(name)).collect(),
+            To::User(user) => room(&wire::user_room(user)).into_iter().collect(),
+            To::Room(name) => room(name).into_iter().collect(),
+            To::Socket(sid) => cx.server.socket(scope, sid).into_iter().collect(),
+        }
+    }
+
+    fn members(&self, to: &To, cx: &Cx<'_>) -> Vec<Member> {
+        let sockets = self.sockets_meant(to, cx);
+        let member = |socket| {
+            let sid = self.sockets.get(socket)?.sid.as_str().into();
+            Some(Member { sid, user: self.user_of(socket).cloned() })
         };
-        Some(Target::Room { namespace: scope.clone(), room })
+        sockets.into_iter().filter_map(member).collect()
+    }
+
+    fn move_sockets(&self, to: &To, room: ByteString, way: Move, cx: &mut Cx<'_>) -> Response {
+        if room.is_empty() || room.len() > self.settings.limits.id_bytes_max {
+            return Response::Malformed;
+        }
+        let sockets = self.sockets_meant(to, cx).len();
+        if let Some(target) = self.target(to, &[], cx) {
+            cx.command(match way {
+                Move::Enter => Command::Join { target, room },
+                Move::Leave => Command::Leave { target, room },
+            });
+        }
+        Response::Done { sockets }
     }
 
     fn disconnect(&mut self, to: &To, extent: Extent, cx: &mut Cx<'_>) -> Response {
-        let Some(target) = self.target(to, cx) else { return Response::Done { sockets: 0 } };
-        let sockets = match &target {
-            Target::Room { namespace, room } => cx.server.members(namespace, room).count(),
-            Target::Socket(_) | Target::Select(_) => 1,
-        };
-        cx.command(Command::Disconnect { target, extent });
+        let sockets = self.sockets_meant(to, cx).len();
+        if let Some(target) = self.target(to, &[], cx) {
+            cx.command(Command::Disconnect { target, extent });
+        }
         Response::Done { sockets }
     }
 
@@ -107,7 +164,7 @@ impl OpenWebUi {
         &mut self,
         request: AppRequestId,
         (sid, user): (&str, Option<&ByteString>),
-        (event, data): (ByteString, ByteString),
+        (event, args): (ByteString, Args),
         timeout: Duration,
         cx: &mut Cx<'_>,
     ) -> Result<(), Response> {
@@ -115,14 +172,14 @@ impl OpenWebUi {
         if timeout > max {
             return Err(Response::TimeoutTooLong { max });
         }
-        let args = self.one_argument(&event, &data).ok_or(Response::Malformed)?;
+        self.check_event(&event)?;
         let socket = cx.server.socket(&self.settings.scope, sid).ok_or(Response::Gone)?;
         let owner = self.user_of(socket).ok_or(Response::Gone)?;
         if user.is_some_and(|user| *user != owner.id) {
             return Err(Response::NotOwner);
         }
         // The front end answers only what names itself.
-        if sid_named(&data).is_some_and(|named| named != sid) {
+        if args.get(0).and_then(sid_named).is_some_and(|named| named != sid) {
             return Err(Response::Malformed);
         }
         let emit = self.calls.open(request, socket).ok_or(Response::Overloaded)?;
@@ -135,6 +192,13 @@ impl OpenWebUi {
         }));
         Ok(())
     }
+}
+
+/// Which way sockets move.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Enter,
+    Leave,
 }
 
 /// `data.data.session_id` of an event.

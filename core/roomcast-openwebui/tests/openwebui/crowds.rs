@@ -120,8 +120,8 @@ fn a_call_that_would_wait_for_too_long_is_refused_and_not_cut_short() {
     let bob = world.join("bob");
     let sid = world.clients[bob].sid.clone();
     let within = |secs| {
-        let Request::Call { sid, user, event, data, .. } = call(&sid, "{}") else { panic!("a call") };
-        Request::Call { sid, user, event, data, timeout: Duration::from_secs(secs) }
+        let Request::Call { sid, user, event, args, .. } = call(&sid, "{}") else { panic!("a call") };
+        Request::Call { sid, user, event, args, timeout: Duration::from_secs(secs) }
     };
     let max = Duration::from_secs(700);
     assert!(matches!(world.ask(within(701)), Response::TimeoutTooLong { max: told } if told == max));

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
+use roomcast_core::socket_io::Args;
 use roomcast_openwebui::query::{MessageChange, Question};
-use roomcast_openwebui::{Notice, Request, Response, To};
+use roomcast_openwebui::{Notice, Request, Response, StoreChange, To};
 
 use super::world::{START_MILLIS, START_SECS, World, token};
 
@@ -277,11 +279,80 @@ fn emitted_events_reach_their_user_and_change_messages() {
     let other = r#"{"chat_id":"talk","message_id":"m","data":{"type":"replace","data":{"content":"x"}}}"#;
     world.ask(emit(To::Socket(sid.into()), "events", other));
     assert_eq!((world.read(bob).len(), world.store.writes), (2, 1));
-    // What is no JSON, or no event, is not sent.
-    for (event, data) in [("events", "{"), ("events", "1,2"), ("", "{}"), ("events", "")] {
-        assert!(matches!(world.ask(emit(To::User("bob".into()), event, data)), Response::Malformed), "{event} {data}");
+    // What is no event is not sent, nor one that would end the connections of JavaScript clients.
+    assert!(matches!(world.ask(emit(To::User("bob".into()), "", "{}")), Response::Malformed));
+    for event in ["connect", "disconnect", "disconnecting", "connect_error", "newListener", "removeListener"] {
+        assert!(matches!(world.ask(emit(To::User("bob".into()), event, "{}")), Response::Reserved), "{event}");
+        let Request::Call { sid, user, args, timeout, .. } = call(&world.clients[bob].sid, "{}") else { panic!() };
+        let reserved = Request::Call { sid, user, event: event.into(), args, timeout };
+        assert!(matches!(world.ask(reserved), Response::Reserved), "{event}");
     }
+    assert_eq!(world.read(bob), Vec::<String>::new());
     assert!(matches!(world.ask(emit(To::Socket("no-such".into()), "events", "{}")), Response::Gone));
+}
+
+// Section 2.2: the requester has stored the message already, unless it says otherwise.
+#[test]
+fn an_emit_changes_the_store_only_if_it_says_so() {
+    let mut world = World::new();
+    let bob = world.join("bob");
+    let data = r#"{"chat_id":"talk","message_id":"m","data":{"type":"message","data":{"content":"x"}}}"#;
+    let Request::Emit { to, skip, event, args, .. } = emit(To::User("bob".into()), "events", data) else { panic!() };
+    world.ask(Request::Emit { to, skip, event, args, change: StoreChange::Nothing });
+    world.pass_ms(1000);
+    assert_eq!((world.read(bob).len(), world.store.changes.len()), (1, 0));
+}
+
+// Section 2.4: targets of the program's own requests.
+#[test]
+fn a_request_means_all_or_several_rooms_less_some_sockets() {
+    let mut world = World::new();
+    let (bob, tab, carol, anonymous) = (world.join("bob"), world.join("bob"), world.join("carol"), world.connect("{}"));
+    let sid = |world: &World, client: usize| ByteString::from(world.clients[client].sid.as_str());
+    let reached = |world: &mut World, to: To, skip: &[ByteString]| {
+        let Request::Emit { event, args, change, .. } = emit(to.clone(), "e", "1") else { panic!() };
+        world.ask(Request::Emit { to, skip: skip.to_vec(), event, args, change });
+        [bob, tab, carol, anonymous].map(|client| world.read(client).len())
+    };
+    let rooms = To::Rooms(vec!["user:bob".into(), "user:carol".into(), "channel:general".into()]);
+    assert_eq!(reached(&mut world, To::All, &[]), [1, 1, 1, 1]);
+    assert_eq!(reached(&mut world, rooms.clone(), &[]), [1, 1, 1, 0], "each once");
+    let skip = [sid(&world, tab)];
+    assert_eq!(reached(&mut world, rooms.clone(), &skip), [1, 0, 1, 0]);
+    assert_eq!(reached(&mut world, To::User("bob".into()), &skip), [1, 0, 0, 0]);
+    assert_eq!(reached(&mut world, To::Socket(skip[0].clone()), &skip), [0, 0, 0, 0]);
+    assert_eq!(reached(&mut world, To::All, &["user:bob".into()]), [0, 0, 1, 1]);
+    let by_sid = To::Rooms(vec![sid(&world, anonymous)]);
+    assert_eq!(reached(&mut world, by_sid, &[]), [0, 0, 0, 1]);
+    assert_eq!(reached(&mut world, To::Rooms(Vec::new()), &[]), [0, 0, 0, 0], "no room is not all");
+
+    // Into a room and out of it, and who is there.
+    let members = |world: &mut World, to: To| {
+        let Response::Members(members) = world.ask(Request::Members { to }) else { panic!("members") };
+        members.iter().map(|member| member.user.as_ref().map(|user| user.id.to_string())).collect::<Vec<_>>()
+    };
+    let room = ByteString::from("plugin:1");
+    assert!(matches!(
+        world.ask(Request::Enter { to: To::User("bob".into()), room: room.clone() }),
+        Response::Done { sockets: 2 }
+    ));
+    let to = To::Socket(sid(&world, anonymous));
+    assert!(matches!(world.ask(Request::Enter { to, room: room.clone() }), Response::Done { sockets: 1 }));
+    assert_eq!(members(&mut world, To::Room(room.clone())), [Some("bob".into()), Some("bob".into()), None]);
+    assert_eq!(members(&mut world, To::All).len(), 4);
+    let to = To::Socket(sid(&world, bob));
+    assert!(matches!(world.ask(Request::Leave { to, room: room.clone() }), Response::Done { sockets: 1 }));
+    assert_eq!(members(&mut world, To::Room(room.clone())).len(), 2);
+    assert!(matches!(
+        world.ask(Request::Leave { to: To::Room(room.clone()), room: room.clone() }),
+        Response::Done { sockets: 2 }
+    ));
+    assert_eq!(members(&mut world, To::Room(room)), Vec::<Option<String>>::new());
+    assert!(matches!(world.ask(Request::Enter { to: To::All, room: "".into() }), Response::Malformed));
+    assert!(matches!(
+        world.ask(Request::Enter { to: To::Socket("no-such".into()), room: "r".into() }),
+        Response::Done { sockets: 0 }
+    ));
 }
 
 // Section 2.2, `events` with ack.
@@ -363,7 +434,7 @@ fn a_store_that_fails_is_told_by_an_error_event() {
 }
 
 pub fn emit(to: To, event: &str, data: &str) -> Request {
-    Request::Emit { to, event: event.into(), data: data.into() }
+    Request::Emit { to, skip: Vec::new(), event: event.into(), args: args(data), change: StoreChange::Message }
 }
 
 /// A call of `events` for bob, for a minute.
@@ -372,9 +443,13 @@ pub fn call(sid: &str, data: &str) -> Request {
         sid: sid.into(),
         user: Some("bob".into()),
         event: "events".into(),
-        data: data.into(),
+        args: args(data),
         timeout: Duration::from_secs(60),
     }
+}
+
+fn args(json: &str) -> Args {
+    Args::from_json_values(json).expect("JSON")
 }
 
 pub fn models(world: &mut World) -> Vec<String> {

@@ -1,0 +1,271 @@
+//! How a request is carried out, wherever it comes from.
+//!
+//! Owns: the order of what is asked, and the JSON of the responses. Must never know: HTTP, or who asks.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytestring::ByteString;
+use http::StatusCode;
+use roomcast_openwebui::{self as openwebui, Member, OpenWebUi, Request, To};
+use roomcast_tokio::core::socket_io::is_reserved_event;
+use roomcast_tokio::{AckEnd, AckError, AppHandle, Args, Broadcast};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::refusal::Refusal;
+use super::request::{Operation, Revoked};
+use crate::store::StoreClient;
+
+/// What is needed besides the application.
+#[derive(Clone)]
+pub struct Means {
+    /// Where revocations are kept.
+    pub store: StoreClient,
+    /// The longest that a call may wait.
+    pub call_timeout_max: Duration,
+}
+
+/// A response as JSON, or why there is none.
+pub type Done = Result<String, Refusal>;
+
+/// Carries out an operation. What it asks of the application first is asked when the returned future is first polled.
+pub fn perform<'a>(
+    means: &'a Means,
+    operation: Operation,
+    app: &'a AppHandle<OpenWebUi>,
+) -> Pin<Box<dyn Future<Output = Done> + Send + 'a>> {
+    Box::pin(async move {
+        match operation {
+            Operation::App(request) => ask(request, app).await,
+            Operation::Session(sid) => session(sid, app).await,
+            Operation::Usage => usage(app).await,
+            Operation::CallMany { to, event, args, timeout } => call_many(means, (to, event, args), timeout, app).await,
+            Operation::Revoke(revoked) => {
+                // Stored before rights are read again, so that they are refused then.
+                remember(&revoked, &means.store).await?;
+                ask(revoked.request(), app).await
+            }
+            Operation::Unrevoke(revoked) => {
+                forget(revoked, &means.store).await?;
+                Ok(json!({ "status": "restored" }).to_string())
+            }
+            Operation::Batch(steps) => Ok(batch(means, steps, app).await),
+        }
+    })
+}
+
+/// A future after its first poll: what it does first has been done.
+pub enum Begun<F: Future> {
+    Done(F::Output),
+    Pending(F),
+}
+
+impl<F: Future + Unpin> Begun<F> {
+    pub async fn of(mut future: F) -> Self {
+        let first = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut future).poll(cx))).await;
+        match first {
+            Poll::Ready(output) => Self::Done(output),
+            Poll::Pending => Self::Pending(future),
+        }
+    }
+
+    pub async fn end(self) -> F::Output {
+        match self {
+            Self::Done(output) => output,
+            Self::Pending(future) => future.await,
+        }
+    }
+}
+
+/// Asks for one after the other; the application takes them in this order. What asks a store first ends before the next
+/// one begins.
+async fn batch(means: &Means, steps: Vec<Result<Operation, Refusal>>, app: &AppHandle<OpenWebUi>) -> String {
+    let mut begun = Vec::with_capacity(steps.len());
+    for step in steps {
+        begun.push(match step {
+            Ok(operation @ Operation::App(_)) => Begun::of(perform(means, operation, app)).await,
+            Ok(operation) => Begun::Done(perform(means, operation, app).await),
+            Err(refusal) => Begun::Done(Err(refusal)),
+        });
+    }
+    let mut text = String::from(r#"{"results":["#);
+    for (index, step) in begun.into_iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        match step.end().await {
+            Ok(done) => text.push_str(&format!(r#"{{"status":200,"body":{done}}}"#)),
+            Err(refusal) => {
+                text.push_str(&format!(r#"{{"status":{},"body":{}}}"#, refusal.status.as_u16(), refusal.json()));
+            }
+        }
+    }
+    text.push_str("]}");
+    text
+}
+
+async fn ask(request: Request, app: &AppHandle<OpenWebUi>) -> Done {
+    let names_session = matches!(
+        &request,
+        Request::Disconnect { to: To::Socket(_), .. }
+            | Request::Enter { to: To::Socket(_), .. }
+            | Request::Leave { to: To::Socket(_), .. }
+    );
+    match app.ask(request).await {
+        Some(openwebui::Response::Done { sockets: 0 }) if names_session => Err(Refusal::gone()),
+        Some(answer) => respond(&answer),
+        None => Err(Refusal::shutting_down()),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "responses to requests that this API does not make")]
+fn respond(answer: &openwebui::Response) -> Done {
+    match answer {
+        openwebui::Response::Emitted => Ok(json!({ "status": "sent" }).to_string()),
+        openwebui::Response::Called(args) => Ok(format!("{{{}}}", acked(args))),
+        openwebui::Response::Done { sockets } => Ok(json!({ "sockets": sockets }).to_string()),
+        openwebui::Response::Members(members) => {
+            let members: Vec<_> = members.iter().map(member).collect();
+            Ok(json!({ "members": members }).to_string())
+        }
+        openwebui::Response::Gone => Err(Refusal::gone()),
+        openwebui::Response::NotOwner => Err(Refusal::new(StatusCode::FORBIDDEN, "the session is another user's")),
+        openwebui::Response::TimedOut => {
+            Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the session did not answer in time"))
+        }
+        openwebui::Response::TimeoutTooLong { max } => Err(too_long(*max)),
+        openwebui::Response::Malformed => Err(Refusal::malformed("the event, the data or an id in them cannot be")),
+        openwebui::Response::Reserved => Err(reserved()),
+        openwebui::Response::Overloaded => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too much is under way")),
+        _ => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a response to another request")),
+    }
+}
+
+fn member(member: &Member) -> serde_json::Value {
+    let user = member.user.as_ref().map(|user| json!({ "id": &*user.id, "name": &*user.name, "role": &*user.role }));
+    json!({ "session": &*member.sid, "user": user })
+}
+
+async fn session(sid: ByteString, app: &AppHandle<OpenWebUi>) -> Done {
+    match app.ask(Request::Members { to: To::Socket(sid) }).await {
+        Some(openwebui::Response::Members(members)) => {
+            let found = members.first().ok_or_else(Refusal::gone)?;
+            let profile = found.user.as_ref().and_then(|user| RawValue::from_string(user.profile.to_string()).ok());
+            let user = match profile {
+                Some(profile) => profile.to_string(),
+                None => member(found)["user"].to_string(),
+            };
+            let rooms = match app.handle().socket("/", found.sid.to_string()).await {
+                Some(socket) => socket.rooms().await,
+                None => Vec::new(),
+            };
+            Ok(format!(r#"{{"session":{},"user":{user},"rooms":{}}}"#, json!(&*found.sid), json!(rooms)))
+        }
+        Some(_) => Err(Refusal::gone()),
+        None => Err(Refusal::shutting_down()),
+    }
+}
+
+async fn usage(app: &AppHandle<OpenWebUi>) -> Done {
+    let (models, users) = (app.ask(Request::ModelsInUse).await, app.ask(Request::ActiveUsers).await);
+    let (Some(openwebui::Response::Models(models)), Some(openwebui::Response::Users(users))) = (models, users) else {
+        return Err(Refusal::shutting_down());
+    };
+    let text = |ids: Vec<ByteString>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    Ok(json!({ "models": text(models), "users": text(users) }).to_string())
+}
+
+/// Asks all of them, and gathers what they answer in time.
+async fn call_many(
+    means: &Means,
+    (to, event, args): (To, String, Args),
+    timeout: Duration,
+    app: &AppHandle<OpenWebUi>,
+) -> Done {
+    if timeout > means.call_timeout_max {
+        return Err(too_long(means.call_timeout_max));
+    }
+    if event.is_empty() {
+        return Err(Refusal::malformed("the event has no name"));
+    }
+    if is_reserved_event(&event) {
+        return Err(reserved());
+    }
+    let acks = match meant(app, to).emit_with_ack(event, args, timeout).await {
+        Ok(acks) => acks,
+        Err(AckError::ServerEnded) => return Err(Refusal::shutting_down()),
+        Err(error) => return Err(Refusal::malformed(error)),
+    };
+    let ids: Vec<_> = acks.answers.iter().map(|(socket, _)| *socket).collect();
+    let sids = app
+        .handle()
+        .query(move |view| ids.iter().map(|id| view.socket(*id).map(|socket| socket.sid())).collect::<Vec<_>>())
+        .await
+        .unwrap_or_default();
+    let answers: Vec<String> = acks
+        .answers
+        .iter()
+        .zip(sids)
+        .map(|((_, args), sid)| {
+            let sid = json!(sid.as_ref().map(|sid| sid.as_str()));
+            format!(r#"{{"session":{sid},{}}}"#, acked(args))
+        })
+        .collect();
+    let end = match acks.end {
+        AckEnd::Complete => "complete",
+        AckEnd::TimedOut => "timed_out",
+        AckEnd::Gone => "gone",
+    };
+    Ok(format!(r#"{{"answers":[{}],"asked":{},"end":"{end}"}}"#, answers.join(","), acks.asked))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "all, and targets that this API does not make")]
+fn meant(app: &AppHandle<OpenWebUi>, to: To) -> Broadcast {
+    let all = app.handle().of("/");
+    match to {
+        To::User(user) => all.to(format!("user:{user}")),
+        To::Room(room) | To::Socket(room) => all.to(room),
+        To::Rooms(rooms) => rooms.into_iter().fold(all, Broadcast::to),
+        _ => all,
+    }
+}
+
+async fn remember(revoked: &Revoked, store: &StoreClient) -> Result<(), Refusal> {
+    let remembered = match revoked {
+        Revoked::User(user) => store.revoke_user(user).await,
+        Revoked::Token { jti, ends_at } => store.revoke_token(jti, *ends_at).await,
+    };
+    remembered.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
+}
+
+async fn forget(revoked: Revoked, store: &StoreClient) -> Result<(), Refusal> {
+    let forgotten = match &revoked {
+        Revoked::User(user) => store.restore_user(user).await,
+        Revoked::Token { jti, ends_at: None } => store.restore_token(jti).await,
+        Revoked::Token { ends_at: Some(_), .. } => return Err(Refusal::malformed("`ends_at` is for /api/revoke")),
+    };
+    forgotten.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
+}
+
+fn too_long(max: Duration) -> Refusal {
+    Refusal::malformed(format!("`timeout_ms` is at most {}", max.as_millis()))
+}
+
+fn reserved() -> Refusal {
+    Refusal::malformed("the event's name is reserved by Socket.IO: clients would close their connections")
+}
+
+/// The arguments as they came. Bytes among them are placeholders, as in Socket.IO, and stand in a list of their own.
+fn acked(args: &Args) -> String {
+    let mut text = format!("\"data\":[{}]", args.json());
+    if !args.attachments().is_empty() {
+        let bytes: Vec<_> = args.attachments().iter().map(|bytes| BASE64_STANDARD.encode(bytes)).collect();
+        text.push_str(&format!(",\"attachments\":{}", json!(bytes)));
+    }
+    text
+}
