@@ -3,6 +3,7 @@
 #
 #   ./test.sh                everything
 #   ./test.sh fmt clippy     these sections, in this order
+#   ./test.sh openwebui      not among everything: the real Open WebUI from PyPI, 2 GB, with roomcast in front of it
 #
 # It needs Rust, Node and Python; what else is missing it installs: rustup components, npm packages, a Python venv,
 # cargo-deny below the target directory and, as root or with sudo, Debian packages. The summary at the end names every section, and
@@ -12,6 +13,7 @@
 #   ROOMCAST_TRANSCRIPTS   folder of traffic recorded at Open WebUI; the golden tests replay it as well
 #   ROOMCAST_TRACES        folder of recorded Yjs traces (.ytr); the tests of roomcast-yjs replay them as well
 #   FUZZ_SECONDS (5)       time of each fuzz target; FUZZ_SEED (1) its seed
+#   OPENWEBUI_VENV         a Python environment that has open-webui, for the section of that name
 #   FRESH_SECONDS (60)     time of the section fresh; FRESH_SEED its seed, drawn anew in each run and printed
 set -euo pipefail
 
@@ -152,9 +154,30 @@ section_clients() {
     conformance/clients/run.sh
     cargo build -p roomcast-server --bins --locked
     conformance/clients/run.sh --app
+    # The package for Open WebUI's backend, with the newest python-socketio.
+    ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast conformance/clients/python/.venv/bin/python -m pytest -q server/python
     # The core without a runtime; `run.sh` has installed the client.
     cargo build -p roomcast-core --example blocking --locked
     (cd conformance/clients/js && node --test blocking.test.mjs)
+}
+
+# The unchanged Open WebUI 0.6.41 with a fake model, the package of server/python in it, and roomcast in front. What only
+# models on the machine itself need is left out. Not among the default sections: it downloads 1 GB.
+section_openwebui() {
+    needs python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || debian_packages python3-venv
+    local venv=${OPENWEBUI_VENV:-$CARGO_TARGET_DIR/openwebui}
+    if [[ ! -x $venv/bin/open-webui ]]; then
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install --quiet --requirement server/python/checks/requirements.txt
+        "$venv/bin/pip" install --quiet --no-deps open-webui==0.6.41
+    fi
+    "$venv/bin/pip" install --quiet --no-deps --force-reinstall ./server/python
+    cargo build -p roomcast-server --locked
+    export ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast
+    # The version of python-socketio that Open WebUI has.
+    "$venv/bin/python" -m pytest -q server/python
+    "$venv/bin/python" server/python/checks/checks.py --roomcast "$ROOMCAST_PROGRAM"
 }
 
 # Editors on one document, through the program: y-prosemirror over the application protocol, and stock y-websocket.
