@@ -68,7 +68,7 @@ impl Joining {
     }
 }
 
-/// A bus in memory: joins servers of one process, on whatever threads and runtimes. Cheap to clone.
+/// A bus in memory: joins servers of one process, on any threads and runtimes. Cheap to clone.
 ///
 /// ```
 /// use roomcast_adapter::core::cluster::ClusterSettings;
@@ -107,7 +107,7 @@ impl MemoryBus {
         Self::default()
     }
 
-    /// Adds a node.
+    /// Adds a node, which receives by `inbox` from now on.
     pub fn join(&self, inbox: ClusterInbox) -> MemoryLink {
         let mut members = lock(&self.0);
         members.next += 1;

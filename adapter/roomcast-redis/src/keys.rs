@@ -19,7 +19,7 @@ use crate::fault::RedisFault;
 use crate::tls::prepare_tls;
 use crate::url::Servers;
 
-/// Sends commands to a Redis and waits for their answers, on whatever runtime the caller is. While Redis is away each
+/// Sends commands to a Redis and waits for their answers, on the runtime of the caller. While Redis is away each
 /// command fails at once, or after [`connect_timeout`](crate::BusLimits::connect_timeout). Cheap to clone; the connection
 /// ends when the last clone is dropped.
 ///
@@ -123,7 +123,7 @@ async fn run(config: RedisConfig, mut jobs: mpsc::Receiver<Job>) {
                 if !std::mem::replace(&mut was_told, true) {
                     tracing::warn!(url = %config.url, %fault, "shared state cannot be reached");
                 }
-                // Nobody waits for a server that is not there.
+                // No caller waits for a server that is not there.
                 select! {
                     () = pause(&mut backoff) => {}
                     ended = refuse(&mut jobs, &fault) => return ended,
@@ -156,7 +156,7 @@ async fn connect(config: &RedisConfig, connector: &mut Connector) -> Result<(Con
     Ok((Conn::Cluster(conn.map_err(|_| RedisFault::TimedOut)??), Arc::default()))
 }
 
-/// Answers commands over this connection until it ends; `None` when nobody is left to send one.
+/// Answers commands over this connection until it ends; `None` when no sender is left.
 async fn serve(
     conn: &Conn,
     ending: &Ending,
@@ -191,7 +191,7 @@ async fn serve(
     }
 }
 
-/// Refuses all commands, until nobody is left to send one.
+/// Refuses all commands, until no sender is left.
 async fn refuse(jobs: &mut mpsc::Receiver<Job>, fault: &RedisFault) {
     while let Some(job) = jobs.recv().await {
         let _ = job.answer.send(Err(fault.clone()));

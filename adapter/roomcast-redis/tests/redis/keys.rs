@@ -56,7 +56,7 @@ fn commands_fail_at_once_while_redis_is_away_and_work_when_it_is_back() {
         let away = keys.ask::<Option<String>>(command(&["GET", "a"])).await.unwrap_err();
         assert!(matches!(away, RedisFault::Unreachable(_)), "{away}");
         server.run();
-        // Each try waits for the answer of Redis, or for that of the system that nobody listens.
+        // Each try waits for the answer of Redis, or for that of the system that no process listens.
         while keys.ask::<Option<String>>(command(&["GET", "a"])).await.is_err() {}
     });
 }

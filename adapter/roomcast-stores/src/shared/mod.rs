@@ -39,7 +39,7 @@ pub trait SharedState: Send + Sync + 'static {
     /// It may be there still.
     fn remove_session(&self, sid: ByteString) -> Shared<'_, ()>;
 
-    /// Who is logged in on a socket of whatever node.
+    /// Who is logged in on a socket of any node.
     ///
     /// # Errors
     ///

@@ -124,7 +124,7 @@ impl SharedState for RedisState {
                 }
                 removed += self.remove_node(&node).await?;
             }
-            // Should it have ended meanwhile: what was removed was nobody's.
+            // Should it have ended meanwhile: what was removed belonged to no login.
             lock.release().await.map_err(|fault| unavailable(&fault))?;
             Ok(removed)
         })
