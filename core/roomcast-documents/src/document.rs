@@ -98,11 +98,11 @@ pub(crate) struct Live<M> {
     pub(crate) counted_bytes: usize,
 }
 
-/// Whom an awareness id belongs to after its session has gone.
+/// The owner of an awareness id after its session has gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Owner<M> {
     User(ByteString),
-    /// A member without a user: nobody else is known to be the same.
+    /// A member without a user: no other is known to be the same.
     Member(M),
 }
 

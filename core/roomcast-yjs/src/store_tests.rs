@@ -22,7 +22,7 @@ fn what_is_known_and_comes_again_in_halves_cuts_a_pair_as_well() {
     let merged = crate::merge_updates([&pair[..], &halves]).unwrap();
     assert_eq!(from_merged.apply(&merged, &LIMITS), Verdict::Applied);
     assert_eq!(from_merged.state(), store.state());
-    // Alone it brings nothing, is relayed to nobody, and cuts nothing.
+    // Alone it brings nothing, is relayed to no member, and cuts nothing.
     let mut alone = Store::new();
     alone.apply(&pair, &LIMITS);
     assert_eq!(alone.apply(&[1, 1, 1, 1, 0x84, 1, 0, 1, b'x', 0], &LIMITS), Verdict::NothingNew);

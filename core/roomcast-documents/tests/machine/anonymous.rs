@@ -29,7 +29,7 @@ fn members_without_a_user_do_not_take_each_others_cursors() {
         assert!(!heard(&mut world, 2, 2), "it belongs to another session");
         world.leave(1);
         assert_eq!(heard(&mut world, 2, 3), takes_over, "{user:?}");
-        // When nobody has shown it for a while, it is free.
+        // When no member has shown it for a while, it is free.
         world.pass(std::time::Duration::from_secs(61));
         assert!(heard(&mut world, 2, 4));
     }
