@@ -200,7 +200,8 @@ pub struct AppLimits {
     pub models_per_socket_max: usize,
     /// Channels, threads and chats in which typing of one socket is told at once. 16.
     pub typing_places_per_socket_max: usize,
-    /// Length of the payload of an event other than of documents, in bytes. A longer one is not parsed. 64 KiB.
+    /// Length of the payload of an event other than `ydoc:document:update` and `ydoc:awareness:update`, in bytes. A longer
+    /// one is not parsed. 64 KiB.
     pub event_bytes_max: usize,
     /// Events of one socket that ask a store or are told to a whole room (`user-join`, `join-channels`, `join-note`,
     /// `events:chat`), in one burst. More are answered as refused. 100.

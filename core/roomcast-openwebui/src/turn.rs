@@ -128,16 +128,9 @@ impl BuiltIn {
         matches!(self, Self::UserJoin | Self::JoinChannels | Self::JoinNote)
     }
 
-    /// Whether the event is of documents, which have limits of their own.
-    pub(crate) const fn is_of_documents(self) -> bool {
-        matches!(
-            self,
-            Self::DocumentJoin
-                | Self::DocumentState
-                | Self::DocumentUpdate
-                | Self::DocumentLeave
-                | Self::DocumentAwareness
-        )
+    /// Whether the event carries what members have written, which has limits of its own.
+    pub(crate) const fn is_update(self) -> bool {
+        matches!(self, Self::DocumentUpdate | Self::DocumentAwareness)
     }
 
     /// Whether the event asks a store each time, or is told to a whole room.

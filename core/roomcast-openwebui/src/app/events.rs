@@ -148,7 +148,7 @@ impl OpenWebUi {
     /// any that a front end sends, one of too many that ask a store.
     fn refusal(&mut self, socket: SocketId, event: BuiltIn, args: &Args, cx: &Cx<'_>) -> Option<Outcome> {
         let needs_login = !event.brings_token() && event != BuiltIn::DocumentJoin;
-        let is_long = !event.is_of_documents() && args.json().len() > self.settings.limits.event_bytes_max;
+        let is_long = !event.is_update() && args.json().len() > self.settings.limits.event_bytes_max;
         let is_refused = (needs_login && self.user_of(socket).is_none())
             || is_long
             || (event.is_dear() && !self.rations.take(socket, cx.now));

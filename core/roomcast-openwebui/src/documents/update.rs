@@ -23,6 +23,9 @@ impl OpenWebUi {
     /// `ydoc:document:update`. Updates of clients that are not in the document are ignored.
     pub(crate) fn document_update(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         let id = MemberId::Socket(socket);
+        if args.json().len() > self.update_json_bytes_max(socket) {
+            return Outcome::nothing();
+        }
         let Ok(payload) = args.parse::<frame::Update<'_>>() else { return Outcome::nothing() };
         let named = canonical(&payload.document_id, &self.settings.limits);
         let joined = named.and_then(|(name, _)| self.documents.joined(&name, id));
@@ -131,6 +134,9 @@ impl OpenWebUi {
 
     /// `ydoc:awareness:update`: to the others as it is.
     pub(crate) fn document_awareness(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
+        if args.json().len() > self.settings.documents.awareness_bytes_max.saturating_mul(JSON_PER_BYTE) {
+            return Outcome::nothing();
+        }
         let Ok(payload) = args.parse::<frame::Update<'_>>() else { return Outcome::nothing() };
         let Some((name, _)) = canonical(&payload.document_id, &self.settings.limits) else {
             return Outcome::nothing();
@@ -203,6 +209,20 @@ impl OpenWebUi {
         taken
     }
 
+    /// Bytes of JSON that are parsed of an update, by who sends it: nothing of who is in no document, and an edit of who may
+    /// write in none. What a reader's browser sends back with a long content has no effect anyway.
+    fn update_json_bytes_max(&self, socket: SocketId) -> usize {
+        let documents = self.sockets.get(socket).map_or(&[][..], |record| &record.documents);
+        let id = MemberId::Socket(socket);
+        let mut rights =
+            documents.iter().filter_map(|document| Some(self.documents.machine.get(*document)?.member(id)?.access()));
+        match rights.any(|access| access == Access::Write) {
+            true => usize::MAX,
+            false if documents.is_empty() => 0,
+            false => self.settings.documents.limits.update_bytes_max.saturating_mul(JSON_PER_BYTE),
+        }
+    }
+
     /// Bytes that a member may bring at once. A browser that is asked for what it has brings all that is known as well,
     /// which does not count.
     fn update_bytes_max(&self, document: DocumentId) -> usize {
@@ -211,3 +231,6 @@ impl OpenWebUi {
         self.settings.documents.limits.resync_bytes_max.saturating_add(known)
     }
 }
+
+/// What a byte takes in an array of numbers, with its comma.
+const JSON_PER_BYTE: usize = 4;

@@ -59,6 +59,33 @@ fn a_late_write_before_the_end_does_not_win_either() {
     }
 }
 
+/// Megabytes are parsed only of those whose edits may have them.
+#[test]
+fn what_is_long_is_looked_at_only_of_members_that_may_write() {
+    let mut world = World::new();
+    world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::Public));
+    let (mut alice, mut bob) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "bob"));
+    settle(&mut world, &mut [&mut alice, &mut bob]);
+    let junk = "7,".repeat(600_000);
+    let outsider = world.join("bob");
+    for (client, is_heard) in [(outsider, false), (bob.client, false), (alice.client, true)] {
+        let refused = |world: &World| world.stack.app.document_counters().documents.updates_refused;
+        let before = refused(&world);
+        world.send(client, &format!(r#"2["ydoc:document:update",{{"document_id":"{NOTE}","update":[{junk}7]}}]"#));
+        assert_eq!(refused(&world) > before, is_heard);
+    }
+    // No other event of documents has that length.
+    for name in ["ydoc:document:join", "ydoc:document:state", "ydoc:document:leave", "ydoc:awareness:update"] {
+        let before = world.stack.app.document_counters();
+        world
+            .send(alice.client, &format!(r#"2["{name}",{{"document_id":"{NOTE}","update":[123,125],"x":[{junk}7]}}]"#));
+        assert_eq!(world.stack.app.document_counters(), before, "{name}");
+    }
+    bob.events.clear();
+    bob.pump(&mut world);
+    assert!(!bob.has_event("ydoc:awareness") && !bob.has_event("ydoc:user:left"), "{:?}", bob.events);
+}
+
 /// What another program makes of a note is its own.
 #[test]
 fn a_late_write_of_another_content_wins() {
