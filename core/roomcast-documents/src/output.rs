@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use roomcast_yjs::Unsound;
 
 use crate::question::DocumentQuestion;
 use crate::words::{DocumentId, Joining, Taken};
@@ -195,6 +196,14 @@ pub enum DocumentNotice {
         name: ByteString,
         /// The reason that its members were refused for.
         why: NotLoaded,
+    },
+    /// What is stored of a document would be refused of a member today: it has come in before such things were looked at.
+    /// The document is served as it is; members may throw at it, or not agree on what it says.
+    Unsound {
+        /// The document's name.
+        name: ByteString,
+        /// What the first such update does.
+        why: Unsound,
     },
     /// Changes could not be stored, since another program writes the same document. They are kept in memory.
     Conflict {

@@ -56,9 +56,13 @@ impl<M: Copy + Ord> Documents<M> {
         let waiting = std::mem::take(waiting);
         match opened {
             Ok(opened) => {
+                let (name, unsound) = (open.name.clone(), opened.content().unsound());
                 open.stage = Stage::Live(Box::new(live(opened, &self.config, self.pace, now)));
                 self.counters.loads += 1;
                 self.count_bytes(document);
+                if let Some(why) = unsound {
+                    self.output(Output::Notice(DocumentNotice::Unsound { name, why }));
+                }
                 self.output(Output::Loaded { document, waiting });
             }
             Err(why) => {

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use super::soundness::Unsound;
 use super::store::{BadUpdate, Split, Store, UpdateLimits, Verdict};
 use super::update::StateVector;
 use super::{int_array, wire};
@@ -43,7 +44,8 @@ pub enum Source {
     /// A member that was asked for its whole document: as [`Resync`](Self::Resync), but with a byte limit that is
     /// raised by the size of the stored document.
     Whole,
-    /// The caller's own store. No limit of size applies: what was accepted once can always be loaded again.
+    /// The caller's own store. No limit of size applies, and what is unsound is told by [`Document::unsound`] alone: what
+    /// was accepted once can always be loaded again.
     Stored,
 }
 
@@ -57,6 +59,7 @@ pub struct Document {
     state_vector: Option<Bytes>,
     /// What is deleted, which ends every difference.
     deletions: Option<Vec<u8>>,
+    unsound: Option<Unsound>,
 }
 
 impl Document {
@@ -68,7 +71,7 @@ impl Document {
     /// Applies an update as a whole, or nothing of it.
     pub fn apply(&mut self, update: &[u8], source: Source) -> Verdict {
         let verdict = match self.limits_of(update, source) {
-            Ok(_) if source == Source::Stored => self.store.load(update),
+            Ok(limits) if source == Source::Stored => self.load(update, &limits),
             Ok(limits) => self.store.apply(update, &limits),
             Err(reason) => return Verdict::Bad(reason),
         };
@@ -76,6 +79,24 @@ impl Document {
             (self.state, self.state_array, self.state_vector, self.deletions) = (None, None, None, None);
         }
         verdict
+    }
+
+    /// Loads whatever can be read. What members could not bear has come in before it was refused: leaving it out would
+    /// lose all that was built on it.
+    fn load(&mut self, update: &[u8], limits: &UpdateLimits) -> Verdict {
+        match self.store.apply(update, limits) {
+            Verdict::Bad(BadUpdate::Unsound(unsound)) => {
+                self.unsound.get_or_insert(unsound);
+                self.store.load(update)
+            }
+            verdict @ (Verdict::Applied | Verdict::NothingNew | Verdict::Missing(_) | Verdict::Bad(_)) => verdict,
+        }
+    }
+
+    /// What was [stored](Source::Stored) that would be refused of a member today, if there was anything. Members may throw
+    /// at this document, or not agree on it.
+    pub const fn unsound(&self) -> Option<Unsound> {
+        self.unsound
     }
 
     /// Parts an update of which something is missing: into what can be applied now, which may be empty, and the rest.

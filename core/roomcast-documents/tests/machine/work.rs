@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use roomcast_documents::yjs::{Document, Message, Source, StateVector, merge_updates};
+use roomcast_documents::yjs::{Document, Message, Source, StateVector, Unsound, merge_updates};
 use roomcast_documents::{
-    Access, Brings, DocumentCounts, DocumentId, DocumentsConfig, Entered, Flow, Form, Joining, StoredDocument, Taken,
+    Access, Brings, DocumentCounts, DocumentId, DocumentNotice, DocumentsConfig, Entered, Flow, Form, Joining,
+    StoredDocument, Taken,
 };
 
 use super::world::{World, integer, step_1, text};
@@ -36,6 +37,17 @@ fn a_stored_document_that_cannot_be_read_is_refused_as_before() {
     world.stored.insert("plan".into(), StoredDocument { snapshot, last_sequence: 1, ..Default::default() });
     world.join(1, "plan", Access::Write);
     assert_eq!((world.worked, world.machine.counters().loads_failed, world.closed.len()), (1, 1, 1));
+}
+
+#[test]
+fn what_stores_hold_since_before_it_was_refused_is_served_and_told() {
+    let mut world = World::new(|_| {});
+    let poison = vec![1, 3, 1, 0, 4, 1, 1, b't', 1, b'a', 4, 1, 1, b'm', 1, b'c', 0xc4, 1, 0, 1, 1, 1, b'b', 0];
+    let stored = StoredDocument { updates: vec![poison.into()], last_sequence: 1, ..Default::default() };
+    world.stored.insert("plan".into(), stored);
+    world.join(1, "plan", Access::Write);
+    assert_eq!((world.machine.counters().loads, world.closed.len()), (1, 0));
+    assert_eq!(world.notices, [DocumentNotice::Unsound { name: "plan".into(), why: Unsound::Parents }]);
 }
 
 #[test]
