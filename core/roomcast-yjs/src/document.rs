@@ -81,8 +81,8 @@ impl Document {
         verdict
     }
 
-    /// Loads whatever can be read. What members could not bear has come in before it was refused: leaving it out would
-    /// lose all that was built on it.
+    /// Loads everything that can be read. Unsound structs may have been stored before they were refused: without them,
+    /// everything that builds on them would be lost.
     fn load(&mut self, update: &[u8], limits: &UpdateLimits) -> Verdict {
         match self.store.apply(update, limits) {
             Verdict::Bad(BadUpdate::Unsound(unsound)) => {

@@ -33,7 +33,7 @@ fn only_live_updates_are_measured_by_what_a_document_may_become() {
     );
 }
 
-/// Stores may hold what has come in before it was refused: it is loaded, and told.
+/// Stores may hold unsound structs from before these were refused: they are loaded, and reported.
 #[test]
 fn what_would_be_refused_today_is_loaded_and_told() {
     // "b" stands between a letter of one root type and a letter of another.
