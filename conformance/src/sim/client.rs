@@ -8,6 +8,7 @@ use bytes::Bytes;
 use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
 use roomcast_core::time::Instant;
 
+use super::model::NAMESPACES_MAX;
 use super::weather::Weather;
 use crate::pair::Via;
 
@@ -67,6 +68,8 @@ pub(super) enum Heard {
     Packet { sid: String, text: String },
     /// The server waits for an ack of this packet.
     Asked { sid: String, text: String, answer: String, namespace: String },
+    /// A namespace was one too many.
+    Crowded,
     /// A Socket.IO packet that makes no sense.
     Nonsense(String),
 }
@@ -149,7 +152,14 @@ impl Client {
             // On its way while the client left.
             return Heard::Nothing;
         }
+        let others = (self.namespaces.len() + self.left.len()).saturating_sub(1);
         let Some(known) = self.namespaces.get_mut(&name) else { return Heard::Nonsense(text) };
+        if known.is_none() && text.starts_with("44") && text.ends_with(TOO_MANY) && others >= NAMESPACES_MAX {
+            // It asks no more.
+            self.namespaces.remove(&name);
+            self.left.push(name);
+            return Heard::Crowded;
+        }
         if known.is_none() {
             let sid = text.split_once(r#""sid":""#).and_then(|(_, rest)| rest.split_once('"'));
             let Some((sid, _)) = sid.filter(|_| text.starts_with("40")) else { return Heard::Nonsense(text) };
@@ -165,6 +175,8 @@ impl Client {
         Heard::Packet { sid, text }
     }
 }
+
+const TOO_MANY: &str = r#"{"message":"Too many namespaces"}"#;
 
 /// A binary message in its text form.
 pub(super) fn text_of(bytes: Bytes) -> String {

@@ -82,6 +82,7 @@ impl World {
 
     /// A client ends its session, to begin another.
     fn say_goodbye(&mut self, client: usize) {
+        self.meet("habit: ends its session");
         self.clients[client].outbox.push_back("1".into());
         self.flush(client);
         self.clients[client].begun = Weather::Storm;
@@ -92,6 +93,7 @@ impl World {
         if matches!(self.clients[client].stage, Stage::Probing | Stage::Pausing)
             && let Some(wire) = self.ties[client].wire
         {
+            self.meet("fault: probe lost");
             self.clients[client].probe_lost = true;
             self.cut_wire(wire);
             self.lost_wire(client);
@@ -132,19 +134,28 @@ impl World {
     /// Actions that may end a socket or a session.
     fn misbehave(&mut self, client: usize, name: &str, mischief: u64, n: u64) {
         match (mischief, n) {
-            (37, _) => self.leave_namespace(client, name),
+            (37, _) => {
+                self.meet("habit: leaves a namespace");
+                self.leave_namespace(client, name);
+            }
             (38, 0..300) => {
                 let whole = n < 60;
+                self.meet(if whole { "habit: has its connection ended" } else { "habit: has its socket ended" });
                 self.event(client, name, &format!(r#""kick",{whole}"#));
             }
             (38, 300..700) => self.intrude(client),
             (39, 600..900) => self.overlap(client),
-            (39, 0..50) => self.clients[client].outbox.push_back("1".into()),
-            (39, 50..100) => {
-                let nonsense = NONSENSE[self.index_below(NONSENSE.len())];
+            (39, 0..50) => {
+                self.meet("habit: says goodbye and goes on");
+                self.clients[client].outbox.push_back("1".into());
+            }
+            (39, 50..150) => {
+                let (nonsense, what) = NONSENSE[self.index_below(NONSENSE.len())];
+                self.meet(what);
                 self.clients[client].outbox.extend(nonsense.split('\x1e').map(str::to_owned));
             }
-            (39, 100..600) => {
+            (39, 150..600) => {
+                self.meet("habit: floods a room");
                 let room = ROOMS[self.index_below(ROOMS.len())];
                 self.call_event(client, name, &format!(r#""flood","{room}",{},200"#, n / 10));
             }
@@ -154,6 +165,7 @@ impl World {
 
     /// A second WebSocket or a request comes for a session that has a transport already.
     fn intrude(&mut self, client: usize) {
+        self.meet("fault: a second transport");
         let epoch = self.clients[client].epoch;
         let delay = self.delay();
         if self.clients[client].stage == Stage::Streaming && self.chance(2) {
@@ -167,6 +179,7 @@ impl World {
     /// A client polls or posts twice at once, which ends its session, and goes away.
     fn overlap(&mut self, client: usize) {
         if self.clients[client].stage == Stage::Polling {
+            self.meet("fault: two requests at once");
             let method = if self.chance(2) { Method::GET } else { Method::POST };
             for _ in 0..2 {
                 self.rogue_call(client, method.clone(), "6".to_owned());
@@ -229,7 +242,18 @@ fn prefix(namespace: &str) -> String {
 }
 
 /// What no client may say: each is a fault that ends its session.
-const NONSENSE: [&str; 9] =
-    ["4abc", "0{}", "2", "bAQID", "42[", "44{}", "43/custom,1{}", "451-[\"x\"]\x1e42[\"y\"]", "4510000-[\"x\"]"];
-const ROOMS: [&str; 4] = ["a", "b", "c", "a room with a long name"];
+const NONSENSE: [(&str, &str); 10] = [
+    ("4abc", "nonsense: no packet of Socket.IO"),
+    ("0{}", "nonsense: an open packet"),
+    ("2", "nonsense: a ping"),
+    ("bAQID", "nonsense: an attachment of nothing"),
+    ("42[", "nonsense: broken JSON"),
+    ("44{}", "nonsense: CONNECT_ERROR"),
+    ("43/custom,1{}", "nonsense: an ack without a list"),
+    ("451-[\"x\"]\x1e42[\"y\"]", "nonsense: a packet between attachments"),
+    ("453-[\"x\"]", "limit: attachments"),
+    ("42[[[[[[[[\"x\"]]]]]]]]", "limit: depth of JSON"),
+];
+/// One more than a socket may be in, and one that is too long.
+const ROOMS: [&str; 5] = ["a", "b", "c", "d", "a room with a name that is too long"];
 const NAMESPACES: [&str; 3] = ["/custom", "/dyn-7", "/jwt"];

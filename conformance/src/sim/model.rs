@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomcast_core::engine_io::Packet;
-use roomcast_core::server::{AckEnd, AckId, EmitId, Event, Reason, Server, SocketId};
+use roomcast_core::server::{AckEnd, AckId, Connect, EmitId, Event, Reason, Server, SocketId};
 use roomcast_core::socket_io::Args;
 use roomcast_testkit::{Observer, Trace};
 use serde_json::Value;
@@ -163,31 +163,7 @@ impl Model {
             Event::Connecting(connect) => {
                 self.connecting.insert(connect.socket);
             }
-            Event::Connected(connect) => {
-                self.connecting.remove(&connect.socket);
-                let sid = connect.sid.as_str().to_owned();
-                let prefix = match &*connect.namespace {
-                    "/" => String::new(),
-                    other => format!("{other},"),
-                };
-                let auth = match &*connect.namespace {
-                    "/jwt" => r#"{"sub":"sim"}"#,
-                    "/custom" => AUTH,
-                    _ => "{}",
-                };
-                let due = [format!(r#"40{prefix}{{"sid":"{sid}"}}"#), format!(r#"42{prefix}["auth",{auth}]"#)];
-                let mut due: VecDeque<_> = due.into_iter().map(|text| Due { text, fate: Fate::Certain }).collect();
-                if server.sid(connect.socket).is_none() {
-                    // Kicked by an event that came before it in one read: it hears of that and of nothing else.
-                    due[1] = Due { text: format!("41{prefix}"), fate: Fate::Optional };
-                }
-                self.due.insert(sid.clone(), due);
-                let session = connect.session.as_u64();
-                let member = Member { sid, prefix, session, rooms: BTreeSet::new() };
-                if self.members.insert(connect.socket, member).is_some() {
-                    self.accuse(format!("{:?} is connected twice", connect.socket));
-                }
-            }
+            Event::Connected(connect) => self.connected(connect, server),
             Event::Received { socket, name, args, ack, .. } => {
                 let text = event_text(self.prefix(*socket), ack.map(|AckId(id)| id), name, args);
                 self.compare(*socket, |ledger, open| ledger.receive(&text, open));
@@ -228,6 +204,35 @@ impl Model {
         }
     }
 
+    fn connected(&mut self, connect: &Connect, server: &Server) {
+        self.connecting.remove(&connect.socket);
+        let sid = connect.sid.as_str().to_owned();
+        let prefix = match &*connect.namespace {
+            "/" => String::new(),
+            other => format!("{other},"),
+        };
+        let auth = match &*connect.namespace {
+            "/jwt" => r#"{"sub":"sim"}"#,
+            "/custom" => AUTH,
+            _ => "{}",
+        };
+        let due = [format!(r#"40{prefix}{{"sid":"{sid}"}}"#), format!(r#"42{prefix}["auth",{auth}]"#)];
+        let mut due: VecDeque<_> = due.into_iter().map(|text| Due { text, fate: Fate::Certain }).collect();
+        if server.sid(connect.socket).is_none() {
+            // Kicked by an event that came before it in one read: it hears of that and of nothing else.
+            due[1] = Due { text: format!("41{prefix}"), fate: Fate::Optional };
+        }
+        self.due.insert(sid.clone(), due);
+        let session = connect.session.as_u64();
+        let member = Member { sid, prefix, session, rooms: BTreeSet::new() };
+        if self.members.insert(connect.socket, member).is_some() {
+            self.accuse(format!("{:?} is connected twice", connect.socket));
+        }
+        if self.members.values().filter(|member| member.session == session).count() > NAMESPACES_MAX {
+            self.accuse(format!("{:?} is in too many namespaces", connect.session));
+        }
+    }
+
     /// Compares an event of a socket with what its client has sent.
     fn compare(&mut self, socket: SocketId, report: impl FnOnce(&mut Ledger, &BTreeSet<u64>) -> Result<(), String>) {
         let Some(sid) = self.members.get(&socket).map(|member| member.sid.clone()) else {
@@ -264,7 +269,13 @@ impl Model {
             }
             ("join", Some(room)) => {
                 if let Some(member) = self.members.get_mut(&socket).filter(|_| alive) {
-                    member.rooms.insert(room.clone());
+                    if room.len() > ROOM_BYTES_MAX {
+                        self.coverage.meet("limit: name of a room");
+                    } else if member.rooms.len() < ROOMS_MAX || member.rooms.contains(&room) {
+                        member.rooms.insert(room.clone());
+                    } else {
+                        self.coverage.meet("limit: rooms of a socket");
+                    }
                 }
                 self.expect_ack(socket, ack, &values(&["joined", &room]));
             }
@@ -418,6 +429,12 @@ fn values<T: serde::Serialize>(values: &[T]) -> Args {
     }
 }
 
+/// Rooms that a socket may be in.
+pub(super) const ROOMS_MAX: usize = 3;
+/// Length of a room's name.
+pub(super) const ROOM_BYTES_MAX: usize = 30;
+/// Namespaces that a session may be in.
+pub(super) const NAMESPACES_MAX: usize = 3;
 /// What clients say when they join `/custom`.
 pub(super) const AUTH: &str = r#"{"a":1}"#;
 

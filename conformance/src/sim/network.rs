@@ -153,6 +153,13 @@ impl World {
         }
     }
 
+    /// A client has been told that the server is full, which it may be of sessions whose end it has not noticed. It tries
+    /// again.
+    fn turned_away(&mut self, client: usize) {
+        self.meet("limit: sessions");
+        self.clients[client].begun = Weather::Storm;
+    }
+
     /// A client loses all that it has out, and its session with it.
     pub(super) fn cut(&mut self, client: usize) {
         let state = &self.clients[client];
@@ -177,8 +184,11 @@ impl World {
         for call in [ties.get, ties.post].into_iter().flatten() {
             self.calls[call].cut = true;
             if self.chance(2) || self.weather != Weather::Storm {
+                self.meet("fault: a request is given up");
                 let delay = self.delay();
                 self.plan(delay, Next::Abort { call });
+            } else {
+                self.meet("fault: a request is given up unnoticed");
             }
         }
     }
@@ -194,8 +204,10 @@ impl World {
             return;
         }
         if noticed {
+            self.meet("fault: a stream ends");
             self.plan(delay, Next::Ended { wire });
         } else {
+            self.meet("fault: a stream ends unnoticed");
             self.host.stream(conn).room = 0;
         }
     }
@@ -206,6 +218,9 @@ impl World {
         let mut mask = [0; 4];
         self.rng.fill(&mut mask);
         let parts = if packet.len() > 8 && self.chance(8) { 2 } else { 1 };
+        if parts > 1 {
+            self.meet("fault: a fragmented message");
+        }
         let wire = &mut self.wires[index];
         let binary = packet.strip_prefix('b').map(|_| super::client::bytes_of(packet));
         let (opcode, payload) = match &binary {
@@ -248,16 +263,19 @@ impl World {
         let Ok((conn, _)) = self.host.upgrade(endpoint, &handshake(&target, None)) else {
             // A session by polling may be over, which its polls will tell.
             if purpose == Purpose::Session {
+                self.turned_away(client);
                 self.cut(client);
             }
             return;
         };
         if self.chance(2) {
             // In fair weather a ping gets through a queue in time.
+            self.meet("fault: little room in a stream");
             let least = if self.weather == Weather::Storm { 100 } else { 1000 };
             self.host.stream(conn).room = least + self.index_below(2000);
         }
         if self.chance(3) {
+            self.meet("fault: short writes");
             self.host.stream(conn).write_bytes_max = 1 + self.index_below(50);
         }
         self.wires.push(Wire {
@@ -297,6 +315,9 @@ impl World {
     fn up(&mut self, index: usize) {
         let len = self.wires[index].up.len();
         let count = if self.weather == Weather::Storm && self.chance(2) { 1 + self.index_below(len) } else { len };
+        if count < len {
+            self.meet("fault: bytes in parts, to the server");
+        }
         let wire = &mut self.wires[index];
         wire.up_planned = false;
         if wire.done {
@@ -314,6 +335,9 @@ impl World {
         let len = self.wires[index].down.len();
         let whole = self.weather != Weather::Storm || len == 0 || !self.chance(2);
         let count = if whole { len } else { 1 + self.index_below(len) };
+        if count < len {
+            self.meet("fault: bytes in parts, to a client");
+        }
         let wire = &mut self.wires[index];
         wire.down_planned = false;
         if wire.cut || wire.done {
@@ -322,8 +346,12 @@ impl World {
         let bytes: Vec<u8> = wire.down.drain(..count).collect();
         let (more, conn, client) = (!wire.down.is_empty(), wire.conn, wire.client);
         if count > 0 {
-            let delay =
-                if self.weather == Weather::Storm && self.chance(30) { self.millis(500, 3000) } else { self.delay() };
+            let delay = if self.weather == Weather::Storm && self.chance(30) {
+                self.meet("fault: a slow reader");
+                self.millis(500, 3000)
+            } else {
+                self.delay()
+            };
             self.plan(delay, Next::Room { wire: index, bytes: count });
         }
         let mut input = bytes.as_slice();
@@ -457,6 +485,9 @@ impl World {
         let (client, method) = (call.client, call.method.clone());
         if status != 200 {
             self.model_mut().coverage.meet(format!("status {status}: {body}"));
+            if self.clients[client].stage == Stage::Opening {
+                self.turned_away(client);
+            }
             self.cut(client);
             return Ok(());
         }
@@ -512,6 +543,7 @@ impl World {
                     self.send(client, &namespace, answer);
                 }
             }
+            Heard::Crowded => self.meet("limit: namespaces of a session"),
             Heard::Nonsense(what) => return Err(format!("client {client} cannot make sense of {what}")),
         }
         self.flush(client);

@@ -13,7 +13,7 @@ use roomcast_testkit::Observed;
 
 use super::client::{Client, Stage};
 use super::coverage::Coverage;
-use super::model::Model;
+use super::model::{Model, NAMESPACES_MAX, ROOM_BYTES_MAX, ROOMS_MAX};
 use super::weather::Weather;
 use super::wires::{Call, Next, Wire};
 use crate::pair::{Conformance, Host, Profile, Via, WALL_MS, host};
@@ -254,6 +254,11 @@ impl World {
         self.queue.insert((self.host.now() + delay, self.sequence), next);
     }
 
+    /// Counts something that this run has met.
+    pub(super) fn meet(&mut self, name: &'static str) {
+        self.model_mut().coverage.meet(name);
+    }
+
     pub(super) fn chance(&mut self, of: u64) -> bool {
         self.rng.below(of) == 0
     }
@@ -283,10 +288,18 @@ fn config() -> Config {
     config.limits.queue_bytes_max = 4_000;
     config.limits.unanswered_max = 2;
     config.limits.close_timeout = Duration::from_secs(2);
+    config.limits.sessions_max = SESSIONS_MAX;
+    config.limits.rooms_per_socket_max = ROOMS_MAX;
+    config.limits.room_bytes_max = ROOM_BYTES_MAX;
+    config.limits.namespaces_per_session_max = NAMESPACES_MAX;
+    config.limits.attachments_max = 2;
+    config.limits.json_depth_max = 6;
     config
 }
 
 const CLIENTS: usize = 9;
+/// Enough for all clients and a few of those whose end the server has not noticed.
+const SESSIONS_MAX: usize = 11;
 const STORM: Duration = Duration::from_secs(15);
 /// Those who were cut off find out and come back within the first half.
 const FAIR: Duration = Duration::from_secs(10);
