@@ -10,6 +10,7 @@
 //! | `app` | endpoints, application and pages, put together |
 //! | `api`, `health`, `metrics` | the pages |
 //! | `bridge` | the connections of the backend's own processes |
+//! | `memory` | what a burst took, given back |
 //! | `sessions` | how many clients came and left, for the log |
 //! | `signals` | SIGTERM, SIGINT and SIGHUP |
 
@@ -18,6 +19,7 @@ mod app;
 mod bridge;
 mod demo;
 mod health;
+mod memory;
 mod metrics;
 mod reply;
 mod sessions;
@@ -101,6 +103,7 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     let server = app::builder(settings, parts).map_err(Failure::Application)?.start(Tokio).map_err(Failure::Start)?;
     tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
     tokio::spawn(sessions::log(server.handle()));
+    tokio::spawn(memory::give_back());
     tokio::spawn(lag.measure(server.handle()));
     announce(address, &settings.path, demo.as_ref());
     server.serve(listener).await;
