@@ -45,9 +45,13 @@
 //!
 //! # Features
 //!
-//! `smol` and `async-std` are the runtimes. `stores` is the module [`stores`](https://docs.rs/roomcast-stores) with the
-//! stores in memory; `sqlite`, `postgres` and `postgres-tls` add those in SQL, and `yrs` what documents say and edits of
-//! them.
+//! `smol` and `async-std` are the runtimes. `documents` is [`Builder::documents`](Builder), Yjs for stock providers of
+//! y-websocket. `stores` is the module [`stores`](https://docs.rs/roomcast-stores) with documents in memory, and `sqlite`
+//! adds documents in a file. `openwebui` adds the stores of that application; `postgres` and `postgres-tls` its tables in
+//! PostgreSQL, and `yrs` the content of documents and edits of them.
+//!
+//! Types of other crates in this API, beside those of `roomcast-adapter`, all of which is re-exported: the traits of
+//! `futures-io`, and the runtimes' `TcpListener` and `TcpStream`.
 #![forbid(unsafe_code)]
 
 use std::io::{self, IoSlice};

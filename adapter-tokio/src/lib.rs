@@ -75,9 +75,13 @@
 //!
 //! # Features
 //!
-//! None is on by default. `stores` is the module [`stores`](https://docs.rs/roomcast-stores) with the stores in memory;
-//! `sqlite`, `postgres` and `postgres-tls` add those in SQL, and `yrs` what documents say and edits of them.
-//! `documents` is [`Builder::documents`](Builder), Yjs for stock providers of y-websocket.
+//! None is on by default. `documents` is [`Builder::documents`](Builder), Yjs for stock providers of y-websocket. `stores`
+//! is the module [`stores`](https://docs.rs/roomcast-stores) with documents in memory, and `sqlite` adds documents in a
+//! file. `openwebui` adds the stores of that application; `postgres` and `postgres-tls` its tables in PostgreSQL, and `yrs`
+//! the content of documents and edits of them.
+//!
+//! Types of other crates in this API, beside those of `roomcast-adapter`, all of which is re-exported: tokio's
+//! `TcpListener` and `TcpStream`, and `tower_service::Service`.
 #![forbid(unsafe_code)]
 
 use std::future::Future;

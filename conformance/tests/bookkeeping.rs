@@ -8,7 +8,7 @@ use std::time::Duration;
 use roomcast_conformance::pair::{Conformance, Handling, Manual, Pair, Profile, Via, Ws};
 use roomcast_core::server::config::{Config, EndpointKind};
 use roomcast_core::server::{
-    AckId, Command, Delivery, Emit, Event, Extent, Message, Reason, SessionId, SocketId, Target, TimerKind,
+    AckId, Command, Delivery, Emit, Event, Extent, Message, Reason, SocketId, Target, TimerKind,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::websocket::{Fin, Opcode};
@@ -18,7 +18,7 @@ use roomcast_core::websocket::{Fin, Opcode};
 #[test]
 fn a_session_has_the_deadlines_of_its_stage_and_no_others() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
-    let (polling, streaming) = open_raw(&mut pair, ENGINE);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     assert_eq!(timers(&pair), 1, "a ping");
     let probe = pair.web_socket(&streaming);
     assert_eq!(timers(&pair), 2, "a ping, and the upgrade's");
@@ -35,7 +35,7 @@ fn a_session_has_the_deadlines_of_its_stage_and_no_others() {
 fn an_upgrade_that_fails_has_no_deadline_any_more() {
     for how in ["the stream ends", "something else than a probe", "a broken frame", "a close frame"] {
         let mut pair = Pair::manual(Conformance::config(Profile::APP));
-        let (_, streaming) = open_raw(&mut pair, ENGINE);
+        let (_, streaming) = pair.open_raw(ENGINE);
         let probe = pair.web_socket(&streaming);
         break_probe(&mut pair, probe, how);
         pair.hang_up(probe);
@@ -49,15 +49,15 @@ fn an_upgrade_that_fails_has_no_deadline_any_more() {
 #[test]
 fn an_upgrade_that_the_server_or_a_fault_cuts_short_leaves_no_deadline() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
-    let (_, streaming) = open_raw(&mut pair, ENGINE);
-    let session = opened(&mut pair);
+    let (_, streaming) = pair.open_raw(ENGINE);
+    let session = pair.opened();
     let probe = pair.web_socket(&streaming);
     pair.command(Command::Close { session });
     pair.hang_up(probe);
     assert_eq!(timers(&pair), 1, "the time in which the client must fetch the end");
 
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
-    let (polling, streaming) = open_raw(&mut pair, ENGINE);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     let get = pair.get(&polling);
     let probe = pair.web_socket(&streaming);
     pair.abort(get);
@@ -68,8 +68,8 @@ fn an_upgrade_that_the_server_or_a_fault_cuts_short_leaves_no_deadline() {
 #[test]
 fn a_client_that_fetches_the_end_takes_its_deadline_along() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
-    let (polling, _) = open_raw(&mut pair, ENGINE);
-    let session = opened(&mut pair);
+    let (polling, _) = pair.open_raw(ENGINE);
+    let session = pair.opened();
     pair.command(Command::Close { session });
     assert_eq!(timers(&pair), 1);
     let get = pair.get(&polling);
@@ -81,7 +81,7 @@ fn a_client_that_fetches_the_end_takes_its_deadline_along() {
 fn a_stream_that_ends_while_it_is_closed_takes_its_deadline_along() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
     let peer = pair.open(ENGINE, Via::WebSocket);
-    let session = opened(&mut pair);
+    let session = pair.opened();
     let ws = pair.ws(peer);
     pair.block(ws);
     pair.command(Command::Close { session });
@@ -111,7 +111,7 @@ fn a_heartbeat_ends_with_its_session_at_every_stage() {
 #[test]
 fn joining_a_namespace_ends_the_time_for_it() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
-    let (polling, _) = open_raw(&mut pair, SOCKET);
+    let (polling, _) = pair.open_raw(SOCKET);
     assert_eq!(timers(&pair), 2, "a ping, and the time to join");
     pair.post(&polling, "40/jwt,");
     let socket = connecting(&mut pair).unwrap();
@@ -129,7 +129,7 @@ fn joining_a_namespace_ends_the_time_for_it() {
 #[test]
 fn a_session_that_is_told_to_end_need_not_join_any_more() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
-    open_raw(&mut pair, SOCKET);
+    pair.open_raw(SOCKET);
     pair.command(Command::Shutdown);
     assert_eq!(timers(&pair), 1, "the time in which the client must fetch the end");
 }
@@ -182,7 +182,7 @@ fn a_client_that_takes_bytes_is_there_although_its_pong_cannot_be_read() {
         let mut pair = Pair::manual(config);
         pair.app().handling = Handling::ByHand;
         let peer = pair.open(ENGINE, Via::WebSocket);
-        let session = opened(&mut pair);
+        let session = pair.opened();
         let ws = pair.ws(peer);
         let conn = pair.conn(ws);
         pair.keep_pongs(peer);
@@ -212,7 +212,7 @@ fn a_client_that_takes_bytes_is_there_although_its_pong_cannot_be_read() {
 fn what_came_all_at_once_is_forgiven_until_it_is_read_and_no_longer() {
     let mut pair = Pair::manual(small_limits());
     let peer = pair.open(ENGINE, Via::WebSocket);
-    let session = opened(&mut pair);
+    let session = pair.opened();
     let ws = pair.ws(peer);
     pair.block(ws);
     // More than one write takes, so that a part of it waits in the queue when the socket refuses.
@@ -250,7 +250,7 @@ fn whatever_passes_the_hard_limit_ends_the_session_at_once() {
     for (way, say) in ways {
         let mut pair = Pair::manual(small_limits());
         let (peer, _) = pair.join_namespace(Via::WebSocket, "/");
-        let socket = connected(&mut pair)[0];
+        let socket = pair.connected()[0];
         pair.take(peer);
         let ws = pair.ws(peer);
         pair.block(ws);
@@ -272,7 +272,7 @@ fn what_is_queued_goes_out_before_the_close_frame_of_a_broken_stream() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
     let ws = pair.web_socket(&format!("{ENGINE}?EIO=4&transport=websocket"));
     assert_eq!(pair.ws_take(ws).len(), 1);
-    let session = opened(&mut pair);
+    let session = pair.opened();
     pair.block(ws);
     for text in ["one", "two"] {
         pair.command(Command::Send { session, message: Message::Text(text.into()) });
@@ -290,8 +290,8 @@ fn a_session_that_upgrades_while_its_reading_is_paused_stays_paused() {
     config.limits.unanswered_max = 2;
     let mut pair = Pair::manual(config);
     pair.app().handling = Handling::ByHand;
-    let (polling, streaming) = open_raw(&mut pair, ENGINE);
-    let session = opened(&mut pair);
+    let (polling, streaming) = pair.open_raw(ENGINE);
+    let session = pair.opened();
     let ws = pair.web_socket(&streaming);
     pair.ws_send(ws, "2probe");
     let post = pair.post(&polling, "4a\x1e4b\x1e4c");
@@ -367,7 +367,7 @@ fn a_room_name_may_be_as_long_as_the_limit() {
     config.limits.room_bytes_max = 4;
     let mut pair = Pair::manual(config);
     pair.join_namespace(Via::WebSocket, "/");
-    let socket = connected(&mut pair)[0];
+    let socket = pair.connected()[0];
     for (room, is_in) in [("four", true), ("fiver", false)] {
         pair.command(Command::Join { target: Target::Socket(socket), room: room.into() });
         assert_eq!(pair.server().is_in(socket, room), is_in, "{room}");
@@ -405,38 +405,12 @@ fn event_len(text: &str) -> usize {
     r#"42["x",""]"#.len() + text.len() + 4
 }
 
-fn opened(pair: &mut Pair<Manual>) -> SessionId {
-    let events = pair.events();
-    match events.as_slice() {
-        [Event::Opened { session, .. }] => *session,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn connected(pair: &mut Pair<Manual>) -> Vec<SocketId> {
-    let socket = |event| match event {
-        Event::Connected(connect) => connect.socket,
-        other => panic!("{other:?}"),
-    };
-    pair.events().into_iter().map(socket).collect()
-}
-
 /// The socket that asks to come in, if one does.
 fn connecting(pair: &mut Pair<Manual>) -> Option<SocketId> {
     pair.events().into_iter().find_map(|event| match event {
         Event::Connecting(connect) => Some(connect.socket),
         _ => None,
     })
-}
-
-/// A polling session in the hands of the test: targets of its requests and of its WebSocket.
-fn open_raw(pair: &mut Pair<Manual>, path: &str) -> (String, String) {
-    let get = pair.get(&format!("{path}?EIO=4&transport=polling"));
-    let open = pair.answered(get).body;
-    let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
-    let sid = json["sid"].as_str().unwrap();
-    let target = |transport: &str| format!("{path}?EIO=4&transport={transport}&sid={sid}");
-    (target("polling"), target("websocket"))
 }
 
 /// Soft 4,000, hard 20,000 bytes.

@@ -36,7 +36,7 @@ fn shutdown_sends_browsers_away_so_that_they_come_back() {
 #[test]
 fn shutdown_waits_a_while_for_the_next_poll() {
     let mut pair = Pair::suite();
-    let (polling, _) = open_raw(&mut pair, "/socket.io/");
+    let (polling, _) = pair.open_raw("/socket.io/");
     pair.post(&polling, "40");
     pair.command(Command::Shutdown);
     pair.pass_with(Duration::from_secs(5), |_| {});
@@ -44,7 +44,7 @@ fn shutdown_waits_a_while_for_the_next_poll() {
     assert_eq!(pair.answered(gone).brief(), (400, r#"{"code":1,"message":"Session ID unknown"}"#));
 
     let mut pair = Pair::suite();
-    let (polling, _) = open_raw(&mut pair, "/socket.io/");
+    let (polling, _) = pair.open_raw("/socket.io/");
     pair.post(&polling, "40");
     pair.command(Command::Shutdown);
     pair.pass(Duration::from_secs(4));
@@ -80,7 +80,7 @@ fn no_more_sessions_than_allowed_whatever_the_order_of_heads_and_bodies() {
 fn an_upgrade_under_way_ends_with_the_server() {
     for probed in [&[][..], &["2probe"]] {
         let mut pair = Pair::suite();
-        let (polling, streaming) = open_raw(&mut pair, "/socket.io/");
+        let (polling, streaming) = pair.open_raw("/socket.io/");
         let get = pair.get(&polling);
         let ws = pair.web_socket(&streaming);
         probed.iter().for_each(|text| pair.ws_send(ws, text));
@@ -151,7 +151,7 @@ fn silence_in_every_state() {
 fn a_post_in_a_closing_session_changes_nothing() {
     for body in ["40", "42[\"x\"]", "1", "3", "abc", "40/custom,"] {
         let mut pair = Pair::manual(Conformance::config(Profile::APP));
-        let (polling, _) = open_raw(&mut pair, "/socket.io/");
+        let (polling, _) = pair.open_raw("/socket.io/");
         pair.post(&polling, "40");
         let session = connects(&mut pair)[0].session;
         // The head comes before the close, the body after it.
@@ -173,7 +173,7 @@ fn a_post_in_a_closing_session_changes_nothing() {
 #[test]
 fn a_post_whose_body_never_came_is_not_answered_ok() {
     let mut pair = Pair::suite();
-    let (polling, _) = open_raw(&mut pair, "/engine.io/");
+    let (polling, _) = pair.open_raw("/engine.io/");
     let post = pair.begin(Method::POST, &polling, &[]);
     pair.pass(Duration::from_secs(1));
     assert_eq!(pair.answer(post), None, "no answer before the body is there");
@@ -394,7 +394,7 @@ struct There {
 impl There {
     fn at(state: At) -> Self {
         let mut pair = Pair::manual(Conformance::config(Profile::APP));
-        let (polling, streaming) = open_raw(&mut pair, "/engine.io/");
+        let (polling, streaming) = pair.open_raw("/engine.io/");
         let events = pair.events();
         let [Event::Opened { session, .. }] = events.as_slice() else { panic!("{events:?}") };
         let mut there = Self { session: *session, pair, polling, get: None, ws: None, ended: Vec::new() };
@@ -472,15 +472,6 @@ fn connects(pair: &mut Pair<Manual>) -> Vec<Connect> {
         other => panic!("{other:?}"),
     };
     pair.events().into_iter().filter_map(is_connect).collect()
-}
-
-fn open_raw<A: roomcast_core::server::App>(pair: &mut Pair<A>, path: &str) -> (String, String) {
-    let get = pair.get(&format!("{path}?EIO=4&transport=polling"));
-    let open = pair.answered(get).body;
-    let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
-    let sid = json["sid"].as_str().unwrap();
-    let target = |transport: &str| format!("{path}?EIO=4&transport={transport}&sid={sid}");
-    (target("polling"), target("websocket"))
 }
 
 const UNAVAILABLE: &str = r#"{"code":3,"message":"Service unavailable"}"#;

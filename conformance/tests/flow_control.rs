@@ -85,7 +85,7 @@ fn a_polling_client_that_does_not_poll_is_closed_as_too_slow() {
     let mut pair = Pair::manual(small_limits());
     let get = pair.get("/engine.io/?EIO=4&transport=polling");
     assert_eq!(pair.answered(get).status, 200);
-    let session = opened(&mut pair);
+    let session = pair.opened();
     for _ in 0..30 {
         pair.command(Command::Send { session, message: Message::Text("x".repeat(1000).into()) });
     }
@@ -156,10 +156,10 @@ fn congestion_is_told_and_relieved_once() {
             let peer = pair.open("/engine.io/", via);
             let ws = pair.ws(peer);
             pair.block(ws);
-            (opened(&mut pair), String::new(), Some(ws))
+            (pair.opened(), String::new(), Some(ws))
         } else {
-            let target = open_raw(&mut pair, "/engine.io/");
-            (opened(&mut pair), target, None)
+            let target = pair.open_raw("/engine.io/").0;
+            (pair.opened(), target, None)
         };
         assert!(!pair.server().is_congested(session));
         for _ in 0..6 {
@@ -244,8 +244,8 @@ fn events_come_before_writes_so_that_answers_go_along() {
 #[test]
 fn a_poll_is_answered_with_all_that_one_turn_brings() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
-    let polling = open_raw(&mut pair, "/engine.io/");
-    let session = opened(&mut pair);
+    let polling = pair.open_raw("/engine.io/").0;
+    let session = pair.opened();
     let get = pair.get(&polling);
     for n in 0..5 {
         pair.host.command(Command::Send { session, message: Message::Text(n.to_string().into()) });
@@ -258,8 +258,8 @@ fn a_poll_is_answered_with_all_that_one_turn_brings() {
 #[test]
 fn a_poll_between_two_outputs_is_not_answered_with_nothing() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
-    let polling = open_raw(&mut pair, "/engine.io/");
-    let session = opened(&mut pair);
+    let polling = pair.open_raw("/engine.io/").0;
+    let session = pair.opened();
     pair.host.command(Command::Send { session, message: Message::Text("a".into()) });
     let first = pair.begin_unsettled(http::Method::GET, &polling, &[]);
     pair.finish_unsettled(first, "");
@@ -290,7 +290,7 @@ fn pings_of_rfc_6455_are_answered_within_bounds() {
 fn a_slow_member_does_not_hold_up_the_room() {
     let mut pair = Pair::manual(small_limits());
     let peers: Vec<_> = (0..5).map(|_| pair.join_namespace(Via::WebSocket, "/").0).collect();
-    let sockets = connected(&mut pair);
+    let sockets = pair.connected();
     let scope = Scope { endpoint: pair.server().route("/socket.io").unwrap(), namespace: "/".into() };
     for socket in &sockets {
         pair.command(Command::Join { target: Target::Socket(*socket), room: "r".into() });
@@ -333,7 +333,7 @@ fn a_peer_that_is_closed_as_too_slow_may_still_read_the_rest() {
 fn written(room: usize, more: &[usize]) -> Vec<u8> {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));
     let ws = pair.web_socket("/engine.io/?EIO=4&transport=websocket");
-    let session = opened(&mut pair);
+    let session = pair.opened();
     pair.ws_take(ws);
     let conn = pair.conn(ws);
     pair.host.stream(conn).room = room;
@@ -372,7 +372,7 @@ impl There {
     fn via(config: Config, via: Via) -> Self {
         let mut pair = Pair::manual(config);
         let peer = pair.open("/engine.io/", via);
-        let session = opened(&mut pair);
+        let session = pair.opened();
         Self { pair, peer, session }
     }
 
@@ -413,43 +413,20 @@ fn small_limits() -> Config {
 fn socket_there(config: Config, via: Via) -> (Pair<Manual>, Peer, SocketId) {
     let mut pair = Pair::manual(config);
     let (peer, _) = pair.join_namespace(via, "/");
-    let socket = connected(&mut pair)[0];
+    let socket = pair.connected()[0];
     (pair, peer, socket)
 }
 
 fn polling_socket(pair: &mut Pair<Manual>) -> (String, SocketId) {
-    let polling = open_raw(pair, "/socket.io/");
+    let polling = pair.open_raw("/socket.io/").0;
     let get = pair.get(&polling);
     pair.post(&polling, "40");
     assert_eq!(pair.answered(get).status, 200);
-    (polling, connected(pair)[0])
+    (polling, pair.connected()[0])
 }
 
 fn emit_sized(pair: &mut Pair<Manual>, socket: SocketId, delivery: Delivery, n: u32, size: usize) {
     let args = Args::from_serialize(&(n, "x".repeat(size))).unwrap();
     let target = Target::Socket(socket);
     pair.command(Command::Emit(Emit { target, name: "n".into(), args, delivery, ack: None }));
-}
-
-fn opened(pair: &mut Pair<Manual>) -> SessionId {
-    let events = pair.events();
-    match events.as_slice() {
-        [Event::Opened { session, .. }] => *session,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn connected(pair: &mut Pair<Manual>) -> Vec<SocketId> {
-    let socket = |event| match event {
-        Event::Connected(connect) => connect.socket,
-        other => panic!("{other:?}"),
-    };
-    pair.events().into_iter().map(socket).collect()
-}
-
-fn open_raw<A: roomcast_core::server::App>(pair: &mut Pair<A>, path: &str) -> String {
-    let get = pair.get(&format!("{path}?EIO=4&transport=polling"));
-    let open = pair.answered(get).body;
-    let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
-    format!("{path}?EIO=4&transport=polling&sid={}", json["sid"].as_str().unwrap())
 }

@@ -1,5 +1,4 @@
 //! When reading is paused, when it goes on, and what a pong is worth meanwhile.
-#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test fails at the first event that it does not expect")]
 
 use std::time::Duration;
@@ -15,7 +14,7 @@ fn unanswered_work_pauses_reading_and_its_half_resumes_it() {
     let mut pair = Pair::manual(config);
     pair.app().handling = Handling::ByHand;
     let peer = pair.open("/engine.io/", Via::WebSocket);
-    let session = opened(&mut pair);
+    let session = pair.opened();
     let ws = pair.ws(peer);
     let conn = pair.conn(ws);
     for n in 0..30 {
@@ -50,8 +49,8 @@ fn unanswered_work_holds_the_answer_of_a_post() {
     config.limits.unanswered_max = 10;
     let mut pair = Pair::manual(config);
     pair.app().handling = Handling::ByHand;
-    let polling = open_raw(&mut pair, "/engine.io/");
-    let session = opened(&mut pair);
+    let polling = pair.open_raw("/engine.io/").0;
+    let session = pair.opened();
     let body: Vec<_> = (0..20).map(|n| format!("4{n}")).collect();
     let post = pair.post(&polling, &body.join("\x1e"));
     let mut texts = messages(pair.events());
@@ -74,8 +73,8 @@ fn a_post_is_answered_for_its_own_body_and_not_for_anothers_work() {
     config.limits.unanswered_max = 2;
     let mut pair = Pair::manual(config);
     pair.app().handling = Handling::ByHand;
-    let polling = open_raw(&mut pair, "/engine.io/");
-    let session = opened(&mut pair);
+    let polling = pair.open_raw("/engine.io/").0;
+    let session = pair.opened();
     let held = pair.post(&polling, "4a\x1e4b\x1e4c");
     assert_eq!(pair.answer(held), None);
     pair.abort(held);
@@ -176,7 +175,7 @@ fn paused_by_work(via: Via) -> (Pair<Manual>, SessionId, Peer) {
     let mut pair = Pair::manual(config);
     pair.app().handling = Handling::ByHand;
     let peer = pair.open("/engine.io/", via);
-    let session = opened(&mut pair);
+    let session = pair.opened();
     pair.send_all(peer, &["4a", "4b", "4c", "4d", "4e"]);
     assert_eq!(messages(pair.events()).len(), 5);
     pair.keep_pongs(peer);
@@ -198,21 +197,6 @@ fn messages(events: Vec<Event>) -> Vec<String> {
         other => panic!("{other:?}"),
     };
     events.into_iter().map(text).collect()
-}
-
-fn opened(pair: &mut Pair<Manual>) -> SessionId {
-    let events = pair.events();
-    match events.as_slice() {
-        [Event::Opened { session, .. }] => *session,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn open_raw<A: roomcast_core::server::App>(pair: &mut Pair<A>, path: &str) -> String {
-    let get = pair.get(&format!("{path}?EIO=4&transport=polling"));
-    let open = pair.answered(get).body;
-    let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
-    format!("{path}?EIO=4&transport=polling&sid={}", json["sid"].as_str().unwrap())
 }
 
 /// Soft 4,000, hard 20,000 bytes.

@@ -1,5 +1,4 @@
 //! The upgrade from long polling to WebSocket, in every order that a network can make of it.
-#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use roomcast_core::server::{Command, Event, Message, Reason, SessionId};
 #[test]
 fn a_probe_releases_the_waiting_get_and_messages_go_on_by_web_socket() {
     let mut pair = Pair::suite();
-    let (polling, streaming) = open_raw(&mut pair);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     let get = pair.get(&polling);
     let ws = pair.web_socket(&streaming);
     assert_eq!(pair.answer(get), None, "a WebSocket that says nothing changes nothing");
@@ -63,7 +62,7 @@ fn a_session_that_came_by_web_socket_takes_no_second_one_and_no_get() {
 #[test]
 fn two_probes_at_a_time_leave_the_first_in_place() {
     let mut pair = Pair::suite();
-    let (_, streaming) = open_raw(&mut pair);
+    let (_, streaming) = pair.open_raw(ENGINE);
     let first = pair.web_socket(&streaming);
     let second = pair.web_socket(&streaming);
     assert_eq!(pair.ws_take(second), ["close 1008", "end"]);
@@ -78,7 +77,7 @@ fn two_probes_at_a_time_leave_the_first_in_place() {
 #[test]
 fn probe_and_upgrade_may_come_back_to_back_before_the_get() {
     let mut pair = Pair::suite();
-    let (polling, streaming) = open_raw(&mut pair);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     pair.post(&polling, "4before");
     let ws = pair.web_socket(&streaming);
     pair.ws_send_unsettled(ws, "2probe");
@@ -92,7 +91,7 @@ fn probe_and_upgrade_may_come_back_to_back_before_the_get() {
 #[test]
 fn probe_upgrade_and_message_in_one_read_while_a_get_waits() {
     let mut pair = Pair::suite();
-    let (polling, streaming) = open_raw(&mut pair);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     let get = pair.get(&polling);
     let ws = pair.web_socket_unsettled(&streaming, None).unwrap();
     for text in ["2probe", "5", "4a", "4b"] {
@@ -149,7 +148,7 @@ fn messages_during_the_upgrade_arrive_once_and_in_order() {
 fn a_probe_that_takes_too_long_is_closed_and_polling_goes_on() {
     for probed in [&[][..], &["2probe"]] {
         let mut pair = Pair::defaults();
-        let (polling, streaming) = open_raw(&mut pair);
+        let (polling, streaming) = pair.open_raw(ENGINE);
         let ws = pair.web_socket(&streaming);
         probed.iter().for_each(|text| pair.ws_send(ws, text));
         pair.ws_take(ws);
@@ -182,7 +181,7 @@ fn a_probe_that_misbehaves_is_closed_and_polling_goes_on() {
         &["1"],
     ] {
         let mut pair = Pair::suite();
-        let (polling, streaming) = open_raw(&mut pair);
+        let (polling, streaming) = pair.open_raw(ENGINE);
         let get = pair.get(&polling);
         let ws = pair.web_socket(&streaming);
         texts.iter().for_each(|text| pair.ws_send_unsettled(ws, text));
@@ -197,7 +196,7 @@ fn a_probe_that_misbehaves_is_closed_and_polling_goes_on() {
 #[test]
 fn a_probe_that_breaks_rfc_6455_is_failed_and_polling_goes_on() {
     let mut pair = Pair::suite();
-    let (polling, streaming) = open_raw(&mut pair);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     let ws = pair.web_socket(&streaming);
     pair.raw(ws, b"\x81\x01x");
     assert_eq!(pair.ws_take(ws), ["close 1002", "end"]);
@@ -209,7 +208,7 @@ fn a_probe_that_breaks_rfc_6455_is_failed_and_polling_goes_on() {
 #[test]
 fn a_web_socket_whose_upgrade_is_begun_may_ping_as_rfc_6455_knows_it() {
     let mut pair = Pair::suite();
-    let (_, streaming) = open_raw(&mut pair);
+    let (_, streaming) = pair.open_raw(ENGINE);
     let ws = pair.web_socket(&streaming);
     use roomcast_core::websocket::{Fin, Opcode};
     pair.frame(ws, Fin::Final, Opcode::Ping, b"x");
@@ -223,7 +222,7 @@ fn a_web_socket_whose_upgrade_is_begun_may_ping_as_rfc_6455_knows_it() {
 #[test]
 fn posts_go_on_while_the_upgrade_is_under_way() {
     let mut pair = Pair::suite();
-    let (polling, streaming) = open_raw(&mut pair);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     let ws = pair.web_socket(&streaming);
     pair.ws_send(ws, "2probe");
     let post = pair.begin(Method::POST, &polling, &[]);
@@ -237,7 +236,7 @@ fn posts_go_on_while_the_upgrade_is_under_way() {
 fn a_session_that_ends_takes_its_probe_with_it() {
     for probed in [&[][..], &["2probe"]] {
         let mut pair = Pair::suite();
-        let (polling, streaming) = open_raw(&mut pair);
+        let (polling, streaming) = pair.open_raw(ENGINE);
         let get = pair.get(&polling);
         let ws = pair.web_socket(&streaming);
         probed.iter().for_each(|text| pair.ws_send(ws, text));
@@ -253,7 +252,7 @@ fn a_session_that_ends_takes_its_probe_with_it() {
 #[test]
 fn a_probe_does_not_keep_a_silent_session_alive() {
     let mut pair = Pair::new(Conformance::config(Profile::SUITE), Conformance::new());
-    let (_, streaming) = open_raw(&mut pair);
+    let (_, streaming) = pair.open_raw(ENGINE);
     let ws = pair.web_socket(&streaming);
     pair.ws_send(ws, "2probe");
     pair.pass(Duration::from_millis(500));
@@ -265,7 +264,7 @@ fn a_probe_does_not_keep_a_silent_session_alive() {
 #[test]
 fn a_ping_that_is_due_during_the_upgrade_comes_by_web_socket() {
     let mut pair = Pair::suite();
-    let (_, streaming) = open_raw(&mut pair);
+    let (_, streaming) = pair.open_raw(ENGINE);
     let ws = pair.web_socket(&streaming);
     pair.ws_send(ws, "2probe");
     pair.pass(Duration::from_millis(300));
@@ -280,7 +279,7 @@ fn a_ping_that_is_due_during_the_upgrade_comes_by_web_socket() {
 #[test]
 fn a_probe_that_is_lost_leaves_no_trace() {
     let mut pair = Pair::suite();
-    let (polling, streaming) = open_raw(&mut pair);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     for probed in [&[][..], &["2probe"]] {
         let ws = pair.web_socket(&streaming);
         probed.iter().for_each(|text| pair.ws_send(ws, text));
@@ -307,7 +306,7 @@ struct Walk {
 impl Walk {
     fn begin() -> Self {
         let mut pair = Pair::manual(Conformance::config(Profile::APP));
-        let (polling, streaming) = open_raw(&mut pair);
+        let (polling, streaming) = pair.open_raw(ENGINE);
         let events = pair.events();
         let [Event::Opened { session, .. }] = events.as_slice() else { panic!("{events:?}") };
         Self { session: *session, pair, polling, streaming, get: None, sent: 0, got: Vec::new() }
@@ -350,18 +349,8 @@ impl Drop for Walk {
     }
 }
 
-/// A polling session in the hands of the test: targets of its requests and of its WebSocket.
-fn open_raw<A: roomcast_core::server::App>(pair: &mut Pair<A>) -> (String, String) {
-    let get = pair.get(&format!("{ENGINE}?EIO=4&transport=polling"));
-    let open = pair.answered(get).body;
-    let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
-    let sid = json["sid"].as_str().unwrap();
-    let target = |transport: &str| format!("{ENGINE}?EIO=4&transport={transport}&sid={sid}");
-    (target("polling"), target("websocket"))
-}
-
 fn upgraded(pair: &mut Pair<Conformance>) -> (String, Ws) {
-    let (polling, streaming) = open_raw(pair);
+    let (polling, streaming) = pair.open_raw(ENGINE);
     let ws = pair.web_socket(&streaming);
     pair.ws_send(ws, "2probe");
     pair.ws_send(ws, "5");

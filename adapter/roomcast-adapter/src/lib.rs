@@ -23,6 +23,10 @@
 //! * **End.** [`Handle::shutdown`] closes all transports in such a way that clients come back, and waits within the grace
 //!   period for them and for handlers.
 //!
+//! Types of other crates in this API: [`bytes::Bytes`] and [`bytestring::ByteString`]; requests and responses of
+//! the crate `http`, version 1; the traits of [`hyper::rt`] in [`Runtime`] and of [`serde`] for arguments; [`IpNet`];
+//! `roomcast-core`, re-exported as [`core`].
+//!
 //! This crate knows no runtime and no application: an [`App`](core::server::App) below the handlers is a type parameter.
 #![deny(unsafe_code)]
 

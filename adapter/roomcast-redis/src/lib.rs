@@ -11,6 +11,8 @@
 //! The servers are one Redis, the primary that Sentinels name, or a Redis Cluster ([`RedisUrl`]). Redis 6 or later is
 //! needed, for RESP3; Valkey serves as well.
 //!
+//! Of other crates' types, only [`bytes::Bytes`] stands in this API.
+//!
 //! This crate knows no protocol of the messages and no server.
 #![forbid(unsafe_code)]
 

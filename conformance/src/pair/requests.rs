@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Response};
 use roomcast_core::rng::Rng;
 use roomcast_core::server::config::Config;
-use roomcast_core::server::{App, Audit, Command, Event, Server, TimerKind};
+use roomcast_core::server::{App, Audit, Command, Event, Server, SessionId, SocketId, TimerKind};
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_testkit::{Observed, Trace};
 
@@ -39,9 +39,50 @@ impl Pair<Manual> {
     pub fn events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.app().events)
     }
+
+    /// The session that has opened since the last time.
+    ///
+    /// # Panics
+    ///
+    /// If anything else has happened.
+    pub fn opened(&mut self) -> SessionId {
+        match self.events().as_slice() {
+            [Event::Opened { session, .. }] => *session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The sockets that have connected since the last time.
+    ///
+    /// # Panics
+    ///
+    /// If anything else has happened.
+    pub fn connected(&mut self) -> Vec<SocketId> {
+        let socket = |event| {
+            let Event::Connected(connect) = event else { panic!("{event:?}") };
+            connect.socket
+        };
+        self.events().into_iter().map(socket).collect()
+    }
 }
 
 impl<A: App> Pair<A> {
+    /// Opens a polling session that is in the hands of the test. Returns the targets of its requests and of its WebSocket.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not open a session.
+    pub fn open_raw(&mut self, path: &str) -> (String, String) {
+        let get = self.get(&format!("{path}?EIO=4&transport=polling"));
+        let open = self.answered(get).body;
+        let json: Option<serde_json::Value> = open.strip_prefix('0').and_then(|json| serde_json::from_str(json).ok());
+        let Some(sid) = json.as_ref().and_then(|json| json["sid"].as_str()) else {
+            panic!("{open:?} opens no session")
+        };
+        let target = |transport: &str| format!("{path}?EIO=4&transport={transport}&sid={sid}");
+        (target("polling"), target("websocket"))
+    }
+
     /// A server of this configuration.
     pub fn new(config: Config, app: A) -> Self {
         Self::seeded(config, app, 1)

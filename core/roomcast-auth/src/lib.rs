@@ -24,6 +24,8 @@
 //!
 //! HS256, HS384 and HS512 are always there, by `hmac` and `sha2`, compared in constant time. The feature `asymmetric`
 //! adds RS*, PS*, ES* and EdDSA by jsonwebtoken (some 50 more packages), which is asked about the signature alone.
+//!
+//! Of other crates' types, only [`roomcast_time::WallTime`] stands in this API.
 
 #![forbid(unsafe_code)]
 

@@ -54,6 +54,9 @@
 //! assert_eq!(sent, [Message::SyncStep1(&[0]).encode(), Message::SyncStep2(&[0, 0]).encode()]);
 //! ```
 //!
+//! Types of other crates in this API: [`bytes::Bytes`] and [`bytestring::ByteString`]; of `roomcast-core`, times, the
+//! keyed hash and [`App`](roomcast_core::server::App); of `roomcast-yjs`, documents, limits and the journal's times.
+//!
 //! | file | what |
 //! |---|---|
 //! | `config` | limits and intervals |

@@ -40,6 +40,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Types of other crates in this API: [`bytes::Bytes`] and [`bytestring::ByteString`]; the vocabulary of `roomcast-core`
+//! (events, arguments, times); [`Verifier`](roomcast_auth::Verifier) and its policy; limits and figures of
+//! `roomcast-documents` and `roomcast-yjs`.
+//!
 //! Inside, [`OpenWebUi`] composes machines, each with its own state and clock, in a file that reads and tests alone:
 //!
 //! | file | what |
