@@ -10,8 +10,9 @@ use super::encoded::Encoded;
 use super::event::{ConnId, Delivery, Event, Output, RequestId, SessionId};
 use super::fault::PeerError;
 use super::intake::Rest;
-use super::outbound::{DueAs, Flow};
+use super::outbound::Flow;
 use super::queues::Due;
+use super::requests::Filled;
 use super::streams::Announce;
 use super::transmit::Transmit;
 use super::{Queued, Server, outbound_of};
@@ -121,11 +122,12 @@ impl Server {
 
     /// Answers the waiting poll with the queued packets, followed by `last` at the end of a session. Returns whether
     /// all of them fitted into the answer.
-    pub(super) fn answer_poll(&mut self, session: SessionId, last: Option<&[u8]>) -> bool {
+    pub(super) fn answer_poll(&mut self, session: SessionId, last: &[u8]) -> bool {
         let Some(queue) = self.queues.get_mut(outbound_of(session)) else { return true };
-        let response = self.requests.answer_poll(session, queue, last);
-        let is_complete = queue.is_empty();
-        self.output(response);
+        let Some((output, is_complete)) = self.requests.answer_poll(session, queue, last) else {
+            return queue.is_empty();
+        };
+        self.output(Some(output));
         self.relieve(session);
         is_complete
     }
@@ -136,8 +138,27 @@ impl Server {
         self.output(response);
     }
 
-    /// The next queue that its transport takes: a WebSocket that is writable, or the answer of a poll that waited, which
-    /// pops its queue as a transmit does.
+    /// Puts what was queued for polls that wait into their answers. What is queued before an answer is polled is still
+    /// added to it.
+    #[inline]
+    pub(super) fn fill_answers(&mut self) {
+        while let Some(index) = self.queues.poll_answerable() {
+            self.fill_answer(index);
+        }
+    }
+
+    fn fill_answer(&mut self, index: OutboundIdx) {
+        let Some(session) = self.sessions.handle_at(index.0) else { return };
+        let Some(queue) = self.queues.get_mut(index).filter(|queue| queue.flow == Flow::PollWaits) else { return };
+        match self.requests.fill_answer(session, queue) {
+            Filled::First => self.queues.announce_answer(session),
+            Filled::More => {}
+            Filled::Nothing => return,
+        }
+        self.relieve(session);
+    }
+
+    /// The next queue that its WebSocket takes, or the answer of a poll.
     #[inline]
     pub(super) fn poll_due(&mut self) -> Option<Output> {
         loop {
@@ -145,24 +166,25 @@ impl Server {
                 // It may have been closed since.
                 Due::Conn(conn) if self.streams.contains(conn) => return Some(Output::Writable(conn)),
                 Due::Conn(_) => {}
-                Due::Outbound(index) => match self.queues.get(index).and_then(|queue| queue.due()) {
-                    Some(DueAs::Writable(conn)) => return Some(Output::Writable(conn)),
-                    Some(DueAs::Answer) => {
-                        if let Some(output) = self.pop_answer(index) {
-                            return Some(output);
-                        }
+                Due::Outbound(index) => {
+                    if let Some(conn) = self.queues.get(index).and_then(|queue| queue.due()) {
+                        return Some(Output::Writable(conn));
                     }
-                    None => {}
-                },
+                }
+                Due::Answer(session) => {
+                    if let Some(output) = self.pop_answer(session) {
+                        return Some(output);
+                    }
+                }
             }
         }
     }
 
-    fn pop_answer(&mut self, index: OutboundIdx) -> Option<Output> {
-        let session = self.sessions.handle_at(index.0)?;
-        let response = self.requests.answer_poll(session, self.queues.get_mut(index)?, None);
-        self.relieve(session);
-        response
+    fn pop_answer(&mut self, session: SessionId) -> Option<Output> {
+        self.sessions.get(session)?;
+        let output = self.requests.pop_answer(session)?;
+        self.queues.get_mut(outbound_of(session))?.end_poll();
+        Some(output)
     }
 
     /// The queue of a session has become shorter, or the application has dealt with something of it.

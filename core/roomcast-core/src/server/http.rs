@@ -23,7 +23,9 @@ impl Server {
     pub fn handle_http_head(&mut self, endpoint: EndpointId, request: Request<()>, now: Instant) -> Head {
         self.now = now;
         let origin = request.headers().get(ORIGIN).cloned();
-        match self.admit(endpoint, &request, origin.clone(), now) {
+        let admitted = self.admit(endpoint, &request, origin.clone(), now);
+        self.finish(now);
+        match admitted {
             Ok(request) => Head::Continue(request),
             Err(EarlyResponse::Fault(fault)) => {
                 self.counters.peer_faults += 1;

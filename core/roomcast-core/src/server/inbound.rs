@@ -25,6 +25,11 @@ impl Server {
     /// [`Output::Respond`](super::Output::Respond), perhaps much later.
     pub fn handle_http_body(&mut self, request: RequestId, body: Bytes, now: Instant) {
         self.now = now;
+        self.take_body(request, body, now);
+        self.finish(now);
+    }
+
+    fn take_body(&mut self, request: RequestId, body: Bytes, now: Instant) {
         let Some((endpoint, kind)) = self.requests.get(request) else { return self.stale() };
         match kind {
             RequestKind::Open(handshake) => {
@@ -40,7 +45,6 @@ impl Server {
             RequestKind::Poll(session) => self.handle_poll(request, session, now),
             RequestKind::Post(session) => self.handle_post(request, session, body, now),
         }
-        self.end_too_slow(now);
     }
 
     /// The client went away before the answer.

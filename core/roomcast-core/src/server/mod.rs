@@ -302,6 +302,7 @@ impl Server {
         if self.cluster.is_some() {
             self.settle_cluster(now);
         }
+        self.fill_answers();
     }
 
     /// The next thing to do. `None`: sleep.

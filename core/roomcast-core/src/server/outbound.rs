@@ -110,15 +110,6 @@ impl Default for Outbound {
     }
 }
 
-/// What there is to do about a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DueAs {
-    /// A WebSocket takes it.
-    Writable(ConnId),
-    /// The waiting poll is answered with it.
-    Answer,
-}
-
 /// What came of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
@@ -126,6 +117,8 @@ pub(super) enum Pushed {
     Queued,
     /// It is the first that the driver does not know of.
     Announce,
+    /// It belongs into the answer of the poll that waits.
+    Answer,
     /// Volatile, and the peer is behind.
     Dropped,
     /// It waits, and the queue is over its hard limit while the peer takes nothing.
@@ -147,7 +140,11 @@ impl Outbound {
         {
             return Pushed::TooSlow;
         }
-        if std::mem::replace(&mut self.announced, true) { Pushed::Queued } else { Pushed::Announce }
+        match (std::mem::replace(&mut self.announced, true), self.flow) {
+            (true, _) => Pushed::Queued,
+            (false, Flow::PollWaits) => Pushed::Answer,
+            (false, Flow::Open | Flow::Blocked | Flow::Held | Flow::NoPoll) => Pushed::Announce,
+        }
     }
 
     /// Appends a packet that may be lost, unless the peer is behind.
@@ -174,13 +171,13 @@ impl Outbound {
         self.flow = flow;
     }
 
-    /// What a driver should be told of it now.
+    /// The WebSocket that should take it now.
     #[inline]
-    pub(super) fn due(&self) -> Option<DueAs> {
+    pub(super) fn due(&self) -> Option<ConnId> {
         match self.flow {
-            Flow::Open if !self.queue.is_empty() => Some(DueAs::Writable(self.conn)),
-            Flow::PollWaits if !self.queue.is_empty() => Some(DueAs::Answer),
-            // A peer that has refused bytes is polled when it is ready, one between transports when its upgrade is done.
+            Flow::Open if !self.queue.is_empty() => Some(self.conn),
+            // A peer that has refused bytes is polled when it is ready, one between transports when its upgrade is done, and
+            // the answer of a poll is announced by itself.
             Flow::Open | Flow::PollWaits | Flow::Blocked | Flow::NoPoll | Flow::Held => None,
         }
     }
@@ -215,9 +212,15 @@ impl Outbound {
         self.announced = !self.queue.is_empty();
     }
 
-    /// Takes packets for the answer of the waiting poll, after which none waits.
+    /// Takes packets for the answer of the waiting poll, which may get more until it goes out.
     pub(super) fn take_for_poll(&mut self, reserved: usize, bytes_max: usize, body: &mut PayloadWriter) {
         self.pop_polling(reserved, bytes_max, body);
+        // What did not fit waits for the next poll. Until this one is answered, nothing says that the peer takes no more.
+        self.announced = !self.queue.is_empty();
+    }
+
+    /// The answer of the waiting poll goes out.
+    pub(super) fn end_poll(&mut self) {
         self.announced = false;
         if self.flow == Flow::PollWaits {
             self.fall_behind(Flow::NoPoll);

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::encoded::Encoded;
-use super::event::{ConnId, Delivery};
-use super::outbound::{Outbound, Pushed};
+use super::event::{ConnId, Delivery, SessionId};
+use super::outbound::{Flow, Outbound, Pushed};
 use crate::queue::shrink_after_burst;
 use crate::rooms::OutboundIdx;
 
@@ -17,6 +17,8 @@ use crate::rooms::OutboundIdx;
 pub(super) struct OutboundQueues {
     queues: Vec<Outbound>,
     writable: VecDeque<Due>,
+    /// Queues of which something belongs into the answer of a poll that waits.
+    answerable: Vec<OutboundIdx>,
     /// Queues that ran over the hard limit, to be ended after the walk that found them.
     too_slow: Vec<OutboundIdx>,
     limits: QueueLimits,
@@ -30,6 +32,8 @@ pub(super) enum Due {
     Outbound(OutboundIdx),
     /// A connection's priority queue.
     Conn(ConnId),
+    /// The answer of a session's poll.
+    Answer(SessionId),
 }
 
 /// Packets since startup, once per recipient.
@@ -52,6 +56,7 @@ impl OutboundQueues {
         Self {
             queues: Vec::new(),
             writable: VecDeque::new(),
+            answerable: Vec::new(),
             too_slow: Vec::new(),
             limits: QueueLimits { soft, hard },
             counts: Counts::default(),
@@ -101,9 +106,9 @@ impl OutboundQueues {
 
     /// Begins to queue a packet for many. To be ended by [`Fan::finish`].
     pub(super) fn fan<'a>(&'a mut self, packet: &'a Arc<Encoded>, delivery: Delivery) -> Fan<'a> {
-        let Self { queues, writable, too_slow, limits, counts } = self;
+        let Self { queues, writable, answerable, too_slow, limits, counts } = self;
         let new = Counts::default();
-        Fan { queues, packet, delivery, limits: *limits, writable, too_slow, new, total: counts }
+        Fan { queues, packet, delivery, limits: *limits, writable, answerable, too_slow, new, total: counts }
     }
 
     /// Tells the driver of what waits at a place.
@@ -112,8 +117,22 @@ impl OutboundQueues {
             && !queue.is_empty()
         {
             queue.announced = true;
-            self.writable.push_back(Due::Outbound(index));
+            match queue.flow {
+                Flow::PollWaits => self.answerable.push(index),
+                Flow::Open | Flow::Blocked | Flow::NoPoll | Flow::Held => self.writable.push_back(Due::Outbound(index)),
+            }
         }
+    }
+
+    /// Tells the driver of an answer.
+    pub(super) fn announce_answer(&mut self, session: SessionId) {
+        self.writable.push_back(Due::Answer(session));
+    }
+
+    /// The next queue of which something belongs into the answer of a poll.
+    #[inline]
+    pub(super) fn poll_answerable(&mut self) -> Option<OutboundIdx> {
+        self.answerable.pop()
     }
 
     /// Tells the driver of a connection that has something in its priority queue.
@@ -164,7 +183,7 @@ impl OutboundQueues {
 
     /// How many announcements have not been polled.
     pub(super) fn unpolled(&self) -> usize {
-        self.writable.len()
+        self.writable.len() + self.answerable.len()
     }
 }
 
@@ -175,6 +194,7 @@ pub(super) struct Fan<'a> {
     delivery: Delivery,
     limits: QueueLimits,
     writable: &'a mut VecDeque<Due>,
+    answerable: &'a mut Vec<OutboundIdx>,
     too_slow: &'a mut Vec<OutboundIdx>,
     new: Counts,
     total: &'a mut Counts,
@@ -194,6 +214,10 @@ impl Fan<'_> {
             Pushed::Announce => {
                 self.new.queued += 1;
                 self.writable.push_back(Due::Outbound(index));
+            }
+            Pushed::Answer => {
+                self.new.queued += 1;
+                self.answerable.push(index);
             }
             Pushed::Dropped => self.new.dropped += 1,
             Pushed::TooSlow => self.too_slow.push(index),

@@ -66,8 +66,17 @@ pub(super) enum RequestKind {
 #[derive(Debug, Default)]
 struct Polling {
     poll: Option<RequestId>,
+    /// What the waiting poll will be answered with. It goes out when the driver asks for it, and grows until then.
+    answer: Option<Box<Answer>>,
     post: Option<Post>,
     polls_answered: u64,
+}
+
+/// The answer of a poll that has not been polled.
+#[derive(Debug)]
+struct Answer {
+    head: Response<()>,
+    body: PayloadWriter,
 }
 
 /// A POST under way.
@@ -76,6 +85,17 @@ struct Post {
     request: RequestId,
     /// What is left of its body: `None` until the body is there.
     rest: Option<Payload>,
+}
+
+/// What came of filling an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// No poll waits.
+    Nothing,
+    /// The answer is due from now on.
+    First,
+    /// The answer is due already, and has become longer.
+    More,
 }
 
 /// What a request was when it was aborted.
@@ -169,7 +189,7 @@ impl Requests {
                 // One that was refused or never got its body is not the one that waits.
                 let polling = self.polling_mut(session);
                 if polling.poll == Some(request) {
-                    polling.poll = None;
+                    (polling.poll, polling.answer) = (None, None);
                     return Some(Aborted::WaitingPoll(session));
                 }
             }
@@ -183,28 +203,72 @@ impl Requests {
         Some(Aborted::Other)
     }
 
-    /// The answer of the waiting poll: `packet` and nothing of the queue.
+    /// The answer of the waiting poll: what it was to be answered with already, and `packet`, of the queue no more.
     pub(super) fn answer_poll_with(&mut self, session: SessionId, packet: &'static [u8]) -> Option<Output> {
-        let request = self.of_session.get_mut(session.slot())?.poll.take()?;
-        self.respond(request, Bytes::from_static(packet))
+        let polling = self.of_session.get_mut(session.slot())?;
+        let request = polling.poll.take()?;
+        let Some(mut answer) = polling.answer.take() else {
+            return self.respond(request, Bytes::from_static(packet));
+        };
+        if !answer.body.is_full() {
+            answer.body.push(packet);
+        }
+        self.send_answer(request, *answer)
     }
 
-    /// The answer of the waiting poll: what fits of its queue, and behind all of it `last`, at the end of a session.
+    /// The answer of the waiting poll: what fits of its queue, and behind all of it `last`, at the end of a session. Whether
+    /// all of that fitted.
     pub(super) fn answer_poll(
         &mut self,
         session: SessionId,
         queue: &mut Outbound,
-        last: Option<&[u8]>,
-    ) -> Option<Output> {
+        last: &[u8],
+    ) -> Option<(Output, bool)> {
+        self.fill(session, queue, 1)?;
         let polling = self.of_session.get_mut(session.slot())?;
-        let request = polling.poll.take()?;
-        polling.polls_answered += 1;
-        let mut body = PayloadWriter::new();
-        queue.take_for_poll(usize::from(last.is_some()), POLL_BYTES_MAX, &mut body);
-        if let (true, Some(last)) = (queue.is_empty(), last) {
-            body.push(last);
+        queue.end_poll();
+        let (request, mut answer) = polling.poll.take().zip(polling.answer.take())?;
+        let fits = queue.is_empty() && !answer.body.is_full();
+        if fits {
+            answer.body.push(last);
         }
-        self.respond(request, body.finish())
+        Some((self.send_answer(request, *answer)?, fits))
+    }
+
+    /// Puts what fits of its queue into the answer of the waiting poll.
+    pub(super) fn fill_answer(&mut self, session: SessionId, queue: &mut Outbound) -> Filled {
+        self.fill(session, queue, 0).unwrap_or(Filled::Nothing)
+    }
+
+    /// The answer of the waiting poll as it stands.
+    pub(super) fn pop_answer(&mut self, session: SessionId) -> Option<Output> {
+        let polling = self.of_session.get_mut(session.slot())?;
+        let answer = polling.answer.take()?;
+        let request = polling.poll.take()?;
+        self.send_answer(request, *answer)
+    }
+
+    fn fill(&mut self, session: SessionId, queue: &mut Outbound, reserved: usize) -> Option<Filled> {
+        let polling = self.of_session.get_mut(session.slot())?;
+        let OpenRequest { endpoint, origin, .. } = self.open.get(polling.poll?)?;
+        let mut filled = Filled::More;
+        if polling.answer.is_none() {
+            let (endpoint, origin) = (*endpoint, origin.clone());
+            let head = self.success_head(endpoint, origin.as_ref());
+            let polling = self.polling_mut(session);
+            polling.polls_answered += 1;
+            polling.answer = Some(Box::new(Answer { head, body: PayloadWriter::new() }));
+            filled = Filled::First;
+        }
+        let answer = self.polling_mut(session).answer.as_mut()?;
+        queue.take_for_poll(reserved, POLL_BYTES_MAX, &mut answer.body);
+        Some(filled)
+    }
+
+    fn send_answer(&mut self, request: RequestId, answer: Answer) -> Option<Output> {
+        self.open.remove(request)?;
+        let Answer { head, body } = answer;
+        Some(Output::Respond(request, Box::new(head.map(|()| body.finish()))))
     }
 
     /// The answer of a POST whose packets are all taken; `None` if there is none.
@@ -221,8 +285,11 @@ impl Requests {
     /// otherwise; a poll that still waits, with a fault in any case.
     pub(super) fn close(&mut self, session: SessionId, fault: Option<PeerError>) -> [Option<Output>; 2] {
         let Some(polling) = self.of_session.get_mut(session.slot()) else { return [None, None] };
-        let Polling { poll, mut post, .. } = std::mem::take(polling);
-        let poll = poll.and_then(|request| self.respond_fault(request, PeerError::BadRequest));
+        let Polling { poll, answer, mut post, .. } = std::mem::take(polling);
+        let poll = poll.and_then(|request| match answer {
+            Some(answer) => self.send_answer(request, *answer),
+            None => self.respond_fault(request, PeerError::BadRequest),
+        });
         let post = match (post.take(), fault) {
             (Some(Post { request, rest: Some(_) }), None) => {
                 let endpoint = self.open.get(request).map(|open| open.endpoint);
@@ -264,11 +331,16 @@ impl Requests {
     /// Answers a request with success; `None` for a stale handle.
     pub(super) fn respond(&mut self, request: RequestId, body: Bytes) -> Option<Output> {
         let OpenRequest { endpoint, origin, .. } = self.open.remove(request)?;
-        let mut response = Response::new(body);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        self.allow_origin(endpoint, origin.as_ref(), response.headers_mut());
-        Some(Output::Respond(request, Box::new(response)))
+        let head = self.success_head(endpoint, origin.as_ref());
+        Some(Output::Respond(request, Box::new(head.map(|()| body))))
+    }
+
+    fn success_head(&self, endpoint: EndpointId, origin: Option<&HeaderValue>) -> Response<()> {
+        let mut head = Response::new(());
+        head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+        head.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.allow_origin(endpoint, origin, head.headers_mut());
+        head
     }
 
     /// Answers a request with a fault; `None` for a stale handle.
@@ -363,28 +435,72 @@ fn is_listed(list: &[String], origin: &HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine_io::decode_payload;
+    use crate::engine_io::{PACKETS_PER_ANSWER_MAX, decode_payload};
     use crate::id::SlabKey as _;
     use crate::server::encoded::Encoded;
-    use crate::server::outbound::Flow;
+    use crate::server::outbound::{Flow, Pushed};
 
     #[test]
     fn a_poll_is_answered_with_its_queue_and_the_last_packet_behind_all_of_it() {
         let (mut requests, session) = requests();
         let mut queue = Outbound::default();
         queue.flow = Flow::PollWaits;
-        assert!(requests.answer_poll(session, &mut queue, None).is_none(), "none waits");
+        assert!(requests.answer_poll(session, &mut queue, b"1").is_none(), "none waits");
+        assert_eq!(requests.fill_answer(session, &mut queue), Filled::Nothing);
         for text in ["4a", "4b"] {
             queue.push(&Encoded::text(text), usize::MAX);
         }
         poll(&mut requests, session);
         assert!(requests.is_polled(session));
-        let output = requests.answer_poll(session, &mut queue, Some(b"1"));
+        let (output, fits) = requests.answer_poll(session, &mut queue, b"1").unzip();
+        assert_eq!(fits, Some(true));
         assert_eq!((body(output), requests.is_polled(session)), ("4a\x1e4b\x1e1".to_owned(), false));
         assert_eq!((requests.polls_answered(session), requests.len()), (1, 0));
         assert_eq!(queue.flow, Flow::NoPoll);
         poll(&mut requests, session);
         assert_eq!(body(requests.answer_poll_with(session, b"6")), "6");
+    }
+
+    #[test]
+    fn an_answer_grows_until_it_is_polled() {
+        let (mut requests, session) = requests();
+        let mut queue = Outbound::default();
+        queue.flow = Flow::PollWaits;
+        poll(&mut requests, session);
+        for (text, filled) in [("4a", Filled::First), ("4b", Filled::More)] {
+            assert_eq!(queue.push(&Encoded::text(text), usize::MAX), Pushed::Answer);
+            assert_eq!(requests.fill_answer(session, &mut queue), filled);
+        }
+        assert!(requests.is_polled(session), "a second poll would be one too many");
+        assert_eq!(body(requests.pop_answer(session)), "4a\x1e4b");
+        assert!(requests.pop_answer(session).is_none() && requests.len() == 0);
+        // It goes out also where the session ends before it is polled, and with the client its request is gone.
+        let request = poll(&mut requests, session);
+        queue.push(&Encoded::text("4c"), usize::MAX);
+        requests.fill_answer(session, &mut queue);
+        assert_eq!(body(requests.answer_poll_with(session, b"1")), "4c\x1e1");
+        assert_eq!(requests.handle_aborted(request), None);
+        let request = poll(&mut requests, session);
+        queue.push(&Encoded::text("4d"), usize::MAX);
+        requests.fill_answer(session, &mut queue);
+        assert_eq!(requests.handle_aborted(request), Some(Aborted::WaitingPoll(session)));
+        assert!(requests.pop_answer(session).is_none());
+    }
+
+    #[test]
+    fn the_last_packet_waits_for_the_next_poll_where_an_answer_is_full() {
+        let (mut requests, session) = requests();
+        let mut queue = Outbound::default();
+        queue.flow = Flow::PollWaits;
+        for end in [Some(false), Some(true)] {
+            poll(&mut requests, session);
+            for _ in 0..if end == Some(false) { PACKETS_PER_ANSWER_MAX } else { 0 } {
+                queue.push(&Encoded::text("4a"), usize::MAX);
+            }
+            requests.fill_answer(session, &mut queue);
+            let (output, fits) = requests.answer_poll(session, &mut queue, b"1").unzip();
+            assert_eq!((fits, body(output).ends_with('1')), (end, end == Some(true)));
+        }
     }
 
     #[test]

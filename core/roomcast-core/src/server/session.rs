@@ -397,7 +397,7 @@ impl Server {
     /// Gives the waiting poll of a closing session what is queued and, behind all of it, the `1`. With that the session is
     /// over; if more is queued than one answer takes, the next poll gets the rest.
     pub(super) fn deliver_close(&mut self, session: SessionId, reason: Reason, now: Instant) {
-        if self.answer_poll(session, Some(b"1")) {
+        if self.answer_poll(session, b"1") {
             self.advance(session, SessionEvent::CloseDelivered, reason, now);
         }
     }

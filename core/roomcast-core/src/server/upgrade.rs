@@ -28,7 +28,11 @@ impl Server {
         let origin = request.headers().get(ORIGIN);
         let refused = match self.admit_upgrade(endpoint, request, origin) {
             Ok(existing) => match websocket::handshake::accept(request) {
-                Ok(response) => return self.accept_upgrade(endpoint, request, existing, response, now),
+                Ok(response) => {
+                    let accepted = self.accept_upgrade(endpoint, request, existing, response, now);
+                    self.finish(now);
+                    return accepted;
+                }
                 Err(error) => {
                     self.counters.peer_faults += 1;
                     let mut response = self.requests.fault_response(endpoint, PeerError::BadHandshake, origin);
