@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::members::{Change, Freshness, Leaving, Members};
+use super::members::{Change, Freshness, Leaving, Members, SaidTo};
 use super::message::{ClusterBody, ClusterMessage, NodeId, RoomChannel};
 use super::requests::{Asked, Ended, LocalShare, Requests};
 use super::settings::ClusterSettings;
@@ -69,8 +69,8 @@ pub struct ClusterCounters {
     pub own: u64,
     /// Messages that came twice, of nodes that number theirs.
     pub duplicates: u64,
-    /// Messages that were published and did not come, of nodes that number theirs. Not known where each room has a
-    /// channel.
+    /// Messages that were published and did not come, of nodes that number theirs. A loss shows with the next message:
+    /// after a heartbeat interval at the latest, for what is said to all nodes. Not known where each room has a channel.
     pub lost: u64,
     /// Emits that were dropped after a look at their rooms: no socket here is meant.
     pub without_recipients: u64,
@@ -110,7 +110,12 @@ impl Cluster {
             return Heard::Nothing;
         }
         self.counters.received += 1;
-        match self.members.hear(&from, seq, now) {
+        let said_to = match body.addressee() {
+            None => SaidTo::All,
+            Some(to) if *to == self.own => SaidTo::This,
+            Some(_) => return Heard::Nothing,
+        };
+        match self.members.hear(&from, said_to, seq, now) {
             Freshness::New { missing } => self.count_missing(missing),
             Freshness::Late => self.counters.lost = self.counters.lost.saturating_sub(1),
             Freshness::Duplicate => {
@@ -121,21 +126,19 @@ impl Cluster {
         match body {
             ClusterBody::Heartbeat(beat) => self.members.handle_heartbeat(&from, beat, seq, now),
             ClusterBody::Goodbye => self.members.handle_goodbye(&from),
-            ClusterBody::AckCount { to, token, asked } => {
-                let is_known = to == self.own && self.requests.handle_count(&from, token.id, asked);
-                self.counters.stale_answers += u64::from(to == self.own && !is_known);
+            ClusterBody::AckCount { token, asked, .. } => {
+                let is_known = self.requests.handle_count(&from, token.id, asked);
+                self.counters.stale_answers += u64::from(!is_known);
             }
-            ClusterBody::Ack { ref to, ref token, .. }
-            | ClusterBody::Sockets { ref to, ref token, .. }
-            | ClusterBody::ServerReply { ref to, ref token, .. } => {
-                if *to == self.own {
-                    let asked = self.requests.asked(token.id).filter(|asked| asked.is_for(&body));
-                    let Some(asked) = asked.filter(|_| self.requests.handle_answer(&from, token.id)) else {
-                        self.counters.stale_answers += 1;
-                        return Heard::Nothing;
-                    };
-                    return Heard::Answer(from, body, asked);
-                }
+            ClusterBody::Ack { ref token, .. }
+            | ClusterBody::Sockets { ref token, .. }
+            | ClusterBody::ServerReply { ref token, .. } => {
+                let asked = self.requests.asked(token.id).filter(|asked| asked.is_for(&body));
+                let Some(asked) = asked.filter(|_| self.requests.handle_answer(&from, token.id)) else {
+                    self.counters.stale_answers += 1;
+                    return Heard::Nothing;
+                };
+                return Heard::Answer(from, body, asked);
             }
             body @ (ClusterBody::Emit(_)
             | ClusterBody::Join { .. }
@@ -153,6 +156,7 @@ impl Cluster {
     pub fn handle_bus(&mut self, state: BusState, now: Instant) {
         if state == BusState::Up && std::mem::replace(&mut self.bus, state) == BusState::Down {
             self.members.handle_bus_up(now);
+            self.subscriptions.handle_bus_up();
         }
         self.bus = state;
         self.settle();
@@ -179,9 +183,15 @@ impl Cluster {
     pub fn publish(&mut self, body: ClusterBody) {
         match self.bus {
             BusState::Up => {
-                self.published += 1;
                 self.counters.published += 1;
-                let (from, seq) = (self.own.clone(), Some(self.published));
+                let seq = match body.addressee() {
+                    Some(to) => self.members.next_to(to),
+                    None => {
+                        self.published += 1;
+                        Some(self.published)
+                    }
+                };
+                let from = self.own.clone();
                 self.publications.push_back(ClusterMessage { from, seq, body });
             }
             BusState::Down => self.counters.unpublished += 1,

@@ -28,7 +28,12 @@ pub(super) struct Members {
 #[derive(Debug)]
 struct Node {
     last_heard: Instant,
+    /// What it says to all.
     sequence: Sequence,
+    /// What it says to this node alone.
+    direct: Sequence,
+    /// How many messages were sent to it alone.
+    sent: u64,
 }
 
 /// A change of membership.
@@ -45,6 +50,13 @@ pub enum Leaving {
     Announced,
     /// Nothing was heard of it for the timeout.
     Silent,
+}
+
+/// To which nodes a message is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SaidTo {
+    All,
+    This,
 }
 
 /// What is known of a message by its sender and its number.
@@ -74,10 +86,14 @@ impl Members {
     }
 
     /// A message of another node came.
-    pub(super) fn hear(&mut self, from: &NodeId, seq: Option<u64>, now: Instant) -> Freshness {
+    pub(super) fn hear(&mut self, from: &NodeId, said_to: SaidTo, seq: Option<u64>, now: Instant) -> Freshness {
         let Some(node) = self.nodes.get_mut(from) else { return Freshness::New { missing: 0 } };
         node.last_heard = now;
-        match seq.map(|seq| node.sequence.hear(seq)) {
+        let sequence = match said_to {
+            SaidTo::All => &mut node.sequence,
+            SaidTo::This => &mut node.direct,
+        };
+        match seq.map(|seq| sequence.hear(seq)) {
             Some(Heard::Next { missing }) => Freshness::New { missing },
             Some(Heard::Late) => Freshness::Late,
             Some(Heard::Again) => Freshness::Duplicate,
@@ -95,7 +111,8 @@ impl Members {
             if let Some(seq) = seq {
                 sequence.hear(seq);
             }
-            self.nodes.insert(from.clone(), Node { last_heard: now, sequence });
+            let node = Node { last_heard: now, sequence, direct: Sequence::default(), sent: 0 };
+            self.nodes.insert(from.clone(), node);
             self.changes.push_back(Change::Joined(from.clone()));
         }
         if beat == Beat::First && self.beats.is_empty() {
@@ -157,6 +174,13 @@ impl Members {
         (!self.has_left).then_some(self.next_beat)
     }
 
+    /// The number of the next message to this node alone; `None` if it is not known.
+    pub(super) fn next_to(&mut self, node: &NodeId) -> Option<u64> {
+        let node = self.nodes.get_mut(node)?;
+        node.sent += 1;
+        Some(node.sent)
+    }
+
     /// Whether a node is known.
     pub(super) fn knows(&self, node: &NodeId) -> bool {
         self.nodes.contains_key(node)
@@ -181,7 +205,7 @@ mod tests {
         members.handle_heartbeat(&node("a"), Beat::First, Some(3), at(1));
         assert_eq!((members.poll_beat(), members.poll_beat()), (Some(Beat::Regular), None), "a new one is answered");
         assert_eq!(members.poll_change(), Some(Change::Joined(node("a"))));
-        assert_eq!(members.hear(&node("a"), Some(4), at(4)), Freshness::New { missing: 0 });
+        assert_eq!(members.hear(&node("a"), SaidTo::All, Some(4), at(4)), Freshness::New { missing: 0 });
         for seconds in [5, 10, 15] {
             assert_eq!(members.poll_timeout(), Some(at(seconds)));
             members.handle_timeout(at(seconds));
@@ -206,12 +230,15 @@ mod tests {
     #[test]
     fn only_the_messages_of_known_nodes_are_numbered() {
         let mut members = members();
-        let hear = |members: &mut Members, seq| members.hear(&node("a"), Some(seq), at(0));
+        let hear = |members: &mut Members, seq| members.hear(&node("a"), SaidTo::All, Some(seq), at(0));
         assert_eq!([hear(&mut members, 1), hear(&mut members, 1)], [Freshness::New { missing: 0 }; 2]);
         members.handle_heartbeat(&node("a"), Beat::Regular, Some(2), at(0));
         assert_eq!(hear(&mut members, 2), Freshness::Duplicate);
         assert_eq!(hear(&mut members, 5), Freshness::New { missing: 2 });
         assert_eq!(hear(&mut members, 4), Freshness::Late);
+        let direct = [1, 1].map(|seq| members.hear(&node("a"), SaidTo::This, Some(seq), at(0)));
+        assert_eq!(direct, [Freshness::New { missing: 0 }, Freshness::Duplicate], "numbers of their own");
+        assert_eq!([members.next_to(&node("a")), members.next_to(&node("b"))], [Some(1), None]);
     }
 
     #[test]

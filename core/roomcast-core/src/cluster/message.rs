@@ -53,8 +53,8 @@ impl std::fmt::Display for NodeId {
 pub struct ClusterMessage {
     /// The node that says it.
     pub from: NodeId,
-    /// Its place among what that node has published, from 1. Nodes of other makes give none: then neither losses nor
-    /// duplicates are noticed.
+    /// Its place, from 1, among what that node has published to all nodes, or, where it is addressed to one, among what it
+    /// has sent to that one. Nodes of other makes give none: then neither losses nor duplicates are noticed.
     pub seq: Option<u64>,
     /// What it says.
     pub body: ClusterBody,
@@ -154,6 +154,27 @@ pub enum ClusterBody {
     Heartbeat(Beat),
     /// The sender goes, and answers nothing any more.
     Goodbye,
+}
+
+impl ClusterBody {
+    /// The one node that a message is for; `None`: it is for all.
+    pub const fn addressee(&self) -> Option<&NodeId> {
+        match self {
+            Self::AckCount { to, .. }
+            | Self::Ack { to, .. }
+            | Self::Sockets { to, .. }
+            | Self::ServerReply { to, .. } => Some(to),
+            Self::Emit(_)
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::CloseRoom { .. }
+            | Self::Disconnect { .. }
+            | Self::FetchSockets { .. }
+            | Self::ServerEmit { .. }
+            | Self::Heartbeat(_)
+            | Self::Goodbye => None,
+        }
+    }
 }
 
 /// Which heartbeat it is.

@@ -28,6 +28,7 @@ mod python;
 mod requests;
 mod sequence;
 mod settings;
+mod shards;
 mod subscriptions;
 
 pub use codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope};
@@ -41,4 +42,5 @@ pub use payload_error::PayloadError;
 pub use python::{Python, RoomChannels};
 pub use requests::{Asked, Ended, LocalShare, RequestEnd};
 pub use settings::{ClusterSettings, Strangers, Subscriptions};
+pub use shards::{Origin, Route, Shards};
 pub use subscriptions::Subscribing;

@@ -62,6 +62,14 @@ impl RoomSubscriptions {
         is_settled && is_wanted
     }
 
+    /// The bus is there again, and subscribed to what is wanted: confirmations that were lost with it are not waited for.
+    pub(super) fn handle_bus_up(&mut self) {
+        self.channels.retain(|_, state| {
+            state.unconfirmed = 0;
+            state.is_wanted
+        });
+    }
+
     /// Whether messages of a channel arrive.
     pub(super) fn is_live(&self, channel: &RoomChannel) -> bool {
         self.channels.get(channel).is_some_and(|state| state.is_wanted && state.unconfirmed == 0)
@@ -105,6 +113,17 @@ mod tests {
         assert_eq!(all.len(), 1);
         assert!(!all.handle_subscribed(&a) && !all.handle_subscribed(&channel("b")));
         assert_eq!(all.len(), 0);
+    }
+
+    #[test]
+    fn an_outage_takes_confirmations_with_it() {
+        let (mut all, [a, b]) = (RoomSubscriptions::default(), ["a", "b"].map(channel));
+        all.want(a.clone());
+        all.want(b.clone());
+        all.unwant(&b);
+        all.handle_bus_up();
+        assert_eq!((all.is_live(&a), all.len()), (true, 1));
+        assert!(all.handle_subscribed(&a), "one that comes late does no harm");
     }
 
     fn channel(room: &'static str) -> RoomChannel {
