@@ -23,7 +23,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 # The output goes through a pipe, so that the summary can quote it.
 [[ -t 1 ]] && export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-always}
 
-sections=(fmt clippy doc test planted wasm publish deny fuzz fresh clients editors)
+sections=(fmt clippy doc test planted wasm publish deny fuzz fresh clients bus editors)
 
 # The same cases in every run; section fresh takes others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
@@ -31,7 +31,7 @@ export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 # Features that tests need beside the default ones. postgres-tls brings no code of its own to test.
 features=roomcast-stores/openwebui,roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs
 features+=,roomcast-auth/asymmetric,roomcast-redis/tls,roomcast-tokio/documents,roomcast-tokio/sqlite
-features+=,roomcast-stores/redis,roomcast-async-std/documents,roomcast-async-std/stores
+features+=,roomcast-adapter/redis,roomcast-stores/redis,roomcast-async-std/documents,roomcast-async-std/stores
 
 # The pure crates, which section wasm compiles one by one.
 pure=(core/*/)
@@ -179,6 +179,15 @@ section_openwebui() {
     # The version of python-socketio that Open WebUI has.
     "$venv/bin/python" -m pytest -q server/python
     "$venv/bin/python" server/python/checks/checks.py --roomcast "$ROOMCAST_PROGRAM"
+}
+
+# Two nodes and real python-socketio servers of several versions on one Redis.
+section_bus() {
+    needs python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || debian_packages python3-venv
+    needs redis-server redis-server
+    cargo build -p roomcast-conformance --bins --locked
+    conformance/bus/run.sh
 }
 
 # Editors on one document, through the program: y-prosemirror over the application protocol, and stock y-websocket.

@@ -12,6 +12,7 @@ use roomcast_tokio::{AppHandle, Args, Builder, EngineIo, EventName, Handle, Path
 
 use crate::api::{Api, Means};
 use crate::bridge::Bridge;
+use crate::bus::Bus;
 use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::settings::{Secret, Settings};
@@ -33,6 +34,8 @@ pub struct Parts {
     pub seed: [u8; 32],
     /// Randomness by which this process is told from the one before it.
     pub instance: [u8; 16],
+    /// The way to other nodes.
+    pub bus: Option<Bus>,
 }
 
 /// Puts the server together; the caller starts it.
@@ -41,7 +44,7 @@ pub struct Parts {
 ///
 /// The secret cannot be used as one.
 pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
-    let Parts { secret, api_key, store, metrics, health, seed, instance } = parts;
+    let Parts { secret, api_key, store, metrics, health, seed, instance, bus } = parts;
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
     rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
@@ -94,6 +97,10 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
             yjs.path_match = PathMatch::Below;
             yjs.ws = protocol;
         });
+    let builder = match bus {
+        Some(Bus { settings, nodes }) => builder.redis(settings, nodes),
+        None => builder,
+    };
     Ok(pages(api.routes(bridge.routes(builder)), health, metrics))
 }
 

@@ -7,6 +7,7 @@
 //! | `settings` | flags, environment, defaults |
 //! | `demo` | the made-up secret and what the demonstration prints |
 //! | `store` | opens the store and counts the questions under way |
+//! | `bus` | Redis, if other nodes or Open WebUI itself are to be heard |
 //! | `app` | endpoints, application and pages, put together |
 //! | `api`, `health`, `metrics` | the pages |
 //! | `bridge` | the connections of the backend's own processes |
@@ -17,6 +18,7 @@
 mod api;
 mod app;
 mod bridge;
+mod bus;
 mod demo;
 mod health;
 mod memory;
@@ -40,6 +42,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::bus::Bus;
 use crate::demo::Demo;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -85,7 +88,10 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let metrics = Metrics::new();
+    let mut metrics = Metrics::new();
+    let bus = settings.redis.bus.as_ref().map(Bus::new);
+    let monitor = bus.as_ref().map(|bus| bus.nodes.monitor());
+    metrics.bus.clone_from(&monitor);
     let store = StoreClient::open(settings, metrics.store.clone()).await.map_err(Failure::Store)?;
     let (secret, api_key, demo) = match &settings.mode {
         Mode::Production(secret, _) => (secret.clone(), settings.api_key.clone(), None),
@@ -99,7 +105,8 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     getrandom::fill(&mut instance).map_err(|_| Failure::Start(StartError::NoRandomness))?;
     let health = Health::new(store.clone());
     let lag = metrics.lag.clone();
-    let parts = app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed, instance };
+    let parts =
+        app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed, instance, bus };
     let server = app::builder(settings, parts).map_err(Failure::Application)?.start(Tokio).map_err(Failure::Start)?;
     tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
     tokio::spawn(sessions::log(server.handle()));
@@ -107,6 +114,9 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     tokio::spawn(lag.measure(server.handle()));
     announce(address, &settings.path, demo.as_ref());
     server.serve(listener).await;
+    if let Some(monitor) = monitor {
+        monitor.closed().await;
+    }
     // Clients that left may have caused writes that are still under way.
     store.close().await;
     tracing::info!("shutdown complete");

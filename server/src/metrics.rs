@@ -18,10 +18,10 @@ use prometheus_client::registry::{Registry, Unit};
 use roomcast_openwebui::query::{Question, StoreError};
 use roomcast_openwebui::{self as openwebui, DocumentCounters, OpenWebUi, Pool, Request};
 use roomcast_tokio::core::server::{Audit, Counters};
-use roomcast_tokio::{AppHandle, Handle};
+use roomcast_tokio::{AppHandle, Handle, RedisMonitor};
 use tokio::time::MissedTickBehavior;
 
-use crate::reply;
+use crate::{bus, reply};
 
 /// Everything that the program counts itself.
 #[derive(Clone, Debug)]
@@ -32,12 +32,14 @@ pub struct Metrics {
     pub api: ApiMetrics,
     /// Lag of the driver.
     pub lag: Lag,
+    /// The connection to Redis.
+    pub bus: Option<RedisMonitor>,
 }
 
 impl Metrics {
     /// Nothing is counted yet.
     pub fn new() -> Self {
-        Self { store: StoreMetrics::new(), api: ApiMetrics::default(), lag: Lag::new() }
+        Self { store: StoreMetrics::new(), api: ApiMetrics::default(), lag: Lag::new(), bus: None }
     }
 }
 
@@ -157,6 +159,9 @@ fn write(metrics: &Metrics, counters: Counters, audit: Audit, pool: &Pool) -> Re
     register_audit(registry.sub_registry_with_prefix("server"), audit);
     register_pool(registry.sub_registry_with_prefix("app"), pool);
     metrics.store.register(registry);
+    if let Some(monitor) = &metrics.bus {
+        bus::register(registry.sub_registry_with_prefix("redis"), monitor);
+    }
     let help = "Requests to the HTTP API, by route and status";
     registry.register("api_requests", help, metrics.api.0.clone());
     let help = "Time that a request to the driver takes, which everything else waits for as well";
@@ -465,7 +470,7 @@ mod tests {
     /// What an operator reads about is there under that name.
     #[test]
     fn documented_metrics_exist() {
-        let metrics = Metrics::new();
+        let metrics = Metrics { bus: Some(RedisMonitor::default()), ..Metrics::new() };
         metrics.store.answered("note", Duration::ZERO, Some(&StoreError::Unavailable));
         metrics.api.responded("/api/emit", StatusCode::OK);
         let text = write(&metrics, COUNTERS, AUDIT, &pool()).unwrap();

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use roomcast_openwebui::query::{Query, Reply, StoreError};
-use roomcast_stores::{DatabaseUrl, Embedded, OpenError, Options, Own, Rows, Seeded, Store, WebUi};
+use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer, StoreError};
+use roomcast_stores::shared::RedisRevocations;
+use roomcast_stores::{DatabaseUrl, Embedded, OpenError, Options, Own, Revocations, Rows, Seeded, Store, Token, WebUi};
+use roomcast_tokio::redis::{RedisConfig, RedisFault, RedisKeys};
 use roomcast_tokio::wall_now;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -24,6 +26,8 @@ pub struct StoreClient {
     store: Arc<dyn Store>,
     /// Keeps revocations.
     own: Arc<dyn Own>,
+    /// Where Open WebUI keeps them, if it has a Redis.
+    shared: Option<RedisRevocations>,
     metrics: StoreMetrics,
     in_flight: Arc<InFlight>,
     /// Lifetime of tokens, if they end.
@@ -69,17 +73,28 @@ impl StoreClient {
                 (Arc::new(web_ui(url, options, own.clone()).await?), own)
             }
         };
-        Ok(Self { store, own, metrics, in_flight: Arc::default(), token_lifetime: settings.token_lifetime })
+        let shared = match &settings.redis.revocations {
+            Some(url) => {
+                let keys = RedisKeys::start(RedisConfig::new(url.clone())).map_err(Failure::Redis)?;
+                Some(RedisRevocations::new(keys, &settings.redis.prefix))
+            }
+            None => None,
+        };
+        Ok(Self { store, own, shared, metrics, in_flight: Arc::default(), token_lifetime: settings.token_lifetime })
     }
 
     /// Asks a question. It counts as under way from this call on, even before the future is polled.
     pub fn ask(&self, query: Query) -> impl Future<Output = Reply> + Send + use<> {
         let guard = InFlightGuard::new(self.in_flight.clone());
-        let (store, metrics) = (self.store.clone(), self.metrics.clone());
+        let (store, metrics, shared) = (self.store.clone(), self.metrics.clone(), self.shared.clone());
         async move {
             let _guard = guard;
             let (id, kind, asked_at) = (query.id, StoreMetrics::kind(&query.question), Instant::now());
-            let result = store.ask(query.question).await;
+            let result = match is_revoked(shared.as_ref(), &query.question).await {
+                Ok(false) => store.ask(query.question).await,
+                Ok(true) => Ok(StoreAnswer::Revoked),
+                Err(error) => Err(error),
+            };
             metrics.answered(kind, asked_at.elapsed(), result.as_ref().err());
             if let Err(error) = &result {
                 tracing::debug!(kind, ?error, "a question failed");
@@ -95,7 +110,11 @@ impl StoreClient {
     /// The store may have kept it or not.
     pub async fn revoke_token(&self, jti: &str, ends_at_secs: Option<u64>) -> Result<(), StoreError> {
         let _guard = InFlightGuard::new(self.in_flight.clone());
-        self.own.revoke_token(jti.into(), ends_at_secs, wall_now().as_unix_secs()).await
+        let now_secs = wall_now().as_unix_secs();
+        if let Some(shared) = &self.shared {
+            shared.revoke_token(jti.into(), ends_at_secs, now_secs).await?;
+        }
+        self.own.revoke_token(jti.into(), ends_at_secs, now_secs).await
     }
 
     /// Revokes all tokens of a user that were issued up to now: those that say when by that, the others by when they end.
@@ -108,6 +127,9 @@ impl StoreClient {
         let now_secs = wall_now().as_unix_secs();
         // Tokens without an end cannot be told from those that are issued later.
         let ends_to_secs = self.token_lifetime.map(|lifetime| now_secs + lifetime.as_secs());
+        if let Some(shared) = &self.shared {
+            shared.revoke_user(user.into(), now_secs, ends_to_secs).await?;
+        }
         self.own.revoke_user(user.into(), now_secs, ends_to_secs).await
     }
 
@@ -118,6 +140,9 @@ impl StoreClient {
     /// The store may have kept it or not.
     pub async fn restore_token(&self, jti: &str) -> Result<(), StoreError> {
         let _guard = InFlightGuard::new(self.in_flight.clone());
+        if let Some(shared) = &self.shared {
+            shared.restore_token(jti.into()).await?;
+        }
         self.own.restore_token(jti.into()).await
     }
 
@@ -128,6 +153,9 @@ impl StoreClient {
     /// The store may have kept it or not.
     pub async fn restore_user(&self, user: &str) -> Result<(), StoreError> {
         let _guard = InFlightGuard::new(self.in_flight.clone());
+        if let Some(shared) = &self.shared {
+            shared.restore_user(user.into()).await?;
+        }
         self.own.restore_user(user.into()).await
     }
 
@@ -146,6 +174,17 @@ impl StoreClient {
             tracing::warn!(in_flight = self.in_flight.count.load(Ordering::Acquire), "the store did not close in time");
         }
     }
+}
+
+/// Whether Open WebUI has revoked the token of this question. While its Redis is away that is unknown, and the application
+/// asks again.
+async fn is_revoked(shared: Option<&RedisRevocations>, question: &Question) -> Result<bool, StoreError> {
+    let (Some(shared), Question::Authenticate { user, jti, issued_at_secs, ends_at_secs }) = (shared, question) else {
+        return Ok(false);
+    };
+    let token =
+        Token { user: user.clone(), jti: jti.clone(), issued_at_secs: *issued_at_secs, ends_at_secs: *ends_at_secs };
+    shared.is_revoked(token).await
 }
 
 impl InFlight {
@@ -187,6 +226,8 @@ pub enum Failure {
     Seed(PathBuf, StoreError),
     /// Open WebUI's database.
     WebUi(OpenError),
+    /// Open WebUI's Redis.
+    Redis(RedisFault),
 }
 
 impl fmt::Display for Failure {
@@ -195,6 +236,7 @@ impl fmt::Display for Failure {
             Self::Folder(path, error) => write!(f, "cannot create the folder {} (DATA_DIR): {error}", path.display()),
             Self::Own(path, error) => write!(f, "cannot use {}: {error}", path.display()),
             Self::Seed(path, error) => write!(f, "cannot write to {}: {error:?}", path.display()),
+            Self::Redis(fault) => write!(f, "cannot use Redis (REDIS_URL): {fault}"),
             Self::WebUi(error) => write!(f, "cannot use the database (DATABASE_URL): {error}"),
         }
     }

@@ -54,6 +54,8 @@ mod load;
 mod mailbox;
 mod peer;
 mod presence;
+#[cfg(feature = "redis")]
+mod redis_nodes;
 mod registry;
 mod runtime;
 mod sent;
@@ -93,11 +95,16 @@ pub use crate::http::service::{Responding, Service};
 pub use crate::http_limits::HttpLimits;
 pub use crate::load::DriverLoad;
 pub use crate::peer::Peer;
+#[cfg(feature = "redis")]
+pub use crate::redis_nodes::{RedisMonitor, RedisNodes};
 pub use crate::runtime::Runtime;
 pub use crate::sent::Sent;
 pub use crate::server::{Server, StartError};
 pub use crate::socket::Socket;
 pub use crate::view::View;
+#[cfg(feature = "redis")]
+pub use roomcast_redis as redis;
+
 #[cfg(feature = "documents")]
 pub use roomcast_documents::{
     DocumentStore, DocumentsApp, DocumentsConfig, DocumentsRequest, DocumentsResponse, Rights, Visitor,

@@ -104,6 +104,11 @@ impl RedisBus {
         BusStats { queued, queued_bytes, inbound_bytes: inner.inbound.used(), ..inner.counters.read() }
     }
 
+    /// Ends the bus in the background, as [`close`](Self::close) does.
+    pub fn stop(&self) {
+        self.0.inner.stop();
+    }
+
     /// Ends the bus. Resolves when the queue has been published, or Redis is away, or after a second.
     pub async fn close(&self) {
         self.0.inner.stop();

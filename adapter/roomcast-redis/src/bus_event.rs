@@ -39,5 +39,18 @@ pub struct Delivered {
     pub pattern: Option<Bytes>,
     /// What was published.
     pub payload: Bytes,
+    pub(crate) held: Held,
+}
+
+impl Delivered {
+    /// Channel, payload, and what counts against the budget, to be kept until the payload has been dealt with.
+    pub fn into_parts(self) -> (Bytes, Bytes, Held) {
+        (self.channel, self.payload, self.held)
+    }
+}
+
+/// The share of a message in [`inbound_bytes_max`](crate::BusLimits::inbound_bytes_max), given back when dropped.
+#[derive(Debug)]
+pub struct Held {
     pub(crate) _share: Share,
 }

@@ -35,7 +35,7 @@ mod tls;
 mod url;
 
 pub use crate::bus::RedisBus;
-pub use crate::bus_event::{BusEvent, Delivered};
+pub use crate::bus_event::{BusEvent, Delivered, Held};
 pub use crate::config::{BusLimits, RedisConfig};
 pub use crate::fault::RedisFault;
 pub use crate::keys::RedisKeys;

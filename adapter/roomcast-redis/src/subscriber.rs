@@ -13,7 +13,7 @@ use tokio::select;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::bus_event::{BusEvent, Delivered};
+use crate::bus_event::{BusEvent, Delivered, Held};
 use crate::connect::{Connector, Link, pause};
 use crate::fault::RedisFault;
 use crate::inner::Inner;
@@ -241,7 +241,7 @@ fn deliver(inner: &Inner, info: PushInfo) {
     };
     add(&inner.counters.received, 1);
     add(&inner.counters.received_bytes, bytes);
-    inner.tell(BusEvent::Message(Delivered { channel, pattern, payload, _share: share }));
+    inner.tell(BusEvent::Message(Delivered { channel, pattern, payload, held: Held { _share: share } }));
 }
 
 fn micros(span: Duration) -> u64 {

@@ -208,6 +208,16 @@ impl Environment<'_> {
         Ok(["http", "https"].map(str::to_owned).into_iter().chain(own).collect())
     }
 
+    /// A switch with this default.
+    pub(super) fn switch(&self, name: &'static str, default: bool) -> Result<bool, Problem> {
+        match self.text(name)?.map(|text| text.to_ascii_lowercase()).as_deref() {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => Err(Problem::new(name, "must be True or False, or not be set")),
+        }
+    }
+
     /// The first variable that names a Redis.
     pub(super) fn redis(&self) -> Result<Option<&'static str>, Problem> {
         for name in REDIS {

@@ -169,6 +169,14 @@ Variables of Open WebUI that roomcast reads, so that one environment serves both
           Whether admins may read the chats of others [default: True]
   USER_PERMISSIONS_FEATURES_CHANNELS
           Whether users may use channels where the configuration in the database does not say [default: True]
+  WEBSOCKET_MANAGER
+          redis: other nodes and Open WebUI's own processes are heard over Redis [default: this is the only node]
+  WEBSOCKET_REDIS_URL, WEBSOCKET_SENTINEL_HOSTS, WEBSOCKET_SENTINEL_PORT, WEBSOCKET_REDIS_CLUSTER
+          That Redis [default: REDIS_URL, REDIS_CLUSTER]
+  WEBSOCKET_REDIS_ROOM_CHANNELS
+          Whether each room has a channel of its own there [default: False, with --front-end 0.12 True]
+  REDIS_URL, REDIS_SENTINEL_HOSTS, REDIS_SENTINEL_PORT, REDIS_CLUSTER, REDIS_KEY_PREFIX
+          Where Open WebUI keeps revoked tokens [default: nowhere; the prefix is open-webui]
   GLOBAL_LOG_LEVEL, SOCKET_LOG_LEVEL
           Python's names of levels [default: INFO]
 

@@ -9,6 +9,7 @@
 mod environment;
 mod flags;
 mod levels;
+mod redis;
 mod secret;
 
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ use self::environment::Environment;
 pub use self::environment::Problem;
 pub use self::flags::Flags;
 use self::flags::{EntryFlag, FrontEndFlag, StoreFlag, is_at_or_below};
+pub use self::redis::{BusSettings, RedisSettings};
 pub use self::secret::Secret;
 
 /// All settings, read once at the start.
@@ -79,6 +81,8 @@ pub struct Settings {
     pub token_lifetime: Option<Duration>,
     /// Demonstration or production.
     pub mode: Mode,
+    /// How Redis is used.
+    pub redis: RedisSettings,
     /// Remarks about settings that have no effect, for the log.
     pub warnings: Vec<String>,
 }
@@ -156,6 +160,7 @@ impl Settings {
             providers_per_user_max: flags.providers_per_user_max,
             token_lifetime: environment.token_lifetime()?,
             mode: mode(&environment, &flags)?,
+            redis: redis::read(&environment, matches!(flags.front_end, FrontEndFlag::V0_12))?,
             warnings: warnings(&environment, &flags)?,
             logs: levels::targets(
                 environment.level("GLOBAL_LOG_LEVEL")?,
@@ -228,13 +233,7 @@ fn no_database(folder: Option<&std::path::Path>) -> String {
 }
 
 fn warnings(environment: &Environment<'_>, flags: &Flags) -> Result<Vec<String>, Problem> {
-    let mut warnings = Vec::new();
-    if let Some(name) = environment.redis()? {
-        warnings.push(format!(
-            "{name} is set, but this version uses no Redis: it serves as the only process, and knows only those revoked \
-             tokens that it was told by /api/revoke"
-        ));
-    }
+    let mut warnings = redis::warnings(environment)?;
     let ignored = environment.ignored_database_parts()?;
     if !ignored.is_empty() {
         warnings.push(format!(
@@ -339,6 +338,45 @@ mod tests {
         assert!(warnings[0].starts_with("DATABASE_HOST without"), "{warnings:?}");
         let problem = url(&[("DATABASE_TYPE", "sqlite+sqlcipher")]).unwrap_err().to_string();
         assert!(problem.starts_with("DATABASE_TYPE") && problem.contains("SQLCipher"), "{problem}");
+    }
+
+    #[test]
+    fn redis_is_meant_as_open_webui_means_it() {
+        let redis = |flags: &[&str], variables: &[(&'static str, &str)]| {
+            let variables = [variables, &[("WEBUI_SECRET_KEY", SECRET)]].concat();
+            let settings = read(&[&["--store", "own"], flags].concat(), &variables)?;
+            let bus = settings.redis.bus.map(|bus| (bus.url.to_string(), bus.has_room_channels));
+            let revocations = settings.redis.revocations.map(|url| url.to_string());
+            Ok::<_, Problem>((bus, revocations, settings.redis.prefix, settings.warnings))
+        };
+        let (manager, bus) = (("WEBSOCKET_MANAGER", "redis"), ("WEBSOCKET_REDIS_URL", "redis://bus/1"));
+        let common = ("REDIS_URL", "redis://:secret@common/2");
+        let (found, revocations, prefix, warnings) = redis(&[], &[manager, bus, common]).unwrap();
+        assert_eq!(found, Some(("redis://bus:6379/1".into(), false)));
+        assert_eq!((revocations.as_deref(), prefix.as_str()), (Some("redis://common:6379/2"), "open-webui"));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let (found, ..) = redis(&["--front-end", "0.12"], &[manager, common]).unwrap();
+        assert_eq!(found, Some(("redis://common:6379/2".into(), true)));
+        let sentinels = [
+            manager,
+            ("REDIS_URL", "redis://room/0"),
+            ("WEBSOCKET_SENTINEL_HOSTS", "a,b"),
+            ("WEBSOCKET_SENTINEL_PORT", "7"),
+            ("REDIS_KEY_PREFIX", "ours"),
+        ];
+        let (found, revocations, prefix, _) = redis(&[], &sentinels).unwrap();
+        assert_eq!(found.unwrap().0, "redis+sentinel://a:7,b:7/0/room");
+        assert_eq!((revocations.as_deref(), prefix.as_str()), (Some("redis://room:6379/0"), "ours"));
+        let (found, ..) = redis(&[], &[manager, common, ("WEBSOCKET_REDIS_CLUSTER", "True")]).unwrap();
+        assert!(found.unwrap().0.ends_with("(cluster)"));
+        let (found, _, _, warnings) = redis(&[], &[bus]).unwrap();
+        assert!(found.is_none() && warnings[0].starts_with("WEBSOCKET_REDIS_URL has no effect"), "{warnings:?}");
+        let refused = |variables: &[_]| redis(&[], variables).unwrap_err().to_string();
+        assert!(refused(&[manager]).contains("neither WEBSOCKET_REDIS_URL nor REDIS_URL"));
+        assert!(refused(&[("WEBSOCKET_MANAGER", "kafka")]).starts_with("WEBSOCKET_MANAGER must be redis"));
+        let problem = refused(&[manager, ("WEBSOCKET_REDIS_URL", "http://:hidden@x")]);
+        assert!(problem.starts_with("WEBSOCKET_REDIS_URL cannot be used") && !problem.contains("hidden"), "{problem}");
+        assert!(refused(&[manager, common, ("WEBSOCKET_SENTINEL_HOSTS", ":")]).starts_with("WEBSOCKET_SENTINEL_HOSTS"));
     }
 
     #[test]

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomcast_auth::{Claim, Claims, Key, Policy, Verifier};
+use roomcast_core::cluster::{ClusterSettings, Python};
+use roomcast_tokio::redis::{RedisConfig, RedisUrl};
 use roomcast_tokio::{
     Args, ArgsError, Builder, Data, EngineIo, Extent, Handle, Message, Namespace, NoAck, Pattern, Peer, PeerHandlers,
-    Refusal, Runtime, Socket, wall_now,
+    RedisNodes, Refusal, Runtime, Socket, wall_now,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +52,9 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
             let body = handle.audit().await.and_then(|audit| serde_json::to_vec(&audit).ok());
             http::Response::new(Bytes::from(body.unwrap_or_default()))
         });
-    Ok(builder)
+    let Some(url) = &settings.redis_url else { return Ok(builder) };
+    let nodes = RedisNodes::new(RedisConfig::new(RedisUrl::parse(url)?), Python::default());
+    Ok(builder.redis(ClusterSettings::default(), nodes))
 }
 
 fn echo(peers: &mut PeerHandlers) {
@@ -131,6 +135,15 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
             }
         });
         async { NoAck }
+    });
+    // Of all nodes.
+    ns.on("ask-room", async |socket: Socket, Data((room, question)): Data<(String, serde_json::Value)>| {
+        let acks = socket.to(room).emit_with_ack("ask", question, ROOM_TIMEOUT).await.ok();
+        let answers = acks
+            .into_iter()
+            .flat_map(|acks| acks.answers.into_iter().map(|(_, args)| args).chain(acks.remote).collect::<Vec<Args>>());
+        let lists = answers.map(|args| serde_json::from_str(&format!("[{}]", args.json())).unwrap_or_default());
+        (lists.collect::<Vec<Vec<serde_json::Value>>>(),)
     });
     ns.on("whoami", async |socket: Socket| WhoAmI {
         sid: socket.sid().to_string(),
@@ -241,6 +254,8 @@ struct WhoAmI {
     nsp: String,
 }
 
+/// Other servers on the bus do not say how many sockets they ask: the answers are those that come within this.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 const BURST_MAX: u32 = 100_000;
 const FLOOD_MAX: u32 = 20_000;

@@ -27,6 +27,9 @@ pub struct Settings {
     pub max_payload: usize,
     #[arg(long, env = "JWT_SECRET", default_value = "conformance-secret-conformance-secret", hide_env_values = true)]
     pub jwt_secret: String,
+    /// Redis at which this node meets others, python-socketio's among them.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
     /// `1`: `join` and `broadcast` as the load generator wants them.
     #[arg(long, env = "LOAD", default_value = "0")]
     pub load: String,

@@ -1,0 +1,69 @@
+//! The bus to other nodes and to Open WebUI's own processes.
+//!
+//! Owns: which dialect is spoken, and the bus's metrics. Must never know: what is said.
+
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use roomcast_tokio::core::cluster::{ClusterSettings, Python, RoomChannels, Subscriptions};
+use roomcast_tokio::redis::{BusStats, RedisConfig};
+use roomcast_tokio::{RedisMonitor, RedisNodes};
+
+use crate::settings::BusSettings;
+
+/// This node, and how it takes part.
+#[derive(Debug)]
+pub struct Bus {
+    /// How it takes part.
+    pub settings: ClusterSettings,
+    /// The Redis and the dialect.
+    pub nodes: RedisNodes,
+}
+
+impl Bus {
+    /// The bus of these settings: python-socketio's, which Open WebUI speaks.
+    pub fn new(settings: &BusSettings) -> Self {
+        let mut cluster = ClusterSettings::default();
+        let mut codec = Python::default();
+        if settings.has_room_channels {
+            cluster.subscriptions = Subscriptions::PerRoom;
+            codec = codec.room_channels(RoomChannels::Own);
+        }
+        tracing::info!(url = %settings.url, has_room_channels = settings.has_room_channels, "the bus is Redis");
+        Self { settings: cluster, nodes: RedisNodes::new(RedisConfig::new(settings.url.clone()), codec) }
+    }
+}
+
+/// Registers what the connection to Redis has done.
+pub fn register(registry: &mut Registry, monitor: &RedisMonitor) {
+    let stats = monitor.stats().unwrap_or_default();
+    let BusStats { is_publishing, is_receiving, queued, queued_bytes, inbound_bytes, subscriptions, .. } = stats;
+    for (name, help, value) in [
+        ("publishing", "1 while messages can be published", usize::from(is_publishing)),
+        ("receiving", "1 while messages of others are received", usize::from(is_receiving)),
+        ("queued", "Messages that wait to be published", queued),
+        ("queued_bytes", "Bytes of these", queued_bytes),
+        ("inbound_bytes", "Bytes of received messages that are not dealt with", inbound_bytes),
+        ("subscriptions", "Channels subscribed to", subscriptions),
+    ] {
+        registry.register(name, help, ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)));
+    }
+    for (name, help, value) in [
+        ("connections_lost", "Connections to Redis that were lost", stats.connections_lost),
+        ("gaps", "Times in which messages of others were missed", stats.gaps),
+        ("published", "Messages published", stats.published),
+        ("published_unheard", "Messages published without any subscriber", stats.published_unheard),
+        ("dropped_full", "Messages dropped for a full queue", stats.dropped_full),
+        ("dropped_large", "Messages dropped for their size", stats.dropped_large),
+        ("dropped_late", "Messages dropped after waiting too long for Redis", stats.dropped_late),
+        ("lost_in_flight", "Messages on their way when a connection was lost", stats.lost_in_flight),
+        ("denied", "Messages and subscriptions that the ACL does not allow", stats.denied),
+        ("received", "Messages received, this node's own among them", stats.received),
+        ("received_dropped", "Messages received and dropped, as too many were not dealt with", stats.received_dropped),
+        ("unreadable", "Messages that cannot be read or written in the dialect", monitor.unreadable()),
+    ] {
+        registry.register(name, help, ConstCounter::new(value));
+    }
+    let help = "Time in which messages of others were missed";
+    registry.register_with_unit("gap", help, Unit::Seconds, ConstCounter::new(stats.gap_span.as_secs_f64()));
+}
