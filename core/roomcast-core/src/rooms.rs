@@ -43,7 +43,7 @@ pub struct Rooms<H> {
     names: KeyedMap<ByteString, RoomId>,
     rooms: Slab<RoomId, Room>,
     /// Every member, and the place of its presence.
-    everyone: Vec<Entry>,
+    everyone: Vec<RoomMember>,
     presences: Slab<MemberId, Presence<H>>,
     selection: u32,
 }
@@ -51,12 +51,12 @@ pub struct Rooms<H> {
 #[derive(Debug)]
 struct Room {
     name: ByteString,
-    members: Vec<Entry>,
+    members: Vec<RoomMember>,
 }
 
 /// A member in a vector of members.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct RoomMember {
     /// Place of its presence.
     slot: u32,
     outbound: OutboundIdx,
@@ -103,7 +103,7 @@ impl<H: Copy> Rooms<H> {
     pub fn enter(&mut self, handle: H, outbound: OutboundIdx) -> MemberId {
         let place = small(self.everyone.len());
         let member = self.presences.insert(Presence { handle, outbound, place, stamp: 0, rooms: Vec::new() });
-        self.everyone.push(Entry { slot: member.index(), outbound, back: 0 });
+        self.everyone.push(RoomMember { slot: member.index(), outbound, back: 0 });
         member
     }
 
@@ -139,7 +139,7 @@ impl<H: Copy> Rooms<H> {
         });
         if let (Some(entry), Some(presence)) = (self.rooms.get_mut(room), self.presences.get_mut(member)) {
             presence.rooms.push((room, small(entry.members.len())));
-            entry.members.push(Entry { slot: member.index(), outbound, back: small(count) });
+            entry.members.push(RoomMember { slot: member.index(), outbound, back: small(count) });
         }
         Joined::Newly
     }
@@ -240,7 +240,7 @@ impl<H: Copy> Rooms<H> {
         stamp_all(&self.everyone, &mut self.presences, self.selection, chosen);
     }
 
-    fn entries(&self, name: &str) -> &[Entry] {
+    fn entries(&self, name: &str) -> &[RoomMember] {
         entries(&self.names, &self.rooms, name)
     }
 
@@ -273,12 +273,12 @@ impl<H: Copy> Rooms<H> {
     }
 }
 
-fn entries<'a>(names: &KeyedMap<ByteString, RoomId>, rooms: &'a Slab<RoomId, Room>, name: &str) -> &'a [Entry] {
+fn entries<'a>(names: &KeyedMap<ByteString, RoomId>, rooms: &'a Slab<RoomId, Room>, name: &str) -> &'a [RoomMember] {
     names.get(name).and_then(|room| rooms.get(*room)).map_or(&[], |room| &room.members)
 }
 
 fn stamp_all<H: Copy>(
-    entries: &[Entry],
+    entries: &[RoomMember],
     presences: &mut Slab<MemberId, Presence<H>>,
     selection: u32,
     chosen: &mut impl FnMut(Member<H>),

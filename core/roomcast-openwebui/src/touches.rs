@@ -25,7 +25,7 @@ pub(crate) struct Touches {
     age_max: Duration,
     users_per_question_max: usize,
     users_max: usize,
-    users: BTreeMap<ByteString, Entry>,
+    users: BTreeMap<ByteString, PendingTouch>,
     /// Users to be written with the next question.
     due: BTreeSet<ByteString>,
     /// Users that were written within the span.
@@ -219,7 +219,7 @@ impl Touches {
 
 /// A user that was touched.
 #[derive(Debug, Default)]
-struct Entry {
+struct PendingTouch {
     /// Seconds since the epoch, to be written.
     next: Option<u64>,
     /// Runs for the span after a write was asked for.

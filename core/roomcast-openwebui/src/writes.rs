@@ -37,7 +37,7 @@ pub(crate) enum Row {
 /// Writes that are not done yet, by the row that they change.
 #[derive(Debug)]
 pub(crate) struct Writes {
-    entries: Slab<WriteId, Entry>,
+    entries: Slab<WriteId, PendingWrite>,
     by_row: KeyedMap<Row, WriteId>,
     timers: Timers<WriteId>,
     change_bytes: usize,
@@ -123,7 +123,7 @@ impl Writes {
     /// Let this be the latest time of a row. The first is written at once, the next ones a span apart.
     pub(crate) fn put_time(&mut self, row: Row, time: u64, now: Instant) -> Option<WriteId> {
         let id = self.entry(row, now)?;
-        if let Some(Entry { body: Body::Time { next, .. }, .. }) = self.entries.get_mut(id) {
+        if let Some(PendingWrite { body: Body::Time { next, .. }, .. }) = self.entries.get_mut(id) {
             *next = Some(next.map_or(time, |known| known.max(time)));
         }
         self.count(id);
@@ -148,7 +148,9 @@ impl Writes {
     pub(crate) fn put_change(&mut self, chat: &ByteString, message: &ByteString, change: MessageChange, now: Instant) {
         let added = bytes_of(&change);
         let Some(id) = self.entry(Row::Messages(chat.clone()), now) else { return };
-        if let Some(Entry { body: Body::Changes { groups, bytes }, flying, doubtful, .. }) = self.entries.get_mut(id) {
+        if let Some(PendingWrite { body: Body::Changes { groups, bytes }, flying, doubtful, .. }) =
+            self.entries.get_mut(id)
+        {
             // The first group may be, or become, written as it was sent.
             let first_free = usize::from(*flying != Flying::No || doubtful.is_some());
             let is_free = groups.len() > first_free;
@@ -295,7 +297,7 @@ impl Writes {
             Row::Channel { .. } | Row::Chat { .. } => Body::Time { next: None, sent: None },
             Row::Messages(_) => Body::Changes { groups: VecDeque::new(), bytes: 0 },
         };
-        let id = self.entries.insert(Entry {
+        let id = self.entries.insert(PendingWrite {
             row: row.clone(),
             body,
             flying: Flying::No,
@@ -381,7 +383,7 @@ impl Writes {
 
 /// What is written to one row.
 #[derive(Debug)]
-struct Entry {
+struct PendingWrite {
     row: Row,
     body: Body,
     /// The write under way. Otherwise a timer runs.
@@ -398,7 +400,7 @@ struct Entry {
     is_counted: bool,
 }
 
-impl Entry {
+impl PendingWrite {
     /// Whether there is something to send, and nothing under way.
     fn is_waiting(&self) -> bool {
         self.flying == Flying::No && !self.body.is_empty()

@@ -81,7 +81,7 @@ pub enum Heard {
 #[derive(Clone, Debug)]
 pub struct Awareness<S, O> {
     limits: AwarenessLimits,
-    clients: BTreeMap<ClientId, Entry<S, O>>,
+    clients: BTreeMap<ClientId, ClientPresence<S, O>>,
     /// The ids of each session that has any.
     sessions: BTreeMap<S, BTreeSet<ClientId>>,
     deadlines: BTreeSet<(Instant, ClientId)>,
@@ -89,7 +89,7 @@ pub struct Awareness<S, O> {
 }
 
 #[derive(Clone, Debug)]
-struct Entry<S, O> {
+struct ClientPresence<S, O> {
     /// `None` once the session has gone.
     session: Option<S>,
     owner: O,
@@ -130,7 +130,7 @@ impl<S: Copy + Ord, O: Clone + Eq> Awareness<S, O> {
             return Err(BadAwareness::TooManyClients);
         }
         for said in &new {
-            let entry = Entry {
+            let entry = ClientPresence {
                 session: Some(session),
                 owner: owner.clone(),
                 clock: said.clock,
@@ -208,12 +208,15 @@ impl<S: Copy + Ord, O: Clone + Eq> Awareness<S, O> {
             if entry.state.is_some() {
                 gone.push(Said { client, clock, state: None });
             }
-            self.set(client, Entry { session: None, owner, clock, state: None, deadline: now + self.limits.span });
+            self.set(
+                client,
+                ClientPresence { session: None, owner, clock, state: None, deadline: now + self.limits.span },
+            );
         }
         if gone.is_empty() { None } else { Some(encode(&gone)) }
     }
 
-    fn set(&mut self, client: ClientId, entry: Entry<S, O>) {
+    fn set(&mut self, client: ClientId, entry: ClientPresence<S, O>) {
         self.remove(client);
         let deadlines = if entry.state.is_some() { &mut self.deadlines } else { &mut self.departed };
         deadlines.insert((entry.deadline, client));

@@ -11,7 +11,7 @@ use super::wire::{self, ClientId, Id, Reader};
 /// that is kept short.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunk {
-    entries: Vec<Entry>,
+    entries: Vec<StructEntry>,
     bytes: Vec<u8>,
     /// How many entries are marked as joined.
     joined: usize,
@@ -21,13 +21,13 @@ pub(crate) struct Chunk {
 
 /// One struct: its first clock, its place with two marks in the high bits, and the list that it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct StructEntry {
     clock: u32,
     place: u32,
     scope: Scope,
 }
 
-impl Entry {
+impl StructEntry {
     const fn at(self) -> usize {
         (self.place & PLACE_BITS) as usize
     }
@@ -64,7 +64,7 @@ impl Chunk {
         let deleted = matches!(piece.header.kind, Kind::Deleted | Kind::Collected);
         let joined = relation == Relation::Joined;
         let marks = if deleted { DELETED } else { 0 } | if joined { JOINED } else { 0 };
-        self.entries.push(Entry { clock, place: at | marks, scope });
+        self.entries.push(StructEntry { clock, place: at | marks, scope });
         self.joined += usize::from(joined);
         self.live += usize::from(!deleted);
         piece.write(&mut self.bytes);
@@ -130,7 +130,7 @@ impl Chunk {
         for entry in self.entries.get_mut(to..).unwrap_or_default() {
             entry.place = entry.place.wrapping_add(new as u32).wrapping_sub(old as u32);
         }
-        let moved = with.entries.iter().map(|entry| Entry { place: entry.place + begin as u32, ..*entry });
+        let moved = with.entries.iter().map(|entry| StructEntry { place: entry.place + begin as u32, ..*entry });
         self.entries.splice(from..to, moved);
     }
 
@@ -195,7 +195,7 @@ impl Chunk {
 
     /// Bytes that this stretch takes, apart from what is kept for growing.
     pub(crate) const fn footprint(&self) -> usize {
-        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+        self.bytes.len() + self.entries.len() * size_of::<StructEntry>()
     }
 
     /// Whether new structs belong into a new stretch.

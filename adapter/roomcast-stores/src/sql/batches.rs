@@ -24,13 +24,13 @@ pub(super) struct Queue<I, O> {
 
 #[derive(Debug)]
 struct State<I, O> {
-    waiting: VecDeque<Entry<I, O>>,
+    waiting: VecDeque<BatchedQuestion<I, O>>,
     workers: usize,
 }
 
 /// A question that waits, or is being answered.
 #[derive(Debug)]
-pub(super) struct Entry<I, O> {
+pub(super) struct BatchedQuestion<I, O> {
     pub(super) items: Vec<I>,
     answer: oneshot::Sender<Result<Vec<O>, StoreError>>,
     asked_at: Instant,
@@ -58,7 +58,7 @@ impl<I, O> Queue<I, O> {
     ) -> (oneshot::Receiver<Result<Vec<O>, StoreError>>, Worker) {
         let (answer, receiver) = oneshot::channel();
         let mut state = self.lock();
-        state.waiting.push_back(Entry { items, answer, asked_at: Instant::now() });
+        state.waiting.push_back(BatchedQuestion { items, answer, asked_at: Instant::now() });
         let worker = if state.workers < workers_max { Worker::Start } else { Worker::Running };
         state.workers += usize::from(worker == Worker::Start);
         (receiver, worker)
@@ -66,7 +66,7 @@ impl<I, O> Queue<I, O> {
 
     /// Takes the questions that have waited longest, about as many items as asked for. Those that have waited too long
     /// are refused, and those whose caller has gone are dropped. `None`: the worker has to end.
-    pub(super) fn take(&self, items_max: usize, wait_max: Duration) -> Vec<Entry<I, O>> {
+    pub(super) fn take(&self, items_max: usize, wait_max: Duration) -> Vec<BatchedQuestion<I, O>> {
         let (mut taken, mut items) = (Vec::new(), 0);
         let mut late = Vec::new();
         let mut state = self.lock();
@@ -112,7 +112,7 @@ impl<I, O> Queue<I, O> {
     }
 }
 
-impl<I, O> Entry<I, O> {
+impl<I, O> BatchedQuestion<I, O> {
     /// Answers with what was found for the items of this question.
     pub(super) fn answer(self, found: Vec<O>) {
         // The asker may have gone.
@@ -125,7 +125,7 @@ impl<I, O> Entry<I, O> {
 }
 
 /// Hands the answers for the items of all entries to the entries they belong to.
-pub(super) fn answer<I, O>(entries: Vec<Entry<I, O>>, found: Vec<O>) {
+pub(super) fn answer<I, O>(entries: Vec<BatchedQuestion<I, O>>, found: Vec<O>) {
     let mut found = found.into_iter();
     for entry in entries {
         let answers = found.by_ref().take(entry.items.len()).collect();
@@ -134,7 +134,7 @@ pub(super) fn answer<I, O>(entries: Vec<Entry<I, O>>, found: Vec<O>) {
 }
 
 /// Takes the first half of several entries out, to be answered apart from the rest: one of them spoils the answer for all.
-pub(super) fn halve<I, O>(entries: &mut Vec<Entry<I, O>>) -> Vec<Entry<I, O>> {
+pub(super) fn halve<I, O>(entries: &mut Vec<BatchedQuestion<I, O>>) -> Vec<BatchedQuestion<I, O>> {
     let rest = entries.split_off(entries.len() / 2);
     mem::replace(entries, rest)
 }
@@ -180,8 +180,9 @@ mod tests {
         let receivers: Vec<_> = (0..3).map(|item| queue.put(vec![item], 1).0).collect();
         let mut entries = queue.take(9, PATIENT);
         let first = halve(&mut entries);
-        let items =
-            |entries: &[Entry<u8, u8>]| entries.iter().flat_map(|entry| entry.items.clone()).collect::<Vec<_>>();
+        let items = |entries: &[BatchedQuestion<u8, u8>]| {
+            entries.iter().flat_map(|entry| entry.items.clone()).collect::<Vec<_>>()
+        };
         assert_eq!((items(&first), items(&entries)), (vec![0], vec![1, 2]));
         drop(receivers);
     }

@@ -13,7 +13,7 @@ use roomcast_openwebui::query::{StoreError, Touch, User, UserChannels};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::batches::{self, Entry, Queue, Worker, halve};
+use super::batches::{self, BatchedQuestion, Queue, Worker, halve};
 use super::fault::Fault;
 use super::pool::{Conn, Purpose};
 
@@ -250,7 +250,7 @@ async fn work<T: Crowds, K: Kind>(tables: Arc<T>) {
 }
 
 /// Answers all entries. If a row about one of them cannot be read, the others are answered all the same.
-async fn answer<T: Crowds, K: Kind>(tables: &T, mut conn: Conn, entries: Vec<Entry<K::Item, K::Found>>) {
+async fn answer<T: Crowds, K: Kind>(tables: &T, mut conn: Conn, entries: Vec<BatchedQuestion<K::Item, K::Found>>) {
     let (_, work_max) = tables.limits();
     let mut parts = vec![entries];
     while let Some(mut entries) = parts.pop() {

@@ -47,7 +47,7 @@ pub(super) fn says_nothing(json: &str) -> bool {
 
 /// An entry of a document's log.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entry<'a> {
+pub(super) enum LogEntry<'a> {
     /// A Yjs update.
     Update(&'a [u8]),
     /// The note may have this content from here on.
@@ -56,7 +56,7 @@ pub(super) enum Entry<'a> {
     Reset(Mark),
 }
 
-impl<'a> Entry<'a> {
+impl<'a> LogEntry<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Self {
         let Some((kind, mark)) = bytes.strip_prefix(&NO_UPDATE).and_then(<[u8]>::split_first) else {
             return Self::Update(bytes);
@@ -492,14 +492,14 @@ mod tests {
     #[test]
     fn entries_come_back_and_no_update_is_taken_for_one() {
         let mark = Mark([1, 2, 3, 4]);
-        for entry in [Entry::Content(mark), Entry::Reset(mark), Entry::Update(&[0, 0])] {
-            assert_eq!(Entry::read(&entry.write()), entry);
+        for entry in [LogEntry::Content(mark), LogEntry::Reset(mark), LogEntry::Update(&[0, 0])] {
+            assert_eq!(LogEntry::read(&entry.write()), entry);
         }
         let marks = [mark, Mark([7; 4]), Mark([8; 4]), Mark([9; 4]), Mark([10; 4])];
         assert_eq!(marks_of(&hash_of(marks.into_iter()).unwrap()), marks);
         assert_eq!(hash_of([].into_iter()), None);
         let mut document = roomcast_yjs::Document::default();
-        let verdict = document.apply(&Entry::Content(mark).write(), roomcast_yjs::Source::Stored);
+        let verdict = document.apply(&LogEntry::Content(mark).write(), roomcast_yjs::Source::Stored);
         assert!(matches!(verdict, roomcast_yjs::Verdict::Bad(_)));
     }
 }

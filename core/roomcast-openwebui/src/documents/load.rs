@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use roomcast_documents::{Beginning, DocumentId, Joining, NotLoaded, Opened, Opening, read_stored};
 use serde_json::value::RawValue;
 
-use super::content::{Content, Entry, Mark, marks_of, says_nothing};
+use super::content::{Content, LogEntry, Mark, marks_of, says_nothing};
 use super::names::PREFIX;
 use super::names::{Aim, MemberId};
 use super::records;
@@ -184,13 +184,13 @@ fn open(stored: StoredDocument, content: Option<ByteString>, settings: &Document
     let foreign = mark.filter(|mark| !marks.contains(mark));
     Ok(match foreign {
         Some(mark) if opened.content().store().is_empty() => {
-            let opened = opened.with_preamble(Entry::Content(mark).write());
+            let opened = opened.with_preamble(LogEntry::Content(mark).write());
             (opened, Content::loaded(content, marks), How::AsStored)
         }
         // Behind the reset the marks of before count no more. Nothing is stored before a member has loaded the note:
         // until then the old log is as good as before.
         Some(mark) => {
-            let opened = opened.begin_again(&config, Entry::Reset(mark).write());
+            let opened = opened.begin_again(&config, LogEntry::Reset(mark).write());
             (opened, Content::loaded(content, Vec::new()), How::Again)
         }
         None => (opened, Content::loaded(content, marks), How::AsStored),
@@ -208,13 +208,13 @@ fn replay(stored: StoredDocument) -> (Opening, Vec<Mark>) {
         preamble: None,
     };
     for update in stored.updates {
-        match Entry::read(&update) {
-            Entry::Content(mark) => marks.push(mark),
-            Entry::Reset(mark) => {
+        match LogEntry::read(&update) {
+            LogEntry::Content(mark) => marks.push(mark),
+            LogEntry::Reset(mark) => {
                 (opening.snapshot, marks) = (None, vec![mark]);
                 opening.updates.clear();
             }
-            Entry::Update(_) => opening.updates.push(update),
+            LogEntry::Update(_) => opening.updates.push(update),
         }
     }
     (opening, marks)

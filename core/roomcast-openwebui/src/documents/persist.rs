@@ -7,7 +7,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::{DocumentId, DocumentStoreError, Pace};
 
-use super::content::{Due, Entry, Found};
+use super::content::{Due, Found, LogEntry};
 use super::names::{Aim, MemberId};
 use super::records::{End, Ending, OpenNote};
 use crate::OpenWebUi;
@@ -187,7 +187,7 @@ impl OpenWebUi {
             let id = note.id.clone();
             match note.content.poll(&self.settings.documents, cx.now) {
                 Some(Due::Log(mark)) => {
-                    let entry = Entry::Content(mark).write();
+                    let entry = LogEntry::Content(mark).write();
                     let sequence = self.documents.machine.annotate(document, entry, cx.now);
                     if let (Some(note), Some(sequence)) = (self.documents.notes.get_mut(&document), sequence) {
                         note.content.logged(mark, sequence);
