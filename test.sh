@@ -175,6 +175,8 @@ section_openwebui() {
     fi
     "$venv/bin/pip" install --quiet --no-deps --force-reinstall ./server/python
     cargo build -p roomcast-server --locked
+    # One of the backends that are checked keeps its state there.
+    needs redis-server redis-server
     export ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast
     # The version of python-socketio that Open WebUI has.
     "$venv/bin/python" -m pytest -q server/python

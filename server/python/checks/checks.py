@@ -3,7 +3,7 @@
     python checks.py --roomcast target/debug/roomcast [--only chat] [--keep]
 
 It needs an environment with open-webui, this package, aiohttp and python-socketio. The backend runs on SQLite, with a fake
-model. See `./test.sh openwebui`.
+model; with one process, with two, and with two that have a Redis. See `./test.sh openwebui`.
 """
 
 import argparse
@@ -689,6 +689,19 @@ async def away(cast):
     assert spent < 10, f"{spent} s"
 
 
+@check("restarts", "the backend is killed and started: tabs stay, and go on")
+async def restart_backend(cast):
+    tab = await cast.bob.browser()
+    sid = tab.sid
+    cast.stage.kill_backend()
+    await cast.stage.start_backend()
+    await cast.stage.bridged()
+    chat = Chat(cast.bob, tab)
+    await chat.ask("say 5")
+    await chat.done()
+    assert tab.sid == sid and texts(tab, chat)[-1] == words(5)
+
+
 # ------------------------------------------------------------------------------------------------------- running
 
 
@@ -698,8 +711,9 @@ async def play(options):
     await model.start()
     failed = 0
     passed = 0
-    for workers in options.workers:
-        stage = Stage(folder / f"{workers}-workers", options.roomcast, model.url, workers)
+    for mode in options.modes:
+        workers, redis = MODES[mode]
+        stage = Stage(folder / mode, options.roomcast, model.url, workers, redis)
         cast = Cast(stage, model)
         try:
             await stage.start()
@@ -720,7 +734,7 @@ async def play(options):
                     traceback.print_exc()
                 for user in cast.all:
                     await user.leave()
-                print(f"{verdict}  {workers} worker{'s'[:workers - 1]:1}  {area:10} {what}  ({time.monotonic() - began:.1f} s)", flush=True)
+                print(f"{verdict}  {mode:5}  {area:10} {what}  ({time.monotonic() - began:.1f} s)", flush=True)
         finally:
             await cast.close() if hasattr(cast, "carol") else None
             stage.stop()
@@ -737,10 +751,13 @@ async def play(options):
 #: not find them; that is none of roomcast's.
 ACROSS_WORKERS = ("status", "citations", "calls", "channels", "dms", "groups", "notes", "usage", "direct", "webhooks")
 
+#: Processes of the backend, and whether it has a Redis.
+MODES = {"one": (1, False), "two": (2, False), "redis": (2, True)}
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--roomcast", required=True, help="the program")
     parser.add_argument("--only", nargs="*", help="areas or names of checks")
-    parser.add_argument("--workers", nargs="*", type=int, default=[1, 2], help="processes of the backend")
+    parser.add_argument("--modes", nargs="*", choices=MODES, default=list(MODES), help="one or two processes, two with Redis")
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     sys.exit(asyncio.run(play(parser.parse_args())))

@@ -26,15 +26,20 @@ def free_port():
 class Stage:
     """The processes, in a folder of their own."""
 
-    def __init__(self, folder, program, model_url, workers=1):
+    def __init__(self, folder, program, model_url, workers=1, redis=False):
+        """``redis``: the backend keeps its own state in a Redis; its events go by the bridge all the same."""
         self.folder, self.program, self.model_url, self.workers = pathlib.Path(folder), program, model_url, workers
         self.backend_port, self.roomcast_port = free_port(), free_port()
         self.backend_url = f"http://127.0.0.1:{self.backend_port}"
         self.roomcast_url = f"http://127.0.0.1:{self.roomcast_port}"
-        self.backend = self.roomcast = None
+        self.redis_port = free_port() if redis else None
+        self.backend = self.roomcast = self.redis = None
 
     async def start(self):
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        if self.redis_port:
+            command = ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", ""]
+            self.redis = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
         await self.start_backend()
         await self.start_roomcast()
 
@@ -60,6 +65,9 @@ class Stage:
             "DO_NOT_TRACK": "true",
             "UVICORN_WORKERS": str(self.workers),
         }
+        if self.redis_port:
+            url = f"redis://127.0.0.1:{self.redis_port}/0"
+            environment |= {"WEBSOCKET_MANAGER": "redis", "WEBSOCKET_REDIS_URL": url, "REDIS_URL": url}
         log = open(self.folder / "backend.log", "a")
         command = [str(pathlib.Path(sys.executable).parent / "open-webui"), "serve"]
         command += ["--host", "127.0.0.1", "--port", str(self.backend_port)]
@@ -107,12 +115,16 @@ class Stage:
                 await asyncio.sleep(0.2)
         raise AssertionError(f"{url} does not answer")
 
+    def kill_backend(self):
+        os.killpg(self.backend.pid, signal.SIGKILL)
+        self.backend.wait()
+
     def kill_roomcast(self):
         self.roomcast.kill()
         self.roomcast.wait()
 
     def stop(self):
-        for process, group in ((self.roomcast, False), (self.backend, True)):
+        for process, group in ((self.roomcast, False), (self.backend, True), (self.redis, False)):
             if process is None or process.poll() is not None:
                 continue
             # Its workers are processes of its own group.

@@ -8,7 +8,8 @@ import pytest
 import socketio
 
 from conftest import until
-from roomcast_openwebui.server import call_owner
+from roomcast_openwebui.server import RoomcastServer, call_owner
+from roomcast_openwebui.settings import Settings
 
 
 def test_an_emit_reaches_rooms_sessions_and_all(world):
@@ -95,6 +96,23 @@ def test_a_call_returns_the_ack_and_fails_at_once_without_a_session(world):
             assert await ben.next() == ("on", 1)
             silent.set()
             assert await calling is None
+
+    asyncio.run(play())
+
+
+def test_what_is_asked_before_the_first_connection_waits_for_it(world):
+    async def play():
+        async with world:
+            ada = await world.browser("ada")
+            sio = RoomcastServer(world.roomcast.settings(read_timeout=10.0), async_mode="asgi")
+            world.servers.append(sio)
+            ada.answer = lambda *_: "here"
+            assert await sio.call("ask", 1, to=ada.sid) == "here"
+            # And where there is no roomcast it fails at once.
+            lost = RoomcastServer(Settings(url="http://127.0.0.1:9", api_key="k"), async_mode="asgi")
+            world.servers.append(lost)
+            with pytest.raises(socketio.exceptions.TimeoutError):
+                await asyncio.wait_for(lost.call("ask", 1, to=ada.sid), 10)
 
     asyncio.run(play())
 
@@ -243,8 +261,6 @@ def test_a_wrong_key_does_not_connect_and_blocks_nothing(world):
     async def play():
         async with world:
             world.roomcast.key = "not-the-key-of-it"
-            from roomcast_openwebui.server import RoomcastServer
-
             sio = RoomcastServer(world.roomcast.settings(), async_mode="asgi")
             await sio.emit("x", 1, room="user:ada")
             assert list(sio.manager.get_participants("/", "user:ada")) == []

@@ -65,6 +65,8 @@ class Bridge:
         self._next_request = 0
         self._listening: dict[str, Optional[str]] = {}
         self._connected = threading.Event()
+        #: Until the first try to connect has ended: what is asked meanwhile waits for it.
+        self._is_starting = True
         self._instance: Optional[str] = None
         self._settled_at = 0.0
         self._reads_again_at = 0.0
@@ -80,6 +82,10 @@ class Bridge:
     @property
     def is_connected(self) -> bool:
         return self._connected.is_set()
+
+    @property
+    def _is_away(self) -> bool:
+        return not (self.is_connected or self._is_starting)
 
     @property
     def dropped(self) -> int:
@@ -132,7 +138,7 @@ class Bridge:
         """Asks. The future's result is the reply; its exception is :class:`Away` or :class:`Refused`."""
         self.start()
         future: concurrent.futures.Future = concurrent.futures.Future()
-        if not self.is_connected:
+        if self._is_away:
             future.set_exception(Away("roomcast is not connected"))
             return future
         with self._pending_lock:
@@ -141,7 +147,7 @@ class Bridge:
             self._pending[request.id] = future
         self._outbox.put_request(request)
         self._nudge()
-        if not self.is_connected:
+        if self._is_away:
             # It went away in between, perhaps after its requests were ended.
             self._end(request.id, Away("roomcast is not connected"))
         return future
@@ -256,6 +262,7 @@ class Bridge:
             await self._emit(client, "listen", list(map(list, self._listening.items())))
         resumed = self._outbox.resume(welcome["taken"])
         self._connected.set()
+        self._is_starting = False
         log.info("roomcast: connected to %s, version %s", self.settings.url, welcome["version"])
         while not lost.is_set() and not self._closing:
             wake.clear()
@@ -328,6 +335,7 @@ class Bridge:
         if self._connected.is_set() and not self._closing:
             log.warning("roomcast: the connection is lost; events wait")
         self._connected.clear()
+        self._is_starting = False
         self._outbox.drop_requests()
         with self._pending_lock:
             ids = list(self._pending)

@@ -42,6 +42,8 @@ def adopt(module: ModuleType) -> None:
     module.get_event_call = module.get_event_caller = _with_owner(module.get_event_call)
     # The handlers until now are for events that roomcast handles itself.
     server.own_handlers = False
+    # In the parent of several workers too, where it has nothing to do; but a worker's first call finds it connected.
+    server.bridge.start()
     log.info("roomcast: clients of this process are served by %s", server.bridge.settings.url)
 
 
