@@ -1,8 +1,9 @@
-//! What carries messages between the nodes of a fleet.
+//! What carries messages between the nodes of a fleet, and what it carries.
 //!
 //! Owns: which contract holds. Must never know: how it is carried out.
 
-use roomcast_core::cluster::RoomChannels;
+use bytes::Bytes;
+use roomcast_core::cluster::{ClusterMessage, RoomChannel, RoomChannels};
 
 /// What carries messages, and what it does to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,4 +25,17 @@ impl BusKind {
             Self::Lossy(channels) | Self::Repeating(channels) | Self::Crashing(channels) => channels,
         }
     }
+}
+
+/// What is under way.
+#[derive(Clone, Debug)]
+pub(super) enum Parcel {
+    Message {
+        from: usize,
+        channel: String,
+        payload: Bytes,
+    },
+    Typed(Box<ClusterMessage>),
+    /// The bus has subscribed a node, or not any more.
+    Subscription(RoomChannel, bool),
 }

@@ -17,23 +17,22 @@ mod node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
 use roomcast_core::cluster::{
-    BusChannel, BusState, ClusterMessage, ClusterSettings, Codec, Origin, Python, RoomChannel, RoomChannels, Shards,
-    Strangers, Subscriptions,
+    BusChannel, BusState, ClusterMessage, ClusterSettings, Codec, Origin, Python, RoomChannels, Shards, Strangers,
+    Subscriptions,
 };
 use roomcast_core::rng::Rng;
 use roomcast_core::server::{
-    AckEnd, AckRequest, Audit, ClusterConfig, ClusterInput, Command, Config, ConnId, Delivery, Emit, EmitId, Endpoint,
-    EndpointId, Extent, Input, Scope, Server, SocketId, Stack, Start, Target, Upgrade,
+    AckEnd, AckRequest, Audit, ClusterConfig, ClusterInput, Command, Config, Delivery, Emit, EmitId, Endpoint,
+    EndpointId, Extent, Input, Scope, Server, Stack, Start, Target, Upgrade,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::ClientHandshake;
 use roomcast_testkit::Kit;
 
-use self::bus_kind::BusKind;
-use self::node::{Node, frame, packets};
+use self::bus_kind::{BusKind, Parcel};
+use self::node::{Client, Node, frame, packets};
 
 /// What became of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,34 +69,6 @@ pub fn run(seed: u64) -> Result<FleetOutcome, String> {
 
 type NodeKit = Kit<(), Node>;
 
-/// A connected client, as the model knows it.
-#[derive(Debug)]
-struct Client {
-    node: usize,
-    conn: ConnId,
-    socket: SocketId,
-    /// Rooms that it has asked to join.
-    rooms: BTreeSet<String>,
-    /// Those of them whose join was acknowledged.
-    live: BTreeSet<String>,
-    /// Joins without an acknowledgement, by its number.
-    asked: BTreeMap<u64, String>,
-    got: BTreeSet<u64>,
-}
-
-/// What is under way.
-#[derive(Clone, Debug)]
-enum Parcel {
-    Message {
-        from: usize,
-        channel: String,
-        payload: Bytes,
-    },
-    Typed(Box<ClusterMessage>),
-    /// The bus has subscribed a node, or not any more.
-    Subscription(RoomChannel, bool),
-}
-
 struct Fleet {
     kind: BusKind,
     codec: Python,
@@ -119,7 +90,10 @@ struct Fleet {
     is_storm: bool,
     /// Members that an emit or an ask must reach.
     due: BTreeMap<u64, BTreeSet<usize>>,
-    asks: BTreeMap<u64, Option<u32>>,
+    /// Since when an ask is open, and how many members it must reach, if that is certain.
+    asks: BTreeMap<u64, (Instant, Option<u32>)>,
+    /// Rooms whose join was acknowledged just now, and a node that is to emit there.
+    joined: Vec<(usize, String)>,
     lost_by: Vec<u64>,
     /// What was addressed to a node: a loss is noticed when the next comes, if there is a next.
     answers_lost_by: Vec<u64>,
@@ -157,6 +131,7 @@ impl Fleet {
             is_storm: true,
             due: BTreeMap::new(),
             asks: BTreeMap::new(),
+            joined: Vec::new(),
             lost_by: vec![0; NODES],
             answers_lost_by: vec![0; NODES],
             outcome: FleetOutcome::default(),
@@ -204,7 +179,10 @@ impl Fleet {
             4 if self.is_storm && matches!(self.kind, BusKind::Repeating(_)) => self.repeat(node),
             5 => self.ask(node),
             6 => self.end_client(),
-            _ => self.emit(node),
+            _ => {
+                let room = self.room();
+                self.emit(node, &room);
+            }
         }
         self.settle()
     }
@@ -285,7 +263,7 @@ impl Fleet {
         if self.clients.is_empty() {
             return;
         }
-        let (client, room) = (self.index(self.clients.len()), format!("room {}", self.index(ROOMS)));
+        let (client, room) = (self.index(self.clients.len()), self.room());
         self.sequence += 1;
         let (number, client) = (self.sequence, &mut self.clients[client]);
         client.asked.insert(number, room.clone());
@@ -303,34 +281,36 @@ impl Fleet {
         let Client { node, conn, .. } = self.clients.swap_remove(client);
         // Places have changed: what was due is checked at its time.
         self.due.clear();
-        self.asks.values_mut().for_each(|expected| *expected = None);
+        self.asks.values_mut().for_each(|(_, expected)| *expected = None);
         if let Some(kit) = self.nodes[node].as_mut() {
             kit.input(Input::WsEnded { conn });
         }
     }
 
-    fn emit(&mut self, node: usize) {
-        let room = format!("room {}", self.index(ROOMS));
+    fn emit(&mut self, node: usize, room: &str) {
+        if self.nodes[node].is_none() {
+            return;
+        }
         self.emits += 1;
         let number = self.emits;
-        self.expect(node, number, &room);
-        let args = Args::from_serialize(&(number, &room)).unwrap_or_default();
-        self.command_emit(node, room, args, None);
+        self.expect(number, room);
+        let args = Args::from_serialize(&(number, room)).unwrap_or_default();
+        self.command_emit(node, room.to_owned(), args, None);
     }
 
     fn ask(&mut self, node: usize) {
-        let room = format!("room {}", self.index(ROOMS));
+        let room = self.room();
         self.emits += 1;
         let number = self.emits;
-        let members = self.expect(node, number, &room);
-        self.asks.insert(number, members);
+        let members = self.expect(number, &room);
+        self.asks.insert(number, (self.now, members));
         let args = Args::from_serialize(&(number, &room)).unwrap_or_default();
         let ack = Some(AckRequest { emit: EmitId(number), timeout: Duration::from_secs(5) });
         self.command_emit(node, room, args, ack);
     }
 
     /// Notes the clients that an emit must reach; how many, if that is certain.
-    fn expect(&mut self, _node: usize, number: u64, room: &str) -> Option<u32> {
+    fn expect(&mut self, number: u64, room: &str) -> Option<u32> {
         if self.is_storm {
             return None;
         }
@@ -381,6 +361,11 @@ impl Fleet {
                 self.check_ended(ended)?;
             }
             self.read_clients()?;
+            // The members of a room that was joined just now get what another node emits.
+            for (node, room) in std::mem::take(&mut self.joined) {
+                self.emit(node, &room);
+                is_quiet = false;
+            }
             if is_quiet {
                 return Ok(());
             }
@@ -408,7 +393,9 @@ impl Fleet {
     }
 
     fn plan(&mut self, from: usize, to: usize, parcel: Parcel) {
-        let delay = Duration::from_micros(100 + self.rng.below(if self.is_storm { 40_000 } else { 2_000 }));
+        // Subscriptions take longer than messages, so that a join that is acknowledged too early shows.
+        let micros_max = if self.is_storm || matches!(parcel, Parcel::Subscription(..)) { 40_000 } else { 2_000 };
+        let delay = Duration::from_micros(100 + self.rng.below(micros_max));
         let last = self.last.entry((from, to)).or_insert(self.now);
         let at = (self.now + delay).max(*last);
         *last = at;
@@ -492,7 +479,9 @@ impl Fleet {
                     kit.input(Input::WsBytes { conn: client.conn, bytes: &frame("3") });
                 } else if let Some(rest) = packet.strip_prefix("43") {
                     let number = rest.trim_end_matches("[]").parse().unwrap_or(0);
-                    client.live.extend(client.asked.remove(&number));
+                    let joined = client.asked.remove(&number);
+                    client.live.extend(joined.clone());
+                    self.joined.extend(joined.map(|room| ((client.node + 1) % NODES, room)));
                 } else if let Some(rest) = packet.strip_prefix("42") {
                     let (id, data) = rest.split_at(rest.find('[').unwrap_or(0));
                     let (_, number, room): (String, u64, String) =
@@ -516,13 +505,16 @@ impl Fleet {
     fn check_ended(&mut self, ended: Vec<(u64, u32, u32, AckEnd)>) -> Result<(), String> {
         for (number, asked, answered, end) in ended {
             self.outcome.asks_ended += 1;
-            let Some(expected) = self.asks.remove(&number) else { return Err(format!("ask {number} ended twice")) };
+            let Some((since, expected)) = self.asks.remove(&number) else {
+                return Err(format!("ask {number} ended twice"));
+            };
             if answered > asked {
                 return Err(format!("ask {number}: {answered} of {asked} answered"));
             }
             if let Some(expected) = expected {
                 let complete = if expected == 0 { AckEnd::Gone } else { AckEnd::Complete };
-                if (asked, answered, end) != (expected, expected, complete) {
+                let is_late = self.now.saturating_since(since) > ASK_SPAN_MAX;
+                if is_late || (asked, answered, end) != (expected, expected, complete) {
                     return Err(format!("ask {number}: {answered} of {asked} {end:?}, {expected} members"));
                 }
             }
@@ -543,7 +535,14 @@ impl Fleet {
         if let Some(client) = self.clients.iter().find(|client| !client.asked.is_empty()) {
             return Err(format!("{:?} was not told that it joined", client.socket));
         }
+        let names: BTreeSet<_> = self.nodes.iter().flatten().filter_map(|kit| kit.stack.server.node_id()).collect();
         for (node, kit) in self.nodes.iter().enumerate() {
+            let server = kit.as_ref().map(|kit| &kit.stack.server);
+            let known: BTreeSet<_> =
+                server.into_iter().flat_map(|server| server.nodes().chain(server.node_id())).collect();
+            if known != names {
+                return Err(format!("node {node} knows {known:?}, and there are {names:?}"));
+            }
             let Some(counters) = kit.as_ref().and_then(|kit| kit.stack.server.cluster_counters()) else { continue };
             let exact = matches!(self.kind, BusKind::Memory | BusKind::Lossy(RoomChannels::Shared));
             let lost = self.lost_by[node]..=self.lost_by[node] + self.answers_lost_by[node];
@@ -562,13 +561,22 @@ impl Fleet {
             }
         }
         self.pass(Duration::from_secs(30))?;
-        for kit in self.nodes.iter().flatten() {
+        for (kit, channels) in self.nodes.iter().zip(&self.channels) {
+            let Some(kit) = kit else { continue };
+            let own = kit.stack.server.node_id().map(|own| self.codec.channels(own)).unwrap_or_default();
+            if channels.len() != own.len() {
+                return Err(format!("still subscribed to {channels:?}"));
+            }
             let audit = kit.stack.server.audit();
             if audit != Audit::default() {
                 return Err(format!("{audit:?}"));
             }
         }
         Ok(())
+    }
+
+    fn room(&mut self) -> String {
+        format!("room {}", self.index(ROOMS))
     }
 
     fn index(&mut self, bound: usize) -> usize {
@@ -582,6 +590,8 @@ fn name_of(channel: &BusChannel) -> String {
     }
 }
 
+/// In fair weather an ask ends long before its deadline.
+const ASK_SPAN_MAX: Duration = Duration::from_secs(1);
 const NODES: usize = 3;
 const CLIENTS_MAX: usize = 12;
 const ROOMS: usize = 4;

@@ -1,8 +1,8 @@
-//! What a node of the fleet does to the world, kept until the world takes it.
+//! What a node of the fleet does to the world, kept until the world takes it, and its clients as the model knows them.
 //!
 //! Owns: the answers of its application, and what goes over its streams. Must never know: the bus, or the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use http::Response;
@@ -73,6 +73,21 @@ impl Hooks<()> for Node {
     fn unsubscribe(&mut self, channel: RoomChannel) {
         self.subscriptions.push((channel, false));
     }
+}
+
+/// A connected client, as the model knows it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) node: usize,
+    pub(super) conn: ConnId,
+    pub(super) socket: SocketId,
+    /// Rooms that it has asked to join.
+    pub(super) rooms: BTreeSet<String>,
+    /// Those of them whose join was acknowledged.
+    pub(super) live: BTreeSet<String>,
+    /// Joins without an acknowledgement, by its number.
+    pub(super) asked: BTreeMap<u64, String>,
+    pub(super) got: BTreeSet<u64>,
 }
 
 /// A text frame of a client.

@@ -188,15 +188,20 @@ fn channels_are_those_of_both_schemes() {
     let channels = |codec: &Python| -> Vec<String> {
         let to = |recipients| ClusterMessage { from: node('c'), seq: None, body: emit_to(recipients, Args::empty()) };
         let several = Recipients { rooms: names(&["a", "b"]), ..Recipients::everyone("/".into()) };
+        let mut asking = to(Recipients::room("/".into(), "user:42".into()));
+        if let ClusterBody::Emit(emit) = &mut asking.body {
+            emit.ack = Some(RequestToken { key: "user:42".into(), id: 1 });
+        }
         let bodies = [
             to(Recipients::room("/".into(), "user:42".into())),
+            asking,
             to(several),
             ClusterMessage { from: node('c'), seq: None, body: ClusterBody::Goodbye },
         ];
         bodies.iter().map(|message| codec.encode(message).unwrap().channel).collect()
     };
-    assert_eq!(channels(&shared), ["socketio", "socketio", "socketio#roomcast"]);
-    assert_eq!(channels(&own), ["socketio#/#user:42", "socketio", "socketio#roomcast"]);
+    assert_eq!(channels(&shared), ["socketio", "socketio", "socketio", "socketio#roomcast"]);
+    assert_eq!(channels(&own), ["socketio#/#user:42", "socketio", "socketio", "socketio#roomcast"]);
 }
 
 #[test]

@@ -154,9 +154,10 @@ fn write_emit(out: &mut Writer, emit: &ClusterEmit) -> Result<Way, EncodeError> 
     if *delivery == Delivery::Volatile {
         out.raw("volatile", "true");
     }
-    Ok(match &recipients.rooms[..] {
-        [room] => Way::Room(RoomChannel { namespace: recipients.namespace.clone(), room: room.clone() }),
-        [] | [_, _, ..] => Way::All,
+    Ok(match (&recipients.rooms[..], ack) {
+        ([room], None) => Way::Room(RoomChannel { namespace: recipients.namespace.clone(), room: room.clone() }),
+        // A node without members says so, too: it has to hear of an emit whose acks are counted.
+        ([] | [_, ..], _) => Way::All,
     })
 }
 
