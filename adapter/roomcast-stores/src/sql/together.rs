@@ -281,3 +281,95 @@ async fn answer<T: Crowds, K: Kind>(tables: &T, mut conn: Conn, entries: Vec<Bat
 
 /// How long touches give way: a stream of other writes must not keep them waiting without end.
 const OTHERS_FIRST_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[test]
+    fn touches_give_way_to_every_other_write_and_reads_to_none() {
+        run(async {
+            let tables = Arc::new(Refusing::new());
+            let (first, second) = (tables.together.write(), tables.together.write());
+            let touching = tokio::spawn(touch_one(tables.clone()));
+            assert_eq!(users(&tables, vec!["u".into()]).await, Err(StoreError::Unavailable));
+            drop(first);
+            // Others run: a login that comes now, or another write, finds the connection free.
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            assert!(!tables.wanted().contains(&Purpose::Write));
+            drop(second);
+            assert_eq!(touching.await.unwrap(), Err(StoreError::Unavailable));
+            assert!(tables.wanted().contains(&Purpose::Write));
+        });
+    }
+
+    #[test]
+    fn a_stream_of_other_writes_does_not_hold_touches_back_without_end() {
+        run(async {
+            let tables = Arc::new(Refusing::new());
+            let _write = tables.together.write();
+            assert_eq!(touch_one(tables.clone()).await, Err(StoreError::Unavailable));
+            assert_eq!(tables.wanted(), [Purpose::Write]);
+        });
+    }
+
+    async fn touch_one(tables: Arc<Refusing>) -> Result<(), StoreError> {
+        touch(&tables, vec![Touch { user: "u".into(), at_secs: 1 }]).await
+    }
+
+    fn run(work: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work);
+    }
+
+    /// Has no connection for anything, and remembers for what one was wanted.
+    struct Refusing {
+        together: Together,
+        wanted: Mutex<Vec<Purpose>>,
+    }
+
+    impl Refusing {
+        fn new() -> Self {
+            Self { together: Together::new(), wanted: Mutex::default() }
+        }
+
+        fn wanted(&self) -> Vec<Purpose> {
+            self.wanted.lock().unwrap().clone()
+        }
+    }
+
+    impl Crowds for Refusing {
+        fn together(&self) -> &Together {
+            &self.together
+        }
+
+        async fn acquire(&self, purpose: Purpose) -> Result<Conn, StoreError> {
+            self.wanted.lock().unwrap().push(purpose);
+            Err(StoreError::Unavailable)
+        }
+
+        fn judge(&self, _conn: &mut Conn, _error: Option<&Fault>) {}
+
+        fn limits(&self) -> (Duration, Duration) {
+            (Duration::from_secs(10), Duration::from_secs(10))
+        }
+
+        async fn users(&self, _conn: &mut Conn, _users: &[ByteString]) -> Result<Vec<Option<User>>, Fault> {
+            Err(StoreError::Unavailable.into())
+        }
+
+        async fn channels(&self, _conn: &mut Conn, _users: &[ByteString]) -> Result<Vec<UserChannels>, Fault> {
+            Err(StoreError::Unavailable.into())
+        }
+
+        async fn touch(&self, _conn: &mut Conn, _touches: &[Touch]) -> Result<(), Fault> {
+            Err(StoreError::Unavailable.into())
+        }
+    }
+}
