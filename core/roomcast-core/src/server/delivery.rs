@@ -150,12 +150,16 @@ impl Server {
     fn fill_answer(&mut self, index: OutboundIdx) {
         let Some(session) = self.sessions.handle_at(index.0) else { return };
         let Some(queue) = self.queues.get_mut(index).filter(|queue| queue.flow == Flow::PollWaits) else { return };
-        match self.requests.fill_answer(session, queue) {
+        let filled = self.requests.fill_answer(session, queue);
+        let is_watched = queue.watched;
+        match filled {
             Filled::First => self.queues.announce_answer(session),
             Filled::More => {}
             Filled::Nothing => return,
         }
-        self.relieve(session);
+        if is_watched {
+            self.relieve(session);
+        }
     }
 
     /// The next queue that its WebSocket takes, or the answer of a poll.
