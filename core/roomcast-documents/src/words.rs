@@ -83,6 +83,6 @@ pub enum Taken {
     Waits,
     /// It was refused: it is no update, over a limit, or the member may not write.
     Refused,
-    /// It takes long, and [`Output::Taken`] will say what has become of it.
+    /// It takes long, and `Output::Taken` will say what has become of it.
     Later,
 }
