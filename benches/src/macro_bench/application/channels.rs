@@ -92,6 +92,7 @@ impl<'a> Crowd<'a> {
                 turn(&mut swarm)?;
             }
         }
+        // The last one cannot be in yet: it has only just been opened.
         while turn(&mut swarm)? < world.users {}
         let storm_span = at.elapsed();
         thread::sleep(SETTLE_SPAN);
@@ -114,6 +115,7 @@ impl<'a> Crowd<'a> {
         swarm.begin_round();
         let mut missing = vec![answers; *users];
         let mut all = answers * *users;
+        let mut left = all;
         let mut out = Vec::new();
         let mut turn = |swarm: &mut Swarm| {
             swarm.turn(|user, received, _| match received {
@@ -133,10 +135,13 @@ impl<'a> Crowd<'a> {
             push_masked(&mut out, frame::TEXT, &event(user));
             swarm.send(user, &out)?;
             if user % SENT_PER_TURN == SENT_PER_TURN - 1 {
-                turn(swarm)?;
+                left = turn(swarm)?;
             }
         }
-        while turn(swarm)? > 0 {}
+        // One more turn than needed would wait for a message that never comes.
+        while left > 0 {
+            left = turn(swarm)?;
+        }
         thread::sleep(span.saturating_sub(begun.elapsed()));
         let cost = self.process.cpu()?.saturating_sub(cpu);
         Ok(cost.as_nanos() as f64 / (answers * self.users) as f64)
