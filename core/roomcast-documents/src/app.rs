@@ -20,7 +20,7 @@ use crate::machine::{Documents, Pace};
 use crate::output::{Close, DENIED_CODE, DocumentNotice, Output};
 use crate::providers::Flow;
 use crate::question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError};
-use crate::words::{Access, DocumentId};
+use crate::vocabulary::{Access, DocumentId};
 use crate::work::{DocumentWork, Worked};
 
 /// Documents served by y-protocols at one endpoint, as stock providers of y-websocket speak: an [`App`] to be run with a

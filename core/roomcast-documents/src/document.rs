@@ -10,9 +10,9 @@ use roomcast_yjs::journal::Journal;
 use roomcast_yjs::{Awareness, Document, Message, Pending, StateVector};
 
 use crate::config::DocumentsConfig;
-use crate::desk::Desk;
-use crate::words::{Access, Beginning, Form, Joining, Resync};
+use crate::vocabulary::{Access, Beginning, Form, Joining, Resync};
 use crate::work;
+use crate::work_queue::WorkQueue;
 
 /// A document in memory.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl<M: Copy + Ord> OpenDocument<M> {
 
     /// Whether the store has everything. A document that is being loaded has nothing to store.
     pub fn is_stored(&self) -> bool {
-        self.live().is_none_or(|live| live.journal.is_stored() && live.desk.is_clear())
+        self.live().is_none_or(|live| live.journal.is_stored() && live.work_queue.is_clear())
     }
 
     /// The number of the last entry of the log.
@@ -86,7 +86,7 @@ pub(crate) struct Live<M> {
     pub(crate) beginning: Beginning,
     /// Providers that have written before the document has begun: they are asked for it again afterwards.
     pub(crate) kept_out: Vec<M>,
-    pub(crate) desk: Desk<M>,
+    pub(crate) work_queue: WorkQueue<M>,
     /// An entry of the owner's own that goes into the log in front of the first change.
     pub(crate) preamble: Option<Bytes>,
     /// Step 2 with the whole state, made once for all members that ask for it. Taken back by each change.
@@ -134,7 +134,7 @@ impl<M: Copy + Ord> Live<M> {
 
     /// Whether no one is in it, and the store has everything.
     pub(crate) fn is_over(&self) -> bool {
-        self.members.is_empty() && self.journal.is_stored() && self.desk.is_clear()
+        self.members.is_empty() && self.journal.is_stored() && self.work_queue.is_clear()
     }
 
     /// Step 2 for a provider that knows this much.

@@ -61,11 +61,11 @@
 //! |---|---|
 //! | `config` | limits and intervals |
 //! | `question`, `output` | the vocabulary with the store and with the owner |
-//! | `words` | what the files call documents and members |
+//! | `vocabulary` | what the files call documents and members |
 //! | `document`, `machine` | the records, the table, the outputs |
 //! | `members` | entering, rights, leaving |
 //! | `update` | what members write, and who receives it |
-//! | `work`, `desk`, `errands` | what takes long: the computations, what waits for them, handing them out |
+//! | `work`, `work_queue`, `offload` | what takes long: the computations, what waits for them, handing them out |
 //! | `provider`, `providers` | members by y-protocols: the records, and what they say |
 //! | `persist`, `stored` | from the store, and to it |
 //! | `counters` | figures |
@@ -75,11 +75,10 @@
 mod app;
 mod config;
 mod counters;
-mod desk;
 mod document;
-mod errands;
 mod machine;
 mod members;
+mod offload;
 mod output;
 mod persist;
 mod provider;
@@ -88,8 +87,9 @@ mod question;
 mod store;
 mod stored;
 mod update;
-mod words;
+mod vocabulary;
 mod work;
+mod work_queue;
 
 pub use app::{AppQuery, AppReply, DocumentsApp, DocumentsRequest, DocumentsResponse, ReplyAnswer, Rights, Visitor};
 pub use config::DocumentsConfig;
@@ -103,7 +103,7 @@ pub use question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError, 
 pub use roomcast_yjs as yjs;
 pub use store::DocumentStore;
 pub use stored::{Opened, Opening, read_stored};
-pub use words::{Access, Beginning, Brings, DocumentId, Form, Joining, Taken};
+pub use vocabulary::{Access, Beginning, Brings, DocumentId, Form, Joining, Taken};
 pub use work::{DocumentWork, Worked};
 
 /// The examples of the README are tests.

@@ -17,7 +17,7 @@ use crate::counters::{DocumentCounters, DocumentCounts};
 use crate::document::{Live, Member, OpenDocument, Stage};
 use crate::output::Output;
 use crate::provider::Provider;
-use crate::words::DocumentId;
+use crate::vocabulary::DocumentId;
 use crate::work::DocumentWork;
 
 /// Documents with their members. The [crate's page](crate) has the contract.

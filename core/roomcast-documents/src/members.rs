@@ -9,7 +9,7 @@ use crate::document::{Idle, Member, Stage};
 use crate::machine::{Documents, Pace};
 use crate::output::{NotLoaded, Output};
 use crate::question::DocumentQuestion;
-use crate::words::{Access, Beginning, DocumentId, Form, Joining, Resync};
+use crate::vocabulary::{Access, Beginning, DocumentId, Form, Joining, Resync};
 
 /// Whether a document is there for a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl<M: Copy + Ord> Documents<M> {
         }
         live.pending.forget(id);
         live.kept_out.retain(|provider| *provider != id);
-        live.desk.forget(id);
+        live.work_queue.forget(id);
         if live.members.is_empty() {
             live.journal.close();
             (live.left_at, live.whole) = (now, None);

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use roomcast_core::time::Instant;
 use roomcast_yjs::StateVector;
 
-use crate::desk::{Asks, AtWork, Errand, From, Turn};
 use crate::document::Stage;
 use crate::machine::Documents;
 use crate::output::Output;
 use crate::provider::ProviderStage;
 use crate::question::DocumentQuestion;
-use crate::words::{DocumentId, Form};
+use crate::vocabulary::{DocumentId, Form};
 use crate::work::{Caught, DocumentWork, Encoded, Outcome, Task, Trial, Wanted, Worked, catch_up};
+use crate::work_queue::{Asks, AtWork, From, QueuedUpdate, Turn};
 
 impl<M: Copy + Ord> Documents<M> {
     /// The next computation that takes long, for another thread. Its result goes to
@@ -36,8 +36,8 @@ impl<M: Copy + Ord> Documents<M> {
             }
             Outcome::Behind => {
                 let Some(live) = self.live_mut(document) else { return };
-                if let Some(AtWork::Update(errand)) = live.desk.at_work.take() {
-                    live.desk.put_first(errand);
+                if let Some(AtWork::Update(queued)) = live.work_queue.at_work.take() {
+                    live.work_queue.put_first(queued);
                 }
             }
             Outcome::Encoded(encoded) => self.state_encoded(document, *encoded),
@@ -53,7 +53,7 @@ impl<M: Copy + Ord> Documents<M> {
         if live.is_state_quick(&config) {
             return Some(live.document.state());
         }
-        live.desk.ask(member, Asks::State);
+        live.work_queue.ask(member, Asks::State);
         self.advance(document, now);
         None
     }
@@ -66,7 +66,7 @@ impl<M: Copy + Ord> Documents<M> {
             let message = live.step_2(&known);
             self.output(Output::Send { to: vec![member], message });
         } else {
-            live.desk.ask(member, Asks::Step2(known));
+            live.work_queue.ask(member, Asks::Step2(known));
         }
     }
 
@@ -74,51 +74,52 @@ impl<M: Copy + Ord> Documents<M> {
     pub(crate) fn start_work(&mut self, document: DocumentId, now: Instant) {
         // What an update leads to may come back here.
         match self.live_mut(document) {
-            Some(live) if !live.desk.is_starting => live.desk.is_starting = true,
+            Some(live) if !live.work_queue.is_starting => live.work_queue.is_starting = true,
             Some(_) | None => return,
         }
         let mut quick_bytes_left = QUICK_BYTES_MAX;
         while let Some(live) = self.live_mut(document)
-            && live.desk.at_work.is_none()
+            && live.work_queue.at_work.is_none()
         {
-            let is_update = live.desk.waiting() > 0 && !(live.desk.turn == Turn::State && live.desk.wants_state());
+            let is_update = live.work_queue.waiting() > 0
+                && !(live.work_queue.turn == Turn::State && live.work_queue.wants_state());
             if is_update {
                 self.start_update(document, &mut quick_bytes_left, now);
-            } else if live.desk.wants_state() {
+            } else if live.work_queue.wants_state() {
                 self.start_state(document);
             } else {
                 break;
             }
         }
         if let Some(live) = self.live_mut(document) {
-            live.desk.is_starting = false;
+            live.work_queue.is_starting = false;
         }
     }
 
     fn start_update(&mut self, document: DocumentId, quick_bytes_left: &mut usize, now: Instant) {
         let config = self.config;
-        let Some(mut errand) = self.live_mut(document).and_then(|live| live.desk.take()) else { return };
-        let terms = match errand.from {
-            From::Application | From::Provider => self.terms(document, errand.member),
+        let Some(mut queued) = self.live_mut(document).and_then(|live| live.work_queue.take()) else { return };
+        let terms = match queued.from {
+            From::Application | From::Provider => self.terms(document, queued.member),
             From::Pending(_) => None,
         };
-        errand.terms = terms.unwrap_or(errand.terms);
+        queued.terms = terms.unwrap_or(queued.terms);
         let Some(live) = self.live_mut(document) else { return };
         // What has only waited behind another one may be done at once.
-        if *quick_bytes_left > 0 && live.is_quick(&errand.update, &config) {
-            *quick_bytes_left = quick_bytes_left.saturating_sub(errand.update.len() + ERRAND_BYTES);
-            let trial = Trial::of(&mut live.document, &errand.update, errand.terms);
-            return self.end_errand(document, errand, trial, now);
+        if *quick_bytes_left > 0 && live.is_quick(&queued.update, &config) {
+            *quick_bytes_left = quick_bytes_left.saturating_sub(queued.update.len() + UPDATE_BYTES);
+            let trial = Trial::of(&mut live.document, &queued.update, queued.terms);
+            return self.end_update(document, queued, trial, now);
         }
-        let (copy, update, terms) = (live.document.clone(), errand.update.clone(), errand.terms);
-        live.desk.turn = Turn::State;
-        live.desk.start(AtWork::Update(errand));
+        let (copy, update, terms) = (live.document.clone(), queued.update.clone(), queued.terms);
+        live.work_queue.turn = Turn::State;
+        live.work_queue.start(AtWork::Update(queued));
         self.work.push_back((document, DocumentWork(Task::Try { document: copy, update, terms })));
     }
 
     fn start_state(&mut self, document: DocumentId) {
         let Some(live) = self.live_mut(document) else { return };
-        let (askers, snapshot) = (std::mem::take(&mut live.desk.askers), live.desk.snapshot.take());
+        let (askers, snapshot) = (std::mem::take(&mut live.work_queue.askers), live.work_queue.snapshot.take());
         let mut wanted = Wanted::default();
         for (_, asks) in &askers {
             match asks {
@@ -128,41 +129,41 @@ impl<M: Copy + Ord> Documents<M> {
             }
         }
         let copy = live.document.clone();
-        live.desk.turn = Turn::Update;
-        live.desk.start(AtWork::State(askers, snapshot));
+        live.work_queue.turn = Turn::Update;
+        live.work_queue.start(AtWork::State(askers, snapshot));
         self.work.push_back((document, DocumentWork(Task::Encode { document: copy, wanted })));
     }
 
     fn update_tried(&mut self, document: DocumentId, mut copy: roomcast_yjs::Document, trial: Trial, now: Instant) {
         let Some(live) = self.live_mut(document) else { return };
-        let since = std::mem::take(&mut live.desk.since);
+        let since = std::mem::take(&mut live.work_queue.since);
         if trial.news.is_some() {
             if since.iter().map(Bytes::len).sum::<usize>() > CATCH_UP_BYTES_MAX {
                 let work = DocumentWork(Task::CatchUp { document: copy, trial, since });
                 return self.work.push_back((document, work));
             }
             if catch_up(&mut copy, &since) == Caught::Behind {
-                if let Some(AtWork::Update(errand)) = live.desk.at_work.take() {
-                    live.desk.put_first(errand);
+                if let Some(AtWork::Update(queued)) = live.work_queue.at_work.take() {
+                    live.work_queue.put_first(queued);
                 }
                 return;
             }
             live.document = copy;
         }
-        if let Some(AtWork::Update(errand)) = live.desk.at_work.take() {
-            self.end_errand(document, errand, trial, now);
+        if let Some(AtWork::Update(queued)) = live.work_queue.at_work.take() {
+            self.end_update(document, queued, trial, now);
         }
     }
 
     /// An update that has waited was tried: the member that waits for the result is told.
-    fn end_errand(&mut self, document: DocumentId, errand: Errand<M>, trial: Trial, now: Instant) {
-        let member = errand.member;
-        let told = match errand.from {
+    fn end_update(&mut self, document: DocumentId, queued: QueuedUpdate<M>, trial: Trial, now: Instant) {
+        let member = queued.member;
+        let told = match queued.from {
             From::Application => Some(Form::Application),
             From::Provider => Some(Form::Protocol),
             From::Pending(_) => None,
         };
-        let taken = self.tried(document, errand, trial, now);
+        let taken = self.tried(document, queued, trial, now);
         match told {
             Some(Form::Application) => self.output(Output::Taken { document, member, taken }),
             Some(Form::Protocol) => self.output(Output::Handled { member }),
@@ -175,8 +176,8 @@ impl<M: Copy + Ord> Documents<M> {
         let Some(open) = self.documents.get_mut(document) else { return };
         let name = open.name.clone();
         let Stage::Live(live) = &mut open.stage else { return };
-        let Some(AtWork::State(askers, snapshot)) = live.desk.at_work.take() else { return };
-        if std::mem::take(&mut live.desk.since).is_empty() {
+        let Some(AtWork::State(askers, snapshot)) = live.work_queue.at_work.take() else { return };
+        if std::mem::take(&mut live.work_queue.since).is_empty() {
             live.document = copy;
             live.whole = whole.clone().or(live.whole.take());
         }
@@ -225,6 +226,6 @@ impl<M: Copy + Ord> Documents<M> {
 /// Bytes of small updates that are tried at once behind one that took long. Those behind them go to work.
 const QUICK_BYTES_MAX: usize = 32 << 10;
 /// What a small update costs beside its bytes.
-const ERRAND_BYTES: usize = 64;
+const UPDATE_BYTES: usize = 64;
 /// Bytes of small updates that are added at once to a copy which comes back from work.
 const CATCH_UP_BYTES_MAX: usize = 64 << 10;

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use roomcast_yjs::Unsound;
 
 use crate::question::DocumentQuestion;
-use crate::words::{DocumentId, Joining, Taken};
+use crate::vocabulary::{DocumentId, Joining, Taken};
 
 /// Something for the owner of [`Documents`](crate::Documents) to carry out, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,14 +10,14 @@ use roomcast_yjs::journal::{Journal, Write, Written};
 use roomcast_yjs::{Awareness, Pending};
 
 use crate::config::DocumentsConfig;
-use crate::desk::Desk;
 use crate::document::{Idle, Live, Stage};
 use crate::machine::{Documents, Pace};
 use crate::output::{DocumentNotice, NotLoaded, Output};
 use crate::question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError};
 use crate::stored::{Opened, Opening, read_stored};
-use crate::words::{Beginning, DocumentId, Form, Joining};
+use crate::vocabulary::{Beginning, DocumentId, Form, Joining};
 use crate::work::{DocumentWork, Task};
+use crate::work_queue::WorkQueue;
 
 impl<M: Copy + Ord> Documents<M> {
     /// The store has answered a question, or its deadline has passed ([`DocumentStoreError::Unavailable`]).
@@ -190,7 +190,7 @@ impl<M: Copy + Ord> Documents<M> {
                 }
                 Write::Snapshot { up_to_sequence } => {
                     if !live.is_state_quick(&config) {
-                        live.desk.snapshot = Some(up_to_sequence);
+                        live.work_queue.snapshot = Some(up_to_sequence);
                         continue;
                     }
                     let snapshot = live.document.state();
@@ -241,7 +241,7 @@ fn live<M: Copy + Ord>(opened: Opened, config: &DocumentsConfig, pace: Pace, now
         members: Vec::new(),
         beginning: Beginning::ByAnyone,
         kept_out: Vec::new(),
-        desk: Desk::new(),
+        work_queue: WorkQueue::new(),
         preamble,
         whole: None,
         left_at: Instant::default(),

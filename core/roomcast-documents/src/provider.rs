@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_yjs::StateVector;
 
-use crate::words::DocumentId;
+use crate::vocabulary::DocumentId;
 
 /// A provider: one connection, and one document.
 #[derive(Debug)]

@@ -11,13 +11,13 @@ use bytestring::ByteString;
 use roomcast_core::time::Instant;
 use roomcast_yjs::{Heard, Message, Source, StateVector, Verdict};
 
-use crate::desk::From;
 use crate::document::Owner;
 use crate::machine::Documents;
 use crate::members::Entered;
 use crate::output::{Close, Output};
 use crate::provider::{Provider, ProviderStage};
-use crate::words::{Access, Brings, DocumentId, Form, Joining, Taken};
+use crate::vocabulary::{Access, Brings, DocumentId, Form, Joining, Taken};
+use crate::work_queue::From;
 
 /// Whether a connection takes what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use roomcast_core::time::Instant;
 use roomcast_yjs::{Message, Source, Verdict};
 
-use crate::desk::{Errand, From};
 use crate::machine::Documents;
 use crate::output::{Output, Relay};
-use crate::words::{Access, Brings, DocumentId, Form, Resync, Taken};
+use crate::vocabulary::{Access, Brings, DocumentId, Form, Resync, Taken};
 use crate::work::{Room, Terms, Trial};
+use crate::work_queue::{From, QueuedUpdate};
 
 impl<M: Copy + Ord> Documents<M> {
     /// A member has sent an update. Updates of clients that are not in the document are ignored.
@@ -32,22 +32,22 @@ impl<M: Copy + Ord> Documents<M> {
     ) -> Taken {
         let (config, terms) = (self.config, self.terms(document, member));
         let (Some(live), Some(terms)) = (self.live_mut(document), terms) else { return Taken::Refused };
-        let errand = Errand { member, update, brings, from, terms };
-        if live.is_quick(&errand.update, &config) && !live.desk.holds(member) {
-            let trial = Trial::of(&mut live.document, &errand.update, terms);
-            return self.tried(document, errand, trial, now);
+        let queued = QueuedUpdate { member, update, brings, from, terms };
+        if live.is_quick(&queued.update, &config) && !live.work_queue.holds(member) {
+            let trial = Trial::of(&mut live.document, &queued.update, terms);
+            return self.tried(document, queued, trial, now);
         }
         // A reader's browser sends back what it gets. What is too long to be looked at is no news from it.
-        if terms.access == Access::Read && errand.update.len() > config.limits.update_bytes_max {
+        if terms.access == Access::Read && queued.update.len() > config.limits.update_bytes_max {
             self.counters.updates_refused += 1;
             return Taken::Refused;
         }
-        match live.desk.put(errand, config.waiting_bytes_max) {
+        match live.work_queue.put(queued, config.waiting_bytes_max) {
             Ok(()) => {
                 self.counters.updates_delayed += 1;
                 Taken::Later
             }
-            Err(errand) => self.no_room(document, errand.member, now),
+            Err(queued) => self.no_room(document, queued.member, now),
         }
     }
 
@@ -71,8 +71,8 @@ impl<M: Copy + Ord> Documents<M> {
     }
 
     /// An update has been tried on the document.
-    pub(crate) fn tried(&mut self, document: DocumentId, errand: Errand<M>, trial: Trial, now: Instant) -> Taken {
-        let Errand { member: id, update, brings, from, terms } = errand;
+    pub(crate) fn tried(&mut self, document: DocumentId, queued: QueuedUpdate<M>, trial: Trial, now: Instant) -> Taken {
+        let QueuedUpdate { member: id, update, brings, from, terms } = queued;
         match (from, terms.access, terms.room) {
             (From::Pending(held), _, _) => {
                 if let Some(news) = trial.news {
@@ -241,7 +241,7 @@ impl<M: Copy + Ord> Documents<M> {
             && let Some(held) = live.pending.take_ready(live.document.store())
         {
             if quick_bytes_left == 0 || !live.is_quick(&held.update, &config) {
-                live.desk.put_last(Errand {
+                live.work_queue.put_last(QueuedUpdate {
                     member: held.sender,
                     update: held.update.clone(),
                     brings: Brings::Edit,
@@ -265,8 +265,8 @@ impl<M: Copy + Ord> Documents<M> {
         let Some(live) = self.live_mut(document) else { return };
         live.whole = None;
         live.record(update.clone(), now);
-        if live.desk.at_work.is_some() {
-            live.desk.since.push(update.clone());
+        if live.work_queue.at_work.is_some() {
+            live.work_queue.since.push(update.clone());
         }
         let kept_out = std::mem::take(&mut live.kept_out);
         let user = live.member(id).map(|member| member.user.clone()).unwrap_or_default();

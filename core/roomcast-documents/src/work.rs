@@ -11,7 +11,7 @@ use roomcast_yjs::{BadUpdate, Document, Message, Source, StateVector, Verdict};
 use crate::config::DocumentsConfig;
 use crate::output::NotLoaded;
 use crate::stored::{Opened, Opening, read_stored};
-use crate::words::{Access, Form, Resync};
+use crate::vocabulary::{Access, Form, Resync};
 
 /// A computation on a document that takes long, to be run on another thread. Its result goes to
 /// [`Documents::handle_worked`](crate::Documents::handle_worked).

@@ -8,16 +8,16 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use roomcast_yjs::{Held, StateVector};
 
-use crate::words::Brings;
+use crate::vocabulary::Brings;
 use crate::work::Terms;
 
 /// The work on one document.
 #[derive(Debug)]
-pub(crate) struct Desk<M> {
+pub(crate) struct WorkQueue<M> {
     /// What is being computed from a copy.
     pub(crate) at_work: Option<AtWork<M>>,
     /// Updates that take long, and what their senders sent behind them.
-    updates: VecDeque<Errand<M>>,
+    updates: VecDeque<QueuedUpdate<M>>,
     update_bytes: usize,
     /// Members that are told the state once it is encoded.
     pub(crate) askers: Vec<(M, Asks)>,
@@ -34,7 +34,7 @@ pub(crate) struct Desk<M> {
 /// What is being computed.
 #[derive(Debug)]
 pub(crate) enum AtWork<M> {
-    Update(Errand<M>),
+    Update(QueuedUpdate<M>),
     /// The state for these members and this snapshot. A snapshot names the last change that it is to hold.
     State(Vec<(M, Asks)>, Option<u64>),
 }
@@ -56,7 +56,7 @@ pub(crate) enum Asks {
 
 /// An update on its way into the document.
 #[derive(Debug)]
-pub(crate) struct Errand<M> {
+pub(crate) struct QueuedUpdate<M> {
     pub(crate) member: M,
     pub(crate) update: Bytes,
     pub(crate) brings: Brings,
@@ -76,7 +76,7 @@ pub(crate) enum From<M> {
     Pending(Held<M>),
 }
 
-impl<M: Copy + Ord> Desk<M> {
+impl<M: Copy + Ord> WorkQueue<M> {
     pub(crate) const fn new() -> Self {
         Self {
             at_work: None,
@@ -98,10 +98,10 @@ impl<M: Copy + Ord> Desk<M> {
     /// Whether an update of this member is on its way, so that its later ones go behind it.
     pub(crate) fn holds(&self, member: M) -> bool {
         let at_work = match &self.at_work {
-            Some(AtWork::Update(errand)) => errand.member == member,
+            Some(AtWork::Update(queued)) => queued.member == member,
             Some(AtWork::State(..)) | None => false,
         };
-        at_work || self.updates.iter().any(|errand| errand.member == member)
+        at_work || self.updates.iter().any(|queued| queued.member == member)
     }
 
     /// Something is being computed from a copy from now on.
@@ -111,34 +111,34 @@ impl<M: Copy + Ord> Desk<M> {
     }
 
     /// Puts an update behind the others. It comes back if there is no room for it.
-    pub(crate) fn put(&mut self, errand: Errand<M>, bytes_max: usize) -> Result<(), Errand<M>> {
-        if !self.updates.is_empty() && self.update_bytes.saturating_add(errand.update.len()) > bytes_max {
-            return Err(errand);
+    pub(crate) fn put(&mut self, queued: QueuedUpdate<M>, bytes_max: usize) -> Result<(), QueuedUpdate<M>> {
+        if !self.updates.is_empty() && self.update_bytes.saturating_add(queued.update.len()) > bytes_max {
+            return Err(queued);
         }
-        self.put_last(errand);
+        self.put_last(queued);
         Ok(())
     }
 
     /// Puts an update behind the others, whose bytes have been counted elsewhere already.
-    pub(crate) fn put_last(&mut self, errand: Errand<M>) {
-        self.update_bytes += errand.update.len();
-        self.updates.push_back(errand);
+    pub(crate) fn put_last(&mut self, queued: QueuedUpdate<M>) {
+        self.update_bytes += queued.update.len();
+        self.updates.push_back(queued);
     }
 
     /// Puts an update in front of the others: it has to be tried again.
-    pub(crate) fn put_first(&mut self, errand: Errand<M>) {
-        self.update_bytes += errand.update.len();
-        self.updates.push_front(errand);
+    pub(crate) fn put_first(&mut self, queued: QueuedUpdate<M>) {
+        self.update_bytes += queued.update.len();
+        self.updates.push_front(queued);
     }
 
     /// Takes the next update.
-    pub(crate) fn take(&mut self) -> Option<Errand<M>> {
-        let errand = self.updates.pop_front()?;
-        self.update_bytes -= errand.update.len();
+    pub(crate) fn take(&mut self) -> Option<QueuedUpdate<M>> {
+        let queued = self.updates.pop_front()?;
+        self.update_bytes -= queued.update.len();
         if self.updates.is_empty() {
             self.updates = VecDeque::new();
         }
-        Some(errand)
+        Some(queued)
     }
 
     /// Updates that wait, without the one that is being tried.
