@@ -7,6 +7,7 @@
 //! Owns: the lock, the identity of a file and its migrations. Must never know: tables.
 
 use std::fs::{File, OpenOptions, TryLockError};
+#[cfg(feature = "openwebui")]
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +41,7 @@ impl Lock {
 
     /// Whether the disk has room. A journal writes over its own beginning again, so that on a full disk statements succeed
     /// for a while: the file of the lock is made longer for a moment.
+    #[cfg(feature = "openwebui")]
     pub(super) async fn probe_room(&self) -> std::io::Result<()> {
         let file = match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(file) => file.try_clone()?,
@@ -123,6 +125,7 @@ async fn migrate(conn: &mut Conn, kind: &Kind) -> Result<(), OpenError> {
 }
 
 /// Free bytes below which a disk is full: some changes of a document.
+#[cfg(feature = "openwebui")]
 const ROOM_BYTES: usize = 256 << 10;
 
 /// Whose it is, which version, and how much is in it.
