@@ -95,6 +95,9 @@ section_wasm() {
 
 # What a release would upload: every library crate and the program, each built from its package.
 section_publish() {
+    # The registry that cargo makes for this has no host, and its unpacked packages outlive it: cargo would build today's
+    # packages against those of an earlier run in the same folder, as they have the same version.
+    rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/roomcast-*
     # Not `--locked`: the packages' own lock files are made on the way.
     cargo publish --workspace --dry-run --allow-dirty
 }
@@ -292,6 +295,7 @@ set_up() {
 
 summary=()
 left_out=()
+endings=()
 failed=0
 
 # run NAME FUNCTION: in a subshell that ends at the first failure, while the sections after it still run.
@@ -306,8 +310,12 @@ run() {
     ) 2>&1 | tee "$log"
     code=${PIPESTATUS[0]}
     set -e
-    ((code == 0)) || result=FAILED
-    [[ $result != FAILED ]] || failed=1
+    if ((code != 0)); then
+        result=FAILED
+        failed=1
+        # Told again at the end, which is all that some hosts keep of a long log.
+        endings+=("$(printf -- '--- %s ended with\n' "$name" && grep -E '^error|FAILED|panicked|^not ok|✖' "$log" | head -n 20; tail -n 40 "$log")")
+    fi
     summary+=("$(printf '%-8s %-8s %4d s' "$name" "$result" $((SECONDS - started)))")
     while IFS= read -r line; do
         left_out+=("$line")
@@ -332,4 +340,5 @@ fi
 printf '\n=== summary\n'
 printf '%s\n' "${summary[@]}"
 ((${#left_out[@]} == 0)) || printf '%s\n' "${left_out[@]}"
+((${#endings[@]} == 0)) || printf '\n%s\n' "${endings[@]}"
 exit "$failed"
