@@ -71,7 +71,7 @@ mod on_async_std;
 mod on_smol;
 
 #[cfg(feature = "async-std")]
-pub use self::on_async_std::{AsyncStd, Closing};
+pub use self::on_async_std::{AsyncStd, ClosingStream};
 #[cfg(feature = "smol")]
 pub use self::on_smol::Smol;
 

@@ -19,7 +19,7 @@ use crate::FuturesIo;
 pub struct AsyncStd;
 
 impl Runtime for AsyncStd {
-    type Stream = FuturesIo<Closing>;
+    type Stream = FuturesIo<ClosingStream>;
     type Listener = TcpListener;
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
@@ -37,16 +37,16 @@ impl Runtime for AsyncStd {
         let (stream, address) = listener.accept().await?;
         // It fails on a connection that is broken already, which its first read will tell.
         let _ = stream.set_nodelay(true);
-        Ok((FuturesIo(Closing(stream)), address))
+        Ok((FuturesIo(ClosingStream(stream)), address))
     }
 }
 
 /// A TCP connection whose close ends what is sent: async-std's own only flushes, and the peer of a connection that is
 /// closed in order would wait for the end of the stream until a time limit.
 #[derive(Debug)]
-pub struct Closing(pub TcpStream);
+pub struct ClosingStream(pub TcpStream);
 
-impl AsyncRead for Closing {
+impl AsyncRead for ClosingStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
@@ -60,7 +60,7 @@ impl AsyncRead for Closing {
     }
 }
 
-impl AsyncWrite for Closing {
+impl AsyncWrite for ClosingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }

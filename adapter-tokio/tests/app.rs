@@ -7,7 +7,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use common::{Client, Raw};
+use common::{Client, RawTcp};
 use roomcast_tokio::core::server::{App, AppRequestId, Command, Cx, Event, Message, SessionId};
 use roomcast_tokio::{AppHandle, Builder, Peer, Tokio};
 
@@ -40,7 +40,7 @@ fn an_application_asks_its_store_and_leaves_the_rest_to_handlers() {
     assert_eq!(client.ask("4whisper"), "4whisper");
     assert_eq!(runtime.block_on(app.ask("how many?")), Some(1));
     assert_eq!(noticed.recv(), Ok("SHOUT ME".to_owned()));
-    let mut raw = Raw(std::net::TcpStream::connect(address).unwrap());
+    let mut raw = RawTcp(std::net::TcpStream::connect(address).unwrap());
     raw.send(b"GET /shouted HTTP/1.1\r\nhost: here\r\n\r\n");
     assert!(raw.until(b"Some(1)").starts_with("HTTP/1.1 200"));
 }

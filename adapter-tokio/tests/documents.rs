@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use roomcast_tokio::stores::{MemoryDocuments, SqliteDocuments};
 use roomcast_tokio::{Builder, DocumentStore, Handle, Rights, Tokio, Visitor};
-use roomcast_yjs::{Document, DocumentLimits, Message, Source, StateVector, Verdict};
+use roomcast_yjs::{Document, DocumentLimits, ProtocolMessage, Source, StateVector, Verdict};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -24,7 +24,7 @@ fn providers_share_a_document_and_the_store_keeps_it() {
     bob.hear_until(|provider| provider.has(1));
     assert_eq!(bob.doc.state(), alice.doc.state());
     // What one announces the other hears, and hears it withdrawn.
-    alice.send(&Message::Awareness(&[1, 1, 1, 7, b'{', b'"', b'a', b'"', b':', b'1', b'}']));
+    alice.send(&ProtocolMessage::Awareness(&[1, 1, 1, 7, b'{', b'"', b'a', b'"', b':', b'1', b'}']));
     bob.hear_until(|provider| provider.awareness.len() == 1);
     drop(alice);
     bob.hear_until(|provider| provider.awareness.last().is_some_and(|update| update.ends_with(b"null")));
@@ -141,7 +141,7 @@ impl Provider {
     /// Asks for what it lacks, and waits for the answer.
     fn ask(&mut self) {
         let (vector, steps) = (self.doc.state_vector(), self.steps_2);
-        self.send(&Message::SyncStep1(&vector));
+        self.send(&ProtocolMessage::SyncStep1(&vector));
         self.hear_until(|provider| provider.steps_2 > steps);
     }
 
@@ -150,35 +150,35 @@ impl Provider {
         update.extend_from_slice(text.as_bytes());
         update.push(0);
         assert_eq!(self.doc.apply(&update, Source::Live), Verdict::Applied);
-        self.send(&Message::Update(&update));
+        self.send(&ProtocolMessage::Update(&update));
     }
 
     fn has(&self, client: u8) -> bool {
         self.doc.store().clock(roomcast_yjs::ClientId::new(client.into()).unwrap()) > 0
     }
 
-    fn send(&mut self, message: &Message<'_>) {
+    fn send(&mut self, message: &ProtocolMessage<'_>) {
         self.socket.send(Frame::Binary(message.encode().into())).unwrap();
     }
 
     fn hear_until(&mut self, is_enough: impl Fn(&Self) -> bool) {
         while !is_enough(self) {
             let Frame::Binary(bytes) = self.socket.read().unwrap() else { continue };
-            match Message::decode(&bytes).unwrap() {
-                Message::SyncStep1(vector) => {
+            match ProtocolMessage::decode(&bytes).unwrap() {
+                ProtocolMessage::SyncStep1(vector) => {
                     let difference = self.doc.difference(&StateVector::decode(vector).unwrap());
-                    self.send(&Message::SyncStep2(&difference));
+                    self.send(&ProtocolMessage::SyncStep2(&difference));
                 }
-                Message::SyncStep2(update) => {
+                ProtocolMessage::SyncStep2(update) => {
                     self.doc.apply(update, Source::Stored);
                     self.steps_2 += 1;
                 }
-                Message::Update(update) => {
+                ProtocolMessage::Update(update) => {
                     self.doc.apply(update, Source::Stored);
                 }
-                Message::Awareness(update) => self.awareness.push(update.to_vec()),
-                Message::PermissionDenied(reason) => self.denied = Some(reason.to_owned()),
-                Message::QueryAwareness => {}
+                ProtocolMessage::Awareness(update) => self.awareness.push(update.to_vec()),
+                ProtocolMessage::PermissionDenied(reason) => self.denied = Some(reason.to_owned()),
+                ProtocolMessage::QueryAwareness => {}
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
-use common::{Client, Raw, Running, frame, handshake};
+use common::{Client, RawTcp, Running, frame, handshake};
 use hyper_util::rt::TokioIo;
 use roomcast_tokio::{
     Args, Builder, Handle, HttpLimits, IpNet, Message, PathMatch, Peer, Runtime, Tokio, TrustedProxies,
@@ -166,7 +166,7 @@ fn requests_that_are_framed_in_two_ways_are_refused() {
 #[test]
 fn a_body_is_read_however_it_comes() {
     let server = Running::start(echo());
-    let open = |raw: &mut Raw| {
+    let open = |raw: &mut RawTcp| {
         raw.send(b"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n");
         raw.until(b"\"sid\":\"");
         let sid = raw.until(b"\"").trim_end_matches('"').to_owned();
@@ -322,7 +322,7 @@ fn echo() -> Builder {
         })
 }
 
-fn assert_echoes(raw: &mut Raw) {
+fn assert_echoes(raw: &mut RawTcp) {
     assert_eq!(raw.status(), 101);
     raw.until(b"\r\n\r\n");
     assert!(raw.frame().starts_with(b"0{"));

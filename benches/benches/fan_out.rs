@@ -23,7 +23,7 @@ use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer};
 use roomcast_openwebui::{OpenWebUi, Settings};
 use roomcast_stores::{Memory, NoteRow, Rows, UserRow};
 use roomcast_testkit::{Hooks, Kit};
-use roomcast_yjs::{Message, int_array, merge_updates};
+use roomcast_yjs::{ProtocolMessage, int_array, merge_updates};
 
 criterion_group!(benches, fan_out);
 criterion_main!(benches);
@@ -87,7 +87,7 @@ impl Members {
                     r#"42["ydoc:document:update",{{"document_id":"{NOTE}","user_id":"u","socket_id":"s","update":{update}}}]"#
                 ))
             }
-            Self::Providers => binary(&Message::Update(update).encode()),
+            Self::Providers => binary(&ProtocolMessage::Update(update).encode()),
         }
     }
 }
@@ -160,7 +160,7 @@ impl World {
                 text(&format!(r#"42["user-join",{{"auth":{{"token":"{token}"}}}}]"#)),
                 text(&format!(r#"42["ydoc:document:join",{{"document_id":"{NOTE}"}}]"#)),
             ],
-            Members::Providers => vec![binary(&Message::SyncStep1(&[0]).encode())],
+            Members::Providers => vec![binary(&ProtocolMessage::SyncStep1(&[0]).encode())],
         };
         for packet in packets {
             self.kit.input(Input::WsBytes { conn, bytes: &packet });

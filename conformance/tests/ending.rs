@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use http::Method;
-use roomcast_conformance::pair::{Answer, Conformance, Manual, Over, Pair, Peer, Profile, Via};
+use roomcast_conformance::pair::{Conformance, Manual, Over, Pair, Peer, Profile, TestResponse, Via};
 use roomcast_core::server::config::Endpoint;
 use roomcast_core::server::{
     AckId, Command, Connect, Event, Extent, Input, Message, Reason, SessionId, SocketId, Target,
@@ -386,7 +386,7 @@ struct There {
     pair: Pair<Manual>,
     session: SessionId,
     polling: String,
-    get: Option<roomcast_conformance::pair::Query>,
+    get: Option<roomcast_conformance::pair::TestRequest>,
     ws: Option<roomcast_conformance::pair::Ws>,
     ended: Vec<Reason>,
 }
@@ -431,7 +431,7 @@ impl There {
         self.pair.command(Command::Send { session, message: Message::Text(text.into()) });
     }
 
-    fn get_answer(&mut self) -> Answer {
+    fn get_answer(&mut self) -> TestResponse {
         self.pair.answered(self.get.unwrap())
     }
 

@@ -1,6 +1,6 @@
 //! Seeds of the simulator, and that a seed replays.
 
-use roomcast_conformance::sim::{Outcome, replay_command, run};
+use roomcast_conformance::sim::{RunOutcome, replay_command, run};
 
 #[test]
 fn a_seed_replays_to_the_same_trace() {
@@ -15,7 +15,7 @@ fn committed_seeds_hold() {
     let mut upgrades = 0;
     for seed in 1..=12 {
         match run(seed) {
-            Ok(Outcome { delivered: packets, counters, .. }) => {
+            Ok(RunOutcome { delivered: packets, counters, .. }) => {
                 delivered += packets;
                 upgrades += counters.upgrades;
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use roomcast_conformance::pair::{Conformance, Manual, Pair, Profile, Query, Via, Ws};
+use roomcast_conformance::pair::{Conformance, Manual, Pair, Profile, TestRequest, Via, Ws};
 use roomcast_core::server::{Command, Event, Message, Reason, SessionId};
 
 #[test]
@@ -107,7 +107,7 @@ fn probe_upgrade_and_message_in_one_read_while_a_get_waits() {
 fn messages_during_the_upgrade_arrive_once_and_in_order() {
     for gets in 0..64u32 {
         for aborted_at in [None, Some(1), Some(2), Some(3), Some(4)] {
-            let mut walk = Walk::begin();
+            let mut walk = UpgradeRun::begin();
             let ws = walk.pair.web_socket(&walk.streaming.clone());
             let mut ended = false;
             for (step, text) in ["", "2probe", "5"].into_iter().enumerate() {
@@ -293,17 +293,17 @@ fn a_probe_that_is_lost_leaves_no_trace() {
 }
 
 /// A session whose server sends numbered messages while its client upgrades.
-struct Walk {
+struct UpgradeRun {
     pair: Pair<Manual>,
     session: SessionId,
     polling: String,
     streaming: String,
-    get: Option<Query>,
+    get: Option<TestRequest>,
     sent: u32,
     got: Vec<String>,
 }
 
-impl Walk {
+impl UpgradeRun {
     fn begin() -> Self {
         let mut pair = Pair::manual(Conformance::config(Profile::APP));
         let (polling, streaming) = pair.open_raw(ENGINE);
@@ -337,7 +337,7 @@ impl Walk {
     }
 }
 
-impl Drop for Walk {
+impl Drop for UpgradeRun {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let ends = self.pair.events();

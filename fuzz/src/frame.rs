@@ -1,6 +1,8 @@
 //! WebSocket frames from either side.
 
-use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, WsError, encode_close, encode_frame};
+use roomcast_core::websocket::{
+    Decoder, Fin, FrameLimits, Opcode, Role, WsError, WsMessage, encode_close, encode_frame,
+};
 
 /// Invariant tested: a stream gives the same messages and ends in the same error however it is cut; what is kept never
 /// exceeds what came, nor one message and a frame header; an error and a close are final; and what was decoded is
@@ -21,7 +23,7 @@ pub fn frame(data: &[u8]) {
     round_trip(role, &whole.0);
 }
 
-fn decode(role: Role, stream: &[u8], mut piece: impl FnMut(usize) -> usize) -> (Vec<Message>, Option<WsError>) {
+fn decode(role: Role, stream: &[u8], mut piece: impl FnMut(usize) -> usize) -> (Vec<WsMessage>, Option<WsError>) {
     let mut decoder = Decoder::new(role);
     let (mut messages, mut at) = (Vec::new(), 0);
     while at < stream.len() {
@@ -41,22 +43,22 @@ fn decode(role: Role, stream: &[u8], mut piece: impl FnMut(usize) -> usize) -> (
         assert!(input.is_empty(), "all of the input is taken");
         assert!(decoder.buffered_bytes() <= at.min(LIMITS.message_bytes_max + HEADER_AND_CONTROL_BYTES));
     }
-    if let Some(closed) = messages.iter().position(|message| matches!(message, Message::Close(_))) {
+    if let Some(closed) = messages.iter().position(|message| matches!(message, WsMessage::Close(_))) {
         assert_eq!(closed + 1, messages.len(), "a close is the last message");
     }
     (messages, None)
 }
 
-fn round_trip(role: Role, messages: &[Message]) {
+fn round_trip(role: Role, messages: &[WsMessage]) {
     let mask = (role == Role::Server).then_some([0x00, 0xff, 0x5a, 0x01]);
     let mut stream = Vec::new();
     for message in messages {
         let (opcode, payload) = match message {
-            Message::Text(text) => (Opcode::Text, &text.as_bytes()[..]),
-            Message::Binary(bytes) => (Opcode::Binary, &bytes[..]),
-            Message::Ping(bytes) => (Opcode::Ping, &bytes[..]),
-            Message::Pong(bytes) => (Opcode::Pong, &bytes[..]),
-            Message::Close(frame) => {
+            WsMessage::Text(text) => (Opcode::Text, &text.as_bytes()[..]),
+            WsMessage::Binary(bytes) => (Opcode::Binary, &bytes[..]),
+            WsMessage::Ping(bytes) => (Opcode::Ping, &bytes[..]),
+            WsMessage::Pong(bytes) => (Opcode::Pong, &bytes[..]),
+            WsMessage::Close(frame) => {
                 encode_close(&mut stream, frame.as_ref().map(|frame| (frame.code, &*frame.reason)), mask);
                 continue;
             }

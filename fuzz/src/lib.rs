@@ -16,10 +16,10 @@ pub mod token;
 pub mod yjs;
 
 /// A body: panics when its property does not hold.
-pub type Body = fn(&[u8]);
+pub type TargetBody = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: &[(&str, Body)] = &[
+pub const TARGETS: &[(&str, TargetBody)] = &[
     ("bus_python", bus::bus_python),
     ("frame", frame::frame),
     ("packet", packet::packet),

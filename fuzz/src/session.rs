@@ -21,7 +21,7 @@ use self::world::World;
 /// letter leaves the server's outputs where they are, for the next operation to cross. Text files make good seeds.
 pub fn session(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
-    let ending = if next(&mut bytes) & 1 == 0 { Ending::Silence } else { Ending::Hangup };
+    let ending = if next(&mut bytes) & 1 == 0 { ClientsLeave::Silence } else { ClientsLeave::Hangup };
     let mut world = World::new();
     let mut operations = 0;
     while !bytes.is_empty() && operations < OPERATIONS_MAX {
@@ -38,7 +38,7 @@ pub fn session(data: &[u8]) {
 
 /// How the clients leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum ClientsLeave {
     /// They say nothing more, and the server's deadlines end them.
     Silence,
     /// Their streams end and their requests are aborted.

@@ -8,7 +8,7 @@ use roomcast_core::slab_key;
 ///
 /// A byte is an operation: the low bit puts a value in or takes one out, the others choose which.
 pub fn slab(data: &[u8]) {
-    let mut slab = Slab::<Key, usize>::new();
+    let mut slab = Slab::<TestKey, usize>::new();
     let (mut live, mut stale) = (Vec::new(), Vec::new());
     for (value, byte) in data.iter().enumerate() {
         let which = usize::from(byte >> 1);
@@ -36,5 +36,5 @@ pub fn slab(data: &[u8]) {
 
 slab_key! {
     /// A handle of this target.
-    pub struct Key;
+    pub struct TestKey;
 }

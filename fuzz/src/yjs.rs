@@ -2,14 +2,14 @@
 
 use roomcast_core::time::Instant;
 use roomcast_yjs::{
-    Awareness, AwarenessLimits, BadUpdate, Heard, Message, StateVector, Store, UpdateLimits, Verdict, int_array,
-    merge_updates,
+    Awareness, AwarenessLimits, BadUpdate, Heard, ProtocolMessage, StateVector, StructStore, UpdateLimits, Verdict,
+    int_array, merge_updates,
 };
 
 /// Property: what one store accepts, another one accepts from it and then writes the same bytes; taking it twice
 /// changes nothing; what can be parted comes together again. Nothing panics.
 pub fn yjs_update(data: &[u8]) {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     match store.apply(data, &LIMITS) {
         Verdict::Applied => {
             assert_eq!(store.check(data, &LIMITS), Verdict::NothingNew);
@@ -32,7 +32,7 @@ pub fn yjs_update(data: &[u8]) {
         assert_eq!(merge_updates([&merged[..], data]), Ok(merged.clone()));
         assert!(!matches!(store.check(&merged, &LIMITS), Verdict::Bad(BadUpdate::Malformed(_))));
     }
-    let _ = Message::decode(data);
+    let _ = ProtocolMessage::decode(data);
     if let Ok(bytes) = int_array::decode(data, data.len()) {
         assert_eq!(int_array::decode(&int_array::encode(&bytes), bytes.len()), Ok(bytes));
     }
@@ -43,7 +43,7 @@ pub fn yjs_update(data: &[u8]) {
 pub fn yjs_state_vector(data: &[u8]) {
     let Ok(vector) = StateVector::decode(data) else { return };
     assert_eq!(StateVector::decode(&vector.encode()).as_ref(), Ok(&vector));
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     assert_eq!(store.apply(TEXT, &LIMITS), Verdict::Applied);
     let difference = store.difference(&vector);
     assert_eq!(store.check(&difference, &LIMITS), Verdict::NothingNew);
@@ -81,8 +81,8 @@ pub fn yjs_awareness(data: &[u8]) {
 /// document that can be loaded.
 pub fn yjs_store(data: &[u8]) {
     let mut bytes = Choices { data, at: 0 };
-    let mut store = Store::new();
-    let mut half = Store::new();
+    let mut store = StructStore::new();
+    let mut half = StructStore::new();
     let mut updates = editing(&mut bytes);
     let offered = updates.len();
     let mut at = 0;
@@ -106,7 +106,7 @@ pub fn yjs_store(data: &[u8]) {
     assert!(matches!(half.apply(&difference, &LIMITS), Verdict::Applied | Verdict::NothingNew));
     assert_eq!(compacted(&half), compacted(&store));
 
-    let mut backwards = Store::new();
+    let mut backwards = StructStore::new();
     let mut waiting: Vec<&Vec<u8>> = updates.iter().rev().collect();
     while !waiting.is_empty() {
         let before = waiting.len();
@@ -116,7 +116,7 @@ pub fn yjs_store(data: &[u8]) {
     assert_eq!(compacted(&backwards), compacted(&store));
 
     let merged = merge_updates(updates.iter().map(Vec::as_slice));
-    let mut at_once = Store::new();
+    let mut at_once = StructStore::new();
     if let Ok(merged) = merged {
         assert!(matches!(at_once.load(&merged), Verdict::Applied | Verdict::NothingNew));
     }
@@ -138,15 +138,15 @@ pub fn yjs_store(data: &[u8]) {
 }
 
 /// The state without what stands in deleted types, which is collected as it comes or later.
-fn compacted(store: &Store) -> Vec<u8> {
+fn compacted(store: &StructStore) -> Vec<u8> {
     let mut store = store.clone();
     store.compact(usize::MAX);
     store.state()
 }
 
 /// Another store takes the state of `store` and writes the same once both are compacted.
-fn settled(store: &mut Store) {
-    let mut again = Store::new();
+fn settled(store: &mut StructStore) {
+    let mut again = StructStore::new();
     for round in 0..2 {
         let state = store.state();
         let verdict = again.apply(&state, &LIMITS);
@@ -158,7 +158,7 @@ fn settled(store: &mut Store) {
         store.compact(usize::MAX);
         again.compact(usize::MAX);
         assert_eq!(again.state(), store.state());
-        again = Store::new();
+        again = StructStore::new();
     }
 }
 

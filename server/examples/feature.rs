@@ -43,7 +43,7 @@ struct About {
 /// The ack that it receives.
 #[derive(serde::Serialize)]
 #[serde(untagged)]
-enum Told {
+enum SubscribeAck {
     Done { status: &'static str, feature_id: String },
     Refused { error: &'static str },
 }
@@ -72,21 +72,21 @@ pub fn builder(secret: &[u8], store: Arc<dyn Store>) -> Result<Builder<OpenWebUi
             });
             ns.on("feature:unsubscribe", async |socket: Socket, Data((about,)): Data<(About,)>| {
                 socket.leave(room(&about.feature_id));
-                Told::Done { status: "unsubscribed", feature_id: about.feature_id }
+                SubscribeAck::Done { status: "unsubscribed", feature_id: about.feature_id }
             });
         });
     }))
 }
 
-async fn subscribe(app: &AppLink<OpenWebUi>, socket: &Socket, about: About) -> Told {
+async fn subscribe(app: &AppLink<OpenWebUi>, socket: &Socket, about: About) -> SubscribeAck {
     if session(app, socket).await.is_none() {
-        return Told::Refused { error: "Not authenticated" };
+        return SubscribeAck::Refused { error: "Not authenticated" };
     }
     if about.feature_id.is_empty() || about.feature_id.len() > FEATURE_ID_BYTES_MAX {
-        return Told::Refused { error: "No such feature" };
+        return SubscribeAck::Refused { error: "No such feature" };
     }
     socket.join(room(&about.feature_id));
-    Told::Done { status: "subscribed", feature_id: about.feature_id }
+    SubscribeAck::Done { status: "subscribed", feature_id: about.feature_id }
 }
 
 /// Whose socket it is, as of now: tokens end and are revoked.

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     let run = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Failure::Runtime)
+        .map_err(FatalError::Runtime)
         .and_then(|runtime| runtime.block_on(run(&settings)));
     match run {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,12 +79,12 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(settings: &Settings) -> Result<(), Failure> {
+async fn run(settings: &Settings) -> Result<(), FatalError> {
     let listener = listen(&settings.host, settings.port)
         .await
-        .map_err(|error| Failure::Bind(settings.host.clone(), settings.port, error))?;
-    let address = listener.local_addr().map_err(Failure::Runtime)?;
-    let signals = Signals::listen().map_err(Failure::Runtime)?;
+        .map_err(|error| FatalError::Bind(settings.host.clone(), settings.port, error))?;
+    let address = listener.local_addr().map_err(FatalError::Runtime)?;
+    let signals = Signals::listen().map_err(FatalError::Runtime)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -92,22 +92,23 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
     let bus = settings.redis.bus.as_ref().map(Bus::new);
     let monitor = bus.as_ref().map(|bus| bus.nodes.monitor());
     metrics.bus.clone_from(&monitor);
-    let store = StoreClient::open(settings, metrics.store.clone()).await.map_err(Failure::Store)?;
+    let store = StoreClient::open(settings, metrics.store.clone()).await.map_err(FatalError::Store)?;
     let (secret, api_key, demo) = match &settings.mode {
         Mode::Production(secret, _) => (secret.clone(), settings.api_key.clone(), None),
         Mode::Demo(_) => {
-            let demo = Demo::new(settings.api_key.clone()).map_err(|_| Failure::Start(StartError::NoRandomness))?;
+            let demo = Demo::new(settings.api_key.clone()).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
             (demo.secret().clone(), Some(demo.api_key().clone()), Some(demo))
         }
     };
     let (mut seed, mut instance) = ([0; 32], [0; 16]);
-    getrandom::fill(&mut seed).map_err(|_| Failure::Start(StartError::NoRandomness))?;
-    getrandom::fill(&mut instance).map_err(|_| Failure::Start(StartError::NoRandomness))?;
+    getrandom::fill(&mut seed).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
+    getrandom::fill(&mut instance).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
     let health = Health::new(store.clone());
     let lag = metrics.lag.clone();
     let parts =
         app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed, instance, bus };
-    let server = app::builder(settings, parts).map_err(Failure::Application)?.start(Tokio).map_err(Failure::Start)?;
+    let server =
+        app::builder(settings, parts).map_err(FatalError::Application)?.start(Tokio).map_err(FatalError::Start)?;
     tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
     tokio::spawn(sessions::log(server.handle()));
     tokio::spawn(memory::give_back());
@@ -166,15 +167,15 @@ fn announce(address: SocketAddr, path: &str, demo: Option<&Demo>) {
 
 /// Why the program ends with 1.
 #[derive(Debug)]
-enum Failure {
+enum FatalError {
     Bind(String, u16, std::io::Error),
-    Store(store::Failure),
+    Store(store::StoreFailure),
     Application(SettingsError),
     Start(StartError),
     Runtime(std::io::Error),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for FatalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(host, port, error) if error.kind() == std::io::ErrorKind::AddrInUse => {

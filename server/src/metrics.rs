@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use roomcast_openwebui::query::{Question, StoreError};
-use roomcast_openwebui::{self as openwebui, DocumentCounters, OpenWebUi, Pool, Request};
+use roomcast_openwebui::{self as openwebui, AppDocumentCounters, LiveCounts, OpenWebUi, Request};
 use roomcast_tokio::core::server::{Audit, Counters};
 use roomcast_tokio::{AppHandle, Handle, RedisMonitor};
 use tokio::time::MissedTickBehavior;
@@ -139,8 +139,8 @@ impl StoreMetrics {
 /// Responds with all metrics.
 pub async fn page(metrics: Metrics, app: AppHandle<OpenWebUi>) -> Response<Bytes> {
     let server = app.handle().query(|view| (view.server.counters(), view.server.audit())).await;
-    let pool = app.ask(Request::Pool).await;
-    let (Some((counters, audit)), Some(openwebui::Response::Pool(pool))) = (server, pool) else {
+    let pool = app.ask(Request::Counts).await;
+    let (Some((counters, audit)), Some(openwebui::Response::Counts(pool))) = (server, pool) else {
         return reply::body(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the server has ended");
     };
     match write(&metrics, counters, audit, &pool) {
@@ -149,7 +149,7 @@ pub async fn page(metrics: Metrics, app: AppHandle<OpenWebUi>) -> Response<Bytes
     }
 }
 
-fn write(metrics: &Metrics, counters: Counters, audit: Audit, pool: &Pool) -> Result<String, fmt::Error> {
+fn write(metrics: &Metrics, counters: Counters, audit: Audit, pool: &LiveCounts) -> Result<String, fmt::Error> {
     let mut all = Registry::default();
     register_process(&mut all);
     let registry = all.sub_registry_with_prefix("roomcast");
@@ -260,8 +260,8 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
     }
 }
 
-fn register_pool(registry: &mut Registry, pool: &Pool) {
-    let Pool {
+fn register_pool(registry: &mut Registry, pool: &LiveCounts) {
+    let LiveCounts {
         sockets,
         logins,
         users,
@@ -315,7 +315,7 @@ fn register_pool(registry: &mut Registry, pool: &Pool) {
     registry.register("tokens_refused", "Tokens refused, by reason", refusals);
 }
 
-fn register_documents(registry: &mut Registry, totals: &DocumentCounters) {
+fn register_documents(registry: &mut Registry, totals: &AppDocumentCounters) {
     let documents = totals.documents;
     for (name, help, value) in [
         ("document_loads", "Documents loaded", documents.loads),
@@ -520,8 +520,8 @@ mod tests {
         cluster: 215,
     };
 
-    fn pool() -> Pool {
-        let mut pool = Pool::default();
+    fn pool() -> LiveCounts {
+        let mut pool = LiveCounts::default();
         let numbers = [
             &mut pool.sockets,
             &mut pool.logins,

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer, StoreError};
 use roomcast_stores::shared::RedisRevocations;
-use roomcast_stores::{DatabaseUrl, Embedded, OpenError, Options, Own, Revocations, Rows, Seeded, Store, Token, WebUi};
+use roomcast_stores::{
+    DatabaseOptions, DatabaseUrl, Embedded, OpenError, Own, RevocableToken, Revocations, Rows, Seeded, Store, WebUi,
+};
 use roomcast_tokio::redis::{RedisConfig, RedisFault, RedisKeys};
 use roomcast_tokio::wall_now;
 use tokio::sync::Notify;
@@ -51,14 +53,14 @@ impl StoreClient {
     ///
     /// The store cannot be used. A database of Open WebUI that is unreachable at the moment is no error: it is asked
     /// again with every question.
-    pub async fn open(settings: &Settings, metrics: StoreMetrics) -> Result<Self, Failure> {
-        let options = || Options { channels_default: settings.channels_default, ..Options::default() };
+    pub async fn open(settings: &Settings, metrics: StoreMetrics) -> Result<Self, StoreFailure> {
+        let options = || DatabaseOptions { channels_default: settings.channels_default, ..DatabaseOptions::default() };
         let (store, own): (Arc<dyn Store>, Arc<dyn Own>) = match &settings.mode {
             Mode::Demo(path) => {
                 let store = Arc::new(own(path, options(), settings.handover).await?);
                 match store.seed(&Rows::demo()).await {
                     Ok(Seeded::Filled | Seeded::NotEmpty) => {}
-                    Err(error) => return Err(Failure::Seed(path.clone(), error)),
+                    Err(error) => return Err(StoreFailure::Seed(path.clone(), error)),
                 }
                 (store.clone(), store)
             }
@@ -69,13 +71,13 @@ impl StoreClient {
             }
             Mode::Production(_, StoreAt::WebUi { url, schema, beside }) => {
                 let own: Arc<dyn Own> = Arc::new(own(beside, options(), settings.handover).await?);
-                let options = Options { schema: schema.clone(), ..options() };
+                let options = DatabaseOptions { schema: schema.clone(), ..options() };
                 (Arc::new(web_ui(url, options, own.clone()).await?), own)
             }
         };
         let shared = match &settings.redis.revocations {
             Some(url) => {
-                let keys = RedisKeys::start(RedisConfig::new(url.clone())).map_err(Failure::Redis)?;
+                let keys = RedisKeys::start(RedisConfig::new(url.clone())).map_err(StoreFailure::Redis)?;
                 Some(RedisRevocations::new(keys, &settings.redis.prefix))
             }
             None => None,
@@ -182,8 +184,12 @@ async fn is_revoked(shared: Option<&RedisRevocations>, question: &Question) -> R
     let (Some(shared), Question::Authenticate { user, jti, issued_at_secs, ends_at_secs }) = (shared, question) else {
         return Ok(false);
     };
-    let token =
-        Token { user: user.clone(), jti: jti.clone(), issued_at_secs: *issued_at_secs, ends_at_secs: *ends_at_secs };
+    let token = RevocableToken {
+        user: user.clone(),
+        jti: jti.clone(),
+        issued_at_secs: *issued_at_secs,
+        ends_at_secs: *ends_at_secs,
+    };
     shared.is_revoked(token).await
 }
 
@@ -217,7 +223,7 @@ impl Drop for InFlightGuard {
 
 /// Why the store cannot be used.
 #[derive(Debug)]
-pub enum Failure {
+pub enum StoreFailure {
     /// The folder of roomcast's own file cannot be created.
     Folder(PathBuf, std::io::Error),
     /// roomcast's own file.
@@ -230,7 +236,7 @@ pub enum Failure {
     Redis(RedisFault),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for StoreFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path, error) => write!(f, "cannot create the folder {} (DATA_DIR): {error}", path.display()),
@@ -243,27 +249,27 @@ impl fmt::Display for Failure {
 }
 
 /// Opens roomcast's own file. One program may have it open at a time: in a restart, the next waits for the last.
-async fn own(path: &Path, options: Options, handover: Duration) -> Result<Embedded, Failure> {
+async fn own(path: &Path, options: DatabaseOptions, handover: Duration) -> Result<Embedded, StoreFailure> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| Failure::Folder(folder.to_owned(), error))?;
+        std::fs::create_dir_all(folder).map_err(|error| StoreFailure::Folder(folder.to_owned(), error))?;
     }
     let opened = match Embedded::open(path, options.clone()).await {
         Err(OpenError::Locked) if !handover.is_zero() => {
             let seconds = handover.as_secs();
             tracing::warn!(path = %path.display(), seconds, "another program has the file open; waiting for its end");
-            Embedded::open(path, Options { lock_timeout: handover, ..options }).await
+            Embedded::open(path, DatabaseOptions { lock_timeout: handover, ..options }).await
         }
         opened => opened,
     };
-    opened.map_err(|error| Failure::Own(path.to_owned(), error))
+    opened.map_err(|error| StoreFailure::Own(path.to_owned(), error))
 }
 
-async fn web_ui(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Result<WebUi, Failure> {
-    let store = WebUi::open(url, options, own).map_err(Failure::WebUi)?;
+async fn web_ui(url: &DatabaseUrl, options: DatabaseOptions, own: Arc<dyn Own>) -> Result<WebUi, StoreFailure> {
+    let store = WebUi::open(url, options, own).map_err(StoreFailure::WebUi)?;
     match store.examine().await {
         Ok(()) => tracing::info!("the store is Open WebUI's database"),
         Err(error) if error.is_transient() => tracing::warn!(%error, "Open WebUI's database cannot be used yet"),
-        Err(error) => return Err(Failure::WebUi(error)),
+        Err(error) => return Err(StoreFailure::WebUi(error)),
     }
     Ok(store)
 }

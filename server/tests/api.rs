@@ -11,7 +11,7 @@ use common::{Client, Program, api, get, http};
 
 #[test]
 fn an_emit_reaches_user_room_and_session() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let (mut ada, mut ben) = (demo.join("ada"), demo.join("ben"));
     let sid = ada.sid.clone();
     for (to, event) in [("user\":\"ada", "a"), ("room\":\"user:ada", "b"), (&format!("session\":\"{sid}"), "c")] {
@@ -26,7 +26,7 @@ fn an_emit_reaches_user_room_and_session() {
 
 #[test]
 fn a_call_is_answered_by_the_session_or_by_why_not() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let mut ada = demo.join("ada");
     let sid = ada.sid.clone();
     let (address, key) = (demo.address, demo.key.as_str());
@@ -68,7 +68,7 @@ fn the_time_for_a_call_is_as_open_webui_is_told() {
         (answer.status, answer.body)
     };
     for (variables, max_ms) in [(&[][..], 300_000), (&[("WEBSOCKET_EVENT_CALLER_TIMEOUT", "900")], 900_000)] {
-        let demo = Demo::start_with(variables);
+        let demo = DemoProgram::start_with(variables);
         let mut ada = demo.join("ada");
         let (sid, at) = (ada.sid.clone(), (demo.address, demo.key.as_str()));
         let (status, said) = call(at, &sid, &format!(r#","timeout_ms":{}"#, max_ms + 1));
@@ -82,14 +82,14 @@ fn the_time_for_a_call_is_as_open_webui_is_told() {
         });
         assert_eq!(answer, (200, r#"{"data":[1]}"#.to_owned()));
     }
-    let demo = Demo::start_with(&[("WEBSOCKET_EVENT_CALLER_TIMEOUT", "1")]);
+    let demo = DemoProgram::start_with(&[("WEBSOCKET_EVENT_CALLER_TIMEOUT", "1")]);
     let ada = demo.join("ada");
     assert_eq!(call((demo.address, &demo.key), &ada.sid, "").0, 504, "unless the caller says otherwise");
 }
 
 #[test]
 fn sessions_are_ended_and_looked_at_again() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let mut ada = demo.join("ada");
     assert_eq!(demo.api("/api/refresh", r#"{"user":"ada"}"#), (200, r#"{"sockets":1}"#.to_owned()));
     assert_eq!(demo.api("/api/refresh", r#"{"user":"nobody"}"#), (200, r#"{"sockets":0}"#.to_owned()));
@@ -104,7 +104,7 @@ fn sessions_are_ended_and_looked_at_again() {
 
 #[test]
 fn a_revoked_token_ends_its_sessions_and_gives_none() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let (mut ada, mut ben, mut tab) = (demo.join("ada"), demo.join("ben"), demo.join("ben"));
     assert_eq!(demo.api("/api/revoke", r#"{"jti":"nobody's"}"#), (200, r#"{"sockets":0}"#.to_owned()));
     assert_eq!(demo.api("/api/revoke", r#"{"jti":"demo-ben"}"#), (200, r#"{"sockets":2}"#.to_owned()));
@@ -137,7 +137,7 @@ fn a_revoked_token_ends_its_sessions_and_gives_none() {
 
 #[test]
 fn an_emit_reaches_all_or_several_rooms_less_some_sessions() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let (mut ada, mut tab, mut ben) = (demo.join("ada"), demo.join("ada"), demo.join("ben"));
     let anonymous = Client::connect(demo.address);
     let sent = (200, r#"{"status":"sent"}"#.to_owned());
@@ -160,7 +160,7 @@ fn an_emit_reaches_all_or_several_rooms_less_some_sessions() {
 // An event that clients keep for themselves would end the connection of each that gets it.
 #[test]
 fn a_reserved_event_is_refused_and_goes_to_no_one() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let mut ada = demo.join("ada");
     for event in ["connect", "disconnect", "disconnecting", "connect_error", "newListener", "removeListener"] {
         for (route, to) in [
@@ -179,7 +179,7 @@ fn a_reserved_event_is_refused_and_goes_to_no_one() {
 
 #[test]
 fn a_call_to_several_gathers_their_acks() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let (mut ada, mut tab) = (demo.join("ada"), demo.join("ada"));
     let ask = |timeout_ms: u32| {
         let body = format!(r#"{{"to":{{"user":"ada"}},"event":"poll","data":1,"timeout_ms":{timeout_ms}}}"#);
@@ -205,14 +205,14 @@ fn a_call_to_several_gathers_their_acks() {
 
 #[test]
 fn rooms_are_entered_left_closed_and_read() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let (ada, ben) = (demo.join("ada"), demo.join("ben"));
     let to = |client: &Client| format!(r#""to":{{"session":"{}"}}"#, client.sid);
     let sockets = |sockets: u32| (200, format!(r#"{{"sockets":{sockets}}}"#));
     let member = |client: &Client, id: &str, name: &str, role: &str| {
         format!(r#"{{"session":"{}","user":{{"id":"{id}","name":"{name}","role":"{role}"}}}}"#, client.sid)
     };
-    let members = |demo: &Demo| demo.api("/api/members", r#"{"to":{"room":"plugin:1"}}"#).1;
+    let members = |demo: &DemoProgram| demo.api("/api/members", r#"{"to":{"room":"plugin:1"}}"#).1;
     assert_eq!(demo.api("/api/enter_room", &format!(r#"{{{},"room":"plugin:1"}}"#, to(&ada))), sockets(1));
     assert_eq!(demo.api("/api/enter_room", r#"{"to":{"user":"ben"},"room":"plugin:1"}"#), sockets(1));
     let (first, second) = (member(&ada, "ada", "Ada", "admin"), member(&ben, "ben", "Ben", "user"));
@@ -237,7 +237,7 @@ fn rooms_are_entered_left_closed_and_read() {
 
 #[test]
 fn a_batch_is_done_in_order_and_says_what_was_refused() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let mut ada = demo.join("ada");
     let step = |route: &str, body: &str| format!(r#"{{"route":"{route}","body":{body}}}"#);
     let room = r#""to":{"user":"ada"},"room":"plugin:1""#;
@@ -264,7 +264,7 @@ fn a_batch_is_done_in_order_and_says_what_was_refused() {
 
 #[test]
 fn a_body_may_be_as_long_as_a_message_and_a_longer_one_is_told_the_limit() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let body = |bytes: usize| format!(r#"{{"to":{{"user":"nobody"}},"event":"e","data":"{}"}}"#, "x".repeat(bytes));
     assert_eq!(demo.api("/api/emit", &body(16 << 20)).0, 200);
     // Told by the announced length, before the body is sent.
@@ -279,7 +279,7 @@ fn a_body_may_be_as_long_as_a_message_and_a_longer_one_is_told_the_limit() {
 
 #[test]
 fn whoever_has_no_key_or_no_sense_is_refused() {
-    let demo = Demo::start();
+    let demo = DemoProgram::start();
     let body = r#"{"to":{"user":"ada"},"event":"e","data":1}"#;
     assert_eq!(http(demo.address, "POST /api/emit", &[], body).status, 401);
     let wrong = api(demo.address, "/api/emit", "wrong", body);
@@ -299,14 +299,14 @@ fn whoever_has_no_key_or_no_sense_is_refused() {
     assert!(off.body.contains("ROOMCAST_API_KEY"), "{off:?}");
 }
 
-struct Demo {
+struct DemoProgram {
     address: SocketAddr,
     tokens: Vec<(String, String)>,
     key: String,
     _program: Program,
 }
 
-impl Demo {
+impl DemoProgram {
     fn start() -> Self {
         Self::start_with(&[])
     }

@@ -17,7 +17,7 @@ use roomcast_stores::documents::yrs::{
     Doc, GetString, OffsetKind, Options, ReadTxn, Text, Transact, TransactionMut, Update, WriteTxn, XmlElementPrelim,
     XmlFragment, XmlTextPrelim,
 };
-use roomcast_stores::documents::{ContentError, ContentLimits, Documents, PROSEMIRROR};
+use roomcast_stores::documents::{ContentError, ContentLimits, DocumentContents, PROSEMIRROR};
 use roomcast_stores::{Memory, NoteRow, Rows, Store, UserRow};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Builder, Tokio};
@@ -25,10 +25,10 @@ use sockets::Client;
 
 #[test]
 fn a_member_sees_what_the_server_edits_and_the_server_reads_what_members_write() {
-    let server = Server::start();
-    let documents = Documents::new(server.app.clone());
+    let server = TestServer::start();
+    let documents = DocumentContents::new(server.app.clone());
     let note = documents.of(NOTE).as_user("alice");
-    let mut member = Member::join(server.address);
+    let mut member = Editor::join(server.address);
     assert_eq!(server.block_on(note.text()), Ok(String::new()));
     member.edit(|txn| {
         add_line(txn, "written by a member 😀");
@@ -55,9 +55,9 @@ fn a_member_sees_what_the_server_edits_and_the_server_reads_what_members_write()
 
 #[test]
 fn deletions_and_edits_in_the_middle_go_the_same_way() {
-    let server = Server::start();
-    let note = Documents::new(server.app.clone()).of(NOTE);
-    let mut member = Member::join(server.address);
+    let server = TestServer::start();
+    let note = DocumentContents::new(server.app.clone()).of(NOTE);
+    let mut member = Editor::join(server.address);
     member.edit(|txn| txn.get_or_insert_text("t").insert(txn, 0, "one 😀 two 😀 three"));
     let edited = server.block_on(note.edit(|txn| {
         let text = txn.get_or_insert_text("t");
@@ -74,9 +74,9 @@ fn deletions_and_edits_in_the_middle_go_the_same_way() {
 
 #[test]
 fn what_breaks_yrs_breaks_one_call_and_the_document_lives_on() {
-    let server = Server::start();
-    let note = Documents::new(server.app.clone()).of(NOTE);
-    let mut member = Member::join(server.address);
+    let server = TestServer::start();
+    let note = DocumentContents::new(server.app.clone()).of(NOTE);
+    let mut member = Editor::join(server.address);
     // Nothing is wrong with it, and yrs 0.28 panics where an edit cuts the pair.
     member.edit(|txn| txn.get_or_insert_text("t").insert(txn, 0, "😀"));
     let cut = |txn: &mut TransactionMut<'_>| txn.get_or_insert_xml_fragment("t").remove_range(txn, 0, 1);
@@ -93,20 +93,20 @@ fn what_breaks_yrs_breaks_one_call_and_the_document_lives_on() {
     member.send(&[1, 2, 9, 0, 8, 1, 1, b'a', 1, 126, 7, 0, 9, 0, 0, 0]);
     assert_eq!(server.block_on(note.text_of("t")).unwrap(), "!😀!");
     member.edit(|txn| txn.get_or_insert_text("t").insert(txn, 0, "still here "));
-    let other = Member::join(server.address);
+    let other = Editor::join(server.address);
     assert!(!other.state.is_empty());
 }
 
 #[test]
 fn what_never_ends_is_not_waited_for() {
-    let server = Server::start();
+    let server = TestServer::start();
     let limits = ContentLimits {
         deadline: Duration::from_millis(50),
         threads_max: 1,
         waiting_max: 0,
         ..ContentLimits::default()
     };
-    let documents = Documents::with_limits(server.app.clone(), limits);
+    let documents = DocumentContents::with_limits(server.app.clone(), limits);
     let note = documents.of(NOTE);
     let (release, held) = mpsc::channel::<()>();
     let (done, ended) = mpsc::channel();
@@ -119,20 +119,20 @@ fn what_never_ends_is_not_waited_for() {
     assert_eq!(server.block_on(note.text()).err(), Some(ContentError::Busy), "its thread is not free");
     drop(release);
     ended.recv().unwrap();
-    let others = Documents::new(server.app.clone()).of(NOTE);
+    let others = DocumentContents::new(server.app.clone()).of(NOTE);
     assert_eq!(server.block_on(others.text()), Ok(String::new()), "what came late was not sent");
     let short = ContentLimits { state_bytes_max: 1, ..limits };
-    let documents = Documents::with_limits(server.app.clone(), short);
+    let documents = DocumentContents::with_limits(server.app.clone(), short);
     assert_eq!(server.block_on(documents.of(NOTE).text()), Err(ContentError::TooLong));
 }
 
-struct Server {
+struct TestServer {
     runtime: tokio::runtime::Runtime,
     app: AppHandle<OpenWebUi>,
     address: SocketAddr,
 }
 
-impl Server {
+impl TestServer {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (address, app) = runtime.block_on(async {
@@ -159,14 +159,14 @@ impl Server {
 }
 
 /// A member of the document, with an editor.
-struct Member {
+struct Editor {
     client: Client,
     doc: Doc,
     /// As it was on joining.
     state: Vec<u8>,
 }
 
-impl Member {
+impl Editor {
     fn join(address: SocketAddr) -> Self {
         let mut client = Client::open(address, "/ws/socket.io/").joined("40", "40{");
         let token = sign_hs256(SECRET, r#"{"id":"alice"}"#);

@@ -90,7 +90,7 @@ impl World {
     }
 
     fn post(&self, path: &str, body: &str) -> u16 {
-        let mut raw = sockets::Raw(std::net::TcpStream::connect(self.address).unwrap());
+        let mut raw = sockets::RawTcp(std::net::TcpStream::connect(self.address).unwrap());
         let length = body.len();
         raw.send(format!("POST {path} HTTP/1.1\r\nhost: here\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes());
         raw.status()

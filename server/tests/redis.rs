@@ -9,18 +9,18 @@ mod server;
 use std::net::SocketAddr;
 
 use common::{Client, Program, api, get};
-use server::Server;
+use server::RedisServer;
 
 const KEY: &str = "the-key-of-the-http-api";
 
 struct Fleet {
-    redis: Server,
+    redis: RedisServer,
     nodes: Vec<(Program, SocketAddr)>,
 }
 
 impl Fleet {
     fn start(nodes: usize, more: &[(&str, &str)]) -> Self {
-        let redis = Server::start(&[]);
+        let redis = RedisServer::start(&[]);
         let url = redis.url();
         let variables = [
             &[

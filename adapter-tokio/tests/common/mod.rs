@@ -45,8 +45,8 @@ impl Running {
         Client::open(self.address, "/socket.io/").joined("40", "40{")
     }
 
-    pub fn raw(&self) -> Raw {
-        Raw(connect(self.address))
+    pub fn raw(&self) -> RawTcp {
+        RawTcp(connect(self.address))
     }
 }
 
@@ -98,9 +98,9 @@ impl Client {
 }
 
 /// A TCP connection whose bytes the test makes itself.
-pub struct Raw(pub TcpStream);
+pub struct RawTcp(pub TcpStream);
 
-impl Raw {
+impl RawTcp {
     pub fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
     }

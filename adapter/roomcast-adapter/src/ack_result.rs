@@ -46,7 +46,7 @@ struct ResultOnly;
 
 /// An `Err` as it is sent.
 #[derive(Serialize)]
-struct Failure<'a, T: ?Sized> {
+struct ErrorArgument<'a, T: ?Sized> {
     error: &'a T,
 }
 
@@ -68,7 +68,7 @@ impl serde::ser::Error for NotAResult {
     }
 }
 
-type Refused = Impossible<Result<Args, ArgsError>, NotAResult>;
+type NoCompound = Impossible<Result<Args, ArgsError>, NotAResult>;
 
 macro_rules! refuse {
     ($($name:ident($($argument:ty),*) -> $some:ty;)*) => {
@@ -81,13 +81,13 @@ macro_rules! refuse {
 impl Serializer for ResultOnly {
     type Ok = Result<Args, ArgsError>;
     type Error = NotAResult;
-    type SerializeSeq = Refused;
-    type SerializeTuple = Refused;
-    type SerializeTupleStruct = Refused;
-    type SerializeTupleVariant = Refused;
-    type SerializeMap = Refused;
-    type SerializeStruct = Refused;
-    type SerializeStructVariant = Refused;
+    type SerializeSeq = NoCompound;
+    type SerializeTuple = NoCompound;
+    type SerializeTupleStruct = NoCompound;
+    type SerializeTupleVariant = NoCompound;
+    type SerializeMap = NoCompound;
+    type SerializeStruct = NoCompound;
+    type SerializeStructVariant = NoCompound;
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -98,7 +98,7 @@ impl Serializer for ResultOnly {
     ) -> Result<Self::Ok, NotAResult> {
         match (name, variant) {
             ("Result", "Ok") => Ok(Args::from_serialize(value)),
-            ("Result", "Err") => Ok(Args::from_serialize(&Failure { error: value })),
+            ("Result", "Err") => Ok(Args::from_serialize(&ErrorArgument { error: value })),
             _ => Err(NotAResult),
         }
     }
@@ -132,12 +132,12 @@ impl Serializer for ResultOnly {
         serialize_unit() -> Self::Ok;
         serialize_unit_struct(&'static str) -> Self::Ok;
         serialize_unit_variant(&'static str, u32, &'static str) -> Self::Ok;
-        serialize_seq(Option<usize>) -> Refused;
-        serialize_tuple(usize) -> Refused;
-        serialize_tuple_struct(&'static str, usize) -> Refused;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Refused;
-        serialize_map(Option<usize>) -> Refused;
-        serialize_struct(&'static str, usize) -> Refused;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Refused;
+        serialize_seq(Option<usize>) -> NoCompound;
+        serialize_tuple(usize) -> NoCompound;
+        serialize_tuple_struct(&'static str, usize) -> NoCompound;
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> NoCompound;
+        serialize_map(Option<usize>) -> NoCompound;
+        serialize_struct(&'static str, usize) -> NoCompound;
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> NoCompound;
     }
 }

@@ -159,7 +159,7 @@ impl<A: App> Clone for AppMail<A> {
 
 /// What the application layer is connected to.
 pub(crate) struct AppSide<A: App> {
-    pub(crate) store: Option<Store<A>>,
+    pub(crate) store: Option<AskStore<A>>,
     pub(crate) on_notice: Option<OnNotice<A>>,
     pub(crate) mail: AppMail<A>,
     /// Requests that have no answer yet.
@@ -170,7 +170,7 @@ pub(crate) struct AppSide<A: App> {
 }
 
 impl<A: App> AppSide<A> {
-    pub(crate) fn new(store: Option<Store<A>>, on_notice: Option<OnNotice<A>>, mail: AppMail<A>) -> Self {
+    pub(crate) fn new(store: Option<AskStore<A>>, on_notice: Option<OnNotice<A>>, mail: AppMail<A>) -> Self {
         Self { store, on_notice, mail, asked: BTreeMap::new(), next_request: 0, worker: Worker::new() }
     }
 
@@ -184,12 +184,12 @@ impl<A: App> AppSide<A> {
 pub(crate) struct OnNotice<A: App>(Box<dyn FnMut(A::Notice) + Send>);
 
 /// The function that sends a query of the application to its store.
-pub(crate) struct Store<A: App>(Box<dyn Fn(A::Query) -> StoreReply<A> + Send + Sync>);
+pub(crate) struct AskStore<A: App>(Box<dyn Fn(A::Query) -> StoreReply<A> + Send + Sync>);
 
 /// A store's reply, in time.
 pub(crate) struct StoreReply<A: App>(Pin<Box<dyn Future<Output = A::Reply> + Send>>);
 
-impl<A: App> Store<A> {
+impl<A: App> AskStore<A> {
     pub(crate) fn new<Fut>(store: impl Fn(A::Query) -> Fut + Send + Sync + 'static) -> Self
     where
         Fut: Future<Output = A::Reply> + Send + 'static,

@@ -14,12 +14,12 @@ use roomcast_core::server::config::{
 use roomcast_core::server::{App, Config, Endpoint};
 
 use crate::addresses::TrustedProxies;
-use crate::app::{AppHandle, AppLink, AppMail, OnNotice, Store};
-use crate::cluster::{ClusterBus, ClusterInbox, Joining};
+use crate::app::{AppHandle, AppLink, AppMail, AskStore, OnNotice};
+use crate::cluster::{ClusterBus, ClusterInbox, NodeSetup};
 use crate::handle::Handle;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, MessageReceived, Opened, Received};
 use crate::http_limits::HttpLimits;
-use crate::registry::{Call, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
+use crate::registry::{HandlerFn, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
 
 /// What a server serves, and what happens then.
 ///
@@ -57,10 +57,10 @@ pub struct Builder<A: App = ()> {
     pub(crate) http: HttpLimits,
     pub(crate) proxies: TrustedProxies,
     pub(crate) node: u16,
-    pub(crate) joining: Option<Joining>,
+    pub(crate) joining: Option<NodeSetup>,
     pub(crate) app: A,
     pub(crate) app_mail: AppMail<A>,
-    pub(crate) store: Option<Store<A>>,
+    pub(crate) store: Option<AskStore<A>>,
     pub(crate) on_notice: Option<OnNotice<A>>,
     /// What has been registered a second time.
     pub(crate) twice: Vec<String>,
@@ -91,7 +91,7 @@ impl<A: App> Builder<A> {
         S: Fn(A::Query) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = A::Reply> + Send + 'static,
     {
-        Self { store: Some(Store::new(store)), ..Self::of(app) }
+        Self { store: Some(AskStore::new(store)), ..Self::of(app) }
     }
 
     /// What to do when the application tells something. It runs in the driver and holds all clients up: it should be
@@ -242,7 +242,7 @@ impl<A: App> Builder<A> {
         settings: ClusterSettings,
         connect: impl FnOnce(&NodeId, ClusterInbox) -> Result<B, String> + Send + 'static,
     ) -> Self {
-        self.joining = Some(Joining::new(settings, connect));
+        self.joining = Some(NodeSetup::new(settings, connect));
         self
     }
 
@@ -326,14 +326,14 @@ impl Namespace {
     /// that it [`join`](crate::Socket::join)s are joined when it is let in, and what it
     /// [`extend`](crate::Socket::extend)s the socket with is there for the other handlers.
     pub fn admit<M>(&mut self, handler: impl Handler<Connecting, M>) {
-        if self.routes.admit.replace(Call::admit(handler)).is_some() {
+        if self.routes.admit.replace(HandlerFn::admit(handler)).is_some() {
             self.note_twice("`admit`");
         }
     }
 
     /// A client has connected. Its events wait until this handler is done.
     pub fn on_connect<M>(&mut self, handler: impl Handler<Connected, M>) {
-        if self.routes.connected.replace(Call::hook(handler)).is_some() {
+        if self.routes.connected.replace(HandlerFn::hook(handler)).is_some() {
             self.note_twice("`on_connect`");
         }
     }
@@ -342,21 +342,21 @@ impl Namespace {
     /// are its arguments, and `()` is none. [`NoAck`](crate::NoAck) stands for no ack at all.
     pub fn on<M>(&mut self, name: impl Into<String>, handler: impl Handler<Received, M>) {
         let name = name.into();
-        if self.routes.events.insert(name.clone(), Call::event(handler)).is_some() {
+        if self.routes.events.insert(name.clone(), HandlerFn::event(handler)).is_some() {
             self.note_twice(&format!("the handler of {name:?}"));
         }
     }
 
     /// A client sent an event that has no handler.
     pub fn on_any<M>(&mut self, handler: impl Handler<Received, M>) {
-        if self.routes.any.replace(Call::event(handler)).is_some() {
+        if self.routes.any.replace(HandlerFn::event(handler)).is_some() {
             self.note_twice("`on_any`");
         }
     }
 
     /// A client left. It is in no room any more, and what is sent to it is dropped.
     pub fn on_disconnect<M>(&mut self, handler: impl Handler<Disconnected, M>) {
-        if self.routes.disconnected.replace(Call::hook(handler)).is_some() {
+        if self.routes.disconnected.replace(HandlerFn::hook(handler)).is_some() {
             self.note_twice("`on_disconnect`");
         }
     }
@@ -408,21 +408,21 @@ pub struct PeerHandlers {
 impl PeerHandlers {
     /// A client is there.
     pub fn on_open<M>(&mut self, handler: impl Handler<Opened, M>) {
-        if self.routes.opened.replace(Call::hook(handler)).is_some() {
+        if self.routes.opened.replace(HandlerFn::hook(handler)).is_some() {
             self.twice.push("`on_open`");
         }
     }
 
     /// A client sent a message.
     pub fn on_message<M>(&mut self, handler: impl Handler<MessageReceived, M>) {
-        if self.routes.message.replace(Call::message(handler)).is_some() {
+        if self.routes.message.replace(HandlerFn::message(handler)).is_some() {
             self.twice.push("`on_message`");
         }
     }
 
     /// A client is gone.
     pub fn on_close<M>(&mut self, handler: impl Handler<Closed, M>) {
-        if self.routes.closed.replace(Call::hook(handler)).is_some() {
+        if self.routes.closed.replace(HandlerFn::hook(handler)).is_some() {
             self.twice.push("`on_close`");
         }
     }

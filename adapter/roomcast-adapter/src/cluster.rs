@@ -47,14 +47,14 @@ impl ClusterInbox {
 }
 
 /// How a server becomes a node, before it starts.
-pub(crate) struct Joining {
+pub(crate) struct NodeSetup {
     pub(crate) settings: ClusterSettings,
-    connect: Connect,
+    connect: ConnectBus,
 }
 
-type Connect = Box<dyn FnOnce(&NodeId, ClusterInbox) -> Result<Box<dyn ClusterBus>, String> + Send>;
+type ConnectBus = Box<dyn FnOnce(&NodeId, ClusterInbox) -> Result<Box<dyn ClusterBus>, String> + Send>;
 
-impl Joining {
+impl NodeSetup {
     pub(crate) fn new<B: ClusterBus>(
         settings: ClusterSettings,
         connect: impl FnOnce(&NodeId, ClusterInbox) -> Result<B, String> + Send + 'static,
@@ -85,10 +85,10 @@ impl Joining {
 /// # let _ = shards;
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct MemoryBus(Arc<Mutex<Members>>);
+pub struct MemoryBus(Arc<Mutex<Inboxes>>);
 
 #[derive(Debug, Default)]
-struct Members {
+struct Inboxes {
     next: u64,
     inboxes: Vec<(u64, ClusterInbox)>,
 }

@@ -1,6 +1,6 @@
 //! Whether a client reads as fast as it is sent to.
 //!
-//! Owns: [`Flow`], with the tasks that wait for a client. Must never know: what is sent.
+//! Owns: [`FlowGate`], with the tasks that wait for a client. Must never know: what is sent.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +10,12 @@ use crate::sync::lock;
 
 /// Whether a client's outbound queue is over its soft limit.
 #[derive(Debug, Default)]
-pub(crate) struct Flow {
+pub(crate) struct FlowGate {
     congested: AtomicBool,
     waiters: Mutex<Vec<Waker>>,
 }
 
-impl Flow {
+impl FlowGate {
     /// `false` if that was known.
     pub(crate) fn set_congested(&self) -> bool {
         !self.congested.swap(true, Ordering::AcqRel)

@@ -15,12 +15,12 @@ use tracing::Span;
 use crate::sync::lock;
 
 /// A handler at work on one event.
-pub(crate) struct Job {
+pub(crate) struct HandlerJob {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
     span: Span,
 }
 
-impl Job {
+impl HandlerJob {
     pub(crate) fn new(future: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { future: Box::pin(future), span: Span::none() }
     }
@@ -31,7 +31,7 @@ impl Job {
     }
 }
 
-impl Future for Job {
+impl Future for HandlerJob {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -48,12 +48,12 @@ pub(crate) struct HandlerQueue(Mutex<State>);
 #[derive(Default)]
 struct State {
     busy: bool,
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<HandlerJob>,
 }
 
 impl HandlerQueue {
     /// Gives the job back if it may run now; keeps it otherwise.
-    pub(crate) fn enter(&self, job: Job) -> Option<Job> {
+    pub(crate) fn enter(&self, job: HandlerJob) -> Option<HandlerJob> {
         let mut state = lock(&self.0);
         if state.busy {
             state.waiting.push_back(job);
@@ -69,7 +69,7 @@ impl HandlerQueue {
     }
 
     /// A job is done: the next one, if any waits.
-    pub(crate) fn next(&self) -> Option<Job> {
+    pub(crate) fn next(&self) -> Option<HandlerJob> {
         let mut state = lock(&self.0);
         let next = state.waiting.pop_front();
         if next.is_none() {

@@ -19,7 +19,7 @@ use roomcast_core::server::{ClusterInput, Command, Emit, EndpointId, RequestId, 
 use crate::acks::Acks;
 use crate::addresses::{AddressGuard, Addresses};
 use crate::endpoints::Endpoints;
-use crate::flow::Flow;
+use crate::flow::FlowGate;
 use crate::load::LoadMeter;
 use crate::presence::Snapshot;
 use crate::sync::{lock, remember};
@@ -29,7 +29,7 @@ pub(crate) enum Mail {
     /// A command, as it is.
     Command(Command),
     /// A command to one peer, whose sender may want to wait while the peer is congested.
-    Paced(Command, SessionId, Arc<Flow>),
+    Paced(Command, SessionId, Arc<FlowGate>),
     /// An emit whose acks are wanted.
     Ask(Emit, Duration, oneshot::Sender<Acks>),
     /// An HTTP request: its head, and its body unless that follows as [`Mail::Body`].

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use roomcast_core::server::{Command, EndpointId, Handshake, Message, SessionId};
 use roomcast_core::websocket::CloseCode;
 
-use crate::flow::Flow;
+use crate::flow::FlowGate;
 use crate::handle::Handle;
 use crate::handler_queue::HandlerQueue;
 use crate::mailbox::{Mail, Shared};
@@ -24,7 +24,7 @@ struct Inner {
     endpoint: EndpointId,
     request: Arc<Handshake>,
     queue: HandlerQueue,
-    flow: Arc<Flow>,
+    flow: Arc<FlowGate>,
 }
 
 impl Peer {
@@ -88,7 +88,7 @@ impl Peer {
         &self.0.queue
     }
 
-    pub(crate) fn flow(&self) -> &Flow {
+    pub(crate) fn flow(&self) -> &FlowGate {
         &self.0.flow
     }
 }

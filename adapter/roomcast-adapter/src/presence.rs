@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use bytestring::ByteString;
 use roomcast_core::server::{Connect, Scope, Server, SocketId};
 
-use crate::flow::Flow;
+use crate::flow::FlowGate;
 use crate::handler_queue::HandlerQueue;
 use crate::sync::lock;
 
@@ -21,7 +21,7 @@ pub(crate) struct Presence {
     /// The index of the namespace's rules.
     pub(crate) rule: Option<usize>,
     pub(crate) queue: HandlerQueue,
-    pub(crate) flow: Arc<Flow>,
+    pub(crate) flow: Arc<FlowGate>,
     connected: AtomicBool,
     /// Rooms to join once it is let in; `None` from then on.
     joining: Mutex<Option<Vec<ByteString>>>,

@@ -55,7 +55,7 @@ impl RedisNodes {
 
     fn connect(self, node: &NodeId, inbox: ClusterInbox) -> Result<RedisLink, String> {
         let Self { config, codec, monitor } = self;
-        let rooms = Arc::new(Mutex::new(Rooms::default()));
+        let rooms = Arc::new(Mutex::new(UnconfirmedRooms::default()));
         let receiver = Receiver {
             own: node.clone(),
             codec: codec.clone(),
@@ -83,7 +83,7 @@ impl std::fmt::Debug for RedisNodes {
 #[derive(Clone, Debug, Default)]
 pub struct RedisMonitor {
     bus: Arc<OnceLock<RedisBus>>,
-    counters: Arc<Counters>,
+    counters: Arc<NodeCounters>,
 }
 
 impl RedisMonitor {
@@ -106,7 +106,7 @@ impl RedisMonitor {
 }
 
 #[derive(Debug, Default)]
-struct Counters {
+struct NodeCounters {
     unreadable: AtomicU64,
 }
 
@@ -122,8 +122,8 @@ impl<A: App> Builder<A> {
 struct RedisLink {
     bus: RedisBus,
     codec: Arc<dyn Codec>,
-    rooms: Arc<Mutex<Rooms>>,
-    counters: Arc<Counters>,
+    rooms: Arc<Mutex<UnconfirmedRooms>>,
+    counters: Arc<NodeCounters>,
 }
 
 impl ClusterBus for RedisLink {
@@ -162,8 +162,8 @@ struct Receiver {
     own: NodeId,
     codec: Arc<dyn Codec>,
     inbox: ClusterInbox,
-    rooms: Arc<Mutex<Rooms>>,
-    counters: Arc<Counters>,
+    rooms: Arc<Mutex<UnconfirmedRooms>>,
+    counters: Arc<NodeCounters>,
 }
 
 impl Receiver {
@@ -214,9 +214,9 @@ impl Receiver {
 
 /// Rooms whose subscriptions are not confirmed, and how often each was asked for.
 #[derive(Default)]
-struct Rooms(BTreeMap<Channel, (RoomChannel, u32)>);
+struct UnconfirmedRooms(BTreeMap<Channel, (RoomChannel, u32)>);
 
-impl Rooms {
+impl UnconfirmedRooms {
     fn expect(&mut self, channel: Channel, room: RoomChannel) {
         self.0.entry(channel).or_insert((room, 0)).1 += 1;
     }
@@ -252,7 +252,7 @@ mod tests {
     fn each_subscription_of_a_room_is_confirmed_once() {
         let room = RoomChannel { namespace: "/".into(), room: "a".into() };
         let channel = Channel::exact("a");
-        let mut rooms = Rooms::default();
+        let mut rooms = UnconfirmedRooms::default();
         rooms.expect(channel.clone(), room.clone());
         rooms.expect(channel.clone(), room.clone());
         assert_eq!(rooms.confirmed(&channel), Some(room.clone()));

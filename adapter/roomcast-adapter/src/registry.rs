@@ -15,7 +15,7 @@ use crate::handle::Handle;
 use crate::handler::{
     Ack, Closed, Connected, Connecting, Disconnected, Handler, HandlerInput, MessageReceived, Opened, Received, Refusal,
 };
-use crate::handler_queue::{Job, guarded};
+use crate::handler_queue::{HandlerJob, guarded};
 
 /// The handlers of all endpoints, by endpoint.
 pub(crate) struct Routes(Vec<KindRoutes>);
@@ -28,26 +28,26 @@ pub(crate) enum KindRoutes {
 /// The handlers of a namespace.
 pub(crate) struct NamespaceRoutes {
     pub(crate) pattern: Pattern,
-    pub(crate) admit: Option<Call<Connecting>>,
-    pub(crate) connected: Option<Call<Connected>>,
-    pub(crate) disconnected: Option<Call<Disconnected>>,
-    pub(crate) events: BTreeMap<String, Call<Received>>,
-    pub(crate) any: Option<Call<Received>>,
+    pub(crate) admit: Option<HandlerFn<Connecting>>,
+    pub(crate) connected: Option<HandlerFn<Connected>>,
+    pub(crate) disconnected: Option<HandlerFn<Disconnected>>,
+    pub(crate) events: BTreeMap<String, HandlerFn<Received>>,
+    pub(crate) any: Option<HandlerFn<Received>>,
 }
 
 /// The handlers of an endpoint without namespaces.
 #[derive(Default)]
 pub(crate) struct PeerRoutes {
-    pub(crate) opened: Option<Call<Opened>>,
-    pub(crate) message: Option<Call<MessageReceived>>,
-    pub(crate) closed: Option<Call<Closed>>,
+    pub(crate) opened: Option<HandlerFn<Opened>>,
+    pub(crate) message: Option<HandlerFn<MessageReceived>>,
+    pub(crate) closed: Option<HandlerFn<Closed>>,
 }
 
 /// A handler with its type erased.
-pub(crate) struct Call<C>(Box<dyn Fn(C) -> Job + Send + Sync>);
+pub(crate) struct HandlerFn<C>(Box<dyn Fn(C) -> HandlerJob + Send + Sync>);
 
-impl<C> Call<C> {
-    pub(crate) fn job(&self, input: C) -> Job {
+impl<C> HandlerFn<C> {
+    pub(crate) fn job(&self, input: C) -> HandlerJob {
         (self.0)(input)
     }
 }
@@ -121,13 +121,13 @@ impl Routes {
     }
 }
 
-impl Call<Connecting> {
+impl HandlerFn<Connecting> {
     /// Lets the client in or refuses it.
     pub(crate) fn admit<M>(handler: impl Handler<Connecting, M>) -> Self {
         let handler = Arc::new(handler);
         Self(Box::new(move |input| {
             let (handler, socket) = (handler.clone(), input.0.clone());
-            Job::new(async move {
+            HandlerJob::new(async move {
                 let decision = run(&*handler, input).await.unwrap_or_else(|| Err(Refusal::new("not admitted")));
                 match decision {
                     Ok(()) => socket.accept(),
@@ -141,13 +141,13 @@ impl Call<Connecting> {
     }
 }
 
-impl Call<Received> {
+impl HandlerFn<Received> {
     /// Acknowledges if the client asks for it.
     pub(crate) fn event<M>(handler: impl Handler<Received, M>) -> Self {
         let handler = Arc::new(handler);
         Self(Box::new(move |input| {
             let (handler, socket, ack) = (handler.clone(), input.socket.clone(), input.ack);
-            Job::new(async move {
+            HandlerJob::new(async move {
                 let outcome = run(&*handler, input).await;
                 if let (Some(ack), Some(Ack(Some(args)))) = (ack, outcome) {
                     socket.ack(ack, args);
@@ -158,12 +158,12 @@ impl Call<Received> {
     }
 }
 
-impl Call<MessageReceived> {
+impl HandlerFn<MessageReceived> {
     pub(crate) fn message<M>(handler: impl Handler<MessageReceived, M>) -> Self {
         let handler = Arc::new(handler);
         Self(Box::new(move |input| {
             let (handler, peer) = (handler.clone(), input.0.clone());
-            Job::new(async move {
+            HandlerJob::new(async move {
                 run(&*handler, input).await;
                 peer.shared().command(Command::Handled { session: peer.session() });
             })
@@ -171,13 +171,13 @@ impl Call<MessageReceived> {
     }
 }
 
-impl<C: HandlerInput<Outcome = ()>> Call<C> {
+impl<C: HandlerInput<Outcome = ()>> HandlerFn<C> {
     /// Nothing comes of it.
     pub(crate) fn hook<M>(handler: impl Handler<C, M>) -> Self {
         let handler = Arc::new(handler);
         Self(Box::new(move |input| {
             let handler = handler.clone();
-            Job::new(async move {
+            HandlerJob::new(async move {
                 run(&*handler, input).await;
             })
         }))

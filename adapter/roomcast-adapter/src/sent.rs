@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::emit_error::EmitError;
-use crate::flow::Flow;
+use crate::flow::FlowGate;
 use crate::mailbox::{Posted, Shared};
 
 /// Something that has been sent. Awaiting it only paces the sender: dropped, the message goes out all the same.
@@ -26,7 +26,7 @@ pub struct Sent {
 struct Wait {
     shared: Arc<Shared>,
     turn: Option<u64>,
-    flow: Option<Arc<Flow>>,
+    flow: Option<Arc<FlowGate>>,
 }
 
 impl Sent {
@@ -59,7 +59,7 @@ impl Sent {
         Self { wait: Some(Wait { shared: shared.clone(), turn: Some(posted.turn), flow: None }), error: None }
     }
 
-    pub(crate) fn to_one(shared: &Arc<Shared>, posted: Posted, flow: &Arc<Flow>) -> Self {
+    pub(crate) fn to_one(shared: &Arc<Shared>, posted: Posted, flow: &Arc<FlowGate>) -> Self {
         let turn = (posted.backlog_bytes > BACKLOG_BYTES).then_some(posted.turn);
         Self { wait: Some(Wait { shared: shared.clone(), turn, flow: Some(flow.clone()) }), error: None }
     }

@@ -11,7 +11,7 @@ use crate::addresses::Addresses;
 use crate::app::{AppHandle, AppSide};
 use crate::builder::Builder;
 use crate::clock::{Clock, wall_now};
-use crate::cluster::Joining;
+use crate::cluster::NodeSetup;
 use crate::driver::Driver;
 use crate::endpoints::Endpoints;
 use crate::handle::Handle;
@@ -99,7 +99,7 @@ impl<A: App + Send + 'static> Builder<A> {
 }
 
 /// Gives a node its name.
-fn name(config: &mut Config, endpoints: &Endpoints, joining: Joining) -> Result<(Joining, NodeId), StartError> {
+fn name(config: &mut Config, endpoints: &Endpoints, joining: NodeSetup) -> Result<(NodeSetup, NodeId), StartError> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).map_err(|_| StartError::NoRandomness)?;
     let node = NodeId::from_random(bits);

@@ -12,11 +12,11 @@ use roomcast_core::server::Work;
 /// What a panic carries.
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-type Job = Box<dyn FnOnce() + Send>;
+type WorkerJob = Box<dyn FnOnce() + Send>;
 
 /// Runs pieces of work one after the other, in the order in which they come. The driver is at its own work meanwhile.
 #[derive(Debug)]
-pub(crate) struct Worker(Option<mpsc::Sender<Job>>);
+pub(crate) struct Worker(Option<mpsc::Sender<WorkerJob>>);
 
 impl Worker {
     pub(crate) const fn new() -> Self {
@@ -26,7 +26,7 @@ impl Worker {
     /// Has `work` done, and `done` called with its result, on the worker's thread. Where no thread can be started it is
     /// done at once.
     pub(crate) fn run<T: 'static>(&mut self, work: Work<T>, done: impl FnOnce(Result<T, Panic>) + Send + 'static) {
-        let job: Job = Box::new(move || done(catch_unwind(AssertUnwindSafe(|| work.run()))));
+        let job: WorkerJob = Box::new(move || done(catch_unwind(AssertUnwindSafe(|| work.run()))));
         let unsent = match self.thread() {
             Some(jobs) => jobs.send(job).err().map(|mpsc::SendError(job)| job),
             None => Some(job),
@@ -36,9 +36,9 @@ impl Worker {
         }
     }
 
-    fn thread(&mut self) -> Option<&mpsc::Sender<Job>> {
+    fn thread(&mut self) -> Option<&mpsc::Sender<WorkerJob>> {
         if self.0.is_none() {
-            let (jobs, asked) = mpsc::channel::<Job>();
+            let (jobs, asked) = mpsc::channel::<WorkerJob>();
             let thread = std::thread::Builder::new().name("roomcast-worker".to_owned());
             let started = thread.spawn(move || asked.into_iter().for_each(|job| job()));
             match started {

@@ -15,17 +15,17 @@ use roomcast_adapter::redis::{BusStats, RedisConfig, RedisUrl};
 use roomcast_adapter::{AckEnd, RedisMonitor, RedisNodes};
 
 use self::nodes::{Node, builder};
-use self::server::Server;
+use self::server::RedisServer;
 
 struct Fleet {
-    redis: Server,
+    redis: RedisServer,
     nodes: [Node; 2],
     monitors: [RedisMonitor; 2],
 }
 
 impl Fleet {
     fn start(room_channels: RoomChannels) -> Self {
-        let redis = Server::start(&[]);
+        let redis = RedisServer::start(&[]);
         let mut settings = ClusterSettings::default();
         settings.strangers = Strangers::Ignore;
         if room_channels == RoomChannels::Own {

@@ -13,7 +13,7 @@ use crate::bus_event::BusEvent;
 use crate::config::RedisConfig;
 use crate::fault::RedisFault;
 use crate::inner::{Inner, lock};
-use crate::outbox::{NotPublished, Outgoing, Way};
+use crate::outbox::{NotPublished, Outgoing, PublishWay};
 use crate::stats::{BusStats, add};
 use crate::subscriptions::Channel;
 use crate::tls::prepare_tls;
@@ -36,7 +36,7 @@ use crate::{publisher, subscriber};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct RedisBus(Arc<Owner>);
+pub struct RedisBus(Arc<StopOnDrop>);
 
 impl RedisBus {
     /// Starts a bus on a thread of its own. It connects in the background: a Redis that is away is no error. `on_event`
@@ -63,7 +63,7 @@ impl RedisBus {
                 let _ = sender.send(());
             })
             .map_err(|error| RedisFault::Other(error.to_string()))?;
-        Ok(Self(Arc::new(Owner { inner, ended: Mutex::new(Some(ended)) })))
+        Ok(Self(Arc::new(StopOnDrop { inner, ended: Mutex::new(Some(ended)) })))
     }
 
     /// Publishes a message: puts it into the queue and returns. Messages reach Redis in the order of the calls.
@@ -72,7 +72,7 @@ impl RedisBus {
     ///
     /// It was dropped, and counted: the queue is full, it is too large, or the bus has stopped.
     pub fn publish(&self, channel: impl Into<Bytes>, payload: impl Into<Bytes>) -> Result<(), NotPublished> {
-        self.push(Outgoing { way: Way::Publish, channel: channel.into(), payload: payload.into() })
+        self.push(Outgoing { way: PublishWay::Publish, channel: channel.into(), payload: payload.into() })
     }
 
     /// The same to a sharded channel (`SPUBLISH`).
@@ -81,7 +81,7 @@ impl RedisBus {
     ///
     /// As [`publish`](Self::publish).
     pub fn publish_sharded(&self, channel: impl Into<Bytes>, payload: impl Into<Bytes>) -> Result<(), NotPublished> {
-        self.push(Outgoing { way: Way::SPublish, channel: channel.into(), payload: payload.into() })
+        self.push(Outgoing { way: PublishWay::SPublish, channel: channel.into(), payload: payload.into() })
     }
 
     /// Wants what is published there. Each call is answered by [`BusEvent::Subscribed`] once Redis has confirmed the
@@ -141,12 +141,12 @@ impl std::fmt::Debug for RedisBus {
 }
 
 /// Stops the bus when dropped.
-struct Owner {
+struct StopOnDrop {
     inner: Arc<Inner>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
-impl Drop for Owner {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.inner.stop();
     }

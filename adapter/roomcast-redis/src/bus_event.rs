@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::fault::RedisFault;
-use crate::inbound::Share;
+use crate::inbound::BudgetShare;
 use crate::subscriptions::Channel;
 
 /// Something that the owner of a bus should know. It is told on the thread of the bus, which must not be held up.
@@ -39,18 +39,18 @@ pub struct Delivered {
     pub pattern: Option<Bytes>,
     /// What was published.
     pub payload: Bytes,
-    pub(crate) held: Held,
+    pub(crate) held: InboundShare,
 }
 
 impl Delivered {
     /// Channel, payload, and what counts against the budget, to be kept until the payload has been dealt with.
-    pub fn into_parts(self) -> (Bytes, Bytes, Held) {
+    pub fn into_parts(self) -> (Bytes, Bytes, InboundShare) {
         (self.channel, self.payload, self.held)
     }
 }
 
 /// The share of a message in [`inbound_bytes_max`](crate::BusLimits::inbound_bytes_max), given back when dropped.
 #[derive(Debug)]
-pub struct Held {
-    pub(crate) _share: Share,
+pub struct InboundShare {
+    pub(crate) _share: BudgetShare,
 }

@@ -34,18 +34,18 @@ pub(crate) struct Connector {
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) conn: MultiplexedConnection,
-    pub(crate) ending: Arc<Ending>,
+    pub(crate) ending: Arc<ConnectionEnd>,
     address: ConnectionAddr,
 }
 
 /// Whether a connection has ended, told by the library without being asked.
 #[derive(Default)]
-pub(crate) struct Ending {
+pub(crate) struct ConnectionEnd {
     has_ended: AtomicBool,
     notify: Notify,
 }
 
-impl Ending {
+impl ConnectionEnd {
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Acquire)
     }
@@ -78,7 +78,7 @@ impl Connector {
     ) -> Result<Link, RedisFault> {
         let client = self.client().await?;
         let limits = self.config.limits;
-        let ending = Arc::new(Ending::default());
+        let ending = Arc::new(ConnectionEnd::default());
         let to_end = ending.clone();
         let push = move |info: PushInfo| -> Result<(), std::convert::Infallible> {
             if info.kind == PushKind::Disconnection {

@@ -17,13 +17,13 @@ impl Budget {
         Self { used: Arc::default(), max }
     }
 
-    /// Room for this many bytes, given back when the result is dropped. A single message always fits into an empty
+    /// Space for this many bytes, given back when the result is dropped. A single message always fits into an empty
     /// budget.
-    pub(crate) fn take(&self, bytes: usize) -> Option<Share> {
+    pub(crate) fn take(&self, bytes: usize) -> Option<BudgetShare> {
         let fits =
             |used: usize| (used == 0 || used.saturating_add(bytes) <= self.max).then(|| used.saturating_add(bytes));
         self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
-        Some(Share { used: self.used.clone(), bytes })
+        Some(BudgetShare { used: self.used.clone(), bytes })
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -33,12 +33,12 @@ impl Budget {
 
 /// A message's share of a [`Budget`].
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct BudgetShare {
     used: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Drop for Share {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         self.used.fetch_sub(self.bytes, Ordering::AcqRel);
     }

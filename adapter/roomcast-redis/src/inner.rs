@@ -14,8 +14,8 @@ use crate::config::RedisConfig;
 use crate::fault::RedisFault;
 use crate::inbound::Budget;
 use crate::outbox::{NotPublished, Outbox, Outgoing};
-use crate::stats::{Counters, add};
-use crate::subscriptions::Subscriptions;
+use crate::stats::{BusCounters, add};
+use crate::subscriptions::WantedSubscriptions;
 
 /// What the tasks of a bus and its owner share.
 pub(crate) struct Inner {
@@ -24,10 +24,10 @@ pub(crate) struct Inner {
     /// The outbox is no longer empty.
     pub(crate) queued: Notify,
     pub(crate) inbound: Budget,
-    subscriptions: Mutex<Subscriptions>,
+    subscriptions: Mutex<WantedSubscriptions>,
     /// What is wanted has changed.
     pub(crate) edited: Notify,
-    pub(crate) counters: Counters,
+    pub(crate) counters: BusCounters,
     /// What has been logged once, so that it is not logged for each message.
     told: Mutex<BTreeSet<Bytes>>,
     on_event: Box<dyn Fn(BusEvent) + Send + Sync>,
@@ -45,7 +45,7 @@ impl Inner {
             queued: Notify::new(),
             subscriptions: Mutex::default(),
             edited: Notify::new(),
-            counters: Counters::default(),
+            counters: BusCounters::default(),
             told: Mutex::default(),
             on_event,
             stop,
@@ -85,7 +85,7 @@ impl Inner {
         add(&self.counters.dropped_late, expired);
     }
 
-    pub(crate) fn wanted<T>(&self, look: impl FnOnce(&mut Subscriptions) -> T) -> T {
+    pub(crate) fn wanted<T>(&self, look: impl FnOnce(&mut WantedSubscriptions) -> T) -> T {
         look(&mut lock(&self.subscriptions))
     }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::backoff::Backoff;
 use crate::config::RedisConfig;
-use crate::connect::{Connector, Ending, Link, pause};
+use crate::connect::{ConnectionEnd, Connector, Link, pause};
 use crate::fault::RedisFault;
 use crate::tls::prepare_tls;
 use crate::url::Servers;
@@ -38,12 +38,12 @@ use crate::url::Servers;
 /// ```
 #[derive(Clone, Debug)]
 pub struct RedisKeys {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<QueuedCommand>,
 }
 
 /// A command, and who waits for its answer.
 #[derive(Debug)]
-struct Job {
+struct QueuedCommand {
     command: Cmd,
     answer: oneshot::Sender<Result<Value, RedisFault>>,
 }
@@ -79,7 +79,7 @@ impl RedisKeys {
     pub async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, RedisFault> {
         let (answer, waiting) = oneshot::channel();
         self.jobs
-            .try_send(Job { command, answer })
+            .try_send(QueuedCommand { command, answer })
             .map_err(|_| RedisFault::NotReady("too many commands wait".into()))?;
         let answer = waiting.await.map_err(|_| RedisFault::Unreachable("the connection has ended".into()))??;
         redis::from_redis_value(answer).map_err(|error| RedisFault::Other(error.to_string()))
@@ -103,7 +103,7 @@ impl Conn {
     }
 }
 
-async fn run(config: RedisConfig, mut jobs: mpsc::Receiver<Job>) {
+async fn run(config: RedisConfig, mut jobs: mpsc::Receiver<QueuedCommand>) {
     let limits = config.limits;
     let mut connector = Connector::new(&config);
     let mut backoff = Backoff::new(limits.backoff_min, limits.backoff_max);
@@ -133,7 +133,7 @@ async fn run(config: RedisConfig, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
-async fn connect(config: &RedisConfig, connector: &mut Connector) -> Result<(Conn, Arc<Ending>), RedisFault> {
+async fn connect(config: &RedisConfig, connector: &mut Connector) -> Result<(Conn, Arc<ConnectionEnd>), RedisFault> {
     let Servers::Cluster(_) = &config.url.servers else {
         let link = connector.connect(|_| {}).await?;
         let ending = link.ending.clone();
@@ -159,9 +159,9 @@ async fn connect(config: &RedisConfig, connector: &mut Connector) -> Result<(Con
 /// Answers commands over this connection until it ends; `None` when no sender is left.
 async fn serve(
     conn: &Conn,
-    ending: &Ending,
+    ending: &ConnectionEnd,
     connector: &mut Connector,
-    jobs: &mut mpsc::Receiver<Job>,
+    jobs: &mut mpsc::Receiver<QueuedCommand>,
     config: &RedisConfig,
 ) -> Option<()> {
     let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
@@ -192,7 +192,7 @@ async fn serve(
 }
 
 /// Refuses all commands, until no sender is left.
-async fn refuse(jobs: &mut mpsc::Receiver<Job>, fault: &RedisFault) {
+async fn refuse(jobs: &mut mpsc::Receiver<QueuedCommand>, fault: &RedisFault) {
     while let Some(job) = jobs.recv().await {
         let _ = job.answer.send(Err(fault.clone()));
     }

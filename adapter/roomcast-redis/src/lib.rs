@@ -35,14 +35,14 @@ mod tls;
 mod url;
 
 pub use crate::bus::RedisBus;
-pub use crate::bus_event::{BusEvent, Delivered, Held};
+pub use crate::bus_event::{BusEvent, Delivered, InboundShare};
 pub use crate::config::{BusLimits, RedisConfig};
 pub use crate::fault::RedisFault;
 pub use crate::keys::RedisKeys;
 pub use crate::lock::RedisLock;
 pub use crate::outbox::NotPublished;
 pub use crate::stats::BusStats;
-pub use crate::subscriptions::{Channel, ChannelKind};
+pub use crate::subscriptions::{Channel, PubSubKind};
 pub use crate::url::{RedisUrl, RedisUrlError};
 /// The client library, for the commands of [`RedisKeys`].
 pub use redis;

@@ -12,14 +12,14 @@ use crate::config::BusLimits;
 /// A message on its way to Redis.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) way: Way,
+    pub(crate) way: PublishWay,
     pub(crate) channel: Bytes,
     pub(crate) payload: Bytes,
 }
 
 /// How a message is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum PublishWay {
     Publish,
     SPublish,
 }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn message(bytes: usize) -> Outgoing {
-        Outgoing { way: Way::Publish, channel: Bytes::new(), payload: Bytes::from(vec![0; bytes]) }
+        Outgoing { way: PublishWay::Publish, channel: Bytes::new(), payload: Bytes::from(vec![0; bytes]) }
     }
 
     #[test]

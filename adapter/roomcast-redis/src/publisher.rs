@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::connect::{Connector, Link, is_replica, pause};
 use crate::fault::RedisFault;
 use crate::inner::Inner;
-use crate::outbox::{Outgoing, Way};
+use crate::outbox::{Outgoing, PublishWay};
 use crate::stats::add;
 
 /// Publishes until the bus stops.
@@ -82,8 +82,8 @@ async fn send(inner: &Inner, link: &mut Link, batch: Vec<Outgoing>) -> Result<()
     let mut pipeline = redis::Pipeline::with_capacity(batch.len());
     for outgoing in &batch {
         let command = match outgoing.way {
-            Way::Publish => "PUBLISH",
-            Way::SPublish => "SPUBLISH",
+            PublishWay::Publish => "PUBLISH",
+            PublishWay::SPublish => "SPUBLISH",
         };
         pipeline.cmd(command).arg(&outgoing.channel[..]).arg(&outgoing.payload[..]);
     }

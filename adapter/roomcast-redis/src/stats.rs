@@ -60,7 +60,7 @@ impl BusStats {
 
 /// The counters behind [`BusStats`].
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct BusCounters {
     pub(crate) is_publishing: AtomicBool,
     pub(crate) is_receiving: AtomicBool,
     pub(crate) connections_lost: AtomicU64,
@@ -80,7 +80,7 @@ pub(crate) struct Counters {
     pub(crate) subscriptions: AtomicUsize,
 }
 
-impl Counters {
+impl BusCounters {
     /// The totals; the sizes of queues are the caller's to add.
     pub(crate) fn read(&self) -> BusStats {
         let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

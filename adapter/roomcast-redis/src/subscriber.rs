@@ -13,12 +13,12 @@ use tokio::select;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::bus_event::{BusEvent, Delivered, Held};
+use crate::bus_event::{BusEvent, Delivered, InboundShare};
 use crate::connect::{Connector, Link, pause};
 use crate::fault::RedisFault;
 use crate::inner::Inner;
 use crate::stats::add;
-use crate::subscriptions::{Channel, ChannelKind, Edit};
+use crate::subscriptions::{Channel, Edit, PubSubKind};
 
 /// Receives until the bus stops.
 pub(crate) async fn run(inner: &Arc<Inner>) {
@@ -209,14 +209,14 @@ enum Verb {
 }
 
 impl Verb {
-    const fn command(self, kind: ChannelKind) -> &'static str {
+    const fn command(self, kind: PubSubKind) -> &'static str {
         match (self, kind) {
-            (Self::Subscribe, ChannelKind::Exact) => "SUBSCRIBE",
-            (Self::Subscribe, ChannelKind::Pattern) => "PSUBSCRIBE",
-            (Self::Subscribe, ChannelKind::Sharded) => "SSUBSCRIBE",
-            (Self::Unsubscribe, ChannelKind::Exact) => "UNSUBSCRIBE",
-            (Self::Unsubscribe, ChannelKind::Pattern) => "PUNSUBSCRIBE",
-            (Self::Unsubscribe, ChannelKind::Sharded) => "SUNSUBSCRIBE",
+            (Self::Subscribe, PubSubKind::Exact) => "SUBSCRIBE",
+            (Self::Subscribe, PubSubKind::Pattern) => "PSUBSCRIBE",
+            (Self::Subscribe, PubSubKind::Sharded) => "SSUBSCRIBE",
+            (Self::Unsubscribe, PubSubKind::Exact) => "UNSUBSCRIBE",
+            (Self::Unsubscribe, PubSubKind::Pattern) => "PUNSUBSCRIBE",
+            (Self::Unsubscribe, PubSubKind::Sharded) => "SUNSUBSCRIBE",
         }
     }
 }
@@ -241,7 +241,7 @@ fn deliver(inner: &Inner, info: PushInfo) {
     };
     add(&inner.counters.received, 1);
     add(&inner.counters.received_bytes, bytes);
-    inner.tell(BusEvent::Message(Delivered { channel, pattern, payload, held: Held { _share: share } }));
+    inner.tell(BusEvent::Message(Delivered { channel, pattern, payload, held: InboundShare { _share: share } }));
 }
 
 fn micros(span: Duration) -> u64 {

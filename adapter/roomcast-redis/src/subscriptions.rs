@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 /// How a channel is published to and subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ChannelKind {
+pub enum PubSubKind {
     /// `SUBSCRIBE`: this name.
     Exact,
     /// `PSUBSCRIBE`: names that this pattern matches.
@@ -21,7 +21,7 @@ pub enum ChannelKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Channel {
     /// How its name is meant.
-    pub kind: ChannelKind,
+    pub kind: PubSubKind,
     /// Its name, or a pattern.
     pub name: Bytes,
 }
@@ -29,23 +29,23 @@ pub struct Channel {
 impl Channel {
     /// The channel of this name.
     pub fn exact(name: impl Into<Bytes>) -> Self {
-        Self { kind: ChannelKind::Exact, name: name.into() }
+        Self { kind: PubSubKind::Exact, name: name.into() }
     }
 
     /// All channels that this pattern matches, in Redis' own glob style.
     pub fn pattern(pattern: impl Into<Bytes>) -> Self {
-        Self { kind: ChannelKind::Pattern, name: pattern.into() }
+        Self { kind: PubSubKind::Pattern, name: pattern.into() }
     }
 
     /// The sharded channel of this name.
     pub fn sharded(name: impl Into<Bytes>) -> Self {
-        Self { kind: ChannelKind::Sharded, name: name.into() }
+        Self { kind: PubSubKind::Sharded, name: name.into() }
     }
 }
 
 /// What is wanted, and what of it the connection has not been told.
 #[derive(Debug, Default)]
-pub(crate) struct Subscriptions {
+pub(crate) struct WantedSubscriptions {
     wanted: BTreeSet<Channel>,
     /// Edited since they were taken last, in order of the first edit.
     edited: Vec<Channel>,
@@ -60,7 +60,7 @@ pub(crate) struct Edit {
     pub(crate) owed: u32,
 }
 
-impl Subscriptions {
+impl WantedSubscriptions {
     pub(crate) fn subscribe(&mut self, channel: Channel) {
         self.wanted.insert(channel.clone());
         let edit = self.edit(channel);
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn each_subscription_is_owed_a_confirmation_and_the_last_edit_counts() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = WantedSubscriptions::default();
         let (a, b) = (Channel::exact("a"), Channel::pattern("b*"));
         subscriptions.subscribe(a.clone());
         subscriptions.unsubscribe(a.clone());
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_new_connection_is_told_of_everything_once() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = WantedSubscriptions::default();
         subscriptions.subscribe(Channel::exact("a"));
         subscriptions.take_edits();
         subscriptions.subscribe(Channel::exact("b"));

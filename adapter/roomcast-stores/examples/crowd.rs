@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use roomcast_openwebui::query::{Question, StoreAnswer, Touch};
-use roomcast_stores::{DatabaseUrl, Embedded, Options, Store, WebUi};
+use roomcast_stores::{DatabaseOptions, DatabaseUrl, Embedded, Store, WebUi};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-type Fault = Box<dyn std::error::Error>;
+type BoxedError = Box<dyn std::error::Error>;
 
-fn main() -> Result<(), Fault> {
+fn main() -> Result<(), BoxedError> {
     let users = std::env::args().nth(1).map_or(Ok(10_000), |text| text.parse())?;
     let folder = std::env::temp_dir().join(format!("roomcast-crowd-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -29,12 +29,12 @@ fn main() -> Result<(), Fault> {
     measured
 }
 
-async fn measure(folder: &Path, users: usize) -> Result<(), Fault> {
+async fn measure(folder: &Path, users: usize) -> Result<(), BoxedError> {
     let path = folder.join("webui.db");
     fill(&path, users).await?;
-    let own = Arc::new(Embedded::open(&folder.join("roomcast.db"), Options::default()).await?);
+    let own = Arc::new(Embedded::open(&folder.join("roomcast.db"), DatabaseOptions::default()).await?);
     let url = DatabaseUrl::Sqlite { path: path.clone() };
-    let store = Arc::new(WebUi::open(&url, Options::default(), own)?);
+    let store = Arc::new(WebUi::open(&url, DatabaseOptions::default(), own)?);
     store.examine().await?;
     for round in ["cold", "warm"] {
         come_back(&store, users, round).await;
@@ -78,7 +78,7 @@ async fn come_back(store: &Arc<WebUi>, users: usize, round: &str) {
     );
 }
 
-async fn beat(store: &Arc<WebUi>, path: &Path, users: usize) -> Result<(), Fault> {
+async fn beat(store: &Arc<WebUi>, path: &Path, users: usize) -> Result<(), BoxedError> {
     let ended = Arc::new(AtomicBool::new(false));
     let other = tokio::task::spawn_blocking({
         let (ended, path) = (ended.clone(), path.to_owned());
@@ -122,7 +122,7 @@ fn write_beside(path: &Path, ended: &AtomicBool) -> Result<(usize, Duration), sq
 }
 
 /// 1,000 channels of ten members each, 100 that are open to one group each, ten that are open to all, and 50 groups.
-async fn fill(path: &Path, users: usize) -> Result<(), Fault> {
+async fn fill(path: &Path, users: usize) -> Result<(), BoxedError> {
     let mut conn = SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await?;
     sqlx::raw_sql(TABLES).execute(&mut conn).await?;
     let sql = format!(

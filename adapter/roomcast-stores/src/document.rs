@@ -14,7 +14,7 @@ use roomcast_documents::{DocumentStoreError, StoredDocument};
 
 /// One stored document: a snapshot, and the log of the updates after it, by sequence number.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Document {
+pub(super) struct SnapshotAndLog {
     snapshot: Option<Bytes>,
     tag: Option<Bytes>,
     up_to_sequence: u64,
@@ -22,7 +22,7 @@ pub(super) struct Document {
     last_sequence: u64,
 }
 
-impl Document {
+impl SnapshotAndLog {
     pub(super) fn append(&mut self, first_sequence: u64, updates: Vec<Bytes>) -> Result<(), DocumentStoreError> {
         let known = |sequence: u64, update: &Bytes| self.log.get(&sequence).is_none_or(|known| known == update);
         if !(first_sequence..).zip(&updates).all(|(sequence, update)| known(sequence, update)) {

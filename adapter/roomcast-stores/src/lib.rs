@@ -50,15 +50,15 @@ pub use self::database_url::{DatabaseUrl, DatabaseUrlError, PostgresUrl, SslMode
 pub use self::memory::{Gate, Memory, Moment};
 pub use self::memory_documents::MemoryDocuments;
 #[cfg(feature = "openwebui")]
-pub use self::revocation::{Revocations, Token};
+pub use self::revocation::{RevocableToken, Revocations};
 #[cfg(feature = "openwebui")]
 pub use self::rows::{ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, NoteRow, Rows, UserRow};
 #[cfg(feature = "sqlite")]
 pub use self::sql::SqliteDocuments;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use self::sql::{DatabaseOptions, OpenError, SUPPORTED_VERSIONS};
 #[cfg(all(feature = "sqlite", feature = "openwebui"))]
 pub use self::sql::{Embedded, Seeded};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::sql::{OpenError, Options, SUPPORTED_VERSIONS};
 #[cfg(all(any(feature = "sqlite", feature = "postgres"), feature = "openwebui"))]
 pub use self::sql::{Own, WebUi};
 #[cfg(feature = "openwebui")]

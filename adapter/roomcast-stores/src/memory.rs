@@ -20,12 +20,12 @@ use roomcast_openwebui::query::{
     self, Chat, ContentHash, MessageChange, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels,
 };
 
-use super::document::Document;
+use super::document::SnapshotAndLog;
 use super::index::Index;
 use super::latest::Latest;
 use super::message::change_chat;
 use super::note::{content_of, with_content};
-use super::revocation::{Revocations, Revoked, Token};
+use super::revocation::{RevocableToken, Revocations, Revoked};
 use super::rows::{Rows, UserRow};
 use super::store::Store;
 
@@ -144,7 +144,7 @@ impl Drop for Gate {
 impl Store for Memory {
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send + '_>> {
         let life = self.lock().life;
-        Box::pin(Asking { memory: self, life, question: Some(question), result: None, waits: false })
+        Box::pin(QuestionUnderWay { memory: self, life, question: Some(question), result: None, waits: false })
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
@@ -159,7 +159,7 @@ impl Store for Memory {
 }
 
 impl Revocations for Memory {
-    fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
+    fn is_revoked(&self, token: RevocableToken) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
         Box::pin(ready(Ok(self.lock().revoked.has(&token))))
     }
 
@@ -211,7 +211,7 @@ struct State {
     rows: Rows,
     index: Index,
     revoked: Revoked,
-    documents: BTreeMap<ByteString, Document>,
+    documents: BTreeMap<ByteString, SnapshotAndLog>,
     contents: Latest,
     fault: Option<StoreError>,
     held: Option<Moment>,
@@ -232,7 +232,7 @@ impl State {
     fn answer(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
         match question {
             Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } => {
-                Ok(self.authenticate(Token { user, jti, issued_at_secs, ends_at_secs }))
+                Ok(self.authenticate(RevocableToken { user, jti, issued_at_secs, ends_at_secs }))
             }
             Question::Channels { users } => Ok(StoreAnswer::Channels(self.channels(&users))),
             Question::Note { note, user } => Ok(StoreAnswer::Note(self.note(&note, &user))),
@@ -264,7 +264,7 @@ impl State {
         }
     }
 
-    fn authenticate(&self, token: Token) -> StoreAnswer {
+    fn authenticate(&self, token: RevocableToken) -> StoreAnswer {
         if self.revoked.has(&token) {
             return StoreAnswer::Revoked;
         }
@@ -365,14 +365,14 @@ impl UserRow {
 }
 
 /// A document in the application's words.
-fn stored(document: &Document) -> query::StoredDocument {
+fn stored(document: &SnapshotAndLog) -> query::StoredNoteDocument {
     let StoredDocument { snapshot, tag, updates, last_sequence } = document.load();
     let content_hash = tag.and_then(|tag| tag[..].try_into().ok()).map(ContentHash);
-    query::StoredDocument { snapshot, content_hash, updates, last_sequence }
+    query::StoredNoteDocument { snapshot, content_hash, updates, last_sequence }
 }
 
 /// A question under way.
-struct Asking<'a> {
+struct QuestionUnderWay<'a> {
     memory: &'a Memory,
     life: u64,
     question: Option<Question>,
@@ -382,10 +382,10 @@ struct Asking<'a> {
     waits: bool,
 }
 
-impl Asking<'_> {
-    fn step(&mut self, state: &mut State, cx: &Context<'_>) -> Step {
+impl QuestionUnderWay<'_> {
+    fn step(&mut self, state: &mut State, cx: &Context<'_>) -> QuestionStep {
         if let Some(error) = state.refusal(self.life) {
-            return Step::Ended(Err(error));
+            return QuestionStep::Ended(Err(error));
         }
         if self.result.is_none() {
             if state.held == Some(Moment::BeforeWork) {
@@ -396,10 +396,10 @@ impl Asking<'_> {
         if state.held == Some(Moment::AfterWork) {
             return self.wait(state, cx);
         }
-        Step::Ended(self.result.take().unwrap_or(Err(StoreError::Unavailable)))
+        QuestionStep::Ended(self.result.take().unwrap_or(Err(StoreError::Unavailable)))
     }
 
-    fn wait(&mut self, state: &mut State, cx: &Context<'_>) -> Step {
+    fn wait(&mut self, state: &mut State, cx: &Context<'_>) -> QuestionStep {
         let mut woken = Vec::new();
         if !self.waits {
             self.waits = true;
@@ -407,26 +407,26 @@ impl Asking<'_> {
             woken = mem::take(&mut state.wakers);
         }
         state.wakers.push(cx.waker().clone());
-        Step::Waiting(woken)
+        QuestionStep::Waiting(woken)
     }
 }
 
 /// Where a question stands.
-enum Step {
+enum QuestionStep {
     Ended(Result<StoreAnswer, StoreError>),
     /// These want to know that it waits.
     Waiting(Vec<Waker>),
 }
 
-impl Future for Asking<'_> {
+impl Future for QuestionUnderWay<'_> {
     type Output = Result<StoreAnswer, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let memory = self.memory;
         let step = self.step(&mut memory.lock(), cx);
         match step {
-            Step::Ended(result) => Poll::Ready(result),
-            Step::Waiting(woken) => {
+            QuestionStep::Ended(result) => Poll::Ready(result),
+            QuestionStep::Waiting(woken) => {
                 woken.into_iter().for_each(Waker::wake);
                 Poll::Pending
             }
@@ -434,7 +434,7 @@ impl Future for Asking<'_> {
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for QuestionUnderWay<'_> {
     fn drop(&mut self) {
         if self.waits {
             self.memory.lock().waiting -= 1;

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::{DocumentAnswer, DocumentQuestion, DocumentStore, DocumentStoreError};
 
-use crate::document::Document;
+use crate::document::SnapshotAndLog;
 
 /// A [`DocumentStore`] that forgets everything when the process ends. For tests, and for documents that live elsewhere.
 /// Clones share their documents.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDocuments(Arc<Mutex<BTreeMap<ByteString, Document>>>);
+pub struct MemoryDocuments(Arc<Mutex<BTreeMap<ByteString, SnapshotAndLog>>>);
 
 impl MemoryDocuments {
     /// Nothing is stored.
@@ -27,7 +27,7 @@ impl MemoryDocuments {
     /// The snapshot of a document and the updates after it, as they are stored now.
     pub fn stored(&self, document: &str) -> (Option<Bytes>, Vec<Bytes>) {
         let documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stored = documents.get(document).map(Document::load).unwrap_or_default();
+        let stored = documents.get(document).map(SnapshotAndLog::load).unwrap_or_default();
         (stored.snapshot, stored.updates)
     }
 
@@ -35,7 +35,7 @@ impl MemoryDocuments {
         let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match question {
             DocumentQuestion::Load { document } => {
-                Ok(DocumentAnswer::Loaded(documents.get(&document).map(Document::load).unwrap_or_default()))
+                Ok(DocumentAnswer::Loaded(documents.get(&document).map(SnapshotAndLog::load).unwrap_or_default()))
             }
             DocumentQuestion::Append { document, first_sequence, updates } => {
                 let appended = documents.entry(document).or_default().append(first_sequence, updates);

@@ -11,7 +11,7 @@ use roomcast_openwebui::query::StoreError;
 
 /// What of a token a revocation can name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
+pub struct RevocableToken {
     /// The claim `id`: the user.
     pub user: ByteString,
     /// `jti`. Without it, a token can be revoked only along with all others of its user.
@@ -30,7 +30,7 @@ pub trait Revocations: Send + Sync + 'static {
     /// # Errors
     ///
     /// Unknown, since the source is unavailable: the token must not be accepted.
-    fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>>;
+    fn is_revoked(&self, token: RevocableToken) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>>;
 
     /// Revokes one token. It is remembered until the token ends by itself, or forever. Times are seconds since the epoch.
     ///
@@ -111,7 +111,7 @@ impl Revoked {
         self.users.remove(user);
     }
 
-    pub(super) fn has(&self, token: &Token) -> bool {
+    pub(super) fn has(&self, token: &RevocableToken) -> bool {
         let by_user = self.users.get(&token.user);
         token.jti.as_ref().is_some_and(|jti| self.ends_at_secs.contains_key(jti))
             || by_user.is_some_and(|revoked| match (token.issued_at_secs, token.ends_at_secs, revoked.ends_to_secs) {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_token_without_its_time_of_issue_falls_by_its_end() {
-        let ending = |ends_at_secs| Token { ends_at_secs, ..token(Some("a"), None) };
+        let ending = |ends_at_secs| RevocableToken { ends_at_secs, ..token(Some("a"), None) };
         let mut revoked = Revoked::default();
         revoked.add_user("u".into(), 8, Some(28));
         assert!(revoked.has(&ending(Some(28))) && revoked.has(&ending(None)));
@@ -167,7 +167,7 @@ mod tests {
         assert!(!revoked.has(&token(Some("b"), None)) && revoked.has(&token(Some("c"), None)));
     }
 
-    fn token(jti: Option<&'static str>, issued_at_secs: Option<u64>) -> Token {
-        Token { user: "u".into(), jti: jti.map(ByteString::from_static), issued_at_secs, ends_at_secs: None }
+    fn token(jti: Option<&'static str>, issued_at_secs: Option<u64>) -> RevocableToken {
+        RevocableToken { user: "u".into(), jti: jti.map(ByteString::from_static), issued_at_secs, ends_at_secs: None }
     }
 }

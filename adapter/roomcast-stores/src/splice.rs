@@ -23,7 +23,7 @@ impl<'a> Object<'a> {
     /// An object that is missing or `null` is an empty one.
     pub(super) fn parse(text: Option<&'a str>) -> Result<Self, StoreError> {
         let text = present(text).unwrap_or("{}");
-        let Members(members) = serde_json::from_str(text).map_err(|_| StoreError::Corrupt)?;
+        let ObjectMembers(members) = serde_json::from_str(text).map_err(|_| StoreError::Corrupt)?;
         Ok(Self { text, members })
     }
 
@@ -48,9 +48,9 @@ impl<'a> Object<'a> {
     }
 }
 
-struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
+struct ObjectMembers<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for ObjectMembers<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MembersVisitor)
     }
@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 struct MembersVisitor;
 
 impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
+    type Value = ObjectMembers<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -67,15 +67,15 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
-        while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+        while let Some((MemberName(key), value)) = map.next_entry::<MemberName<'de>, &'de RawValue>()? {
             members.push((key, value.get()));
         }
-        Ok(Members(members))
+        Ok(ObjectMembers(members))
     }
 }
 
 #[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A JSON value from outside, proven to be one, without the escape of NUL: PostgreSQL cannot read that back.
 pub(super) fn checked(value: &str) -> Result<Cow<'_, str>, StoreError> {

@@ -17,14 +17,14 @@ use super::subject::{Subject, sibling_conformance_server};
 #[command(name = "macro", args_conflicts_with_subcommands = true)]
 pub(super) struct Cli {
     #[command(subcommand)]
-    pub(super) job: Option<Job>,
+    pub(super) job: Option<ChildProgram>,
     #[command(flatten)]
     pub(super) run: RunArguments,
 }
 
 /// What else this program is.
 #[derive(Debug, Subcommand)]
-pub(super) enum Job {
+pub(super) enum ChildProgram {
     /// The bare loop, as the bench itself starts it.
     #[command(hide = true)]
     Bare {

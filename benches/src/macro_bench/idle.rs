@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::frame::{self, push_masked};
-use super::process::{Cores, Memory, Process};
-use super::scenario::{Audience, Scale};
+use super::process::{Cores, MemoryUse, Process};
+use super::scenario::{JoinedClients, Scale};
 use super::subject::Subject;
-use super::swarm::Received;
+use super::swarm::Inflow;
 use super::template::{Template, payload};
 
 /// Its name on the command line.
@@ -68,8 +68,8 @@ pub(super) fn measure(subject: &Subject, connections: usize, cores: &Cores) -> i
     })
 }
 
-fn grow(process: &Process, connections: usize, answer: &[u8]) -> io::Result<(Memory, Memory)> {
-    let mut audience = Audience::new(process)?;
+fn grow(process: &Process, connections: usize, answer: &[u8]) -> io::Result<(MemoryUse, MemoryUse)> {
+    let mut audience = JoinedClients::new(process)?;
     thread::sleep(SETTLE_TIME);
     let before = process.memory()?;
     audience.join(&vec![("r".to_owned(), "in=0".to_owned()); connections])?;
@@ -84,11 +84,11 @@ fn grow(process: &Process, connections: usize, answer: &[u8]) -> io::Result<(Mem
     let mut missing = connections;
     while missing > 0 {
         audience.swarm.turn(|_, received, _| match received {
-            Received::Text(text) if text == answer && missing > 0 => {
+            Inflow::Text(text) if text == answer && missing > 0 => {
                 missing -= 1;
                 Ok(())
             }
-            Received::Text(_) | Received::Binary(_) | Received::Left => {
+            Inflow::Text(_) | Inflow::Binary(_) | Inflow::Left => {
                 Err(io::Error::other(format!("no broadcast: {received:?}")))
             }
         })?;

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::process::{Cores, Process};
-use super::quiet::Watch;
+use super::quiet::QuietWatch;
 use super::report::{Costs, Spread, SubjectCosts};
-use super::scenario::{Scale, Scenario, Session};
+use super::scenario::{Scale, Scenario, Workload};
 use super::subject::Subject;
 
 /// How many rounds are wanted, and how often one may be tried until the machine did nothing else meanwhile.
@@ -71,7 +71,7 @@ fn run(lanes: &mut [Lane], messages: usize, rounds: Rounds) -> io::Result<(Vec<V
 
 /// A process and its clients.
 struct Lane {
-    session: Box<dyn Session>,
+    session: Box<dyn Workload>,
     process: Process,
 }
 
@@ -87,9 +87,9 @@ impl Lane {
     fn quiet_round(&mut self, messages: usize, tries_max: usize) -> io::Result<(f64, bool)> {
         let mut tries = 0;
         loop {
-            let before = Watch::begin(&self.process)?;
+            let before = QuietWatch::begin(&self.process)?;
             let cost = self.round(messages)?;
-            let quiet = before.is_quiet_until(&Watch::begin(&self.process)?);
+            let quiet = before.is_quiet_until(&QuietWatch::begin(&self.process)?);
             tries += 1;
             if quiet || tries >= tries_max {
                 return Ok((cost, quiet));

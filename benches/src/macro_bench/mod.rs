@@ -32,7 +32,7 @@ use std::io;
 
 use clap::Parser;
 
-use cli::{Cli, Job, RunArguments};
+use cli::{ChildProgram, Cli, RunArguments};
 use measure::measure;
 use process::Cores;
 use report::Report;
@@ -47,9 +47,11 @@ use subject::Subject;
 pub fn run() -> io::Result<()> {
     let Cli { job, run } = Cli::parse();
     match job {
-        Some(Job::Bare { port, message }) => bare::serve(port, &message),
-        Some(Job::Tether { program, arguments }) => process::become_tethered(&program, &arguments),
-        Some(Job::App { program, quick }) => application::run(program, if quick { Scale::Quick } else { Scale::Full }),
+        Some(ChildProgram::Bare { port, message }) => bare::serve(port, &message),
+        Some(ChildProgram::Tether { program, arguments }) => process::become_tethered(&program, &arguments),
+        Some(ChildProgram::App { program, quick }) => {
+            application::run(program, if quick { Scale::Quick } else { Scale::Full })
+        }
         None => bench(&run),
     }
 }

@@ -19,7 +19,7 @@ use rustix::process::{
 };
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::subject::{Kind, Order, Subject};
+use super::subject::{Order, ProcessKind, Subject};
 
 /// A server that listens, or the bare loop. Ends with this value.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Process {
     child: Child,
     cpu_clock: libc::clockid_t,
     pub(super) address: SocketAddrV4,
-    pub(super) kind: Kind,
+    pub(super) kind: ProcessKind,
     pub(super) order: Order,
     pub(super) name: String,
 }
@@ -39,7 +39,7 @@ impl Process {
     pub(super) fn start(subject: &Subject, message: &str, cores: &Cores) -> io::Result<Self> {
         let mut command = Command::new(env::current_exe()?);
         command.args(["tether", "--"]).arg(&subject.program).args(&subject.arguments);
-        if subject.kind == Kind::Bare {
+        if subject.kind == ProcessKind::Bare {
             command.args(["--message", message]);
         }
         command
@@ -68,7 +68,7 @@ impl Process {
             cpu_clock: cpu_clock(&child)?,
             child,
             address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
-            kind: Kind::Server,
+            kind: ProcessKind::Server,
             order: Order::Kept,
             name,
         };
@@ -82,9 +82,9 @@ impl Process {
     }
 
     /// Resident memory in bytes: `VmRSS`, and `Pss`, which counts shared pages by share.
-    pub(super) fn memory(&self) -> io::Result<Memory> {
+    pub(super) fn memory(&self) -> io::Result<MemoryUse> {
         let directory = format!("/proc/{}", self.child.id());
-        Ok(Memory {
+        Ok(MemoryUse {
             rss_bytes: field_kib(&fs::read_to_string(format!("{directory}/status"))?, "VmRSS:")? * 1024,
             pss_bytes: field_kib(&fs::read_to_string(format!("{directory}/smaps_rollup"))?, "Pss:")? * 1024,
         })
@@ -118,7 +118,7 @@ impl Drop for Process {
 
 /// Memory of a process.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Memory {
+pub(super) struct MemoryUse {
     pub(super) rss_bytes: u64,
     pub(super) pss_bytes: u64,
 }

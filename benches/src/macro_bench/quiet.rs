@@ -12,13 +12,13 @@ use super::process::Process;
 
 /// The state of the machine at a moment.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct QuietWatch {
     at: Instant,
     machine: Duration,
     own: Duration,
 }
 
-impl Watch {
+impl QuietWatch {
     /// Starts watching; `process` and this program are those that may work.
     pub(super) fn begin(process: &Process) -> io::Result<Self> {
         let generator = clock_gettime(ClockId::ProcessCPUTime);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ProcessKind,
     pub(super) order: Order,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
@@ -16,7 +16,7 @@ pub(super) struct Subject {
 
 /// Which of both a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ProcessKind {
     /// Speaks Socket.IO: answers with what it was sent.
     Server,
     /// Speaks nothing: answers with one frame that it was given.
@@ -36,7 +36,7 @@ impl Subject {
     pub(super) fn bare(name: &str) -> io::Result<Self> {
         Ok(Self {
             name: name.to_owned(),
-            kind: Kind::Bare,
+            kind: ProcessKind::Bare,
             order: Order::Kept,
             program: env::current_exe()?,
             arguments: vec!["bare".to_owned()],
@@ -47,7 +47,7 @@ impl Subject {
     pub(super) fn conformance(program: &Path, runtime: &str) -> Self {
         Self {
             name: format!("roomcast ({runtime})"),
-            kind: Kind::Server,
+            kind: ProcessKind::Server,
             order: Order::Kept,
             program: program.to_owned(),
             arguments: vec!["--runtime".to_owned(), runtime.to_owned()],
@@ -61,7 +61,7 @@ impl Subject {
         let program = words.next().ok_or("the command is empty")?;
         Ok(Self {
             name: name.trim().to_owned(),
-            kind: Kind::Server,
+            kind: ProcessKind::Server,
             order: Order::Any,
             program: program.into(),
             arguments: words.collect(),

@@ -23,13 +23,13 @@ pub(super) struct Swarm {
     opened: usize,
     ready: Vec<Event>,
     scratch: Vec<u8>,
-    reply: Reply,
+    reply: NextSend,
     deadline: Instant,
 }
 
 /// What was received on a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Received<'a> {
+pub(super) enum Inflow<'a> {
     /// A text message, or the body of a response.
     Text(&'a [u8]),
     /// A binary message.
@@ -40,7 +40,7 @@ pub(super) enum Received<'a> {
 
 /// What the connection that something came from sends next.
 #[derive(Debug, Default)]
-pub(super) struct Reply {
+pub(super) struct NextSend {
     /// Whole frames or a whole request.
     pub(super) bytes: Vec<u8>,
     /// Whether it closes its side after that.
@@ -50,14 +50,14 @@ pub(super) struct Reply {
 #[derive(Debug)]
 struct Conn {
     stream: TcpStream,
-    wire: Wire,
+    wire: ConnStage,
     /// The beginning of something that is not whole yet.
     carry: Vec<u8>,
     unsent: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wire {
+enum ConnStage {
     UpgradeHead,
     Frames,
     Responses,
@@ -74,7 +74,7 @@ impl Swarm {
             opened: 0,
             ready: Vec::with_capacity(READY_MAX),
             scratch: vec![0; SCRATCH_BYTES],
-            reply: Reply::default(),
+            reply: NextSend::default(),
             deadline: Instant::now() + ROUND_TIME_MAX,
         })
     }
@@ -87,14 +87,14 @@ impl Swarm {
     /// Opens a WebSocket; its first text is the server's open packet.
     pub(super) fn open_websocket(&mut self, target: &str) -> io::Result<usize> {
         let request = http::upgrade_request(self.address, target);
-        let index = self.connect(Wire::UpgradeHead)?;
+        let index = self.connect(ConnStage::UpgradeHead)?;
         self.send(index, request.as_bytes())?;
         Ok(index)
     }
 
     /// Opens a keep-alive connection for requests.
     pub(super) fn open_http(&mut self) -> io::Result<usize> {
-        self.connect(Wire::Responses)
+        self.connect(ConnStage::Responses)
     }
 
     /// Sends whole frames or a whole request. What the socket refuses follows when it is writable.
@@ -108,7 +108,7 @@ impl Swarm {
     /// expected is lost.
     pub(super) fn turn<F>(&mut self, mut on: F) -> io::Result<()>
     where
-        F: FnMut(usize, Received<'_>, &mut Reply) -> io::Result<()>,
+        F: FnMut(usize, Inflow<'_>, &mut NextSend) -> io::Result<()>,
     {
         if Instant::now() > self.deadline {
             return Err(io::Error::new(ErrorKind::TimedOut, "a round that does not end"));
@@ -145,7 +145,7 @@ impl Swarm {
     }
 
     /// Several source addresses, so that ports of closed connections which the system still holds back never run short.
-    fn connect(&mut self, wire: Wire) -> io::Result<usize> {
+    fn connect(&mut self, wire: ConnStage) -> io::Result<usize> {
         let source = Ipv4Addr::new(127, 0, 0, 1 + (self.opened % SOURCES) as u8);
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_tcp_nodelay(true)?;
@@ -166,7 +166,7 @@ impl Swarm {
 
     fn handle<F>(&mut self, index: usize, flags: EventFlags, on: &mut F) -> io::Result<()>
     where
-        F: FnMut(usize, Received<'_>, &mut Reply) -> io::Result<()>,
+        F: FnMut(usize, Inflow<'_>, &mut NextSend) -> io::Result<()>,
     {
         let Some(conn) = self.conns.get_mut(index).and_then(Option::as_mut) else { return Ok(()) };
         if flags.contains(EventFlags::OUT) {
@@ -176,11 +176,11 @@ impl Swarm {
             return Ok(());
         }
         let bytes = match conn.stream.read(&mut self.scratch) {
-            Ok(0) if conn.wire == Wire::Leaving => return self.left(index, on),
+            Ok(0) if conn.wire == ConnStage::Leaving => return self.left(index, on),
             Ok(0) => return Err(io::Error::other("closed by the server")),
             Ok(bytes) => bytes,
             Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(fault) if fault.kind() == ErrorKind::ConnectionReset && conn.wire == Wire::Leaving => {
+            Err(fault) if fault.kind() == ErrorKind::ConnectionReset && conn.wire == ConnStage::Leaving => {
                 return self.left(index, on);
             }
             Err(fault) => return Err(fault),
@@ -199,7 +199,7 @@ impl Swarm {
             conn.send(&self.epoll, index, &self.reply.bytes)?;
         }
         if self.reply.leaves {
-            conn.wire = Wire::Leaving;
+            conn.wire = ConnStage::Leaving;
             conn.stream.shutdown(Shutdown::Write)?;
         }
         Ok(())
@@ -208,11 +208,11 @@ impl Swarm {
     /// Dropping the stream closes it, which takes it out of the epoll.
     fn left<F>(&mut self, index: usize, on: &mut F) -> io::Result<()>
     where
-        F: FnMut(usize, Received<'_>, &mut Reply) -> io::Result<()>,
+        F: FnMut(usize, Inflow<'_>, &mut NextSend) -> io::Result<()>,
     {
         self.conns[index] = None;
         self.vacant.push(index);
-        on(index, Received::Left, &mut self.reply)
+        on(index, Inflow::Left, &mut self.reply)
     }
 }
 
@@ -234,11 +234,11 @@ impl Conn {
     }
 }
 
-impl Wire {
+impl ConnStage {
     /// Hands over what is whole in `bytes` and says how many of them that was.
-    fn take_whole<F>(&mut self, index: usize, bytes: &[u8], reply: &mut Reply, on: &mut F) -> io::Result<usize>
+    fn take_whole<F>(&mut self, index: usize, bytes: &[u8], reply: &mut NextSend, on: &mut F) -> io::Result<usize>
     where
-        F: FnMut(usize, Received<'_>, &mut Reply) -> io::Result<()>,
+        F: FnMut(usize, Inflow<'_>, &mut NextSend) -> io::Result<()>,
     {
         let mut used = 0;
         while used < bytes.len() {
@@ -255,8 +255,8 @@ impl Wire {
                     match (frame.opcode, payload) {
                         (frame::TEXT, b"2") => frame::push_masked(&mut reply.bytes, frame::TEXT, b"3"),
                         (frame::TEXT, GREETING) => {}
-                        (frame::TEXT, _) => on(index, Received::Text(payload), reply)?,
-                        (frame::BINARY, _) => on(index, Received::Binary(payload), reply)?,
+                        (frame::TEXT, _) => on(index, Inflow::Text(payload), reply)?,
+                        (frame::BINARY, _) => on(index, Inflow::Binary(payload), reply)?,
                         (frame::PING, _) => frame::push_masked(&mut reply.bytes, frame::PONG, payload),
                         _ => return Err(io::Error::other(format!("a frame with opcode {}", frame.opcode))),
                     }
@@ -265,7 +265,7 @@ impl Wire {
                 Self::Responses => {
                     let Some(body) = http::split_response(rest)? else { break };
                     used += body.end;
-                    on(index, Received::Text(&rest[body]), reply)?;
+                    on(index, Inflow::Text(&rest[body]), reply)?;
                 }
                 Self::Leaving => used = bytes.len(),
             }

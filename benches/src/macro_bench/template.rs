@@ -1,6 +1,6 @@
 //! Message texts with a number in them: what is sent, and what must come back.
 
-use super::subject::Kind;
+use super::subject::ProcessKind;
 
 /// A text with one number, of eight digits, in one or more places (`########` where it was written).
 #[derive(Debug, Clone)]
@@ -15,10 +15,10 @@ impl Template {
     }
 
     /// The text with the number of message `sequence`; a bare loop knows the first text only.
-    pub(super) fn at(&mut self, kind: Kind, sequence: usize) -> &[u8] {
+    pub(super) fn at(&mut self, kind: ProcessKind, sequence: usize) -> &[u8] {
         let number = match kind {
-            Kind::Server => FIRST + sequence,
-            Kind::Bare => FIRST,
+            ProcessKind::Server => FIRST + sequence,
+            ProcessKind::Bare => FIRST,
         };
         let digits = number.to_string();
         for place in &self.places {
@@ -40,7 +40,7 @@ impl Template {
 
     /// The text of the first message, with the lowest number.
     pub(super) fn first(&mut self) -> String {
-        String::from_utf8_lossy(self.at(Kind::Bare, 0)).into_owned()
+        String::from_utf8_lossy(self.at(ProcessKind::Bare, 0)).into_owned()
     }
 }
 
@@ -61,17 +61,17 @@ mod tests {
     #[test]
     fn the_number_stands_in_each_place() {
         let mut template = Template::new("43########[\"########\"]");
-        assert_eq!(template.at(Kind::Server, 7), b"4310000007[\"10000007\"]");
+        assert_eq!(template.at(ProcessKind::Server, 7), b"4310000007[\"10000007\"]");
         assert_eq!(template.sequence_in(b"4310000007[\"10000007\"]"), Some(7));
         assert_eq!(template.sequence_in(b"4310000007[\"10000007\"]]"), None);
         assert_eq!(template.sequence_in(b"430000000x[\"10000007\"]"), None);
-        assert_eq!(template.at(Kind::Bare, 8), b"4310000000[\"10000000\"]");
+        assert_eq!(template.at(ProcessKind::Bare, 8), b"4310000000[\"10000000\"]");
         assert_eq!(template.first(), "4310000000[\"10000000\"]");
     }
 
     #[test]
     fn a_fan_out_frame_has_172_bytes() {
         let mut template = Template::new(&format!("42[\"msg\",\"{}\"]", payload()));
-        assert_eq!(unmasked_text(template.at(Kind::Server, 1)).len(), 172);
+        assert_eq!(unmasked_text(template.at(ProcessKind::Server, 1)).len(), 172);
     }
 }

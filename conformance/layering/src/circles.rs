@@ -10,11 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::source::{Source, UsedPath};
+use crate::source::{SourceFile, UsedPath};
 
 /// Groups of two or more files, each of which leads to every other of its group.
-pub fn circles(files: &[(String, Source)]) -> Vec<Vec<String>> {
-    let mut roots: BTreeMap<String, Vec<&(String, Source)>> = BTreeMap::new();
+pub fn circles(files: &[(String, SourceFile)]) -> Vec<Vec<String>> {
+    let mut roots: BTreeMap<String, Vec<&(String, SourceFile)>> = BTreeMap::new();
     let has_library = files.iter().any(|(path, _)| path == "lib.rs");
     for file in files {
         roots.entry(root_of(&file.0, has_library)).or_default().push(file);
@@ -49,21 +49,21 @@ fn module_of(path: &str) -> Vec<String> {
     segments
 }
 
-struct File {
+struct SourceNode {
     path: String,
     paths: Vec<UsedPath>,
     words: BTreeSet<String>,
     definitions: BTreeSet<String>,
 }
 
-struct Graph(BTreeMap<Vec<String>, File>);
+struct Graph(BTreeMap<Vec<String>, SourceNode>);
 
 impl Graph {
-    fn new(files: impl Iterator<Item = (Vec<String>, String, Source)>) -> Self {
-        let file = |(module, path, source): (Vec<String>, String, Source)| {
+    fn new(files: impl Iterator<Item = (Vec<String>, String, SourceFile)>) -> Self {
+        let file = |(module, path, source): (Vec<String>, String, SourceFile)| {
             let words = source.words_outside_imports().into_iter().map(str::to_owned).collect();
             let definitions = source.definitions().into_iter().map(str::to_owned).collect();
-            (module, File { path, paths: source.paths(), words, definitions })
+            (module, SourceNode { path, paths: source.paths(), words, definitions })
         };
         Self(files.map(file).collect())
     }
@@ -246,8 +246,8 @@ mod tests {
             ),
             (&[("a.rs", "pub use crate::b::X;"), ("b.rs", "pub use crate::a::X;")], &[&["a.rs", "b.rs"]]),
         ] {
-            let sources: Vec<(String, Source)> =
-                files.iter().map(|(path, text)| ((*path).to_owned(), Source::parse(text))).collect();
+            let sources: Vec<(String, SourceFile)> =
+                files.iter().map(|(path, text)| ((*path).to_owned(), SourceFile::parse(text))).collect();
             let mut found = circles(&sources);
             found.iter_mut().for_each(|circle| circle.sort());
             assert_eq!(found, expected, "{files:?}");

@@ -3,8 +3,8 @@
 //! Owns: floors of modules inside a crate, floors of crates inside the workspace. Must never know: the floors of this
 //! workspace.
 
-use crate::source::Source;
-use crate::workspace::Member;
+use crate::source::SourceFile;
+use crate::workspace::WorkspaceMember;
 
 /// Modules of one height, and whether they may use each other.
 pub type Floor = (&'static [&'static str], Neighbours);
@@ -21,7 +21,7 @@ pub enum Neighbours {
 /// Paths of `path`, a file below `src`, into a module at the root of its crate that lies above it or beside it.
 ///
 /// `root_names` are macros and other names that stand at the root of the crate and belong to the ground floor.
-pub fn upwards(path: &str, source: &Source, floors: &[Floor], root_names: &[&str]) -> Vec<String> {
+pub fn upwards(path: &str, source: &SourceFile, floors: &[Floor], root_names: &[&str]) -> Vec<String> {
     let floor = |room: &str| floors.iter().position(|(rooms, _)| rooms.contains(&room));
     let own = path.split('/').next().unwrap_or_default().trim_end_matches(".rs");
     if own == "lib" {
@@ -45,7 +45,7 @@ pub fn upwards(path: &str, source: &Source, floors: &[Floor], root_names: &[&str
 }
 
 /// Dependencies of a member on one of its own floor or above; members without a floor.
-pub fn between_crates(members: &[Member], floors: &[&[&str]]) -> Vec<String> {
+pub fn between_crates(members: &[WorkspaceMember], floors: &[&[&str]]) -> Vec<String> {
     let floor = |name: &str| floors.iter().position(|floor| floor.contains(&name));
     let mut faults = Vec::new();
     for member in members {
@@ -100,20 +100,20 @@ mod tests {
             ),
             ("slab.rs", "const Q: char = '\"'; fn f<'a>(x: &'a str) { crate::server::f() } // '\"", 1),
         ] {
-            assert_eq!(upwards(path, &Source::parse(text), FLOORS, &["slab_key"]).len(), count, "{path}: {text}");
+            assert_eq!(upwards(path, &SourceFile::parse(text), FLOORS, &["slab_key"]).len(), count, "{path}: {text}");
         }
     }
 
     #[test]
     fn a_crate_that_depends_upwards_is_found() {
-        let member = |name: &str, dependencies: &[&str]| Member {
+        let member = |name: &str, dependencies: &[&str]| WorkspaceMember {
             name: name.to_owned(),
             folder: String::new(),
             dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
             manifest: String::new(),
         };
         let floors: &[&[&str]] = &[&["a"], &["b", "c"]];
-        let found = |members: &[Member]| between_crates(members, floors);
+        let found = |members: &[WorkspaceMember]| between_crates(members, floors);
         assert_eq!(found(&[member("a", &[]), member("b", &["a"]), member("c", &["a"])]), Vec::<String>::new());
         assert_eq!(found(&[member("a", &["b"])]), ["a depends on b"]);
         assert_eq!(found(&[member("b", &["c", "unknown"])]), ["b depends on c", "b depends on unknown"]);

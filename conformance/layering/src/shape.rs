@@ -2,7 +2,7 @@
 //!
 //! Owns: what is counted. Must never know: the limits.
 
-use crate::source::Source;
+use crate::source::SourceFile;
 
 /// Lines of a file before its module of tests.
 pub fn lines_before_tests(text: &str) -> usize {
@@ -19,7 +19,7 @@ pub fn long_file(path: &str, text: &str, lines_max: usize) -> Option<String> {
 
 /// Functions of `lines_max` lines or more outside tests.
 pub fn long_functions(path: &str, text: &str, lines_max: usize) -> Vec<String> {
-    let functions = Source::parse(text).without_tests().functions().into_iter();
+    let functions = SourceFile::parse(text).without_tests().functions().into_iter();
     let long = functions.filter(|function| function.lines >= lines_max);
     long.map(|function| format!("{path}: fn {} has {} lines", function.name, function.lines)).collect()
 }

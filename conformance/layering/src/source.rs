@@ -5,7 +5,7 @@
 
 /// A file without its comments.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct SourceFile {
     tokens: Vec<(usize, String)>,
     literals: Vec<(usize, String)>,
 }
@@ -43,7 +43,7 @@ pub struct Function {
     pub lines: usize,
 }
 
-impl Source {
+impl SourceFile {
     /// Takes a file apart.
     pub fn parse(text: &str) -> Self {
         let mut source = Self { tokens: Vec::new(), literals: Vec::new() };
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn imports_are_bound_by_name() {
-        let source = Source::parse("pub(crate) use a::{self, b::{self as c, D}, e::*}; use f; fn g() { h::i() }");
+        let source = SourceFile::parse("pub(crate) use a::{self, b::{self as c, D}, e::*}; use f; fn g() { h::i() }");
         let found: Vec<(String, Option<(String, bool)>)> = source
             .paths()
             .into_iter()
@@ -377,14 +377,14 @@ mod tests {
 
     #[test]
     fn an_absolute_path_is_of_another_crate() {
-        let texts = |text: &str| Source::parse(text).paths().iter().map(UsedPath::text).collect::<Vec<_>>();
+        let texts = |text: &str| SourceFile::parse(text).paths().iter().map(UsedPath::text).collect::<Vec<_>>();
         assert_eq!(texts("f(Box<::a::B>, ::c::D) -> x::Y"), ["::a::B", "::c::D", "x::Y"]);
         assert_eq!(texts("use ::a::B; Vec::<u8>::c::d"), ["::a::B", "Vec", "c::d"]);
     }
 
     #[test]
     fn tests_are_cut_out() {
-        let source = Source::parse(
+        let source = SourceFile::parse(
             "use a;\n#[cfg(test)]\nuse b;\n#[cfg(test)]\nmod tests {\n fn f() { \"x\" }\n}\nconst C: &str = \"y\";",
         )
         .without_tests();
@@ -396,7 +396,7 @@ mod tests {
     fn functions_end_at_their_brace() {
         let text = "trait A {\n fn a(&self) -> [u8; 2];\n fn b(f: fn(u8)) {\n  {}\n }\n}\nconst fn c() { if x { y } }";
         let found: Vec<(String, usize, usize)> =
-            Source::parse(text).functions().into_iter().map(|f| (f.name, f.line, f.lines)).collect();
+            SourceFile::parse(text).functions().into_iter().map(|f| (f.name, f.line, f.lines)).collect();
         assert_eq!(found, [("b".to_owned(), 3, 3), ("c".to_owned(), 7, 1)]);
     }
 }

@@ -3,7 +3,7 @@
 //! Owns: what makes code impure, how a word of the application differs from ordinary text, and which words a comment does
 //! without. Must never know: which crates are pure.
 
-use crate::source::Source;
+use crate::source::SourceFile;
 
 /// Paths that stand nowhere in a pure crate.
 const IMPURE_PATHS: &[&str] = &[
@@ -24,7 +24,7 @@ const IMPURE_PATHS: &[&str] = &[
 const IMPURE_WORDS: &[&str] = &["async", "await", "thread_local", "transact_mut"];
 
 /// Clocks, threads, sockets, files, processes, randomness and `async` in a file.
-pub fn impurities(path: &str, source: &Source) -> Vec<String> {
+pub fn impurities(path: &str, source: &SourceFile) -> Vec<String> {
     let is_impure = |text: &str| {
         let text = format!("::{text}::");
         IMPURE_PATHS.iter().any(|impure| text.contains(&format!("::{impure}::")))
@@ -36,7 +36,7 @@ pub fn impurities(path: &str, source: &Source) -> Vec<String> {
 }
 
 /// String literals with one of these words, where it begins a word and no blank follows.
-pub fn spoken(path: &str, source: &Source, words: &[&str]) -> Vec<String> {
+pub fn spoken(path: &str, source: &SourceFile, words: &[&str]) -> Vec<String> {
     let says = |text: &str, word: &str| {
         text.match_indices(word).any(|(at, _)| {
             let before = text[..at].chars().next_back();
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_impurity_is_found() {
-        let found = |text: &str| impurities("x.rs", &Source::parse(text)).len();
+        let found = |text: &str| impurities("x.rs", &SourceFile::parse(text)).len();
         for text in [
             "let a = Instant::now();",
             "std::time::SystemTime::now()",
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_word_of_the_application_is_found() {
         let words = ["channel:", "note:", "user:{", "user-join", "ydoc:"];
-        let found = |text: &str| spoken("rooms.rs", &Source::parse(text), &words).len();
+        let found = |text: &str| spoken("rooms.rs", &SourceFile::parse(text), &words).len();
         assert_eq!(found(r#"join("channel:1")"#), 1);
         assert_eq!(found(r##"br#"42["user-join",{}]"#"##), 1);
         assert_eq!(found(r#"format!("P:ydoc:{id}") "x""#), 1);

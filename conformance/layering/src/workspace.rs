@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// A member of the workspace.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct WorkspaceMember {
     /// The name in its manifest.
     pub name: String,
     /// The folder, from the root of the workspace.
@@ -19,7 +19,7 @@ pub struct Member {
     pub manifest: String,
 }
 
-impl Member {
+impl WorkspaceMember {
     /// Whether a registry may get it.
     pub fn is_published(&self) -> bool {
         !self.manifest.lines().any(|line| line == "publish = false")
@@ -60,14 +60,14 @@ pub fn root() -> PathBuf {
 /// # Errors
 ///
 /// A manifest cannot be read.
-pub fn members(root: &Path) -> io::Result<Vec<Member>> {
+pub fn members(root: &Path) -> io::Result<Vec<WorkspaceMember>> {
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
     let list = manifest.split("members = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap_or_default();
     let folders = list.split('"').skip(1).step_by(2);
     folders
         .map(|folder| {
             let manifest = fs::read_to_string(root.join(folder).join("Cargo.toml"))?;
-            Ok(Member {
+            Ok(WorkspaceMember {
                 name: name_of(&manifest),
                 folder: folder.to_owned(),
                 dependencies: dependencies_of(&manifest, "roomcast-"),
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_a_registry_would_miss_is_found() {
-        let member = |manifest: &str| Member {
+        let member = |manifest: &str| WorkspaceMember {
             name: "a".to_owned(),
             folder: "no-such-folder".to_owned(),
             dependencies: Vec::new(),

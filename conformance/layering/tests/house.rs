@@ -6,9 +6,9 @@ use roomcast_layering::circles::circles;
 use roomcast_layering::doors::{Floor, Neighbours, between_crates, upwards};
 use roomcast_layering::packages;
 use roomcast_layering::shape::{long_file, long_functions, without_module_doc};
-use roomcast_layering::source::Source;
+use roomcast_layering::source::SourceFile;
 use roomcast_layering::words::{empty_docs, impurities, spoken, vague_comments, vague_lines};
-use roomcast_layering::workspace::{Member, members, root, sources, texts};
+use roomcast_layering::workspace::{WorkspaceMember, members, root, sources, texts};
 
 /// The rooms of `roomcast-core` from the ground up. A room may use the floors below its own.
 const CORE: &[Floor] = &[
@@ -89,7 +89,7 @@ fn crates_depend_downwards() {
 
 #[test]
 fn no_circle_of_files() {
-    let circles_of = |member: Member| -> Vec<String> {
+    let circles_of = |member: WorkspaceMember| -> Vec<String> {
         let found = circles(&parsed(&member)).into_iter();
         found.map(|circle| format!("{}: {}", member.folder, circle.join(" "))).collect()
     };
@@ -112,7 +112,7 @@ fn a_pure_crate_depends_on_no_runtime() {
 
 #[test]
 fn the_application_stays_in_its_crates() {
-    let strangers: Vec<Member> = members(&root())
+    let strangers: Vec<WorkspaceMember> = members(&root())
         .unwrap()
         .into_iter()
         .filter(|member| !APPLICATION_CRATES.contains(&member.name.as_str()))
@@ -128,10 +128,11 @@ fn socket_io_on_tokio_stays_light() {
 
 #[test]
 fn a_published_crate_is_ready_for_a_registry() {
-    let published: Vec<Member> = members(&root()).unwrap().into_iter().filter(Member::is_published).collect();
+    let published: Vec<WorkspaceMember> =
+        members(&root()).unwrap().into_iter().filter(WorkspaceMember::is_published).collect();
     assert!(published.len() >= 9, "{published:?}");
     let missing = published.iter().flat_map(|member| member.missing_for_a_registry(&root()));
-    let versioned = published.iter().flat_map(Member::versioned_dev_dependencies);
+    let versioned = published.iter().flat_map(WorkspaceMember::versioned_dev_dependencies);
     assert_none(missing.chain(versioned));
 }
 
@@ -164,22 +165,22 @@ fn functions_fit_on_one_screen() {
 }
 
 /// The crates below `core/`.
-fn pure_members() -> Vec<Member> {
-    let members: Vec<Member> =
+fn pure_members() -> Vec<WorkspaceMember> {
+    let members: Vec<WorkspaceMember> =
         members(&root()).unwrap().into_iter().filter(|member| member.folder.starts_with("core/")).collect();
     assert!(members.len() >= 5, "{members:?}");
     members
 }
 
 /// The files below a member's `src`, with their paths from there.
-fn parsed(member: &Member) -> Vec<(String, Source)> {
+fn parsed(member: &WorkspaceMember) -> Vec<(String, SourceFile)> {
     let texts = sources(&root().join(&member.folder).join("src")).unwrap();
     assert!(!texts.is_empty(), "{} has sources", member.folder);
-    texts.into_iter().map(|(path, text)| (path, Source::parse(&text))).collect()
+    texts.into_iter().map(|(path, text)| (path, SourceFile::parse(&text))).collect()
 }
 
-fn of_each(members: &[Member], check: impl Fn(&str, &Source) -> Vec<String>) -> Vec<String> {
-    let faults_of = |member: &Member| -> Vec<String> {
+fn of_each(members: &[WorkspaceMember], check: impl Fn(&str, &SourceFile) -> Vec<String>) -> Vec<String> {
+    let faults_of = |member: &WorkspaceMember| -> Vec<String> {
         let files = parsed(member).into_iter();
         files.flat_map(|(path, source)| check(&format!("{}/src/{path}", member.folder), &source)).collect()
     };

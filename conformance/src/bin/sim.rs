@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Parser;
 use roomcast_conformance::sim::coverage::Coverage;
-use roomcast_conformance::sim::{self, Outcome};
+use roomcast_conformance::sim::{self, RunOutcome};
 
 /// Plays seeds of the simulator.
 #[derive(Debug, Parser)]
-struct Options {
+struct CommandLine {
     /// The first seed; by default one that the clock chooses.
     #[arg(long)]
     first: Option<u64>,
@@ -31,7 +31,7 @@ struct Options {
 
 #[expect(clippy::disallowed_methods, reason = "how long a soak takes is a matter of the clock on the wall")]
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = CommandLine::parse();
     let started = Instant::now();
     // Seeds of one second never reach those of the next.
     let by_clock = || SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() * 1_000_000;
@@ -66,8 +66,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn print(seed: u64, outcome: &Outcome) {
-    let Outcome { trace, steps, delivered, counters, coverage: _ } = outcome;
+fn print(seed: u64, outcome: &RunOutcome) {
+    let RunOutcome { trace, steps, delivered, counters, coverage: _ } = outcome;
     println!(
         "seed {seed}: trace {trace:016x}, {steps} steps, {delivered} delivered, {} sessions, {} upgrades, {} too slow, \
          {} without a pong, {} faults, {} stale, {} volatile dropped",

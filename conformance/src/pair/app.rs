@@ -134,7 +134,7 @@ impl Conformance {
         emit(Target::Socket(connect.socket), "auth", args)
     }
 
-    fn received(&mut self, call: &Call, cx: &mut Cx<'_>) {
+    fn received(&mut self, call: &TestEvent, cx: &mut Cx<'_>) {
         if matches!(&*call.name, "room-cast" | "flood" | "whoami") {
             return Self::received_of_rooms(call, cx);
         }
@@ -196,7 +196,7 @@ impl Conformance {
         }
     }
 
-    fn received_of_rooms(call: &Call, cx: &mut Cx<'_>) {
+    fn received_of_rooms(call: &TestEvent, cx: &mut Cx<'_>) {
         let room: Option<ByteString> = call.room();
         let joined = room.as_ref().is_some_and(|room| cx.server.is_in(call.socket, room));
         let rooms = cx.server.rooms(call.socket).count();
@@ -248,7 +248,7 @@ impl App for Conformance {
             Event::Connected(connect) => self.connected(&connect),
             Event::Received { session, socket, name, args, ack } => {
                 if let Some(scope) = self.scopes.get(&socket).cloned() {
-                    self.received(&Call { socket, scope, name, args, ack }, cx);
+                    self.received(&TestEvent { socket, scope, name, args, ack }, cx);
                 }
                 Command::Handled { session }
             }
@@ -309,7 +309,7 @@ impl Profile {
 }
 
 /// An event of a client.
-struct Call {
+struct TestEvent {
     socket: SocketId,
     scope: Scope,
     name: ByteString,
@@ -317,7 +317,7 @@ struct Call {
     ack: Option<AckId>,
 }
 
-impl Call {
+impl TestEvent {
     /// The first argument, if it is a string.
     fn room(&self) -> Option<ByteString> {
         let first = self.args.get(0).and_then(|text| serde_json::from_str::<String>(text).ok());

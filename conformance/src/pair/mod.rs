@@ -22,4 +22,4 @@ pub use self::app::{Conformance, Profile, emit};
 pub use self::host::{Host, host};
 pub use self::manual::{Handling, Manual};
 pub use self::requests::WALL_MS;
-pub use self::state::{Answer, Over, Pair, Peer, Query, Via, Ws, handshake};
+pub use self::state::{Over, Pair, Peer, TestRequest, TestResponse, Via, Ws, handshake};

@@ -3,10 +3,10 @@
 //! Owns: what an Engine.IO client does by itself. Must never know: what a test sends.
 
 use http::Method;
-use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
+use roomcast_core::engine_io::{OpenData, Packet, decode_payload};
 use roomcast_core::server::App;
 
-use super::state::{Link, Over, Pair, Peer, PeerState, Pongs, Query, Via, Ws};
+use super::state::{Over, Pair, Peer, PeerState, Pongs, TestRequest, Via, Ws, WsLink};
 
 impl<A: App> Pair<A> {
     /// A client of the endpoint at `path`.
@@ -54,8 +54,8 @@ impl<A: App> Pair<A> {
     /// Sends Engine.IO packets in their text form, each in a frame or all in one POST.
     pub fn send_all(&mut self, peer: Peer, packets: &[&str]) {
         match self.peer(peer).link {
-            Link::WebSocket(ws) => packets.iter().for_each(|packet| self.ws_send_unsettled(ws, packet)),
-            Link::Polling { .. } => {
+            WsLink::WebSocket(ws) => packets.iter().for_each(|packet| self.ws_send_unsettled(ws, packet)),
+            WsLink::Polling { .. } => {
                 let target = self.target(peer);
                 let post = self.request(Method::POST, &target, &[], &packets.join("\x1e"));
                 if let Some(answer) = self.answer(post)
@@ -120,8 +120,8 @@ impl<A: App> Pair<A> {
     /// If the client uses long polling.
     pub fn ws(&self, peer: Peer) -> Ws {
         match self.peer(peer).link {
-            Link::WebSocket(ws) => ws,
-            Link::Polling { .. } => panic!("this client polls"),
+            WsLink::WebSocket(ws) => ws,
+            WsLink::Polling { .. } => panic!("this client polls"),
         }
     }
 
@@ -134,8 +134,8 @@ impl<A: App> Pair<A> {
         let target = self.upgrade_target(peer);
         let ws = self.web_socket(&target);
         // Its polls stop with the one that the answered probe releases.
-        let Link::Polling { get } = self.peer(peer).link else { panic!("upgraded already") };
-        self.peer_mut(peer).link = Link::WebSocket(ws);
+        let WsLink::Polling { get } = self.peer(peer).link else { panic!("upgraded already") };
+        self.peer_mut(peer).link = WsLink::WebSocket(ws);
         self.ws_send(ws, "2probe");
         assert_eq!(self.ws_take(ws), ["3probe"]);
         if let Some(get) = get {
@@ -149,9 +149,9 @@ impl<A: App> Pair<A> {
         if self.peer(peer).over.is_none() {
             self.end(peer, Over::Left);
             match self.peer(peer).link {
-                Link::WebSocket(ws) => self.hang_up(ws),
-                Link::Polling { get: Some(get) } => self.abort(get),
-                Link::Polling { get: None } => {}
+                WsLink::WebSocket(ws) => self.hang_up(ws),
+                WsLink::Polling { get: Some(get) } => self.abort(get),
+                WsLink::Polling { get: None } => {}
             }
         }
     }
@@ -163,8 +163,8 @@ impl<A: App> Pair<A> {
             let peer = Peer(index);
             if self.peer(peer).over.is_none() {
                 any |= match self.peer(peer).link {
-                    Link::WebSocket(ws) => self.pump_streaming(peer, ws),
-                    Link::Polling { get } => self.pump_polling(peer, get),
+                    WsLink::WebSocket(ws) => self.pump_streaming(peer, ws),
+                    WsLink::Polling { get } => self.pump_polling(peer, get),
                 };
             }
         }
@@ -188,7 +188,7 @@ impl<A: App> Pair<A> {
         !got.is_empty()
     }
 
-    fn pump_polling(&mut self, peer: Peer, get: Option<Query>) -> bool {
+    fn pump_polling(&mut self, peer: Peer, get: Option<TestRequest>) -> bool {
         if let Some(get) = get {
             let Some(answer) = self.answer(get) else { return false };
             if answer.status != 200 {
@@ -206,14 +206,14 @@ impl<A: App> Pair<A> {
         }
         let target = self.target(peer);
         let next = self.begin_get(&target);
-        if let Link::Polling { get } = &mut self.peer_mut(peer).link {
+        if let WsLink::Polling { get } = &mut self.peer_mut(peer).link {
             *get = Some(next);
         }
         true
     }
 
     /// A GET; the caller settles.
-    fn begin_get(&mut self, target: &str) -> Query {
+    fn begin_get(&mut self, target: &str) -> TestRequest {
         let request = self.begin_unsettled(Method::GET, target, &[]);
         self.finish_unsettled(request, "");
         request
@@ -223,8 +223,8 @@ impl<A: App> Pair<A> {
         match text {
             "6" => {}
             "2" if self.peer(peer).pongs == Pongs::Sent => match self.peer(peer).link {
-                Link::WebSocket(ws) => self.ws_send_unsettled(ws, "3"),
-                Link::Polling { .. } => {
+                WsLink::WebSocket(ws) => self.ws_send_unsettled(ws, "3"),
+                WsLink::Polling { .. } => {
                     let target = self.target(peer);
                     let post = self.begin_unsettled(Method::POST, &target, &[]);
                     self.finish_unsettled(post, "3");
@@ -239,20 +239,20 @@ impl<A: App> Pair<A> {
         let ws = self.web_socket(&format!("{path}?EIO=4&transport=websocket"));
         let got = self.ws_take(ws);
         let [open] = got.as_slice() else { panic!("one packet: {got:?}") };
-        self.new_peer(path, open, Link::WebSocket(ws))
+        self.new_peer(path, open, WsLink::WebSocket(ws))
     }
 
     fn open_polling(&mut self, path: &str) -> Peer {
         let get = self.get(&format!("{path}?EIO=4&transport=polling"));
         let answer = self.answered(get);
         assert_eq!(answer.status, 200, "{answer:?}");
-        self.new_peer(path, &answer.body, Link::Polling { get: None })
+        self.new_peer(path, &answer.body, WsLink::Polling { get: None })
     }
 
-    fn new_peer(&mut self, path: &str, open: &str, link: Link) -> Peer {
+    fn new_peer(&mut self, path: &str, open: &str, link: WsLink) -> Peer {
         let packet = decode_payload(open.to_owned().into()).next();
         let Some(Ok(Packet::Open(json))) = packet else { panic!("not an open packet: {open}") };
-        let Ok(handshake) = Handshake::decode(&json) else { panic!("not a handshake: {json}") };
+        let Ok(handshake) = OpenData::decode(&json) else { panic!("not a handshake: {json}") };
         self.peers.push(PeerState {
             target: path.to_owned(),
             handshake,

@@ -15,7 +15,7 @@ use roomcast_testkit::{Observed, Trace};
 use super::app::{Conformance, Profile};
 use super::host::host;
 use super::manual::Manual;
-use super::state::{Answer, Asked, Pair, Peer, Query, Ws, request};
+use super::state::{Pair, Peer, RequestStage, TestRequest, TestResponse, Ws, request};
 
 impl Pair<Conformance> {
     /// The conformance server in the suites' profile.
@@ -161,70 +161,70 @@ impl<A: App> Pair<A> {
     }
 
     /// Begins a request: its head, and not yet its body.
-    pub fn begin(&mut self, method: Method, target: &str, headers: &[(&str, &str)]) -> Query {
+    pub fn begin(&mut self, method: Method, target: &str, headers: &[(&str, &str)]) -> TestRequest {
         let query = self.begin_unsettled(method, target, headers);
         self.settle();
         query
     }
 
     /// Begins a request, without running the server.
-    pub fn begin_unsettled(&mut self, method: Method, target: &str, headers: &[(&str, &str)]) -> Query {
+    pub fn begin_unsettled(&mut self, method: Method, target: &str, headers: &[(&str, &str)]) -> TestRequest {
         let request = request(method, target, headers);
         let asked = match self.host.server().route(request.uri().path()) {
-            None => Asked::Refused(Response::new(Bytes::from_static(b"no such path"))),
+            None => RequestStage::Refused(Response::new(Bytes::from_static(b"no such path"))),
             Some(endpoint) => match self.host.head(endpoint, request) {
-                Ok(id) => Asked::Head(id),
-                Err(response) => Asked::Refused(*response),
+                Ok(id) => RequestStage::Head(id),
+                Err(response) => RequestStage::Refused(*response),
             },
         };
         self.requests.push(asked);
-        Query(self.requests.len() - 1)
+        TestRequest(self.requests.len() - 1)
     }
 
     /// Sends the body of a request.
-    pub fn finish(&mut self, request: Query, body: impl Into<Bytes>) {
+    pub fn finish(&mut self, request: TestRequest, body: impl Into<Bytes>) {
         self.finish_unsettled(request, body);
         self.settle();
     }
 
     /// Sends the body of a request, without running the server.
-    pub fn finish_unsettled(&mut self, request: Query, body: impl Into<Bytes>) {
+    pub fn finish_unsettled(&mut self, request: TestRequest, body: impl Into<Bytes>) {
         if let Some(asked) = self.requests.get_mut(request.0)
-            && let Asked::Head(id) = *asked
+            && let RequestStage::Head(id) = *asked
         {
-            *asked = Asked::Running(id);
+            *asked = RequestStage::Running(id);
             self.host.body(id, body.into());
         }
     }
 
     /// Sends a whole request, head and body, and runs both sides until they are quiet.
-    pub fn request(&mut self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Query {
+    pub fn request(&mut self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> TestRequest {
         let request = self.begin(method, target, headers);
         self.finish(request, body.to_owned());
         request
     }
 
     /// Sends a GET with an empty body.
-    pub fn get(&mut self, target: &str) -> Query {
+    pub fn get(&mut self, target: &str) -> TestRequest {
         self.request(Method::GET, target, &[], "")
     }
 
     /// Sends a POST with this body.
-    pub fn post(&mut self, target: &str, body: &str) -> Query {
+    pub fn post(&mut self, target: &str, body: &str) -> TestRequest {
         self.request(Method::POST, target, &[], body)
     }
 
     /// The answer to a request, if it has come.
-    pub fn answer(&mut self, request: Query) -> Option<Answer> {
+    pub fn answer(&mut self, request: TestRequest) -> Option<TestResponse> {
         let asked = self.requests.get_mut(request.0)?;
-        if let Asked::Running(id) = *asked
+        if let RequestStage::Running(id) = *asked
             && let Some(response) = self.host.take_answer(id)
         {
-            *asked = Asked::Answered(response);
+            *asked = RequestStage::Answered(response);
         }
         match asked {
-            Asked::Refused(response) | Asked::Answered(response) => Some(Answer::of(response)),
-            Asked::Head(_) | Asked::Running(_) | Asked::Aborted => None,
+            RequestStage::Refused(response) | RequestStage::Answered(response) => Some(TestResponse::of(response)),
+            RequestStage::Head(_) | RequestStage::Running(_) | RequestStage::Aborted => None,
         }
     }
 
@@ -233,7 +233,7 @@ impl<A: App> Pair<A> {
     /// # Panics
     ///
     /// If the request has no answer yet.
-    pub fn answered(&mut self, request: Query) -> Answer {
+    pub fn answered(&mut self, request: TestRequest) -> TestResponse {
         match self.answer(request) {
             Some(answer) => answer,
             None => panic!("no answer yet"),
@@ -241,14 +241,14 @@ impl<A: App> Pair<A> {
     }
 
     /// The client of a request goes away.
-    pub fn abort(&mut self, request: Query) {
+    pub fn abort(&mut self, request: TestRequest) {
         if let Some(asked) = self.requests.get_mut(request.0)
-            && let Asked::Head(id) | Asked::Running(id) = *asked
+            && let RequestStage::Head(id) | RequestStage::Running(id) = *asked
         {
             if self.host.take_answer(id).is_none() {
                 self.host.abort(id);
             }
-            *asked = Asked::Aborted;
+            *asked = RequestStage::Aborted;
         }
         self.settle();
     }
@@ -280,7 +280,7 @@ impl<A: App> Pair<A> {
             self.hang_up(Ws(index));
         }
         for index in 0..self.requests.len() {
-            self.abort(Query(index));
+            self.abort(TestRequest(index));
         }
         for _ in 0..4 {
             self.pass(Duration::from_secs(60));

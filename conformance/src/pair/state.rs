@@ -17,7 +17,7 @@ use super::host::Host;
 pub struct Pair<A: App> {
     /// The server and its driver.
     pub host: Host<A>,
-    pub(super) requests: Vec<Asked>,
+    pub(super) requests: Vec<RequestStage>,
     pub(super) sockets: Vec<WsClient>,
     pub(super) peers: Vec<PeerState>,
     pub(super) masks: Rng,
@@ -25,11 +25,11 @@ pub struct Pair<A: App> {
 
 /// A request of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Query(pub(super) usize);
+pub struct TestRequest(pub(super) usize);
 
 /// An answer as a test looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct TestResponse {
     /// The HTTP status of the response.
     pub status: StatusCode,
     /// The body, as text.
@@ -38,7 +38,7 @@ pub struct Answer {
     pub headers: http::HeaderMap,
 }
 
-impl Answer {
+impl TestResponse {
     /// A header field as text; empty if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
@@ -60,7 +60,7 @@ impl Answer {
 
 /// How far a request is.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum RequestStage {
     Refused(Response<Bytes>),
     Head(RequestId),
     Running(RequestId),
@@ -120,16 +120,16 @@ pub enum Over {
 pub(super) struct PeerState {
     pub(super) target: String,
     pub(super) handshake: PeerHandshake,
-    pub(super) link: Link,
+    pub(super) link: WsLink,
     pub(super) inbox: Vec<String>,
     pub(super) pongs: Pongs,
     pub(super) over: Option<Over>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Link {
+pub(super) enum WsLink {
     WebSocket(Ws),
-    Polling { get: Option<Query> },
+    Polling { get: Option<TestRequest> },
 }
 
 /// Whether a client answers pings.

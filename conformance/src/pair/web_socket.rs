@@ -4,10 +4,10 @@
 
 use roomcast_core::engine_io::Packet;
 use roomcast_core::server::{App, ConnId};
-use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Opcode, Role, WsMessage, encode_close, encode_frame};
 use roomcast_testkit::StreamEnd;
 
-use super::state::{Answer, Pair, Ws, WsClient, handshake};
+use super::state::{Pair, TestResponse, Ws, WsClient, handshake};
 
 impl<A: App> Pair<A> {
     /// Opens a WebSocket.
@@ -27,7 +27,7 @@ impl<A: App> Pair<A> {
     /// # Errors
     ///
     /// The response of a server that refuses.
-    pub fn try_web_socket(&mut self, target: &str, origin: Option<&str>) -> Result<Ws, Box<Answer>> {
+    pub fn try_web_socket(&mut self, target: &str, origin: Option<&str>) -> Result<Ws, Box<TestResponse>> {
         let ws = self.web_socket_unsettled(target, origin)?;
         self.settle();
         Ok(ws)
@@ -38,11 +38,11 @@ impl<A: App> Pair<A> {
     /// # Errors
     ///
     /// The response of a server that refuses.
-    pub fn web_socket_unsettled(&mut self, target: &str, origin: Option<&str>) -> Result<Ws, Box<Answer>> {
+    pub fn web_socket_unsettled(&mut self, target: &str, origin: Option<&str>) -> Result<Ws, Box<TestResponse>> {
         let request = handshake(target, origin);
         let Some(endpoint) = self.host.server().route(request.uri().path()) else { panic!("no such path: {target}") };
         let (conn, response) =
-            self.host.upgrade(endpoint, &request).map_err(|response| Box::new(Answer::of(&response)))?;
+            self.host.upgrade(endpoint, &request).map_err(|response| Box::new(TestResponse::of(&response)))?;
         assert_eq!(response.status(), 101, "an accepted WebSocket");
         let decoder = Decoder::new(Role::Client);
         self.sockets.push(WsClient { conn, decoder, inbox: Vec::new(), close: String::new(), left: false });
@@ -142,7 +142,7 @@ impl<A: App> Pair<A> {
         let mut answer = Vec::new();
         loop {
             match client.decoder.decode(&LIMITS, &mut input) {
-                Ok(Some(Message::Close(frame))) => {
+                Ok(Some(WsMessage::Close(frame))) => {
                     let code = frame.map(|frame| frame.code);
                     let number = code.map_or_else(String::new, |code| format!(" {code}"));
                     client.close = format!("close{number}");
@@ -177,17 +177,17 @@ impl<A: App> Pair<A> {
     }
 }
 
-fn text_of(message: Message) -> String {
+fn text_of(message: WsMessage) -> String {
     match message {
-        Message::Text(text) => text.to_string(),
-        Message::Binary(bytes) => {
+        WsMessage::Text(text) => text.to_string(),
+        WsMessage::Binary(bytes) => {
             let mut form = Vec::new();
             Packet::Binary(bytes).encode_text(&mut form);
             String::from_utf8(form).unwrap_or_default()
         }
-        Message::Ping(payload) => format!("ping {}", payload.escape_ascii()),
-        Message::Pong(payload) => format!("pong {}", payload.escape_ascii()),
-        Message::Close(_) => String::new(),
+        WsMessage::Ping(payload) => format!("ping {}", payload.escape_ascii()),
+        WsMessage::Pong(payload) => format!("pong {}", payload.escape_ascii()),
+        WsMessage::Close(_) => String::new(),
     }
 }
 

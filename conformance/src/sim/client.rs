@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
+use roomcast_core::engine_io::{OpenData, Packet, decode_payload};
 use roomcast_core::time::Instant;
 
 use super::model::NAMESPACES_MAX;
@@ -55,7 +55,7 @@ pub(super) enum Stage {
 
 /// What a packet means for the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum PacketEffect {
     /// The packet does not concern the network.
     Nothing,
     /// The session is open.
@@ -110,59 +110,61 @@ impl Client {
     }
 
     /// An Engine.IO packet in its text form.
-    pub(super) fn hear(&mut self, text: &str, now: Instant) -> Heard {
+    pub(super) fn hear(&mut self, text: &str, now: Instant) -> PacketEffect {
         self.last_heard = now;
         match decode_payload(text.to_owned().into()).next() {
-            Some(Ok(Packet::Open(json))) => match Handshake::decode(&json) {
+            Some(Ok(Packet::Open(json))) => match OpenData::decode(&json) {
                 Ok(handshake) => {
                     self.sid = handshake.sid;
-                    Heard::Opened
+                    PacketEffect::Opened
                 }
-                Err(error) => Heard::Nonsense(format!("{text}: {error}")),
+                Err(error) => PacketEffect::Nonsense(format!("{text}: {error}")),
             },
-            Some(Ok(Packet::Close)) => Heard::Over,
+            Some(Ok(Packet::Close)) => PacketEffect::Over,
             Some(Ok(Packet::Ping(_))) => {
                 self.outbox.push_back("3".into());
-                Heard::Nothing
+                PacketEffect::Nothing
             }
-            Some(Ok(Packet::Pong(_))) => Heard::Probed,
-            Some(Ok(Packet::Noop)) => Heard::Nothing,
+            Some(Ok(Packet::Pong(_))) => PacketEffect::Probed,
+            Some(Ok(Packet::Noop)) => PacketEffect::Nothing,
             Some(Ok(Packet::Message(_) | Packet::Binary(_))) => self.hear_message(text),
-            Some(Ok(Packet::Upgrade) | Err(_)) | None => Heard::Nonsense(text.to_owned()),
+            Some(Ok(Packet::Upgrade) | Err(_)) | None => PacketEffect::Nonsense(text.to_owned()),
         }
     }
 
-    fn hear_message(&mut self, text: &str) -> Heard {
+    fn hear_message(&mut self, text: &str) -> PacketEffect {
         let (whole, left) = match (self.partial.take(), text.strip_prefix('b')) {
             (Some((before, left)), Some(_)) => (format!("{before}\x1e{text}"), left - 1),
             (None, None) => (text.to_owned(), attachments(text)),
-            (Some((before, _)), None) => return Heard::Nonsense(format!("{text} between the attachments of {before}")),
-            (None, Some(_)) => return Heard::Nonsense(format!("{text} out of turn")),
+            (Some((before, _)), None) => {
+                return PacketEffect::Nonsense(format!("{text} between the attachments of {before}"));
+            }
+            (None, Some(_)) => return PacketEffect::Nonsense(format!("{text} out of turn")),
         };
         if left > 0 {
             self.partial = Some((whole, left));
-            return Heard::Nothing;
+            return PacketEffect::Nothing;
         }
         self.hear_packet(whole)
     }
 
-    fn hear_packet(&mut self, text: String) -> Heard {
+    fn hear_packet(&mut self, text: String) -> PacketEffect {
         let name = namespace_of(&text).to_owned();
         if self.left.contains(&name) {
             // On its way while the client left.
-            return Heard::Nothing;
+            return PacketEffect::Nothing;
         }
         let others = (self.namespaces.len() + self.left.len()).saturating_sub(1);
-        let Some(known) = self.namespaces.get_mut(&name) else { return Heard::Nonsense(text) };
+        let Some(known) = self.namespaces.get_mut(&name) else { return PacketEffect::Nonsense(text) };
         if known.is_none() && text.starts_with("44") && text.ends_with(TOO_MANY) && others >= NAMESPACES_MAX {
             // It asks no more.
             self.namespaces.remove(&name);
             self.left.push(name);
-            return Heard::Crowded;
+            return PacketEffect::Crowded;
         }
         if known.is_none() {
             let sid = text.split_once(r#""sid":""#).and_then(|(_, rest)| rest.split_once('"'));
-            let Some((sid, _)) = sid.filter(|_| text.starts_with("40")) else { return Heard::Nonsense(text) };
+            let Some((sid, _)) = sid.filter(|_| text.starts_with("40")) else { return PacketEffect::Nonsense(text) };
             *known = Some(sid.to_owned());
         }
         let sid = known.clone().unwrap_or_default();
@@ -170,9 +172,9 @@ impl Client {
             self.namespaces.remove(&name);
             self.left.push(name);
         } else if let Some(answer) = answer_of(&text) {
-            return Heard::Asked { sid, text, answer, namespace: name };
+            return PacketEffect::Asked { sid, text, answer, namespace: name };
         }
-        Heard::Packet { sid, text }
+        PacketEffect::Packet { sid, text }
     }
 }
 

@@ -7,7 +7,7 @@ use http::Method;
 use super::client::Stage;
 use super::model::AUTH;
 use super::weather::Weather;
-use super::wires::{Next, Purpose};
+use super::wires::{NetworkEvent, WsPurpose};
 use super::world::World;
 use crate::pair::{Conformance, Via, WALL_MS};
 
@@ -15,7 +15,7 @@ impl World {
     /// A client acts, or a fault hits it.
     pub(super) fn act(&mut self, client: usize) {
         let delay = self.millis(5, 300);
-        self.plan(delay, Next::Act { client });
+        self.plan(delay, NetworkEvent::Act { client });
         let silent = self.host.now().saturating_since(self.clients[client].last_heard);
         match (self.clients[client].stage, self.weather) {
             (Stage::Away, Weather::Storm | Weather::Fair | Weather::Quiet) => self.open(client),
@@ -54,7 +54,7 @@ impl World {
         self.ask_for(client, "/");
         if via == Via::Upgrade {
             let delay = self.millis(0, 200);
-            self.plan(delay, Next::Dial { client, epoch, purpose: Purpose::Upgrade });
+            self.plan(delay, NetworkEvent::Dial { client, epoch, purpose: WsPurpose::Upgrade });
         }
     }
 
@@ -172,7 +172,7 @@ impl World {
             let method = if self.chance(2) { Method::GET } else { Method::POST };
             self.rogue_call(client, method, "6".to_owned());
         } else {
-            self.plan(delay, Next::Dial { client, epoch, purpose: Purpose::Intruder });
+            self.plan(delay, NetworkEvent::Dial { client, epoch, purpose: WsPurpose::Intruder });
         }
     }
 

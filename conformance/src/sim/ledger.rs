@@ -12,11 +12,11 @@ use std::collections::{BTreeSet, VecDeque};
 /// same socket are held back.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    sent: VecDeque<Sent>,
+    sent: VecDeque<SentPacket>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Sent {
+enum SentPacket {
     /// The packet's text; attachments behind U+001E.
     Event(String),
     /// An answer to the packet of this id, and its text from the first argument on.
@@ -29,11 +29,11 @@ impl Ledger {
     /// Notes a Socket.IO packet that the client sends; `prefix` is its namespace as it stands in the packet.
     pub fn send(&mut self, prefix: &str, text: &str) {
         let sent = if text.starts_with("41") {
-            Sent::Leave
+            SentPacket::Leave
         } else if let Some((id, args)) = ack_of(prefix, text) {
-            Sent::Ack(id, args.to_owned())
+            SentPacket::Ack(id, args.to_owned())
         } else {
-            Sent::Event(text.to_owned())
+            SentPacket::Event(text.to_owned())
         };
         self.sent.push_back(sent);
     }
@@ -44,7 +44,7 @@ impl Ledger {
     ///
     /// What the client has sent in its place.
     pub fn receive(&mut self, text: &str, open: &BTreeSet<u64>) -> Result<(), String> {
-        self.next(&Sent::Event(text.to_owned()), open)
+        self.next(&SentPacket::Event(text.to_owned()), open)
     }
 
     /// The server reports an ack, perhaps ahead of events that were sent before it.
@@ -53,8 +53,8 @@ impl Ledger {
     ///
     /// What the client has sent in its place.
     pub fn acknowledge(&mut self, id: u64, args: &str, open: &BTreeSet<u64>) -> Result<(), String> {
-        let reported = Sent::Ack(id, args.to_owned());
-        let due = self.sent.iter().position(|sent| matches!(sent, Sent::Ack(..)) && !is_late(sent, open));
+        let reported = SentPacket::Ack(id, args.to_owned());
+        let due = self.sent.iter().position(|sent| matches!(sent, SentPacket::Ack(..)) && !is_late(sent, open));
         match due.and_then(|index| self.sent.remove(index)) {
             Some(sent) if sent == reported => Ok(()),
             Some(sent) => Err(format!("the server reports {reported:?} where {sent:?} was sent")),
@@ -68,7 +68,7 @@ impl Ledger {
     ///
     /// What the client has sent in its place.
     pub fn leave(&mut self, open: &BTreeSet<u64>) -> Result<(), String> {
-        self.next(&Sent::Leave, open)
+        self.next(&SentPacket::Leave, open)
     }
 
     /// The first packet that the server should have reported by now.
@@ -77,7 +77,7 @@ impl Ledger {
         due.map(|sent| format!("{sent:?}"))
     }
 
-    fn next(&mut self, reported: &Sent, open: &BTreeSet<u64>) -> Result<(), String> {
+    fn next(&mut self, reported: &SentPacket, open: &BTreeSet<u64>) -> Result<(), String> {
         while let Some(sent) = self.sent.pop_front() {
             if sent == *reported {
                 return Ok(());
@@ -91,10 +91,10 @@ impl Ledger {
 }
 
 /// Whether a packet is an ack that came after its emit had ended: the server may pass over it.
-fn is_late(sent: &Sent, open: &BTreeSet<u64>) -> bool {
+fn is_late(sent: &SentPacket, open: &BTreeSet<u64>) -> bool {
     match sent {
-        Sent::Ack(id, _) => !open.contains(id),
-        Sent::Event(_) | Sent::Leave => false,
+        SentPacket::Ack(id, _) => !open.contains(id),
+        SentPacket::Event(_) | SentPacket::Leave => false,
     }
 }
 

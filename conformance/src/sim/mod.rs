@@ -31,4 +31,4 @@ mod world;
 
 #[cfg(feature = "test-hooks")]
 pub use self::world::run_with_bug;
-pub use self::world::{Outcome, replay_command, run};
+pub use self::world::{RunOutcome, replay_command, run};

@@ -17,7 +17,7 @@ use super::ledger::Ledger;
 /// Who is where, and what each must be sent.
 #[derive(Debug, Default)]
 pub struct Model {
-    members: BTreeMap<SocketId, Member>,
+    members: BTreeMap<SocketId, SocketModel>,
     /// Sockets that the application has been asked to let in.
     connecting: BTreeSet<SocketId>,
     /// By Socket.IO id, what its client has sent. Those of sockets that are gone stay: their clients may still send.
@@ -25,10 +25,10 @@ pub struct Model {
     /// Why sockets have ended, by Socket.IO id.
     reasons: BTreeMap<String, String>,
     /// The emits whose acks are awaited.
-    asks: BTreeMap<EmitId, Asked>,
+    asks: BTreeMap<EmitId, EmitToAck>,
     next_emit: u64,
     /// By Socket.IO id. Those of sockets that are gone stay: their clients may still be reading.
-    due: BTreeMap<String, VecDeque<Due>>,
+    due: BTreeMap<String, VecDeque<DuePacket>>,
     next_packet_id: u64,
     /// Packets that have reached their client.
     pub delivered: u64,
@@ -41,7 +41,7 @@ pub struct Model {
 }
 
 #[derive(Debug)]
-struct Member {
+struct SocketModel {
     sid: String,
     /// As it stands in a packet: nothing for `/`.
     prefix: String,
@@ -51,14 +51,14 @@ struct Member {
 
 /// An emit to one socket that asks for an ack.
 #[derive(Debug)]
-struct Asked {
+struct EmitToAck {
     sid: String,
     packet_id: u64,
     acks: u32,
 }
 
 #[derive(Debug)]
-struct Due {
+struct DuePacket {
     text: String,
     fate: Fate,
 }
@@ -217,14 +217,14 @@ impl Model {
             _ => "{}",
         };
         let due = [format!(r#"40{prefix}{{"sid":"{sid}"}}"#), format!(r#"42{prefix}["auth",{auth}]"#)];
-        let mut due: VecDeque<_> = due.into_iter().map(|text| Due { text, fate: Fate::Certain }).collect();
+        let mut due: VecDeque<_> = due.into_iter().map(|text| DuePacket { text, fate: Fate::Certain }).collect();
         if server.sid(connect.socket).is_none() {
             // Kicked by an event that came before it in one read: it hears of that and of nothing else.
-            due[1] = Due { text: format!("41{prefix}"), fate: Fate::Optional };
+            due[1] = DuePacket { text: format!("41{prefix}"), fate: Fate::Optional };
         }
         self.due.insert(sid.clone(), due);
         let session = connect.session.as_u64();
-        let member = Member { sid, prefix, session, rooms: BTreeSet::new() };
+        let member = SocketModel { sid, prefix, session, rooms: BTreeSet::new() };
         if self.members.insert(connect.socket, member).is_some() {
             self.accuse(format!("{:?} is connected twice", connect.socket));
         }
@@ -263,7 +263,7 @@ impl Model {
                 if let Some(member) = self.members.get(&socket).filter(|_| alive) {
                     let id = self.next_packet_id;
                     self.next_packet_id += 1;
-                    self.asks.insert(emit, Asked { sid: member.sid.clone(), packet_id: id, acks: 0 });
+                    self.asks.insert(emit, EmitToAck { sid: member.sid.clone(), packet_id: id, acks: 0 });
                     self.expect(socket, Some(id), "ask", args);
                 }
             }
@@ -308,7 +308,8 @@ impl Model {
     fn kicked(&mut self, socket: SocketId, args: &Args) {
         let session = self.members.get(&socket).map(|member| member.session);
         let whole = args.get(0) == Some("true");
-        let is_meant = |who: SocketId, member: &Member| who == socket || (whole && Some(member.session) == session);
+        let is_meant =
+            |who: SocketId, member: &SocketModel| who == socket || (whole && Some(member.session) == session);
         let meant = self.members.iter().filter(|(who, member)| is_meant(**who, member));
         let kicked: Vec<_> = meant.map(|(who, member)| (*who, member.prefix.clone())).collect();
         for (who, prefix) in kicked {
@@ -363,7 +364,13 @@ impl Model {
     }
 
     /// To the members of the sender's namespace that `meant` selects.
-    fn expect_all(&mut self, sender: SocketId, name: &str, args: &Args, meant: impl Fn(SocketId, &Member) -> bool) {
+    fn expect_all(
+        &mut self,
+        sender: SocketId,
+        name: &str,
+        args: &Args,
+        meant: impl Fn(SocketId, &SocketModel) -> bool,
+    ) {
         let Some(prefix) = self.members.get(&sender).map(|member| member.prefix.clone()) else { return };
         let text = event_text(&prefix, None, name, args);
         let meant: Vec<_> = self
@@ -379,7 +386,7 @@ impl Model {
 
     fn push(&mut self, socket: SocketId, text: String, fate: Fate) {
         if let Some(due) = self.members.get(&socket).and_then(|member| self.due.get_mut(&member.sid)) {
-            due.push_back(Due { text, fate });
+            due.push_back(DuePacket { text, fate });
         }
     }
 

@@ -7,56 +7,56 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
-use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Opcode, Role, WsMessage, encode_close, encode_frame};
 use roomcast_testkit::StreamEnd;
 
-use super::client::{Heard, Stage};
+use super::client::{PacketEffect, Stage};
 use super::weather::Weather;
-use super::wires::{Call, CallStage, Next, Purpose, Wire};
+use super::wires::{CallStage, HttpCall, NetworkEvent, Wire, WsPurpose};
 use super::world::World;
 use crate::pair::{Via, handshake};
 
 impl World {
-    pub(super) fn happen(&mut self, next: Next) -> Result<(), String> {
+    pub(super) fn happen(&mut self, next: NetworkEvent) -> Result<(), String> {
         match next {
-            Next::Act { client } => {
+            NetworkEvent::Act { client } => {
                 self.act(client);
                 Ok(())
             }
-            Next::Dial { client, epoch, purpose } => {
+            NetworkEvent::Dial { client, epoch, purpose } => {
                 self.dialled(client, epoch, purpose);
                 Ok(())
             }
-            Next::Up { wire } => {
+            NetworkEvent::Up { wire } => {
                 self.up(wire);
                 Ok(())
             }
-            Next::Down { wire } => self.down(wire),
-            Next::Room { wire, bytes } => {
+            NetworkEvent::Down { wire } => self.down(wire),
+            NetworkEvent::Space { wire, bytes } => {
                 let wire = &self.wires[wire];
                 if !wire.done {
                     self.host.give_room(wire.conn, bytes);
                 }
                 Ok(())
             }
-            Next::Ended { wire } => {
+            NetworkEvent::Ended { wire } => {
                 self.end_wire(wire);
                 Ok(())
             }
-            Next::Expelled { wire } => {
+            NetworkEvent::Expelled { wire } => {
                 let wire = &self.wires[wire];
                 if wire.done || self.host.stream(wire.conn).end.is_some() {
                     return Ok(());
                 }
                 Err(format!("a second WebSocket of client {} stays open", wire.client))
             }
-            Next::Head { call } => self.head(call),
-            Next::Body { call } => {
+            NetworkEvent::Head { call } => self.head(call),
+            NetworkEvent::Body { call } => {
                 self.body(call);
                 Ok(())
             }
-            Next::Answer { call } => self.answer(call),
-            Next::Abort { call } => {
+            NetworkEvent::Answer { call } => self.answer(call),
+            NetworkEvent::Abort { call } => {
                 let stage = std::mem::replace(&mut self.calls[call].stage, CallStage::Done);
                 if let CallStage::Begun(id) | CallStage::Running(id) = stage {
                     self.host.abort(id);
@@ -83,7 +83,7 @@ impl World {
                 wire.done = true;
             } else if (news || !wire.down.is_empty()) && !std::mem::replace(&mut wire.down_planned, true) {
                 let delay = self.delay();
-                self.plan(delay, Next::Down { wire: index });
+                self.plan(delay, NetworkEvent::Down { wire: index });
             }
         }
         self.live_wires = live;
@@ -97,7 +97,7 @@ impl World {
                 let body = String::from_utf8_lossy(response.body()).into_owned();
                 call.stage = CallStage::Answered(response.status().as_u16(), body);
                 let delay = self.delay();
-                self.plan(delay, Next::Answer { call: index });
+                self.plan(delay, NetworkEvent::Answer { call: index });
             }
         }
         self.live_calls = live;
@@ -146,7 +146,7 @@ impl World {
         let epoch = state.epoch;
         if via == Via::WebSocket {
             let delay = self.delay();
-            self.plan(delay, Next::Dial { client, epoch, purpose: Purpose::Session });
+            self.plan(delay, NetworkEvent::Dial { client, epoch, purpose: WsPurpose::Session });
         } else {
             let call = self.call(client, Method::GET, String::new());
             self.ties[client].get = Some(call);
@@ -186,7 +186,7 @@ impl World {
             if self.chance(2) || self.weather != Weather::Storm {
                 self.meet("fault: a request is given up");
                 let delay = self.delay();
-                self.plan(delay, Next::Abort { call });
+                self.plan(delay, NetworkEvent::Abort { call });
             } else {
                 self.meet("fault: a request is given up unnoticed");
             }
@@ -205,7 +205,7 @@ impl World {
         }
         if noticed {
             self.meet("fault: a stream ends");
-            self.plan(delay, Next::Ended { wire });
+            self.plan(delay, NetworkEvent::Ended { wire });
         } else {
             self.meet("fault: a stream ends unnoticed");
             self.host.stream(conn).room = 0;
@@ -240,29 +240,29 @@ impl World {
     fn plan_up(&mut self, wire: usize) {
         if !std::mem::replace(&mut self.wires[wire].up_planned, true) {
             let delay = self.delay();
-            self.plan(delay, Next::Up { wire });
+            self.plan(delay, NetworkEvent::Up { wire });
         }
     }
 
-    fn dialled(&mut self, client: usize, epoch: u32, purpose: Purpose) {
+    fn dialled(&mut self, client: usize, epoch: u32, purpose: WsPurpose) {
         let state = &self.clients[client];
         if state.epoch != epoch {
             return;
         }
         let target = match purpose {
-            Purpose::Session => format!("{PATH}?EIO=4&transport=websocket"),
-            Purpose::Upgrade if state.stage == Stage::Polling => {
+            WsPurpose::Session => format!("{PATH}?EIO=4&transport=websocket"),
+            WsPurpose::Upgrade if state.stage == Stage::Polling => {
                 format!("{PATH}?EIO=4&transport=websocket&sid={}", state.sid)
             }
-            Purpose::Intruder if !state.sid.is_empty() => {
+            WsPurpose::Intruder if !state.sid.is_empty() => {
                 format!("{PATH}?EIO=4&transport=websocket&sid={}", state.sid)
             }
-            Purpose::Upgrade | Purpose::Intruder => return,
+            WsPurpose::Upgrade | WsPurpose::Intruder => return,
         };
         let Some(endpoint) = self.host.server().route(PATH) else { return };
         let Ok((conn, _)) = self.host.upgrade(endpoint, &handshake(&target, None)) else {
             // A session by polling may be over, which its polls will tell.
-            if purpose == Purpose::Session {
+            if purpose == WsPurpose::Session {
                 self.turned_away(client);
                 self.cut(client);
             }
@@ -287,13 +287,13 @@ impl World {
             up_planned: false,
             down_planned: false,
             server_end: None,
-            cut: purpose == Purpose::Intruder,
+            cut: purpose == WsPurpose::Intruder,
             sids: Vec::new(),
             done: false,
         });
         let wire = self.wires.len() - 1;
         self.live_wires.push(wire);
-        if purpose == Purpose::Intruder {
+        if purpose == WsPurpose::Intruder {
             if self.chance(2) {
                 encode_frame(&mut self.wires[wire].up, Fin::Final, Opcode::Text, b"2probe", Some([4, 3, 2, 1]));
                 self.plan_up(wire);
@@ -301,12 +301,12 @@ impl World {
             let upgraded =
                 |wire: usize| self.wires[wire].up.is_empty() && !self.host.stream(self.wires[wire].conn).is_paused();
             if self.clients[client].stage == Stage::Streaming && self.ties[client].wire.is_some_and(upgraded) {
-                self.plan(Duration::from_secs(4), Next::Expelled { wire });
+                self.plan(Duration::from_secs(4), NetworkEvent::Expelled { wire });
             }
             return self.cut_wire(wire);
         }
         self.ties[client].wire = Some(wire);
-        if purpose == Purpose::Upgrade {
+        if purpose == WsPurpose::Upgrade {
             self.clients[client].stage = Stage::Probing;
             self.write(client, "2probe");
         }
@@ -352,23 +352,23 @@ impl World {
             } else {
                 self.delay()
             };
-            self.plan(delay, Next::Room { wire: index, bytes: count });
+            self.plan(delay, NetworkEvent::Space { wire: index, bytes: count });
         }
         let mut input = bytes.as_slice();
         loop {
             let message = self.wires[index].decoder.decode(&LIMITS, &mut input);
             let text = match message {
                 Ok(None) => break,
-                Ok(Some(Message::Text(text))) => text.to_string(),
-                Ok(Some(Message::Binary(bytes))) => super::client::text_of(bytes),
-                Ok(Some(Message::Close(frame))) => {
+                Ok(Some(WsMessage::Text(text))) => text.to_string(),
+                Ok(Some(WsMessage::Binary(bytes))) => super::client::text_of(bytes),
+                Ok(Some(WsMessage::Close(frame))) => {
                     let code = frame.as_ref().map_or(1005, |frame| frame.code.as_u16());
                     self.model_mut().coverage.meet(format!("close {code}"));
                     encode_close(&mut self.wires[index].up, frame.map(|frame| (frame.code, "")), Some([1, 2, 3, 4]));
                     self.plan_up(index);
                     continue;
                 }
-                Ok(Some(other @ (Message::Ping(_) | Message::Pong(_)))) => return Err(format!("{other:?}")),
+                Ok(Some(other @ (WsMessage::Ping(_) | WsMessage::Pong(_)))) => return Err(format!("{other:?}")),
                 Err(error) => return Err(format!("broken frames: {error:?}")),
             };
             if self.ties[client].wire == Some(index) {
@@ -378,7 +378,7 @@ impl World {
         if more {
             let delay = self.delay();
             self.wires[index].down_planned = true;
-            self.plan(delay, Next::Down { wire: index });
+            self.plan(delay, NetworkEvent::Down { wire: index });
         } else if let Some(end) = self.host.stream(conn).end {
             if end == StreamEnd::HalfClosed {
                 self.host.ws_ended(conn);
@@ -423,9 +423,9 @@ impl World {
             format!("{PATH}?EIO=4&transport=polling&sid={sid}")
         };
         let stage = CallStage::Sent;
-        self.calls.push(Call { client, method, target, body, stage, cut: false, sids: Vec::new() });
+        self.calls.push(HttpCall { client, method, target, body, stage, cut: false, sids: Vec::new() });
         let (call, delay) = (self.calls.len() - 1, self.delay());
-        self.plan(delay, Next::Head { call });
+        self.plan(delay, NetworkEvent::Head { call });
         call
     }
 
@@ -452,14 +452,14 @@ impl World {
                     self.body(index);
                 } else {
                     let delay = self.delay();
-                    self.plan(delay, Next::Body { call: index });
+                    self.plan(delay, NetworkEvent::Body { call: index });
                 }
             }
             Err(response) => {
                 let body = String::from_utf8_lossy(response.body()).into_owned();
                 call.stage = CallStage::Answered(response.status().as_u16(), body);
                 let delay = self.delay();
-                self.plan(delay, Next::Answer { call: index });
+                self.plan(delay, NetworkEvent::Answer { call: index });
             }
         }
         Ok(())
@@ -527,24 +527,24 @@ impl World {
     fn heard(&mut self, client: usize, text: &str) -> Result<(), String> {
         let now = self.host.now();
         match self.clients[client].hear(text, now) {
-            Heard::Nothing => {}
-            Heard::Opened => self.opened(client),
-            Heard::Probed => {
+            PacketEffect::Nothing => {}
+            PacketEffect::Opened => self.opened(client),
+            PacketEffect::Probed => {
                 if self.clients[client].stage == Stage::Probing {
                     self.clients[client].stage = Stage::Pausing;
                     self.resume(client);
                 }
             }
-            Heard::Over => self.cut(client),
-            Heard::Packet { sid, text } => self.model_mut().deliver(&sid, &text)?,
-            Heard::Asked { sid, text, answer, namespace } => {
+            PacketEffect::Over => self.cut(client),
+            PacketEffect::Packet { sid, text } => self.model_mut().deliver(&sid, &text)?,
+            PacketEffect::Asked { sid, text, answer, namespace } => {
                 self.model_mut().deliver(&sid, &text)?;
                 if !self.chance(10) {
                     self.send(client, &namespace, answer);
                 }
             }
-            Heard::Crowded => self.meet("limit: namespaces of a session"),
-            Heard::Nonsense(what) => return Err(format!("client {client} cannot make sense of {what}")),
+            PacketEffect::Crowded => self.meet("limit: namespaces of a session"),
+            PacketEffect::Nonsense(what) => return Err(format!("client {client} cannot make sense of {what}")),
         }
         self.flush(client);
         Ok(())

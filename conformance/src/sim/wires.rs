@@ -9,17 +9,17 @@ use roomcast_testkit::StreamEnd;
 
 /// What happens next on the network or with a client.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Next {
+pub(super) enum NetworkEvent {
     /// A client does something.
     Act { client: usize },
     /// A request for a WebSocket arrives.
-    Dial { client: usize, epoch: u32, purpose: Purpose },
+    Dial { client: usize, epoch: u32, purpose: WsPurpose },
     /// Bytes arrive at the server.
     Up { wire: usize },
     /// Bytes arrive at the client.
     Down { wire: usize },
     /// The server's socket takes more.
-    Room { wire: usize, bytes: usize },
+    Space { wire: usize, bytes: usize },
     /// The server learns that a stream was cut.
     Ended { wire: usize },
     /// The server must have closed a second WebSocket by now.
@@ -36,7 +36,7 @@ pub(super) enum Next {
 
 /// What a WebSocket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum WsPurpose {
     Session,
     Upgrade,
     /// A second one of a session, which says its probe and no more.
@@ -64,7 +64,7 @@ pub(super) struct Wire {
 
 /// An HTTP request and how far it is.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct HttpCall {
     pub(super) client: usize,
     pub(super) method: Method,
     pub(super) target: String,

@@ -15,12 +15,12 @@ use super::client::{Client, Stage};
 use super::coverage::Coverage;
 use super::model::{Model, NAMESPACES_MAX, ROOM_BYTES_MAX, ROOMS_MAX};
 use super::weather::Weather;
-use super::wires::{Call, Next, Wire};
+use super::wires::{HttpCall, NetworkEvent, Wire};
 use crate::pair::{Conformance, Host, Profile, Via, WALL_MS, host};
 
 /// What became of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// A hash of all that went into the server and came out of it, in order.
     pub trace: u64,
     /// Events on the network.
@@ -38,7 +38,7 @@ pub struct Outcome {
 /// # Errors
 ///
 /// What went wrong, and when.
-pub fn run(seed: u64) -> Result<Outcome, String> {
+pub fn run(seed: u64) -> Result<RunOutcome, String> {
     World::new(seed).judge(seed)
 }
 
@@ -48,7 +48,7 @@ pub fn run(seed: u64) -> Result<Outcome, String> {
 ///
 /// How the bug has shown, and when.
 #[cfg(feature = "test-hooks")]
-pub fn run_with_bug(seed: u64, bug: roomcast_core::server::test_hooks::Bug) -> Result<Outcome, String> {
+pub fn run_with_bug(seed: u64, bug: roomcast_core::server::test_hooks::Bug) -> Result<RunOutcome, String> {
     let mut world = World::new(seed);
     world.host.server().plant(bug);
     world.judge(seed)
@@ -65,12 +65,12 @@ pub(super) struct World {
     pub(super) host: Host<Conformance, Model>,
     pub(super) rng: Rng,
     pub(super) weather: Weather,
-    pub(super) queue: BTreeMap<(Instant, u64), Next>,
+    pub(super) queue: BTreeMap<(Instant, u64), NetworkEvent>,
     pub(super) sequence: u64,
     pub(super) clients: Vec<Client>,
     pub(super) ties: Vec<Ties>,
     pub(super) wires: Vec<Wire>,
-    pub(super) calls: Vec<Call>,
+    pub(super) calls: Vec<HttpCall>,
     pub(super) live_wires: Vec<usize>,
     pub(super) live_calls: Vec<usize>,
     pub(super) steps: u64,
@@ -110,16 +110,16 @@ impl World {
         };
         for client in 0..CLIENTS {
             let delay = world.millis(0, 500);
-            world.plan(delay, Next::Act { client });
+            world.plan(delay, NetworkEvent::Act { client });
         }
         world
     }
 
-    fn judge(&mut self, seed: u64) -> Result<Outcome, String> {
+    fn judge(&mut self, seed: u64) -> Result<RunOutcome, String> {
         self.play().map_err(|fault| format!("seed {seed} at {} ms: {fault}", self.host.now().as_nanos() / 1_000_000))
     }
 
-    fn play(&mut self) -> Result<Outcome, String> {
+    fn play(&mut self) -> Result<RunOutcome, String> {
         self.pass(STORM)?;
         self.weather = Weather::Fair;
         self.pass(FAIR)?;
@@ -152,7 +152,7 @@ impl World {
         for (name, count) in self.host.server().session_cells() {
             coverage.add(format!("cell: {name}"), count);
         }
-        Ok(Outcome {
+        Ok(RunOutcome {
             trace: self.host.hooks.trace().hash() ^ self.model().events.hash(),
             steps: self.steps,
             delivered: self.model().delivered,
@@ -249,7 +249,7 @@ impl World {
         &mut self.host.stack.app.observer
     }
 
-    pub(super) fn plan(&mut self, delay: Duration, next: Next) {
+    pub(super) fn plan(&mut self, delay: Duration, next: NetworkEvent) {
         self.sequence += 1;
         self.queue.insert((self.host.now() + delay, self.sequence), next);
     }

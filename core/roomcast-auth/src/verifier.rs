@@ -53,7 +53,7 @@ impl Verifier {
         if token.len() > self.policy.token_bytes_max {
             return Err(AuthError::TokenTooLong);
         }
-        let parts = Parts::split(token)?;
+        let parts = TokenParts::split(token)?;
         let algorithm = self.algorithm(&decode(parts.header).ok_or(AuthError::HeaderMalformed)?)?;
         let signature = URL_SAFE_NO_PAD.decode(parts.signature).map_err(|_| AuthError::SignatureMalformed)?;
         if !self.keys.iter().any(|key| key.has_signed(parts.signed, &signature, algorithm)) {
@@ -153,7 +153,7 @@ impl Verifier {
 }
 
 /// A token cut at its dots.
-struct Parts<'a> {
+struct TokenParts<'a> {
     header: &'a str,
     payload: &'a str,
     signature: &'a str,
@@ -161,7 +161,7 @@ struct Parts<'a> {
     signed: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> TokenParts<'a> {
     fn split(token: &'a str) -> Result<Self, AuthError> {
         let (signed, signature) = token.rsplit_once('.').ok_or(AuthError::NotThreeParts)?;
         match signed.split_once('.') {

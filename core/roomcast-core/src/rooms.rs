@@ -30,7 +30,7 @@ pub struct OutboundIdx(pub u32);
 
 /// A member as a selection names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member<H> {
+pub struct SelectedMember<H> {
     /// What the caller knows it by.
     pub handle: H,
     /// Where what is sent to it is queued.
@@ -44,7 +44,7 @@ pub struct Rooms<H> {
     rooms: Slab<RoomId, Room>,
     /// Every member, and the place of its presence.
     everyone: Vec<RoomMember>,
-    presences: Slab<MemberId, Presence<H>>,
+    presences: Slab<MemberId, MemberState<H>>,
     selection: u32,
 }
 
@@ -66,7 +66,7 @@ struct RoomMember {
 
 /// What is known of a member.
 #[derive(Clone, Debug)]
-struct Presence<H> {
+struct MemberState<H> {
     handle: H,
     outbound: OutboundIdx,
     /// Place in `everyone`.
@@ -102,7 +102,7 @@ impl<H: Copy> Rooms<H> {
     /// A new member, in no room yet.
     pub fn enter(&mut self, handle: H, outbound: OutboundIdx) -> MemberId {
         let place = small(self.everyone.len());
-        let member = self.presences.insert(Presence { handle, outbound, place, stamp: 0, rooms: Vec::new() });
+        let member = self.presences.insert(MemberState { handle, outbound, place, stamp: 0, rooms: Vec::new() });
         self.everyone.push(RoomMember { slot: member.index(), outbound, back: 0 });
         member
     }
@@ -222,21 +222,21 @@ impl<H: Copy> Rooms<H> {
     }
 
     /// Selects one member, if it is one and is neither excepted nor selected yet.
-    pub fn select(&mut self, member: MemberId, chosen: &mut impl FnMut(Member<H>)) {
+    pub fn select(&mut self, member: MemberId, chosen: &mut impl FnMut(SelectedMember<H>)) {
         let Some(presence) = self.presences.get_mut(member) else { return };
         if std::mem::replace(&mut presence.stamp, self.selection) != self.selection {
-            chosen(Member { handle: presence.handle, outbound: presence.outbound });
+            chosen(SelectedMember { handle: presence.handle, outbound: presence.outbound });
         }
     }
 
     /// Selects a room's members who are neither excepted nor selected yet.
-    pub fn select_room(&mut self, name: &str, chosen: &mut impl FnMut(Member<H>)) {
+    pub fn select_room(&mut self, name: &str, chosen: &mut impl FnMut(SelectedMember<H>)) {
         let Self { names, rooms, presences, selection, .. } = self;
         stamp_all(entries(names, rooms, name), presences, *selection, chosen);
     }
 
     /// Selects every member that is neither excepted nor selected already.
-    pub fn select_everyone(&mut self, chosen: &mut impl FnMut(Member<H>)) {
+    pub fn select_everyone(&mut self, chosen: &mut impl FnMut(SelectedMember<H>)) {
         stamp_all(&self.everyone, &mut self.presences, self.selection, chosen);
     }
 
@@ -279,16 +279,16 @@ fn entries<'a>(names: &KeyedMap<ByteString, RoomId>, rooms: &'a Slab<RoomId, Roo
 
 fn stamp_all<H: Copy>(
     entries: &[RoomMember],
-    presences: &mut Slab<MemberId, Presence<H>>,
+    presences: &mut Slab<MemberId, MemberState<H>>,
     selection: u32,
-    chosen: &mut impl FnMut(Member<H>),
+    chosen: &mut impl FnMut(SelectedMember<H>),
 ) {
     for entry in entries {
         if let Some(presence) = presences.at_mut(entry.slot)
             && presence.stamp != selection
         {
             presence.stamp = selection;
-            chosen(Member { handle: presence.handle, outbound: entry.outbound });
+            chosen(SelectedMember { handle: presence.handle, outbound: entry.outbound });
         }
     }
 }
@@ -311,27 +311,27 @@ mod tests {
         /// Against a map of sets: the same members, the same rooms, the same selections.
         #[test]
         fn agrees_with_sets(operations in prop::collection::vec(operation(), 0..120)) {
-            let mut rooms = Rooms::<Key>::new(Rng::from_seed([1; 32]).keyed_hash());
-            let mut model = BTreeMap::<Key, BTreeSet<ByteString>>::new();
-            let mut ids = BTreeMap::<Key, MemberId>::new();
-            let id = |ids: &BTreeMap<Key, MemberId>, key: Key| ids.get(&key).copied().unwrap_or(MemberId::from_parts(99, 0));
+            let mut rooms = Rooms::<TestMember>::new(Rng::from_seed([1; 32]).keyed_hash());
+            let mut model = BTreeMap::<TestMember, BTreeSet<ByteString>>::new();
+            let mut ids = BTreeMap::<TestMember, MemberId>::new();
+            let id = |ids: &BTreeMap<TestMember, MemberId>, key: TestMember| ids.get(&key).copied().unwrap_or(MemberId::from_parts(99, 0));
             let mut generation = 0;
             for operation in operations {
                 match operation {
-                    Operation::Enter(slot) => {
+                    RandomOperation::Enter(slot) => {
                         if !model.keys().any(|key| key.slot() == slot as usize) {
                             generation += 1;
-                            let key = Key::from_parts(slot, generation);
+                            let key = TestMember::from_parts(slot, generation);
                             ids.insert(key, rooms.enter(key, OutboundIdx(slot + 100)));
                             model.insert(key, BTreeSet::new());
                         }
                     }
-                    Operation::Exit(slot) => {
+                    RandomOperation::Exit(slot) => {
                         let key = key_at(&model, slot);
                         rooms.exit(id(&ids, key));
                         model.remove(&key);
                     }
-                    Operation::Join(slot, room) => {
+                    RandomOperation::Join(slot, room) => {
                         let key = key_at(&model, slot);
                         let expected = match model.get_mut(&key) {
                             None => Joined::Refused,
@@ -341,18 +341,18 @@ mod tests {
                         };
                         prop_assert_eq!(rooms.join(id(&ids, key), &room, 3), expected);
                     }
-                    Operation::Leave(slot, room) => {
+                    RandomOperation::Leave(slot, room) => {
                         let key = key_at(&model, slot);
                         let expected = model.get_mut(&key).is_some_and(|own| own.remove(&room));
                         prop_assert_eq!(rooms.leave(id(&ids, key), &room), expected);
                     }
-                    Operation::Select { of, except, except_slot } => {
+                    RandomOperation::Select { of, except, except_slot } => {
                         rooms.begin_selection();
                         let left_out = key_at(&model, except_slot);
                         rooms.except(id(&ids, left_out));
                         rooms.except_room(&except);
                         let mut selected = Vec::new();
-                        let mut chosen = |member: Member<Key>| {
+                        let mut chosen = |member: SelectedMember<TestMember>| {
                             assert_eq!(member.outbound, OutboundIdx(member.handle.slot() as u32 + 100));
                             selected.push(member.handle);
                         };
@@ -361,7 +361,7 @@ mod tests {
                             rooms.select_everyone(&mut chosen);
                         }
                         selected.sort();
-                        let expected: Vec<Key> = model.iter()
+                        let expected: Vec<TestMember> = model.iter()
                             .filter(|(_, own)| of.is_empty() || of.iter().any(|room| own.contains(room)))
                             .filter(|(key, own)| !own.contains(&except) && **key != left_out)
                             .map(|(key, _)| *key).collect();
@@ -389,10 +389,10 @@ mod tests {
 
     #[test]
     fn a_stale_member_finds_nothing() {
-        let mut rooms = Rooms::<Key>::new(Rng::from_seed([1; 32]).keyed_hash());
-        let old = rooms.enter(Key::from_parts(0, 1), OutboundIdx(0));
+        let mut rooms = Rooms::<TestMember>::new(Rng::from_seed([1; 32]).keyed_hash());
+        let old = rooms.enter(TestMember::from_parts(0, 1), OutboundIdx(0));
         rooms.exit(old);
-        let new = rooms.enter(Key::from_parts(0, 2), OutboundIdx(0));
+        let new = rooms.enter(TestMember::from_parts(0, 2), OutboundIdx(0));
         assert_eq!(rooms.join(old, &"r".into(), 9), Joined::Refused);
         assert_eq!(rooms.join(new, &"r".into(), 9), Joined::Newly);
         assert!(!rooms.contains(old, "r") && rooms.contains(new, "r") && !rooms.leave(old, "r"));
@@ -403,9 +403,9 @@ mod tests {
     /// Dynamic namespaces of one member each are not to cost memory for every socket that there is elsewhere.
     #[test]
     fn memory_follows_the_members_and_not_the_numbers_of_their_handles() {
-        let mut rooms = Rooms::<Key>::new(Rng::from_seed([1; 32]).keyed_hash());
+        let mut rooms = Rooms::<TestMember>::new(Rng::from_seed([1; 32]).keyed_hash());
         for slot in [1_000_000, 2_000_000, 3_000_000] {
-            let member = rooms.enter(Key::from_parts(slot, 1), OutboundIdx(slot));
+            let member = rooms.enter(TestMember::from_parts(slot, 1), OutboundIdx(slot));
             rooms.join(member, &"r".into(), 9);
             assert_eq!((rooms.presences.places(), rooms.members("r").count()), (1, 1));
             rooms.exit(member);
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Operation {
+    enum RandomOperation {
         Enter(u32),
         Exit(u32),
         Join(u32, ByteString),
@@ -421,26 +421,26 @@ mod tests {
         Select { of: Vec<ByteString>, except: ByteString, except_slot: u32 },
     }
 
-    fn operation() -> impl Strategy<Value = Operation> {
+    fn operation() -> impl Strategy<Value = RandomOperation> {
         let slot = || 0u32..8;
         let room = || (0u8..5).prop_map(|n| ByteString::from(format!("room {n}")));
         prop_oneof![
-            slot().prop_map(Operation::Enter),
-            slot().prop_map(Operation::Exit),
-            (slot(), room()).prop_map(|(slot, room)| Operation::Join(slot, room)),
-            (slot(), room()).prop_map(|(slot, room)| Operation::Join(slot, room)),
-            (slot(), room()).prop_map(|(slot, room)| Operation::Leave(slot, room)),
+            slot().prop_map(RandomOperation::Enter),
+            slot().prop_map(RandomOperation::Exit),
+            (slot(), room()).prop_map(|(slot, room)| RandomOperation::Join(slot, room)),
+            (slot(), room()).prop_map(|(slot, room)| RandomOperation::Join(slot, room)),
+            (slot(), room()).prop_map(|(slot, room)| RandomOperation::Leave(slot, room)),
             (prop::collection::vec(room(), 0..3), room(), slot())
-                .prop_map(|(of, except, except_slot)| Operation::Select { of, except, except_slot }),
+                .prop_map(|(of, except, except_slot)| RandomOperation::Select { of, except, except_slot }),
         ]
     }
 
-    fn key_at(model: &BTreeMap<Key, BTreeSet<ByteString>>, slot: u32) -> Key {
-        model.keys().copied().find(|key| key.slot() == slot as usize).unwrap_or(Key::from_parts(slot, 0))
+    fn key_at(model: &BTreeMap<TestMember, BTreeSet<ByteString>>, slot: u32) -> TestMember {
+        model.keys().copied().find(|key| key.slot() == slot as usize).unwrap_or(TestMember::from_parts(slot, 0))
     }
 
     crate::slab_key! {
         /// A test's member.
-        pub struct Key;
+        pub struct TestMember;
     }
 }

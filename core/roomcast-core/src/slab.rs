@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn stale_handles_find_nothing() {
-        let mut slab = Slab::<Key, &str>::new();
+        let mut slab = Slab::<TestKey, &str>::new();
         let a = slab.insert("a");
         let b = slab.insert("b");
         assert_eq!(slab.remove(a), Some("a"));
@@ -190,6 +190,6 @@ mod tests {
 
     crate::slab_key! {
         /// A test's key.
-        pub struct Key;
+        pub struct TestKey;
     }
 }

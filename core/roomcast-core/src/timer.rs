@@ -18,12 +18,12 @@ crate::slab_key! {
 /// lazily cleaned queue would hold one entry per connection that left within the last interval).
 #[derive(Debug)]
 pub struct Fifo<T> {
-    nodes: Slab<FifoKey, Node<T>>,
+    nodes: Slab<FifoKey, WheelNode<T>>,
     ends: Option<(FifoKey, FifoKey)>,
 }
 
 #[derive(Debug)]
-struct Node<T> {
+struct WheelNode<T> {
     deadline: Instant,
     previous: Option<FifoKey>,
     next: Option<FifoKey>,
@@ -44,7 +44,7 @@ impl<T> Fifo<T> {
             Some(node) => deadline.max(node.deadline),
             None => deadline,
         };
-        let key = self.nodes.insert(Node { deadline, previous: last, next: None, value });
+        let key = self.nodes.insert(WheelNode { deadline, previous: last, next: None, value });
         if let Some(node) = last.and_then(|last| self.nodes.get_mut(last)) {
             node.next = Some(key);
         }
@@ -169,17 +169,17 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Debug)]
-    enum Operation {
+    enum RandomOperation {
         Arm { length_ms: u64 },
         Cancel { which: usize },
         Advance { by_ms: u64 },
     }
 
-    fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    fn operations() -> impl Strategy<Value = Vec<RandomOperation>> {
         let one = prop_oneof![
-            (1u64..50).prop_map(|length_ms| Operation::Arm { length_ms }),
-            (0usize..64).prop_map(|which| Operation::Cancel { which }),
-            (0u64..40).prop_map(|by_ms| Operation::Advance { by_ms }),
+            (1u64..50).prop_map(|length_ms| RandomOperation::Arm { length_ms }),
+            (0usize..64).prop_map(|which| RandomOperation::Cancel { which }),
+            (0u64..40).prop_map(|by_ms| RandomOperation::Advance { by_ms }),
         ];
         prop::collection::vec(one, 0..200)
     }
@@ -194,14 +194,14 @@ mod tests {
             let ms = std::time::Duration::from_millis;
             for operation in operations {
                 match operation {
-                    Operation::Arm { length_ms } => {
+                    RandomOperation::Arm { length_ms } => {
                         let deadline = now + ms(fifo_length_ms);
                         fifo_list.push((deadline, value, fifo.arm(deadline, value)));
                         let deadline = now + ms(length_ms);
                         timer_list.push((deadline, value, timers.arm(deadline, value)));
                         value += 1;
                     }
-                    Operation::Cancel { which } => {
+                    RandomOperation::Cancel { which } => {
                         if which < fifo_list.len() {
                             let (_, value, key) = fifo_list.remove(which);
                             prop_assert_eq!(fifo.cancel(key), Some(value));
@@ -212,7 +212,7 @@ mod tests {
                             prop_assert_eq!(timers.cancel(key), Some(value));
                         }
                     }
-                    Operation::Advance { by_ms } => {
+                    RandomOperation::Advance { by_ms } => {
                         now = now + ms(by_ms);
                         let mut due: Vec<_> = timer_list.iter().filter(|t| t.0 <= now).map(|t| (t.0, t.1)).collect();
                         due.sort();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use roomcast_core::cluster::{
-    BusState, ClusterBody, ClusterEmit, ClusterMessage, ClusterSettings, Leaving, NodeId, Payload, Recipients,
+    BusPayload, BusState, ClusterBody, ClusterEmit, ClusterMessage, ClusterSettings, Leaving, NodeId, Recipients,
     RequestToken, RoomChannel, Strangers, Subscriptions,
 };
 use roomcast_core::server::{
@@ -206,7 +206,7 @@ fn what_no_socket_here_is_meant_by_is_dropped_unread_and_a_bad_payload_is_not_se
         ClusterBody::Emit(ClusterEmit {
             recipients: Recipients::room("/".into(), room.into()),
             name: name.into(),
-            args: Payload::from_unchecked(values.into(), Vec::new()),
+            args: BusPayload::from_unchecked(values.into(), Vec::new()),
             delivery: Delivery::Reliable,
             ack: Some(RequestToken { key: "k".into(), id: 1 }),
         })

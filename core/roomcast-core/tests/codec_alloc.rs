@@ -94,7 +94,7 @@ fn allocated_by(work: impl FnOnce()) -> usize {
 }
 
 /// Counts what each thread asks for, so that tests beside each other do not see one another.
-struct Counting;
+struct CountingAllocator;
 
 thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
@@ -102,7 +102,7 @@ thread_local! {
 
 // SAFETY: hands everything to the system's allocator; the counter is a constant-initialised thread-local without a
 // destructor, so that reading it never allocates.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.set(ALLOCATED.get() + layout.size());
         // SAFETY: the caller's promise is passed on.
@@ -122,4 +122,4 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static COUNTING: CountingAllocator = CountingAllocator;

@@ -582,7 +582,7 @@ impl World {
         let (mut decoder, mut rest, mut texts) = (Decoder::new(Role::Client), &bytes[..], Vec::new());
         let limits = FrameLimits { message_bytes_max: 1 << 24, fragments_max: 1 };
         while let Some(message) = decoder.decode(&limits, &mut rest).unwrap() {
-            if let roomcast_core::websocket::Message::Text(text) = message {
+            if let roomcast_core::websocket::WsMessage::Text(text) = message {
                 texts.push(text.to_string());
             }
         }

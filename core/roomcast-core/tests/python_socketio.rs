@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use proptest::prelude::*;
 use roomcast_core::cluster::{
-    Beat, BusChannel, ClusterBody, ClusterEmit, ClusterMessage, Codec, DecodeError, NodeId, Payload, Python,
+    Beat, BusChannel, BusPayload, ClusterBody, ClusterEmit, ClusterMessage, Codec, DecodeError, NodeId, Python,
     Recipients, RemoteSocket, RequestToken, RoomChannel, RoomChannels,
 };
 use roomcast_core::socket_io::{Args, ArgsBuilder, Delivery, Extent};
@@ -311,7 +311,7 @@ fn cases() -> Vec<(&'static str, ClusterBody)> {
 }
 
 fn emit_to(recipients: Recipients, args: Args) -> ClusterBody {
-    let (name, args, delivery) = ("event".into(), Payload::from(args), Delivery::Reliable);
+    let (name, args, delivery) = ("event".into(), BusPayload::from(args), Delivery::Reliable);
     ClusterBody::Emit(ClusterEmit { recipients, name, args, delivery, ack: None })
 }
 

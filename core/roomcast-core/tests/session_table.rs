@@ -4,13 +4,13 @@
 
 use roomcast_core::engine_io::session::Action::*;
 use roomcast_core::engine_io::session::State::*;
-use roomcast_core::engine_io::session::{Action, SessionEvent, State, Step, step};
+use roomcast_core::engine_io::session::{Action, SessionEvent, State, Transition, step};
 
 #[test]
 fn every_cell_of_the_table_is_as_the_protocol_has_it() {
     for (event, cells) in TABLE {
         for (state, (next, action)) in STATES.into_iter().zip(cells) {
-            assert_eq!(step(state, event), Step { next, action }, "{state:?} × {event:?}");
+            assert_eq!(step(state, event), Transition { next, action }, "{state:?} × {event:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use roomcast_core::websocket::{
-    ClientHandshake, CloseCode, CloseFrame, Decoder, Fin, FrameLimits, Message, Opcode, Role, WsError, encode_close,
+    ClientHandshake, CloseCode, CloseFrame, Decoder, Fin, FrameLimits, Opcode, Role, WsError, WsMessage, encode_close,
     encode_frame, handshake, server_header,
 };
 use tungstenite::protocol as theirs;
@@ -17,7 +17,7 @@ proptest! {
     fn round_trip(role in roles(), frames in vec(sent(), 0..12)) {
         let mut expected = Vec::new();
         let stream = encode(role, &frames, &mut expected);
-        prop_assert_eq!(decode(role, &stream, &[]), Outcome { messages: expected, error: None });
+        prop_assert_eq!(decode(role, &stream, &[]), FramesRead { messages: expected, error: None });
     }
 
     /// How a stream is cut makes no difference, for good streams and bad ones.
@@ -55,13 +55,13 @@ proptest! {
             Role::Server => theirs::Role::Client,
             Role::Client => theirs::Role::Server,
         };
-        let mut socket = theirs::WebSocket::from_raw_socket(Wire::default(), peer, None);
+        let mut socket = theirs::WebSocket::from_raw_socket(MemoryWire::default(), peer, None);
         for message in &messages {
             socket.send(message.clone().into_theirs()).unwrap();
         }
         let stream = std::mem::take(&mut socket.get_mut().written);
         let expected = messages.into_iter().map(Whole::into_ours).collect();
-        prop_assert_eq!(decode(role, &stream, &[]), Outcome { messages: expected, error: None });
+        prop_assert_eq!(decode(role, &stream, &[]), FramesRead { messages: expected, error: None });
     }
 
     /// Bytes of any kind bring no panic; an error stays; every byte is taken.
@@ -124,7 +124,7 @@ proptest! {
 fn speaks_with_tungstenite_from_the_first_byte() {
     // Its client, this server: the request is known only once the client has drawn its key.
     let tungstenite::HandshakeError::Interrupted(mid) =
-        tungstenite::client("ws://a.example/chat", Wire::default()).unwrap_err()
+        tungstenite::client("ws://a.example/chat", MemoryWire::default()).unwrap_err()
     else {
         panic!("waits for the response")
     };
@@ -140,7 +140,7 @@ fn speaks_with_tungstenite_from_the_first_byte() {
     // Its server, this client.
     let client = ClientHandshake::new(*b"0123456789abcdef");
     let request = client.request(&"a.example".parse().unwrap(), &"/chat".parse().unwrap());
-    let mut wire = Wire::default();
+    let mut wire = MemoryWire::default();
     wire.feed(&write_request(&request));
     let mut socket = tungstenite::accept(wire).unwrap();
     let response = parse_response(&socket.get_mut().take_written());
@@ -166,9 +166,9 @@ fn a_hundred_thousand_fragments() {
     }
     for chunk_bytes in [stream.len(), 1000, 1] {
         let mut decoder = Decoder::new(Role::Server);
-        let messages: Vec<Message> =
+        let messages: Vec<WsMessage> =
             stream.chunks(chunk_bytes).filter_map(|mut chunk| decoder.decode(&limits, &mut chunk).unwrap()).collect();
-        assert!(messages == [Message::Text(text.as_str().into())] && decoder.is_idle());
+        assert!(messages == [WsMessage::Text(text.as_str().into())] && decoder.is_idle());
     }
 }
 
@@ -177,7 +177,7 @@ fn server_headers_go_in_front_of_any_payload() {
     for len in [0, 125, 126, 65_535, 65_536] {
         let payload = vec![5; len];
         let stream = [server_header(Opcode::Binary, len).as_slice(), &payload].concat();
-        let expected = vec![Message::Binary(payload.into())];
+        let expected = vec![WsMessage::Binary(payload.into())];
         let limits = FrameLimits { message_bytes_max: len, fragments_max: 1 };
         let mut decoder = Decoder::new(Role::Client);
         let mut input = &stream[..];
@@ -191,7 +191,7 @@ fn close_frames_of_both_roles_are_read() {
         let mut stream = Vec::new();
         encode_close(&mut stream, Some((CloseCode::GOING_AWAY, "restart")), key);
         let close = CloseFrame { code: CloseCode::GOING_AWAY, reason: "restart".into() };
-        let expected = Outcome { messages: vec![Message::Close(Some(close))], error: None };
+        let expected = FramesRead { messages: vec![WsMessage::Close(Some(close))], error: None };
         assert_eq!(decode(role, &stream, &[]), expected);
     }
 }
@@ -200,12 +200,12 @@ const LIMITS: FrameLimits = FrameLimits { message_bytes_max: MESSAGE_BYTES_MAX, 
 const MESSAGE_BYTES_MAX: usize = 400;
 
 #[derive(Debug, PartialEq)]
-struct Outcome {
-    messages: Vec<Message>,
+struct FramesRead {
+    messages: Vec<WsMessage>,
     error: Option<WsError>,
 }
 
-fn decode(role: Role, stream: &[u8], cuts: &[usize]) -> Outcome {
+fn decode(role: Role, stream: &[u8], cuts: &[usize]) -> FramesRead {
     let mut decoder = Decoder::new(role);
     let mut messages = Vec::new();
     for mut chunk in cut_up(stream, cuts) {
@@ -213,12 +213,12 @@ fn decode(role: Role, stream: &[u8], cuts: &[usize]) -> Outcome {
             match decoder.decode(&LIMITS, &mut chunk) {
                 Ok(Some(message)) => messages.push(message),
                 Ok(None) => break,
-                Err(error) => return Outcome { messages, error: Some(error) },
+                Err(error) => return FramesRead { messages, error: Some(error) },
             }
         }
         assert!(chunk.is_empty());
     }
-    Outcome { messages, error: None }
+    FramesRead { messages, error: None }
 }
 
 fn cut_up<'s>(stream: &'s [u8], cuts: &[usize]) -> Vec<&'s [u8]> {
@@ -231,7 +231,7 @@ fn cut_up<'s>(stream: &'s [u8], cuts: &[usize]) -> Vec<&'s [u8]> {
 
 #[derive(Debug, PartialEq)]
 struct TheirOutcome {
-    messages: Vec<Message>,
+    messages: Vec<WsMessage>,
     /// What tungstenite's error means on the wire.
     close_code: Option<CloseCode>,
 }
@@ -265,11 +265,13 @@ fn agree(role: Role, stream: &[u8], cuts: &[usize]) -> Result<(), TestCaseError>
         None => {
             let mut expected = TheirOutcome { messages: ours.messages, close_code: None };
             // §11.7 leaves the codes below 3000 to a registry at IANA, which has got 1014 since. tungstenite lacks it.
-            let newer = |message: &mut Message| match message {
-                Message::Close(Some(close)) => close.code == CloseCode::BAD_GATEWAY,
-                Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Close(None) => {
-                    false
-                }
+            let newer = |message: &mut WsMessage| match message {
+                WsMessage::Close(Some(close)) => close.code == CloseCode::BAD_GATEWAY,
+                WsMessage::Text(_)
+                | WsMessage::Binary(_)
+                | WsMessage::Ping(_)
+                | WsMessage::Pong(_)
+                | WsMessage::Close(None) => false,
             };
             if expected.messages.pop_if(newer).is_some() {
                 expected.close_code = Some(CloseCode::PROTOCOL);
@@ -290,7 +292,7 @@ fn announces_too_much(stream: &[u8]) -> bool {
 }
 
 fn tungstenite_decode(role: Role, stream: &[u8], cuts: &[usize], filler: &[u8]) -> TheirOutcome {
-    let mut wire = Wire::default();
+    let mut wire = MemoryWire::default();
     for chunk in cut_up(stream, cuts) {
         wire.feed(chunk);
     }
@@ -308,13 +310,13 @@ fn tungstenite_decode(role: Role, stream: &[u8], cuts: &[usize], filler: &[u8]) 
         let close_code = match socket.read() {
             Ok(message) => match from_theirs(message) {
                 // A code that must not be sent (§7.4.1) reaches its user as a close with 1002.
-                Message::Close(Some(close)) if close.reason == "Protocol violation" => Some(close.code),
+                WsMessage::Close(Some(close)) if close.reason == "Protocol violation" => Some(close.code),
                 // Nothing is read after a close.
-                close @ Message::Close(_) => {
+                close @ WsMessage::Close(_) => {
                     messages.push(close);
                     None
                 }
-                message @ (Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_)) => {
+                message @ (WsMessage::Text(_) | WsMessage::Binary(_) | WsMessage::Ping(_) | WsMessage::Pong(_)) => {
                     messages.push(message);
                     continue;
                 }
@@ -329,13 +331,13 @@ fn tungstenite_decode(role: Role, stream: &[u8], cuts: &[usize], filler: &[u8]) 
     }
 }
 
-fn from_theirs(message: tungstenite::Message) -> Message {
+fn from_theirs(message: tungstenite::Message) -> WsMessage {
     match message {
-        tungstenite::Message::Text(text) => Message::Text(text.as_str().into()),
-        tungstenite::Message::Binary(payload) => Message::Binary(payload),
-        tungstenite::Message::Ping(payload) => Message::Ping(payload),
-        tungstenite::Message::Pong(payload) => Message::Pong(payload),
-        tungstenite::Message::Close(close) => Message::Close(close.map(|close| CloseFrame {
+        tungstenite::Message::Text(text) => WsMessage::Text(text.as_str().into()),
+        tungstenite::Message::Binary(payload) => WsMessage::Binary(payload),
+        tungstenite::Message::Ping(payload) => WsMessage::Ping(payload),
+        tungstenite::Message::Pong(payload) => WsMessage::Pong(payload),
+        tungstenite::Message::Close(close) => WsMessage::Close(close.map(|close| CloseFrame {
             code: CloseCode::new(close.code.into()).unwrap(),
             reason: close.reason.as_str().into(),
         })),
@@ -345,12 +347,12 @@ fn from_theirs(message: tungstenite::Message) -> Message {
 
 /// Bytes in memory for tungstenite: read in the pieces they were fed in, then "would block".
 #[derive(Default, Debug)]
-struct Wire {
+struct MemoryWire {
     to_read: std::collections::VecDeque<Vec<u8>>,
     written: Vec<u8>,
 }
 
-impl Wire {
+impl MemoryWire {
     fn feed(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.to_read.push_back(bytes.to_vec());
@@ -362,7 +364,7 @@ impl Wire {
     }
 }
 
-impl Read for Wire {
+impl Read for MemoryWire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(piece) = self.to_read.front_mut() else { return Err(io::ErrorKind::WouldBlock.into()) };
         let taken = piece.len().min(buffer.len());
@@ -375,7 +377,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for MemoryWire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.written.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -392,7 +394,7 @@ fn roles() -> impl Strategy<Value = Role> {
 
 /// A step of a peer that keeps the rules.
 #[derive(Clone, Debug)]
-enum Sent {
+enum PeerStep {
     /// A message, cut into frames at these places, with pings in between.
     Data {
         whole: Whole,
@@ -419,11 +421,11 @@ impl Whole {
         }
     }
 
-    fn into_ours(self) -> Message {
+    fn into_ours(self) -> WsMessage {
         match self {
-            Self::Text(text) => Message::Text(text.into()),
-            Self::Binary(payload) => Message::Binary(payload.into()),
-            Self::Ping(payload) => Message::Ping(payload.into()),
+            Self::Text(text) => WsMessage::Text(text.into()),
+            Self::Binary(payload) => WsMessage::Binary(payload.into()),
+            Self::Ping(payload) => WsMessage::Ping(payload.into()),
         }
     }
 }
@@ -437,16 +439,16 @@ fn whole_messages() -> impl Strategy<Value = Whole> {
     ]
 }
 
-fn sent() -> impl Strategy<Value = Sent> {
+fn sent() -> impl Strategy<Value = PeerStep> {
     prop_oneof![
         4 => (whole_messages(), vec(any::<prop::sample::Index>(), 0..4), vec(vec(any::<u8>(), 0..5), 0..3), any::<[u8; 4]>())
-            .prop_map(|(whole, cuts, pings, key)| Sent::Data { whole, cuts, pings, key }),
-        1 => (vec(any::<u8>(), 0..=125), any::<[u8; 4]>()).prop_map(|(payload, key)| Sent::Pong(payload, key)),
+            .prop_map(|(whole, cuts, pings, key)| PeerStep::Data { whole, cuts, pings, key }),
+        1 => (vec(any::<u8>(), 0..=125), any::<[u8; 4]>()).prop_map(|(payload, key)| PeerStep::Pong(payload, key)),
     ]
 }
 
 /// What a peer of `role` writes, and what should arrive.
-fn encode(role: Role, steps: &[Sent], expected: &mut Vec<Message>) -> Vec<u8> {
+fn encode(role: Role, steps: &[PeerStep], expected: &mut Vec<WsMessage>) -> Vec<u8> {
     let mask = |key| match role {
         Role::Server => Some(key),
         Role::Client => None,
@@ -454,15 +456,15 @@ fn encode(role: Role, steps: &[Sent], expected: &mut Vec<Message>) -> Vec<u8> {
     let mut out = Vec::new();
     for step in steps {
         match step {
-            Sent::Pong(payload, key) => {
+            PeerStep::Pong(payload, key) => {
                 encode_frame(&mut out, Fin::Final, Opcode::Pong, payload, mask(*key));
-                expected.push(Message::Pong(payload.clone().into()));
+                expected.push(WsMessage::Pong(payload.clone().into()));
             }
-            Sent::Data { whole: whole @ Whole::Ping(payload), cuts: _, pings: _, key } => {
+            PeerStep::Data { whole: whole @ Whole::Ping(payload), cuts: _, pings: _, key } => {
                 encode_frame(&mut out, Fin::Final, Opcode::Ping, payload, mask(*key));
                 expected.push(whole.clone().into_ours());
             }
-            Sent::Data { whole, cuts, pings, key } => {
+            PeerStep::Data { whole, cuts, pings, key } => {
                 let (first, payload) = match whole {
                     Whole::Text(text) => (Opcode::Text, text.as_bytes()),
                     Whole::Binary(payload) | Whole::Ping(payload) => (Opcode::Binary, &payload[..]),
@@ -475,7 +477,7 @@ fn encode(role: Role, steps: &[Sent], expected: &mut Vec<Message>) -> Vec<u8> {
                     encode_frame(&mut out, fin, opcode, fragment, mask(*key));
                     if let (Fin::More, Some(ping)) = (fin, pings.get(index)) {
                         encode_frame(&mut out, Fin::Final, Opcode::Ping, ping, mask(*key));
-                        expected.push(Message::Ping(ping.clone().into()));
+                        expected.push(WsMessage::Ping(ping.clone().into()));
                     }
                 }
                 expected.push(whole.clone().into_ours());
@@ -488,8 +490,8 @@ fn encode(role: Role, steps: &[Sent], expected: &mut Vec<Message>) -> Vec<u8> {
 /// A stream as a peer of either role would send it: good, damaged, made of odd frames, or noise.
 #[derive(Clone, Debug)]
 enum Stream {
-    Good { steps: Vec<Sent>, close: Option<(u16, Vec<u8>)> },
-    Damaged { steps: Vec<Sent>, damage: Vec<(prop::sample::Index, u8)> },
+    Good { steps: Vec<PeerStep>, close: Option<(u16, Vec<u8>)> },
+    Damaged { steps: Vec<PeerStep>, damage: Vec<(prop::sample::Index, u8)> },
     OddFrames(Vec<OddFrame>),
     Noise(Vec<u8>),
 }

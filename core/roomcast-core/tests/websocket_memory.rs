@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Opcode, Role, WsMessage, encode_close, encode_frame};
 
 #[test]
 fn a_whole_frame_is_one_allocation_of_its_size() {
@@ -23,7 +23,7 @@ fn a_whole_frame_is_one_allocation_of_its_size() {
                 let mut decoder = Decoder::new(role);
                 let (message, counted) = count(|| decoder.decode(&LIMITS, &mut &stream[..]));
                 assert!(message.unwrap().is_some() && decoder.is_idle());
-                assert_eq!(counted, Counted { calls: 1, bytes: len, peak: len }, "{opcode:?} {role:?}");
+                assert_eq!(counted, Allocated { calls: 1, bytes: len, peak: len }, "{opcode:?} {role:?}");
             }
         }
     }
@@ -61,7 +61,7 @@ fn a_dripped_frame_grows_with_what_came() {
             message
         })
     });
-    let Some(Message::Binary(payload)) = message else { panic!("the frame is whole") };
+    let Some(WsMessage::Binary(payload)) = message else { panic!("the frame is whole") };
     assert_eq!(payload.len(), 100_000);
     assert!(counted.peak <= 2 * stream.len() + OVERHEAD_BYTES, "{counted:?}");
     // Exact, so it becomes `Bytes` without a further allocation, and can be taken back as it is.
@@ -132,15 +132,15 @@ const OVERHEAD_BYTES: usize = 128;
 
 /// What a piece of code allocated on its own thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counted {
+struct Allocated {
     calls: usize,
     bytes: usize,
     /// The most that was held at once.
     peak: usize,
 }
 
-fn count<T>(work: impl FnOnce() -> T) -> (T, Counted) {
-    COUNTED.set(Counted::default());
+fn count<T>(work: impl FnOnce() -> T) -> (T, Allocated) {
+    COUNTED.set(Allocated::default());
     LIVE.set(0);
     let result = work();
     (result, COUNTED.get())
@@ -159,7 +159,7 @@ impl CountingAllocator {
         let counted = COUNTED.get();
         // Memory that was there before the count began may be freed during it: `live` is then below zero.
         let peak = if live as isize > 0 { counted.peak.max(live) } else { counted.peak };
-        COUNTED.set(Counted { calls: counted.calls + 1, bytes: counted.bytes + bytes, peak });
+        COUNTED.set(Allocated { calls: counted.calls + 1, bytes: counted.bytes + bytes, peak });
     }
 
     fn shrank(bytes: usize) {
@@ -192,7 +192,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
 }
 
 thread_local! {
-    static COUNTED: Cell<Counted> = const { Cell::new(Counted { calls: 0, bytes: 0, peak: 0 }) };
+    static COUNTED: Cell<Allocated> = const { Cell::new(Allocated { calls: 0, bytes: 0, peak: 0 }) };
     static LIVE: Cell<usize> = const { Cell::new(0) };
 }
 

@@ -19,7 +19,7 @@ use crate::counters::{DocumentCounters, DocumentCounts};
 use crate::machine::{Documents, Pace};
 use crate::output::{Close, DENIED_CODE, DocumentNotice, Output};
 use crate::providers::Flow;
-use crate::question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError};
+use crate::question::{DocumentAnswer, DocumentQuestion, DocumentStoreError, QuestionKind};
 use crate::vocabulary::{Access, DocumentId};
 use crate::work::{DocumentWork, Worked};
 
@@ -35,7 +35,7 @@ pub struct DocumentsApp {
     path: String,
     query_timeout: Duration,
     documents: Documents<SessionId>,
-    asked: BTreeMap<u64, Open>,
+    asked: BTreeMap<u64, OpenProvider>,
     deadlines: Fifo<u64>,
     last_query: u64,
     /// What providers came with, until they are let in or closed.
@@ -47,16 +47,16 @@ pub struct DocumentsApp {
 }
 
 #[derive(Debug)]
-struct Open {
-    what: What,
+struct OpenProvider {
+    what: OpenWork,
     /// Work has none: it comes to its end by itself.
     deadline: Option<FifoKey>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum What {
+enum OpenWork {
     Rights(SessionId),
-    Store(DocumentId, Asked),
+    Store(DocumentId, QuestionKind),
     Work(DocumentId),
 }
 
@@ -207,13 +207,13 @@ impl DocumentsApp {
         while let Some(output) = self.documents.poll_output() {
             match output {
                 Output::Ask { document, question } => {
-                    let what = What::Store(document, question.asked());
+                    let what = OpenWork::Store(document, question.asked());
                     let id = self.ask(what, now);
                     self.queries.push_back(AppQuery::Store { id, question });
                 }
                 Output::Authorize { member, name } => {
                     let Some(request) = self.visitors.remove(&member) else { continue };
-                    let id = self.ask(What::Rights(member), now);
+                    let id = self.ask(OpenWork::Rights(member), now);
                     let visitor = Visitor { document: name, request };
                     self.queries.push_back(AppQuery::Authorize { id, visitor });
                 }
@@ -248,39 +248,39 @@ impl DocumentsApp {
         }
     }
 
-    fn ask(&mut self, what: What, now: Instant) -> u64 {
+    fn ask(&mut self, what: OpenWork, now: Instant) -> u64 {
         self.last_query += 1;
         let deadline = Some(self.deadlines.arm(now + self.query_timeout, self.last_query));
-        self.asked.insert(self.last_query, Open { what, deadline });
+        self.asked.insert(self.last_query, OpenProvider { what, deadline });
         self.last_query
     }
 
     fn hand_out(&mut self, document: DocumentId, work: DocumentWork) {
         self.last_query += 1;
         let id = self.last_query;
-        self.asked.insert(id, Open { what: What::Work(document), deadline: None });
+        self.asked.insert(id, OpenProvider { what: OpenWork::Work(document), deadline: None });
         self.work.push_back(Work::new(move || AppReply { id, answer: ReplyAnswer::Worked(work.run()) }));
     }
 
-    fn answered(&mut self, what: What, answer: Option<ReplyAnswer>, now: Instant) {
+    fn answered(&mut self, what: OpenWork, answer: Option<ReplyAnswer>, now: Instant) {
         match (what, answer) {
-            (What::Rights(session), Some(ReplyAnswer::Rights(rights))) => match rights {
+            (OpenWork::Rights(session), Some(ReplyAnswer::Rights(rights))) => match rights {
                 Rights::Write(user) => self.documents.let_in(session, user, Access::Write, now),
                 Rights::Read(user) => self.documents.let_in(session, user, Access::Read, now),
                 Rights::Denied => self.documents.deny(session, now),
                 Rights::Unknown => self.documents.close(session, now),
             },
-            (What::Rights(session), None | Some(ReplyAnswer::Store(_) | ReplyAnswer::Worked(_))) => {
+            (OpenWork::Rights(session), None | Some(ReplyAnswer::Store(_) | ReplyAnswer::Worked(_))) => {
                 self.documents.close(session, now);
             }
-            (What::Store(document, asked), Some(ReplyAnswer::Store(answer))) => {
+            (OpenWork::Store(document, asked), Some(ReplyAnswer::Store(answer))) => {
                 self.documents.handle_answer(document, asked, answer, now);
             }
-            (What::Work(document), Some(ReplyAnswer::Worked(worked))) => {
+            (OpenWork::Work(document), Some(ReplyAnswer::Worked(worked))) => {
                 self.documents.handle_worked(document, worked, now);
             }
-            (What::Work(_), None | Some(ReplyAnswer::Rights(_) | ReplyAnswer::Store(_))) => {}
-            (What::Store(document, asked), None | Some(ReplyAnswer::Rights(_) | ReplyAnswer::Worked(_))) => {
+            (OpenWork::Work(_), None | Some(ReplyAnswer::Rights(_) | ReplyAnswer::Store(_))) => {}
+            (OpenWork::Store(document, asked), None | Some(ReplyAnswer::Rights(_) | ReplyAnswer::Worked(_))) => {
                 self.documents.handle_answer(document, asked, Err(DocumentStoreError::Unavailable), now);
             }
         }
@@ -337,7 +337,7 @@ impl App for DocumentsApp {
     }
 
     fn handle_reply(&mut self, reply: AppReply, cx: &mut Cx<'_>) {
-        if let Some(Open { what, deadline }) = self.asked.remove(&reply.id) {
+        if let Some(OpenProvider { what, deadline }) = self.asked.remove(&reply.id) {
             if let Some(deadline) = deadline {
                 self.deadlines.cancel(deadline);
             }
@@ -359,7 +359,7 @@ impl App for DocumentsApp {
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
         while let Some(id) = self.deadlines.pop_due(cx.now) {
-            if let Some(Open { what, .. }) = self.asked.remove(&id) {
+            if let Some(OpenProvider { what, .. }) = self.asked.remove(&id) {
                 self.answered(what, None, cx.now);
             }
         }

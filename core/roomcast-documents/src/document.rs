@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use roomcast_core::time::Instant;
 use roomcast_core::timer::TimerKey;
 use roomcast_yjs::journal::Journal;
-use roomcast_yjs::{Awareness, Document, Message, Pending, StateVector};
+use roomcast_yjs::{Awareness, Document, Pending, ProtocolMessage, StateVector};
 
 use crate::config::DocumentsConfig;
 use crate::vocabulary::{Access, Beginning, Form, Joining, Resync};
@@ -143,7 +143,7 @@ impl<M: Copy + Ord> Live<M> {
             return work::step_2(&mut self.document, known);
         }
         let document = &mut self.document;
-        self.whole.get_or_insert_with(|| Message::SyncStep2(&document.state()).encode().into()).clone()
+        self.whole.get_or_insert_with(|| ProtocolMessage::SyncStep2(&document.state()).encode().into()).clone()
     }
 
     /// Whether an update is tried so soon that no other connection notices.

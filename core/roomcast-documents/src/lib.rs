@@ -22,7 +22,7 @@
 //! use roomcast_core::rng::Rng;
 //! use roomcast_core::time::Instant;
 //! use roomcast_documents::{Access, DocumentAnswer, Documents, DocumentsConfig, Flow, Output, StoredDocument};
-//! use roomcast_yjs::Message;
+//! use roomcast_yjs::ProtocolMessage;
 //!
 //! let now = Instant::from_millis(1);
 //! let hash = Rng::from_seed([0; 32]).keyed_hash();
@@ -30,7 +30,7 @@
 //!
 //! // Provider 7 comes, and asks for the state at once.
 //! documents.handle_opened(7, "plan".into());
-//! documents.handle_message(7, Message::SyncStep1(&[0]).encode().into(), Flow::Free, now);
+//! documents.handle_message(7, ProtocolMessage::SyncStep1(&[0]).encode().into(), Flow::Free, now);
 //! let mut sent = Vec::new();
 //! while let Some(output) = documents.poll_output() {
 //!     match output {
@@ -51,7 +51,7 @@
 //!     }
 //! }
 //! // It is asked what it has, and told what there is: nothing.
-//! assert_eq!(sent, [Message::SyncStep1(&[0]).encode(), Message::SyncStep2(&[0, 0]).encode()]);
+//! assert_eq!(sent, [ProtocolMessage::SyncStep1(&[0]).encode(), ProtocolMessage::SyncStep2(&[0, 0]).encode()]);
 //! ```
 //!
 //! Types of other crates in this API: [`bytes::Bytes`] and [`bytestring::ByteString`]; of `roomcast-core`, times, the
@@ -99,10 +99,10 @@ pub use machine::{Documents, Pace};
 pub use members::{Admitted, Entered};
 pub use output::{Close, DENIED_CODE, DocumentNotice, NotLoaded, Output, Relay};
 pub use providers::Flow;
-pub use question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError, StoredDocument};
+pub use question::{DocumentAnswer, DocumentQuestion, DocumentStoreError, QuestionKind, StoredDocument};
 pub use roomcast_yjs as yjs;
 pub use store::DocumentStore;
-pub use stored::{Opened, Opening, read_stored};
+pub use stored::{Opening, ReadDocument, read_stored};
 pub use vocabulary::{Access, Beginning, Brings, DocumentId, Form, Joining, Taken};
 pub use work::{DocumentWork, Worked};
 

@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::provider::ProviderStage;
 use crate::question::DocumentQuestion;
 use crate::vocabulary::{DocumentId, Form};
-use crate::work::{Caught, DocumentWork, Encoded, Outcome, Task, Trial, Wanted, Worked, catch_up};
+use crate::work::{Caught, DocumentWork, EncodedState, Task, Trial, WantedEncoding, WorkOutcome, Worked, catch_up};
 use crate::work_queue::{Asks, AtWork, From, QueuedUpdate, Turn};
 
 impl<M: Copy + Ord> Documents<M> {
@@ -29,18 +29,18 @@ impl<M: Copy + Ord> Documents<M> {
     /// A computation has come to its end.
     pub fn handle_worked(&mut self, document: DocumentId, worked: Worked, now: Instant) {
         match worked.0 {
-            Outcome::Read(opened) => return self.handle_loaded(document, *opened, now),
-            Outcome::Tried(tried) => {
+            WorkOutcome::Read(opened) => return self.handle_loaded(document, *opened, now),
+            WorkOutcome::Tried(tried) => {
                 let (copy, trial) = *tried;
                 self.update_tried(document, copy, trial, now);
             }
-            Outcome::Behind => {
+            WorkOutcome::Behind => {
                 let Some(live) = self.live_mut(document) else { return };
                 if let Some(AtWork::Update(queued)) = live.work_queue.at_work.take() {
                     live.work_queue.put_first(queued);
                 }
             }
-            Outcome::Encoded(encoded) => self.state_encoded(document, *encoded),
+            WorkOutcome::Encoded(encoded) => self.state_encoded(document, *encoded),
         }
         self.advance(document, now);
     }
@@ -120,7 +120,7 @@ impl<M: Copy + Ord> Documents<M> {
     fn start_state(&mut self, document: DocumentId) {
         let Some(live) = self.live_mut(document) else { return };
         let (askers, snapshot) = (std::mem::take(&mut live.work_queue.askers), live.work_queue.snapshot.take());
-        let mut wanted = Wanted::default();
+        let mut wanted = WantedEncoding::default();
         for (_, asks) in &askers {
             match asks {
                 Asks::State => {}
@@ -171,8 +171,8 @@ impl<M: Copy + Ord> Documents<M> {
         }
     }
 
-    fn state_encoded(&mut self, document: DocumentId, encoded: Encoded) {
-        let Encoded { document: copy, state, whole, differences } = encoded;
+    fn state_encoded(&mut self, document: DocumentId, encoded: EncodedState) {
+        let EncodedState { document: copy, state, whole, differences } = encoded;
         let Some(open) = self.documents.get_mut(document) else { return };
         let name = open.name.clone();
         let Stage::Live(live) = &mut open.stage else { return };

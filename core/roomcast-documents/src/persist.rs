@@ -13,8 +13,8 @@ use crate::config::DocumentsConfig;
 use crate::document::{Idle, Live, Stage};
 use crate::machine::{Documents, Pace};
 use crate::output::{DocumentNotice, NotLoaded, Output};
-use crate::question::{Asked, DocumentAnswer, DocumentQuestion, DocumentStoreError};
-use crate::stored::{Opened, Opening, read_stored};
+use crate::question::{DocumentAnswer, DocumentQuestion, DocumentStoreError, QuestionKind};
+use crate::stored::{Opening, ReadDocument, read_stored};
 use crate::vocabulary::{Beginning, DocumentId, Form, Joining};
 use crate::work::{DocumentWork, Task};
 use crate::work_queue::WorkQueue;
@@ -24,12 +24,12 @@ impl<M: Copy + Ord> Documents<M> {
     pub fn handle_answer(
         &mut self,
         document: DocumentId,
-        asked: Asked,
+        asked: QuestionKind,
         answer: Result<DocumentAnswer, DocumentStoreError>,
         now: Instant,
     ) {
         match (asked, answer) {
-            (Asked::Load, Ok(DocumentAnswer::Loaded(stored))) => {
+            (QuestionKind::Load, Ok(DocumentAnswer::Loaded(stored))) => {
                 let opening = Opening::from(stored);
                 if opening.bytes() > self.config.quick_update_bytes_max {
                     let work = DocumentWork(Task::Read(opening, self.config));
@@ -37,20 +37,20 @@ impl<M: Copy + Ord> Documents<M> {
                 }
                 self.handle_loaded(document, read_stored(opening, &self.config), now);
             }
-            (Asked::Load, Ok(DocumentAnswer::Done) | Err(DocumentStoreError::Corrupt)) => {
+            (QuestionKind::Load, Ok(DocumentAnswer::Done) | Err(DocumentStoreError::Corrupt)) => {
                 self.handle_loaded(document, Err(NotLoaded::Corrupt), now);
             }
-            (Asked::Load, Err(DocumentStoreError::Unavailable | DocumentStoreError::Conflict)) => {
+            (QuestionKind::Load, Err(DocumentStoreError::Unavailable | DocumentStoreError::Conflict)) => {
                 self.handle_loaded(document, Err(NotLoaded::Unavailable), now);
             }
-            (Asked::Append, answer) => self.handle_appended(document, answer.map(drop), now),
-            (Asked::Snapshot, answer) => self.handle_snapshotted(document, answer.map(drop), now),
+            (QuestionKind::Append, answer) => self.handle_appended(document, answer.map(drop), now),
+            (QuestionKind::Snapshot, answer) => self.handle_snapshotted(document, answer.map(drop), now),
         }
     }
 
     /// A document has been read, or could not be. For owners who read the log themselves; others use
     /// [`handle_answer`](Self::handle_answer).
-    pub fn handle_loaded(&mut self, document: DocumentId, opened: Result<Opened, NotLoaded>, now: Instant) {
+    pub fn handle_loaded(&mut self, document: DocumentId, opened: Result<ReadDocument, NotLoaded>, now: Instant) {
         let Some(open) = self.documents.get_mut(document) else { return };
         let Stage::Loading(waiting) = &mut open.stage else { return };
         let waiting = std::mem::take(waiting);
@@ -226,8 +226,8 @@ impl<M: Copy + Ord> Documents<M> {
     }
 }
 
-fn live<M: Copy + Ord>(opened: Opened, config: &DocumentsConfig, pace: Pace, now: Instant) -> Live<M> {
-    let Opened(document, Opening { last_sequence, log_len, preamble, .. }) = opened;
+fn live<M: Copy + Ord>(opened: ReadDocument, config: &DocumentsConfig, pace: Pace, now: Instant) -> Live<M> {
+    let ReadDocument(document, Opening { last_sequence, log_len, preamble, .. }) = opened;
     let mut journal = Journal::new(config.journal, last_sequence, log_len, now);
     match pace {
         Pace::Hurried => journal.close(),

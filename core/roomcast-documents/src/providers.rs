@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_core::time::Instant;
-use roomcast_yjs::{Heard, Message, Source, StateVector, Verdict};
+use roomcast_yjs::{Heard, ProtocolMessage, Source, StateVector, Verdict};
 
 use crate::document::Owner;
 use crate::machine::Documents;
@@ -116,7 +116,7 @@ impl<M: Copy + Ord> Documents<M> {
     /// A provider may not be in its document, or not any more: it is told so, and closed with a code after which stock
     /// providers stay away.
     pub fn deny(&mut self, member: M, now: Instant) {
-        self.send(member, &Message::PermissionDenied(MAY_NOT_READ));
+        self.send(member, &ProtocolMessage::PermissionDenied(MAY_NOT_READ));
         self.end(member, Close::Denied, now);
     }
 
@@ -165,7 +165,7 @@ impl<M: Copy + Ord> Documents<M> {
     pub(crate) fn ask_step_1(&mut self, document: DocumentId, member: M) {
         if let Some(live) = self.live_mut(document) {
             let vector = live.document.state_vector();
-            self.send(member, &Message::SyncStep1(&vector));
+            self.send(member, &ProtocolMessage::SyncStep1(&vector));
         }
     }
 
@@ -174,17 +174,17 @@ impl<M: Copy + Ord> Documents<M> {
         let Some(live) = self.live(document) else { return };
         let to = live.providers();
         if !to.is_empty() {
-            self.output(Output::Send { to, message: Message::Awareness(update).encode().into() });
+            self.output(Output::Send { to, message: ProtocolMessage::Awareness(update).encode().into() });
         }
     }
 
     pub(crate) fn deny_write(&mut self, member: M) {
-        self.send(member, &Message::PermissionDenied(MAY_NOT_WRITE));
+        self.send(member, &ProtocolMessage::PermissionDenied(MAY_NOT_WRITE));
     }
 
     fn hear(&mut self, document: DocumentId, member: M, bytes: &Bytes, flow: Flow, now: Instant) -> Dealt {
-        match Message::decode(bytes) {
-            Ok(Message::SyncStep1(vector)) => match StateVector::decode(vector) {
+        match ProtocolMessage::decode(bytes) {
+            Ok(ProtocolMessage::SyncStep1(vector)) => match StateVector::decode(vector) {
                 Ok(known) => match flow {
                     Flow::Free => self.tell_step_2(document, member, known),
                     Flow::Congested => {
@@ -195,10 +195,12 @@ impl<M: Copy + Ord> Documents<M> {
                 },
                 Err(_) => self.handle_bad(document, member, now),
             },
-            Ok(Message::SyncStep2(update)) => return self.write(document, member, update, Brings::Everything, now),
-            Ok(Message::Update(update)) => return self.write(document, member, update, Brings::Edit, now),
-            Ok(Message::Awareness(update)) => self.announce(document, member, update, now),
-            Ok(Message::QueryAwareness) => match flow {
+            Ok(ProtocolMessage::SyncStep2(update)) => {
+                return self.write(document, member, update, Brings::Everything, now);
+            }
+            Ok(ProtocolMessage::Update(update)) => return self.write(document, member, update, Brings::Edit, now),
+            Ok(ProtocolMessage::Awareness(update)) => self.announce(document, member, update, now),
+            Ok(ProtocolMessage::QueryAwareness) => match flow {
                 Flow::Free => self.tell_states(document, member),
                 Flow::Congested => {
                     if let Some(provider) = self.providers.get_mut(&member) {
@@ -207,7 +209,7 @@ impl<M: Copy + Ord> Documents<M> {
                 }
             },
             // Nothing that a client has to say.
-            Ok(Message::PermissionDenied(_)) => {}
+            Ok(ProtocolMessage::PermissionDenied(_)) => {}
             Err(_) => self.handle_bad(document, member, now),
         }
         Dealt::Now
@@ -253,7 +255,7 @@ impl<M: Copy + Ord> Documents<M> {
         let Some(live) = self.live_mut(document) else { return };
         if !live.kept_out.contains(&member) {
             live.kept_out.push(member);
-            self.send(member, &Message::PermissionDenied(NOT_BEGUN));
+            self.send(member, &ProtocolMessage::PermissionDenied(NOT_BEGUN));
         }
     }
 
@@ -272,7 +274,7 @@ impl<M: Copy + Ord> Documents<M> {
 
     fn tell_states(&mut self, document: DocumentId, member: M) {
         if let Some(state) = self.live(document).and_then(|live| live.awareness.state()) {
-            self.send(member, &Message::Awareness(&state));
+            self.send(member, &ProtocolMessage::Awareness(&state));
         }
     }
 
@@ -291,13 +293,13 @@ impl<M: Copy + Ord> Documents<M> {
         self.output(Output::Close { member, close });
     }
 
-    fn send(&mut self, member: M, message: &Message<'_>) {
+    fn send(&mut self, member: M, message: &ProtocolMessage<'_>) {
         self.output(Output::Send { to: vec![member], message: message.encode().into() });
     }
 }
 
 fn asks_for_state(bytes: &[u8]) -> bool {
-    matches!(Message::decode(bytes), Ok(Message::SyncStep1(_) | Message::QueryAwareness))
+    matches!(ProtocolMessage::decode(bytes), Ok(ProtocolMessage::SyncStep1(_) | ProtocolMessage::QueryAwareness))
 }
 
 const MAY_NOT_READ: &str = "permission-denied";

@@ -43,18 +43,18 @@ pub enum DocumentQuestion {
 impl DocumentQuestion {
     /// What the answer is for. To be kept with the question, and given back by
     /// [`Documents::handle_answer`](crate::Documents::handle_answer).
-    pub const fn asked(&self) -> Asked {
+    pub const fn asked(&self) -> QuestionKind {
         match self {
-            Self::Load { .. } => Asked::Load,
-            Self::Append { .. } => Asked::Append,
-            Self::Snapshot { .. } => Asked::Snapshot,
+            Self::Load { .. } => QuestionKind::Load,
+            Self::Append { .. } => QuestionKind::Append,
+            Self::Snapshot { .. } => QuestionKind::Snapshot,
         }
     }
 }
 
 /// The kind of a [`DocumentQuestion`]. A document has at most one question of each kind under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum QuestionKind {
     /// [`DocumentQuestion::Load`].
     Load,
     /// [`DocumentQuestion::Append`].

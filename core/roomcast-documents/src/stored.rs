@@ -41,9 +41,9 @@ impl From<StoredDocument> for Opening {
 
 /// A document that is read, but not open yet.
 #[derive(Clone, Debug)]
-pub struct Opened(pub(crate) Document, pub(crate) Opening);
+pub struct ReadDocument(pub(crate) Document, pub(crate) Opening);
 
-impl Opened {
+impl ReadDocument {
     /// The structs that were read.
     pub const fn content(&self) -> &Document {
         &self.0
@@ -75,7 +75,7 @@ impl Opened {
 /// # Errors
 ///
 /// [`NotLoaded::Corrupt`]: an update cannot be read.
-pub fn read_stored(opening: Opening, config: &DocumentsConfig) -> Result<Opened, NotLoaded> {
+pub fn read_stored(opening: Opening, config: &DocumentsConfig) -> Result<ReadDocument, NotLoaded> {
     let mut document = Document::new(config.limits);
     let mut late: Vec<&[u8]> = Vec::new();
     for update in opening.snapshot.iter().chain(&opening.updates) {
@@ -94,5 +94,5 @@ pub fn read_stored(opening: Opening, config: &DocumentsConfig) -> Result<Opened,
             None => document.apply(&merged, Source::Stored),
         };
     }
-    Ok(Opened(document, opening))
+    Ok(ReadDocument(document, opening))
 }

@@ -4,12 +4,12 @@
 
 use bytes::Bytes;
 use roomcast_core::time::Instant;
-use roomcast_yjs::{Message, Source, Verdict};
+use roomcast_yjs::{ProtocolMessage, Source, Verdict};
 
 use crate::machine::Documents;
 use crate::output::{Output, Relay};
 use crate::vocabulary::{Access, Brings, DocumentId, Form, Resync, Taken};
-use crate::work::{Room, Terms, Trial};
+use crate::work::{Space, Terms, Trial};
 use crate::work_queue::{From, QueuedUpdate};
 
 impl<M: Copy + Ord> Documents<M> {
@@ -65,7 +65,7 @@ impl<M: Copy + Ord> Documents<M> {
     /// On what terms an update of a member is tried now.
     pub(crate) fn terms(&self, document: DocumentId, id: M) -> Option<Terms> {
         let is_full = self.bytes >= self.config.documents_bytes_max;
-        let room = if is_full { Room::Full } else { Room::Left };
+        let room = if is_full { Space::Full } else { Space::Left };
         let member = self.live(document)?.member(id)?;
         Some(Terms { access: member.access, form: member.form, resync: member.resync, room })
     }
@@ -84,10 +84,10 @@ impl<M: Copy + Ord> Documents<M> {
                 self.release(document, now);
                 Taken::Waits
             }
-            (From::Application | From::Provider, Access::Write, Room::Left) => {
+            (From::Application | From::Provider, Access::Write, Space::Left) => {
                 self.take(document, id, (update, brings), terms, trial, now)
             }
-            (From::Application | From::Provider, Access::Write, Room::Full) => match trial.verdict {
+            (From::Application | From::Provider, Access::Write, Space::Full) => match trial.verdict {
                 Verdict::NothingNew => self.known(),
                 Verdict::Applied | Verdict::Missing(_) | Verdict::Bad(_) => {
                     self.counters.refused_full += 1;
@@ -278,7 +278,7 @@ impl<M: Copy + Ord> Documents<M> {
                 Form::Silent => {}
             }
         }
-        let message = (!providers.is_empty()).then(|| Message::Update(&update).encode().into());
+        let message = (!providers.is_empty()).then(|| ProtocolMessage::Update(&update).encode().into());
         self.counters.frames_encoded += u64::from(relay == Relay::Wanted) + u64::from(message.is_some());
         self.count_bytes(document);
         self.output(Output::Updated { document, by: id, user, update, relay });
@@ -308,6 +308,6 @@ impl<M: Copy + Ord> Documents<M> {
 }
 
 /// What was held has been let in before, from a member that might write.
-const OF_HELD: Terms = Terms { access: Access::Write, form: Form::Protocol, resync: Resync::Asked, room: Room::Left };
+const OF_HELD: Terms = Terms { access: Access::Write, form: Form::Protocol, resync: Resync::Asked, room: Space::Left };
 /// Bytes of updates that were held back which are tried at once. The others go to work.
 const RELEASED_BYTES_MAX: usize = 32 << 10;

@@ -6,11 +6,11 @@
 use std::fmt::{Debug, Formatter};
 
 use bytes::Bytes;
-use roomcast_yjs::{BadUpdate, Document, Message, Source, StateVector, Verdict};
+use roomcast_yjs::{BadUpdate, Document, ProtocolMessage, Source, StateVector, Verdict};
 
 use crate::config::DocumentsConfig;
 use crate::output::NotLoaded;
-use crate::stored::{Opened, Opening, read_stored};
+use crate::stored::{Opening, ReadDocument, read_stored};
 use crate::vocabulary::{Access, Form, Resync};
 
 /// A computation on a document that takes long, to be run on another thread. Its result goes to
@@ -29,26 +29,26 @@ pub(crate) enum Task {
     /// Add to a copy what was applied since it was taken.
     CatchUp { document: Document, trial: Trial, since: Vec<Bytes> },
     /// Encode the state of a copy, and what some lack who know that much.
-    Encode { document: Document, wanted: Wanted },
+    Encode { document: Document, wanted: WantedEncoding },
 }
 
 /// What [`DocumentWork`] comes to.
 #[derive(Clone, Debug)]
-pub struct Worked(pub(crate) Outcome);
+pub struct Worked(pub(crate) WorkOutcome);
 
 #[derive(Clone)]
-pub(crate) enum Outcome {
-    Read(Box<Result<Opened, NotLoaded>>),
+pub(crate) enum WorkOutcome {
+    Read(Box<Result<ReadDocument, NotLoaded>>),
     /// The copy as it is after the trial.
     Tried(Box<(Document, Trial)>),
     /// What was applied since could not be added to the copy.
     Behind,
-    Encoded(Box<Encoded>),
+    Encoded(Box<EncodedState>),
 }
 
 /// What is to be encoded of a document.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedEncoding {
     /// Step 2 with the whole state.
     pub(crate) whole: bool,
     /// Step 2 for those who know this much.
@@ -56,7 +56,7 @@ pub(crate) struct Wanted {
 }
 
 #[derive(Clone)]
-pub(crate) struct Encoded {
+pub(crate) struct EncodedState {
     /// The copy, compacted where that paid, with its encodings.
     pub(crate) document: Document,
     pub(crate) state: Bytes,
@@ -69,20 +69,20 @@ impl DocumentWork {
     /// Carries it out.
     pub fn run(self) -> Worked {
         Worked(match self.0 {
-            Task::Read(opening, config) => Outcome::Read(Box::new(read_stored(opening, &config))),
+            Task::Read(opening, config) => WorkOutcome::Read(Box::new(read_stored(opening, &config))),
             Task::Try { mut document, update, terms } => {
                 let trial = Trial::of(&mut document, &update, terms);
-                Outcome::Tried(Box::new((document, trial)))
+                WorkOutcome::Tried(Box::new((document, trial)))
             }
             Task::CatchUp { mut document, trial, since } => match catch_up(&mut document, &since) {
-                Caught::Up => Outcome::Tried(Box::new((document, trial))),
-                Caught::Behind => Outcome::Behind,
+                Caught::Up => WorkOutcome::Tried(Box::new((document, trial))),
+                Caught::Behind => WorkOutcome::Behind,
             },
             Task::Encode { mut document, wanted } => {
                 let state = document.state();
-                let whole = wanted.whole.then(|| Message::SyncStep2(&state).encode().into());
+                let whole = wanted.whole.then(|| ProtocolMessage::SyncStep2(&state).encode().into());
                 let differences = wanted.differences.iter().map(|known| step_2(&mut document, known)).collect();
-                Outcome::Encoded(Box::new(Encoded { document, state, whole, differences }))
+                WorkOutcome::Encoded(Box::new(EncodedState { document, state, whole, differences }))
             }
         })
     }
@@ -90,7 +90,7 @@ impl DocumentWork {
 
 /// Step 2 for a provider that knows this much.
 pub(crate) fn step_2(document: &mut Document, known: &StateVector) -> Bytes {
-    Message::SyncStep2(&document.difference(known)).encode().into()
+    ProtocolMessage::SyncStep2(&document.difference(known)).encode().into()
 }
 
 /// Whether a copy has all that was applied to the document since it was taken.
@@ -113,12 +113,12 @@ pub(crate) struct Terms {
     pub(crate) access: Access,
     pub(crate) form: Form,
     pub(crate) resync: Resync,
-    pub(crate) room: Room,
+    pub(crate) room: Space,
 }
 
 /// Whether documents may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum Space {
     Left,
     /// All documents together have reached their limit.
     Full,
@@ -140,8 +140,8 @@ impl Trial {
     /// Tries an update on a document, and applies what can be.
     pub(crate) fn of(document: &mut Document, update: &Bytes, terms: Terms) -> Self {
         match (terms.access, terms.room) {
-            (Access::Read, _) | (Access::Write, Room::Full) => Self::only(document.check(update, Source::Whole)),
-            (Access::Write, Room::Left) => Self::write(document, update, terms),
+            (Access::Read, _) | (Access::Write, Space::Full) => Self::only(document.check(update, Source::Whole)),
+            (Access::Write, Space::Left) => Self::write(document, update, terms),
         }
     }
 
@@ -209,7 +209,7 @@ fn news(document: &mut Document, known: Option<StateVector>, whole: Bytes) -> By
     difference.filter(|difference| difference.len() < whole.len()).unwrap_or(whole)
 }
 
-impl Debug for Outcome {
+impl Debug for WorkOutcome {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Read(_) => "Read",

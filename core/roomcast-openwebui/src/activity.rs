@@ -17,16 +17,16 @@ use roomcast_core::timer::{TimerKey, Timers};
 #[derive(Debug)]
 pub(crate) struct Activity {
     idle_after: Duration,
-    logins: BySocket<Login>,
+    logins: BySocket<ActiveLogin>,
     /// How many active logins each user has; those without any are not here.
     users: BTreeMap<ByteString, u32>,
     timers: Timers<SocketId>,
-    changes: VecDeque<Change>,
+    changes: VecDeque<ActivityChange>,
 }
 
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum ActivityChange {
     /// An idle login became active again.
     LoginActive(SocketId),
     /// An active login became idle.
@@ -47,7 +47,7 @@ impl Activity {
     pub(crate) fn handle_login(&mut self, socket: SocketId, user: ByteString, now: Instant) {
         self.handle_logout(socket);
         let timer = Some(self.timers.arm(now + self.idle_after, socket));
-        self.logins.insert(socket, Login { user: user.clone(), last_seen: now, timer });
+        self.logins.insert(socket, ActiveLogin { user: user.clone(), last_seen: now, timer });
         self.activate(user);
     }
 
@@ -59,7 +59,7 @@ impl Activity {
             login.timer = Some(self.timers.arm(now + self.idle_after, socket));
             let user = login.user.clone();
             self.activate(user);
-            self.changes.push_back(Change::LoginActive(socket));
+            self.changes.push_back(ActivityChange::LoginActive(socket));
         }
     }
 
@@ -84,11 +84,11 @@ impl Activity {
             login.timer = None;
             let user = login.user.clone();
             self.deactivate(&user);
-            self.changes.push_back(Change::LoginIdle(socket));
+            self.changes.push_back(ActivityChange::LoginIdle(socket));
         }
     }
 
-    pub(crate) fn poll_change(&mut self) -> Option<Change> {
+    pub(crate) fn poll_change(&mut self) -> Option<ActivityChange> {
         self.changes.pop_front()
     }
 
@@ -113,7 +113,7 @@ impl Activity {
         let count = self.users.entry(user.clone()).or_default();
         *count += 1;
         if *count == 1 {
-            self.changes.push_back(Change::UserActive(user));
+            self.changes.push_back(ActivityChange::UserActive(user));
         }
     }
 
@@ -122,13 +122,13 @@ impl Activity {
         *count -= 1;
         if *count == 0 {
             self.users.remove(user);
-            self.changes.push_back(Change::UserIdle(user.clone()));
+            self.changes.push_back(ActivityChange::UserIdle(user.clone()));
         }
     }
 }
 
 #[derive(Debug)]
-struct Login {
+struct ActiveLogin {
     user: ByteString,
     last_seen: Instant,
     /// When to look whether it is idle. `None`: it is.
@@ -144,15 +144,21 @@ mod tests {
     fn a_login_is_idle_when_nothing_was_received_for_a_while() {
         let mut activity = Activity::new(Duration::from_secs(120));
         activity.handle_login(socket(1), "u".into(), at(0));
-        assert_eq!(changes(&mut activity), [Change::UserActive("u".into())]);
+        assert_eq!(changes(&mut activity), [ActivityChange::UserActive("u".into())]);
         activity.handle_seen(socket(1), at(100));
         activity.handle_timeout(at(120));
         assert_eq!((changes(&mut activity), activity.next_deadline()), (vec![], Some(at(220))));
         activity.handle_timeout(at(220));
-        assert_eq!(changes(&mut activity), [Change::UserIdle("u".into()), Change::LoginIdle(socket(1))]);
+        assert_eq!(
+            changes(&mut activity),
+            [ActivityChange::UserIdle("u".into()), ActivityChange::LoginIdle(socket(1))]
+        );
         assert_eq!((activity.is_active(socket(1)), activity.armed(), activity.users().count()), (false, 0, 0));
         activity.handle_seen(socket(1), at(300));
-        assert_eq!(changes(&mut activity), [Change::UserActive("u".into()), Change::LoginActive(socket(1))]);
+        assert_eq!(
+            changes(&mut activity),
+            [ActivityChange::UserActive("u".into()), ActivityChange::LoginActive(socket(1))]
+        );
         assert_eq!((activity.is_active(socket(1)), activity.next_deadline()), (true, Some(at(420))));
     }
 
@@ -164,14 +170,17 @@ mod tests {
         }
         activity.handle_logout(socket(1));
         activity.handle_logout(socket(1));
-        assert_eq!(changes(&mut activity), [Change::UserActive("u".into())]);
+        assert_eq!(changes(&mut activity), [ActivityChange::UserActive("u".into())]);
         activity.handle_timeout(at(122));
         activity.handle_logout(socket(2));
-        assert_eq!(changes(&mut activity), [Change::UserIdle("u".into()), Change::LoginIdle(socket(2))]);
+        assert_eq!(
+            changes(&mut activity),
+            [ActivityChange::UserIdle("u".into()), ActivityChange::LoginIdle(socket(2))]
+        );
         assert_eq!(activity.armed(), 0);
     }
 
-    fn changes(activity: &mut Activity) -> Vec<Change> {
+    fn changes(activity: &mut Activity) -> Vec<ActivityChange> {
         std::iter::from_fn(|| activity.poll_change()).collect()
     }
 

@@ -21,19 +21,19 @@ pub(crate) struct ChannelReads {
     retry: Duration,
     settle: Duration,
     users_per_question_max: usize,
-    users: BTreeMap<ByteString, Read>,
+    users: BTreeMap<ByteString, UserReads>,
     /// Users for the next question, in the order in which they were wanted.
     wanted: VecDeque<ByteString>,
     flights: BTreeMap<u64, Vec<ByteString>>,
     last_flight: u64,
     timers: Timers<ByteString>,
     questions: VecDeque<(u64, Question)>,
-    found: VecDeque<Found>,
+    found: VecDeque<ChannelsFound>,
 }
 
 /// What was found for a user.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct ChannelsFound {
     pub(crate) user: ByteString,
     pub(crate) channels: Result<UserChannels, StoreError>,
 }
@@ -69,7 +69,7 @@ impl ChannelReads {
 
     /// Reads a user's channels, unless they are being read. Nothing has happened to them as far as is known.
     pub(crate) fn read(&mut self, user: &ByteString, now: Instant) {
-        let read = self.users.entry(user.clone()).or_insert(Read { state: State::Idle, timer: None, last: now });
+        let read = self.users.entry(user.clone()).or_insert(UserReads { state: State::Idle, timer: None, last: now });
         match read.state {
             State::Idle => {
                 read.state = State::Wanted;
@@ -133,7 +133,7 @@ impl ChannelReads {
                     if channels.is_err() {
                         self.arm(&user, now + self.retry);
                     }
-                    self.found.push_back(Found { user, channels });
+                    self.found.push_back(ChannelsFound { user, channels });
                 }
             }
         }
@@ -167,7 +167,7 @@ impl ChannelReads {
         self.questions.pop_front()
     }
 
-    pub(crate) fn poll_found(&mut self) -> Option<Found> {
+    pub(crate) fn poll_found(&mut self) -> Option<ChannelsFound> {
         self.found.pop_front()
     }
 
@@ -190,7 +190,7 @@ impl ChannelReads {
 
 /// The reads of one user.
 #[derive(Debug)]
-struct Read {
+struct UserReads {
     state: State,
     /// When to read again.
     timer: Option<TimerKey>,

@@ -89,11 +89,11 @@ mod wire;
 mod writes;
 
 pub use self::app::{Audit, OpenWebUi};
-pub use self::documents::{Compat, DocumentCounters, DocumentCounts, DocumentSettings};
+pub use self::documents::{AppDocumentCounters, AppDocumentCounts, Compat, DocumentSettings};
 pub use self::refusals::{TokenRefusal, TokenRefusals};
 pub use self::requests::{
-    DocumentChange, DocumentRefusal, DocumentState, Intent, LoginInfo, LogoutReason, Member, Notice, Pool, Request,
-    Response, StoreChange, To,
+    DocumentChange, DocumentRefusal, DocumentState, Intent, LiveCounts, LoginInfo, LogoutReason, Notice, Request,
+    Response, SocketInfo, StoreChange, To,
 };
 pub use self::settings::{AdminChats, AppLimits, AuthRequirement, Notices, Settings, SettingsError};
 

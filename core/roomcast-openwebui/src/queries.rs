@@ -13,7 +13,7 @@ use roomcast_core::timer::{Fifo, FifoKey};
 #[derive(Debug)]
 pub(crate) struct Queries<P> {
     last: u64,
-    open: BTreeMap<QueryId, Open<P>>,
+    open: BTreeMap<QueryId, OpenQuery<P>>,
     deadlines: Fifo<QueryId>,
     out: VecDeque<Query>,
     overdue: u64,
@@ -33,7 +33,7 @@ impl<P: Clone> Queries<P> {
         self.last += 1;
         let id = QueryId(self.last);
         let deadline = Some(self.deadlines.arm(deadline, id));
-        self.open.insert(id, Open { purpose, late, deadline });
+        self.open.insert(id, OpenQuery { purpose, late, deadline });
         self.out.push_back(Query { id, question });
         id
     }
@@ -42,7 +42,7 @@ impl<P: Clone> Queries<P> {
     pub(crate) fn hand_out(&mut self, purpose: P) -> QueryId {
         self.last += 1;
         let id = QueryId(self.last);
-        self.open.insert(id, Open { purpose, late: Late::Counts, deadline: None });
+        self.open.insert(id, OpenQuery { purpose, late: Late::Counts, deadline: None });
         id
     }
 
@@ -107,7 +107,7 @@ impl<P> Default for Queries<P> {
 }
 
 #[derive(Debug)]
-struct Open<P> {
+struct OpenQuery<P> {
     purpose: P,
     late: Late,
     deadline: Option<FifoKey>,

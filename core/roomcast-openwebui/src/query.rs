@@ -207,7 +207,7 @@ pub enum StoreAnswer {
     /// `note.data.content` as JSON text; `None` if there is no such note, or it has none.
     NoteContent(Option<ByteString>),
     /// What is stored of a document; empty if nothing is.
-    Document(StoredDocument),
+    Document(StoredNoteDocument),
     /// It is written.
     Done,
     /// No store gives this: it is the result of work that the application has handed out.
@@ -236,7 +236,7 @@ impl Debug for Computed {
 
 /// A document as stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoredDocument {
+pub struct StoredNoteDocument {
     /// The last snapshot.
     pub snapshot: Option<Bytes>,
     /// As it was saved with the snapshot.

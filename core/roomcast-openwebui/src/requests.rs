@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::documents::{DocumentCounters, DocumentCounts};
+use super::documents::{AppDocumentCounters, AppDocumentCounts};
 use super::query::User;
 use super::refusals::{TokenRefusal, TokenRefusals};
 use roomcast_core::server::{Extent, Sid, SocketId};
@@ -105,8 +105,8 @@ pub enum Request {
     ActiveUsers,
     /// The models that are in use. Answered by [`Response::Models`].
     ModelsInUse,
-    /// Sizes and counters, for metrics. Answered by [`Response::Pool`].
-    Pool,
+    /// Sizes and counters, for metrics. Answered by [`Response::Counts`].
+    Counts,
     /// A document as it is now, live or stored. Answered by [`Response::Document`].
     DocumentState {
         /// Which: `note:` and the note's id.
@@ -211,13 +211,13 @@ pub enum Response {
     /// The login, if the socket has one.
     Login(Option<Box<LoginInfo>>),
     /// Sockets and their users.
-    Members(Vec<Member>),
+    Members(Vec<SocketInfo>),
     /// Ids of users, in order.
     Users(Vec<ByteString>),
     /// Ids of models, in order.
     Models(Vec<ByteString>),
     /// Sizes and counters, for metrics.
-    Pool(Box<Pool>),
+    Counts(Box<LiveCounts>),
     /// The document, or why it cannot be had.
     Document(Result<DocumentState, DocumentRefusal>),
     /// What became of the update.
@@ -300,7 +300,7 @@ pub struct LoginInfo {
 /// A socket of the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Member {
+pub struct SocketInfo {
     /// Its Socket.IO id.
     pub sid: ByteString,
     /// Its user, if it is logged in.
@@ -310,7 +310,7 @@ pub struct Member {
 /// How much there is of everything, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
-pub struct Pool {
+pub struct LiveCounts {
     /// Sockets in the application's namespace, logged in or not.
     pub sockets: usize,
     /// Logged-in sockets.
@@ -332,9 +332,9 @@ pub struct Pool {
     /// Calls that wait for their answer.
     pub calls: usize,
     /// Documents that are loaded or being loaded, and who is in them.
-    pub documents: DocumentCounts,
+    pub documents: AppDocumentCounts,
     /// Totals of documents since startup.
-    pub document_totals: DocumentCounters,
+    pub document_totals: AppDocumentCounters,
     /// Rows given up since the start: the store failed for too long, or there was no room.
     pub writes_lost: u64,
     /// Questions since startup that a store did not answer in time.

@@ -12,7 +12,7 @@ use super::by_socket::BySocket;
 use super::documents::Parked;
 use super::query::User;
 use super::settings::Settings;
-use super::token::Token;
+use super::token::TokenClaims;
 use super::writes::WriteId;
 use roomcast_core::rng::{KeyedHash, KeyedMap, Rng};
 use roomcast_core::server::{SessionId, Sid, SocketId};
@@ -32,7 +32,7 @@ pub(crate) struct Sockets {
     recheck_interval: Duration,
     recheck_retry: Duration,
     rng: Rng,
-    records: BySocket<Record>,
+    records: BySocket<SocketRecord>,
     people: Slab<PersonId, Person>,
     by_user: KeyedMap<ByteString, PersonId>,
     logins: usize,
@@ -48,7 +48,7 @@ pub(crate) enum Check {
     /// There is nothing to check.
     Nothing,
     /// Ask for the token's user; the answer is [`Sockets::handle_checked`]'s.
-    Ask(Token, u64),
+    Ask(TokenClaims, u64),
     /// The token of the login has ended.
     Ended,
 }
@@ -59,9 +59,9 @@ pub(crate) enum Checked {
     /// The login is another one by now, or there is none.
     Stale,
     /// The user of a token that could not be looked up before: it may log in now.
-    LogsIn(Wanted, User),
+    LogsIn(WantedLogin, User),
     /// The token that could not be looked up before is refused.
-    NotWanted(Wanted),
+    NotWanted(WantedLogin),
     /// The login stands, and its user is as the store has it now.
     Stands,
     /// The login no longer stands.
@@ -86,12 +86,12 @@ impl Sockets {
         }
     }
 
-    pub(crate) fn insert(&mut self, record: Record) {
+    pub(crate) fn insert(&mut self, record: SocketRecord) {
         self.records.insert(record.socket, record);
     }
 
     /// Removes a socket, whose login has ended.
-    pub(crate) fn remove(&mut self, socket: SocketId) -> Option<Record> {
+    pub(crate) fn remove(&mut self, socket: SocketId) -> Option<SocketRecord> {
         let record = self.records.remove(socket)?;
         debug_assert!(record.login.is_none(), "a login ends before its socket");
         if let Some(timer) = record.recheck {
@@ -104,9 +104,9 @@ impl Sockets {
     pub(crate) fn log_in(
         &mut self,
         socket: SocketId,
-        token: Token,
+        token: TokenClaims,
         user: User,
-        channels: Channels,
+        channels: ChannelRooms,
         (wall, now): (WallTime, Instant),
     ) -> bool {
         let Some(record) = self.records.get_mut(socket) else { return false };
@@ -123,8 +123,8 @@ impl Sockets {
                 login.token = token;
                 login.epoch = epoch;
                 match channels {
-                    Channels::Wanted => login.channels = Channels::Wanted,
-                    Channels::Unasked => {}
+                    ChannelRooms::Wanted => login.channels = ChannelRooms::Wanted,
+                    ChannelRooms::Unasked => {}
                 }
                 false
             }
@@ -163,10 +163,10 @@ impl Sockets {
     }
 
     /// A verified token whose user could not be looked up: it is tried again.
-    pub(crate) fn want(&mut self, socket: SocketId, token: Token, channels: Channels, now: Instant) {
+    pub(crate) fn want(&mut self, socket: SocketId, token: TokenClaims, channels: ChannelRooms, now: Instant) {
         let Some(record) = self.records.get_mut(socket) else { return };
         self.epoch += 1;
-        record.wanted = Some(Wanted { token, channels, epoch: self.epoch });
+        record.wanted = Some(WantedLogin { token, channels, epoch: self.epoch });
         self.arm_check(socket, Again::Soon, now);
     }
 
@@ -256,15 +256,15 @@ impl Sockets {
         self.expiries.next_deadline().into_iter().chain(self.rechecks.next_deadline()).min()
     }
 
-    pub(crate) fn get(&self, socket: SocketId) -> Option<&Record> {
+    pub(crate) fn get(&self, socket: SocketId) -> Option<&SocketRecord> {
         self.records.get(socket)
     }
 
-    pub(crate) fn get_mut(&mut self, socket: SocketId) -> Option<&mut Record> {
+    pub(crate) fn get_mut(&mut self, socket: SocketId) -> Option<&mut SocketRecord> {
         self.records.get_mut(socket)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SocketRecord> {
         self.records.iter().map(|(_, record)| record)
     }
 
@@ -344,14 +344,14 @@ pub(crate) enum Last {
 
 /// A socket of the application and what it has.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct SocketRecord {
     pub(crate) socket: SocketId,
     pub(crate) peer: SessionId,
     pub(crate) sid: Sid,
     pub(crate) stage: Stage,
     pub(crate) login: Option<Login>,
     /// A good token whose user could not be looked up, to be tried again.
-    wanted: Option<Wanted>,
+    wanted: Option<WantedLogin>,
     /// When to check `login` or `wanted`.
     recheck: Option<TimerKey>,
     /// Chats whose rooms it is in.
@@ -364,7 +364,7 @@ pub(crate) struct Record {
     pub(crate) parked: VecDeque<Parked>,
 }
 
-impl Record {
+impl SocketRecord {
     pub(crate) fn new(socket: SocketId, peer: SessionId, sid: Sid, stage: Stage) -> Self {
         Self {
             socket,
@@ -382,7 +382,7 @@ impl Record {
     }
 
     /// Whether the login, or the token that is to give one, is such a one.
-    pub(crate) fn has_token(&self, is_such: impl Fn(&Token) -> bool) -> bool {
+    pub(crate) fn has_token(&self, is_such: impl Fn(&TokenClaims) -> bool) -> bool {
         self.login.as_ref().is_some_and(|login| is_such(&login.token))
             || self.wanted.as_ref().is_some_and(|wanted| is_such(&wanted.token))
     }
@@ -410,17 +410,17 @@ pub(crate) enum ChatAccess {
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) person: PersonId,
-    pub(crate) token: Token,
+    pub(crate) token: TokenClaims,
     /// Tells this login from others of the same socket.
     pub(crate) epoch: u64,
-    pub(crate) channels: Channels,
+    pub(crate) channels: ChannelRooms,
     /// When the token ends, if it does.
     expiry_timer: Option<TimerKey>,
 }
 
 /// Whether a socket is in the rooms of its user's channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Channels {
+pub(crate) enum ChannelRooms {
     /// It has asked to be.
     Wanted,
     /// A CONNECT alone does not ask for it.
@@ -429,9 +429,9 @@ pub(crate) enum Channels {
 
 /// A login that the store could not answer.
 #[derive(Debug)]
-pub(crate) struct Wanted {
-    pub(crate) token: Token,
-    pub(crate) channels: Channels,
+pub(crate) struct WantedLogin {
+    pub(crate) token: TokenClaims,
+    pub(crate) channels: ChannelRooms,
     epoch: u64,
 }
 
@@ -546,14 +546,14 @@ mod tests {
     fn a_token_whose_user_could_not_be_looked_up_is_tried_again_before_the_one_that_stands() {
         let mut sockets = sockets();
         log_in(&mut sockets, 1, "u", None);
-        sockets.want(socket(1), token("w", Some(20)), Channels::Wanted, at(0));
+        sockets.want(socket(1), token("w", Some(20)), ChannelRooms::Wanted, at(0));
         assert_eq!((sockets.rechecks.next_deadline(), sockets.armed()), (Some(at(5)), 1));
         let (wanted, epoch) = asked(sockets.check(socket(1), wall(1)));
         assert_eq!(&*wanted.user, "w");
         assert!(matches!(answered(&mut sockets, epoch, Err(())), Checked::Unknown));
         assert_eq!(sockets.rechecks.next_deadline(), Some(at(6)));
         let Checked::LogsIn(wanted, user) = answered(&mut sockets, epoch, Ok(Some("w"))) else { panic!("logs in") };
-        assert_eq!((&*user.id, wanted.channels), ("w", Channels::Wanted));
+        assert_eq!((&*user.id, wanted.channels), ("w", ChannelRooms::Wanted));
         // Taken by the answer: the next check is of the login.
         assert_eq!(&*asked(sockets.check(socket(1), wall(1))).0.user, "u");
     }
@@ -562,16 +562,16 @@ mod tests {
     fn a_wanted_token_that_is_refused_or_has_ended_leaves_the_login_as_it_is() {
         let mut sockets = sockets();
         log_in(&mut sockets, 1, "u", None);
-        sockets.want(socket(1), token("w", Some(20)), Channels::Wanted, at(0));
+        sockets.want(socket(1), token("w", Some(20)), ChannelRooms::Wanted, at(0));
         let (_, epoch) = asked(sockets.check(socket(1), wall(1)));
         assert!(
             matches!(answered(&mut sockets, epoch, Ok(None)), Checked::NotWanted(wanted) if wanted.token.user == "w")
         );
         assert_eq!(sockets.armed(), 1, "the login is checked in its turn");
-        sockets.want(socket(1), token("w", Some(20)), Channels::Wanted, at(0));
+        sockets.want(socket(1), token("w", Some(20)), ChannelRooms::Wanted, at(0));
         assert_eq!(&*asked(sockets.check(socket(1), wall(20))).0.user, "u");
         // A login that began meanwhile makes it unwanted.
-        sockets.want(socket(1), token("w", None), Channels::Wanted, at(0));
+        sockets.want(socket(1), token("w", None), ChannelRooms::Wanted, at(0));
         log_in(&mut sockets, 1, "u", None);
         assert_eq!(&*asked(sockets.check(socket(1), wall(20))).0.user, "u");
     }
@@ -580,7 +580,7 @@ mod tests {
     fn a_wanted_token_outlives_the_login_it_is_to_follow() {
         let mut sockets = sockets();
         log_in(&mut sockets, 1, "u", Some(30));
-        sockets.want(socket(1), token("w", None), Channels::Wanted, at(0));
+        sockets.want(socket(1), token("w", None), ChannelRooms::Wanted, at(0));
         sockets.log_out(socket(1));
         assert_eq!((sockets.armed(), sockets.pop_check(at(5))), (1, Some(socket(1))));
         assert_eq!(&*asked(sockets.check(socket(1), wall(5))).0.user, "w");
@@ -599,9 +599,9 @@ mod tests {
     fn a_socket_asks_for_channels_once_and_for_all() {
         let mut sockets = sockets();
         for (channels, expected) in [
-            (Channels::Unasked, Channels::Unasked),
-            (Channels::Wanted, Channels::Wanted),
-            (Channels::Unasked, Channels::Wanted),
+            (ChannelRooms::Unasked, ChannelRooms::Unasked),
+            (ChannelRooms::Wanted, ChannelRooms::Wanted),
+            (ChannelRooms::Unasked, ChannelRooms::Wanted),
         ] {
             sockets.log_in(socket(1), token("u", None), user("u"), channels, (wall(0), at(0)));
             let login = sockets.get(socket(1)).and_then(|record| record.login.as_ref());
@@ -616,16 +616,16 @@ mod tests {
         let mut sockets = Sockets::new(&settings, rng, hash);
         for number in [1, 2] {
             let sid = Sid::parse("abcdefghij0123456789").unwrap();
-            sockets.insert(Record::new(socket(number), peer(number), sid, Stage::In));
+            sockets.insert(SocketRecord::new(socket(number), peer(number), sid, Stage::In));
         }
         sockets
     }
 
     fn log_in(sockets: &mut Sockets, number: u32, id: &'static str, ends: Option<u64>) -> bool {
-        sockets.log_in(socket(number), token(id, ends), user(id), Channels::Unasked, (wall(0), at(0)))
+        sockets.log_in(socket(number), token(id, ends), user(id), ChannelRooms::Unasked, (wall(0), at(0)))
     }
 
-    fn asked(check: Check) -> (Token, u64) {
+    fn asked(check: Check) -> (TokenClaims, u64) {
         let Check::Ask(token, epoch) = check else { panic!("{check:?}") };
         (token, epoch)
     }
@@ -635,8 +635,8 @@ mod tests {
         sockets.handle_checked(socket(1), epoch, found.map(|found| found.map(user)), at(1))
     }
 
-    fn token(user: &'static str, ends: Option<u64>) -> Token {
-        Token { user: user.into(), jti: None, issued_at_secs: None, expires: ends.map(wall) }
+    fn token(user: &'static str, ends: Option<u64>) -> TokenClaims {
+        TokenClaims { user: user.into(), jti: None, issued_at_secs: None, expires: ends.map(wall) }
     }
 
     fn user(id: &'static str) -> User {

@@ -11,14 +11,14 @@ use roomcast_core::time::WallTime;
 
 /// The claims of a verified token.
 #[derive(Clone, Debug)]
-pub(crate) struct Token {
+pub(crate) struct TokenClaims {
     pub(crate) user: ByteString,
     pub(crate) jti: Option<ByteString>,
     pub(crate) issued_at_secs: Option<u64>,
     pub(crate) expires: Option<WallTime>,
 }
 
-impl Token {
+impl TokenClaims {
     /// `None` for claims that are too long, or name no user.
     pub(crate) fn of(claims: &Claims, id_bytes_max: usize) -> Option<Self> {
         let user = claims.id().filter(|id| !id.is_empty() && id.len() <= id_bytes_max)?;
@@ -78,10 +78,10 @@ mod tests {
         assert_eq!((token.has_ended(at(1_800_000_009)), token.has_ended(at(1_800_000_010))), (false, true));
     }
 
-    fn token(claims: &str) -> Option<Token> {
+    fn token(claims: &str) -> Option<TokenClaims> {
         let secret = b"a secret for this test";
         let settings = Settings::new(EndpointId::new(0), secret).unwrap();
         let wall = WallTime::from_unix_millis(1_800_000_000_000);
-        Token::of(&settings.verifier.verify(&sign_hs256(secret, claims), wall).unwrap(), 4)
+        TokenClaims::of(&settings.verifier.verify(&sign_hs256(secret, claims), wall).unwrap(), 4)
     }
 }

@@ -9,27 +9,27 @@ use super::chat::ChatRequest;
 use super::documents::Joiner;
 use super::query::{Question, StoreAnswer, StoreError, User};
 use super::refusals::TokenRefusal;
-use super::token::Token;
-pub(crate) use super::turns::Held;
+use super::token::TokenClaims;
+pub(crate) use super::turns::HeldEvent;
 use roomcast_core::socket_io::Args;
 
 /// How far an event is, and what it needs to go on.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum TurnStep {
     /// The user of a CONNECT's token has been asked for.
-    Connect(Token),
+    Connect(TokenClaims),
     /// The same where sockets without a login are refused.
-    Admit(Token),
+    Admit(TokenClaims),
     /// The user of a `user-join` has been asked for.
-    UserJoin(Token),
+    UserJoin(TokenClaims),
     /// And the channels.
     UserJoinChannels,
     /// The user of a token that came with `join-channels` has been asked for.
-    JoinChannels(Token),
+    JoinChannels(TokenClaims),
     /// And the channels.
     Channels,
     /// The user of a token that came with `join-note` has been asked for.
-    JoinNote(Token, ByteString),
+    JoinNote(TokenClaims, ByteString),
     /// And the note.
     Note(ByteString),
     /// The chat of an `events:chat` has been asked for.
@@ -42,9 +42,9 @@ pub(crate) enum Step {
     DocumentUpdate,
 }
 
-impl Step {
+impl TurnStep {
     /// The token by which a login is about to begin.
-    pub(crate) fn token(&self) -> Option<&Token> {
+    pub(crate) fn token(&self) -> Option<&TokenClaims> {
         match self {
             Self::Connect(token)
             | Self::Admit(token)
@@ -73,10 +73,10 @@ pub(crate) enum Outcome {
     /// It is done: acknowledge it with these.
     Done(Args),
     /// It waits for this.
-    Ask(Question, Step),
+    Ask(Question, TurnStep),
     /// It waits for what others wait for too.
-    Wait(Step),
-    /// It was refused by [`Step::Admit`], and the socket is gone.
+    Wait(TurnStep),
+    /// It was refused by [`TurnStep::Admit`], and the socket is gone.
     Gone,
 }
 
@@ -141,29 +141,29 @@ impl BuiltIn {
 
 /// Why a verified token gives no login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum LoginRefused {
     Unknown,
     Role,
     Revoked,
 }
 
-impl From<Refused> for TokenRefusal {
-    fn from(refused: Refused) -> Self {
+impl From<LoginRefused> for TokenRefusal {
+    fn from(refused: LoginRefused) -> Self {
         match refused {
-            Refused::Unknown => Self::UnknownUser,
-            Refused::Role => Self::Role,
-            Refused::Revoked => Self::Revoked,
+            LoginRefused::Unknown => Self::UnknownUser,
+            LoginRefused::Role => Self::Role,
+            LoginRefused::Revoked => Self::Revoked,
         }
     }
 }
 
 /// A store's answer about a token's user: admitted, refused with a reason, or no answer.
-pub(crate) fn judge(result: Result<StoreAnswer, StoreError>) -> Result<Result<User, Refused>, StoreError> {
+pub(crate) fn judge(result: Result<StoreAnswer, StoreError>) -> Result<Result<User, LoginRefused>, StoreError> {
     match result {
         Ok(StoreAnswer::User(Some(user))) if matches!(&*user.role, "admin" | "user") => Ok(Ok(user)),
-        Ok(StoreAnswer::User(Some(_))) => Ok(Err(Refused::Role)),
-        Ok(StoreAnswer::User(None)) => Ok(Err(Refused::Unknown)),
-        Ok(StoreAnswer::Revoked) => Ok(Err(Refused::Revoked)),
+        Ok(StoreAnswer::User(Some(_))) => Ok(Err(LoginRefused::Role)),
+        Ok(StoreAnswer::User(None)) => Ok(Err(LoginRefused::Unknown)),
+        Ok(StoreAnswer::Revoked) => Ok(Err(LoginRefused::Revoked)),
         Ok(_) => Err(StoreError::Corrupt),
         Err(error) => Err(error),
     }

@@ -14,7 +14,7 @@ use roomcast_core::socket_io::Args;
 
 /// An event that waits.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldEvent {
     pub(crate) name: ByteString,
     pub(crate) args: Args,
     pub(crate) ack: Option<AckId>,
@@ -27,13 +27,13 @@ pub(crate) struct Turn<S> {
     pub(crate) query: Option<QueryId>,
     /// How far the event is, and what it needs to go on.
     pub(crate) step: S,
-    pub(crate) origin: Origin,
+    pub(crate) origin: TurnOrigin,
     pub(crate) doubt: Doubt,
 }
 
 /// What a turn began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum TurnOrigin {
     /// The arrival of the socket.
     Arrival,
     /// An event, to be acknowledged if that was asked for.
@@ -53,13 +53,13 @@ pub(crate) enum Doubt {
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// It is its turn.
-    Begins(Held),
+    Begins(HeldEvent),
     /// It waits behind a turn.
     Waits,
     /// More wait than may.
     TooMany,
     /// The socket is not known here.
-    Unknown(Held),
+    Unknown(HeldEvent),
 }
 
 /// The turns of all sockets.
@@ -67,7 +67,7 @@ pub(crate) enum Arrival {
 pub(crate) struct Turns<S> {
     held_max: usize,
     held: usize,
-    sockets: BySocket<Line<S>>,
+    sockets: BySocket<SubjectLine<S>>,
 }
 
 impl<S> Turns<S> {
@@ -77,18 +77,18 @@ impl<S> Turns<S> {
 
     /// A socket arrived.
     pub(crate) fn open(&mut self, socket: SocketId) {
-        self.sockets.insert(socket, Line { turn: None, held: VecDeque::new() });
+        self.sockets.insert(socket, SubjectLine { turn: None, held: VecDeque::new() });
     }
 
     /// A socket is gone: the question of its turn, and how many events can no longer be handled.
     pub(crate) fn close(&mut self, socket: SocketId) -> (Option<QueryId>, usize) {
-        let Some(Line { turn, held }) = self.sockets.remove(socket) else { return (None, 0) };
+        let Some(SubjectLine { turn, held }) = self.sockets.remove(socket) else { return (None, 0) };
         self.held -= held.len();
-        let begun = turn.as_ref().is_some_and(|turn| turn.origin != Origin::Arrival);
+        let begun = turn.as_ref().is_some_and(|turn| turn.origin != TurnOrigin::Arrival);
         (turn.and_then(|turn| turn.query), held.len() + usize::from(begun))
     }
 
-    pub(crate) fn handle_event(&mut self, socket: SocketId, event: Held) -> Arrival {
+    pub(crate) fn handle_event(&mut self, socket: SocketId, event: HeldEvent) -> Arrival {
         let Some(line) = self.sockets.get_mut(socket) else { return Arrival::Unknown(event) };
         if line.turn.is_none() && line.held.is_empty() {
             return Arrival::Begins(event);
@@ -102,14 +102,14 @@ impl<S> Turns<S> {
     }
 
     /// An event is the next of its socket, in front of those that wait.
-    pub(crate) fn hold_first(&mut self, socket: SocketId, event: Held) {
+    pub(crate) fn hold_first(&mut self, socket: SocketId, event: HeldEvent) {
         let Some(line) = self.sockets.get_mut(socket) else { return };
         line.held.push_front(event);
         self.held += 1;
     }
 
     /// Opens a turn: events that arrive wait from now on.
-    pub(crate) fn begin(&mut self, socket: SocketId, query: Option<QueryId>, step: S, origin: Origin) {
+    pub(crate) fn begin(&mut self, socket: SocketId, query: Option<QueryId>, step: S, origin: TurnOrigin) {
         let Some(line) = self.sockets.get_mut(socket) else { return };
         debug_assert!(line.turn.is_none(), "one turn at a time");
         line.turn = Some(Turn { query, step, origin, doubt: Doubt::No });
@@ -126,7 +126,7 @@ impl<S> Turns<S> {
     }
 
     /// The next event of a socket, unless a turn is open.
-    pub(crate) fn next(&mut self, socket: SocketId) -> Option<Held> {
+    pub(crate) fn next(&mut self, socket: SocketId) -> Option<HeldEvent> {
         let line = self.sockets.get_mut(socket).filter(|line| line.turn.is_none())?;
         let event = line.held.pop_front()?;
         self.held -= 1;
@@ -151,9 +151,9 @@ impl<S> Turns<S> {
 }
 
 #[derive(Debug)]
-struct Line<S> {
+struct SubjectLine<S> {
     turn: Option<Turn<S>>,
-    held: VecDeque<Held>,
+    held: VecDeque<HeldEvent>,
 }
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
     fn events_wait_for_the_turn_before_them_and_come_in_order() {
         let mut turns = turns();
         assert!(matches!(turns.handle_event(socket(1), event("a")), Arrival::Begins(_)));
-        turns.begin(socket(1), Some(QueryId(1)), 'a', Origin::Event(None));
+        turns.begin(socket(1), Some(QueryId(1)), 'a', TurnOrigin::Event(None));
         for name in ["b", "c"] {
             assert!(matches!(turns.handle_event(socket(1), event(name)), Arrival::Waits));
         }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_bounded_number_of_events_waits() {
         let mut turns = turns();
-        turns.begin(socket(1), None, 'a', Origin::Arrival);
+        turns.begin(socket(1), None, 'a', TurnOrigin::Arrival);
         for _ in 0..4 {
             assert!(matches!(turns.handle_event(socket(1), event("e")), Arrival::Waits));
         }
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_close_counts_the_event_whose_turn_it_is() {
         let mut turns = turns();
-        turns.begin(socket(1), Some(QueryId(7)), 'a', Origin::Event(None));
+        turns.begin(socket(1), Some(QueryId(7)), 'a', TurnOrigin::Event(None));
         turns.handle_event(socket(1), event("b"));
         assert_eq!(turns.close(socket(1)), (Some(QueryId(7)), 2));
     }
@@ -207,8 +207,8 @@ mod tests {
     fn only_turns_at_the_step_end_or_are_doubted() {
         let mut turns = turns();
         turns.open(socket(2));
-        turns.begin(socket(1), None, 'a', Origin::Arrival);
-        turns.begin(socket(2), Some(QueryId(1)), 'b', Origin::Arrival);
+        turns.begin(socket(1), None, 'a', TurnOrigin::Arrival);
+        turns.begin(socket(2), Some(QueryId(1)), 'b', TurnOrigin::Arrival);
         assert_eq!((turns.doubt(|step| *step == 'b'), turns.doubt(|step| *step == 'c')), (1, 0));
         assert!(turns.end_if(socket(1), |step| *step == 'b').is_none());
         assert!(turns.end_if(socket(2), |step| *step == 'b').is_none(), "it waits for a question of its own");
@@ -222,7 +222,7 @@ mod tests {
         turns
     }
 
-    fn event(name: &'static str) -> Held {
-        Held { name: name.into(), args: Args::empty(), ack: None }
+    fn event(name: &'static str) -> HeldEvent {
+        HeldEvent { name: name.into(), args: Args::empty(), ack: None }
     }
 }

@@ -14,7 +14,7 @@ use roomcast_core::timer::{Fifo, FifoKey};
 
 /// Where a user types. A thread is a place of its own: typing in it does not hold back what is told of the channel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum TypingPlace {
     /// A channel, or the thread of one of its messages.
     Channel { channel: ByteString, thread: Option<ByteString> },
     /// A chat of the user's.
@@ -23,14 +23,14 @@ pub(crate) enum Place {
 
 /// What is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct TypingNotice {
     pub(crate) socket: SocketId,
-    pub(crate) place: Place,
+    pub(crate) place: TypingPlace,
     pub(crate) typing: bool,
     pub(crate) since: Since,
 }
 
-/// When the event behind a [`Told`] arrived.
+/// When the event behind a [`TypingNotice`] arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
     /// Just now: the caller has checked that the socket may.
@@ -47,9 +47,9 @@ pub(crate) enum Since {
 pub(crate) struct Typing {
     span: Duration,
     places_per_socket_max: usize,
-    places: BTreeMap<(SocketId, Place), Pending>,
-    spans: Fifo<(SocketId, Place)>,
-    told: VecDeque<Told>,
+    places: BTreeMap<(SocketId, TypingPlace), RecentTyping>,
+    spans: Fifo<(SocketId, TypingPlace)>,
+    told: VecDeque<TypingNotice>,
 }
 
 impl Typing {
@@ -59,7 +59,7 @@ impl Typing {
     }
 
     /// A socket types, or has stopped. In one place too many it is not told.
-    pub(crate) fn handle_typing(&mut self, socket: SocketId, place: Place, typing: bool, now: Instant) {
+    pub(crate) fn handle_typing(&mut self, socket: SocketId, place: TypingPlace, typing: bool, now: Instant) {
         let key = (socket, place);
         if let Some(pending) = self.places.get_mut(&key) {
             pending.typing = Some(typing);
@@ -78,7 +78,7 @@ impl Typing {
         {
             self.spans.cancel(pending.timer);
             if let Some(typing) = pending.typing {
-                self.told.push_back(Told { socket, place: key.1, typing, since: Since::Logout });
+                self.told.push_back(TypingNotice { socket, place: key.1, typing, since: Since::Logout });
             }
         }
     }
@@ -92,7 +92,7 @@ impl Typing {
         }
     }
 
-    pub(crate) fn poll_told(&mut self) -> Option<Told> {
+    pub(crate) fn poll_told(&mut self) -> Option<TypingNotice> {
         self.told.pop_front()
     }
 
@@ -109,24 +109,24 @@ impl Typing {
         self.spans.len()
     }
 
-    fn tell(&mut self, key: (SocketId, Place), typing: bool, since: Since, now: Instant) {
+    fn tell(&mut self, key: (SocketId, TypingPlace), typing: bool, since: Since, now: Instant) {
         let timer = self.spans.arm(now + self.span, key.clone());
-        self.told.push_back(Told { socket: key.0, place: key.1.clone(), typing, since });
-        self.places.insert(key, Pending { timer, typing: None });
+        self.told.push_back(TypingNotice { socket: key.0, place: key.1.clone(), typing, since });
+        self.places.insert(key, RecentTyping { timer, typing: None });
     }
 }
 
 /// A place where typing was told within the span.
 #[derive(Debug)]
-struct Pending {
+struct RecentTyping {
     timer: FifoKey,
     /// What arrived since, not yet told.
     typing: Option<bool>,
 }
 
 /// The first key that a socket can have, and all behind it.
-fn of(socket: SocketId) -> std::ops::RangeFrom<(SocketId, Place)> {
-    (socket, Place::Channel { channel: ByteString::new(), thread: None })..
+fn of(socket: SocketId) -> std::ops::RangeFrom<(SocketId, TypingPlace)> {
+    (socket, TypingPlace::Channel { channel: ByteString::new(), thread: None })..
 }
 
 #[cfg(test)]
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_thread_is_a_place_of_its_own() {
         let mut typing = Typing::new(Duration::from_millis(500), 16);
-        for place in [channel(None), channel(Some("m")), channel(Some("n")), Place::Chat("c".into())] {
+        for place in [channel(None), channel(Some("m")), channel(Some("n")), TypingPlace::Chat("c".into())] {
             typing.handle_typing(socket(1), place, true, at(0));
         }
         assert_eq!(told(&mut typing).len(), 4);
@@ -165,7 +165,7 @@ mod tests {
         for number in [1, 2] {
             typing.handle_typing(socket(number), channel(None), true, at(0));
             typing.handle_typing(socket(number), channel(None), false, at(1));
-            typing.handle_typing(socket(number), Place::Chat("c".into()), true, at(1));
+            typing.handle_typing(socket(number), TypingPlace::Chat("c".into()), true, at(1));
         }
         while typing.poll_told().is_some() {}
         typing.handle_logout(socket(1));
@@ -182,8 +182,8 @@ mod tests {
         assert_eq!(told(&mut typing).len(), 2);
     }
 
-    fn channel(thread: Option<&'static str>) -> Place {
-        Place::Channel { channel: "c".into(), thread: thread.map(ByteString::from_static) }
+    fn channel(thread: Option<&'static str>) -> TypingPlace {
+        TypingPlace::Channel { channel: "c".into(), thread: thread.map(ByteString::from_static) }
     }
 
     fn told(typing: &mut Typing) -> Vec<(bool, Since)> {

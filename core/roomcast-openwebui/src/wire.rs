@@ -37,7 +37,7 @@ pub(super) struct JoinNote {
 
 /// Payload of `usage`. Its other fields do not matter.
 #[derive(Deserialize)]
-pub(super) struct Usage {
+pub(super) struct UsageEvent {
     pub(super) model: String,
 }
 
@@ -76,7 +76,7 @@ impl ClientEvent {
 
 /// The ack of `user-join`.
 #[derive(Serialize)]
-pub(super) struct Joined<'a> {
+pub(super) struct UserJoinAck<'a> {
     pub(super) id: &'a str,
     pub(super) name: &'a str,
 }
@@ -87,8 +87,8 @@ pub(super) struct ChannelTyping<'a> {
     pub(super) channel_id: &'a str,
     /// `null` outside of threads; the front end tells it from a missing one.
     pub(super) message_id: Option<&'a str>,
-    pub(super) data: Typed<TypingData>,
-    pub(super) user: Author<'a>,
+    pub(super) data: TypedEvent<TypingData>,
+    pub(super) user: TypingUser<'a>,
 }
 
 /// `events` to all other sockets in a chat.
@@ -96,9 +96,9 @@ pub(super) struct ChannelTyping<'a> {
 pub(super) struct ChatTyping<'a> {
     pub(super) chat_id: &'a str,
     pub(super) user_id: &'a str,
-    pub(super) user: Joined<'a>,
+    pub(super) user: UserJoinAck<'a>,
     pub(super) shared: bool,
-    pub(super) data: Typed<TypingData>,
+    pub(super) data: TypedEvent<TypingData>,
 }
 
 /// `events` to all sockets in a chat.
@@ -106,20 +106,20 @@ pub(super) struct ChatTyping<'a> {
 pub(super) struct ChatPresence<'a> {
     pub(super) chat_id: &'a str,
     pub(super) shared: bool,
-    pub(super) data: Typed<Users<'a>>,
+    pub(super) data: TypedEvent<UsersEvent<'a>>,
 }
 
 /// The users in a chat.
 #[derive(Serialize)]
-pub(super) struct Users<'a> {
-    pub(super) users: Vec<Joined<'a>>,
+pub(super) struct UsersEvent<'a> {
+    pub(super) users: Vec<UserJoinAck<'a>>,
 }
 
 /// `events` to the user who read a chat.
 #[derive(Serialize)]
 pub(super) struct ChatList<'a> {
     pub(super) chat_id: &'a str,
-    pub(super) data: Typed<ChatRead<'a>>,
+    pub(super) data: TypedEvent<ChatRead<'a>>,
 }
 
 /// When a chat was read, in seconds.
@@ -131,7 +131,7 @@ pub(super) struct ChatRead<'a> {
 
 /// `{"type","data"}`.
 #[derive(Serialize)]
-pub(super) struct Typed<T> {
+pub(super) struct TypedEvent<T> {
     #[serde(rename = "type")]
     pub(super) kind: &'static str,
     pub(super) data: T,
@@ -145,7 +145,7 @@ pub(super) struct TypingData {
 
 /// The user who typed.
 #[derive(Serialize)]
-pub(super) struct Author<'a> {
+pub(super) struct TypingUser<'a> {
     pub(super) id: &'a str,
     pub(super) name: &'a str,
     pub(super) role: &'a str,

@@ -44,9 +44,9 @@ pub(crate) struct Writes {
     lost: u64,
     /// Rows that something is yet to be written to.
     unwritten: usize,
-    pace: Pace,
+    pace: WritePace,
     outputs: VecDeque<Output>,
-    settings: Terms,
+    settings: WriteTerms,
 }
 
 /// What [`Writes`] wants of the questions.
@@ -60,7 +60,7 @@ pub(crate) enum Output {
 
 /// The part of the settings that writes depend on.
 #[derive(Debug)]
-struct Terms {
+struct WriteTerms {
     read_span: Duration,
     message_span: Duration,
     retry_first: Duration,
@@ -73,7 +73,7 @@ struct Terms {
 
 /// How soon after one write to a row the next may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum WritePace {
     /// After its span.
     Spaced,
     /// As soon as the one before is done.
@@ -83,7 +83,7 @@ pub(crate) enum Pace {
 impl Writes {
     pub(crate) fn new(settings: &Settings, hash: KeyedHash) -> Self {
         let limits = &settings.limits;
-        let settings = Terms {
+        let settings = WriteTerms {
             read_span: settings.read_span,
             message_span: settings.message_span,
             retry_first: settings.write_retry_first,
@@ -100,7 +100,7 @@ impl Writes {
             change_bytes: 0,
             lost: 0,
             unwritten: 0,
-            pace: Pace::Spaced,
+            pace: WritePace::Spaced,
             outputs: VecDeque::new(),
             settings,
         }
@@ -108,7 +108,7 @@ impl Writes {
 
     /// From now on nothing waits for its span, and what failed is tried again now.
     pub(crate) fn hurry(&mut self, now: Instant) {
-        self.pace = Pace::Hurried;
+        self.pace = WritePace::Hurried;
         let waiting: Vec<WriteId> =
             self.entries.iter().filter(|(_, entry)| entry.is_waiting()).map(|(id, _)| id).collect();
         for id in waiting {
@@ -116,14 +116,14 @@ impl Writes {
         }
     }
 
-    pub(crate) fn set_pace(&mut self, pace: Pace) {
+    pub(crate) fn set_pace(&mut self, pace: WritePace) {
         self.pace = pace;
     }
 
     /// Let this be the latest time of a row. The first is written at once, the next ones a span apart.
     pub(crate) fn put_time(&mut self, row: Row, time: u64, now: Instant) -> Option<WriteId> {
         let id = self.entry(row, now)?;
-        if let Some(PendingWrite { body: Body::Time { next, .. }, .. }) = self.entries.get_mut(id) {
+        if let Some(PendingWrite { body: RowChanges::Time { next, .. }, .. }) = self.entries.get_mut(id) {
             *next = Some(next.map_or(time, |known| known.max(time)));
         }
         self.count(id);
@@ -135,8 +135,8 @@ impl Writes {
     pub(crate) fn has_room(&self, chat: &ByteString, bytes: usize) -> bool {
         let known = self.by_row.get(&Row::Messages(chat.clone())).and_then(|id| self.entries.get(*id));
         let (is_known, held) = match known.map(|entry| &entry.body) {
-            Some(Body::Changes { bytes, .. }) => (true, *bytes),
-            Some(Body::Time { .. }) | None => (false, 0),
+            Some(RowChanges::Changes { bytes, .. }) => (true, *bytes),
+            Some(RowChanges::Time { .. }) | None => (false, 0),
         };
         let settings = &self.settings;
         held + bytes <= settings.change_bytes_per_chat_max
@@ -148,16 +148,16 @@ impl Writes {
     pub(crate) fn put_change(&mut self, chat: &ByteString, message: &ByteString, change: MessageChange, now: Instant) {
         let added = bytes_of(&change);
         let Some(id) = self.entry(Row::Messages(chat.clone()), now) else { return };
-        if let Some(PendingWrite { body: Body::Changes { groups, bytes }, flying, doubtful, .. }) =
+        if let Some(PendingWrite { body: RowChanges::Changes { groups, bytes }, flying, doubtful, .. }) =
             self.entries.get_mut(id)
         {
             // The first group may be, or become, written as it was sent.
-            let first_free = usize::from(*flying != Flying::No || doubtful.is_some());
+            let first_free = usize::from(*flying != WriteStage::No || doubtful.is_some());
             let is_free = groups.len() > first_free;
             let removed = match groups.back_mut().filter(|group| is_free && group.message == *message) {
                 Some(group) => merge(&mut group.changes, change),
                 None => {
-                    groups.push_back(Group { message: message.clone(), changes: vec![change] });
+                    groups.push_back(MessageChanges { message: message.clone(), changes: vec![change] });
                     0
                 }
             };
@@ -175,9 +175,9 @@ impl Writes {
             return;
         }
         match entry.flying {
-            Flying::Asking | Flying::Asked(_) => entry.flush = Flush::Wanted,
-            Flying::No if entry.body.is_empty() => {}
-            Flying::No => self.send(id, now),
+            WriteStage::Asking | WriteStage::Asked(_) => entry.flush = Flush::Wanted,
+            WriteStage::No if entry.body.is_empty() => {}
+            WriteStage::No => self.send(id, now),
         }
     }
 
@@ -190,7 +190,7 @@ impl Writes {
         now: Instant,
     ) -> Option<(Row, u64)> {
         let entry = self.entries.get_mut(id)?;
-        if entry.flying != Flying::Asked(query) && entry.doubtful != Some(query) {
+        if entry.flying != WriteStage::Asked(query) && entry.doubtful != Some(query) {
             return None;
         }
         if let Some(timer) = entry.timer.take() {
@@ -205,7 +205,7 @@ impl Writes {
                 None
             }
             Ok(()) | Err(StoreError::NotFound | StoreError::Corrupt | StoreError::Conflict) => {
-                (entry.flying, entry.doubtful, entry.failing_since, entry.failures) = (Flying::No, None, None, 0);
+                (entry.flying, entry.doubtful, entry.failing_since, entry.failures) = (WriteStage::No, None, None, 0);
                 let (written, freed) = entry.body.written();
                 let row = entry.row.clone();
                 let flush = std::mem::replace(&mut entry.flush, Flush::No);
@@ -214,8 +214,8 @@ impl Writes {
                 self.change_bytes = self.change_bytes.saturating_sub(freed);
                 self.count(id);
                 match (flush, self.pace) {
-                    (Flush::Wanted, _) | (_, Pace::Hurried) if !is_empty => self.send(id, now),
-                    (Flush::Wanted | Flush::No, Pace::Spaced | Pace::Hurried) => self.arm(id, due.max(now)),
+                    (Flush::Wanted, _) | (_, WritePace::Hurried) if !is_empty => self.send(id, now),
+                    (Flush::Wanted | Flush::No, WritePace::Spaced | WritePace::Hurried) => self.arm(id, due.max(now)),
                 }
                 result.is_ok().then_some(row).zip(written)
             }
@@ -225,7 +225,7 @@ impl Writes {
     /// The deadline of a write has passed: it may be done or not.
     pub(crate) fn handle_overdue(&mut self, id: WriteId, query: QueryId, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        if entry.flying == Flying::Asked(query) {
+        if entry.flying == WriteStage::Asked(query) {
             entry.doubtful = Some(query);
             self.failed(id, now);
         }
@@ -247,7 +247,7 @@ impl Writes {
     /// A question has been asked, under this number.
     pub(crate) fn handle_asked(&mut self, id: WriteId, query: QueryId) {
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.flying = Flying::Asked(query);
+            entry.flying = WriteStage::Asked(query);
         }
     }
 
@@ -294,13 +294,13 @@ impl Writes {
             return None;
         }
         let body = match &row {
-            Row::Channel { .. } | Row::Chat { .. } => Body::Time { next: None, sent: None },
-            Row::Messages(_) => Body::Changes { groups: VecDeque::new(), bytes: 0 },
+            Row::Channel { .. } | Row::Chat { .. } => RowChanges::Time { next: None, sent: None },
+            Row::Messages(_) => RowChanges::Changes { groups: VecDeque::new(), bytes: 0 },
         };
         let id = self.entries.insert(PendingWrite {
             row: row.clone(),
             body,
-            flying: Flying::No,
+            flying: WriteStage::No,
             doubtful: None,
             sent_at: now,
             timer: None,
@@ -316,7 +316,7 @@ impl Writes {
     /// Counts whether something is yet to be written to a row.
     fn count(&mut self, id: WriteId) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        let is_unwritten = entry.flying != Flying::No || entry.is_waiting();
+        let is_unwritten = entry.flying != WriteStage::No || entry.is_waiting();
         match (std::mem::replace(&mut entry.is_counted, is_unwritten), is_unwritten) {
             (false, true) => self.unwritten += 1,
             (true, false) => self.unwritten -= 1,
@@ -328,8 +328,8 @@ impl Writes {
     fn send_if_fresh(&mut self, id: WriteId, now: Instant) {
         let Some(entry) = self.entries.get(id).filter(|entry| entry.is_waiting()) else { return };
         let is_due = match self.pace {
-            Pace::Spaced => entry.timer.is_none(),
-            Pace::Hurried => entry.failing_since.is_none(),
+            WritePace::Spaced => entry.timer.is_none(),
+            WritePace::Hurried => entry.failing_since.is_none(),
         };
         if is_due {
             self.send(id, now);
@@ -345,13 +345,13 @@ impl Writes {
         let Some(question) = entry.body.question(&entry.row) else { return };
         entry.sent_at = now;
         entry.flush = Flush::No;
-        entry.flying = Flying::Asking;
+        entry.flying = WriteStage::Asking;
         self.outputs.push_back(Output::Ask(id, question));
     }
 
     fn failed(&mut self, id: WriteId, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        entry.flying = Flying::No;
+        entry.flying = WriteStage::No;
         entry.body.unsent();
         let since = *entry.failing_since.get_or_insert(now);
         if now.saturating_since(since) >= self.settings.age_max {
@@ -385,9 +385,9 @@ impl Writes {
 #[derive(Debug)]
 struct PendingWrite {
     row: Row,
-    body: Body,
+    body: RowChanges,
     /// The write under way. Otherwise a timer runs.
-    flying: Flying,
+    flying: WriteStage,
     /// The last write, if its deadline passed without an answer.
     doubtful: Option<QueryId>,
     sent_at: Instant,
@@ -403,13 +403,13 @@ struct PendingWrite {
 impl PendingWrite {
     /// Whether there is something to send, and nothing under way.
     fn is_waiting(&self) -> bool {
-        self.flying == Flying::No && !self.body.is_empty()
+        self.flying == WriteStage::No && !self.body.is_empty()
     }
 }
 
 /// Whether a write is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flying {
+enum WriteStage {
     No,
     /// It has not been polled yet.
     Asking,
@@ -424,14 +424,14 @@ enum Flush {
 }
 
 #[derive(Debug)]
-enum Body {
+enum RowChanges {
     /// The latest counts.
     Time { next: Option<u64>, sent: Option<u64> },
     /// All count, in order; the first group is the one under way.
-    Changes { groups: VecDeque<Group>, bytes: usize },
+    Changes { groups: VecDeque<MessageChanges>, bytes: usize },
 }
 
-impl Body {
+impl RowChanges {
     fn is_empty(&self) -> bool {
         match self {
             Self::Time { next, .. } => next.is_none(),
@@ -495,7 +495,7 @@ impl Body {
 
 /// Changes of one message, for one transaction.
 #[derive(Debug)]
-struct Group {
+struct MessageChanges {
     message: ByteString,
     changes: Vec<MessageChange>,
 }
@@ -549,7 +549,7 @@ pub(crate) fn bytes_of(change: &MessageChange) -> usize {
     CHANGE_BYTES + text.len()
 }
 
-impl Terms {
+impl WriteTerms {
     /// How long after one write to a row the next one comes.
     fn span(&self, row: &Row) -> Duration {
         match row {

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use roomcast_time::Instant;
-use roomcast_yjs::{Awareness, AwarenessLimits, Document, Heard, Message, Source, StateVector, Verdict};
+use roomcast_yjs::{Awareness, AwarenessLimits, Document, Heard, ProtocolMessage, Source, StateVector, Verdict};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, GetString, ReadTxn, Text, Transact, Update};
@@ -26,8 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Alice connects: she says what she knows, and gets the difference. One encoding of it serves everyone who joins
     // without knowing anything: `relay.state()`.
     let known = alice.transact().state_vector().encode_v1();
-    let step1 = Message::SyncStep1(&known).encode();
-    let Message::SyncStep1(known) = Message::decode(&step1)? else { return Err("another message".into()) };
+    let step1 = ProtocolMessage::SyncStep1(&known).encode();
+    let ProtocolMessage::SyncStep1(known) = ProtocolMessage::decode(&step1)? else {
+        return Err("another message".into());
+    };
     let difference = relay.difference(&StateVector::decode(known)?);
     read(&alice, &difference)?;
     read(&bob, &relay.state())?;

@@ -3,7 +3,7 @@
 //! Owns: the invariant that neighbours which are one struct ([`joins`]) are either kept as one or marked as joined.
 //! Must never know: other stretches, other clients.
 
-use super::scope::Scope;
+use super::scope::ListScope;
 use super::structs::{Body, Header, Kind, Piece, joins};
 use super::wire::{self, ClientId, Id, Reader};
 
@@ -24,7 +24,7 @@ pub(crate) struct Chunk {
 struct StructEntry {
     clock: u32,
     place: u32,
-    scope: Scope,
+    scope: ListScope,
 }
 
 impl StructEntry {
@@ -50,7 +50,7 @@ pub(crate) enum Relation {
 
 impl Chunk {
     /// Puts `piece` behind the last struct, or into it.
-    pub(crate) fn push(&mut self, client: ClientId, clock: u32, piece: &Piece<'_>, scope: Scope) {
+    pub(crate) fn push(&mut self, client: ClientId, clock: u32, piece: &Piece<'_>, scope: ListScope) {
         let relation = self.relation(client, clock, &piece.header);
         if relation == Relation::Apart || !self.extend(piece, scope) {
             self.add(clock, piece, scope, relation);
@@ -58,7 +58,7 @@ impl Chunk {
     }
 
     /// Puts `piece` behind the last struct.
-    pub(crate) fn add(&mut self, clock: u32, piece: &Piece<'_>, scope: Scope, relation: Relation) {
+    pub(crate) fn add(&mut self, clock: u32, piece: &Piece<'_>, scope: ListScope, relation: Relation) {
         // Updates are far shorter than this.
         let at = u32::try_from(self.bytes.len()).unwrap_or(PLACE_BITS) & PLACE_BITS;
         let deleted = matches!(piece.header.kind, Kind::Deleted | Kind::Collected);
@@ -73,7 +73,7 @@ impl Chunk {
     /// Makes `piece`, which joins the last struct, a part of it, unless that would get too long. What was collected may
     /// have stood in different lists, which is not forgotten.
     #[inline]
-    pub(crate) fn extend(&mut self, piece: &Piece<'_>, scope: Scope) -> bool {
+    pub(crate) fn extend(&mut self, piece: &Piece<'_>, scope: ListScope) -> bool {
         let Some(last) = self.entries.last().filter(|last| last.scope == scope) else { return false };
         let mut reader = Reader::starting(&self.bytes, last.at());
         let (Ok(header), number_at, Ok(number)) = (Header::read(&mut reader), reader.position(), reader.integer())
@@ -244,8 +244,8 @@ impl Chunk {
     }
 
     /// The list that the struct `index` stands in.
-    pub(crate) fn scope(&self, index: usize) -> Scope {
-        self.entries.get(index).map_or(Scope::GONE, |entry| entry.scope)
+    pub(crate) fn scope(&self, index: usize) -> ListScope {
+        self.entries.get(index).map_or(ListScope::GONE, |entry| entry.scope)
     }
 
     /// The struct `index`, which has `len` elements.

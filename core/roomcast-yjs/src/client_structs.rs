@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::chunk::{Chunk, RUN_BYTES_MAX, Relation};
-use super::scope::Scope;
+use super::scope::ListScope;
 use super::structs::{Body, Header, Kind, Piece};
 use super::update::Deletion;
 use super::wire::{self, ClientId};
@@ -44,7 +44,7 @@ impl ClientStructs {
 
     /// Appends the part of `piece`, which begins at `clock` and stands in `scope`, that lies beyond the end, and merges
     /// it with the last struct where possible.
-    pub(crate) fn append(&mut self, clock: u32, piece: &Piece<'_>, scope: Scope) {
+    pub(crate) fn append(&mut self, clock: u32, piece: &Piece<'_>, scope: ListScope) {
         let known = self.end.saturating_sub(clock);
         if known >= piece.len {
             return;
@@ -62,7 +62,7 @@ impl ClientStructs {
     }
 
     /// `known` is how `piece` stands to the last struct, if that need not be looked up.
-    fn append_whole(&mut self, piece: &Piece<'_>, scope: Scope, known: Option<Relation>) {
+    fn append_whole(&mut self, piece: &Piece<'_>, scope: ListScope, known: Option<Relation>) {
         let clock = self.end;
         self.end += piece.len;
         let mut relation = Relation::Apart;
@@ -302,7 +302,7 @@ impl ClientStructs {
     }
 
     /// The struct that holds `clock`, which is known: its first clock, what stands before its content, and its list.
-    pub(crate) fn found(&self, clock: u32) -> Option<(u32, Header<'_>, Scope)> {
+    pub(crate) fn found(&self, clock: u32) -> Option<(u32, Header<'_>, ListScope)> {
         let chunk = self.chunks.get(self.chunk_of(clock))?;
         let index = chunk.find(clock);
         Some((chunk.clock(index, self.end), chunk.header(index), chunk.scope(index)))
@@ -429,7 +429,7 @@ impl ClientStructs {
             self.heads.is_sorted_by(|left, right| left < right) && self.heads.first().is_none_or(|&h| h == self.start)
         );
         assert_eq!(self.footprint, self.chunks.iter().map(|chunk| chunk.footprint()).sum::<usize>());
-        let mut before: Option<(Header<'_>, Scope)> = None;
+        let mut before: Option<(Header<'_>, ListScope)> = None;
         for (at, chunk) in self.chunks.iter().enumerate() {
             assert!(chunk.len() > 0 && !chunk.is_overfull(), "stretch {at} of {} structs", chunk.len());
             let places = || 0..chunk.len();

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use super::soundness::Unsound;
-use super::store::{BadUpdate, Split, Store, UpdateLimits, Verdict};
+use super::store::{BadUpdate, Split, StructStore, UpdateLimits, Verdict};
 use super::update::StateVector;
 use super::{int_array, wire};
 
@@ -52,7 +52,7 @@ pub enum Source {
 /// A Yjs document as a relay keeps it.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
-    store: Store,
+    store: StructStore,
     limits: DocumentLimits,
     state: Option<Bytes>,
     state_array: Option<Bytes>,
@@ -173,7 +173,7 @@ impl Document {
     }
 
     /// The store of structs below this document.
-    pub const fn store(&self) -> &Store {
+    pub const fn store(&self) -> &StructStore {
         &self.store
     }
 

@@ -7,7 +7,7 @@
 //! | type | what it does |
 //! |---|---|
 //! | [`Document`] | applies updates (format v1) and encodes state, state vector and differences |
-//! | [`Message`] | reads and writes the messages of y-protocols, as `y-websocket` sends them |
+//! | [`ProtocolMessage`] | reads and writes the messages of y-protocols, as `y-websocket` sends them |
 //! | [`Pending`] | holds updates that arrived before what they build on |
 //! | [`Awareness`] | the table of presence states, with owners, limits and expiry |
 //! | [`journal::Journal`] | when changes are appended to a log or folded into a snapshot |
@@ -75,8 +75,8 @@ pub use document::{Document, DocumentLimits, Source};
 pub use merge::merge_updates;
 pub use pending::{Held, Pending, PendingLimits};
 pub use soundness::{NESTING_MAX, Unsound};
-pub use store::{BadUpdate, Split, Store, UpdateLimits, Verdict};
-pub use sync::Message;
+pub use store::{BadUpdate, Split, StructStore, UpdateLimits, Verdict};
+pub use sync::ProtocolMessage;
 pub use update::StateVector;
 pub use wire::{ClientId, DEPTH_MAX, Id, Malformed};
 

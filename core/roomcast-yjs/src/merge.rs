@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use super::chunk::Chunk;
 use super::client_structs::ClientStructs;
-use super::scope::Scope;
+use super::scope::ListScope;
 use super::structs::Piece;
 use super::update::{self, Deletion, Section, Update};
 use super::wire::{self, ClientId, Id, Malformed};
@@ -25,16 +25,16 @@ pub fn merge_updates<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<
         decoded.extend(Update::decode(bytes, usize::MAX)?);
     }
     let structs = decoded.iter().flat_map(|update| &update.sections).map(Section::len).sum();
-    let mut places: Vec<Place> = Vec::with_capacity(structs);
+    let mut places: Vec<MergePlace> = Vec::with_capacity(structs);
     for (of, update) in decoded.iter().enumerate() {
         for section in &update.sections {
             let client = section.client;
             let records = update.records(section).iter().zip(0..);
-            places.extend(records.map(|(record, index)| Place { client, clock: record.clock, of, index }));
+            places.extend(records.map(|(record, index)| MergePlace { client, clock: record.clock, of, index }));
         }
     }
     places.sort_unstable();
-    let mut builder = Builder::default();
+    let mut builder = UpdateBuilder::default();
     for of_client in places.chunk_by(|left, right| left.client == right.client) {
         merge_client(&decoded, of_client, &mut builder);
     }
@@ -51,7 +51,7 @@ pub fn merge_updates<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<
 
 /// A struct of one of several updates, by what decides on its order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct MergePlace {
     client: ClientId,
     clock: u32,
     /// The index of the update among those to merge.
@@ -62,8 +62,8 @@ struct Place {
 
 /// Appends the structs of one client. What several updates have is taken from the first of them, as a reader takes it who
 /// applies one after the other.
-fn merge_client(updates: &[Update<'_>], places: &[Place], builder: &mut Builder) {
-    let piece = |place: &Place| {
+fn merge_client(updates: &[Update<'_>], places: &[MergePlace], builder: &mut UpdateBuilder) {
+    let piece = |place: &MergePlace| {
         let update = updates.get(place.of)?;
         let record = update.records(update.section(place.client)?).get(place.index as usize)?;
         Some((record.end(), update.piece(record)))
@@ -95,22 +95,22 @@ fn merge_client(updates: &[Update<'_>], places: &[Place], builder: &mut Builder)
 
 /// An update under construction.
 #[derive(Default)]
-pub(crate) struct Builder {
+pub(crate) struct UpdateBuilder {
     /// Of each client, stretches without a gap.
     clients: BTreeMap<ClientId, Vec<ClientStructs>>,
     scratch: Chunk,
     pub(crate) deletes: Vec<Deletion>,
 }
 
-impl Builder {
+impl UpdateBuilder {
     /// Adds a struct, which does not begin before those of its client that are in.
     pub(crate) fn append(&mut self, client: ClientId, clock: u32, piece: &Piece<'_>) {
         let stretches = self.clients.entry(client).or_default();
         match stretches.last_mut().filter(|last| clock <= last.end()) {
-            Some(last) => last.append(clock, piece, Scope::UNKNOWN),
+            Some(last) => last.append(clock, piece, ListScope::UNKNOWN),
             None => {
                 let mut stretch = ClientStructs::new(client, clock);
-                stretch.append(clock, piece, Scope::UNKNOWN);
+                stretch.append(clock, piece, ListScope::UNKNOWN);
                 stretches.push(stretch);
             }
         }

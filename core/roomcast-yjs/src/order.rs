@@ -29,7 +29,7 @@ enum Progress {
 ///
 /// Walks as `integrateStructs` of yjs does, with the clients that wait for each other on a stack: every step takes a
 /// struct, or parks a client until another has got as far as it needs.
-pub(crate) fn reach(clock_of: &dyn Fn(ClientId) -> u32, update: &Update<'_>) -> Reach {
+pub(crate) fn reach(clock_of: &dyn Fn(ClientId) -> u32, update: &Update<'_>) -> Applicable {
     let start = |section| {
         let clock = clock_of(update.client(section));
         let next = update.records_of(section).partition_point(|record| record.end() <= clock);
@@ -48,11 +48,11 @@ pub(crate) fn reach(clock_of: &dyn Fn(ClientId) -> u32, update: &Update<'_>) -> 
             }
         }
     }
-    Reach { clients: walk.reached, order: walk.order, missing: walk.missing }
+    Applicable { clients: walk.reached, order: walk.order, missing: walk.missing }
 }
 
 /// What can be applied of an update.
-pub(crate) struct Reach {
+pub(crate) struct Applicable {
     /// In the order of the sections.
     pub(crate) clients: Vec<Reached>,
     /// New structs that can be applied, by section and place within it, each behind those on which it builds.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::store::Store;
+use super::store::StructStore;
 use super::wire::Id;
 use roomcast_time::Instant;
 
@@ -75,7 +75,7 @@ impl<S: Copy + Eq> Pending<S> {
     }
 
     /// Takes out an update of which the store now knows what it missed.
-    pub fn take_ready(&mut self, store: &Store) -> Option<Held<S>> {
+    pub fn take_ready(&mut self, store: &StructStore) -> Option<Held<S>> {
         let at = self.held.iter().position(|held| store.contains(held.missing))?;
         let held = self.held.remove(at)?;
         self.bytes -= held.update.len();
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_was_missing_releases_what_waits() {
-        let (mut store, mut pending) = (Store::new(), Pending::new(PendingLimits::default()));
+        let (mut store, mut pending) = (StructStore::new(), Pending::new(PendingLimits::default()));
         for clock in [2, 1] {
             let Verdict::Missing(missing) = store.apply(&letter(clock), &LIMITS) else { panic!("nothing is missing") };
             pending.hold('a', letter(clock), missing, at(0));
@@ -199,7 +199,7 @@ mod tests {
         pending.handle_timeout(at(10));
         assert_eq!((pending.poll_dropped(), pending.len()), (Some('a'), 0));
 
-        let mut store = Store::new();
+        let mut store = StructStore::new();
         store.apply(&letter(0), &LIMITS);
         pending.hold('d', letter(9), MISSING, at(20));
         let mut attempts = 0;
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn what_a_burst_took_is_given_back() {
         let limits = PendingLimits { updates_max: 100_000, update_bytes_max: 1 << 30, ..PendingLimits::default() };
-        let (mut store, mut pending) = (Store::new(), Pending::new(limits));
+        let (mut store, mut pending) = (StructStore::new(), Pending::new(limits));
         store.apply(&letter(0), &LIMITS);
         for sender in 0..10_000 {
             pending.hold(sender, letter(9), MISSING, at(0));

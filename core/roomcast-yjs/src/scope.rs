@@ -1,6 +1,6 @@
 //! Which list a struct stands in: the elements of a shared type, or the values of one of its keys.
 //!
-//! Owns: [`Scope`] and [`Anchor`]. Must never know: structs and where they are kept.
+//! Owns: [`ListScope`] and [`Anchor`]. Must never know: structs and where they are kept.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -9,7 +9,7 @@ use super::wire::Id;
 /// The list of a struct, by the place of its [`Anchor`] in the document's table. Two scopes may be the same list: each
 /// struct that names its parent makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Scope(u32);
+pub(crate) struct ListScope(u32);
 
 /// Whether a list holds the values of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum Keyed {
     No,
 }
 
-impl Scope {
+impl ListScope {
     /// None: every reader collects what stands here.
     pub(crate) const GONE: Self = Self(u32::MAX);
     /// Not looked up: the struct is not in a document.

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::client_structs::ClientStructs;
-use super::scope::{Anchor, Keyed, Scope};
+use super::scope::{Anchor, Keyed, ListScope};
 use super::structs::{Header, Kind};
 use super::update::{Record, Update};
 use super::wire::{ClientId, Id};
@@ -54,7 +54,7 @@ pub(crate) struct Judge<'a> {
 struct Found<'a> {
     start: u32,
     header: Header<'a>,
-    scope: Scope,
+    scope: ListScope,
 }
 
 impl<'a> Judge<'a> {
@@ -134,7 +134,7 @@ impl<'a> Judge<'a> {
         let mut origins = [header.origin, header.right_origin].into_iter().flatten();
         of_parent
             && origins.all(|id| {
-                let scope = self.find(update, id).map_or(Scope::GONE, |found| found.scope);
+                let scope = self.find(update, id).map_or(ListScope::GONE, |found| found.scope);
                 self.is_gone(update, scope)
             })
     }
@@ -146,15 +146,16 @@ impl<'a> Judge<'a> {
         start: Id,
         header: &Header<'_>,
         known: u32,
-    ) -> Result<Scope, Unsound> {
-        let scope_at = |judge: &Self, clock| judge.find(update, Id { clock, ..start }).map_or(Scope::GONE, |f| f.scope);
+    ) -> Result<ListScope, Unsound> {
+        let scope_at =
+            |judge: &Self, clock| judge.find(update, Id { clock, ..start }).map_or(ListScope::GONE, |f| f.scope);
         let (first, last) = (scope_at(self, start.clock), scope_at(self, known - 1));
         if header.kind == Kind::Collected {
-            return Ok(Scope::GONE);
+            return Ok(ListScope::GONE);
         }
         if self.trust == Trust::Examined {
             self.check_same(update, start, header)?;
-            let unknown = first == Scope::GONE || last == Scope::GONE;
+            let unknown = first == ListScope::GONE || last == ListScope::GONE;
             let both_gone = unknown && self.is_gone(update, first) && self.is_gone(update, last);
             if first != last && !both_gone && !self.is_same_list(first, last) {
                 return Err(Unsound::Rewritten);
@@ -164,11 +165,11 @@ impl<'a> Judge<'a> {
     }
 
     /// The list of a new struct.
-    fn scope_of(&mut self, update: &Update<'_>, start: Id, header: &Header<'_>) -> Result<Scope, Unsound> {
+    fn scope_of(&mut self, update: &Update<'_>, start: Id, header: &Header<'_>) -> Result<ListScope, Unsound> {
         if header.kind == Kind::Collected {
-            return Ok(Scope::GONE);
+            return Ok(ListScope::GONE);
         }
-        let of = |judge: &Self, id: Id| judge.find(update, id).map_or(Scope::GONE, |found| found.scope);
+        let of = |judge: &Self, id: Id| judge.find(update, id).map_or(ListScope::GONE, |found| found.scope);
         match (header.origin, header.right_origin) {
             (None, None) => Ok(self.add_anchor(update, start, header)),
             (Some(id), None) | (None, Some(id)) => Ok(of(self, id)),
@@ -176,7 +177,7 @@ impl<'a> Judge<'a> {
                 let (left_scope, right_scope) = (of(self, left), of(self, right));
                 let scope = if left_scope == right_scope || self.trust == Trust::Trusted {
                     left_scope
-                } else if left_scope == Scope::GONE || right_scope == Scope::GONE {
+                } else if left_scope == ListScope::GONE || right_scope == ListScope::GONE {
                     let other = left_scope.min(right_scope);
                     if !self.is_gone(update, other) {
                         return Err(Unsound::Parents);
@@ -192,12 +193,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn add_anchor(&mut self, update: &Update<'_>, start: Id, header: &Header<'_>) -> Scope {
+    fn add_anchor(&mut self, update: &Update<'_>, start: Id, header: &Header<'_>) -> ListScope {
         let around = header.parent.and_then(|parent| self.find(update, parent));
         let around = around.filter(|found| found.header.kind == Kind::Type);
         let depth = around.map_or(0, |found| self.depth(found.scope) + 1);
         let keyed = if header.names_key() { Keyed::Yes } else { Keyed::No };
-        let scope = Scope::of_anchor(self.anchors.len() + self.fresh.len(), keyed);
+        let scope = ListScope::of_anchor(self.anchors.len() + self.fresh.len(), keyed);
         self.fresh.push(Anchor::new(start, depth, header.parent_bytes));
         scope
     }
@@ -210,7 +211,7 @@ impl<'a> Judge<'a> {
         record: &Record,
         known: u32,
         header: &Header<'_>,
-        scope: Scope,
+        scope: ListScope,
     ) -> Result<(), Unsound> {
         // Readers cut a value of several elements in two, and of a key they delete only the last one. A document that
         // keeps what is deleted writes several deleted values as one.
@@ -236,13 +237,13 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether two anchors name the same parent and key.
-    fn is_same_list(&self, one: Scope, other: Scope) -> bool {
+    fn is_same_list(&self, one: ListScope, other: ListScope) -> bool {
         let list = |scope| self.anchor(scope).map(|anchor| anchor.list);
         list(one) == list(other)
     }
 
     /// Whether the list is in a type that is deleted, or in none.
-    fn is_gone(&mut self, update: &Update<'_>, scope: Scope) -> bool {
+    fn is_gone(&mut self, update: &Update<'_>, scope: ListScope) -> bool {
         let mut chain = Vec::new();
         let mut scope = scope;
         let gone = loop {
@@ -268,11 +269,11 @@ impl<'a> Judge<'a> {
         found.header.kind == Kind::Type && !self.is_gone(update, found.scope)
     }
 
-    fn depth(&self, scope: Scope) -> u32 {
+    fn depth(&self, scope: ListScope) -> u32 {
         self.anchor(scope).map_or(0, |anchor| anchor.depth)
     }
 
-    fn anchor(&self, scope: Scope) -> Option<&Anchor> {
+    fn anchor(&self, scope: ListScope) -> Option<&Anchor> {
         let at = scope.anchor()?;
         self.anchors.get(at).or_else(|| self.fresh.get(at.checked_sub(self.anchors.len())?))
     }

@@ -1,7 +1,7 @@
 //! Well-formed updates that members could not bear, byte by byte.
 
 use super::*;
-use crate::{BadUpdate, Store, UpdateLimits, Verdict};
+use crate::{BadUpdate, StructStore, UpdateLimits, Verdict};
 
 #[test]
 fn origins_in_different_types_are_refused() {
@@ -20,7 +20,7 @@ fn origins_in_different_types_are_refused() {
 
 #[test]
 fn origins_under_different_keys_are_refused() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     // Keys "k" and "l" of the root "m", and an element of the list of the same root.
     for update in [
         &[1, 1, 1, 0, 0x28, 1, 1, b'm', 1, b'k', 1, 126, 0][..],
@@ -57,7 +57,7 @@ fn what_is_known_cannot_come_again_as_something_else() {
 
 #[test]
 fn what_follows_a_collected_struct_is_not_linked_anywhere_else() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     assert_eq!(store.apply(&[1, 1, 1, 0, 0, 3, 0], &LIMITS), Verdict::Applied);
     assert_eq!(
         store.check(&[1, 1, 1, 0, 4, 1, 1, b't', 5, b'a', b'b', b'c', b'd', b'e', 0], &LIMITS),
@@ -72,7 +72,7 @@ fn what_follows_a_collected_struct_is_not_linked_anywhere_else() {
 
 #[test]
 fn keys_hold_single_values() {
-    let store = Store::new();
+    let store = StructStore::new();
     let set = |kind: u8, content: &[u8], deletes: &[u8]| {
         [&[1, 1, 1, 0, 0x20 | kind, 1, 1, b'm', 1, b'k'][..], content, deletes].concat()
     };
@@ -110,9 +110,9 @@ fn types_are_nested_to_a_limit() {
         update.push(0);
         update
     };
-    assert_eq!(Store::new().check(&nested(19_900), &LIMITS), unsound(Unsound::Nesting));
-    assert_eq!(Store::new().check(&nested(NESTING_MAX + 1), &LIMITS), unsound(Unsound::Nesting));
-    let mut store = Store::new();
+    assert_eq!(StructStore::new().check(&nested(19_900), &LIMITS), unsound(Unsound::Nesting));
+    assert_eq!(StructStore::new().check(&nested(NESTING_MAX + 1), &LIMITS), unsound(Unsound::Nesting));
+    let mut store = StructStore::new();
     assert_eq!(store.apply(&nested(NESTING_MAX), &LIMITS), Verdict::Applied);
     // One more, by its parent or by what stands beside it.
     let mut parent = vec![];
@@ -131,7 +131,7 @@ fn what_is_stored_is_loaded_whatever_it_is() {
     assert_eq!(store.check(&poison, &LIMITS), unsound(Unsound::Parents));
     assert_eq!(store.check_load(&poison), Verdict::Applied);
     assert_eq!(store.load(&poison), Verdict::Applied);
-    let mut again = Store::new();
+    let mut again = StructStore::new();
     assert_eq!(again.load(&store.state()), Verdict::Applied);
     assert_eq!(again.state(), store.state());
 }
@@ -147,8 +147,8 @@ fn what_comes_into_a_deleted_type_is_collected_at_once() {
 }
 
 /// Client 1 puts two texts into the array "r", with "a" in the first (clock 1) and "b" in the second (clock 3).
-fn two_texts() -> Store {
-    let mut store = Store::new();
+fn two_texts() -> StructStore {
+    let mut store = StructStore::new();
     let update = [1, 4, 1, 0, 7, 1, 1, b'r', 2, 4, 0, 1, 0, 1, b'a', 0x87, 1, 0, 2, 4, 0, 1, 2, 1, b'b', 0];
     assert_eq!(store.apply(&update, &LIMITS), Verdict::Applied);
     store

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::chunk::Chunk;
 use super::client_structs::{Change, ClientStructs, Cut};
 use super::collect;
-use super::merge::Builder;
+use super::merge::UpdateBuilder;
 use super::order;
 use super::scope::Anchor;
 use super::soundness::{Judge, Trust, Unsound};
@@ -49,7 +49,7 @@ pub enum BadUpdate {
 pub struct UpdateLimits {
     /// Structs and deletions.
     pub structs_max: usize,
-    /// What [`Store::footprint`] may be afterwards, in bytes.
+    /// What [`StructStore::footprint`] may be afterwards, in bytes.
     pub footprint_bytes_max: usize,
 }
 
@@ -67,7 +67,7 @@ pub struct Split {
 /// A document in the form in which it goes over the wire: the structs of each client, runs joined as the exact inverse
 /// of how Yjs splits them, content of what is deleted dropped. Structs name each other by id; there are no pointers.
 #[derive(Clone, Debug, Default)]
-pub struct Store {
+pub struct StructStore {
     clients: BTreeMap<ClientId, ClientStructs>,
     /// The structs that name their parent.
     anchors: Vec<Anchor>,
@@ -80,7 +80,7 @@ pub struct Store {
     scratch: Chunk,
 }
 
-impl Store {
+impl StructStore {
     /// An empty document.
     pub fn new() -> Self {
         Self::default()
@@ -151,8 +151,8 @@ impl Store {
     /// Parts a sound update of which something is missing into what can be applied at once and the rest.
     pub fn split(&self, bytes: &[u8], limits: &UpdateLimits) -> Option<Split> {
         let update = Update::decode(bytes, limits.structs_max).ok()??;
-        let order::Reach { clients: reached, missing, .. } = order::reach(&|client| self.clock(client), &update);
-        let (mut now, mut later) = (Builder::default(), Builder::default());
+        let order::Applicable { clients: reached, missing, .. } = order::reach(&|client| self.clock(client), &update);
+        let (mut now, mut later) = (UpdateBuilder::default(), UpdateBuilder::default());
         for (section, reached) in update.sections.iter().zip(&reached) {
             for record in update.records_beyond(section, self.clock(section.client)) {
                 let builder = if record.end() <= reached.clock { &mut now } else { &mut later };

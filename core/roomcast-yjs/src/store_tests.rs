@@ -12,18 +12,18 @@ fn what_is_known_and_comes_again_in_halves_cuts_a_pair_as_well() {
     let pair = [&[1, 1, 1, 0, 4, 1, 1, b't', 4][..], "\u{1f600}".as_bytes(), &[0]].concat();
     // The second half comes again as an element of its own, with a new one behind it.
     let halves = [1, 2, 1, 1, 0x84, 1, 0, 1, b'x', 0x84, 1, 1, 1, b'y', 0];
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     assert_eq!(store.apply(&pair, &LIMITS), Verdict::Applied);
     assert_eq!(store.apply(&halves, &LIMITS), Verdict::Applied);
     let replaced = "\u{fffd}\u{fffd}y".as_bytes();
     assert!(store.state().windows(replaced.len()).any(|text| text == replaced), "{:?}", store.state());
     assert_eq!(store.cuts(), 1);
-    let mut from_merged = Store::new();
+    let mut from_merged = StructStore::new();
     let merged = crate::merge_updates([&pair[..], &halves]).unwrap();
     assert_eq!(from_merged.apply(&merged, &LIMITS), Verdict::Applied);
     assert_eq!(from_merged.state(), store.state());
     // Alone it brings nothing, is relayed to no member, and cuts nothing.
-    let mut alone = Store::new();
+    let mut alone = StructStore::new();
     alone.apply(&pair, &LIMITS);
     assert_eq!(alone.apply(&[1, 1, 1, 1, 0x84, 1, 0, 1, b'x', 0], &LIMITS), Verdict::NothingNew);
     assert_eq!(alone.cuts(), 0);
@@ -31,7 +31,7 @@ fn what_is_known_and_comes_again_in_halves_cuts_a_pair_as_well() {
 
 #[test]
 fn letters_that_follow_each_other_are_one_struct() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     for (clock, letter) in ["a", "b", "\u{1f600}", "c"].into_iter().enumerate() {
         let clock = u32::try_from(clock).unwrap() + u32::from(clock == 3);
         applied(&mut store, &[&typed(1, clock, letter)[..], &[0]].concat());
@@ -47,7 +47,7 @@ fn letters_that_follow_each_other_are_one_struct() {
 
 #[test]
 fn what_is_partly_known_is_cut_where_it_is_new() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     applied(&mut store, &[&typed(1, 0, "ab")[..], &[0]].concat());
     applied(&mut store, &[&typed(1, 0, "abcd")[..], &[0]].concat());
     assert_eq!(store.state(), [1, 1, 1, 0, 4, 1, 1, b't', 4, b'a', b'b', b'c', b'd', 0]);
@@ -55,7 +55,7 @@ fn what_is_partly_known_is_cut_where_it_is_new() {
 
 #[test]
 fn deleting_splits_and_drops_the_content() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     applied(&mut store, &[&typed(1, 0, "abcd")[..], &[0]].concat());
     applied(&mut store, &[0, 1, 1, 1, 1, 1]);
     let expected = [1, 3, 1, 0, 4, 1, 1, b't', 1, b'a', 0x81, 1, 0, 1, 0x84, 1, 1, 2, b'c', b'd', 1, 1, 1, 1, 1];
@@ -75,7 +75,7 @@ fn a_pair_that_is_cut_leaves_two_replacements() {
         ("an insertion before its second half", &[1, 1, 2, 0, 0x44, 1, 2, 1, b'x', 0]),
     ];
     for (name, cut) in cuts {
-        let mut store = Store::new();
+        let mut store = StructStore::new();
         applied(&mut store, &[&typed(1, 0, "a\u{1f600}b")[..], &[0]].concat());
         applied(&mut store, cut);
         let state = store.state();
@@ -84,7 +84,7 @@ fn a_pair_that_is_cut_leaves_two_replacements() {
         assert_eq!(store.state_vector().clock(client(1)), 4);
     }
     // A client that already has the first half gets a replacement for the second.
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     applied(&mut store, &[&typed(1, 0, "\u{1f600}b")[..], &[0]].concat());
     let difference = store.difference(&StateVector::from_iter([(client(1), 1)]));
     assert_eq!(difference, [1, 1, 1, 1, 0x84, 1, 0, 4, 0xef, 0xbf, 0xbd, b'b', 0]);
@@ -95,7 +95,7 @@ fn a_pair_is_cut_by_what_comes_in_the_same_update_from_any_client() {
     for inserter in [0, 2] {
         let text = [&[1, 1, 0, 4, 1, 1, b't', 4][..], "\u{1f600}".as_bytes()].concat();
         let cut = [1, inserter, 0, 0x84, 1, 0, 1, b'x'];
-        let mut store = Store::new();
+        let mut store = StructStore::new();
         applied(&mut store, &[&[2][..], &text, &cut, &[0]].concat());
         assert!(String::from_utf8_lossy(&store.state()).contains("\u{fffd}\u{fffd}"));
     }
@@ -103,7 +103,7 @@ fn a_pair_is_cut_by_what_comes_in_the_same_update_from_any_client() {
 
 #[test]
 fn values_of_one_map_key_stay_apart() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     // Client 1 sets the key "k" of the map "m" to null, then to true.
     applied(&mut store, &[1, 1, 1, 0, 0x28, 1, 1, b'm', 1, b'k', 1, 126, 0]);
     applied(&mut store, &[1, 1, 1, 1, 0xa8, 1, 0, 1, 120, 1, 1, 1, 0, 1]);
@@ -113,7 +113,7 @@ fn values_of_one_map_key_stay_apart() {
 
 #[test]
 fn what_stands_in_a_deleted_type_is_collected() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     // An array of client 1 holds a text, in which 1 and 2 write; then the text is deleted.
     applied(&mut store, &[1, 1, 1, 0, 7, 1, 1, b'a', 2, 0]);
     applied(&mut store, &[1, 1, 1, 1, 4, 0, 1, 0, 2, b'h', b'i', 0]);
@@ -129,12 +129,12 @@ fn what_stands_in_a_deleted_type_is_collected() {
 #[test]
 fn a_long_text_is_kept_short_in_memory_and_written_whole() {
     let text = "0123456789".repeat(5_000);
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     applied(&mut store, &[&typed(1, 0, &text)[..], &[0]].concat());
     assert_eq!(store.state(), [&typed(1, 0, &text)[..], &[0]].concat());
     let deletions: Vec<u8> = (0..16_000u32).flat_map(|at| [number(at * 3), vec![1]].concat()).collect();
     applied(&mut store, &[&[0, 1, 1][..], &number(16_000), &deletions].concat());
-    let mut again = Store::new();
+    let mut again = StructStore::new();
     applied(&mut again, &store.state());
     assert_eq!(again.state(), store.state());
     // Delete the rest: one struct is left.
@@ -165,7 +165,7 @@ fn unsound_updates_are_refused() {
         ("a subdocument with null for options", &[1, 1, 1, 0, 9, 1, 1, b't', 1, b'g', 126, 0], Malformed::Any),
     ];
     for (name, bytes, malformed) in cases {
-        let verdict = Store::new().apply(bytes, &LIMITS);
+        let verdict = StructStore::new().apply(bytes, &LIMITS);
         assert_eq!(verdict, Verdict::Bad(BadUpdate::Malformed(malformed)), "{name}");
     }
 }
@@ -174,7 +174,7 @@ proptest! {
     /// The elements of one client after any operations, beside a plain vector.
     #[test]
     fn stretches_hold_what_a_vector_would(steps in prop::collection::vec((0..3u8, any::<u16>(), 1..700u32), 1..60)) {
-        let mut store = Store::new();
+        let mut store = StructStore::new();
         let mut model: Vec<Option<char>> = Vec::new();
         for (what, place, len) in steps {
             let end = u32::try_from(model.len()).unwrap();
@@ -223,9 +223,9 @@ proptest! {
 
 #[test]
 fn stretches_are_cut_and_put_together_as_they_grow_and_shrink() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     applied(&mut store, &[&typed(1, 0, &"x".repeat(30_000))[..], &[0]].concat());
-    let stretches = |store: &Store| store.clients.values().map(ClientStructs::stretches).sum::<usize>();
+    let stretches = |store: &StructStore| store.clients.values().map(ClientStructs::stretches).sum::<usize>();
     let whole = stretches(&store);
     assert!((4..=8).contains(&whole), "{whole}");
     // Every second letter goes: many short structs.
@@ -254,13 +254,13 @@ fn values_are_cut_and_written_as_one_as_texts_are() {
     let mut values = Vec::new();
     (0..2_000u32).for_each(|value| values.extend([vec![125], signed(value)].concat()));
     let update = [&[1, 1, 1, 0, 8, 1, 1, b'a'][..], &number(2_000), &values, &[0]].concat();
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     applied(&mut store, &update);
     audit(&store);
     assert_eq!(store.state(), update);
     for known in [1, 700, 1_999] {
         let difference = store.difference(&StateVector::from_iter([(client(1), known)]));
-        let mut other = Store::new();
+        let mut other = StructStore::new();
         let skip = (0..known).map(|value| 1 + signed(value).len()).sum::<usize>();
         applied(&mut other, &[&[1, 1, 1, 0, 8, 1, 1, b'a'][..], &number(known), &values[..skip], &[0]].concat());
         applied(&mut other, &difference);
@@ -268,7 +268,7 @@ fn values_are_cut_and_written_as_one_as_texts_are() {
     }
     applied(&mut store, &[vec![0, 1, 1, 1], number(1_000), vec![5]].concat());
     audit(&store);
-    let mut again = Store::new();
+    let mut again = StructStore::new();
     applied(&mut again, &store.state());
     assert_eq!(again.state(), store.state());
 }
@@ -278,13 +278,13 @@ fn a_document_is_full_at_its_limit_and_not_before() {
     let update = [&typed(1, 0, "abcdefgh")[..], &[0]].concat();
     let verdict = |footprint_bytes_max| {
         let limits = UpdateLimits { footprint_bytes_max, ..LIMITS };
-        Store::new().check(&update, &limits)
+        StructStore::new().check(&update, &limits)
     };
     let full = Verdict::Bad(BadUpdate::DocumentFull);
     let least = (0..1_000).find(|&max| verdict(max) == Verdict::Applied).unwrap();
     assert_eq!(least, 13 + ENTRY_BYTES + CLIENT_BYTES + size_of::<Anchor>());
     assert_eq!((verdict(least - 1), verdict(least)), (full, Verdict::Applied));
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     applied(&mut store, &update);
     audit(&store);
     // What only deletes may go a quarter above.
@@ -298,7 +298,7 @@ fn a_document_is_full_at_its_limit_and_not_before() {
 
 #[test]
 fn what_is_deleted_before_it_is_known_is_split_off() {
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     applied(&mut store, &[&typed(1, 0, "abcd")[..], &[0]].concat());
     let split = store.split(&[0, 1, 1, 1, 2, 7], &LIMITS).unwrap();
     assert_eq!(split.missing, Id { client: client(1), clock: 8 });
@@ -306,11 +306,11 @@ fn what_is_deleted_before_it_is_known_is_split_off() {
     assert_eq!(store.split(&[0, 1, 1, 1, 2, 2], &LIMITS), None);
 }
 
-fn applied(store: &mut Store, update: &[u8]) {
+fn applied(store: &mut StructStore, update: &[u8]) {
     assert_eq!(store.apply(update, &LIMITS), Verdict::Applied);
 }
 
-fn audit(store: &Store) {
+fn audit(store: &StructStore) {
     store.clients.values().for_each(ClientStructs::audit);
     let structs: usize = store.clients.values().map(ClientStructs::footprint).sum();
     let tables = store.clients.len() * CLIENT_BYTES + store.anchors.len() * size_of::<Anchor>();

@@ -6,7 +6,7 @@
 //! The layout is that of `Item.write` and the `Content*` classes of
 //! [yjs](https://github.com/yjs/yjs/blob/v13.6.33/src/structs/Item.js).
 
-use super::scope::Scope;
+use super::scope::ListScope;
 use super::wire::{self, ClientId, Id, Malformed, Reader};
 
 /// What a struct holds: the low five bits of its info byte. Kind 11 (a move of yrs) and weak links (type 7) are refused,
@@ -227,8 +227,8 @@ impl<'a> Piece<'a> {
                 let (begin, left) = utf16_index(text, self.len, from);
                 let (end, right) = utf16_index(text, self.len, to);
                 // The end stands behind a pair of which only the first half belongs here.
-                let end = if right == Cut::Pair { end.saturating_sub(4) } else { end };
-                let edge = |cut| if cut == Cut::Pair { REPLACEMENT } else { b"" };
+                let end = if right == TextPlace::Pair { end.saturating_sub(4) } else { end };
+                let edge = |cut| if cut == TextPlace::Pair { REPLACEMENT } else { b"" };
                 Body::Text(edge(left), text.get(begin..end).unwrap_or_default(), edge(right))
             }
         };
@@ -331,7 +331,7 @@ impl<'a> Piece<'a> {
 /// with the one before as origin, regardless of what was inserted between them. A live map entry is left alone: each
 /// one replaces the one before, which is no run. `scope` is the list of `left`, which is that of `right` too if they
 /// join.
-pub(crate) fn joins(client: ClientId, left: &Header<'_>, right: &Header<'_>, clock: u32, scope: Scope) -> bool {
+pub(crate) fn joins(client: ClientId, left: &Header<'_>, right: &Header<'_>, clock: u32, scope: ListScope) -> bool {
     if left.kind != right.kind || !left.kind.runs() {
         return false;
     }
@@ -350,8 +350,8 @@ pub(crate) fn joins(client: ClientId, left: &Header<'_>, right: &Header<'_>, clo
 ///
 /// Once an update has gone through `Y.mergeUpdates`, only structs that name their parent tell whether they have a key.
 /// yjs puts no text under a key, but any values.
-fn may_run(left: &Header<'_>, scope: Scope) -> bool {
-    if scope != Scope::UNKNOWN {
+fn may_run(left: &Header<'_>, scope: ListScope) -> bool {
+    if scope != ListScope::UNKNOWN {
         return !scope.is_keyed();
     }
     left.kind == Kind::Text || !left.parent_bytes.is_empty()
@@ -367,13 +367,13 @@ fn utf16_len(text: &[u8]) -> usize {
 }
 
 /// Where the UTF-16 unit `units` begins in a text of `len`; the end of the pair if it is the second half of one.
-fn utf16_index(text: &[u8], len: u32, units: u32) -> (usize, Cut) {
+fn utf16_index(text: &[u8], len: u32, units: u32) -> (usize, TextPlace) {
     let units = units as usize;
     if text.len() == len as usize {
-        return (units.min(text.len()), Cut::Clean);
+        return (units.min(text.len()), TextPlace::Clean);
     }
     if units >= len as usize {
-        return (text.len(), Cut::Clean);
+        return (text.len(), TextPlace::Clean);
     }
     let (mut at, mut seen) = (0, 0);
     while seen < units {
@@ -387,12 +387,12 @@ fn utf16_index(text: &[u8], len: u32, units: u32) -> (usize, Cut) {
         at += bytes;
         seen += width;
     }
-    (at, if seen > units { Cut::Pair } else { Cut::Clean })
+    (at, if seen > units { TextPlace::Pair } else { TextPlace::Clean })
 }
 
 /// Whether a place in a text is between two characters or within a surrogate pair.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Cut {
+enum TextPlace {
     Clean,
     Pair,
 }

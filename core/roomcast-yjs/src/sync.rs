@@ -1,6 +1,6 @@
 //! The messages of y-protocols, as `y-websocket` puts them into WebSocket frames.
 //!
-//! Owns: [`Message`] and its codec. Must never know: what the bytes inside are good for.
+//! Owns: [`ProtocolMessage`] and its codec. Must never know: what the bytes inside are good for.
 //!
 //! See [sync](https://github.com/yjs/y-protocols/blob/master/PROTOCOL.md) and the numbers in
 //! [y-websocket](https://github.com/yjs/y-websocket/blob/master/src/y-websocket.js).
@@ -9,8 +9,8 @@ use super::wire::{Malformed, Reader, write_buffer};
 
 /// One message, which is one binary frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message<'a> {
-    /// A state vector: how far the sender knows each client. Answered with [`Message::SyncStep2`].
+pub enum ProtocolMessage<'a> {
+    /// A state vector: how far the sender knows each client. Answered with [`ProtocolMessage::SyncStep2`].
     SyncStep1(&'a [u8]),
     /// The update that the receiver of a state vector found missing in it.
     SyncStep2(&'a [u8]),
@@ -20,11 +20,11 @@ pub enum Message<'a> {
     Awareness(&'a [u8]),
     /// The document may not be read; and why, for people.
     PermissionDenied(&'a str),
-    /// A request for all presence states. Answered with [`Message::Awareness`].
+    /// A request for all presence states. Answered with [`ProtocolMessage::Awareness`].
     QueryAwareness,
 }
 
-impl<'a> Message<'a> {
+impl<'a> ProtocolMessage<'a> {
     /// Reads one message to its last byte. What it carries is not looked into.
     ///
     /// # Errors
@@ -92,29 +92,29 @@ mod tests {
         #[test]
         fn messages_come_back_and_yrs_reads_them(body in prop::collection::vec(any::<u8>(), 0..200), reason in ".*") {
             for message in [
-                Message::SyncStep1(&body), Message::SyncStep2(&body), Message::Update(&body), Message::Awareness(&body),
-                Message::PermissionDenied(&reason), Message::QueryAwareness,
+                ProtocolMessage::SyncStep1(&body), ProtocolMessage::SyncStep2(&body), ProtocolMessage::Update(&body), ProtocolMessage::Awareness(&body),
+                ProtocolMessage::PermissionDenied(&reason), ProtocolMessage::QueryAwareness,
             ] {
                 let bytes = message.encode();
-                prop_assert_eq!(Message::decode(&bytes), Ok(message));
+                prop_assert_eq!(ProtocolMessage::decode(&bytes), Ok(message));
                 for end in 0..bytes.len() {
-                    prop_assert_eq!(Message::decode(&bytes[..end]), Err(Malformed::Truncated));
+                    prop_assert_eq!(ProtocolMessage::decode(&bytes[..end]), Err(Malformed::Truncated));
                 }
                 let longer = [&bytes[..], &[0]].concat();
-                prop_assert_eq!(Message::decode(&longer), Err(Malformed::Trailing));
+                prop_assert_eq!(ProtocolMessage::decode(&longer), Err(Malformed::Trailing));
             }
             let update = Yrs::Sync(SyncMessage::Update(body.clone()));
-            prop_assert_eq!(&Message::Update(&body).encode(), &update.encode_v1());
-            prop_assert_eq!(Yrs::decode_v1(&Message::SyncStep2(&body).encode()).unwrap(), Yrs::Sync(SyncMessage::SyncStep2(body)));
+            prop_assert_eq!(&ProtocolMessage::Update(&body).encode(), &update.encode_v1());
+            prop_assert_eq!(Yrs::decode_v1(&ProtocolMessage::SyncStep2(&body).encode()).unwrap(), Yrs::Sync(SyncMessage::SyncStep2(body)));
             let denied = Yrs::Auth(Some(reason.clone()));
-            prop_assert_eq!(Yrs::decode_v1(&Message::PermissionDenied(&reason).encode()).unwrap(), denied);
+            prop_assert_eq!(Yrs::decode_v1(&ProtocolMessage::PermissionDenied(&reason).encode()).unwrap(), denied);
         }
     }
 
     #[test]
     fn unknown_messages_are_refused() {
         for bytes in [&[4, 0][..], &[0, 3, 0], &[2, 1, 0]] {
-            assert_eq!(Message::decode(bytes), Err(Malformed::Message));
+            assert_eq!(ProtocolMessage::decode(bytes), Err(Malformed::Message));
         }
     }
 }

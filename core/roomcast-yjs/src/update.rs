@@ -2,7 +2,7 @@
 //!
 //! Owns: [`StateVector`], and the index of an update that has been checked. Must never know: what the store holds.
 
-use super::scope::Scope;
+use super::scope::ListScope;
 use super::structs::{Header, Kind, Piece};
 use super::wire::{self, ClientId, Id, Malformed, Reader};
 
@@ -102,7 +102,7 @@ pub(crate) struct Record {
     /// Whether it needs something of another client.
     pub(crate) foreign: bool,
     /// The list that it stands in, once that was looked up.
-    pub(crate) scope: Scope,
+    pub(crate) scope: ListScope,
     /// Whether readers collect it, once that was looked up.
     pub(crate) gone: bool,
 }
@@ -189,7 +189,7 @@ impl<'a> Update<'a> {
                     clock,
                     len: piece.len,
                     foreign,
-                    scope: Scope::UNKNOWN,
+                    scope: ListScope::UNKNOWN,
                     gone: false,
                 });
             }
@@ -215,7 +215,7 @@ impl<'a> Update<'a> {
     }
 
     /// Says what was looked up of the struct `place` of the section `at`.
-    pub(crate) fn set_scope(&mut self, at: usize, place: usize, scope: Scope, gone: bool) {
+    pub(crate) fn set_scope(&mut self, at: usize, place: usize, scope: ListScope, gone: bool) {
         let first = self.sections.get(at).map_or(0, |section| section.first);
         if let Some(record) = self.records.get_mut(first + place) {
             (record.scope, record.gone) = (scope, gone);

@@ -6,7 +6,8 @@ use std::cell::Cell;
 use roomcast_core::rng::Rng;
 use roomcast_time::Instant;
 use roomcast_yjs::{
-    Awareness, AwarenessLimits, Document, DocumentLimits, Message, Source, StateVector, int_array, merge_updates,
+    Awareness, AwarenessLimits, Document, DocumentLimits, ProtocolMessage, Source, StateVector, int_array,
+    merge_updates,
 };
 
 #[test]
@@ -72,7 +73,7 @@ fn everything(bytes: &[u8]) {
     drop(document.split(bytes, Source::Resync));
     drop(StateVector::decode(bytes));
     drop(merge_updates([bytes]));
-    let _ = Message::decode(bytes);
+    let _ = ProtocolMessage::decode(bytes);
     let mut awareness = Awareness::new(AwarenessLimits::default());
     drop(awareness.handle_update((), &(), bytes, Instant::default()));
     drop(int_array::decode(bytes, usize::MAX));
@@ -86,10 +87,10 @@ fn peak_of(work: impl FnOnce()) -> usize {
     PEAK.get() - before
 }
 
-struct Counting;
+struct CountingAllocator;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(1 << 40) };
@@ -97,7 +98,7 @@ thread_local! {
 }
 
 // SAFETY: all work is the system's allocator's; the cells need no allocation and no destructor.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.set(LIVE.get() + layout.size());
         PEAK.set(PEAK.get().max(LIVE.get()));

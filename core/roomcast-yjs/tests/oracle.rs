@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hostile::Hostile;
 use roomcast_core::rng::Rng;
-use roomcast_yjs::{StateVector, Store, UpdateLimits, Verdict, merge_updates};
+use roomcast_yjs::{StateVector, StructStore, UpdateLimits, Verdict, merge_updates};
 use serde_json::{Value, json};
 
 #[test]
@@ -28,7 +28,7 @@ fn joiners_see_what_yjs_sees() {
         let updates = decoded(&case["updates"]);
         let mut rng = Rng::from_seed([u8::try_from(seed % 251).unwrap(); 32]);
 
-        let mut store = Store::new();
+        let mut store = StructStore::new();
         for update in &updates {
             // Deleting what others deleted meanwhile may bring nothing.
             let verdict = store.apply(update, &LIMITS);
@@ -36,7 +36,7 @@ fn joiners_see_what_yjs_sees() {
         }
         oracle.same(seed, None, &store.state());
 
-        let mut shuffled = Store::new();
+        let mut shuffled = StructStore::new();
         apply_shuffled(&mut shuffled, updates.clone(), &mut rng);
         oracle.same(seed, None, &shuffled.state());
         // What came into a deleted type is collected at once, what was there before only now.
@@ -60,14 +60,14 @@ fn joiners_see_what_yjs_sees() {
             let known = StateVector::decode(&bytes(&snapshot[0])).unwrap();
             oracle.same(seed, Some(&bytes(&snapshot[1])), &store.difference(&known));
             // A document that was loaded from there meets the rest in whole states and merged updates.
-            let mut other = Store::new();
+            let mut other = StructStore::new();
             assert!(matches!(other.apply(&bytes(&snapshot[1]), &LIMITS), Verdict::Applied | Verdict::NothingNew));
             apply_shuffled(&mut other, updates.clone(), &mut rng);
             oracle.same(seed, None, &other.state());
         }
 
         let merged = oracle.ask(&json!({"op": "merge", "updates": case["updates"]}));
-        let mut from_merged = Store::new();
+        let mut from_merged = StructStore::new();
         assert_eq!(from_merged.apply(&bytes(&merged["update"]), &LIMITS), Verdict::Applied, "seed {seed}");
         oracle.same(seed, None, &from_merged.state());
     }
@@ -78,7 +78,7 @@ fn joiners_see_what_yjs_sees() {
 fn rich_text_comes_out_as_published() {
     let Some(folder) = ytr::folder("ROOMCAST_TRACES") else { return };
     let Some(mut oracle) = Oracle::start() else { return };
-    let mut store = Store::new();
+    let mut store = StructStore::new();
     for update in ytr::updates(&std::fs::read(folder.join("rich-prosemirror-3c.ytr")).unwrap()) {
         assert!(matches!(store.apply(&update, &LIMITS), Verdict::Applied | Verdict::NothingNew));
     }
@@ -98,7 +98,7 @@ fn members_can_bear_whatever_is_accepted() {
     // Beside those of each run, two in which known structs come again in halves and cut a surrogate pair.
     for seed in [1701, 2309].into_iter().chain(seeds(400)) {
         let mut hostile = Hostile::new(u64::from(seed));
-        let (mut store, mut updates, mut states) = (Store::new(), Vec::new(), Vec::new());
+        let (mut store, mut updates, mut states) = (StructStore::new(), Vec::new(), Vec::new());
         for _ in 0..4 + seed % 30 {
             let update = hostile.update();
             match store.apply(&update, &LIMITS) {
@@ -134,7 +134,7 @@ fn members_can_bear_whatever_is_accepted() {
 }
 
 /// Applies updates in a random order, what misses something again later.
-fn apply_shuffled(store: &mut Store, mut updates: Vec<Vec<u8>>, rng: &mut Rng) {
+fn apply_shuffled(store: &mut StructStore, mut updates: Vec<Vec<u8>>, rng: &mut Rng) {
     while !updates.is_empty() {
         let before = updates.len();
         for place in (1..updates.len()).rev() {

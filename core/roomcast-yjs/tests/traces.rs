@@ -8,7 +8,7 @@ mod ytr;
 use std::collections::BTreeMap;
 
 use roomcast_core::rng::Rng;
-use roomcast_yjs::{StateVector, Store, UpdateLimits, Verdict};
+use roomcast_yjs::{StateVector, StructStore, UpdateLimits, Verdict};
 use sha2::{Digest, Sha256};
 use yrs::types::ToJson;
 use yrs::types::text::YChange;
@@ -56,8 +56,8 @@ fn generated_editing_reads_as_in_yrs() {
     }
 }
 
-fn replay(updates: &[Vec<u8>]) -> Store {
-    let mut store = Store::new();
+fn replay(updates: &[Vec<u8>]) -> StructStore {
+    let mut store = StructStore::new();
     for (at, update) in updates.iter().enumerate() {
         let verdict = store.apply(update, &LIMITS);
         assert!(matches!(verdict, Verdict::Applied | Verdict::NothingNew), "update {at}: {verdict:?}");

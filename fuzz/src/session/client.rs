@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use roomcast_core::engine_io::{Handshake, Packet, decode_payload};
+use roomcast_core::engine_io::{OpenData, Packet, decode_payload};
 use roomcast_core::socket_io::{self, PacketType, split_event};
-use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_close, encode_frame};
+use roomcast_core::websocket::{Decoder, Fin, FrameLimits, Opcode, Role, WsMessage, encode_close, encode_frame};
 use roomcast_testkit::Reading;
 
 /// What is spoken with a client.
@@ -48,22 +48,25 @@ impl Client {
         assert!((1..=16).contains(&packets), "Python clients drop an answer of {packets} packets");
     }
 
-    pub(super) fn handle_message(&mut self, message: Message) {
+    pub(super) fn handle_message(&mut self, message: WsMessage) {
         match (self.speech, message) {
-            (Speech::SocketIo | Speech::EngineIo, Message::Text(text)) => match Packet::decode_text(text) {
+            (Speech::SocketIo | Speech::EngineIo, WsMessage::Text(text)) => match Packet::decode_text(text) {
                 Ok(packet) => self.handle_packet(packet),
                 Err(error) => panic!("a server's packet is well-formed: {error:?}"),
             },
-            (Speech::SocketIo | Speech::EngineIo, Message::Binary(bytes)) => self.handle_packet(Packet::Binary(bytes)),
-            (Speech::WebSocket, Message::Text(text)) => self.count(&text),
-            (Speech::WebSocket, Message::Binary(_)) | (_, Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
+            (Speech::SocketIo | Speech::EngineIo, WsMessage::Binary(bytes)) => {
+                self.handle_packet(Packet::Binary(bytes))
+            }
+            (Speech::WebSocket, WsMessage::Text(text)) => self.count(&text),
+            (Speech::WebSocket, WsMessage::Binary(_))
+            | (_, WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Close(_)) => {}
         }
     }
 
     fn handle_packet(&mut self, packet: Packet) {
         match packet {
             Packet::Open(json) => {
-                let Ok(handshake) = Handshake::decode(&json) else { panic!("an open packet: {json}") };
+                let Ok(handshake) = OpenData::decode(&json) else { panic!("an open packet: {json}") };
                 assert!(self.sid.replace(handshake.sid).is_none(), "a session is opened once");
             }
             Packet::Message(text) => self.handle_text(text),
@@ -148,7 +151,7 @@ impl Stream {
         let limits = FrameLimits { message_bytes_max: 1 << 20, fragments_max: 1 };
         loop {
             match self.decoder.decode(&limits, &mut bytes) {
-                Ok(Some(Message::Close(_))) => self.closed = true,
+                Ok(Some(WsMessage::Close(_))) => self.closed = true,
                 Ok(Some(message)) => client.handle_message(message),
                 Ok(None) => return,
                 Err(error) => panic!("a server's frames are well-formed: {error:?}"),

@@ -37,8 +37,8 @@ pub(super) struct World {
 struct Outside {
     clients: Vec<Client>,
     streams: BTreeMap<ConnId, Stream>,
-    requests: BTreeMap<RequestId, Asked>,
-    sockets: BTreeMap<SocketId, Presence>,
+    requests: BTreeMap<RequestId, AwaitedRequest>,
+    sockets: BTreeMap<SocketId, ClientSocket>,
     /// Peers of the bare endpoints.
     bare: BTreeMap<SessionId, usize>,
     acks: BTreeMap<EmitId, u32>,
@@ -49,33 +49,33 @@ struct Outside {
     ack_wanted: VecDeque<(SocketId, AckId)>,
     /// Handles that the driver freed itself: outputs on their way may still name them, until all of these are out.
     freed_streams: BTreeSet<ConnId>,
-    freed_requests: BTreeMap<RequestId, Asked>,
+    freed_requests: BTreeMap<RequestId, AwaitedRequest>,
     /// Every handle that there was, live or stale.
     all_sockets: Vec<SocketId>,
     all_sessions: Vec<SessionId>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct AwaitedRequest {
     client: usize,
-    kind: Asking,
-    body: Body,
+    kind: RequestMethod,
+    body: BodyGiven,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asking {
+enum RequestMethod {
     Get,
     Post,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Body {
+enum BodyGiven {
     Awaited,
     Given,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Presence {
+struct ClientSocket {
     client: usize,
     stage: Stage,
 }
@@ -238,8 +238,8 @@ impl Hooks<()> for Outside {
             client.lost_an_answer = true;
         } else if response.status() == StatusCode::OK {
             match asked.kind {
-                Asking::Get => client.handle_payload(response.into_body()),
-                Asking::Post => assert_eq!(response.body(), "ok"),
+                RequestMethod::Get => client.handle_payload(response.into_body()),
+                RequestMethod::Post => assert_eq!(response.body(), "ok"),
             }
         }
     }
@@ -301,7 +301,7 @@ impl Outside {
         if !self.all_sessions.contains(&connect.session) {
             self.all_sessions.push(connect.session);
         }
-        let presence = Presence { client: client_of(connect.request.target()), stage };
+        let presence = ClientSocket { client: client_of(connect.request.target()), stage };
         assert!(self.sockets.insert(connect.socket, presence).is_none(), "a socket comes once");
     }
 
@@ -321,14 +321,16 @@ impl World {
         if sid.is_empty() && std::mem::replace(&mut self.kit.hooks.clients[client].has_asked, true) {
             return;
         }
-        let kind = if method == Method::GET { Asking::Get } else { Asking::Post };
+        let kind = if method == Method::GET { RequestMethod::Get } else { RequestMethod::Post };
         let uri = format!("{path}?EIO=4&transport=polling&client={client}{sid}");
         let Some(endpoint) = self.kit.stack.server.route(path) else { return };
         if let Head::Continue(id) =
             self.kit.stack.server.handle_http_head(endpoint, request(method, &uri), self.kit.now())
         {
             self.all_requests.push(id);
-            assert!(self.kit.hooks.requests.insert(id, Asked { client, kind, body: Body::Awaited }).is_none());
+            assert!(
+                self.kit.hooks.requests.insert(id, AwaitedRequest { client, kind, body: BodyGiven::Awaited }).is_none()
+            );
             if !body_is_late {
                 self.give(id, body);
             }
@@ -337,10 +339,10 @@ impl World {
 
     fn give(&mut self, request: RequestId, body: Bytes) {
         if let Some(asked) = self.kit.hooks.requests.get_mut(&request) {
-            if asked.body == Body::Given {
+            if asked.body == BodyGiven::Given {
                 return;
             }
-            asked.body = Body::Given;
+            asked.body = BodyGiven::Given;
         }
         self.kit.stack.server.handle_http_body(request, body, self.kit.now());
     }

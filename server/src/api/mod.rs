@@ -24,14 +24,14 @@
 //! (`JWT_EXPIRES_IN`) ahead. `ends_at`, in seconds since the epoch, is when a token ends by itself. `unrevoke` takes either
 //! back; clients then log in again.
 //!
-//! All are POSTs with `Authorization: Bearer` and the key. A refusal is `{"error":"…"}`: 400 malformed, 401 wrong key,
+//! All are POSTs with `Authorization: Bearer` and the key. An error is `{"error":"…"}`: 400 malformed, 401 wrong key,
 //! 403 there is no key or the session is another user's, 404 the session is gone, 405 not a POST, 413 the body is too
 //! large, 503 overloaded, shutting down, or the store does not answer, 504 the session did not answer in time.
 //!
 //! Owns: that the routes are pages of the server, and who may ask. Must never know: what a route does.
 
+mod api_error;
 mod perform;
-mod refusal;
 mod request;
 
 use std::sync::Arc;
@@ -44,9 +44,9 @@ use roomcast_openwebui::OpenWebUi;
 use roomcast_tokio::{AppHandle, Builder};
 use subtle::ConstantTimeEq as _;
 
+pub use self::api_error::ApiError;
 pub use self::perform::{Begun, Done, Means, perform};
-pub use self::refusal::Refusal;
-pub use self::request::Route;
+pub use self::request::ApiRoute;
 use crate::metrics::ApiMetrics;
 use crate::reply;
 use crate::settings::Secret;
@@ -67,7 +67,7 @@ pub struct Api {
 impl Api {
     /// Adds all routes of the API to the builder.
     pub fn routes(&self, mut builder: Builder<OpenWebUi>) -> Builder<OpenWebUi> {
-        for route in Route::ALL {
+        for route in ApiRoute::ALL {
             let api = self.clone();
             builder = builder.app_page(route.path(), move |request, app| answer(route, api.clone(), request, app));
         }
@@ -75,34 +75,39 @@ impl Api {
     }
 
     /// Reads a body and does what it says.
-    pub async fn carry_out(&self, route: Route, body: &[u8], app: &AppHandle<OpenWebUi>) -> Done {
+    pub async fn carry_out(&self, route: ApiRoute, body: &[u8], app: &AppHandle<OpenWebUi>) -> Done {
         perform(&self.means, route.read(body, self.call_timeout)?, app).await
     }
 
     /// Whether this is the key.
-    pub fn check_key(&self, given: &[u8]) -> Result<(), Refusal> {
+    pub fn check_key(&self, given: &[u8]) -> Result<(), ApiError> {
         check_key(self.key.as_deref(), given)
     }
 }
 
-async fn answer(route: Route, api: Api, request: http::Request<Bytes>, app: AppHandle<OpenWebUi>) -> Response<Bytes> {
+async fn answer(
+    route: ApiRoute,
+    api: Api,
+    request: http::Request<Bytes>,
+    app: AppHandle<OpenWebUi>,
+) -> Response<Bytes> {
     let done = async {
         check_key(api.key.as_deref(), bearer(request.headers()))?;
         if request.method() != Method::POST {
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST"));
+            return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "only POST"));
         }
         api.carry_out(route, request.body(), &app).await
     };
     let response = match done.await {
         Ok(done) => reply::body(StatusCode::OK, "application/json", done),
-        Err(refusal) => {
+        Err(error) => {
             tracing::debug!(
                 route = route.path(),
-                status = refusal.status.as_u16(),
-                why = refusal.why,
+                status = error.status.as_u16(),
+                why = error.why,
                 "API request refused"
             );
-            refusal.response()
+            error.response()
         }
     };
     api.metrics.responded(route.path(), response.status());
@@ -118,16 +123,16 @@ fn bearer(headers: &HeaderMap) -> &[u8] {
     }
 }
 
-fn check_key(key: Option<&Secret>, given: &[u8]) -> Result<(), Refusal> {
+fn check_key(key: Option<&Secret>, given: &[u8]) -> Result<(), ApiError> {
     let Some(key) = key else {
         let why = "the HTTP API is off: set ROOMCAST_API_KEY to turn it on";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, why));
+        return Err(ApiError::new(StatusCode::FORBIDDEN, why));
     };
     // Compared in constant time: the time must not tell how much of a wrong key is right.
     if bool::from(given.ct_eq(key.reveal().as_bytes())) {
         return Ok(());
     }
-    Err(Refusal::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong"))
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong"))
 }
 
 const BEARER: &[u8] = b"Bearer ";
@@ -141,7 +146,7 @@ mod tests {
         let key = Secret::new("k3y");
         let status = |key: Option<&Secret>, header: Option<&'static str>| {
             let headers = header.map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
-            check_key(key, bearer(&HeaderMap::from_iter(headers))).map_err(|refusal| refusal.status.as_u16())
+            check_key(key, bearer(&HeaderMap::from_iter(headers))).map_err(|error| error.status.as_u16())
         };
         assert_eq!(status(Some(&key), Some("Bearer k3y")), Ok(()));
         assert_eq!(status(Some(&key), Some("bearer k3y")), Ok(()));

@@ -11,14 +11,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytestring::ByteString;
 use http::StatusCode;
-use roomcast_openwebui::{self as openwebui, Member, OpenWebUi, Request, To};
+use roomcast_openwebui::{self as openwebui, OpenWebUi, Request, SocketInfo, To};
 use roomcast_tokio::core::socket_io::is_reserved_event;
 use roomcast_tokio::{AckEnd, AckError, AppHandle, Args, Broadcast};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::refusal::Refusal;
-use super::request::{Operation, Revoked};
+use super::api_error::ApiError;
+use super::request::{Operation, Revocation};
 use crate::store::StoreClient;
 
 /// What is needed besides the application.
@@ -31,7 +31,7 @@ pub struct Means {
 }
 
 /// A response as JSON, or why there is none.
-pub type Done = Result<String, Refusal>;
+pub type Done = Result<String, ApiError>;
 
 /// Carries out an operation. What it asks of the application first is asked when the returned future is first polled.
 pub fn perform<'a>(
@@ -84,13 +84,13 @@ impl<F: Future + Unpin> Begun<F> {
 
 /// Asks for one after the other; the application takes them in this order. What asks a store first ends before the next
 /// one begins.
-async fn batch(means: &Means, steps: Vec<Result<Operation, Refusal>>, app: &AppHandle<OpenWebUi>) -> String {
+async fn batch(means: &Means, steps: Vec<Result<Operation, ApiError>>, app: &AppHandle<OpenWebUi>) -> String {
     let mut begun = Vec::with_capacity(steps.len());
     for step in steps {
         begun.push(match step {
             Ok(operation @ Operation::App(_)) => Begun::of(perform(means, operation, app)).await,
             Ok(operation) => Begun::Done(perform(means, operation, app).await),
-            Err(refusal) => Begun::Done(Err(refusal)),
+            Err(error) => Begun::Done(Err(error)),
         });
     }
     let mut text = String::from(r#"{"results":["#);
@@ -100,8 +100,8 @@ async fn batch(means: &Means, steps: Vec<Result<Operation, Refusal>>, app: &AppH
         }
         match step.end().await {
             Ok(done) => text.push_str(&format!(r#"{{"status":200,"body":{done}}}"#)),
-            Err(refusal) => {
-                text.push_str(&format!(r#"{{"status":{},"body":{}}}"#, refusal.status.as_u16(), refusal.json()));
+            Err(error) => {
+                text.push_str(&format!(r#"{{"status":{},"body":{}}}"#, error.status.as_u16(), error.json()));
             }
         }
     }
@@ -117,9 +117,9 @@ async fn ask(request: Request, app: &AppHandle<OpenWebUi>) -> Done {
             | Request::Leave { to: To::Socket(_), .. }
     );
     match app.ask(request).await {
-        Some(openwebui::Response::Done { sockets: 0 }) if names_session => Err(Refusal::gone()),
+        Some(openwebui::Response::Done { sockets: 0 }) if names_session => Err(ApiError::gone()),
         Some(answer) => respond(&answer),
-        None => Err(Refusal::shutting_down()),
+        None => Err(ApiError::shutting_down()),
     }
 }
 
@@ -133,20 +133,20 @@ fn respond(answer: &openwebui::Response) -> Done {
             let members: Vec<_> = members.iter().map(member).collect();
             Ok(json!({ "members": members }).to_string())
         }
-        openwebui::Response::Gone => Err(Refusal::gone()),
-        openwebui::Response::NotOwner => Err(Refusal::new(StatusCode::FORBIDDEN, "the session is another user's")),
+        openwebui::Response::Gone => Err(ApiError::gone()),
+        openwebui::Response::NotOwner => Err(ApiError::new(StatusCode::FORBIDDEN, "the session is another user's")),
         openwebui::Response::TimedOut => {
-            Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the session did not answer in time"))
+            Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "the session did not answer in time"))
         }
         openwebui::Response::TimeoutTooLong { max } => Err(too_long(*max)),
-        openwebui::Response::Malformed => Err(Refusal::malformed("the event, the data or an id in them cannot be")),
+        openwebui::Response::Malformed => Err(ApiError::malformed("the event, the data or an id in them cannot be")),
         openwebui::Response::Reserved => Err(reserved()),
-        openwebui::Response::Overloaded => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too much is under way")),
-        _ => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a response to another request")),
+        openwebui::Response::Overloaded => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too much is under way")),
+        _ => Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "a response to another request")),
     }
 }
 
-fn member(member: &Member) -> serde_json::Value {
+fn member(member: &SocketInfo) -> serde_json::Value {
     let user = member.user.as_ref().map(|user| json!({ "id": &*user.id, "name": &*user.name, "role": &*user.role }));
     json!({ "session": &*member.sid, "user": user })
 }
@@ -154,7 +154,7 @@ fn member(member: &Member) -> serde_json::Value {
 async fn session(sid: ByteString, app: &AppHandle<OpenWebUi>) -> Done {
     match app.ask(Request::Members { to: To::Socket(sid) }).await {
         Some(openwebui::Response::Members(members)) => {
-            let found = members.first().ok_or_else(Refusal::gone)?;
+            let found = members.first().ok_or_else(ApiError::gone)?;
             let profile = found.user.as_ref().and_then(|user| RawValue::from_string(user.profile.to_string()).ok());
             let user = match profile {
                 Some(profile) => profile.to_string(),
@@ -166,15 +166,15 @@ async fn session(sid: ByteString, app: &AppHandle<OpenWebUi>) -> Done {
             };
             Ok(format!(r#"{{"session":{},"user":{user},"rooms":{}}}"#, json!(&*found.sid), json!(rooms)))
         }
-        Some(_) => Err(Refusal::gone()),
-        None => Err(Refusal::shutting_down()),
+        Some(_) => Err(ApiError::gone()),
+        None => Err(ApiError::shutting_down()),
     }
 }
 
 async fn usage(app: &AppHandle<OpenWebUi>) -> Done {
     let (models, users) = (app.ask(Request::ModelsInUse).await, app.ask(Request::ActiveUsers).await);
     let (Some(openwebui::Response::Models(models)), Some(openwebui::Response::Users(users))) = (models, users) else {
-        return Err(Refusal::shutting_down());
+        return Err(ApiError::shutting_down());
     };
     let text = |ids: Vec<ByteString>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     Ok(json!({ "models": text(models), "users": text(users) }).to_string())
@@ -191,15 +191,15 @@ async fn call_many(
         return Err(too_long(means.call_timeout_max));
     }
     if event.is_empty() {
-        return Err(Refusal::malformed("the event has no name"));
+        return Err(ApiError::malformed("the event has no name"));
     }
     if is_reserved_event(&event) {
         return Err(reserved());
     }
     let acks = match meant(app, to).emit_with_ack(event, args, timeout).await {
         Ok(acks) => acks,
-        Err(AckError::ServerEnded) => return Err(Refusal::shutting_down()),
-        Err(error) => return Err(Refusal::malformed(error)),
+        Err(AckError::ServerEnded) => return Err(ApiError::shutting_down()),
+        Err(error) => return Err(ApiError::malformed(error)),
     };
     let ids: Vec<_> = acks.answers.iter().map(|(socket, _)| *socket).collect();
     let sids = app
@@ -235,29 +235,29 @@ fn meant(app: &AppHandle<OpenWebUi>, to: To) -> Broadcast {
     }
 }
 
-async fn remember(revoked: &Revoked, store: &StoreClient) -> Result<(), Refusal> {
+async fn remember(revoked: &Revocation, store: &StoreClient) -> Result<(), ApiError> {
     let remembered = match revoked {
-        Revoked::User(user) => store.revoke_user(user).await,
-        Revoked::Token { jti, ends_at } => store.revoke_token(jti, *ends_at).await,
+        Revocation::User(user) => store.revoke_user(user).await,
+        Revocation::Token { jti, ends_at } => store.revoke_token(jti, *ends_at).await,
     };
-    remembered.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
+    remembered.map_err(|_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
 }
 
-async fn forget(revoked: Revoked, store: &StoreClient) -> Result<(), Refusal> {
+async fn forget(revoked: Revocation, store: &StoreClient) -> Result<(), ApiError> {
     let forgotten = match &revoked {
-        Revoked::User(user) => store.restore_user(user).await,
-        Revoked::Token { jti, ends_at: None } => store.restore_token(jti).await,
-        Revoked::Token { ends_at: Some(_), .. } => return Err(Refusal::malformed("`ends_at` is for /api/revoke")),
+        Revocation::User(user) => store.restore_user(user).await,
+        Revocation::Token { jti, ends_at: None } => store.restore_token(jti).await,
+        Revocation::Token { ends_at: Some(_), .. } => return Err(ApiError::malformed("`ends_at` is for /api/revoke")),
     };
-    forgotten.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
+    forgotten.map_err(|_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"))
 }
 
-fn too_long(max: Duration) -> Refusal {
-    Refusal::malformed(format!("`timeout_ms` is at most {}", max.as_millis()))
+fn too_long(max: Duration) -> ApiError {
+    ApiError::malformed(format!("`timeout_ms` is at most {}", max.as_millis()))
 }
 
-fn reserved() -> Refusal {
-    Refusal::malformed("the event's name is reserved by Socket.IO: clients would close their connections")
+fn reserved() -> ApiError {
+    ApiError::malformed("the event's name is reserved by Socket.IO: clients would close their connections")
 }
 
 /// The arguments as they came. Bytes among them are placeholders, as in Socket.IO, and stand in a list of their own.

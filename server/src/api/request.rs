@@ -13,11 +13,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::refusal::Refusal;
+use super::api_error::ApiError;
 
 /// What can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
+pub enum ApiRoute {
     Emit,
     Call,
     EnterRoom,
@@ -33,7 +33,7 @@ pub enum Route {
     Unrevoke,
 }
 
-impl Route {
+impl ApiRoute {
     pub const ALL: [Self; 13] = [
         Self::Emit,
         Self::Call,
@@ -74,7 +74,7 @@ impl Route {
     }
 
     /// Reads a body. `call_timeout` is for calls that do not say how long they wait.
-    pub fn read(self, body: &[u8], call_timeout: Duration) -> Result<Operation, Refusal> {
+    pub fn read(self, body: &[u8], call_timeout: Duration) -> Result<Operation, ApiError> {
         Ok(match self {
             Self::Emit => Operation::App(parse::<EmitBody>(body)?.request()?),
             Self::Call => parse::<CallBody>(body)?.operation(call_timeout)?,
@@ -107,8 +107,8 @@ impl Route {
             }
             Self::Batch => Operation::Batch(parse::<BatchBody>(body)?.operations(call_timeout)?),
             Self::Refresh => Operation::App(Request::Refresh { user: parse::<RefreshBody>(body)?.user.into() }),
-            Self::Revoke => Operation::Revoke(Revoked::read(body)?),
-            Self::Unrevoke => Operation::Unrevoke(Revoked::read(body)?),
+            Self::Revoke => Operation::Revoke(Revocation::read(body)?),
+            Self::Unrevoke => Operation::Unrevoke(Revocation::read(body)?),
         })
     }
 }
@@ -125,26 +125,26 @@ pub enum Operation {
     /// The models in use and the active users.
     Usage,
     /// Tokens are refused from now on.
-    Revoke(Revoked),
+    Revoke(Revocation),
     /// And are good again.
-    Unrevoke(Revoked),
+    Unrevoke(Revocation),
     /// One after the other. What is malformed does not keep the rest from being done.
-    Batch(Vec<Result<Operation, Refusal>>),
+    Batch(Vec<Result<Operation, ApiError>>),
 }
 
 /// The subject of a revocation.
 #[derive(Debug)]
-pub enum Revoked {
+pub enum Revocation {
     User(String),
     Token { jti: String, ends_at: Option<u64> },
 }
 
-impl Revoked {
-    fn read(body: &[u8]) -> Result<Self, Refusal> {
+impl Revocation {
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
         match parse(body)? {
             RevokeBody { user: Some(user), jti: None, ends_at: None } => Ok(Self::User(user)),
             RevokeBody { user: None, jti: Some(jti), ends_at } => Ok(Self::Token { jti, ends_at }),
-            RevokeBody { .. } => Err(Refusal::malformed("it needs one of user and jti; `ends_at` is a token's")),
+            RevokeBody { .. } => Err(ApiError::malformed("it needs one of user and jti; `ends_at` is a token's")),
         }
     }
 
@@ -177,13 +177,13 @@ struct EmitBody {
 }
 
 impl EmitBody {
-    fn request(self) -> Result<Request, Refusal> {
+    fn request(self) -> Result<Request, ApiError> {
         let args = arguments(self.data, self.args, &self.attachments)?;
         let to = self.to.one()?;
         let change = match (self.store, &to) {
             (false, _) => StoreChange::Nothing,
             (true, To::User(_)) => StoreChange::Message,
-            (true, _) => return Err(Refusal::malformed("`store` is for an emit to one user")),
+            (true, _) => return Err(ApiError::malformed("`store` is for an emit to one user")),
         };
         let skip = self.skip.into_iter().map(Into::into).collect();
         Ok(Request::Emit { to, skip, event: self.event.into(), args, change })
@@ -204,7 +204,7 @@ struct CallBody {
 }
 
 impl CallBody {
-    fn operation(self, call_timeout: Duration) -> Result<Operation, Refusal> {
+    fn operation(self, call_timeout: Duration) -> Result<Operation, ApiError> {
         let args = arguments(self.data, self.args, &self.attachments)?;
         let timeout = self.timeout_ms.map_or(call_timeout, Duration::from_millis);
         // Here the user is no target of its own: the session must be that user's.
@@ -260,16 +260,18 @@ struct BatchBody {
 }
 
 impl BatchBody {
-    fn operations(self, call_timeout: Duration) -> Result<Vec<Result<Operation, Refusal>>, Refusal> {
+    fn operations(self, call_timeout: Duration) -> Result<Vec<Result<Operation, ApiError>>, ApiError> {
         if self.requests.len() > BATCH_MAX {
-            return Err(Refusal::malformed(format!("a batch has at most {BATCH_MAX} requests")));
+            return Err(ApiError::malformed(format!("a batch has at most {BATCH_MAX} requests")));
         }
         let read = |request: Box<RawValue>| {
-            let Step { route, body } = parse(request.get().as_bytes())?;
-            match Route::named(&route) {
-                Some(Route::Batch | Route::Call) => Err(Refusal::malformed("a batch holds no batch and no call")),
+            let BatchStep { route, body } = parse(request.get().as_bytes())?;
+            match ApiRoute::named(&route) {
+                Some(ApiRoute::Batch | ApiRoute::Call) => {
+                    Err(ApiError::malformed("a batch holds no batch and no call"))
+                }
                 Some(route) => route.read(body.get().as_bytes(), call_timeout),
-                None => Err(Refusal::malformed(format!("there is no route {route:?}"))),
+                None => Err(ApiError::malformed(format!("there is no route {route:?}"))),
             }
         };
         Ok(self.requests.into_iter().map(read).collect())
@@ -279,7 +281,7 @@ impl BatchBody {
 /// One of a batch.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Step {
+struct BatchStep {
     route: String,
     body: Box<RawValue>,
 }
@@ -310,7 +312,7 @@ struct Recipient {
 }
 
 impl Recipient {
-    fn one(self) -> Result<To, Refusal> {
+    fn one(self) -> Result<To, ApiError> {
         match self {
             Self { user: Some(user), room: None, rooms: None, session: None, all: None } => Ok(To::User(user.into())),
             Self { user: None, room: Some(room), rooms: None, session: None, all: None } => Ok(To::Room(room.into())),
@@ -319,7 +321,7 @@ impl Recipient {
             }
             Self { user: None, room: None, rooms: None, session: Some(sid), all: None } => Ok(To::Socket(sid.into())),
             Self { user: None, room: None, rooms: None, session: None, all: Some(true) } => Ok(To::All),
-            Self { .. } => Err(Refusal::malformed(
+            Self { .. } => Err(ApiError::malformed(
                 "`to` needs one of user, room, rooms (at least one), session and `\"all\":true`",
             )),
         }
@@ -340,13 +342,13 @@ fn arguments(
     data: Option<Box<RawValue>>,
     args: Option<Vec<Box<RawValue>>>,
     attachments: &[String],
-) -> Result<Args, Refusal> {
+) -> Result<Args, ApiError> {
     let values = match (data, args) {
         (Some(data), None) => vec![data],
         (None, Some(args)) => args,
-        (Some(_), Some(_)) | (None, None) => return Err(Refusal::malformed("it needs one of `data` and `args`")),
+        (Some(_), Some(_)) | (None, None) => return Err(ApiError::malformed("it needs one of `data` and `args`")),
     };
-    let malformed = |what: &dyn std::fmt::Display| Refusal::malformed(format!("the arguments cannot be sent: {what}"));
+    let malformed = |what: &dyn std::fmt::Display| ApiError::malformed(format!("the arguments cannot be sent: {what}"));
     if attachments.is_empty() {
         let json = values.iter().map(|value| value.get()).collect::<Vec<_>>().join(",");
         return Args::from_json_values(json).map_err(|error| malformed(&error));
@@ -366,8 +368,8 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawVal
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(Refusal::malformed)
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(ApiError::malformed)
 }
 
 /// Requests in one batch.
@@ -380,32 +382,32 @@ mod tests {
     #[test]
     fn a_body_says_what_is_wrong_with_it() {
         for (route, body) in [
-            (Route::Emit, r#"{"to":{"user":"a","room":"b"},"event":"e","data":1}"#),
-            (Route::Emit, r#"{"to":{},"event":"e","data":1}"#),
-            (Route::Emit, r#"{"to":{"rooms":[]},"event":"e","data":1}"#),
-            (Route::Emit, r#"{"to":{"all":false},"event":"e","data":1}"#),
-            (Route::Emit, r#"{"to":{"user":"a"},"event":"e"}"#),
-            (Route::Emit, r#"{"to":{"user":"a"},"event":"e","data":1,"args":[1]}"#),
-            (Route::Emit, r#"{"to":{"user":"a"},"event":"e","data":1,"date":2}"#),
-            (Route::Emit, r#"{"to":{"room":"a"},"event":"e","data":1,"store":true}"#),
-            (Route::Emit, r#"{"to":{"room":"a"},"event":"e","data":1,"attachments":["!"]}"#),
-            (Route::Call, r#"{"to":{},"event":"e","data":1}"#),
-            (Route::Call, r#"{"to":{"session":"a"},"event":"e","data":1,"timeout_ms":-1}"#),
-            (Route::EnterRoom, r#"{"to":{"session":"a"}}"#),
-            (Route::CloseRoom, "{}"),
-            (Route::Disconnect, r#"{"to":{"session":"a"},"extent":"planet"}"#),
-            (Route::Session, "{}"),
-            (Route::Usage, "[1]"),
-            (Route::Batch, r#"{"requests":{}}"#),
-            (Route::Refresh, "{}"),
-            (Route::Refresh, ""),
-            (Route::Revoke, "{}"),
-            (Route::Revoke, r#"{"user":"a","jti":"b"}"#),
-            (Route::Revoke, r#"{"user":"a","ends_at":1}"#),
-            (Route::Unrevoke, "{}"),
+            (ApiRoute::Emit, r#"{"to":{"user":"a","room":"b"},"event":"e","data":1}"#),
+            (ApiRoute::Emit, r#"{"to":{},"event":"e","data":1}"#),
+            (ApiRoute::Emit, r#"{"to":{"rooms":[]},"event":"e","data":1}"#),
+            (ApiRoute::Emit, r#"{"to":{"all":false},"event":"e","data":1}"#),
+            (ApiRoute::Emit, r#"{"to":{"user":"a"},"event":"e"}"#),
+            (ApiRoute::Emit, r#"{"to":{"user":"a"},"event":"e","data":1,"args":[1]}"#),
+            (ApiRoute::Emit, r#"{"to":{"user":"a"},"event":"e","data":1,"date":2}"#),
+            (ApiRoute::Emit, r#"{"to":{"room":"a"},"event":"e","data":1,"store":true}"#),
+            (ApiRoute::Emit, r#"{"to":{"room":"a"},"event":"e","data":1,"attachments":["!"]}"#),
+            (ApiRoute::Call, r#"{"to":{},"event":"e","data":1}"#),
+            (ApiRoute::Call, r#"{"to":{"session":"a"},"event":"e","data":1,"timeout_ms":-1}"#),
+            (ApiRoute::EnterRoom, r#"{"to":{"session":"a"}}"#),
+            (ApiRoute::CloseRoom, "{}"),
+            (ApiRoute::Disconnect, r#"{"to":{"session":"a"},"extent":"planet"}"#),
+            (ApiRoute::Session, "{}"),
+            (ApiRoute::Usage, "[1]"),
+            (ApiRoute::Batch, r#"{"requests":{}}"#),
+            (ApiRoute::Refresh, "{}"),
+            (ApiRoute::Refresh, ""),
+            (ApiRoute::Revoke, "{}"),
+            (ApiRoute::Revoke, r#"{"user":"a","jti":"b"}"#),
+            (ApiRoute::Revoke, r#"{"user":"a","ends_at":1}"#),
+            (ApiRoute::Unrevoke, "{}"),
         ] {
-            let refusal = route.read(body.as_bytes(), Duration::ZERO).unwrap_err();
-            assert_eq!(refusal.status, http::StatusCode::BAD_REQUEST, "{body}");
+            let error = route.read(body.as_bytes(), Duration::ZERO).unwrap_err();
+            assert_eq!(error.status, http::StatusCode::BAD_REQUEST, "{body}");
         }
     }
 
@@ -413,7 +415,7 @@ mod tests {
     fn arguments_are_one_value_or_a_list() {
         let args = |rest: &str| {
             let body = format!(r#"{{"to":{{"all":true}},"event":"e",{rest}}}"#);
-            let operation = Route::Emit.read(body.as_bytes(), Duration::ZERO).unwrap();
+            let operation = ApiRoute::Emit.read(body.as_bytes(), Duration::ZERO).unwrap();
             let Operation::App(Request::Emit { to: To::All, args, .. }) = operation else { panic!("{operation:?}") };
             args
         };
@@ -427,10 +429,10 @@ mod tests {
     fn what_is_malformed_in_a_batch_stands_alone() {
         let body =
             r#"{"requests":[{"route":"usage","body":{}},{"route":"nap","body":{}},{"route":"call","body":{}},7]}"#;
-        let Operation::Batch(steps) = Route::Batch.read(body.as_bytes(), Duration::ZERO).unwrap() else { panic!() };
+        let Operation::Batch(steps) = ApiRoute::Batch.read(body.as_bytes(), Duration::ZERO).unwrap() else { panic!() };
         assert!(matches!(steps.as_slice(), [Ok(Operation::Usage), Err(_), Err(_), Err(_)]), "{steps:?}");
-        for route in Route::ALL {
-            assert_eq!(Route::named(route.path().rsplit('/').next().unwrap()), Some(route));
+        for route in ApiRoute::ALL {
+            assert_eq!(ApiRoute::named(route.path().rsplit('/').next().unwrap()), Some(route));
         }
     }
 }

@@ -22,8 +22,8 @@
 //!
 //! Owns: what clients of the bridge say and are told. Must never know: how a request is carried out.
 
+mod last_numbers;
 mod listeners;
-mod taken;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,9 +38,9 @@ use roomcast_tokio::{
 use serde::Deserialize;
 use serde_json::json;
 
+use self::last_numbers::LastNumbers;
 use self::listeners::Listeners;
-use self::taken::Taken;
-use crate::api::{Api, Begun, Refusal, Route, perform};
+use crate::api::{Api, ApiError, ApiRoute, Begun, perform};
 
 /// Where the backend's processes connect.
 pub const PATH: &str = "/api/bridge";
@@ -53,7 +53,7 @@ pub struct Bridge {
     /// Tells this process from the one before it.
     instance: Arc<str>,
     listeners: Arc<Mutex<Listeners>>,
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<LastNumbers>>,
 }
 
 impl Bridge {
@@ -100,9 +100,9 @@ impl Bridge {
             async move { bridge.request(socket, args).await }
         });
         let bridge = self.clone();
-        ns.on("listen", move |socket: Socket, Data((events,)): Data<(Vec<Named>,)>| {
+        ns.on("listen", move |socket: Socket, Data((events,)): Data<(Vec<Listening>,)>| {
             let mut listeners = lock(&bridge.listeners);
-            for Named(event, user) in events {
+            for Listening(event, user) in events {
                 listeners.add(event, user, &socket);
             }
             std::future::ready(())
@@ -125,15 +125,15 @@ impl Bridge {
 
     fn admit(&self, auth: &Auth) -> Result<(), roomcast_tokio::Refusal> {
         let result = self.api.check_key(auth.key.as_bytes());
-        let status = result.as_ref().map_or_else(|refusal| refusal.status, |()| StatusCode::OK);
+        let status = result.as_ref().map_or_else(|error| error.status, |()| StatusCode::OK);
         self.api.metrics.responded("/api/bridge", status);
-        result.map_err(|refusal| roomcast_tokio::Refusal::new(&refusal.why))
+        result.map_err(|error| roomcast_tokio::Refusal::new(&error.why))
     }
 
     fn hello(&self, socket: &Socket, client: String) -> serde_json::Value {
         tracing::info!(sid = socket.sid().as_str(), "a backend process is connected by the bridge");
         let taken = lock(&self.taken).last(&client);
-        socket.extend(Client(client));
+        socket.extend(BridgeClient(client));
         json!({
             "instance": &*self.instance,
             "version": env!("CARGO_PKG_VERSION"),
@@ -144,38 +144,38 @@ impl Bridge {
 
     async fn batch(&self, socket: &Socket, args: &Args) -> serde_json::Value {
         let Ok((number, bytes)) = args.parse::<(u64, Attachment)>() else { return malformed() };
-        let (Some(client), Some(body)) = (socket.extension::<Client>(), args.attachment(bytes)) else {
+        let (Some(client), Some(body)) = (socket.extension::<BridgeClient>(), args.attachment(bytes)) else {
             return malformed();
         };
         // Marked before it is carried out: a client that asks meanwhile must not send it again.
         if !lock(&self.taken).take(&client.0, number) {
             return json!({ "refused": [] });
         }
-        let refused = match self.carry_out(Route::Batch, body, &self.app(socket)).await {
+        let refused = match self.carry_out(ApiRoute::Batch, body, &self.app(socket)).await {
             Ok(results) => refused_of(&results),
-            Err(refusal) => json!([[0, refusal.status.as_u16(), refusal.why]]),
+            Err(error) => json!([[0, error.status.as_u16(), error.why]]),
         };
         json!({ "refused": refused })
     }
 
-    async fn carry_out(&self, route: Route, body: &Bytes, app: &AppHandle<OpenWebUi>) -> Result<String, Refusal> {
+    async fn carry_out(&self, route: ApiRoute, body: &Bytes, app: &AppHandle<OpenWebUi>) -> Result<String, ApiError> {
         self.api.carry_out(route, body, app).await
     }
 
     async fn request(&self, socket: Socket, args: Args) {
         let Ok((id, route, bytes)) = args.parse::<(u64, &str, Attachment)>() else { return };
-        let operation = match (Route::named(route), args.attachment(bytes)) {
+        let operation = match (ApiRoute::named(route), args.attachment(bytes)) {
             (Some(route), Some(body)) => route.read(body, self.api.call_timeout),
-            (None, _) | (_, None) => Err(Refusal::malformed("there is no such route, or no body")),
+            (None, _) | (_, None) => Err(ApiError::malformed("there is no such route, or no body")),
         };
         let (means, app) = (self.api.means.clone(), self.app(&socket));
         let task = Box::pin(async move {
             let (status, body) = match operation {
                 Ok(operation) => match perform(&means, operation, &app).await {
                     Ok(done) => (StatusCode::OK, done),
-                    Err(refusal) => (refusal.status, refusal.json()),
+                    Err(error) => (error.status, error.json()),
                 },
-                Err(refusal) => (refusal.status, refusal.json()),
+                Err(error) => (error.status, error.json()),
             };
             let reply = format!("{id},{},{body}", status.as_u16());
             if let Ok(reply) = Args::from_json_values(reply) {
@@ -225,24 +225,24 @@ struct Auth {
 
 /// An event to listen for, and whose it is.
 #[derive(Deserialize)]
-struct Named(String, Option<String>);
+struct Listening(String, Option<String>);
 
 /// The id that a client has drawn, for as long as it is connected.
-struct Client(String);
+struct BridgeClient(String);
 
 /// Number, status and reason of each that was refused.
 fn refused_of(results: &str) -> serde_json::Value {
     #[derive(Deserialize)]
     struct Results {
-        results: Vec<Outcome>,
+        results: Vec<BatchOutcome>,
     }
     #[derive(Deserialize)]
-    struct Outcome {
+    struct BatchOutcome {
         status: u16,
-        body: Body,
+        body: ErrorBody,
     }
     #[derive(Deserialize)]
-    struct Body {
+    struct ErrorBody {
         #[serde(default)]
         error: Option<String>,
     }

@@ -62,28 +62,28 @@ pub(super) fn warnings(environment: &Environment<'_>) -> Result<Vec<String>, Pro
 }
 
 /// The variables of one Redis.
-struct Names {
+struct VariableNames {
     url: &'static str,
     sentinel_hosts: &'static str,
     sentinel_port: &'static str,
     cluster: &'static str,
 }
 
-const COMMON: Names = Names {
+const COMMON: VariableNames = VariableNames {
     url: "REDIS_URL",
     sentinel_hosts: "REDIS_SENTINEL_HOSTS",
     sentinel_port: "REDIS_SENTINEL_PORT",
     cluster: "REDIS_CLUSTER",
 };
 
-const BUS: Names = Names {
+const BUS: VariableNames = VariableNames {
     url: "WEBSOCKET_REDIS_URL",
     sentinel_hosts: "WEBSOCKET_SENTINEL_HOSTS",
     sentinel_port: "WEBSOCKET_SENTINEL_PORT",
     cluster: "WEBSOCKET_REDIS_CLUSTER",
 };
 
-fn url(environment: &Environment<'_>, names: &Names) -> Result<Option<RedisUrl>, Problem> {
+fn url(environment: &Environment<'_>, names: &VariableNames) -> Result<Option<RedisUrl>, Problem> {
     let text = match environment.text(names.url)? {
         Some(text) => text,
         // As in Open WebUI, the bus takes the address of the other and its own Sentinels.

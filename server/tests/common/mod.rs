@@ -145,14 +145,14 @@ impl Lines {
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
 /// A request on a connection of its own.
-pub fn http(address: SocketAddr, request: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub fn http(address: SocketAddr, request: &str, headers: &[(&str, &str)], body: &str) -> HttpAnswer {
     let mut stream = connect(address);
     let mut text = format!("{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {
@@ -164,15 +164,15 @@ pub fn http(address: SocketAddr, request: &str, headers: &[(&str, &str)], body: 
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    HttpAnswer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-pub fn get(address: SocketAddr, path: &str) -> Answer {
+pub fn get(address: SocketAddr, path: &str) -> HttpAnswer {
     http(address, &format!("GET {path}"), &[], "")
 }
 
 /// A POST to the HTTP API.
-pub fn api(address: SocketAddr, path: &str, key: &str, body: &str) -> Answer {
+pub fn api(address: SocketAddr, path: &str, key: &str, body: &str) -> HttpAnswer {
     http(address, &format!("POST {path}"), &[("authorization", &format!("Bearer {key}"))], body)
 }
 

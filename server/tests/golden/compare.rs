@@ -14,16 +14,16 @@ use serde_json::Value;
 
 use crate::conversation::is_number;
 use crate::pattern::split;
-use crate::recorded::{Outcome, Received};
+use crate::recorded::{ReplayOutcome, ThenAndNow};
 
 /// Fails on what no entry of the file explains, and on entries that explain nothing.
-pub fn check(outcomes: &[Outcome], deviations: &Path) {
+pub fn check(outcomes: &[ReplayOutcome], deviations: &Path) {
     if let Err(problem) = judge(outcomes, &fs::read_to_string(deviations).unwrap()) {
         panic!("{problem}");
     }
 }
 
-fn judge(outcomes: &[Outcome], deviations: &str) -> Result<(), String> {
+fn judge(outcomes: &[ReplayOutcome], deviations: &str) -> Result<(), String> {
     let known = known(deviations)?;
     let mut met = BTreeSet::new();
     let mut unknown = Vec::new();
@@ -55,7 +55,7 @@ fn judge(outcomes: &[Outcome], deviations: &str) -> Result<(), String> {
 }
 
 /// Whether the updates of each sender have come in order, which the original does not care for.
-fn is_as_sent(received: &Received, outcome: &Outcome) -> bool {
+fn is_as_sent(received: &ThenAndNow, outcome: &ReplayOutcome) -> bool {
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
     let updates =
         received.now.iter().filter_map(|frame| event(frame)).filter(|(name, _)| name == "ydoc:document:update");
@@ -68,20 +68,20 @@ fn is_as_sent(received: &Received, outcome: &Outcome) -> bool {
 /// What is in one list and not in the other.
 #[derive(Debug)]
 struct Difference {
-    side: Side,
+    side: DifferenceKind,
     lane: String,
     frame: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+enum DifferenceKind {
     Missing,
     Extra,
     /// It names who has sent it, and not who that says to be.
     Author,
 }
 
-fn differences(received: &Received, outcome: &Outcome) -> Vec<Difference> {
+fn differences(received: &ThenAndNow, outcome: &ReplayOutcome) -> Vec<Difference> {
     let (mut then, mut now) = (lanes(&received.then), lanes(&received.now));
     let mut found = Vec::new();
     let names: BTreeSet<String> = then.keys().chain(now.keys()).cloned().collect();
@@ -100,13 +100,13 @@ fn differences(received: &Received, outcome: &Outcome) -> Vec<Difference> {
                 Some(place) => {
                     now.remove(place);
                     if by_user != frame {
-                        add(Side::Author, frame);
+                        add(DifferenceKind::Author, frame);
                     }
                 }
-                None => add(Side::Missing, frame),
+                None => add(DifferenceKind::Missing, frame),
             }
         }
-        now.iter().for_each(|frame| add(Side::Extra, frame));
+        now.iter().for_each(|frame| add(DifferenceKind::Extra, frame));
     }
     found
 }
@@ -142,7 +142,7 @@ fn lanes(frames: &[String]) -> BTreeMap<String, Vec<&str>> {
 }
 
 /// The frames that have to go or come to make one list of the other.
-fn unequal<'f>(then: &[&'f str], now: &[&'f str]) -> Vec<(Side, &'f str)> {
+fn unequal<'f>(then: &[&'f str], now: &[&'f str]) -> Vec<(DifferenceKind, &'f str)> {
     // Lengths of the longest common ends.
     let mut common = vec![vec![0_u32; now.len() + 1]; then.len() + 1];
     for at in (0..then.len()).rev() {
@@ -159,10 +159,10 @@ fn unequal<'f>(then: &[&'f str], now: &[&'f str]) -> Vec<(Side, &'f str)> {
         if at < then.len() && to < now.len() && then[at] == now[to] {
             (at, to) = (at + 1, to + 1);
         } else if at < then.len() && (to == now.len() || common[at + 1][to] >= common[at][to + 1]) {
-            found.push((Side::Missing, then[at]));
+            found.push((DifferenceKind::Missing, then[at]));
             at += 1;
         } else {
-            found.push((Side::Extra, now[to]));
+            found.push((DifferenceKind::Extra, now[to]));
             to += 1;
         }
     }
@@ -170,17 +170,17 @@ fn unequal<'f>(then: &[&'f str], now: &[&'f str]) -> Vec<(Side, &'f str)> {
 }
 
 /// Two leave at once: which of them hears of the other is the order between sockets.
-fn is_between_sockets(difference: &Difference, received: &Received) -> bool {
-    difference.side == Side::Missing
+fn is_between_sockets(difference: &Difference, received: &ThenAndNow) -> bool {
+    difference.side == DifferenceKind::Missing
         && event(&difference.frame)
             .is_some_and(|(name, data)| name == "ydoc:user:left" && received.left.contains(&text(&data, "document_id")))
 }
 
 /// The name of the deviation that a difference is.
-fn why(difference: &Difference, received: &Received, outcome: &Outcome) -> Option<&'static str> {
-    use Side::{Extra, Missing};
+fn why(difference: &Difference, received: &ThenAndNow, outcome: &ReplayOutcome) -> Option<&'static str> {
+    use DifferenceKind::{Extra, Missing};
     let Difference { side, frame, lane } = difference;
-    if *side == Side::Author {
+    if *side == DifferenceKind::Author {
         return Some("author");
     }
     let Some((name, data)) = event(frame) else {
@@ -251,12 +251,12 @@ fn text(data: &Value, name: &str) -> String {
 }
 
 /// Whether the recording has a refused join here.
-fn was_refused(received: &Received) -> bool {
+fn was_refused(received: &ThenAndNow) -> bool {
     received.then.iter().any(|frame| frame.contains("Failed to join document"))
 }
 
 /// Whether the document was empty in the recording for a user who now finds content in it.
-fn was_emptied(outcome: &Outcome, state: &Value) -> bool {
+fn was_emptied(outcome: &ReplayOutcome, state: &Value) -> bool {
     let alone = |frames: &[String], of_empty: bool| {
         frames.iter().filter_map(|frame| event(frame)).any(|(name, data)| {
             name == "ydoc:document:state"
@@ -311,8 +311,8 @@ fn what_differs_needs_an_entry_and_an_entry_needs_what_differs() {
     let open = |bytes: u32| format!(r#"0{{"maxPayload":{bytes}}}"#);
     let outcome = |then: &[&str], now: &[&str]| {
         let own = |frames: &[&str]| frames.iter().map(|frame| (*frame).to_owned()).collect();
-        let received = Received { then: own(then), now: own(now), ..Received::default() };
-        [Outcome { received: vec![received], ..Outcome::default() }]
+        let received = ThenAndNow { then: own(then), now: own(now), ..ThenAndNow::default() };
+        [ReplayOutcome { received: vec![received], ..ReplayOutcome::default() }]
     };
     let bigger = outcome(&[&open(1_000_000), "40"], &[&open(16_777_216), "40"]);
     assert_eq!(judge(&bigger, size), Ok(()));

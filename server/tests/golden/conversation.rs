@@ -41,7 +41,7 @@ pub enum Step {
     Sql(String),
     Row { value: String, query: String },
     Settled,
-    Store(Fault),
+    Store(DatabaseFault),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum By {
 
 /// What a database does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum DatabaseFault {
     /// It refuses, or does not answer in time.
     Fails,
     /// It answers nothing until it recovers, which is soon.
@@ -135,10 +135,10 @@ fn step(line: &str) -> Option<Step> {
             Step::Row { value: owned(value), query: owned(query) }
         }
         "store" => Step::Store(match rest {
-            "fails" => Fault::Fails,
-            "slows" => Fault::Slows,
-            "restarts" => Fault::Restarts,
-            "recovers" => Fault::Recovers,
+            "fails" => DatabaseFault::Fails,
+            "slows" => DatabaseFault::Slows,
+            "restarts" => DatabaseFault::Restarts,
+            "recovers" => DatabaseFault::Recovers,
             _ => return None,
         }),
         "api" => {

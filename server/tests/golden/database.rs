@@ -8,13 +8,13 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection};
 
-use crate::conversation::Fault;
-use crate::server::{PASSWORD, Server};
+use crate::conversation::DatabaseFault;
+use crate::server::{PASSWORD, PostgresServer};
 use crate::{Folder, SECRET};
 
 /// Which kind of store the program has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StoreKind {
     /// A file of roomcast's own.
     Own,
     /// Open WebUI's file.
@@ -25,24 +25,24 @@ pub enum Kind {
 
 /// A database with the world in it.
 pub struct Database {
-    kind: Kind,
+    kind: StoreKind,
     folder: Folder,
-    server: Option<Server>,
+    server: Option<PostgresServer>,
     is_killed: bool,
     runtime: tokio::runtime::Runtime,
-    observer: Option<Observer>,
+    observer: Option<Inspector>,
     /// The connection that holds the lock and so blocks all others.
     lock: Option<SqliteConnection>,
 }
 
 impl Database {
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: StoreKind) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let server = (kind == Kind::Postgres).then(Server::start);
+        let server = (kind == StoreKind::Postgres).then(PostgresServer::start);
         Self { kind, folder: Folder::new(), server, is_killed: false, runtime, observer: None, lock: None }
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> StoreKind {
         self.kind
     }
 
@@ -55,9 +55,9 @@ impl Database {
         ];
         match self.kind {
             // It is found in the folder.
-            Kind::Own => variables.push(("ROOMCAST_STORE", "own".to_owned())),
-            Kind::Sqlite => variables.push(("DATABASE_URL", format!("sqlite:///{}", self.file().display()))),
-            Kind::Postgres => variables.push(("DATABASE_URL", self.server().url())),
+            StoreKind::Own => variables.push(("ROOMCAST_STORE", "own".to_owned())),
+            StoreKind::Sqlite => variables.push(("DATABASE_URL", format!("sqlite:///{}", self.file().display()))),
+            StoreKind::Postgres => variables.push(("DATABASE_URL", self.server().url())),
         }
         variables
     }
@@ -66,22 +66,22 @@ impl Database {
     pub fn create(&mut self) {
         self.forget();
         match self.kind {
-            Kind::Own => {
+            StoreKind::Own => {
                 for name in ["roomcast.db", "roomcast.db-wal", "roomcast.db-shm"] {
                     let _ = fs::remove_file(self.folder.path().join(name));
                 }
             }
-            Kind::Sqlite => {
+            StoreKind::Sqlite => {
                 let _ = fs::remove_file(self.file());
                 fs::File::create(self.file()).unwrap();
                 self.execute(&world(TABLES));
             }
-            Kind::Postgres => {
+            StoreKind::Postgres => {
                 self.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
                 self.execute(&world(TABLES));
             }
         }
-        if self.kind != Kind::Own {
+        if self.kind != StoreKind::Own {
             // What roomcast keeps beside it.
             for name in ["roomcast.db", "roomcast.db-wal", "roomcast.db-shm"] {
                 let _ = fs::remove_file(self.folder.path().join(name));
@@ -91,15 +91,15 @@ impl Database {
 
     /// The program has made its tables: fills them.
     pub fn started(&mut self) {
-        if self.kind == Kind::Own {
+        if self.kind == StoreKind::Own {
             self.execute(&world(OWN_ROWS));
         }
     }
 
     pub fn execute(&mut self, sql: &str) {
         let done = self.look(async |observer| match observer {
-            Observer::Sqlite(conn) => sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop),
-            Observer::Postgres(conn) => sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop),
+            Inspector::Sqlite(conn) => sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop),
+            Inspector::Postgres(conn) => sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop),
         });
         done.unwrap();
     }
@@ -107,11 +107,11 @@ impl Database {
     /// The one text of a row, unless there is none now.
     pub fn text(&mut self, query: &str) -> Option<String> {
         let found = self.look(async |observer| match observer {
-            Observer::Sqlite(conn) => {
+            Inspector::Sqlite(conn) => {
                 let row = sqlx::raw_sql(AssertSqlSafe(query)).fetch_optional(conn).await?;
                 row.map(|row| row.try_get::<Option<String>, _>(0)).transpose()
             }
-            Observer::Postgres(conn) => {
+            Inspector::Postgres(conn) => {
                 let row = sqlx::raw_sql(AssertSqlSafe(query)).fetch_optional(conn).await?;
                 row.map(|row| row.try_get::<Option<String>, _>(0)).transpose()
             }
@@ -119,33 +119,33 @@ impl Database {
         found.unwrap().flatten()
     }
 
-    pub fn fault(&mut self, fault: Fault) {
+    pub fn fault(&mut self, fault: DatabaseFault) {
         match (self.kind, fault) {
-            (Kind::Own, _) => panic!("a file of roomcast's own has no store beside it"),
-            (Kind::Sqlite, Fault::Fails | Fault::Slows) => self.lock(),
-            (Kind::Sqlite, Fault::Recovers) => self.unlock(),
-            (Kind::Sqlite, Fault::Restarts) => {
+            (StoreKind::Own, _) => panic!("a file of roomcast's own has no store beside it"),
+            (StoreKind::Sqlite, DatabaseFault::Fails | DatabaseFault::Slows) => self.lock(),
+            (StoreKind::Sqlite, DatabaseFault::Recovers) => self.unlock(),
+            (StoreKind::Sqlite, DatabaseFault::Restarts) => {
                 // Open WebUI restarts: it takes the file for itself, and gives it back.
                 self.lock();
                 self.unlock();
             }
-            (Kind::Postgres, Fault::Fails) => {
+            (StoreKind::Postgres, DatabaseFault::Fails) => {
                 self.forget();
                 self.server_mut().kill();
                 self.is_killed = true;
             }
-            (Kind::Postgres, Fault::Slows) => {
+            (StoreKind::Postgres, DatabaseFault::Slows) => {
                 self.forget();
                 self.server().signal("STOP");
             }
-            (Kind::Postgres, Fault::Recovers) => {
+            (StoreKind::Postgres, DatabaseFault::Recovers) => {
                 if std::mem::take(&mut self.is_killed) {
                     self.server_mut().run();
                 } else {
                     self.server().signal("CONT");
                 }
             }
-            (Kind::Postgres, Fault::Restarts) => {
+            (StoreKind::Postgres, DatabaseFault::Restarts) => {
                 self.forget();
                 let server = self.server_mut();
                 server.kill();
@@ -173,14 +173,14 @@ impl Database {
     }
 
     /// Does something with the connection of the observer.
-    fn look<T>(&mut self, what: impl AsyncFnOnce(&mut Observer) -> T) -> T {
-        let (kind, file, port) = (self.kind, self.file(), self.server.as_ref().map(Server::port));
+    fn look<T>(&mut self, what: impl AsyncFnOnce(&mut Inspector) -> T) -> T {
+        let (kind, file, port) = (self.kind, self.file(), self.server.as_ref().map(PostgresServer::port));
         let Self { runtime, observer, .. } = self;
         runtime.block_on(async {
             if observer.is_none() {
                 *observer = Some(match kind {
-                    Kind::Own | Kind::Sqlite => Observer::Sqlite(sqlite(&file).await),
-                    Kind::Postgres => Observer::Postgres(postgres(port.unwrap()).await),
+                    StoreKind::Own | StoreKind::Sqlite => Inspector::Sqlite(sqlite(&file).await),
+                    StoreKind::Postgres => Inspector::Postgres(postgres(port.unwrap()).await),
                 });
             }
             what(observer.as_mut().unwrap()).await
@@ -192,30 +192,30 @@ impl Database {
         let Some(observer) = self.observer.take() else { return };
         self.runtime.block_on(async {
             let _ = match observer {
-                Observer::Sqlite(conn) => conn.close().await,
-                Observer::Postgres(conn) => conn.close().await,
+                Inspector::Sqlite(conn) => conn.close().await,
+                Inspector::Postgres(conn) => conn.close().await,
             };
         });
     }
 
     fn file(&self) -> PathBuf {
         self.folder.path().join(match self.kind {
-            Kind::Own => "roomcast.db",
-            Kind::Sqlite | Kind::Postgres => "webui.db",
+            StoreKind::Own => "roomcast.db",
+            StoreKind::Sqlite | StoreKind::Postgres => "webui.db",
         })
     }
 
-    fn server(&self) -> &Server {
+    fn server(&self) -> &PostgresServer {
         self.server.as_ref().unwrap()
     }
 
-    fn server_mut(&mut self) -> &mut Server {
+    fn server_mut(&mut self) -> &mut PostgresServer {
         self.server.as_mut().unwrap()
     }
 }
 
 /// Looks into a database, and writes what the rest of the application writes.
-enum Observer {
+enum Inspector {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }

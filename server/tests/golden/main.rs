@@ -23,66 +23,66 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::conversation::{By, Conversation};
-use self::database::{Database, Kind};
-use self::peer::{Frame, Peer};
+use self::database::{Database, StoreKind};
+use self::peer::{Peer, ReceivedFrame};
 use self::play::{eventually, play_all, signed, start};
 
 #[test]
 fn conversations_on_a_file_of_its_own() {
-    play_all(&conversations(""), &mut Database::new(Kind::Own));
+    play_all(&conversations(""), &mut Database::new(StoreKind::Own));
 }
 
 #[test]
 fn conversations_on_open_webuis_file() {
-    play_all(&conversations(""), &mut Database::new(Kind::Sqlite));
+    play_all(&conversations(""), &mut Database::new(StoreKind::Sqlite));
 }
 
 #[test]
 fn conversations_on_open_webuis_server() {
-    play_all(&conversations(""), &mut Database::new(Kind::Postgres));
+    play_all(&conversations(""), &mut Database::new(StoreKind::Postgres));
 }
 
 #[test]
 fn faults_of_open_webuis_file() {
-    play_all(&conversations("faults"), &mut Database::new(Kind::Sqlite));
+    play_all(&conversations("faults"), &mut Database::new(StoreKind::Sqlite));
 }
 
 #[test]
 fn faults_of_open_webuis_server() {
-    play_all(&conversations("faults"), &mut Database::new(Kind::Postgres));
+    play_all(&conversations("faults"), &mut Database::new(StoreKind::Postgres));
 }
 
 /// A client connects within milliseconds of signing in, and the check of its token allows no leeway (2.7 item 10).
 #[test]
 fn a_token_of_this_very_second_is_good() {
-    let mut database = Database::new(Kind::Own);
+    let mut database = Database::new(StoreKind::Own);
     database.create();
     let (_program, address) = start(&database, &[]);
     database.started();
     let (mut peer, _) = Peer::open(address, By::WebSocket);
     peer.send("40{}");
-    assert!(matches!(peer.next(), Frame::Text(text) if text.starts_with("40{")));
+    assert!(matches!(peer.next(), ReceivedFrame::Text(text) if text.starts_with("40{")));
     let secs = || roomcast_tokio::wall_now().as_unix_secs();
     for _ in 0..2 {
         let before = secs();
         assert!(eventually(|| secs() != before));
         let token = signed(&serde_json::json!({ "id": "bob", "iat": secs() }));
         peer.send(&format!(r#"420["user-join",{{"auth":{{"token":"{token}"}}}}]"#));
-        assert_eq!(peer.next(), Frame::Text(r#"430[{"id":"bob","name":"Bob"}]"#.to_owned()));
+        assert_eq!(peer.next(), ReceivedFrame::Text(r#"430[{"id":"bob","name":"Bob"}]"#.to_owned()));
     }
 }
 
 #[test]
 fn recorded_conversations_on_open_webuis_file() {
-    recorded_conversations(Kind::Sqlite);
+    recorded_conversations(StoreKind::Sqlite);
 }
 
 #[test]
 fn recorded_conversations_on_open_webuis_server() {
-    recorded_conversations(Kind::Postgres);
+    recorded_conversations(StoreKind::Postgres);
 }
 
-fn recorded_conversations(kind: Kind) {
+fn recorded_conversations(kind: StoreKind) {
     let Some(folder) = std::env::var_os("ROOMCAST_TRANSCRIPTS") else {
         // Past the harness, which keeps the output of a test that passes; `./test.sh` repeats the line in its summary.
         let thread = std::thread::current();

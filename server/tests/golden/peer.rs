@@ -24,7 +24,7 @@ enum Transport {
 
 /// One item that a peer has received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub enum ReceivedFrame {
     Text(String),
     Binary(Vec<u8>),
     /// The server has closed the transport.
@@ -37,7 +37,7 @@ impl Peer {
         match by {
             By::WebSocket => {
                 let mut peer = Self::web_socket(address, WEB_SOCKET);
-                let Frame::Text(open) = peer.next() else { panic!("no OPEN") };
+                let ReceivedFrame::Text(open) = peer.next() else { panic!("no OPEN") };
                 (peer, open)
             }
             By::Polling | By::Upgrade => {
@@ -57,7 +57,7 @@ impl Peer {
         let (_, query) = target.split_once("polling").unwrap();
         let mut peer = Self::web_socket(address, &format!("{WEB_SOCKET}{query}"));
         peer.send("2probe");
-        assert_eq!(peer.next(), Frame::Text("3probe".to_owned()));
+        assert_eq!(peer.next(), ReceivedFrame::Text("3probe".to_owned()));
         peer.send("5");
         peer
     }
@@ -80,21 +80,21 @@ impl Peer {
     }
 
     /// The next frame that is no ping, for which there is a time limit. Pings are answered.
-    pub fn next(&mut self) -> Frame {
+    pub fn next(&mut self) -> ReceivedFrame {
         loop {
             match self.any() {
-                Frame::Text(text) if text == "2" => self.send("3"),
-                frame @ (Frame::Text(_) | Frame::Binary(_) | Frame::End) => return frame,
+                ReceivedFrame::Text(text) if text == "2" => self.send("3"),
+                frame @ (ReceivedFrame::Text(_) | ReceivedFrame::Binary(_) | ReceivedFrame::End) => return frame,
             }
         }
     }
 
-    fn any(&mut self) -> Frame {
+    fn any(&mut self) -> ReceivedFrame {
         match &mut self.transport {
             Transport::WebSocket(socket) => match socket.read() {
-                Ok(Message::Text(text)) => Frame::Text(text.to_string()),
-                Ok(Message::Binary(bytes)) => Frame::Binary(bytes.to_vec()),
-                Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => Frame::End,
+                Ok(Message::Text(text)) => ReceivedFrame::Text(text.to_string()),
+                Ok(Message::Binary(bytes)) => ReceivedFrame::Binary(bytes.to_vec()),
+                Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => ReceivedFrame::End,
                 Ok(other) => panic!("{other:?}"),
                 // By a signal, after which the next call goes on.
                 Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => self.any(),
@@ -104,11 +104,11 @@ impl Peer {
                 if self.waiting.is_empty() {
                     let answer = get(*address, target);
                     if answer.status != 200 {
-                        return Frame::End;
+                        return ReceivedFrame::End;
                     }
                     self.waiting.extend(answer.body.split('\x1e').map(str::to_owned));
                 }
-                Frame::Text(self.waiting.pop_front().unwrap())
+                ReceivedFrame::Text(self.waiting.pop_front().unwrap())
             }
         }
     }

@@ -9,11 +9,11 @@ use roomcast_auth::sign_hs256;
 use serde_json::Value;
 
 use crate::SECRET;
-use crate::common::{Answer, Program, api, get};
+use crate::common::{HttpAnswer, Program, api, get};
 use crate::conversation::{By, Conversation, Step};
 use crate::database::{API_KEY, Database};
 use crate::pattern::Names;
-use crate::peer::{Frame, Peer};
+use crate::peer::{Peer, ReceivedFrame};
 
 /// Carries all of them on, each with a new world and a new process.
 pub fn play_all(conversations: &[Conversation], database: &mut Database) {
@@ -23,7 +23,7 @@ pub fn play_all(conversations: &[Conversation], database: &mut Database) {
         let (program, address) = start(database, &[]);
         database.started();
         let place = format!("{} on {:?}", conversation.path.file_name().unwrap().display(), database.kind());
-        let mut stage = Stage::new(address, database);
+        let mut stage = ConversationStage::new(address, database);
         for (line, step) in &conversation.steps {
             stage.place = format!("{place}, line {line}");
             stage.step(step);
@@ -51,12 +51,12 @@ pub fn signed(claims: &Value) -> String {
     sign_hs256(SECRET.as_bytes(), &claims.to_string())
 }
 
-struct Stage<'d> {
+struct ConversationStage<'d> {
     address: SocketAddr,
     database: &'d mut Database,
     names: Names,
     peers: BTreeMap<String, Actor>,
-    calls: BTreeMap<String, JoinHandle<Answer>>,
+    calls: BTreeMap<String, JoinHandle<HttpAnswer>>,
     place: String,
 }
 
@@ -67,7 +67,7 @@ struct Actor {
     never: Vec<String>,
 }
 
-impl<'d> Stage<'d> {
+impl<'d> ConversationStage<'d> {
     fn new(address: SocketAddr, database: &'d mut Database) -> Self {
         Self {
             address,
@@ -94,7 +94,7 @@ impl<'d> Stage<'d> {
             Step::Never { who, pattern } => self.actor(who).never.push(pattern.clone()),
             Step::Ended { who } => {
                 let mut actor = self.peers.remove(who).unwrap();
-                assert_eq!(actor.peer.next(), Frame::End, "{}", self.place);
+                assert_eq!(actor.peer.next(), ReceivedFrame::End, "{}", self.place);
             }
             Step::Api { path, body, status, pattern } => {
                 let answer = api(self.address, path, API_KEY, &self.names.fill(body, &token));
@@ -151,8 +151,10 @@ impl<'d> Stage<'d> {
     fn receive(&mut self, who: &str) -> String {
         let actor = self.peers.get_mut(who).unwrap_or_else(|| panic!("{}: {who} is not open", self.place));
         let frame = match actor.peer.next() {
-            Frame::Text(frame) => frame,
-            other @ (Frame::Binary(_) | Frame::End) => panic!("{}: {who} received {other:?}", self.place),
+            ReceivedFrame::Text(frame) => frame,
+            other @ (ReceivedFrame::Binary(_) | ReceivedFrame::End) => {
+                panic!("{}: {who} received {other:?}", self.place)
+            }
         };
         for never in &actor.never {
             assert!(!self.names.is_like(never, &frame), "{}: {who} received {frame}", self.place);
@@ -169,7 +171,7 @@ impl<'d> Stage<'d> {
         }
     }
 
-    fn answered(&mut self, answer: &Answer, status: u16, pattern: &str) {
+    fn answered(&mut self, answer: &HttpAnswer, status: u16, pattern: &str) {
         let is_like = self.names.is_like(pattern, &answer.body);
         assert!(answer.status == status && is_like, "{}: {answer:?}", self.place);
     }

@@ -13,19 +13,19 @@ use base64::prelude::BASE64_STANDARD;
 use roomcast_yjs::{Document, DocumentLimits, Source, Verdict};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Program, api};
+use crate::common::{HttpAnswer, Program, api};
 use crate::conversation::By;
 use crate::database::{API_KEY, Database};
 use crate::pattern::split;
-use crate::peer::{Frame, Peer};
+use crate::peer::{Peer, ReceivedFrame};
 use crate::play::{FENCE, FENCE_ACK, eventually, signed, start};
-use crate::transcript::{Cast, Row, after, rows};
+use crate::transcript::{Cast, RecordedRow, after, rows};
 
 /// What is known of a recording when it has been replayed.
 #[derive(Default)]
-pub struct Outcome {
+pub struct ReplayOutcome {
     /// What each browser's connection received, then and now.
-    pub received: Vec<Received>,
+    pub received: Vec<ThenAndNow>,
     /// When each update was sent.
     pub sent: BTreeMap<String, usize>,
     /// Updates that brought nothing new when they were sent.
@@ -42,7 +42,7 @@ pub struct Outcome {
     pub refused: BTreeSet<(String, String)>,
 }
 
-impl Outcome {
+impl ReplayOutcome {
     /// An update by its text.
     pub fn key(&self, data: &Value) -> String {
         json!([data["document_id"], data["socket_id"], data["update"]]).to_string()
@@ -50,7 +50,7 @@ impl Outcome {
 }
 
 #[derive(Default)]
-pub struct Received {
+pub struct ThenAndNow {
     pub place: String,
     pub then: Vec<String>,
     pub now: Vec<String>,
@@ -59,15 +59,15 @@ pub struct Received {
 }
 
 /// Replays a recording.
-pub fn replay(path: &Path, database: &mut Database) -> Outcome {
+pub fn replay(path: &Path, database: &mut Database) -> ReplayOutcome {
     let rows = rows(path);
     let cast = Cast::of(&rows);
     database.create();
     database.execute(&cast.sql());
-    let is_polling = rows.iter().any(|row| matches!(row, Row::Open { by: By::Polling, .. }));
+    let is_polling = rows.iter().any(|row| matches!(row, RecordedRow::Open { by: By::Polling, .. }));
     let transports = [("ENABLE_WEBSOCKET_SUPPORT", if is_polling { "False" } else { "True" })];
     let (program, address) = start(database, &transports);
-    let mut stage = Stage {
+    let mut stage = TranscriptStage {
         transports,
         address,
         program: Some(program),
@@ -89,7 +89,7 @@ pub fn replay(path: &Path, database: &mut Database) -> Outcome {
         step: String::new(),
         restart_due: false,
     };
-    let heard = |row: &Row| !matches!(row, Row::GivenUp { .. });
+    let heard = |row: &RecordedRow| !matches!(row, RecordedRow::GivenUp { .. });
     let rows_heard = rows.iter().enumerate().filter(|(_, row)| heard(row));
     let last: BTreeMap<&str, usize> = rows_heard.filter_map(|(at, row)| Some((row.conn()?, at))).collect();
     for (at, row) in rows.iter().enumerate() {
@@ -101,20 +101,20 @@ pub fn replay(path: &Path, database: &mut Database) -> Outcome {
             stage.last(conn);
         }
     }
-    if rows.iter().any(|row| matches!(row, Row::Sent { frame, .. } if frame.starts_with("42[\"heartbeat\""))) {
+    if rows.iter().any(|row| matches!(row, RecordedRow::Sent { frame, .. } if frame.starts_with("42[\"heartbeat\""))) {
         stage.check_heartbeat();
     }
     stage.outcome()
 }
 
-struct Stage<'d> {
+struct TranscriptStage<'d> {
     transports: [(&'static str, &'static str); 1],
     address: SocketAddr,
     program: Option<Program>,
     database: &'d mut Database,
     cast: Cast,
     browsers: BTreeMap<String, Browser>,
-    gone: Vec<Received>,
+    gone: Vec<ThenAndNow>,
     /// Socket.IO ids by number of the connection, in the recording and in the replay.
     then_sids: Vec<String>,
     now_sids: Vec<String>,
@@ -137,11 +137,11 @@ struct Browser {
     by: By,
     who: String,
     peer: Peer,
-    received: Received,
+    received: ThenAndNow,
     is_in: bool,
     /// How often each of the backend's events has been received in the recording.
     counted: BTreeMap<String, usize>,
-    calls: VecDeque<(String, JoinHandle<Answer>)>,
+    calls: VecDeque<(String, JoinHandle<HttpAnswer>)>,
     /// The document that it wants to be in, or is in.
     joining: Option<String>,
     /// What it has received when it left the last one.
@@ -150,10 +150,10 @@ struct Browser {
     attaching: Option<String>,
 }
 
-impl Stage<'_> {
-    fn row(&mut self, row: &Row) {
+impl TranscriptStage<'_> {
+    fn row(&mut self, row: &RecordedRow) {
         match row {
-            Row::Step(text) => {
+            RecordedRow::Step(text) => {
                 self.step.clone_from(text);
                 // Both end the program in good order here: what a kill may cost is the stores' affair.
                 if text.contains("is restarted") {
@@ -161,18 +161,18 @@ impl Stage<'_> {
                 }
                 self.restart_due = text.contains("SIGKILL");
             }
-            Row::Open { who, conn, by } => self.open(who, conn, *by),
-            Row::Close { .. } if std::mem::take(&mut self.restart_due) => self.restart(),
-            Row::Close { conn } | Row::GivenUp { conn } => self.close(conn),
-            Row::Sent { conn, frame } => self.send(conn, frame),
-            Row::SentBinary { conn, bytes } => {
+            RecordedRow::Open { who, conn, by } => self.open(who, conn, *by),
+            RecordedRow::Close { .. } if std::mem::take(&mut self.restart_due) => self.restart(),
+            RecordedRow::Close { conn } | RecordedRow::GivenUp { conn } => self.close(conn),
+            RecordedRow::Sent { conn, frame } => self.send(conn, frame),
+            RecordedRow::SentBinary { conn, bytes } => {
                 let Some(browser) = self.browsers.get_mut(conn) else { return };
                 browser.peer.send_binary(bytes.clone());
                 let event = browser.attaching.take().unwrap();
                 self.note_update(conn, &event, Some(bytes));
                 self.fence(conn);
             }
-            Row::Received { conn, frame } => self.receive(conn, frame),
+            RecordedRow::Received { conn, frame } => self.receive(conn, frame),
         }
     }
 
@@ -184,7 +184,7 @@ impl Stage<'_> {
         }
         let (peer, open) = Peer::open(self.address, by);
         let place = format!("{conn} ({})", self.step);
-        let received = Received { place, then: Vec::new(), now: vec![open], left: BTreeSet::new() };
+        let received = ThenAndNow { place, then: Vec::new(), now: vec![open], left: BTreeSet::new() };
         let browser = Browser {
             by,
             who: who.to_owned(),
@@ -225,7 +225,7 @@ impl Stage<'_> {
         }
         if frame.starts_with("40") {
             browser.peer.send(&frame);
-            let Frame::Text(connected) = browser.peer.next() else { panic!("{conn}: no answer to CONNECT") };
+            let ReceivedFrame::Text(connected) = browser.peer.next() else { panic!("{conn}: no answer to CONNECT") };
             self.now_sids.push(sid(&connected));
             self.users.push(self.cast.user(&browser.who).to_owned());
             browser.received.now.push(connected);
@@ -356,7 +356,7 @@ impl Stage<'_> {
         let call = thread::Builder::new().spawn(move || api(address, "/api/call", API_KEY, &body)).unwrap();
         let browser = self.browsers.get_mut(conn).unwrap();
         let id = loop {
-            let Frame::Text(frame) = browser.peer.next() else { panic!("{conn}: no call") };
+            let ReceivedFrame::Text(frame) = browser.peer.next() else { panic!("{conn}: no call") };
             let id = call_id(&frame);
             browser.received.now.push(frame);
             if let Some(id) = id {
@@ -372,10 +372,12 @@ impl Stage<'_> {
         browser.peer.send(FENCE);
         loop {
             match browser.peer.next() {
-                Frame::Text(frame) if frame == FENCE_ACK => return,
-                Frame::Text(frame) => browser.received.now.push(frame),
-                Frame::Binary(bytes) => browser.received.now.push(format!("b{}", BASE64_STANDARD.encode(bytes))),
-                Frame::End => panic!("{conn} ({}): the server has closed it", self.step),
+                ReceivedFrame::Text(frame) if frame == FENCE_ACK => return,
+                ReceivedFrame::Text(frame) => browser.received.now.push(frame),
+                ReceivedFrame::Binary(bytes) => {
+                    browser.received.now.push(format!("b{}", BASE64_STANDARD.encode(bytes)))
+                }
+                ReceivedFrame::End => panic!("{conn} ({}): the server has closed it", self.step),
             }
         }
     }
@@ -423,17 +425,17 @@ impl Stage<'_> {
         sid(browser.received.now.iter().find(|frame| frame.starts_with("40{")).unwrap())
     }
 
-    fn outcome(mut self) -> Outcome {
+    fn outcome(mut self) -> ReplayOutcome {
         for conn in self.browsers.keys().cloned().collect::<Vec<_>>() {
             self.close(&conn);
         }
         let Self { gone, then_sids, now_sids, sent, echoes, unheard, outside, early, users, refused, .. } = self;
-        let received = gone.into_iter().map(|received| Received {
+        let received = gone.into_iter().map(|received| ThenAndNow {
             then: received.then.iter().map(|frame| plain(frame, &then_sids)).collect(),
             now: received.now.iter().map(|frame| plain(frame, &now_sids)).collect(),
             ..received
         });
-        Outcome { received: received.collect(), sent, echoes, unheard, outside, early, users, refused }
+        ReplayOutcome { received: received.collect(), sent, echoes, unheard, outside, early, users, refused }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::conversation::By;
 use crate::pattern::split;
 
 /// One row of a recording, of any transport.
-pub enum Row {
+pub enum RecordedRow {
     Step(String),
     Open {
         who: String,
@@ -40,7 +40,7 @@ pub enum Row {
     },
 }
 
-impl Row {
+impl RecordedRow {
     pub fn conn(&self) -> Option<&str> {
         match self {
             Self::Step(_) => None,
@@ -55,7 +55,7 @@ impl Row {
 }
 
 /// The rows of a file. A connection's name is made unique; those that failed are left out.
-pub fn rows(path: &Path) -> Vec<Row> {
+pub fn rows(path: &Path) -> Vec<RecordedRow> {
     let text = fs::read_to_string(path).unwrap();
     let mut opened: BTreeMap<String, usize> = BTreeMap::new();
     let mut rows = Vec::new();
@@ -74,16 +74,18 @@ pub fn rows(path: &Path) -> Vec<Row> {
         }
         let conn = format!("{name}.{}", opened.get(&name).copied().unwrap_or_default());
         match (kind.as_str(), row["dir"].as_str(), row["binary"].as_str()) {
-            ("step", ..) => rows.push(Row::Step(field("text"))),
-            ("ws-open", ..) => rows.push(Row::Open { who: field("who"), conn, by: By::WebSocket }),
-            ("ws-close", ..) => rows.push(Row::Close { conn }),
+            ("step", ..) => rows.push(RecordedRow::Step(field("text"))),
+            ("ws-open", ..) => rows.push(RecordedRow::Open { who: field("who"), conn, by: By::WebSocket }),
+            ("ws-close", ..) => rows.push(RecordedRow::Close { conn }),
             ("ws-error", ..) => rows.retain(|row| row.conn() != Some(&conn)),
             ("frame", Some("c>s"), Some(binary)) => {
-                rows.push(Row::SentBinary { conn, bytes: BASE64_STANDARD.decode(binary).unwrap() });
+                rows.push(RecordedRow::SentBinary { conn, bytes: BASE64_STANDARD.decode(binary).unwrap() });
             }
-            ("frame", Some("c>s"), None) => rows.push(Row::Sent { conn, frame: field("data") }),
-            ("frame", Some("s>c"), Some(binary)) => rows.push(Row::Received { conn, frame: format!("b{binary}") }),
-            ("frame", Some("s>c"), None) => rows.push(Row::Received { conn, frame: field("data") }),
+            ("frame", Some("c>s"), None) => rows.push(RecordedRow::Sent { conn, frame: field("data") }),
+            ("frame", Some("s>c"), Some(binary)) => {
+                rows.push(RecordedRow::Received { conn, frame: format!("b{binary}") })
+            }
+            ("frame", Some("s>c"), None) => rows.push(RecordedRow::Received { conn, frame: field("data") }),
             _ => {}
         }
     }
@@ -91,13 +93,13 @@ pub fn rows(path: &Path) -> Vec<Row> {
     let opened: BTreeSet<String> = rows
         .iter()
         .filter_map(|row| match row {
-            Row::Open { conn, .. } => Some(conn.clone()),
-            Row::Step(_)
-            | Row::Close { .. }
-            | Row::GivenUp { .. }
-            | Row::Sent { .. }
-            | Row::SentBinary { .. }
-            | Row::Received { .. } => None,
+            RecordedRow::Open { conn, .. } => Some(conn.clone()),
+            RecordedRow::Step(_)
+            | RecordedRow::Close { .. }
+            | RecordedRow::GivenUp { .. }
+            | RecordedRow::Sent { .. }
+            | RecordedRow::SentBinary { .. }
+            | RecordedRow::Received { .. } => None,
         })
         .collect();
     rows.retain(|row| row.conn().is_none_or(|conn| opened.contains(conn)));
@@ -119,7 +121,7 @@ pub struct Cast {
 }
 
 impl Cast {
-    pub fn of(rows: &[Row]) -> Self {
+    pub fn of(rows: &[RecordedRow]) -> Self {
         let mut cast = Self {
             alice: String::new(),
             bob: String::new(),
@@ -132,9 +134,9 @@ impl Cast {
         let mut step = "";
         for row in rows {
             match row {
-                Row::Step(text) => step = text,
-                Row::Sent { frame, .. } | Row::Received { frame, .. } => {
-                    let is_sent = matches!(row, Row::Sent { .. });
+                RecordedRow::Step(text) => step = text,
+                RecordedRow::Sent { frame, .. } | RecordedRow::Received { frame, .. } => {
+                    let is_sent = matches!(row, RecordedRow::Sent { .. });
                     for (name, id) in [("Alice Admin", &mut cast.alice), ("Bob User", &mut cast.bob)] {
                         if let Some(found) = before(frame, &format!("\",\"name\":\"{name}\""), "\"user\":{\"id\":\"") {
                             *id = found;
@@ -154,7 +156,10 @@ impl Cast {
                         }
                     }
                 }
-                Row::Open { .. } | Row::Close { .. } | Row::GivenUp { .. } | Row::SentBinary { .. } => {}
+                RecordedRow::Open { .. }
+                | RecordedRow::Close { .. }
+                | RecordedRow::GivenUp { .. }
+                | RecordedRow::SentBinary { .. } => {}
             }
         }
         cast
@@ -246,14 +251,14 @@ fn before(text: &str, end: &str, start: &str) -> Option<String> {
 struct Polls(BTreeMap<String, f64>);
 
 impl Polls {
-    fn row(&mut self, row: &Value, rows: &mut Vec<Row>) {
+    fn row(&mut self, row: &Value, rows: &mut Vec<RecordedRow>) {
         let field = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         let now = row["t"].as_f64().unwrap();
         // One that is silent is given up.
         self.0.retain(|conn, heard| {
             let is_there = *heard + GIVEN_UP_SECS > now;
             if !is_there {
-                rows.push(Row::GivenUp { conn: conn.clone() });
+                rows.push(RecordedRow::GivenUp { conn: conn.clone() });
             }
             is_there
         });
@@ -264,8 +269,8 @@ impl Polls {
         let Some((_, conn)) = url.split_once("&sid=") else {
             let conn = after(&received, "\"sid\":\"").unwrap();
             self.0.insert(conn.clone(), now);
-            rows.push(Row::Open { who: field("who"), conn: conn.clone(), by: By::Polling });
-            rows.push(Row::Received { conn, frame: received });
+            rows.push(RecordedRow::Open { who: field("who"), conn: conn.clone(), by: By::Polling });
+            rows.push(RecordedRow::Received { conn, frame: received });
             return;
         };
         let conn = conn.to_owned();
@@ -277,21 +282,21 @@ impl Polls {
             for frame in field("sent").split('\x1e') {
                 rows.push(match frame.strip_prefix('b') {
                     Some(binary) => {
-                        Row::SentBinary { conn: conn.clone(), bytes: BASE64_STANDARD.decode(binary).unwrap() }
+                        RecordedRow::SentBinary { conn: conn.clone(), bytes: BASE64_STANDARD.decode(binary).unwrap() }
                     }
-                    None => Row::Sent { conn: conn.clone(), frame: frame.to_owned() },
+                    None => RecordedRow::Sent { conn: conn.clone(), frame: frame.to_owned() },
                 });
             }
         } else {
             // A page that went away took some answers along.
             for frame in received.split('\x1e').filter(|frame| !frame.starts_with("<unreadable")) {
-                rows.push(Row::Received { conn: conn.clone(), frame: frame.to_owned() });
+                rows.push(RecordedRow::Received { conn: conn.clone(), frame: frame.to_owned() });
             }
         }
     }
 
-    fn end(self, rows: &mut Vec<Row>) {
-        rows.extend(self.0.into_keys().map(|conn| Row::GivenUp { conn }));
+    fn end(self, rows: &mut Vec<RecordedRow>) {
+        rows.extend(self.0.into_keys().map(|conn| RecordedRow::GivenUp { conn }));
     }
 }
 

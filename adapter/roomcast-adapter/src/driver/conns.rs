@@ -69,7 +69,7 @@ pub(super) enum Writing {
 
 /// What became of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum StreamFate {
     Stays,
     /// It has not been asked for all that it has, or given all that it would take: others come first.
     GoesOn,
@@ -169,20 +169,20 @@ impl<R: Runtime> Conns<R> {
 
 impl<R: Runtime> Conn<R> {
     /// Reads until there is no more, or until others should get a turn.
-    pub(super) fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], mut sink: impl FnMut(&[u8])) -> Fate {
+    pub(super) fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], mut sink: impl FnMut(&[u8])) -> StreamFate {
         let mut left = READ_BYTES_PER_CONN;
         for _ in 0..READS_PER_CONN {
             let mut buf = ReadBuf::new(scratch);
             let read = match &mut self.stream {
-                Stream::Upgrading(_) => return Fate::Stays,
+                Stream::Upgrading(_) => return StreamFate::Stays,
                 Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf.unfilled()),
                 Stream::Other(stream) => Pin::new(&mut **stream).poll_read(cx, buf.unfilled()),
             };
             match read {
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => return Fate::Ended,
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => return StreamFate::Ended,
                 Poll::Ready(Ok(())) => sink(buf.filled()),
-                Poll::Ready(Err(_)) => return Fate::Ended,
-                Poll::Pending => return Fate::Stays,
+                Poll::Ready(Err(_)) => return StreamFate::Ended,
+                Poll::Pending => return StreamFate::Stays,
             }
             left = left.saturating_sub(buf.filled().len());
             if left == 0 {
@@ -190,7 +190,7 @@ impl<R: Runtime> Conn<R> {
             }
         }
         // The waker is not armed.
-        Fate::GoesOn
+        StreamFate::GoesOn
     }
 
     /// Writes until the core has no more, the stream takes no more, or others should get a turn; and how many bytes.
@@ -200,7 +200,7 @@ impl<R: Runtime> Conn<R> {
         stack: &mut roomcast_core::server::Stack<A>,
         transmit: &mut Transmit,
         now: Instant,
-    ) -> (Fate, usize) {
+    ) -> (StreamFate, usize) {
         let mut bytes = 0;
         while bytes < WRITE_BYTES_PER_CONN {
             let is_filled = stack.poll_transmit(self.id, transmit);
@@ -212,14 +212,14 @@ impl<R: Runtime> Conn<R> {
                     Poll::Ready(Ok(written @ 1..)) => bytes += written,
                     Poll::Ready(Ok(0) | Err(_)) => {
                         transmit.discard();
-                        return (Fate::Ended, bytes);
+                        return (StreamFate::Ended, bytes);
                     }
                     Poll::Pending => {
                         if is_filled {
                             stack.server.handle_refused(self.id, transmit, now);
                         }
                         self.writing = Writing::Blocked;
-                        return (Fate::Stays, bytes);
+                        return (StreamFate::Stays, bytes);
                     }
                 }
             }
@@ -231,20 +231,20 @@ impl<R: Runtime> Conn<R> {
                 }
                 After::Close => {
                     let _ = self.close_write(cx);
-                    return (Fate::Ended, bytes);
+                    return (StreamFate::Ended, bytes);
                 }
             }
         }
-        (Fate::GoesOn, bytes)
+        (StreamFate::GoesOn, bytes)
     }
 
-    fn flushed(&mut self, cx: &mut Context<'_>) -> Fate {
+    fn flushed(&mut self, cx: &mut Context<'_>) -> StreamFate {
         match self.flush(cx) {
-            Poll::Ready(Ok(())) => Fate::Stays,
-            Poll::Ready(Err(_)) => Fate::Ended,
+            Poll::Ready(Ok(())) => StreamFate::Stays,
+            Poll::Ready(Err(_)) => StreamFate::Ended,
             Poll::Pending => {
                 self.writing = Writing::Blocked;
-                Fate::Stays
+                StreamFate::Stays
             }
         }
     }

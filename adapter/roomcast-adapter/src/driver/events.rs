@@ -9,11 +9,11 @@ use roomcast_core::time::Instant;
 use tracing::Span;
 
 use super::Driver;
-use super::jobs::{Ask, Owner, Running, ask_id, poll_once};
+use super::jobs::{Ask, HandlerOwner, RunningHandler, ask_id, poll_once};
 use crate::acks::Acks;
 use crate::args::weight;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, MessageReceived, Opened, Received};
-use crate::handler_queue::Job;
+use crate::handler_queue::HandlerJob;
 use crate::peer::Peer;
 use crate::presence::Presence;
 use crate::runtime::Runtime;
@@ -33,7 +33,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                         let bytes = if self.lending.is_empty() { 0 } else { weight(&args) };
                         let span = self.span(&presence, &name);
                         let job = call.job(Received { socket, name, args, ack }).in_span(span);
-                        self.run(Owner::Socket(presence), job);
+                        self.run(HandlerOwner::Socket(presence), job);
                         if !self.lending.is_empty() {
                             self.lend(session, bytes, now);
                         }
@@ -62,7 +62,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 {
                     let socket = Socket::new(self.shared.clone(), presence.clone());
                     let job = call.job(Disconnected(socket, reason)).in_span(self.span(&presence, "disconnect"));
-                    self.run(Owner::Socket(presence), job);
+                    self.run(HandlerOwner::Socket(presence), job);
                 }
             }
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.handle_peer_event(event),
@@ -96,7 +96,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 let routes = self.routes.peer(endpoint);
                 if let Some(call) = routes.and_then(|routes| routes.opened.as_ref()) {
                     let job = call.job(Opened(peer.clone()));
-                    self.run(Owner::Peer(peer), job);
+                    self.run(HandlerOwner::Peer(peer), job);
                 }
             }
             Event::Message { session, message } => {
@@ -105,7 +105,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 match routes.and_then(|routes| routes.message.as_ref()) {
                     Some(call) => {
                         let job = call.job(MessageReceived(peer.clone(), message));
-                        self.run(Owner::Peer(peer), job);
+                        self.run(HandlerOwner::Peer(peer), job);
                     }
                     None => self.handled(session),
                 }
@@ -120,7 +120,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 let routes = self.routes.peer(peer.endpoint());
                 if let Some(call) = routes.and_then(|routes| routes.closed.as_ref()) {
                     let job = call.job(Closed(peer.clone(), reason));
-                    self.run(Owner::Peer(peer), job);
+                    self.run(HandlerOwner::Peer(peer), job);
                 }
             }
             _ => {}
@@ -135,7 +135,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 presence.hold_joins();
                 let job = call.job(Connecting(Socket::new(self.shared.clone(), presence.clone())));
                 let job = job.in_span(self.span(&presence, "admit"));
-                self.run(Owner::Socket(presence), job);
+                self.run(HandlerOwner::Socket(presence), job);
             }
             None => {
                 self.shared.command(Command::Accept { socket: presence.id() });
@@ -154,7 +154,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         if let Some(call) = routes.and_then(|routes| routes.connected.as_ref()) {
             let job = call.job(Connected(Socket::new(self.shared.clone(), presence.clone())));
             let job = job.in_span(self.span(&presence, "connect"));
-            self.run(Owner::Socket(presence), job);
+            self.run(HandlerOwner::Socket(presence), job);
         }
     }
 
@@ -189,11 +189,11 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Runs a handler: at once if that is all it takes, and after those before it.
-    fn run(&mut self, owner: Owner, job: Job) {
+    fn run(&mut self, owner: HandlerOwner, job: HandlerJob) {
         let mut next = owner.queue().enter(job);
         while let Some(mut job) = next {
             if poll_once(&mut job).is_pending() {
-                self.running.push(Running { owner, job });
+                self.running.push(RunningHandler { owner, job });
                 return;
             }
             next = owner.queue().next();
@@ -202,7 +202,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
 
     /// Handlers that wait for what the core has said since go on; the others get tasks of their own.
     pub(super) fn resume_handlers(&mut self) {
-        for Running { owner, mut job } in std::mem::take(&mut self.running) {
+        for RunningHandler { owner, mut job } in std::mem::take(&mut self.running) {
             if poll_once(&mut job).is_ready() {
                 if let Some(next) = owner.queue().next() {
                     self.run_next(owner, next);
@@ -221,11 +221,11 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// As [`run`](Self::run), where the queue is taken already.
-    fn run_next(&mut self, owner: Owner, job: Job) {
+    fn run_next(&mut self, owner: HandlerOwner, job: HandlerJob) {
         let mut next = Some(job);
         while let Some(mut job) = next {
             if poll_once(&mut job).is_pending() {
-                self.running.push(Running { owner, job });
+                self.running.push(RunningHandler { owner, job });
                 return;
             }
             next = owner.queue().next();

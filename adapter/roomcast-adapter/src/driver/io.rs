@@ -10,8 +10,8 @@ use roomcast_core::server::{App, ConnId, Input};
 use roomcast_core::time::Instant;
 
 use super::Driver;
-use super::conns::{Fate, Reading, Stream, Writing, unwrap};
-use super::slice::{self, Slice};
+use super::conns::{Reading, Stream, StreamFate, Writing, unwrap};
+use super::slice::{self, TimeSlice};
 use crate::runtime::Runtime;
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
@@ -27,7 +27,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         if let Stream::Upgrading(upgrade) = &mut conn.stream {
             let Poll::Ready(upgraded) = Pin::new(upgrade).poll(cx) else { return 0 };
             let Ok(upgraded) = upgraded else {
-                self.conn_gone(id, Fate::Ended, now);
+                self.conn_gone(id, StreamFate::Ended, now);
                 return 0;
             };
             let (stream, head, early) = unwrap(&self.runtime, upgraded);
@@ -53,15 +53,15 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             self.stack.server.handle_input(Input::WsBytes { conn: id, bytes }, now);
         });
         match fate {
-            Fate::Stays => {}
-            Fate::GoesOn => self.ready.extend(self.conns.list(id)),
-            Fate::Ended => self.conn_gone(id, fate, now),
+            StreamFate::Stays => {}
+            StreamFate::GoesOn => self.ready.extend(self.conns.list(id)),
+            StreamFate::Ended => self.conn_gone(id, fate, now),
         }
         bytes_read
     }
 
     /// Writes what the core has for those streams that take it; `false` if there was nothing to do.
-    pub(super) fn write(&mut self, slice: &mut Slice, now: Instant) -> bool {
+    pub(super) fn write(&mut self, slice: &mut TimeSlice, now: Instant) -> bool {
         if self.conns.writable.is_empty() {
             return false;
         }
@@ -73,13 +73,13 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Goes on with what an earlier turn had no time for, so that writing makes progress under any load.
-    pub(super) fn write_on(&mut self, slice: &mut Slice, now: Instant) {
+    pub(super) fn write_on(&mut self, slice: &mut TimeSlice, now: Instant) {
         for _ in 0..self.conns.pass.min(WRITES_FIRST) {
             self.write_next(slice, now);
         }
     }
 
-    fn write_next(&mut self, slice: &mut Slice, now: Instant) -> bool {
+    fn write_next(&mut self, slice: &mut TimeSlice, now: Instant) -> bool {
         let Some(id) = self.conns.writable.pop_front() else { return false };
         if let Some(conn) = self.conns.conn(id).filter(|conn| conn.writing == Writing::Listed) {
             if matches!(conn.stream, Stream::Upgrading(_)) {
@@ -91,12 +91,12 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 let (fate, bytes) = conn.write(cx, &mut self.stack, &mut self.transmit, now);
                 slice.spend(slice::STEP + bytes / 4);
                 match fate {
-                    Fate::Stays => {}
-                    Fate::GoesOn => {
+                    StreamFate::Stays => {}
+                    StreamFate::GoesOn => {
                         conn.writing = Writing::Listed;
                         self.conns.writable.push_back(id);
                     }
-                    Fate::Ended => self.conn_gone(id, fate, now),
+                    StreamFate::Ended => self.conn_gone(id, fate, now),
                 }
             }
         }
@@ -109,8 +109,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         true
     }
 
-    fn conn_gone(&mut self, id: ConnId, fate: Fate, now: Instant) {
-        if fate == Fate::Ended {
+    fn conn_gone(&mut self, id: ConnId, fate: StreamFate, now: Instant) {
+        if fate == StreamFate::Ended {
             tracing::debug!(conn = id.as_u64(), "WebSocket ended");
             self.conns.remove(id);
             self.stack.server.handle_input(Input::WsEnded { conn: id }, now);

@@ -1,6 +1,6 @@
 //! What the driver remembers of handlers at work and of acks.
 //!
-//! Owns: [`Running`] and [`Ask`]. Must never know: the driver.
+//! Owns: [`RunningHandler`] and [`Ask`]. Must never know: the driver.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use roomcast_core::server::{EmitId, SessionId, SocketId};
 use roomcast_core::socket_io::Args;
 
 use crate::acks::Acks;
-use crate::handler_queue::{HandlerQueue, Job};
+use crate::handler_queue::{HandlerJob, HandlerQueue};
 use crate::peer::Peer;
 use crate::presence::Presence;
 
@@ -65,19 +65,19 @@ impl Lending {
 }
 
 /// A handler that has not ended yet.
-pub(super) struct Running {
-    pub(super) owner: Owner,
-    pub(super) job: Job,
+pub(super) struct RunningHandler {
+    pub(super) owner: HandlerOwner,
+    pub(super) job: HandlerJob,
 }
 
 /// The client whose events a handler keeps in order.
 #[derive(Clone)]
-pub(super) enum Owner {
+pub(super) enum HandlerOwner {
     Socket(Arc<Presence>),
     Peer(Peer),
 }
 
-impl Owner {
+impl HandlerOwner {
     pub(super) fn queue(&self) -> &HandlerQueue {
         match self {
             Self::Socket(presence) => &presence.queue,
@@ -87,7 +87,7 @@ impl Owner {
 }
 
 /// Polls without a waker: a job that is not ready is polled again in any case.
-pub(super) fn poll_once(job: &mut Job) -> Poll<()> {
+pub(super) fn poll_once(job: &mut HandlerJob) -> Poll<()> {
     Pin::new(job).poll(&mut Context::from_waker(Waker::noop()))
 }
 

@@ -10,7 +10,7 @@ use roomcast_core::server::{
 use roomcast_core::time::Instant;
 
 use super::jobs::Ask;
-use super::slice::{self, Slice};
+use super::slice::{self, TimeSlice};
 use super::{Driver, PendingResponse};
 use crate::acks::Acks;
 use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, UpgradeRequest};
@@ -19,7 +19,7 @@ use crate::runtime::Runtime;
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
     /// Delivers mail for as long as there is time.
-    pub(super) fn handle_mail(&mut self, slice: &mut Slice, now: Instant) {
+    pub(super) fn handle_mail(&mut self, slice: &mut TimeSlice, now: Instant) {
         while !slice.is_over()
             && let Some(letter) = self.mail.pop_front()
         {

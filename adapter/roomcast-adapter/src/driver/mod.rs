@@ -1,7 +1,7 @@
 //! The one task that runs a server.
 //!
 //! A turn reads from the connections that are ready, carries out what the core says to that, and writes at last, so that
-//! writes coalesce. Turns follow each other for one [`Slice`] of time at most; then the task yields, so that the runtime
+//! writes coalesce. Turns follow each other for one [`TimeSlice`] of time at most; then the task yields, so that the runtime
 //! can look for events of sockets and timers and run other tasks: accepts, HTTP, signals. No connection gets more of a
 //! turn than the others, nothing is read while the core still has something to say to what was read before, and a
 //! connection whose reading resumes is put at the end of the row.
@@ -34,13 +34,13 @@ use roomcast_core::slab::Slab;
 use roomcast_core::time::Instant;
 
 use self::conns::Conns;
-use self::jobs::{Ask, AskId, Lending, Running};
+use self::jobs::{Ask, AskId, Lending, RunningHandler};
 use self::memory::{shrink_list, shrink_queue, shrink_slots};
-use self::slice::Slice;
+use self::slice::TimeSlice;
 use crate::app::AppSide;
 use crate::clock::{Clock, wall_now};
 use crate::cluster::ClusterBus;
-use crate::flow::Flow;
+use crate::flow::FlowGate;
 use crate::mailbox::{HttpTicket, Mail, Shared, Sleep};
 use crate::peer::Peer;
 use crate::presence::Presence;
@@ -69,9 +69,9 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     kept: BTreeMap<SocketId, (Scope, Sid)>,
     asks: Slab<AskId, Ask>,
     lending: BTreeMap<SessionId, Lending>,
-    congested: BTreeMap<SessionId, Vec<Arc<Flow>>>,
+    congested: BTreeMap<SessionId, Vec<Arc<FlowGate>>>,
     /// Handlers that did not end at once.
-    running: Vec<Running>,
+    running: Vec<RunningHandler>,
     /// How often mail has been taken: its senders may wait for this number.
     taken: u64,
     mail: VecDeque<Mail>,
@@ -84,7 +84,7 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     transmit: Transmit,
     timer: Option<(Instant, Sleep)>,
     wall_due: Instant,
-    ending: Option<Ending>,
+    ending: Option<ServerEnd>,
     /// The task has given way to others and waits for the runtime.
     yielding: Option<Sleep>,
 }
@@ -103,7 +103,7 @@ enum Quiet {
 }
 
 /// The end of a server.
-struct Ending {
+struct ServerEnd {
     phase: EndPhase,
     deadline: Instant,
     waiters: Vec<oneshot::Sender<()>>,
@@ -161,7 +161,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Everything that is there to be done, up to a bound.
-    fn turn(&mut self, slice: &mut Slice, now: Instant) -> Quiet {
+    fn turn(&mut self, slice: &mut TimeSlice, now: Instant) -> Quiet {
         self.tell_time(now);
         self.write_on(slice, now);
         let heard_out = self.turns_unread == 0;
@@ -176,7 +176,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Reads from connections that are ready, in the order in which they came to be.
-    fn read(&mut self, slice: &mut Slice, now: Instant) {
+    fn read(&mut self, slice: &mut TimeSlice, now: Instant) {
         let mut bytes = 0;
         for _ in 0..CONNS_PER_TURN {
             if bytes >= READ_BYTES_PER_TURN || slice.is_over() {
@@ -190,7 +190,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Carries out what the core says, and what handlers say to that, until both are quiet; then writes.
-    fn settle(&mut self, slice: &mut Slice, now: Instant) -> Quiet {
+    fn settle(&mut self, slice: &mut TimeSlice, now: Instant) -> Quiet {
         for _ in 0..ROUNDS_PER_TURN {
             self.handle_mail(slice, now);
             let is_heard = self.handle_outputs(slice, now);
@@ -218,7 +218,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Carries out what the core says; `false` if time was up before.
-    fn handle_outputs(&mut self, slice: &mut Slice, now: Instant) -> bool {
+    fn handle_outputs(&mut self, slice: &mut TimeSlice, now: Instant) -> bool {
         while !slice.is_over() {
             let Some(output) = self.poll_output(now) else { return true };
             let is_event = matches!(output, Output::Event(_));
@@ -308,7 +308,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Whether the server has come to its end.
-    fn has_ended(&mut self, mut quiet: Quiet, slice: &mut Slice, now: Instant) -> bool {
+    fn has_ended(&mut self, mut quiet: Quiet, slice: &mut TimeSlice, now: Instant) -> bool {
         if self.ending.is_none() && self.shared.owners.load(Ordering::Acquire) == 0 {
             self.end(ENDING_SPAN, None, now);
             quiet = self.settle(slice, now);
@@ -342,7 +342,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             }
             None => {
                 self.ending =
-                    Some(Ending { phase: EndPhase::Clients, deadline, waiters: waiter.into_iter().collect() });
+                    Some(ServerEnd { phase: EndPhase::Clients, deadline, waiters: waiter.into_iter().collect() });
                 self.stack.server.handle_input(Input::Command(roomcast_core::server::Command::Shutdown), now);
                 self.shared.stop();
             }
@@ -362,7 +362,7 @@ impl<R: Runtime, A: App + 'static> Future for Driver<R, A> {
             std::task::ready!(Pin::new(yielding).poll(cx));
             this.yielding = None;
         }
-        let mut slice = Slice::begin(this.clock);
+        let mut slice = TimeSlice::begin(this.clock);
         while !slice.is_over() {
             this.take();
             let now = this.clock.now();

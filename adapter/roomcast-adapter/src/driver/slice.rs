@@ -9,14 +9,14 @@ use roomcast_core::time::Instant;
 use crate::clock::Clock;
 
 /// A slice of time. The clock is looked at once in a while, after work that may have taken some time.
-pub(super) struct Slice {
+pub(super) struct TimeSlice {
     clock: Clock,
     begun: Instant,
     spent: usize,
     is_over: bool,
 }
 
-impl Slice {
+impl TimeSlice {
     pub(super) fn begin(clock: Clock) -> Self {
         Self { clock, begun: clock.now(), spent: 0, is_over: false }
     }

@@ -19,10 +19,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         let Self { stack, kept, presences, shared, .. } = self;
         stack.poll_output_by(now, |app, event, cx| {
             let (socket, name, what) = match &event {
-                Event::Connecting(connect) => (connect.socket, "admit".into(), What::Asks),
-                Event::Connected(connect) => (connect.socket, "connect".into(), What::Comes),
-                Event::Received { socket, name, .. } => (*socket, name.clone(), What::Sends),
-                Event::Disconnected { socket, reason } => (*socket, "disconnect".into(), What::Leaves(*reason)),
+                Event::Connecting(connect) => (connect.socket, "admit".into(), SocketStep::Asks),
+                Event::Connected(connect) => (connect.socket, "connect".into(), SocketStep::Comes),
+                Event::Received { socket, name, .. } => (*socket, name.clone(), SocketStep::Sends),
+                Event::Disconnected { socket, reason } => (*socket, "disconnect".into(), SocketStep::Leaves(*reason)),
                 Event::Acked { .. }
                 | Event::AcksEnded { .. }
                 | Event::Opened { .. }
@@ -46,8 +46,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             if event.is_none() {
                 what.log();
                 match what {
-                    What::Comes => kept.extend(here.map(|here| (socket, here))),
-                    What::Asks | What::Sends | What::Leaves(_) => {}
+                    SocketStep::Comes => kept.extend(here.map(|here| (socket, here))),
+                    SocketStep::Asks | SocketStep::Sends | SocketStep::Leaves(_) => {}
                 }
             }
             event
@@ -57,14 +57,14 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
 
 /// What a socket does that an application keeps to itself.
 #[derive(Clone, Copy)]
-enum What {
+enum SocketStep {
     Asks,
     Comes,
     Sends,
     Leaves(Reason),
 }
 
-impl What {
+impl SocketStep {
     fn log(self) {
         match self {
             Self::Asks => tracing::debug!("asks the application to come in"),

@@ -17,7 +17,7 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 #[derive(Debug)]
 pub(crate) struct HeadWatch<S> {
     stream: S,
-    lines: Arc<Lines>,
+    lines: Arc<LineCount>,
     /// How much of the pattern the last bytes match.
     matched: usize,
     window: usize,
@@ -27,16 +27,16 @@ pub(crate) struct HeadWatch<S> {
 
 /// How many lines have come.
 #[derive(Debug, Default)]
-pub(crate) struct Lines(AtomicU32);
+pub(crate) struct LineCount(AtomicU32);
 
-impl Lines {
+impl LineCount {
     pub(crate) fn seen(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl<S> HeadWatch<S> {
-    pub(crate) const fn new(stream: S, lines: Arc<Lines>) -> Self {
+    pub(crate) const fn new(stream: S, lines: Arc<LineCount>) -> Self {
         Self { stream, lines, matched: 0, window: WINDOW_BYTES_MIN, held: Vec::new() }
     }
 
@@ -155,7 +155,7 @@ mod tests {
     fn counts_lines_however_they_are_cut() {
         let head = b"POST / HTTP/1.1\r\nContent-Length: 3\r\nX: content-length: \r\n\n\ncontent-LENGTH:4\r\n\r\n";
         for cut in 0..head.len() {
-            let lines = Arc::new(Lines::default());
+            let lines = Arc::new(LineCount::default());
             let mut watch = HeadWatch::new((), lines.clone());
             watch.scan(&head[..cut]);
             watch.scan(&head[cut..]);

@@ -17,8 +17,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 
-use super::head_watch::{HeadWatch, Lines};
-use super::service::{Responding, Service, Via, last, plain};
+use super::head_watch::{HeadWatch, LineCount};
+use super::service::{CameBy, Responding, Service, last, plain};
 use crate::addresses::TooMany;
 use crate::mailbox::{Mail, Shared, Stopped};
 use crate::runtime::{HyperTimer, Runtime};
@@ -56,7 +56,7 @@ impl<R: Runtime> Server<R> {
                             continue;
                         }
                     };
-                    let via = Via { peer: address, guard };
+                    let via = CameBy { peer: address, guard };
                     let conn = connection(self.runtime.clone(), self.service.clone(), stream, via);
                     self.runtime.spawn(conn);
                 }
@@ -80,11 +80,11 @@ impl<R: Runtime> Server<R> {
     }
 }
 
-async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream, via: Via) {
+async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream, via: CameBy) {
     let shared = service.handle().shared().clone();
-    let _counted = Counted::new(shared.clone());
+    let _counted = CountedConnection::new(shared.clone());
     let limits = shared.endpoints.limits;
-    let lines = Arc::new(Lines::default());
+    let lines = Arc::new(LineCount::default());
     let state = Arc::new(State::new(service, via, lines.clone()));
     let mut builder = http1::Builder::new();
     builder
@@ -93,7 +93,7 @@ async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream,
         .max_header_size(limits.head_bytes_max)
         .max_buf_size((2 * limits.head_bytes_max).max(BUFFER_BYTES_MIN));
     let stream = HeadWatch::new(stream, lines);
-    let mut conn = pin!(builder.serve_connection(stream, Watched(state.clone())).with_upgrades());
+    let mut conn = pin!(builder.serve_connection(stream, WatchedConnection(state.clone())).with_upgrades());
     let mut stopped = pin!(Stopped::new(shared));
     let mut stalled = pin!(state.stalled(&runtime, limits.head_timeout));
     let mut ending = false;
@@ -116,8 +116,8 @@ async fn connection<R: Runtime>(runtime: R, service: Service, stream: R::Stream,
 /// What is known of a connection.
 struct State {
     service: Service,
-    via: Via,
-    lines: Arc<Lines>,
+    via: CameBy,
+    lines: Arc<LineCount>,
     /// `Content-Length` lines that hyper has shown.
     lines_known: AtomicU32,
     /// A request is being answered.
@@ -127,7 +127,7 @@ struct State {
 }
 
 impl State {
-    fn new(service: Service, via: Via, lines: Arc<Lines>) -> Self {
+    fn new(service: Service, via: CameBy, lines: Arc<LineCount>) -> Self {
         Self {
             service,
             via,
@@ -162,9 +162,9 @@ impl State {
 }
 
 /// The service of one connection.
-struct Watched(Arc<State>);
+struct WatchedConnection(Arc<State>);
 
-impl hyper::service::Service<Request<Incoming>> for Watched {
+impl hyper::service::Service<Request<Incoming>> for WatchedConnection {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Watching;
@@ -202,16 +202,16 @@ impl Future for Watching {
 }
 
 /// Counts a connection while it lives.
-struct Counted(Arc<Shared>);
+struct CountedConnection(Arc<Shared>);
 
-impl Counted {
+impl CountedConnection {
     fn new(shared: Arc<Shared>) -> Self {
         shared.http_conns.fetch_add(1, Ordering::AcqRel);
         Self(shared)
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.http_conns.fetch_sub(1, Ordering::AcqRel);
         if self.0.stopping.load(Ordering::Acquire) {

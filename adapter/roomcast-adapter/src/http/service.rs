@@ -161,7 +161,7 @@ impl std::fmt::Debug for Responding {
 
 /// The connection that a request came by.
 #[derive(Clone)]
-pub(super) struct Via {
+pub(super) struct CameBy {
     pub(super) peer: IpAddr,
     /// `None` for a proxy's.
     pub(super) guard: Option<Arc<AddressGuard>>,
@@ -169,7 +169,7 @@ pub(super) struct Via {
 
 /// Counts a request whose connection does not count: it came through a proxy, or by way of a web framework.
 fn admit(shared: &Shared, parts: &mut http::request::Parts) -> Result<Option<Arc<AddressGuard>>, TooMany> {
-    let via = parts.extensions.remove::<Via>();
+    let via = parts.extensions.remove::<CameBy>();
     let known = parts.extensions.get::<ClientAddress>().map(|known| known.0);
     let (peer, guard) = match via {
         Some(via) => (Some(via.peer), via.guard),
@@ -209,17 +209,17 @@ async fn ask<B: Body>(
     shared.send(Mail::Http(Box::new(HttpRequest { ticket, endpoint, request, body: body_sent, response })), 0);
     let next = poll_fn(|cx| {
         if let Poll::Ready(response) = Pin::new(&mut responded).poll(cx) {
-            return Poll::Ready(Next::Response(response.ok()));
+            return Poll::Ready(HeadVerdict::Response(response.ok()));
         }
         match Pin::new(&mut accepted).poll(cx) {
-            Poll::Ready(Ok(id)) => Poll::Ready(Next::Body(id)),
+            Poll::Ready(Ok(id)) => Poll::Ready(HeadVerdict::Body(id)),
             // Never asked for: the response will come.
             Poll::Ready(Err(oneshot::Canceled)) | Poll::Pending => Poll::Pending,
         }
     });
     let response = match next.await {
-        Next::Response(response) => response,
-        Next::Body(id) => {
+        HeadVerdict::Response(response) => response,
+        HeadVerdict::Body(id) => {
             in_time(shared, gathered.all(body)).await?;
             shared.send(Mail::Body(id, gathered.take()), 0);
             responded.await.ok()
@@ -230,7 +230,7 @@ async fn ask<B: Body>(
 }
 
 /// The driver's answer to the head of a request.
-enum Next {
+enum HeadVerdict {
     /// The driver wants the body of the request, under this id.
     Body(RequestId),
     /// That is all; `None` if there is no driver any more.

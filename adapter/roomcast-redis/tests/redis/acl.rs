@@ -3,7 +3,7 @@
 use roomcast_redis::{BusEvent, Channel, RedisFault};
 
 use crate::ear::Ear;
-use crate::server::Server;
+use crate::server::RedisServer;
 
 /// The rights that python-socketio needs: nothing but these commands and channels.
 const USER: &[&str] = &[
@@ -22,8 +22,8 @@ const USER: &[&str] = &[
     "+ping",
 ];
 
-fn server() -> Server {
-    let server = Server::start(&[]);
+fn server() -> RedisServer {
+    let server = RedisServer::start(&[]);
     let mut command = redis::cmd(USER[0]);
     for arg in &USER[1..] {
         command.arg(*arg);
@@ -32,7 +32,7 @@ fn server() -> Server {
     server
 }
 
-fn url(server: &Server, login: &str) -> String {
+fn url(server: &RedisServer, login: &str) -> String {
     server.url().replace("redis://", &format!("redis://{login}@"))
 }
 

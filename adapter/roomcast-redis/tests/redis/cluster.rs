@@ -6,16 +6,16 @@ use std::time::Duration;
 use roomcast_redis::RedisUrl;
 
 use crate::ear::{Ear, limits};
-use crate::server::{Server, free_port, path_of};
+use crate::server::{RedisServer, free_port, path_of};
 
 /// Three nodes that agree on who has which slots.
-pub fn cluster() -> Vec<Server> {
-    let nodes: Vec<Server> = (0..3)
+pub fn cluster() -> Vec<RedisServer> {
+    let nodes: Vec<RedisServer> = (0..3)
         .map(|_| {
             let bus = free_port().to_string();
             // The rest of the cluster serves on when one node is gone.
             let options = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-require-full-coverage", "no"];
-            Server::start(&options)
+            RedisServer::start(&options)
         })
         .collect();
     let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port()));
@@ -35,7 +35,7 @@ pub fn cluster() -> Vec<Server> {
     nodes
 }
 
-fn on(node: &Server) -> Ear {
+fn on(node: &RedisServer) -> Ear {
     let url = RedisUrl::parse(&node.url()).unwrap().as_cluster().unwrap();
     Ear::with(url, limits())
 }

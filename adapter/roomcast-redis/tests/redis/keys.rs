@@ -6,7 +6,7 @@ use roomcast_redis::{RedisConfig, RedisFault, RedisKeys, RedisLock, RedisUrl};
 
 use crate::cluster::cluster;
 use crate::ear::{block_on, limits};
-use crate::server::Server;
+use crate::server::RedisServer;
 
 fn keys(url: RedisUrl) -> RedisKeys {
     let mut config = RedisConfig::new(url);
@@ -22,7 +22,7 @@ fn command(words: &[&str]) -> redis::Cmd {
 
 #[test]
 fn a_lock_is_renewed_and_released_by_its_owner_alone() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let keys = keys(RedisUrl::parse(&server.url()).unwrap());
     block_on(async {
         let span = Duration::from_secs(60);
@@ -46,7 +46,7 @@ fn a_lock_is_renewed_and_released_by_its_owner_alone() {
 
 #[test]
 fn commands_fail_at_once_while_redis_is_away_and_work_when_it_is_back() {
-    let mut server = Server::start(&[]);
+    let mut server = RedisServer::start(&[]);
     let keys = keys(RedisUrl::parse(&server.url()).unwrap());
     block_on(async {
         keys.ask::<String>(command(&["SET", "a", "1"])).await.unwrap();

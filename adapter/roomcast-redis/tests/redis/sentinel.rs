@@ -5,24 +5,24 @@ use std::time::Duration;
 use roomcast_redis::RedisUrl;
 
 use crate::ear::{Ear, limits};
-use crate::server::Server;
+use crate::server::RedisServer;
 
 struct Watched {
-    primary: Server,
-    replica: Server,
-    sentinels: Vec<Server>,
+    primary: RedisServer,
+    replica: RedisServer,
+    sentinels: Vec<RedisServer>,
 }
 
 impl Watched {
     fn start() -> Self {
-        let primary = Server::start(&[]);
-        let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port())]);
+        let primary = RedisServer::start(&[]);
+        let replica = RedisServer::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port())]);
         let config = format!(
             "sentinel monitor room 127.0.0.1 {} 2\nsentinel down-after-milliseconds room 500\n\
              sentinel failover-timeout room 3000\n",
             primary.port()
         );
-        let sentinels = (0..3).map(|_| Server::sentinel(&config)).collect();
+        let sentinels = (0..3).map(|_| RedisServer::sentinel(&config)).collect();
         let watched = Self { primary, replica, sentinels };
         watched.wait();
         watched

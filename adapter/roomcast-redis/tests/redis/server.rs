@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
 /// A server, or a Sentinel.
-pub struct Server {
+pub struct RedisServer {
     folder: PathBuf,
-    program: Program,
+    program: ServerProgram,
     port: u16,
     args: Vec<String>,
     running: Option<Running>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Program {
+enum ServerProgram {
     Redis,
     Sentinel,
 }
@@ -29,17 +29,17 @@ struct Running {
     pid: String,
 }
 
-impl Server {
+impl RedisServer {
     /// A server with these options beside its defaults: nothing on the disk, loopback alone.
     pub fn start(args: &[&str]) -> Self {
-        let mut server = Self::new(Program::Redis, args);
+        let mut server = Self::new(ServerProgram::Redis, args);
         server.run();
         server
     }
 
     /// A Sentinel with this configuration beside its port.
     pub fn sentinel(config: &str) -> Self {
-        let mut sentinel = Self::new(Program::Sentinel, &[]);
+        let mut sentinel = Self::new(ServerProgram::Sentinel, &[]);
         sentinel.port = free_port();
         let text = format!("port {}\nbind 127.0.0.1\n{config}", sentinel.port);
         fs::write(sentinel.folder.join("sentinel.conf"), text).unwrap();
@@ -47,7 +47,7 @@ impl Server {
         sentinel
     }
 
-    fn new(program: Program, args: &[&str]) -> Self {
+    fn new(program: ServerProgram, args: &[&str]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("roomcast-redis-{}-{number}", std::process::id()));
@@ -92,7 +92,7 @@ impl Server {
                 Ok(()) => return,
                 Err(text) => log = text,
             }
-            if self.program == Program::Redis && log.contains("Address already in use") {
+            if self.program == ServerProgram::Redis && log.contains("Address already in use") {
                 self.port = 0;
             }
         }
@@ -104,12 +104,12 @@ impl Server {
         let script = "\"$@\" & server=$!; echo \"pid $server\"; read -r end; kill -CONT $server; kill -KILL $server; wait $server";
         shell.current_dir(&self.folder).args(["-c", script, "sh"]);
         match self.program {
-            Program::Redis => {
+            ServerProgram::Redis => {
                 shell.args([path_of("redis-server").as_os_str(), "--port".as_ref()]).arg(self.port.to_string());
                 shell.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]);
                 shell.args(&self.args);
             }
-            Program::Sentinel => {
+            ServerProgram::Sentinel => {
                 shell.arg(path_of("redis-sentinel")).arg(self.folder.join("sentinel.conf"));
             }
         }
@@ -144,7 +144,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for RedisServer {
     fn drop(&mut self) {
         self.stop();
         let _ = fs::remove_dir_all(&self.folder);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use roomcast_redis::{BusEvent, Channel, NotPublished, RedisUrl};
 
 use crate::ear::{Ear, block_on, limits};
-use crate::server::Server;
+use crate::server::RedisServer;
 
 #[test]
 fn what_one_node_publishes_the_others_receive_in_order() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, two) = (Ear::on(&server.url(), "room"), Ear::on(&server.url(), "room"));
     for number in 0..5_000_u64 {
         one.bus.publish("room", number.to_string()).unwrap();
@@ -27,7 +27,7 @@ fn what_one_node_publishes_the_others_receive_in_order() {
 
 #[test]
 fn bytes_pass_as_they_are() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let ear = Ear::on(&server.url(), "room");
     let payload: Vec<u8> = (0..=255).collect();
     ear.bus.publish("room", payload.clone()).unwrap();
@@ -37,7 +37,7 @@ fn bytes_pass_as_they_are() {
 
 #[test]
 fn patterns_and_sharded_channels_are_received_until_they_are_given_up() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let ear = Ear::on(&server.url(), "plain");
     for channel in [Channel::pattern("chat#*"), Channel::sharded("shard")] {
         ear.bus.subscribe(channel.clone());
@@ -62,7 +62,7 @@ fn patterns_and_sharded_channels_are_received_until_they_are_given_up() {
 /// A join is acknowledged only when its channel is live.
 #[test]
 fn a_confirmed_subscription_misses_nothing_from_then_on() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (ear, other) = (Ear::on(&server.url(), "a"), Ear::on(&server.url(), "a"));
     for round in 0..200 {
         let room = format!("room {round}");
@@ -75,7 +75,7 @@ fn a_confirmed_subscription_misses_nothing_from_then_on() {
 /// The cluster counts confirmations: one that is missing would hold joins back for good.
 #[test]
 fn every_subscription_is_confirmed_once_whatever_comes_in_between() {
-    let mut server = Server::start(&[]);
+    let mut server = RedisServer::start(&[]);
     let ear = Ear::on(&server.url(), "other");
     let room = Channel::exact("room");
     let count = |times: u32| {
@@ -103,7 +103,7 @@ fn every_subscription_is_confirmed_once_whatever_comes_in_between() {
 
 #[test]
 fn thousands_of_subscriptions_are_confirmed_and_restored() {
-    let mut server = Server::start(&[]);
+    let mut server = RedisServer::start(&[]);
     let ear = Ear::on(&server.url(), "last");
     for number in 0..5_000 {
         ear.bus.subscribe(Channel::exact(format!("room {number}")));
@@ -122,7 +122,7 @@ fn thousands_of_subscriptions_are_confirmed_and_restored() {
 /// Numbered messages through a `kill -9` of Redis: each is received, or its loss is counted.
 #[test]
 fn losses_through_a_restart_are_bounded_counted_and_told() {
-    let mut server = Server::start(&[]);
+    let mut server = RedisServer::start(&[]);
     let (sender, ear) = (Ear::on(&server.url(), "other"), Ear::on(&server.url(), "room"));
     let mut accepted = 0_u64;
     let mut number = 0_u64;
@@ -179,7 +179,7 @@ fn a_redis_that_is_away_blocks_nothing_and_the_queue_is_bounded() {
 
 #[test]
 fn a_receiver_that_falls_behind_loses_what_does_not_fit_and_not_its_connection() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let mut limits = limits();
     limits.inbound_bytes_max = 10_000;
     let ear = Ear::with(RedisUrl::parse(&server.url()).unwrap(), limits);
@@ -200,7 +200,7 @@ fn a_receiver_that_falls_behind_loses_what_does_not_fit_and_not_its_connection()
 
 #[test]
 fn closing_publishes_what_waits() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (ear, other) = (Ear::on(&server.url(), "room"), Ear::on(&server.url(), "other"));
     other.stats_when(|stats| stats.is_publishing);
     for number in 1..=2_000_u64 {

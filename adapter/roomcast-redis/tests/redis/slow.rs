@@ -3,12 +3,12 @@
 use roomcast_redis::RedisFault;
 
 use crate::ear::Ear;
-use crate::server::Server;
+use crate::server::RedisServer;
 
 /// The machine of Redis hangs, or the network swallows everything: no connection ends by itself.
 #[test]
 fn a_redis_that_does_not_answer_counts_as_lost_until_it_does() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let ear = Ear::on(&server.url(), "room");
     ear.stats_when(|stats| stats.is_publishing);
     server.signal("STOP");
@@ -29,7 +29,7 @@ fn a_redis_that_does_not_answer_counts_as_lost_until_it_does() {
 /// `client-output-buffer-limit pubsub`: Redis ends subscribers whose output grows too large.
 #[test]
 fn a_subscriber_that_redis_cuts_off_comes_back_and_counts_the_gap() {
-    let server = Server::start(&["--client-output-buffer-limit", "pubsub 1mb 0 0"]);
+    let server = RedisServer::start(&["--client-output-buffer-limit", "pubsub 1mb 0 0"]);
     let (ear, other) = (Ear::on(&server.url(), "room"), Ear::on(&server.url(), "other"));
     other.bus.publish("room", "before").unwrap();
     assert_eq!(ear.message(), "before");
@@ -44,7 +44,7 @@ fn a_subscriber_that_redis_cuts_off_comes_back_and_counts_the_gap() {
 /// `CLIENT KILL`, which Sentinel does at a failover and operators do by hand.
 #[test]
 fn connections_that_are_killed_come_back() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let ear = Ear::on(&server.url(), "room");
     ear.stats_when(|stats| stats.is_publishing);
     for kind in ["normal", "pubsub"] {

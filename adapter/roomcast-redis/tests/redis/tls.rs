@@ -6,7 +6,7 @@ use std::process::Command;
 use roomcast_redis::RedisFault;
 
 use crate::ear::Ear;
-use crate::server::{Server, free_port};
+use crate::server::{RedisServer, free_port};
 
 /// The certificate has no signature of an authority.
 #[test]
@@ -25,7 +25,7 @@ fn a_certificate_is_verified_unless_the_url_says_otherwise() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (port, key, cert) = (free_port().to_string(), key.to_str().unwrap(), cert.to_str().unwrap());
     let options = ["--tls-port", &port, "--tls-auth-clients", "no", "--tls-key-file", key, "--tls-cert-file", cert];
-    let server = Server::start(&options);
+    let server = RedisServer::start(&options);
     fs::remove_dir_all(&folder).unwrap();
     let ear = Ear::new(&format!("rediss://127.0.0.1:{port}"));
     let fault = ear.until_down();

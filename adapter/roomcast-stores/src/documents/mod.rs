@@ -7,11 +7,11 @@
 //! ```
 //! use roomcast_openwebui::OpenWebUi;
 //! use roomcast_stores::documents::yrs::{XmlFragment, XmlTextPrelim, types::xml::XmlElementPrelim, WriteTxn};
-//! use roomcast_stores::documents::{ContentError, Documents, PROSEMIRROR};
+//! use roomcast_stores::documents::{ContentError, DocumentContents, PROSEMIRROR};
 //! use roomcast_adapter::AppHandle;
 //!
 //! async fn sign(app: AppHandle<OpenWebUi>) -> Result<String, ContentError> {
-//!     let note = Documents::new(app).of("note:plan").as_user("alice");
+//!     let note = DocumentContents::new(app).of("note:plan").as_user("alice");
 //!     note.edit(|txn| {
 //!         let page = txn.get_or_insert_xml_fragment(PROSEMIRROR);
 //!         let line = page.push_back(txn, XmlElementPrelim::empty("paragraph"));
@@ -41,7 +41,7 @@
 //!
 //! yrs differs from yjs where an edit cuts a surrogate pair: count in UTF-16 units, as this does, and do not cut there.
 //!
-//! Owns: [`Documents`] and how a call goes to yrs and back. Must never know: the driver, or how an update is applied.
+//! Owns: [`DocumentContents`] and how a call goes to yrs and back. Must never know: the driver, or how an update is applied.
 
 mod content;
 mod error;
@@ -67,7 +67,7 @@ use roomcast_adapter::AppHandle;
 /// The documents of a server by their content. Cheap to clone; clones share their threads. It is a handle of the
 /// server, which does not end by itself while this is kept.
 #[derive(Clone, Debug)]
-pub struct Documents(Arc<Inner>);
+pub struct DocumentContents(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -77,7 +77,7 @@ struct Inner {
     authors: Mutex<Authors>,
 }
 
-impl Documents {
+impl DocumentContents {
     /// The documents of the server that this handle is of.
     pub fn new(app: AppHandle<OpenWebUi>) -> Self {
         Self::with_limits(app, ContentLimits::default())
@@ -91,15 +91,15 @@ impl Documents {
     }
 
     /// One of them, live or stored: `note:` and the note's id. The caller is trusted to have checked the rights.
-    pub fn of(&self, id: impl Into<ByteString>) -> Document {
-        Document { documents: self.clone(), id: id.into(), user: None }
+    pub fn of(&self, id: impl Into<ByteString>) -> DocumentContent {
+        DocumentContent { documents: self.clone(), id: id.into(), user: None }
     }
 }
 
 /// A document. Nothing is looked up before a method is called, and nothing is kept afterwards.
 #[derive(Clone, Debug)]
-pub struct Document {
-    documents: Documents,
+pub struct DocumentContent {
+    documents: DocumentContents,
     id: ByteString,
     user: Option<ByteString>,
 }
@@ -113,7 +113,7 @@ pub struct Edited<T> {
     pub change: DocumentChange,
 }
 
-impl Document {
+impl DocumentContent {
     /// The same document with the rights of this user, under whose name members see what is edited.
     #[must_use]
     pub fn as_user(self, user: impl Into<ByteString>) -> Self {

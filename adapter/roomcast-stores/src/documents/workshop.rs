@@ -35,7 +35,7 @@ impl Workshop {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+        let wanted = CallerWaits(Arc::new(AtomicBool::new(true)));
         let (sender, answer) = oneshot::channel();
         let work = Box::new(move || {
             // Not received where the deadline has passed.
@@ -95,9 +95,9 @@ impl std::fmt::Debug for Job {
 }
 
 /// The caller that waits for a job.
-struct Wanted(Arc<AtomicBool>);
+struct CallerWaits(Arc<AtomicBool>);
 
-impl Drop for Wanted {
+impl Drop for CallerWaits {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }

@@ -17,7 +17,7 @@ pub use self::redis_revocations::RedisRevocations;
 pub use self::redis_state::RedisState;
 
 /// A reply of [`SharedState`], in time.
-pub type Shared<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub type SharedReply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Keeps what all nodes may ask of each: logins, and which models are in use. Every entry belongs to the node that made
 /// it and lasts as long as that node's lease: what a crashed node leaves behind, another removes.
@@ -30,56 +30,56 @@ pub trait SharedState: Send + Sync + 'static {
     /// # Errors
     ///
     /// It may be stored or not.
-    fn put_session(&self, sid: ByteString, user: ByteString) -> Shared<'_, ()>;
+    fn put_session(&self, sid: ByteString, user: ByteString) -> SharedReply<'_, ()>;
 
     /// Removes a socket, and its entries among the models in use.
     ///
     /// # Errors
     ///
     /// It may be there still.
-    fn remove_session(&self, sid: ByteString) -> Shared<'_, ()>;
+    fn remove_session(&self, sid: ByteString) -> SharedReply<'_, ()>;
 
     /// Who is logged in on a socket of any node.
     ///
     /// # Errors
     ///
     /// Unknown.
-    fn session(&self, sid: ByteString) -> Shared<'_, Option<ByteString>>;
+    fn session(&self, sid: ByteString) -> SharedReply<'_, Option<ByteString>>;
 
     /// A socket uses a model now, in seconds since the epoch.
     ///
     /// # Errors
     ///
     /// It may be stored or not.
-    fn use_model(&self, model: ByteString, sid: ByteString, now_secs: u64) -> Shared<'_, ()>;
+    fn use_model(&self, model: ByteString, sid: ByteString, now_secs: u64) -> SharedReply<'_, ()>;
 
     /// The models that some socket has used since `since_secs`, in order of their ids. Older entries are removed.
     ///
     /// # Errors
     ///
     /// Unknown.
-    fn models_in_use(&self, since_secs: u64) -> Shared<'_, Vec<ByteString>>;
+    fn models_in_use(&self, since_secs: u64) -> SharedReply<'_, Vec<ByteString>>;
 
     /// Says that this node is alive, which must be done several times within a lease.
     ///
     /// # Errors
     ///
     /// The lease may end.
-    fn renew_lease(&self) -> Shared<'_, Lease>;
+    fn renew_lease(&self) -> SharedReply<'_, Lease>;
 
     /// Removes what nodes without a lease have left, unless another node is at it; how many sockets those were.
     ///
     /// # Errors
     ///
     /// Some may be left, for the next time.
-    fn reap(&self) -> Shared<'_, usize>;
+    fn reap(&self) -> SharedReply<'_, usize>;
 
     /// Removes everything of this node, at its end.
     ///
     /// # Errors
     ///
     /// Another node removes it when the lease has ended.
-    fn leave(&self) -> Shared<'_, ()>;
+    fn leave(&self) -> SharedReply<'_, ()>;
 }
 
 /// How a node's lease stands.

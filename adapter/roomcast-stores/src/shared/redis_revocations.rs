@@ -11,7 +11,7 @@ use roomcast_redis::RedisKeys;
 use roomcast_redis::redis::{Cmd, FromRedisValue, cmd};
 
 use super::keys::{Keys, unavailable};
-use crate::revocation::{Revocations, Token};
+use crate::revocation::{RevocableToken, Revocations};
 
 /// [`Revocations`] that Open WebUI's processes write and read: `{prefix}:auth:token:{jti}:revoked` and
 /// `{prefix}:auth:user:{id}:revoked_at`. The bound for tokens without `iat` has no place there and is kept beside them.
@@ -52,7 +52,7 @@ impl RedisRevocations {
 }
 
 impl Revocations for RedisRevocations {
-    fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
+    fn is_revoked(&self, token: RevocableToken) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
         Box::pin(async move {
             if let Some(jti) = &token.jti
                 && self.text(&self.keys.token_revoked(jti)).await?.is_some()

@@ -9,7 +9,7 @@ use roomcast_redis::redis::{Cmd, FromRedisValue, cmd};
 use roomcast_redis::{RedisKeys, RedisLock};
 
 use super::keys::{Keys, unavailable};
-use super::{Lease, Shared, SharedState, StoreError, usage};
+use super::{Lease, SharedReply, SharedState, StoreError, usage};
 
 /// [`SharedState`] where Open WebUI's processes look for it: `{prefix}:session_pool` and `{prefix}:usage_pool`. Which of
 /// the sockets there are this node's is kept beside them, below `{prefix}:roomcast:`, so that nothing ever has to be
@@ -62,7 +62,7 @@ impl RedisState {
 }
 
 impl SharedState for RedisState {
-    fn put_session(&self, sid: ByteString, user: ByteString) -> Shared<'_, ()> {
+    fn put_session(&self, sid: ByteString, user: ByteString) -> SharedReply<'_, ()> {
         Box::pin(async move {
             // The index first: what is in the pool can be found.
             self.ask::<i64>(command("SADD", &self.keys.sessions_of(&self.node)).arg(&*sid).take()).await?;
@@ -71,32 +71,32 @@ impl SharedState for RedisState {
         })
     }
 
-    fn remove_session(&self, sid: ByteString) -> Shared<'_, ()> {
+    fn remove_session(&self, sid: ByteString) -> SharedReply<'_, ()> {
         Box::pin(async move { self.remove(&self.node, &[&sid]).await })
     }
 
-    fn session(&self, sid: ByteString) -> Shared<'_, Option<ByteString>> {
+    fn session(&self, sid: ByteString) -> SharedReply<'_, Option<ByteString>> {
         Box::pin(async move {
             let user: Option<String> = self.ask(command("HGET", &self.keys.session_pool()).arg(&*sid).take()).await?;
             Ok(user.map(ByteString::from))
         })
     }
 
-    fn use_model(&self, model: ByteString, sid: ByteString, now_secs: u64) -> Shared<'_, ()> {
+    fn use_model(&self, model: ByteString, sid: ByteString, now_secs: u64) -> SharedReply<'_, ()> {
         Box::pin(async move {
             self.ask::<i64>(usage::touch(&self.keys.usage_pool(), &model, &sid, now_secs)).await?;
             Ok(())
         })
     }
 
-    fn models_in_use(&self, since_secs: u64) -> Shared<'_, Vec<ByteString>> {
+    fn models_in_use(&self, since_secs: u64) -> SharedReply<'_, Vec<ByteString>> {
         Box::pin(async move {
             let models: Vec<String> = self.ask(usage::sweep(&self.keys.usage_pool(), since_secs)).await?;
             Ok(models.into_iter().map(ByteString::from).collect())
         })
     }
 
-    fn renew_lease(&self) -> Shared<'_, Lease> {
+    fn renew_lease(&self) -> SharedReply<'_, Lease> {
         Box::pin(async move {
             // Known before there is a lease: a crash in between leaves a name and nothing else.
             self.ask::<i64>(command("SADD", &self.keys.nodes()).arg(&self.node).take()).await?;
@@ -107,7 +107,7 @@ impl SharedState for RedisState {
         })
     }
 
-    fn reap(&self) -> Shared<'_, usize> {
+    fn reap(&self) -> SharedReply<'_, usize> {
         Box::pin(async move {
             let key = self.keys.session_cleanup_lock();
             let lock = RedisLock::take(&self.redis, &key, LOCK_SPAN).await.map_err(|fault| unavailable(&fault))?;
@@ -130,7 +130,7 @@ impl SharedState for RedisState {
         })
     }
 
-    fn leave(&self) -> Shared<'_, ()> {
+    fn leave(&self) -> SharedReply<'_, ()> {
         Box::pin(async move {
             self.remove_node(&self.node).await?;
             self.ask::<i64>(command("DEL", &self.keys.lease(&self.node))).await?;

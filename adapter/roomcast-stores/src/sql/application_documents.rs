@@ -15,7 +15,7 @@ pub(super) async fn answer(conn: &mut SqliteConnection, question: Question) -> R
         let StoredDocument { snapshot, tag, updates, last_sequence } = load(conn, &document).await?;
         let content_hash = tag.map(|tag| tag[..].try_into().map(ContentHash)).transpose();
         let content_hash = content_hash.map_err(|_| StoreError::Corrupt)?;
-        Ok(StoreAnswer::Document(query::StoredDocument { snapshot, content_hash, updates, last_sequence }))
+        Ok(StoreAnswer::Document(query::StoredNoteDocument { snapshot, content_hash, updates, last_sequence }))
     } else if let Question::AppendUpdates { document, first_sequence, updates } = question {
         append(conn, &document, first_sequence, &updates).await.map(|()| StoreAnswer::Done)
     } else if let Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } = question {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 /// Questions of one kind about items `I`, with an answer `O` for each item.
 #[derive(Debug)]
-pub(super) struct Queue<I, O> {
+pub(super) struct BatchQueue<I, O> {
     state: Mutex<State<I, O>>,
     idle: Notify,
 }
@@ -38,14 +38,14 @@ pub(super) struct BatchedQuestion<I, O> {
 
 /// What a caller that asks has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Worker {
+pub(super) enum WorkerNeed {
     /// The caller has to start a worker.
     Start,
     /// The caller has nothing to do: enough workers run already.
     Running,
 }
 
-impl<I, O> Queue<I, O> {
+impl<I, O> BatchQueue<I, O> {
     pub(super) fn new() -> Self {
         Self { state: Mutex::new(State { waiting: VecDeque::new(), workers: 0 }), idle: Notify::new() }
     }
@@ -55,12 +55,12 @@ impl<I, O> Queue<I, O> {
         &self,
         items: Vec<I>,
         workers_max: usize,
-    ) -> (oneshot::Receiver<Result<Vec<O>, StoreError>>, Worker) {
+    ) -> (oneshot::Receiver<Result<Vec<O>, StoreError>>, WorkerNeed) {
         let (answer, receiver) = oneshot::channel();
         let mut state = self.lock();
         state.waiting.push_back(BatchedQuestion { items, answer, asked_at: Instant::now() });
-        let worker = if state.workers < workers_max { Worker::Start } else { Worker::Running };
-        state.workers += usize::from(worker == Worker::Start);
+        let worker = if state.workers < workers_max { WorkerNeed::Start } else { WorkerNeed::Running };
+        state.workers += usize::from(worker == WorkerNeed::Start);
         (receiver, worker)
     }
 
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn what_waits_is_taken_together_and_each_gets_its_own() {
-        let queue = Queue::new();
+        let queue = BatchQueue::new();
         let (mut first, worker) = queue.put(vec![1, 2], 1);
-        assert_eq!(worker, Worker::Start);
+        assert_eq!(worker, WorkerNeed::Start);
         let (mut second, worker) = queue.put(vec![3], 1);
-        assert_eq!(worker, Worker::Running);
+        assert_eq!(worker, WorkerNeed::Running);
         let (mut third, _) = queue.put(vec![4], 1);
         let entries = queue.take(3, PATIENT);
         assert_eq!(entries.len(), 2);
@@ -162,12 +162,12 @@ mod tests {
         assert_eq!(third.try_recv(), Ok(Err(StoreError::Corrupt)));
         assert!(queue.take(3, PATIENT).is_empty());
         // The worker has ended with that.
-        assert_eq!(queue.put(vec![5], 1).1, Worker::Start);
+        assert_eq!(queue.put(vec![5], 1).1, WorkerNeed::Start);
     }
 
     #[test]
     fn who_has_waited_too_long_or_gone_is_not_asked_for() {
-        let queue = Queue::<u8, u8>::new();
+        let queue = BatchQueue::<u8, u8>::new();
         drop(queue.put(vec![1], 1).0);
         let (mut late, _) = queue.put(vec![2], 1);
         assert!(queue.take(9, Duration::ZERO).is_empty());
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn halves_lose_nothing() {
-        let queue = Queue::<u8, u8>::new();
+        let queue = BatchQueue::<u8, u8>::new();
         let receivers: Vec<_> = (0..3).map(|item| queue.put(vec![item], 1).0).collect();
         let mut entries = queue.take(9, PATIENT);
         let first = halve(&mut entries);

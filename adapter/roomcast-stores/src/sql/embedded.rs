@@ -17,14 +17,14 @@ use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::fault::Fault;
-use super::file::{Kind, Lock, open_file};
+use super::file::{FileMark, Lock, open_file};
 use super::open_error::OpenError;
-use super::options::Options;
-use super::pool::{Arg, Conn, Link, Purpose};
+use super::options::DatabaseOptions;
+use super::pool::{Arg, Conn, Executor, LoanPurpose};
 use super::statements::Dialect;
 use super::tables::Tables;
 use super::together::Crowds as _;
-use crate::revocation::{Revocations, Revoked, Token};
+use crate::revocation::{RevocableToken, Revocations, Revoked};
 use crate::rows::{ChannelKind, ChannelState, Rows};
 use crate::store::Store;
 
@@ -33,7 +33,7 @@ pub struct Embedded {
     tables: Arc<Tables>,
     /// As in the file, which no other process writes to.
     revoked: Mutex<Revoked>,
-    options: Options,
+    options: DatabaseOptions,
     /// While it is held, no other program opens the file.
     lock: Lock,
 }
@@ -56,9 +56,9 @@ impl Embedded {
     ///
     /// [`OpenError::NotOurs`] for a file that is not roomcast's, which is left alone; [`OpenError::Later`];
     /// [`OpenError::Locked`] if another program has it open; [`OpenError::Unreachable`] and [`OpenError::Unreadable`].
-    pub async fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+    pub async fn open(path: &Path, options: DatabaseOptions) -> Result<Self, OpenError> {
         let (pool, lock) = open_file(path, &KIND, &options).await?;
-        let mut conn = pool.acquire(Purpose::Read).await.map_err(|fault| fault.open_error())?;
+        let mut conn = pool.acquire(LoanPurpose::Read).await.map_err(|fault| fault.open_error())?;
         let revoked = revoked(&mut conn.link()).await.map_err(|fault| fault.open_error())?;
         drop(conn);
         let tables = Arc::new(Tables::new(pool, Dialect::Own, options.clone()));
@@ -71,7 +71,7 @@ impl Embedded {
     ///
     /// Nothing is written; after [`StoreError::Unavailable`] the rows may have been written or not.
     pub async fn seed(&self, rows: &Rows) -> Result<Seeded, StoreError> {
-        let mut conn = self.tables.acquire(Purpose::Write).await?;
+        let mut conn = self.tables.acquire(LoanPurpose::Write).await?;
         let result = timeout(self.options.statement_timeout, seed(&mut conn, rows)).await;
         self.tables.settle(conn, result).map_err(|fault| fault.store_error())
     }
@@ -81,7 +81,7 @@ impl Embedded {
     }
 
     async fn write(&self, sql: &'static str, args: &[Arg<'_>]) -> Result<(), StoreError> {
-        let mut conn = self.tables.acquire(Purpose::Write).await?;
+        let mut conn = self.tables.acquire(LoanPurpose::Write).await?;
         let result = timeout(self.options.statement_timeout, async { conn.link().run(sql, args).await }).await;
         self.tables.settle(conn, result).map(drop).map_err(|fault| fault.store_error())
     }
@@ -92,7 +92,7 @@ impl Store for Embedded {
         Box::pin(async move {
             if let Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } = &question {
                 let (issued_at_secs, ends_at_secs) = (*issued_at_secs, *ends_at_secs);
-                let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs, ends_at_secs };
+                let token = RevocableToken { user: user.clone(), jti: jti.clone(), issued_at_secs, ends_at_secs };
                 if self.revoked().has(&token) {
                     return Ok(StoreAnswer::Revoked);
                 }
@@ -122,7 +122,7 @@ impl Store for Embedded {
 }
 
 impl Revocations for Embedded {
-    fn is_revoked(&self, token: Token) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
+    fn is_revoked(&self, token: RevocableToken) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
         Box::pin(std::future::ready(Ok(self.revoked().has(&token))))
     }
 
@@ -171,7 +171,7 @@ impl Revocations for Embedded {
 }
 
 /// What the file says of revocations.
-async fn revoked(link: &mut Link<'_>) -> Result<Revoked, Fault> {
+async fn revoked(link: &mut Executor<'_>) -> Result<Revoked, Fault> {
     let number = |text: Option<String>| text.map(|text| text.parse().map_err(|_| StoreError::Corrupt)).transpose();
     let mut revoked = Revoked::default();
     for row in link.rows("SELECT jti, CAST(ends_at AS TEXT) FROM revoked_token", &[]).await? {
@@ -190,7 +190,7 @@ async fn seed(conn: &mut Conn, rows: &Rows) -> Result<Seeded, Fault> {
     #[cfg_attr(not(feature = "postgres"), expect(irrefutable_let_patterns, reason = "as far as this build knows"))]
     let Conn::Sqlite(conn) = conn else { return Err(StoreError::Unavailable.into()) };
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    let mut link = Link::Sqlite(&mut transaction);
+    let mut link = Executor::Sqlite(&mut transaction);
     if !link.rows("SELECT id FROM \"user\" LIMIT 1", &[]).await?.is_empty() {
         return Ok(Seeded::NotEmpty);
     }
@@ -247,7 +247,7 @@ async fn seed(conn: &mut Conn, rows: &Rows) -> Result<Seeded, Fault> {
     Ok(Seeded::Filled)
 }
 
-async fn seed_channels(link: &mut Link<'_>, rows: &Rows) -> Result<(), Fault> {
+async fn seed_channels(link: &mut Executor<'_>, rows: &Rows) -> Result<(), Fault> {
     for row in &rows.channels {
         let kind = match row.kind {
             ChannelKind::Standard => None,
@@ -292,7 +292,7 @@ fn features(said: Permission) -> Value {
 }
 
 /// "room" in ASCII, and the steps to the tables of today.
-const KIND: Kind = Kind { application_id: "1919905645", migrations: MIGRATIONS };
+const KIND: FileMark = FileMark { application_id: "1919905645", migrations: MIGRATIONS };
 
 /// Steps from one version to the next; the first makes the file. A step that has been released stays as it is.
 const MIGRATIONS: &[&str] = &[

@@ -18,11 +18,11 @@ use tokio::time::{Instant, sleep};
 
 use super::fault::Fault;
 use super::open_error::OpenError;
-use super::options::Options;
-use super::pool::{Conn, Link, Pool, Purpose, Whose};
+use super::options::DatabaseOptions;
+use super::pool::{Conn, Executor, LoanPurpose, Pool, Whose};
 
 /// What marks a file as one of roomcast's.
-pub(super) struct Kind {
+pub(super) struct FileMark {
     /// `PRAGMA application_id`.
     pub(super) application_id: &'static str,
     /// Steps from one version to the next; the first makes the file. A step that has been released stays as it is.
@@ -73,7 +73,11 @@ impl Lock {
 }
 
 /// Opens a file of roomcast's own, or makes it, and brings it to this version.
-pub(super) async fn open_file(path: &Path, kind: &Kind, options: &Options) -> Result<(Pool, Lock), OpenError> {
+pub(super) async fn open_file(
+    path: &Path,
+    kind: &FileMark,
+    options: &DatabaseOptions,
+) -> Result<(Pool, Lock), OpenError> {
     if path.exists() {
         // A look at it must not turn on its journal.
         let guest = Pool::sqlite(path, Whose::Theirs, options);
@@ -83,19 +87,19 @@ pub(super) async fn open_file(path: &Path, kind: &Kind, options: &Options) -> Re
     }
     let lock = Lock::take(path, options.lock_timeout).await?;
     let pool = Pool::sqlite(path, Whose::Ours, options);
-    let mut conn = pool.acquire(Purpose::Write).await.map_err(|fault| fault.open_error())?;
+    let mut conn = pool.acquire(LoanPurpose::Write).await.map_err(|fault| fault.open_error())?;
     migrate(&mut conn, kind).await?;
     drop(conn);
     Ok((pool, lock))
 }
 
 /// Whose file it is, and of which version; `None` if it is empty.
-async fn look(pool: &Pool, kind: &Kind) -> Result<Option<usize>, OpenError> {
-    let mut conn = pool.acquire(Purpose::Read).await.map_err(|fault| fault.open_error())?;
+async fn look(pool: &Pool, kind: &FileMark) -> Result<Option<usize>, OpenError> {
+    let mut conn = pool.acquire(LoanPurpose::Read).await.map_err(|fault| fault.open_error())?;
     version(&mut conn.link(), kind).await
 }
 
-async fn version(link: &mut Link<'_>, kind: &Kind) -> Result<Option<usize>, OpenError> {
+async fn version(link: &mut Executor<'_>, kind: &FileMark) -> Result<Option<usize>, OpenError> {
     let rows = link.rows(VERSION, &[]).await.map_err(|fault| fault.open_error())?;
     let texts: Vec<&str> = rows.iter().flatten().flatten().map(String::as_str).collect();
     match texts.as_slice() {
@@ -111,13 +115,13 @@ async fn version(link: &mut Link<'_>, kind: &Kind) -> Result<Option<usize>, Open
 }
 
 /// Takes the steps that are missing, all of them or none.
-async fn migrate(conn: &mut Conn, kind: &Kind) -> Result<(), OpenError> {
+async fn migrate(conn: &mut Conn, kind: &FileMark) -> Result<(), OpenError> {
     // The only other kind is of another database.
     #[cfg_attr(not(feature = "postgres"), expect(irrefutable_let_patterns, reason = "as far as this build knows"))]
     let Conn::Sqlite(conn) = conn else { return Err(OpenError::NotOurs) };
     let fault = |error: sqlx::Error| Fault::from(error).open_error();
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
-    let done = version(&mut Link::Sqlite(&mut transaction), kind).await?.unwrap_or(0);
+    let done = version(&mut Executor::Sqlite(&mut transaction), kind).await?.unwrap_or(0);
     for step in kind.migrations.iter().skip(done) {
         sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(fault)?;
     }

@@ -8,11 +8,11 @@ use super::fault::{Fault, FaultKind};
 
 /// Whether the database could be asked lately: one line in the log when that changes, and not one for each question.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(super) struct DatabaseHealth {
     is_ill: AtomicBool,
 }
 
-impl Health {
+impl DatabaseHealth {
     pub(super) fn well(&self) {
         if self.is_ill.load(Ordering::Relaxed) && self.is_ill.swap(false, Ordering::Relaxed) {
             tracing::info!("the database answers again");

@@ -39,7 +39,7 @@ mod webui;
 #[cfg(all(feature = "sqlite", feature = "openwebui"))]
 pub use self::embedded::{Embedded, Seeded};
 pub use self::open_error::{OpenError, SUPPORTED_VERSIONS};
-pub use self::options::Options;
+pub use self::options::DatabaseOptions;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite_documents::SqliteDocuments;
 #[cfg(feature = "openwebui")]

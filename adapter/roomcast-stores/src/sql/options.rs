@@ -9,7 +9,7 @@ use roomcast_openwebui::query::Permission;
 
 /// How a database is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct DatabaseOptions {
     /// The most connections at one time. SQLite has one more, for writes. 8.
     pub connections_max: u32,
     /// How long a question waits for a connection. 4 s: after a restart, thousands of questions wait for one.
@@ -31,7 +31,7 @@ pub struct Options {
     pub channels_default: Permission,
 }
 
-impl Default for Options {
+impl Default for DatabaseOptions {
     fn default() -> Self {
         Self {
             connections_max: 8,

@@ -22,7 +22,7 @@ use sqlx::sqlite::{
 use super::fault::Fault;
 #[cfg(feature = "postgres")]
 use super::open_error::OpenError;
-use super::options::Options;
+use super::options::DatabaseOptions;
 #[cfg(feature = "postgres")]
 use crate::database_url::{PostgresUrl, SslMode};
 
@@ -38,7 +38,7 @@ pub(super) enum Pool {
 
 /// What a connection is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum LoanPurpose {
     Read,
     Write,
 }
@@ -56,7 +56,7 @@ pub(super) enum Whose {
 impl Pool {
     /// Connects at the first question. Must be called within tokio.
     #[cfg(feature = "sqlite")]
-    pub(super) fn sqlite(path: &Path, whose: Whose, options: &Options) -> Self {
+    pub(super) fn sqlite(path: &Path, whose: Whose, options: &DatabaseOptions) -> Self {
         // Locked by another process: SQLite itself waits, a little shorter than this side does.
         let file = SqliteConnectOptions::new()
             .filename(path)
@@ -86,7 +86,7 @@ impl Pool {
 
     /// Connects at the first question. Must be called within tokio.
     #[cfg(feature = "postgres")]
-    pub(super) fn postgres(url: &PostgresUrl, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn postgres(url: &PostgresUrl, options: &DatabaseOptions) -> Result<Self, OpenError> {
         // The server gives up as well: a question whose caller has gone keeps no locks. A pooler between here and there
         // may refuse such settings at the start of a session, but not as a statement. To compile a statement first takes
         // a thousand times as long as to run it, and tables that were never analysed look worth it.
@@ -108,19 +108,19 @@ impl Pool {
         Ok(Self::Postgres(pool))
     }
 
-    pub(super) async fn acquire(&self, purpose: Purpose) -> Result<Conn, Fault> {
+    pub(super) async fn acquire(&self, purpose: LoanPurpose) -> Result<Conn, Fault> {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite { reads, writes } => {
                 let pool = match purpose {
-                    Purpose::Read => reads,
-                    Purpose::Write => writes,
+                    LoanPurpose::Read => reads,
+                    LoanPurpose::Write => writes,
                 };
                 Ok(Conn::Sqlite(pool.acquire().await?))
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(pool) => {
-                let (Purpose::Read | Purpose::Write) = purpose;
+                let (LoanPurpose::Read | LoanPurpose::Write) = purpose;
                 Ok(Conn::Postgres(pool.acquire().await?))
             }
         }
@@ -150,12 +150,12 @@ pub(super) enum Conn {
 }
 
 impl Conn {
-    pub(super) fn link(&mut self) -> Link<'_> {
+    pub(super) fn link(&mut self) -> Executor<'_> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(conn) => Link::Sqlite(conn),
+            Self::Sqlite(conn) => Executor::Sqlite(conn),
             #[cfg(feature = "postgres")]
-            Self::Postgres(conn) => Link::Postgres(conn),
+            Self::Postgres(conn) => Executor::Postgres(conn),
         }
     }
 
@@ -171,7 +171,7 @@ impl Conn {
 }
 
 /// A connection or a transaction on it.
-pub(super) enum Link<'c> {
+pub(super) enum Executor<'c> {
     #[cfg(feature = "sqlite")]
     Sqlite(&'c mut SqliteConnection),
     #[cfg(feature = "postgres")]
@@ -225,7 +225,7 @@ macro_rules! texts {
     }};
 }
 
-impl Link<'_> {
+impl Executor<'_> {
     /// Whole rows, whose columns must be texts.
     pub(super) async fn rows(
         &mut self,
@@ -253,7 +253,7 @@ impl Link<'_> {
 }
 
 #[cfg(feature = "postgres")]
-fn server(url: &PostgresUrl, options: &Options) -> Result<PgConnectOptions, OpenError> {
+fn server(url: &PostgresUrl, options: &DatabaseOptions) -> Result<PgConnectOptions, OpenError> {
     let mut server = PgConnectOptions::new_without_pgpass().disable_statement_logging();
     if let Some(host) = &url.host {
         server = if host.starts_with('/') { server.socket(host) } else { server.host(host) };

@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use super::documents::answer;
 use super::fault::{Fault, FaultKind};
-use super::file::{Kind, open_file};
+use super::file::{FileMark, open_file};
 use super::open_error::OpenError;
-use super::options::Options;
-use super::pool::{Conn, Pool, Purpose};
+use super::options::DatabaseOptions;
+use super::pool::{Conn, LoanPurpose, Pool};
 
 /// A [`DocumentStore`] in an SQLite file of its own, for servers on any runtime.
 ///
@@ -34,10 +34,10 @@ use super::pool::{Conn, Pool, Purpose};
 /// ```
 #[derive(Clone, Debug)]
 pub struct SqliteDocuments {
-    questions: mpsc::UnboundedSender<Asked>,
+    questions: mpsc::UnboundedSender<FileQuestion>,
 }
 
-struct Asked {
+struct FileQuestion {
     question: DocumentQuestion,
     answer: oneshot::Sender<Result<DocumentAnswer, DocumentStoreError>>,
 }
@@ -50,7 +50,7 @@ impl SqliteDocuments {
     /// [`OpenError::NotOurs`] for a file that something else has made, which is left alone; [`OpenError::Locked`] if
     /// another program has it open; [`OpenError::Later`]; [`OpenError::Unreachable`] and [`OpenError::Unreadable`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_with(path, Options::default()).await
+        Self::open_with(path, DatabaseOptions::default()).await
     }
 
     /// The same with options of one's own.
@@ -58,7 +58,7 @@ impl SqliteDocuments {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub async fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+    pub async fn open_with(path: impl AsRef<Path>, options: DatabaseOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let (questions, asked) = mpsc::unbounded_channel();
         let (opened, is_open) = oneshot::channel();
@@ -76,7 +76,7 @@ impl DocumentStore for SqliteDocuments {
         question: DocumentQuestion,
     ) -> Pin<Box<dyn Future<Output = Result<DocumentAnswer, DocumentStoreError>> + Send + '_>> {
         let (answer, answered) = oneshot::channel();
-        let is_asked = self.questions.send(Asked { question, answer }).is_ok();
+        let is_asked = self.questions.send(FileQuestion { question, answer }).is_ok();
         Box::pin(async move {
             if !is_asked {
                 return Err(DocumentStoreError::Unavailable);
@@ -89,9 +89,9 @@ impl DocumentStore for SqliteDocuments {
 /// The thread of one file.
 fn serve(
     path: &Path,
-    options: &Options,
+    options: &DatabaseOptions,
     opened: oneshot::Sender<Result<(), OpenError>>,
-    mut asked: mpsc::UnboundedReceiver<Asked>,
+    mut asked: mpsc::UnboundedReceiver<FileQuestion>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => runtime,
@@ -110,7 +110,7 @@ fn serve(
         };
         if opened.send(Ok(())).is_ok() {
             // One after the other: there is one connection that writes, and what is asked of one document stays in order.
-            while let Some(Asked { question, answer }) = asked.recv().await {
+            while let Some(FileQuestion { question, answer }) = asked.recv().await {
                 let _unheard = answer.send(ask(&pool, question, options).await);
             }
         }
@@ -119,8 +119,12 @@ fn serve(
     });
 }
 
-async fn ask(pool: &Pool, question: DocumentQuestion, options: &Options) -> Result<DocumentAnswer, DocumentStoreError> {
-    let mut conn = pool.acquire(Purpose::Write).await.map_err(|fault| told(&fault))?;
+async fn ask(
+    pool: &Pool,
+    question: DocumentQuestion,
+    options: &DatabaseOptions,
+) -> Result<DocumentAnswer, DocumentStoreError> {
+    let mut conn = pool.acquire(LoanPurpose::Write).await.map_err(|fault| told(&fault))?;
     let answered = match &mut conn {
         Conn::Sqlite(conn) => timeout(options.statement_timeout, answer(conn, question)).await,
         #[cfg(feature = "postgres")]
@@ -148,7 +152,7 @@ fn told(fault: &Fault) -> DocumentStoreError {
 }
 
 /// "rdoc" in ASCII, and the steps to the tables of today.
-const KIND: Kind = Kind { application_id: "1919184739", migrations: MIGRATIONS };
+const KIND: FileMark = FileMark { application_id: "1919184739", migrations: MIGRATIONS };
 
 const MIGRATIONS: &[&str] = &["
     PRAGMA application_id = 1919184739;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::fault::Fault;
-use super::pool::{Arg, Link};
+use super::pool::{Arg, Executor};
 
 /// Which words a database understands, and whose rules it follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +243,7 @@ pub(super) struct Schema {
 
 impl Schema {
     /// Looks whether all is there that is needed.
-    pub(super) async fn read(link: &mut Link<'_>, dialect: Dialect, without: &[String]) -> Result<Self, Fault> {
+    pub(super) async fn read(link: &mut Executor<'_>, dialect: Dialect, without: &[String]) -> Result<Self, Fault> {
         let mut users = SqlSafeStr::into_sql_str("");
         let mut has_read_mark = false;
         for (table, needed) in NEEDED {

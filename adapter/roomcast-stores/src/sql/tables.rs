@@ -17,10 +17,10 @@ use tokio::time::{error::Elapsed, timeout};
 use super::application_documents;
 use super::crowd;
 use super::fault::{Fault, FaultKind};
-use super::health::Health;
+use super::health::DatabaseHealth;
 use super::open_error::OpenError;
-use super::options::Options;
-use super::pool::{Arg, Conn, Link, Pool, Purpose};
+use super::options::DatabaseOptions;
+use super::pool::{Arg, Conn, Executor, LoanPurpose, Pool};
 use super::statements::{self, Dialect, Rewrite, Schema};
 use super::together::{self, Crowds, Together};
 use crate::latest::Latest;
@@ -32,24 +32,24 @@ use crate::note::{content_of, with_content};
 pub(super) struct Tables {
     pool: Pool,
     dialect: Dialect,
-    options: Options,
+    options: DatabaseOptions,
     /// What is known of the database, until it proves wrong.
     schema: Mutex<Option<Arc<Schema>>>,
     contents: Arc<Mutex<Latest>>,
-    health: Health,
+    health: DatabaseHealth,
     together: Together,
 }
 
 impl Tables {
     /// Must be called within tokio.
-    pub(super) fn new(pool: Pool, dialect: Dialect, options: Options) -> Self {
+    pub(super) fn new(pool: Pool, dialect: Dialect, options: DatabaseOptions) -> Self {
         Self {
             pool,
             dialect,
             options,
             schema: Mutex::default(),
             contents: Arc::default(),
-            health: Health::default(),
+            health: DatabaseHealth::default(),
             together: Together::new(),
         }
     }
@@ -73,13 +73,13 @@ impl Tables {
             Question::Note { .. }
             | Question::Chat { .. }
             | Question::NoteContent { .. }
-            | Question::LoadDocument { .. } => (Purpose::Read, None),
+            | Question::LoadDocument { .. } => (LoanPurpose::Read, None),
             Question::ReadChannel { .. }
             | Question::ReadChat { .. }
             | Question::ChangeMessage { .. }
             | Question::SaveNoteContent { .. }
             | Question::AppendUpdates { .. }
-            | Question::SaveSnapshot { .. } => (Purpose::Write, Some(self.together.write())),
+            | Question::SaveSnapshot { .. } => (LoanPurpose::Write, Some(self.together.write())),
         };
         let mut conn = self.acquire(purpose).await?;
         let result = timeout(self.options.statement_timeout, self.answer(&mut conn, question)).await;
@@ -88,7 +88,7 @@ impl Tables {
 
     /// Whether the database is there and has what is needed.
     pub(super) async fn examine(&self) -> Result<(), OpenError> {
-        let mut conn = self.pool.acquire(Purpose::Read).await.map_err(|fault| fault.open_error())?;
+        let mut conn = self.pool.acquire(LoanPurpose::Read).await.map_err(|fault| fault.open_error())?;
         let result = timeout(self.options.statement_timeout, self.read_schema(&mut conn)).await;
         self.settle(conn, result).map(drop).map_err(|fault| fault.open_error())
     }
@@ -184,13 +184,13 @@ impl Tables {
             #[cfg(feature = "sqlite")]
             Conn::Sqlite(conn) => {
                 let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-                rewrite(Link::Sqlite(&mut transaction), sql, args, work).await?;
+                rewrite(Executor::Sqlite(&mut transaction), sql, args, work).await?;
                 Ok(transaction.commit().await?)
             }
             #[cfg(feature = "postgres")]
             Conn::Postgres(conn) => {
                 let mut transaction = conn.begin().await?;
-                rewrite(Link::Postgres(&mut transaction), sql, args, work).await?;
+                rewrite(Executor::Postgres(&mut transaction), sql, args, work).await?;
                 Ok(transaction.commit().await?)
             }
         }
@@ -217,7 +217,7 @@ impl Crowds for Tables {
         &self.together
     }
 
-    async fn acquire(&self, purpose: Purpose) -> Result<Conn, StoreError> {
+    async fn acquire(&self, purpose: LoanPurpose) -> Result<Conn, StoreError> {
         self.pool.acquire(purpose).await.map_err(|fault| {
             self.health.ill(&fault);
             fault.store_error()
@@ -256,7 +256,7 @@ impl Crowds for Tables {
     }
 }
 
-async fn rewrite<W>(mut link: Link<'_>, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
+async fn rewrite<W>(mut link: Executor<'_>, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
 where
     W: FnOnce(Option<&str>) -> Result<Option<String>, StoreError> + Send + 'static,
 {

@@ -13,16 +13,16 @@ use roomcast_openwebui::query::{StoreError, Touch, User, UserChannels};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::batches::{self, BatchedQuestion, Queue, Worker, halve};
+use super::batches::{self, BatchQueue, BatchedQuestion, WorkerNeed, halve};
 use super::fault::Fault;
-use super::pool::{Conn, Purpose};
+use super::pool::{Conn, LoanPurpose};
 
 /// Questions that wait to be answered together, and what has to be known about other writes.
 #[derive(Debug)]
 pub(super) struct Together {
-    users: Queue<ByteString, Option<User>>,
-    channels: Queue<ByteString, UserChannels>,
-    touches: Queue<Touch, ()>,
+    users: BatchQueue<ByteString, Option<User>>,
+    channels: BatchQueue<ByteString, UserChannels>,
+    touches: BatchQueue<Touch, ()>,
     /// Writes that wait for a connection or have one, but for touches.
     writes: AtomicUsize,
     written: Notify,
@@ -36,7 +36,7 @@ pub(super) trait Crowds: Send + Sync + 'static {
     fn together(&self) -> &Together;
 
     /// A connection, or why there is none.
-    fn acquire(&self, purpose: Purpose) -> impl Future<Output = Result<Conn, StoreError>> + Send;
+    fn acquire(&self, purpose: LoanPurpose) -> impl Future<Output = Result<Conn, StoreError>> + Send;
 
     /// Takes notice of how the work on a connection ended, which may be the end of the connection.
     fn judge(&self, conn: &mut Conn, error: Option<&Fault>);
@@ -60,15 +60,15 @@ pub(super) trait Crowds: Send + Sync + 'static {
 }
 
 /// A write other than a touch, until it is dropped.
-pub(super) struct Write<'a>(&'a Together);
+pub(super) struct RowWrite<'a>(&'a Together);
 
 impl Together {
     /// Nothing waits. Must be called within tokio.
     pub(super) fn new() -> Self {
         Self {
-            users: Queue::new(),
-            channels: Queue::new(),
-            touches: Queue::new(),
+            users: BatchQueue::new(),
+            channels: BatchQueue::new(),
+            touches: BatchQueue::new(),
             writes: AtomicUsize::new(0),
             written: Notify::new(),
             is_closing: AtomicBool::new(false),
@@ -78,9 +78,9 @@ impl Together {
     }
 
     /// Counts a write that touches wait for.
-    pub(super) fn write(&self) -> Write<'_> {
+    pub(super) fn write(&self) -> RowWrite<'_> {
         self.writes.fetch_add(1, Ordering::AcqRel);
-        Write(self)
+        RowWrite(self)
     }
 
     /// Waits until no question waits here. Touches that are spaced out are hurried.
@@ -115,7 +115,7 @@ impl Together {
     }
 }
 
-impl Drop for Write<'_> {
+impl Drop for RowWrite<'_> {
     fn drop(&mut self) {
         if self.0.writes.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.written.notify_waiters();
@@ -125,7 +125,7 @@ impl Drop for Write<'_> {
 
 /// The users of these ids.
 pub(super) async fn users<T: Crowds>(tables: &Arc<T>, ids: Vec<ByteString>) -> Result<Vec<Option<User>>, StoreError> {
-    ask::<T, Users>(tables, ids).await
+    ask::<T, UserQuestions>(tables, ids).await
 }
 
 /// The channels of these users.
@@ -133,26 +133,26 @@ pub(super) async fn channels<T: Crowds>(
     tables: &Arc<T>,
     users: Vec<ByteString>,
 ) -> Result<Vec<UserChannels>, StoreError> {
-    ask::<T, Channels>(tables, users).await
+    ask::<T, ChannelQuestions>(tables, users).await
 }
 
 /// Writes when users were active.
 pub(super) async fn touch<T: Crowds>(tables: &Arc<T>, touches: Vec<Touch>) -> Result<(), StoreError> {
-    ask::<T, Touches>(tables, touches).await.map(drop)
+    ask::<T, TouchQuestions>(tables, touches).await.map(drop)
 }
 
 /// A kind of question.
-trait Kind: Send + 'static {
+trait BatchKind: Send + 'static {
     type Item: Clone + Send + Sync + 'static;
     type Found: Send + 'static;
-    const PURPOSE: Purpose;
+    const PURPOSE: LoanPurpose;
     /// Connections at a time. There are others for everything else.
     const WORKERS_MAX: usize;
     const ITEMS_MAX: usize;
     /// Distance between two batches of one worker.
     const PACE: Duration;
 
-    fn queue(together: &Together) -> &Queue<Self::Item, Self::Found>;
+    fn queue(together: &Together) -> &BatchQueue<Self::Item, Self::Found>;
 
     fn answer<T: Crowds>(
         tables: &T,
@@ -161,19 +161,19 @@ trait Kind: Send + 'static {
     ) -> impl Future<Output = Result<Vec<Self::Found>, Fault>> + Send;
 }
 
-struct Users;
-struct Channels;
-struct Touches;
+struct UserQuestions;
+struct ChannelQuestions;
+struct TouchQuestions;
 
-impl Kind for Users {
+impl BatchKind for UserQuestions {
     type Item = ByteString;
     type Found = Option<User>;
-    const PURPOSE: Purpose = Purpose::Read;
+    const PURPOSE: LoanPurpose = LoanPurpose::Read;
     const WORKERS_MAX: usize = 2;
     const ITEMS_MAX: usize = 256;
     const PACE: Duration = Duration::ZERO;
 
-    fn queue(together: &Together) -> &Queue<Self::Item, Self::Found> {
+    fn queue(together: &Together) -> &BatchQueue<Self::Item, Self::Found> {
         &together.users
     }
 
@@ -182,15 +182,15 @@ impl Kind for Users {
     }
 }
 
-impl Kind for Channels {
+impl BatchKind for ChannelQuestions {
     type Item = ByteString;
     type Found = UserChannels;
-    const PURPOSE: Purpose = Purpose::Read;
+    const PURPOSE: LoanPurpose = LoanPurpose::Read;
     const WORKERS_MAX: usize = 2;
     const ITEMS_MAX: usize = 512;
     const PACE: Duration = Duration::ZERO;
 
-    fn queue(together: &Together) -> &Queue<Self::Item, Self::Found> {
+    fn queue(together: &Together) -> &BatchQueue<Self::Item, Self::Found> {
         &together.channels
     }
 
@@ -201,15 +201,15 @@ impl Kind for Channels {
 
 /// With the rollback journal that Open WebUI leaves an SQLite file in, a transaction keeps all others out of the file
 /// until it is on the disk: a few in a second are what others do not notice.
-impl Kind for Touches {
+impl BatchKind for TouchQuestions {
     type Item = Touch;
     type Found = ();
-    const PURPOSE: Purpose = Purpose::Write;
+    const PURPOSE: LoanPurpose = LoanPurpose::Write;
     const WORKERS_MAX: usize = 1;
     const ITEMS_MAX: usize = 1024;
     const PACE: Duration = Duration::from_millis(250);
 
-    fn queue(together: &Together) -> &Queue<Self::Item, Self::Found> {
+    fn queue(together: &Together) -> &BatchQueue<Self::Item, Self::Found> {
         &together.touches
     }
 
@@ -219,21 +219,21 @@ impl Kind for Touches {
     }
 }
 
-async fn ask<T: Crowds, K: Kind>(tables: &Arc<T>, items: Vec<K::Item>) -> Result<Vec<K::Found>, StoreError> {
+async fn ask<T: Crowds, K: BatchKind>(tables: &Arc<T>, items: Vec<K::Item>) -> Result<Vec<K::Found>, StoreError> {
     let together = tables.together();
     let (found, worker) = K::queue(together).put(items, K::WORKERS_MAX);
-    if worker == Worker::Start {
+    if worker == WorkerNeed::Start {
         together.runtime.spawn(work::<T, K>(tables.clone()));
     }
     // Without an answer, the runtime has ended.
     found.await.unwrap_or(Err(StoreError::Unavailable))
 }
 
-async fn work<T: Crowds, K: Kind>(tables: Arc<T>) {
+async fn work<T: Crowds, K: BatchKind>(tables: Arc<T>) {
     let together = tables.together();
     let (wait_max, _) = tables.limits();
     loop {
-        if K::PURPOSE == Purpose::Write {
+        if K::PURPOSE == LoanPurpose::Write {
             together.others_first().await;
         }
         let conn = tables.acquire(K::PURPOSE).await;
@@ -250,7 +250,7 @@ async fn work<T: Crowds, K: Kind>(tables: Arc<T>) {
 }
 
 /// Answers all entries. If a row about one of them cannot be read, the others are answered all the same.
-async fn answer<T: Crowds, K: Kind>(tables: &T, mut conn: Conn, entries: Vec<BatchedQuestion<K::Item, K::Found>>) {
+async fn answer<T: Crowds, K: BatchKind>(tables: &T, mut conn: Conn, entries: Vec<BatchedQuestion<K::Item, K::Found>>) {
     let (_, work_max) = tables.limits();
     let mut parts = vec![entries];
     while let Some(mut entries) = parts.pop() {
@@ -302,10 +302,10 @@ mod tests {
             for _ in 0..100 {
                 yield_now().await;
             }
-            assert!(!tables.wanted().contains(&Purpose::Write));
+            assert!(!tables.wanted().contains(&LoanPurpose::Write));
             drop(second);
             assert_eq!(touching.await.unwrap(), Err(StoreError::Unavailable));
-            assert!(tables.wanted().contains(&Purpose::Write));
+            assert!(tables.wanted().contains(&LoanPurpose::Write));
         });
     }
 
@@ -315,7 +315,7 @@ mod tests {
             let tables = Arc::new(Refusing::new());
             let _write = tables.together.write();
             assert_eq!(touch_one(tables.clone()).await, Err(StoreError::Unavailable));
-            assert_eq!(tables.wanted(), [Purpose::Write]);
+            assert_eq!(tables.wanted(), [LoanPurpose::Write]);
         });
     }
 
@@ -331,7 +331,7 @@ mod tests {
     /// Has no connection for anything, and remembers for what one was wanted.
     struct Refusing {
         together: Together,
-        wanted: Mutex<Vec<Purpose>>,
+        wanted: Mutex<Vec<LoanPurpose>>,
     }
 
     impl Refusing {
@@ -339,7 +339,7 @@ mod tests {
             Self { together: Together::new(), wanted: Mutex::default() }
         }
 
-        fn wanted(&self) -> Vec<Purpose> {
+        fn wanted(&self) -> Vec<LoanPurpose> {
             self.wanted.lock().unwrap().clone()
         }
     }
@@ -349,7 +349,7 @@ mod tests {
             &self.together
         }
 
-        async fn acquire(&self, purpose: Purpose) -> Result<Conn, StoreError> {
+        async fn acquire(&self, purpose: LoanPurpose) -> Result<Conn, StoreError> {
             self.wanted.lock().unwrap().push(purpose);
             Err(StoreError::Unavailable)
         }

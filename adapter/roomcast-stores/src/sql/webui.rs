@@ -12,12 +12,12 @@ use std::sync::Arc;
 use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 
 use super::open_error::OpenError;
-use super::options::Options;
+use super::options::DatabaseOptions;
 use super::pool::Pool;
 use super::statements::Dialect;
 use super::tables::Tables;
 use crate::database_url::DatabaseUrl;
-use crate::revocation::{Revocations, Token};
+use crate::revocation::{RevocableToken, Revocations};
 use crate::store::Store;
 
 /// Open WebUI's own tables, and a store of roomcast's own beside them for what does not belong into those.
@@ -39,7 +39,7 @@ impl WebUi {
     /// # Errors
     ///
     /// [`OpenError::NotBuilt`] and [`OpenError::NoEncryption`].
-    pub fn open(url: &DatabaseUrl, options: Options, own: Arc<dyn Own>) -> Result<Self, OpenError> {
+    pub fn open(url: &DatabaseUrl, options: DatabaseOptions, own: Arc<dyn Own>) -> Result<Self, OpenError> {
         let (pool, dialect) = match url {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite { path } => (Pool::sqlite(path, super::pool::Whose::Theirs, &options), Dialect::Sqlite),
@@ -66,7 +66,7 @@ impl Store for WebUi {
         Box::pin(async move {
             if let Question::Authenticate { user, jti, issued_at_secs, ends_at_secs } = &question {
                 let (issued_at_secs, ends_at_secs) = (*issued_at_secs, *ends_at_secs);
-                let token = Token { user: user.clone(), jti: jti.clone(), issued_at_secs, ends_at_secs };
+                let token = RevocableToken { user: user.clone(), jti: jti.clone(), issued_at_secs, ends_at_secs };
                 if self.own.is_revoked(token).await? {
                     return Ok(StoreAnswer::Revoked);
                 }

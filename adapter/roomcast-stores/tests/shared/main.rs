@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use roomcast_redis::{RedisConfig, RedisKeys, RedisUrl};
 use roomcast_stores::shared::{Lease, RedisRevocations, RedisState, SharedState};
-use roomcast_stores::{Revocations, Token};
+use roomcast_stores::{RevocableToken, Revocations};
 
-use self::server::Server;
+use self::server::RedisServer;
 
 /// A Redis, and two nodes.
 struct World {
-    server: Server,
+    server: RedisServer,
     keys: RedisKeys,
 }
 
 impl World {
     fn new() -> Self {
-        let server = Server::start(&[]);
+        let server = RedisServer::start(&[]);
         let keys = RedisKeys::start(RedisConfig::new(RedisUrl::parse(&server.url()).unwrap())).unwrap();
         Self { server, keys }
     }
@@ -130,14 +130,14 @@ fn models_in_use_are_counted_by_many_nodes_at_once_and_end() {
 fn revocations_are_those_of_open_webui() {
     let world = World::new();
     let revocations = world.revocations();
-    let token = |jti: &'static str, issued: Option<u64>, ends: Option<u64>| Token {
+    let token = |jti: &'static str, issued: Option<u64>, ends: Option<u64>| RevocableToken {
         user: "u".into(),
         jti: Some(jti.into()),
         issued_at_secs: issued,
         ends_at_secs: ends,
     };
     block_on(async {
-        let is_revoked = async |token: Token| revocations.is_revoked(token).await.unwrap();
+        let is_revoked = async |token: RevocableToken| revocations.is_revoked(token).await.unwrap();
         assert!(!is_revoked(token("a", Some(5), None)).await);
         // As Open WebUI writes it at a sign-out.
         world.raw::<String>(&["SET", "open-webui:auth:token:a:revoked", "1", "EX", "60"]);
@@ -169,7 +169,7 @@ fn revocations_are_those_of_open_webui() {
 fn nothing_is_accepted_while_redis_is_away() {
     let mut world = World::new();
     world.server.kill();
-    let token = Token { user: "u".into(), jti: None, issued_at_secs: None, ends_at_secs: None };
+    let token = RevocableToken { user: "u".into(), jti: None, issued_at_secs: None, ends_at_secs: None };
     block_on(async {
         assert!(world.revocations().is_revoked(token).await.is_err());
         assert!(world.node("a").session("s".into()).await.is_err());

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use roomcast_documents::{DocumentAnswer, DocumentQuestion, DocumentStore, DocumentStoreError, StoredDocument};
 use roomcast_stores::MemoryDocuments;
 #[cfg(feature = "sqlite")]
-use roomcast_stores::{Embedded, OpenError, Options, SqliteDocuments};
+use roomcast_stores::{DatabaseOptions, Embedded, OpenError, SqliteDocuments};
 
 use crate::run;
 #[cfg(feature = "sqlite")]
@@ -46,7 +46,7 @@ fn documents_are_still_there_after_a_restart() {
 fn two_programs_on_one_file_are_refused_with_a_clear_error() {
     run(async {
         let folder = Folder::new();
-        let hasty = || Options { lock_timeout: Duration::ZERO, ..patient() };
+        let hasty = || DatabaseOptions { lock_timeout: Duration::ZERO, ..patient() };
         let path = folder.path().join("d.db");
         let first = SqliteDocuments::open_with(&path, patient()).await.unwrap();
         let second = SqliteDocuments::open_with(&path, hasty()).await.map(drop);

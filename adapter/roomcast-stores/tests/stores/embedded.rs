@@ -7,8 +7,8 @@ use std::sync::Arc;
 use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 use roomcast_stores::{Embedded, OpenError, Revocations, Rows, Seeded, Store};
 
-use crate::sqlite::{File, connect, execute, value};
-use crate::suite::{Cell, Place, suite, touch};
+use crate::sqlite::{InspectedFile, connect, execute, value};
+use crate::suite::{Cell, StoreUnderTest, suite, touch};
 use crate::tables::{TABLES, inserts};
 use crate::world::world;
 use crate::{Folder, hasty, patient, run};
@@ -20,10 +20,10 @@ fn it_answers_like_the_others() {
         let path = folder.path().join("roomcast.db");
         let embedded = Arc::new(Embedded::open(&path, patient()).await.unwrap());
         assert_eq!(embedded.seed(&world()).await, Ok(Seeded::Filled));
-        let place = Place {
+        let place = StoreUnderTest {
             store: embedded.clone(),
             revocations: embedded,
-            peek: Box::new(File(path)),
+            peek: Box::new(InspectedFile(path)),
             of_several_groups: &["two-groups"],
             read_mark: Some("1700000001"),
         };

@@ -33,7 +33,7 @@ use std::{
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-use roomcast_stores::{Memory, Options, Rows, Store, WebUi};
+use roomcast_stores::{DatabaseOptions, Memory, Rows, Store, WebUi};
 
 /// Runs a test on a runtime with one thread, so that a store that blocks its thread is found out.
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -42,19 +42,23 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// Options under which nothing is too late.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-fn patient() -> Options {
-    Options {
+fn patient() -> DatabaseOptions {
+    DatabaseOptions {
         acquire_timeout: Duration::from_secs(60),
         statement_timeout: Duration::from_secs(60),
         lock_timeout: Duration::from_secs(60),
-        ..Options::default()
+        ..DatabaseOptions::default()
     }
 }
 
 /// Options under which what waits is soon too late. On a busy machine anything may be: see [`eventually`].
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-fn hasty() -> Options {
-    Options { acquire_timeout: Duration::from_secs(1), statement_timeout: Duration::from_secs(1), ..Options::default() }
+fn hasty() -> DatabaseOptions {
+    DatabaseOptions {
+        acquire_timeout: Duration::from_secs(1),
+        statement_timeout: Duration::from_secs(1),
+        ..DatabaseOptions::default()
+    }
 }
 
 /// What stands beside the tables of others.

@@ -8,13 +8,13 @@ use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 use roomcast_stores::{Memory, Moment, Store};
 
 use crate::run;
-use crate::suite::{Cell, Peek, Place, suite, touch};
+use crate::suite::{Cell, Peek, StoreUnderTest, suite, touch};
 use crate::world::world;
 
 #[test]
 fn it_answers_like_the_others() {
     let memory = Memory::new(world());
-    let place = Place {
+    let place = StoreUnderTest {
         store: Arc::new(memory.clone()),
         revocations: Arc::new(memory.clone()),
         peek: Box::new(memory),

@@ -6,12 +6,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use roomcast_openwebui::query::{MessageChange, Question, StoreAnswer, StoreError};
-use roomcast_stores::{DatabaseUrl, OpenError, Options, Store, WebUi};
+use roomcast_stores::{DatabaseOptions, DatabaseUrl, OpenError, Store, WebUi};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
-use crate::server::{PASSWORD, Server};
-use crate::suite::{self, Cell, Peek, Place, change, suite};
+use crate::server::{PASSWORD, PostgresServer};
+use crate::suite::{self, Cell, Peek, StoreUnderTest, change, suite};
 use crate::tables::{SETTINGS, TABLES, inserts, select, touch_note};
 use crate::world::{CHAT, world};
 use crate::{eventually, hasty, own, patient, run, unavailable};
@@ -21,10 +21,10 @@ fn it_answers_like_the_others() {
     run(async {
         let server = webui_server().await;
         let own = own();
-        let place = Place {
+        let place = StoreUnderTest {
             store: Arc::new(WebUi::open(&url(&server), patient(), own.clone()).unwrap()),
             revocations: own,
-            peek: Box::new(Observed(connect_options(&server))),
+            peek: Box::new(InspectedServer(connect_options(&server))),
             of_several_groups: &["two-groups"],
             read_mark: None,
         };
@@ -34,25 +34,25 @@ fn it_answers_like_the_others() {
     });
 }
 
-async fn profiles(server: &Server) {
+async fn profiles(server: &PostgresServer) {
     let expected = format!(
         r#"{{"id":"ann","name":"ann \"O'Née\" {}","email":"ann@localhost","role":"user","created_at":1,"updated_at":1,"last_active_at":1,"username":null,"oauth":null,"info":null,"settings":{SETTINGS}}}"#,
         '\u{1f600}',
     );
     assert_eq!(profile(&open(server, patient())).await, expected);
-    let options = Options { profile_without: vec!["settings".into()], ..patient() };
+    let options = DatabaseOptions { profile_without: vec!["settings".into()], ..patient() };
     let found: serde_json::Value = serde_json::from_str(&profile(&open(server, options)).await).unwrap();
     assert_eq!(found["date_of_birth"], "2000-01-02");
     assert_eq!(found.get("settings"), None);
 }
 
 /// The tables may stand in a schema of their own.
-async fn schemas(server: &Server) {
+async fn schemas(server: &PostgresServer) {
     let mut conn = connect(server).await;
     let sql = format!("CREATE SCHEMA \"web ui\"; SET search_path = \"web ui\"; {TABLES}{}", inserts(&world()));
     execute(&mut conn, sql).await;
     execute(&mut conn, "UPDATE \"web ui\".\"user\" SET email = 'elsewhere'").await;
-    let options = Options { schema: Some("\"web ui\"".into()), ..patient() };
+    let options = DatabaseOptions { schema: Some("\"web ui\"".into()), ..patient() };
     assert!(profile(&open(server, options)).await.contains("elsewhere"));
     let parsed = DatabaseUrl::parse(&format!("{}?options=-csearch_path%3Dnowhere", server.url())).unwrap();
     let store = WebUi::open(&parsed, patient(), own()).unwrap();
@@ -94,7 +94,7 @@ fn what_is_too_late_is_given_up_and_nothing_is_lost() {
 }
 
 /// Another connection holds a lock on the row of the same chat.
-async fn locked_rows(server: &Server) {
+async fn locked_rows(server: &PostgresServer) {
     let append = || change("c", "m", vec![MessageChange::AppendContent("x".into())]);
     let mut other = connect(server).await;
     execute(&mut other, "BEGIN; SELECT id FROM chat WHERE id = 'c' FOR UPDATE").await;
@@ -122,7 +122,7 @@ async fn locked_rows(server: &Server) {
 }
 
 /// The server's processes are there, and do not answer.
-async fn stopped_processes(server: &Server) {
+async fn stopped_processes(server: &PostgresServer) {
     let parsed = DatabaseUrl::parse(&format!("{}?application_name=stopped", server.url())).unwrap();
     let store = Arc::new(WebUi::open(&parsed, hasty(), own()).unwrap());
     assert!(matches!(eventually(&*store, authenticate()).await, StoreAnswer::User(Some(_))));
@@ -145,9 +145,9 @@ async fn stopped_processes(server: &Server) {
 }
 
 /// Many questions share few connections, and each is answered.
-async fn few_connections(server: &Server) {
+async fn few_connections(server: &PostgresServer) {
     let parsed = DatabaseUrl::parse(&format!("{}?application_name=few", server.url())).unwrap();
-    let options = Options { connections_max: 2, ..patient() };
+    let options = DatabaseOptions { connections_max: 2, ..patient() };
     let store = Arc::new(WebUi::open(&parsed, options, own()).unwrap());
     let tasks: Vec<_> = (0..50)
         .map(|_| {
@@ -164,7 +164,7 @@ async fn few_connections(server: &Server) {
 }
 
 /// Not let in, not there, not built.
-async fn refusals(server: &Server) {
+async fn refusals(server: &PostgresServer) {
     let port = server.port();
     for text in
         [format!("postgresql://room:wrong@127.0.0.1:{port}/postgres"), server.url().replace("/postgres", "/elsewhere")]
@@ -184,9 +184,9 @@ async fn refusals(server: &Server) {
 }
 
 /// A server that is looked into over connections of its own.
-struct Observed(PgConnectOptions);
+struct InspectedServer(PgConnectOptions);
 
-impl Peek for Observed {
+impl Peek for InspectedServer {
     fn peek(&self, cell: Cell) -> Pin<Box<dyn Future<Output = Option<String>> + '_>> {
         Box::pin(async move { value(&mut self.0.connect().await.unwrap(), cell).await })
     }
@@ -196,18 +196,18 @@ impl Peek for Observed {
     }
 }
 
-async fn webui_server() -> Server {
-    let server = Server::start();
+async fn webui_server() -> PostgresServer {
+    let server = PostgresServer::start();
     let sql = format!("{TABLES}{}", inserts(&world()));
     execute(&mut connect(&server).await, sql).await;
     server
 }
 
-fn url(server: &Server) -> DatabaseUrl {
+fn url(server: &PostgresServer) -> DatabaseUrl {
     DatabaseUrl::parse(&server.url()).unwrap()
 }
 
-fn open(server: &Server, options: Options) -> WebUi {
+fn open(server: &PostgresServer, options: DatabaseOptions) -> WebUi {
     WebUi::open(&url(server), options, own()).unwrap()
 }
 
@@ -215,7 +215,7 @@ fn open_url(text: &str) -> WebUi {
     WebUi::open(&DatabaseUrl::parse(text).unwrap(), hasty(), own()).unwrap()
 }
 
-fn connect_options(server: &Server) -> PgConnectOptions {
+fn connect_options(server: &PostgresServer) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(server.port())
@@ -224,7 +224,7 @@ fn connect_options(server: &Server) -> PgConnectOptions {
         .database("postgres")
 }
 
-async fn connect(server: &Server) -> PgConnection {
+async fn connect(server: &PostgresServer) -> PgConnection {
     connect_options(server).connect().await.unwrap()
 }
 

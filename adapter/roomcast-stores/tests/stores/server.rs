@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use crate::Folder;
 
 /// A running server with the user `room` and a password that a URL has to escape.
-pub struct Server {
+pub struct PostgresServer {
     folder: Folder,
     programs: PathBuf,
     port: u16,
@@ -22,7 +22,7 @@ pub struct Server {
 
 pub const PASSWORD: &str = "p@ss/w:rd %";
 
-impl Server {
+impl PostgresServer {
     pub fn start() -> Self {
         let folder = Folder::new();
         let programs = programs();
@@ -156,7 +156,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.stop();
     }

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use roomcast_openwebui::query::{MessageChange, Question, StoreAnswer, StoreError};
-use roomcast_stores::{DatabaseUrl, OpenError, Options, Store, WebUi};
+use roomcast_stores::{DatabaseOptions, DatabaseUrl, OpenError, Store, WebUi};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
-use crate::suite::{Cell, Peek, Place, change, suite, touch};
+use crate::suite::{Cell, Peek, StoreUnderTest, change, suite, touch};
 use crate::tables::{SETTINGS, TABLES, inserts, select, touch_note};
 use crate::world::{CHAT, world};
 use crate::{Folder, eventually, hasty, own, patient, run, unavailable};
@@ -20,10 +20,10 @@ fn it_answers_like_the_others() {
     run(async {
         let (folder, path) = webui_db(SqliteJournalMode::Delete).await;
         let own = own();
-        let place = Place {
+        let place = StoreUnderTest {
             store: Arc::new(WebUi::open(&url(&path), patient(), own.clone()).unwrap()),
             revocations: own,
-            peek: Box::new(File(path)),
+            peek: Box::new(InspectedFile(path)),
             of_several_groups: &[],
             read_mark: None,
         };
@@ -71,7 +71,7 @@ fn a_profile_is_the_row_without_what_shall_be_left_out() {
             SETTINGS.replace(": ", ":").replace(", ", ",")
         );
         assert_eq!(profile(&open(&path, patient())).await, expected);
-        let options = Options { profile_without: vec!["settings".into(), "no such".into()], ..patient() };
+        let options = DatabaseOptions { profile_without: vec!["settings".into(), "no such".into()], ..patient() };
         let found: serde_json::Value = serde_json::from_str(&profile(&open(&path, options)).await).unwrap();
         assert_eq!(found["profile_image_url"], "data:image/png;base64,AAAA");
         assert_eq!(found["date_of_birth"], "2000-01-02");
@@ -292,9 +292,9 @@ fn tables_that_change_are_looked_at_again() {
 }
 
 /// A file that is looked into over a connection of its own.
-pub struct File(pub PathBuf);
+pub struct InspectedFile(pub PathBuf);
 
-impl Peek for File {
+impl Peek for InspectedFile {
     fn peek(&self, cell: Cell) -> Pin<Box<dyn Future<Output = Option<String>> + '_>> {
         Box::pin(value(&self.0, cell))
     }
@@ -322,7 +322,7 @@ fn url(path: &Path) -> DatabaseUrl {
     DatabaseUrl::parse(&format!("sqlite:///{}", path.display())).unwrap()
 }
 
-fn open(path: &Path, options: Options) -> WebUi {
+fn open(path: &Path, options: DatabaseOptions) -> WebUi {
     WebUi::open(&url(path), options, own()).unwrap()
 }
 

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_openwebui::access::{AccessControl, Grants};
 use roomcast_openwebui::query::{
-    ContentHash, MessageChange, Note, Permission, Question, StoreAnswer, StoreError, StoredDocument, Touch, User,
+    ContentHash, MessageChange, Note, Permission, Question, StoreAnswer, StoreError, StoredNoteDocument, Touch, User,
 };
 use roomcast_stores::{Revocations, Store};
 
 use crate::world::{CHAT, NOTE};
 
 /// A store that holds the world, and another way to see what it wrote.
-pub struct Place {
+pub struct StoreUnderTest {
     pub store: Arc<dyn Store>,
     pub revocations: Arc<dyn Revocations>,
     pub peek: Box<dyn Peek>,
@@ -46,7 +46,7 @@ pub enum Cell {
     ChatReadAt(&'static str),
 }
 
-pub async fn suite(place: &Place) {
+pub async fn suite(place: &StoreUnderTest) {
     assert_eq!(place.store.ready().await, Ok(()));
     users(place).await;
     revocations(place).await;
@@ -65,7 +65,7 @@ pub async fn suite(place: &Place) {
     assert_eq!(place.store.ready().await, Err(StoreError::Unavailable));
 }
 
-async fn users(place: &Place) {
+async fn users(place: &StoreUnderTest) {
     for (id, role) in [("root", "admin"), ("ann", "user"), ("pat", "pending")] {
         let user = authenticate(place, id, None, None).await.unwrap();
         let name = format!("{id} \"O'Née\" \u{1f600}");
@@ -84,7 +84,7 @@ async fn users(place: &Place) {
     assert_eq!(authenticate(place, "ANN", None, None).await, None);
 }
 
-async fn revocations(place: &Place) {
+async fn revocations(place: &StoreUnderTest) {
     let revoked = &place.revocations;
     revoked.revoke_token("old".into(), Some(100), 50).await.unwrap();
     revoked.revoke_token("t".into(), None, 200).await.unwrap();
@@ -112,7 +112,7 @@ async fn revocations(place: &Place) {
     assert!(authenticate(place, "ann", None, Some(0)).await.is_some());
 }
 
-async fn channels(place: &Place) {
+async fn channels(place: &StoreUnderTest) {
     let everybodys = &["public-null", "public-text"][..];
     for (user, own, permission) in [
         ("ann", &["one-group", "owned", "pair", "team"][..], Permission::Denied),
@@ -138,7 +138,7 @@ async fn channels(place: &Place) {
     }
 }
 
-async fn notes(place: &Place) {
+async fn notes(place: &StoreUnderTest) {
     let closed = AccessControl::Listed { read: Grants::default(), write: Grants::default() };
     let listed = AccessControl::Listed {
         read: Grants { user_ids: vec!["bob".into()], group_ids: vec!["g1".into()] },
@@ -159,7 +159,7 @@ async fn notes(place: &Place) {
     }
 }
 
-async fn chats(place: &Place) {
+async fn chats(place: &StoreUnderTest) {
     for chat in ["c", "empty", "null"] {
         let Ok(StoreAnswer::Chat(Some(found))) = ask(place, Question::Chat { chat: chat.into() }).await else {
             panic!("{chat}");
@@ -168,7 +168,7 @@ async fn chats(place: &Place) {
     }
 }
 
-async fn marks(place: &Place) {
+async fn marks(place: &StoreUnderTest) {
     done(place, touch("pat", 1_700_000_000)).await;
     assert_eq!(place.peek.peek(Cell::LastActiveAt("pat")).await.as_deref(), Some("1700000000"));
     assert_eq!(place.peek.peek(Cell::LastActiveAt("ann")).await.as_deref(), Some("1"));
@@ -192,7 +192,7 @@ async fn marks(place: &Place) {
     assert_eq!(place.peek.peek(Cell::ChatReadAt("c")).await.as_deref(), place.read_mark);
 }
 
-async fn messages(place: &Place) {
+async fn messages(place: &StoreUnderTest) {
     let changes = vec![
         MessageChange::AppendContent("\u{1f600}\0\"".into()),
         MessageChange::AppendStatus(r#"{"done":false,"at":1e400,"x":"a\u0000b"}"#.into()),
@@ -230,7 +230,7 @@ async fn messages(place: &Place) {
     assert!(stored.contains(&format!("{long}end\"")));
 }
 
-async fn note_contents(place: &Place) {
+async fn note_contents(place: &StoreUnderTest) {
     let content = async |note: &str| match ask(place, Question::NoteContent { note: note.into() }).await {
         Ok(StoreAnswer::NoteContent(content)) => content,
         other => panic!("{other:?}"),
@@ -259,7 +259,7 @@ async fn note_contents(place: &Place) {
 
 /// A save that was given up may be carried out behind the one in its place. Of two of one moment the second counts, and
 /// the moment at which others wrote to the row says nothing.
-async fn late_note_contents(place: &Place) {
+async fn late_note_contents(place: &StoreUnderTest) {
     let note = async || place.peek.peek(Cell::Note("private")).await.unwrap();
     let updated_at = async || place.peek.peek(Cell::NoteUpdatedAt("private")).await.unwrap();
     let save = |content: &'static str, at_nanos| Question::SaveNoteContent {
@@ -298,14 +298,15 @@ async fn late_note_contents(place: &Place) {
     assert_eq!(note().await, r#"{"content":{"md":"39"}}"#);
 }
 
-async fn documents(place: &Place) {
-    let stored =
-        |snapshot: Option<&'static [u8]>, hash: Option<u8>, updates: &[&'static [u8]], last_sequence| StoredDocument {
+async fn documents(place: &StoreUnderTest) {
+    let stored = |snapshot: Option<&'static [u8]>, hash: Option<u8>, updates: &[&'static [u8]], last_sequence| {
+        StoredNoteDocument {
             snapshot: snapshot.map(Bytes::from_static),
             content_hash: hash.map(|byte| ContentHash([byte; 20])),
             updates: updates.iter().map(|update| Bytes::from_static(update)).collect(),
             last_sequence,
-        };
+        }
+    };
     let load = async |document: &str| match ask(place, Question::LoadDocument { document: document.into() }).await {
         Ok(StoreAnswer::Document(document)) => document,
         other => panic!("{other:?}"),
@@ -321,7 +322,7 @@ async fn documents(place: &Place) {
         content_hash: hash.map(|byte| ContentHash([byte; 20])),
         up_to_sequence,
     };
-    assert_eq!(load("note:d").await, StoredDocument::default());
+    assert_eq!(load("note:d").await, StoredNoteDocument::default());
     done(place, append(3, &[b"3", b"\0\xff", b""])).await;
     done(place, append(9, &[])).await;
     assert_eq!(load("note:d").await, stored(None, None, &[b"3", b"\0\xff", b""], 5));
@@ -345,11 +346,11 @@ async fn documents(place: &Place) {
     assert_eq!(load("note:d").await, stored(Some(b""), Some(9), &[], 9));
     done(place, append(10, &[b"10"])).await;
     assert_eq!(load("note:d").await, stored(Some(b""), Some(9), &[b"10"], 10));
-    assert_eq!(load("note:e").await, StoredDocument::default());
+    assert_eq!(load("note:e").await, StoredNoteDocument::default());
 }
 
 /// Writers of one chat take turns.
-async fn nothing_is_lost(place: &Place) {
+async fn nothing_is_lost(place: &StoreUnderTest) {
     let tasks: Vec<_> = (0..20)
         .map(|_| {
             let store = place.store.clone();
@@ -364,7 +365,7 @@ async fn nothing_is_lost(place: &Place) {
     assert!(stored.contains(&format!("\"other{}\"", "+".repeat(20))), "{stored}");
 }
 
-async fn what_is_not_there(place: &Place) {
+async fn what_is_not_there(place: &StoreUnderTest) {
     for id in ["nothing", "", "c\0", "'; --"] {
         let id = ByteString::from(id);
         assert_eq!(authenticate(place, &id, None, None).await, None);
@@ -386,7 +387,7 @@ async fn what_is_not_there(place: &Place) {
 }
 
 /// A caller that drops its question, after any number of polls, leaves a store that still answers and an intact chat.
-async fn questions_given_up(place: &Place) {
+async fn questions_given_up(place: &StoreUnderTest) {
     let before = place.peek.peek(Cell::Chat("null")).await.unwrap();
     let mut appended = 0;
     for polls in 0..12 {
@@ -410,11 +411,11 @@ async fn questions_given_up(place: &Place) {
     assert_eq!(after.replace(['|', '+'], ""), before);
 }
 
-pub async fn ask(place: &Place, question: Question) -> Result<StoreAnswer, StoreError> {
+pub async fn ask(place: &StoreUnderTest, question: Question) -> Result<StoreAnswer, StoreError> {
     place.store.ask(question).await
 }
 
-pub async fn done(place: &Place, question: Question) {
+pub async fn done(place: &StoreUnderTest, question: Question) {
     let answer = ask(place, question.clone()).await;
     assert!(matches!(answer, Ok(StoreAnswer::Done)), "{question:?}: {answer:?}");
 }
@@ -427,19 +428,24 @@ pub fn touch(user: impl Into<ByteString>, at_secs: u64) -> Question {
     Question::TouchUsers { touches: vec![Touch { user: user.into(), at_secs }] }
 }
 
-async fn authenticate(place: &Place, user: &str, jti: Option<&str>, issued_at_secs: Option<u64>) -> Option<User> {
+async fn authenticate(
+    place: &StoreUnderTest,
+    user: &str,
+    jti: Option<&str>,
+    issued_at_secs: Option<u64>,
+) -> Option<User> {
     let jti = jti.map(ByteString::from);
     authenticated(place, Question::Authenticate { user: user.into(), jti, issued_at_secs, ends_at_secs: None }).await
 }
 
 /// By a token that does not say when it was issued.
-async fn authenticate_ending(place: &Place, user: &str, ends_at_secs: u64) -> Option<User> {
+async fn authenticate_ending(place: &StoreUnderTest, user: &str, ends_at_secs: u64) -> Option<User> {
     let ends_at_secs = Some(ends_at_secs);
     let user = user.into();
     authenticated(place, Question::Authenticate { user, jti: None, issued_at_secs: None, ends_at_secs }).await
 }
 
-async fn authenticated(place: &Place, question: Question) -> Option<User> {
+async fn authenticated(place: &StoreUnderTest, question: Question) -> Option<User> {
     match ask(place, question).await {
         Ok(StoreAnswer::User(user)) => user,
         Ok(StoreAnswer::Revoked) => None,

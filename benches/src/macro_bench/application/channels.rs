@@ -6,22 +6,22 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::line::Line;
+use super::line::TableLine;
 use super::world::{self, CHANNEL_MEMBERS, World, channel_of};
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
 use crate::macro_bench::report::micros;
 use crate::macro_bench::scenario::{Scale, unexpected};
-use crate::macro_bench::swarm::{Received, Reply, Swarm};
+use crate::macro_bench::swarm::{Inflow, NextSend, Swarm};
 
 /// Runs the loads, one after another, on the same sessions.
-pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
+pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<TableLine>> {
     let (rounds, writes_span) = if scale == Scale::Quick { (1, Duration::ZERO) } else { (5, WRITES_SPAN) };
     let mut lines = Vec::new();
     let process = world.start()?;
     let crowd = Crowd::storm(&process, world)?;
     let sessions = world.users as f64;
-    lines.push(Line::new(
+    lines.push(TableLine::new(
         format!("memory of a session ({} of them, in {} channels)", world.users, world.users / CHANNEL_MEMBERS),
         format!("{:.1} KiB", crowd.grown_bytes as f64 / sessions / 1024.0),
     ));
@@ -30,7 +30,7 @@ pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
 
     let process = world.start()?;
     let mut crowd = Crowd::storm(&process, world)?;
-    lines.push(Line::new(
+    lines.push(TableLine::new(
         "all come back at once after a restart: open, CONNECT with token, `user-join`, per session",
         format!(
             "{} µs; {:.1} s until the last is in",
@@ -42,7 +42,8 @@ pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
     for _ in 0..rounds {
         costs.push(crowd.round(writes_span, 1, |_| br#"420["heartbeat",{}]"#.to_vec(), |_, text| text == b"430[]")?);
     }
-    lines.push(Line::of_rounds("a `heartbeat` of every session, with its ack and its write, per heartbeat", costs));
+    lines
+        .push(TableLine::of_rounds("a `heartbeat` of every session, with its ack and its write, per heartbeat", costs));
     let mut costs = Vec::new();
     for round in 0..rounds {
         let typing = if round % 2 == 0 { "true" } else { "false" };
@@ -57,7 +58,7 @@ pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
         };
         costs.push(crowd.round(TYPING_SPAN, CHANNEL_MEMBERS, event, wanted)?);
     }
-    lines.push(Line::of_rounds("typing of every session, to the ten of the channel, per delivery", costs));
+    lines.push(TableLine::of_rounds("typing of every session, to the ten of the channel, per delivery", costs));
     Ok(lines)
 }
 
@@ -119,14 +120,12 @@ impl<'a> Crowd<'a> {
         let mut out = Vec::new();
         let mut turn = |swarm: &mut Swarm| {
             swarm.turn(|user, received, _| match received {
-                Received::Text(text) if missing[user] > 0 && wanted(user, text) => {
+                Inflow::Text(text) if missing[user] > 0 && wanted(user, text) => {
                     missing[user] -= 1;
                     all -= 1;
                     Ok(())
                 }
-                Received::Text(_) | Received::Binary(_) | Received::Left => {
-                    Err(unexpected(b"what was wanted", &received))
-                }
+                Inflow::Text(_) | Inflow::Binary(_) | Inflow::Left => Err(unexpected(b"what was wanted", &received)),
             })?;
             Ok::<_, io::Error>(all)
         };
@@ -149,10 +148,10 @@ impl<'a> Crowd<'a> {
 }
 
 /// As the front end does it; `true` once it is in.
-fn step_in(token: &str, received: &Received<'_>, reply: &mut Reply) -> io::Result<bool> {
+fn step_in(token: &str, received: &Inflow<'_>, reply: &mut NextSend) -> io::Result<bool> {
     let text = match received {
-        Received::Text(text) => *text,
-        Received::Binary(_) | Received::Left => return Err(unexpected(b"a text", received)),
+        Inflow::Text(text) => *text,
+        Inflow::Binary(_) | Inflow::Left => return Err(unexpected(b"a text", received)),
     };
     if text.starts_with(b"0{") {
         let connect = format!(r#"40{{"token":"{token}"}}"#);

@@ -10,15 +10,15 @@ use std::time::Duration;
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, GetString, ReadTxn, Text, Transact, Update, WriteTxn};
 
-use super::line::Line;
+use super::line::TableLine;
 use super::world::{self, NOTE, World, user_id};
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
 use crate::macro_bench::scenario::{Scale, unexpected};
-use crate::macro_bench::swarm::{Received, Swarm};
+use crate::macro_bench::swarm::{Inflow, Swarm};
 
 /// Both protocols, each with a document of its own program.
-pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
+pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<TableLine>> {
     let (rounds, updates) = if scale == Scale::Quick { (1, 40) } else { (7, 2000) };
     let mut lines = Vec::new();
     let process = world.start()?;
@@ -33,7 +33,7 @@ pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
         costs.remove(0);
         let title =
             format!("an update of a note to one of {MEMBERS} members, `ydoc:*`, {in_flight} in flight, per delivery");
-        lines.push(Line::of_rounds(title, costs).with_goal("4 µs"));
+        lines.push(TableLine::of_rounds(title, costs).with_goal("4 µs"));
     }
     let mut providers = Editors::of_providers(&process)?;
     drop(editors);
@@ -43,7 +43,7 @@ pub(super) fn measure(world: &World, scale: Scale) -> io::Result<Vec<Line>> {
     }
     costs.remove(0);
     let title = format!("an update of a note to one of {MEMBERS} members, y-protocols, 1 in flight, per delivery");
-    lines.push(Line::of_rounds(title, costs).with_goal("4 µs"));
+    lines.push(TableLine::of_rounds(title, costs).with_goal("4 µs"));
     check(&process, &typist)?;
     Ok(lines)
 }
@@ -103,7 +103,7 @@ impl<'a> Editors<'a> {
             let mut is_in = false;
             while !is_in {
                 swarm.turn(|from, received, reply| {
-                    let Received::Text(text) = received else { return Err(unexpected(b"a text", &received)) };
+                    let Inflow::Text(text) = received else { return Err(unexpected(b"a text", &received)) };
                     if from != conn {
                         // A member has joined.
                         return Ok(());
@@ -141,7 +141,7 @@ impl<'a> Editors<'a> {
             let mut is_in = false;
             while !is_in {
                 swarm.turn(|from, received, _| {
-                    let Received::Binary(message) = received else { return Err(unexpected(b"bytes", &received)) };
+                    let Inflow::Binary(message) = received else { return Err(unexpected(b"bytes", &received)) };
                     is_in |= from == conn && message.starts_with(&[0, 1]);
                     Ok(())
                 })?;
@@ -205,11 +205,11 @@ impl Protocol {
         }
     }
 
-    fn is_update(self, received: &Received<'_>) -> bool {
+    fn is_update(self, received: &Inflow<'_>) -> bool {
         match (self, received) {
-            (Self::Application, Received::Text(text)) => text.starts_with(br#"42["ydoc:document:update""#),
-            (Self::Sync, Received::Binary(message)) => message.starts_with(&[0, 2]),
-            (Self::Application | Self::Sync, Received::Text(_) | Received::Binary(_) | Received::Left) => false,
+            (Self::Application, Inflow::Text(text)) => text.starts_with(br#"42["ydoc:document:update""#),
+            (Self::Sync, Inflow::Binary(message)) => message.starts_with(&[0, 2]),
+            (Self::Application | Self::Sync, Inflow::Text(_) | Inflow::Binary(_) | Inflow::Left) => false,
         }
     }
 }
@@ -225,7 +225,7 @@ fn check(process: &Process, typist: &Typist) -> io::Result<()> {
     let mut state = None;
     while state.is_none() {
         swarm.turn(|_, received, _| {
-            if let Received::Binary([0, 1, rest @ ..]) = received {
+            if let Inflow::Binary([0, 1, rest @ ..]) = received {
                 let digits = rest.iter().position(|byte| *byte < 0x80).map_or(0, |last| last + 1);
                 state = Some(rest[digits..].to_vec());
             }

@@ -5,13 +5,13 @@
 use crate::macro_bench::report::micros;
 
 /// One line of the table.
-pub(super) struct Line {
+pub(super) struct TableLine {
     pub(super) title: String,
     pub(super) result: String,
     pub(super) goal: Option<&'static str>,
 }
 
-impl Line {
+impl TableLine {
     pub(super) fn new(title: impl Into<String>, result: impl Into<String>) -> Self {
         Self { title: title.into(), result: result.into(), goal: None }
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use roomcast_auth::sign_hs256;
 use roomcast_stores::{
-    ChannelKind, ChannelRow, ChannelState, Embedded, GroupRow, MemberRow, NoteRow, Options, Rows, UserRow,
+    ChannelKind, ChannelRow, ChannelState, DatabaseOptions, Embedded, GroupRow, MemberRow, NoteRow, Rows, UserRow,
 };
 
 use crate::macro_bench::process::{self, Cores, Process};
@@ -38,7 +38,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let file = world.folder.join("roomcast.db");
-            let store = Embedded::open(&file, Options::default()).await.map_err(io::Error::other)?;
+            let store = Embedded::open(&file, DatabaseOptions::default()).await.map_err(io::Error::other)?;
             store.seed(&rows(users)).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
             roomcast_stores::Store::close(&store).await;
             Ok::<_, io::Error>(())

@@ -16,7 +16,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Socket, Type};
 
-use peer::{Action, Peer, Replies};
+use peer::{LoopAction, Peer, Replies};
 
 /// Listens on a port of `127.0.0.1`, 0 for any, and serves until it is ended.
 pub(super) fn serve(port: u16, message: &str) -> io::Result<()> {
@@ -49,7 +49,7 @@ struct Loop {
     listener: Socket,
     /// By file descriptor.
     peers: Vec<Option<Peer>>,
-    groups: Vec<Group>,
+    groups: Vec<MemberGroup>,
     /// Groups with frames that are due, each once.
     due_groups: Vec<usize>,
     replies: Replies,
@@ -57,7 +57,7 @@ struct Loop {
 }
 
 #[derive(Debug, Default)]
-struct Group {
+struct MemberGroup {
     members: Vec<usize>,
     frames_due: usize,
 }
@@ -119,12 +119,12 @@ impl Loop {
             Err(errno) => return Err(errno.into()),
         };
         match peer.handle_bytes(&self.scratch[..bytes], &self.replies)? {
-            Action::Nothing => {}
-            Action::Join(group) => {
+            LoopAction::Nothing => {}
+            LoopAction::Join(group) => {
                 self.group(group).members.push(slot);
             }
-            Action::Echo(frames) => peer.write_owed(&self.epoll, slot, frames, &self.replies)?,
-            Action::Cast { group, frames } => {
+            LoopAction::Echo(frames) => peer.write_owed(&self.epoll, slot, frames, &self.replies)?,
+            LoopAction::Cast { group, frames } => {
                 let due = &mut self.group(group).frames_due;
                 let first = *due == 0;
                 *due += frames;
@@ -136,16 +136,16 @@ impl Loop {
         Ok(())
     }
 
-    fn group(&mut self, index: usize) -> &mut Group {
+    fn group(&mut self, index: usize) -> &mut MemberGroup {
         if self.groups.len() <= index {
-            self.groups.resize_with(index + 1, Group::default);
+            self.groups.resize_with(index + 1, MemberGroup::default);
         }
         &mut self.groups[index]
     }
 
     fn write_due_groups(&mut self) -> io::Result<()> {
         for group in self.due_groups.drain(..) {
-            let Group { members, frames_due } = &mut self.groups[group];
+            let MemberGroup { members, frames_due } = &mut self.groups[group];
             for slot in members {
                 if let Some(peer) = &mut self.peers[*slot] {
                     peer.write_owed(&self.epoll, *slot, *frames_due, &self.replies)?;

@@ -15,7 +15,7 @@ use crate::macro_bench::http::{ACCEPT, HEAD_END};
 pub(super) struct Peer {
     pub(super) socket: OwnedFd,
     stage: Stage,
-    purpose: Purpose,
+    purpose: RequestLine,
     borders: Borders,
     /// Bytes of whole frames that are due but not yet taken by the socket, and how far into a frame they begin.
     bytes_owed: usize,
@@ -24,7 +24,7 @@ pub(super) struct Peer {
 
 /// What the request line asks this connection to be: `in=N`, `to=N`, `echo` or `http` in the query.
 #[derive(Debug, Default, Clone, Copy)]
-struct Purpose {
+struct RequestLine {
     member_of: Option<usize>,
     casts_to: Option<usize>,
     echoes: bool,
@@ -44,7 +44,7 @@ enum Stage {
 
 /// What the loop does next for this connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum LoopAction {
     Nothing,
     Join(usize),
     Echo(usize),
@@ -88,14 +88,14 @@ impl Peer {
         Self {
             socket,
             stage: Stage::Request,
-            purpose: Purpose::default(),
+            purpose: RequestLine::default(),
             borders: Borders::default(),
             bytes_owed: 0,
             frame_offset: 0,
         }
     }
 
-    pub(super) fn handle_bytes(&mut self, bytes: &[u8], replies: &Replies) -> io::Result<Action> {
+    pub(super) fn handle_bytes(&mut self, bytes: &[u8], replies: &Replies) -> io::Result<LoopAction> {
         match self.stage {
             Stage::Request => return self.handle_request(bytes, replies),
             Stage::Http => return self.respond(bytes, replies),
@@ -105,22 +105,22 @@ impl Peer {
         match self.stage {
             Stage::Connect if frames > 0 => {
                 self.write_all(&replies.connected)?;
-                let Purpose { member_of, casts_to, echoes } = self.purpose;
+                let RequestLine { member_of, casts_to, echoes } = self.purpose;
                 let stays = member_of.is_some() || casts_to.is_some() || echoes;
                 self.stage = if stays { Stage::Join } else { Stage::Visiting };
-                Ok(Action::Nothing)
+                Ok(LoopAction::Nothing)
             }
             Stage::Join if frames > 0 => {
                 self.write_all(&replies.joined)?;
                 self.stage = Stage::Working;
-                Ok(self.purpose.member_of.map_or(Action::Nothing, Action::Join))
+                Ok(self.purpose.member_of.map_or(LoopAction::Nothing, LoopAction::Join))
             }
-            Stage::Working if frames > 0 && self.purpose.echoes => Ok(Action::Echo(frames)),
+            Stage::Working if frames > 0 && self.purpose.echoes => Ok(LoopAction::Echo(frames)),
             Stage::Working if frames > 0 => {
-                Ok(self.purpose.casts_to.map_or(Action::Nothing, |group| Action::Cast { group, frames }))
+                Ok(self.purpose.casts_to.map_or(LoopAction::Nothing, |group| LoopAction::Cast { group, frames }))
             }
             Stage::Request | Stage::Http | Stage::Connect | Stage::Join | Stage::Working | Stage::Visiting => {
-                Ok(Action::Nothing)
+                Ok(LoopAction::Nothing)
             }
         }
     }
@@ -162,7 +162,7 @@ impl Peer {
     }
 
     /// The load generator writes a request whole; loopback hands it over whole.
-    fn handle_request(&mut self, bytes: &[u8], replies: &Replies) -> io::Result<Action> {
+    fn handle_request(&mut self, bytes: &[u8], replies: &Replies) -> io::Result<LoopAction> {
         if !bytes.ends_with(HEAD_END.as_bytes()) && !bytes.starts_with(b"POST") {
             return Err(io::Error::other("a request in pieces"));
         }
@@ -184,13 +184,13 @@ impl Peer {
         }
         self.stage = Stage::Connect;
         self.write_all(&replies.upgraded)?;
-        Ok(Action::Nothing)
+        Ok(LoopAction::Nothing)
     }
 
     /// One request, one fixed response: no header is read.
-    fn respond(&mut self, request: &[u8], replies: &Replies) -> io::Result<Action> {
+    fn respond(&mut self, request: &[u8], replies: &Replies) -> io::Result<LoopAction> {
         self.write_all(if request.starts_with(b"POST") { &replies.posted } else { &replies.polled })?;
-        Ok(Action::Nothing)
+        Ok(LoopAction::Nothing)
     }
 
     fn write_all(&self, bytes: &[u8]) -> io::Result<()> {

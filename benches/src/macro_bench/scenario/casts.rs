@@ -2,18 +2,18 @@
 
 use std::io;
 
-use super::join::{Audience, unexpected};
-use super::session::Session;
+use super::join::{JoinedClients, unexpected};
+use super::workload::Workload;
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
-use crate::macro_bench::subject::{Kind, Order};
-use crate::macro_bench::swarm::Received;
+use crate::macro_bench::subject::{Order, ProcessKind};
+use crate::macro_bench::swarm::Inflow;
 use crate::macro_bench::template::{Template, payload};
 
 /// Rooms in which messages are in flight.
 pub(super) struct Casts {
-    audience: Audience,
-    kind: Kind,
+    audience: JoinedClients,
+    kind: ProcessKind,
     order: Order,
     rooms: Vec<Room>,
     /// For each connection its room and how many messages it has had.
@@ -42,7 +42,7 @@ struct Seat {
 
 /// A sender outside of one room of `members`.
 pub(super) fn fan_out(process: &Process, members: usize, in_flight: usize) -> io::Result<Casts> {
-    let mut audience = Audience::new(process)?;
+    let mut audience = JoinedClients::new(process)?;
     let sender = audience.join(&[("s".to_owned(), "to=0".to_owned())])?;
     let conns = audience.join(&vec![("r".to_owned(), "in=0".to_owned()); members])?;
     let question = Template::new(&format!(r#"42["broadcast","{}"]"#, payload()));
@@ -54,7 +54,7 @@ pub(super) fn fan_out(process: &Process, members: usize, in_flight: usize) -> io
 
 /// Rooms of ten; each member in its turn sends to its room, itself included, one message in flight per room.
 pub(super) fn rooms(process: &Process, members: usize) -> io::Result<Casts> {
-    let mut audience = Audience::new(process)?;
+    let mut audience = JoinedClients::new(process)?;
     let rooms = members / ROOM_MEMBERS;
     let clients: Vec<_> = (0..rooms * ROOM_MEMBERS)
         .map(|client| client / ROOM_MEMBERS)
@@ -66,8 +66,8 @@ pub(super) fn rooms(process: &Process, members: usize) -> io::Result<Casts> {
         let name = room_name(room);
         let question = Template::new(&format!(r#"42["room-cast","{name}","{}"]"#, payload()));
         let answer = Template::new(&room_text(match process.kind {
-            Kind::Server => room,
-            Kind::Bare => 0,
+            ProcessKind::Server => room,
+            ProcessKind::Bare => 0,
         }));
         casts.add_room(members.to_vec(), members, question, answer);
     }
@@ -85,7 +85,7 @@ pub(super) fn room_message() -> String {
 }
 
 impl Casts {
-    fn new(audience: Audience, process: &Process, in_flight_max: usize) -> Self {
+    fn new(audience: JoinedClients, process: &Process, in_flight_max: usize) -> Self {
         Self {
             audience,
             kind: process.kind,
@@ -126,7 +126,7 @@ impl Casts {
         let sender = room.senders[room.sent % room.senders.len()];
         self.out.clear();
         while room.sent < due {
-            push_masked(&mut self.out, frame::TEXT, room.question.at(Kind::Server, room.sent));
+            push_masked(&mut self.out, frame::TEXT, room.question.at(ProcessKind::Server, room.sent));
             room.sent += 1;
         }
         self.audience.swarm.send(sender, &self.out)
@@ -143,7 +143,7 @@ impl Casts {
                 return Err(unexpected(b"nothing for a sender", &received));
             };
             let room = &mut rooms[seat.room];
-            let Received::Text(text) = received else { return Err(unexpected(b"a message", &received)) };
+            let Inflow::Text(text) = received else { return Err(unexpected(b"a message", &received)) };
             let sampled = (conn + seat.messages).is_multiple_of(SAMPLE);
             if !room.handle_arrival(text, seat.messages, *kind, *order, sampled) {
                 return Err(unexpected(room.answer.at(*kind, seat.messages), &received));
@@ -154,7 +154,7 @@ impl Casts {
     }
 }
 
-impl Session for Casts {
+impl Workload for Casts {
     fn round(&mut self, messages: usize) -> io::Result<usize> {
         self.audience.swarm.begin_round();
         let until = self.rooms[0].done + messages.div_ceil(self.rooms.len());
@@ -176,10 +176,10 @@ impl Session for Casts {
 impl Room {
     /// Counts the delivery `text`, the `nth` of its member; `false` if it is none that this member can get now. Length and
     /// number are always looked at, the whole text if it is `sampled`.
-    fn handle_arrival(&mut self, text: &[u8], nth: usize, kind: Kind, order: Order, sampled: bool) -> bool {
+    fn handle_arrival(&mut self, text: &[u8], nth: usize, kind: ProcessKind, order: Order, sampled: bool) -> bool {
         let sequence = match kind {
-            Kind::Server => self.answer.sequence_in(text),
-            Kind::Bare => Some(nth).filter(|_| text.len() == self.answer.length()),
+            ProcessKind::Server => self.answer.sequence_in(text),
+            ProcessKind::Bare => Some(nth).filter(|_| text.len() == self.answer.length()),
         };
         let Some(sequence) = sequence.filter(|sequence| (self.done..self.sent).contains(sequence)) else {
             return false;
@@ -241,16 +241,16 @@ mod tests {
     #[test]
     fn a_sampled_delivery_is_compared_to_its_last_byte() {
         let mut room = room(1);
-        let mut text = room.answer.at(Kind::Server, 0).to_vec();
+        let mut text = room.answer.at(ProcessKind::Server, 0).to_vec();
         *text.last_mut().unwrap() = b'}';
-        assert!(!room.handle_arrival(&text, 0, Kind::Server, Order::Kept, true));
-        assert!(!room.handle_arrival(&text[1..], 0, Kind::Server, Order::Kept, false));
-        assert!(room.handle_arrival(&text, 0, Kind::Server, Order::Kept, false));
+        assert!(!room.handle_arrival(&text, 0, ProcessKind::Server, Order::Kept, true));
+        assert!(!room.handle_arrival(&text[1..], 0, ProcessKind::Server, Order::Kept, false));
+        assert!(room.handle_arrival(&text, 0, ProcessKind::Server, Order::Kept, false));
     }
 
     fn arrives(room: &mut Room, sequence: usize, nth: usize, order: Order) -> bool {
-        let text = room.answer.at(Kind::Server, sequence).to_vec();
-        room.handle_arrival(&text, nth, Kind::Server, order, true)
+        let text = room.answer.at(ProcessKind::Server, sequence).to_vec();
+        room.handle_arrival(&text, nth, ProcessKind::Server, order, true)
     }
 
     /// Three messages are on their way.

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::join::{unexpected, websocket_target};
-use super::session::Session;
+use super::workload::Workload;
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
-use crate::macro_bench::swarm::{Received, Swarm};
+use crate::macro_bench::swarm::{Inflow, Swarm};
 
 /// Visitors, some at a time.
 pub(super) struct Churn {
@@ -21,7 +21,7 @@ impl Churn {
     }
 }
 
-impl Session for Churn {
+impl Workload for Churn {
     fn round(&mut self, connections: usize) -> io::Result<usize> {
         let Self { swarm, target, at_a_time } = self;
         swarm.begin_round();
@@ -33,12 +33,12 @@ impl Session for Churn {
             }
             swarm.turn(|_, received, reply| {
                 match received {
-                    Received::Text(text) if text.starts_with(b"0{") => {
+                    Inflow::Text(text) if text.starts_with(b"0{") => {
                         push_masked(&mut reply.bytes, frame::TEXT, b"40");
                     }
-                    Received::Text(text) if text.starts_with(b"40{") => reply.leaves = true,
-                    Received::Left => left += 1,
-                    Received::Text(_) | Received::Binary(_) => return Err(unexpected(b"0{ or 40{", &received)),
+                    Inflow::Text(text) if text.starts_with(b"40{") => reply.leaves = true,
+                    Inflow::Left => left += 1,
+                    Inflow::Text(_) | Inflow::Binary(_) => return Err(unexpected(b"0{ or 40{", &received)),
                 }
                 Ok(())
             })?;

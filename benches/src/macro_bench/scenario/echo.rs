@@ -2,18 +2,18 @@
 
 use std::io;
 
-use super::join::{Audience, unexpected};
-use super::session::Session;
+use super::join::{JoinedClients, unexpected};
+use super::workload::Workload;
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
-use crate::macro_bench::subject::Kind;
-use crate::macro_bench::swarm::Received;
+use crate::macro_bench::subject::ProcessKind;
+use crate::macro_bench::swarm::Inflow;
 use crate::macro_bench::template::{Template, payload};
 
 /// Clients that ask.
 pub(super) struct Echo {
-    audience: Audience,
-    kind: Kind,
+    audience: JoinedClients,
+    kind: ProcessKind,
     conns: Vec<usize>,
     question: Template,
     answer: Template,
@@ -36,7 +36,7 @@ pub(super) fn answer_text() -> String {
 
 impl Echo {
     pub(super) fn new(process: &Process, clients: usize) -> io::Result<Self> {
-        let mut audience = Audience::new(process)?;
+        let mut audience = JoinedClients::new(process)?;
         let conns = audience.join(&vec![("e".to_owned(), "echo".to_owned()); clients])?;
         let asked = vec![0; conns.iter().max().map_or(0, |last| last + 1)];
         let (question, answer) = (Template::new(&question_text()), Template::new(&answer_text()));
@@ -44,9 +44,9 @@ impl Echo {
     }
 }
 
-impl Session for Echo {
+impl Workload for Echo {
     fn round(&mut self, messages: usize) -> io::Result<usize> {
-        let Self { audience: Audience { swarm, .. }, kind, conns, question, answer, asked } = self;
+        let Self { audience: JoinedClients { swarm, .. }, kind, conns, question, answer, asked } = self;
         swarm.begin_round();
         let mut out = Vec::new();
         let mut sent = 0;
@@ -54,21 +54,21 @@ impl Session for Echo {
         for conn in conns.iter().take(messages) {
             out.clear();
             asked[*conn] += 1;
-            push_masked(&mut out, frame::TEXT, question.at(Kind::Server, asked[*conn]));
+            push_masked(&mut out, frame::TEXT, question.at(ProcessKind::Server, asked[*conn]));
             swarm.send(*conn, &out)?;
             sent += 1;
         }
         while answered < messages {
             swarm.turn(|conn, received, reply| {
                 let expected = answer.at(*kind, asked[conn]);
-                if received != Received::Text(expected) {
+                if received != Inflow::Text(expected) {
                     return Err(unexpected(expected, &received));
                 }
                 answered += 1;
                 if sent < messages {
                     sent += 1;
                     asked[conn] += 1;
-                    push_masked(&mut reply.bytes, frame::TEXT, question.at(Kind::Server, asked[conn]));
+                    push_masked(&mut reply.bytes, frame::TEXT, question.at(ProcessKind::Server, asked[conn]));
                 }
                 Ok(())
             })?;

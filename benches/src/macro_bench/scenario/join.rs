@@ -4,16 +4,16 @@ use std::io;
 
 use crate::macro_bench::frame::{self, push_masked};
 use crate::macro_bench::process::Process;
-use crate::macro_bench::subject::Kind;
-use crate::macro_bench::swarm::{Received, Swarm};
+use crate::macro_bench::subject::ProcessKind;
+use crate::macro_bench::swarm::{Inflow, Swarm};
 
 /// Clients that are in their rooms.
-pub(crate) struct Audience {
+pub(crate) struct JoinedClients {
     pub(crate) swarm: Swarm,
-    kind: Kind,
+    kind: ProcessKind,
 }
 
-impl Audience {
+impl JoinedClients {
     pub(crate) fn new(process: &Process) -> io::Result<Self> {
         Ok(Self { swarm: Swarm::new(process.address)?, kind: process.kind })
     }
@@ -51,29 +51,29 @@ impl Audience {
         let mut missing = clients;
         while missing > 0 {
             self.swarm.turn(|_, received, _| match received {
-                Received::Text(text) if text.starts_with(beginning) && missing > 0 => {
+                Inflow::Text(text) if text.starts_with(beginning) && missing > 0 => {
                     missing -= 1;
                     Ok(())
                 }
-                Received::Text(_) | Received::Binary(_) | Received::Left => Err(unexpected(beginning, &received)),
+                Inflow::Text(_) | Inflow::Binary(_) | Inflow::Left => Err(unexpected(beginning, &received)),
             })?;
         }
         Ok(())
     }
 }
 
-pub(super) fn websocket_target(kind: Kind, purpose: &str) -> String {
+pub(super) fn websocket_target(kind: ProcessKind, purpose: &str) -> String {
     match kind {
-        Kind::Server => "/socket.io/?EIO=4&transport=websocket".to_owned(),
-        Kind::Bare => format!("/socket.io/?EIO=4&transport=websocket&{purpose}"),
+        ProcessKind::Server => "/socket.io/?EIO=4&transport=websocket".to_owned(),
+        ProcessKind::Bare => format!("/socket.io/?EIO=4&transport=websocket&{purpose}"),
     }
 }
 
 /// The fault of an answer that is not the one which had to come.
-pub(crate) fn unexpected(expected: &[u8], received: &Received<'_>) -> io::Error {
+pub(crate) fn unexpected(expected: &[u8], received: &Inflow<'_>) -> io::Error {
     let received = match received {
-        Received::Text(text) | Received::Binary(text) => String::from_utf8_lossy(text),
-        Received::Left => "the end of the connection".into(),
+        Inflow::Text(text) | Inflow::Binary(text) => String::from_utf8_lossy(text),
+        Inflow::Left => "the end of the connection".into(),
     };
     io::Error::other(format!("expected {}, received {received}", String::from_utf8_lossy(expected)))
 }

@@ -1,4 +1,4 @@
-//! What is measured: each scenario drives one process through a [`Session`], the same way for a server and the bare loop.
+//! What is measured: each scenario drives one process through a [`Workload`], the same way for a server and the bare loop.
 //!
 //! Owns: which messages are sent when, and the check of every answer. Must never know: clocks and ratios.
 
@@ -7,14 +7,14 @@ mod churn;
 mod echo;
 mod join;
 mod polling;
-mod session;
+mod workload;
 
 use std::io;
 
 use super::process::Process;
 
-pub(super) use join::{Audience, unexpected};
-pub(super) use session::Session;
+pub(super) use join::{JoinedClients, unexpected};
+pub(super) use workload::Workload;
 
 /// The description of a scenario, and how to start it.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub(super) struct Scenario {
     pub(super) unit: &'static str,
     /// What the project wants to reach.
     pub(super) goal: Goal,
-    work: Work,
+    work: ScenarioWork,
     full: Size,
     quick: Size,
 }
@@ -42,7 +42,7 @@ pub(super) enum Goal {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Work {
+enum ScenarioWork {
     FanOut { in_flight: usize },
     Echo,
     Rooms,
@@ -75,22 +75,22 @@ impl Scenario {
     /// The text of the frame that the bare loop writes.
     pub(super) fn bare_message(&self) -> String {
         match self.work {
-            Work::FanOut { .. } => casts::fan_out_message(),
-            Work::Rooms => casts::room_message(),
-            Work::Echo | Work::Polling => echo::message(),
-            Work::Churn => String::new(),
+            ScenarioWork::FanOut { .. } => casts::fan_out_message(),
+            ScenarioWork::Rooms => casts::room_message(),
+            ScenarioWork::Echo | ScenarioWork::Polling => echo::message(),
+            ScenarioWork::Churn => String::new(),
         }
     }
 
     /// Connects the clients.
-    pub(super) fn begin(&self, process: &Process, scale: Scale) -> io::Result<Box<dyn Session>> {
+    pub(super) fn begin(&self, process: &Process, scale: Scale) -> io::Result<Box<dyn Workload>> {
         let clients = self.size(scale).clients;
         Ok(match self.work {
-            Work::FanOut { in_flight } => Box::new(casts::fan_out(process, clients, in_flight)?),
-            Work::Rooms => Box::new(casts::rooms(process, clients)?),
-            Work::Echo => Box::new(echo::Echo::new(process, clients)?),
-            Work::Churn => Box::new(churn::Churn::new(process, clients)?),
-            Work::Polling => Box::new(polling::Polling::new(process, clients)?),
+            ScenarioWork::FanOut { in_flight } => Box::new(casts::fan_out(process, clients, in_flight)?),
+            ScenarioWork::Rooms => Box::new(casts::rooms(process, clients)?),
+            ScenarioWork::Echo => Box::new(echo::Echo::new(process, clients)?),
+            ScenarioWork::Churn => Box::new(churn::Churn::new(process, clients)?),
+            ScenarioWork::Polling => Box::new(polling::PollingSessions::new(process, clients)?),
         })
     }
 }
@@ -102,7 +102,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
         title: "one message in flight to 1,000 members",
         unit: "delivery",
         goal: Goal::Ratio(1.10),
-        work: Work::FanOut { in_flight: 1 },
+        work: ScenarioWork::FanOut { in_flight: 1 },
         full: Size { clients: 1000, messages: 200 },
         quick: Size { clients: 50, messages: 20 },
     },
@@ -111,7 +111,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
         title: "32 messages in flight to 1,000 members",
         unit: "delivery",
         goal: Goal::Ratio(1.30),
-        work: Work::FanOut { in_flight: 32 },
+        work: ScenarioWork::FanOut { in_flight: 32 },
         full: Size { clients: 1000, messages: 960 },
         quick: Size { clients: 50, messages: 96 },
     },
@@ -120,7 +120,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
         title: "ack echo, 100 clients",
         unit: "ack",
         goal: Goal::Ratio(1.25),
-        work: Work::Echo,
+        work: ScenarioWork::Echo,
         full: Size { clients: 100, messages: 60_000 },
         quick: Size { clients: 10, messages: 100 },
     },
@@ -129,7 +129,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
         title: "rooms of ten, 100 rooms",
         unit: "delivery",
         goal: Goal::Ratio(1.20),
-        work: Work::Rooms,
+        work: ScenarioWork::Rooms,
         full: Size { clients: 1000, messages: 12_000 },
         quick: Size { clients: 50, messages: 100 },
     },
@@ -138,7 +138,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
         title: "connect and leave",
         unit: "connection",
         goal: Goal::Ratio(1.40),
-        work: Work::Churn,
+        work: ScenarioWork::Churn,
         full: Size { clients: 32, messages: 3000 },
         quick: Size { clients: 8, messages: 40 },
     },
@@ -147,7 +147,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
         title: "polling request, 100 sessions",
         unit: "request",
         goal: Goal::Micros(5.0),
-        work: Work::Polling,
+        work: ScenarioWork::Polling,
         full: Size { clients: 100, messages: 20_000 },
         quick: Size { clients: 10, messages: 60 },
     },

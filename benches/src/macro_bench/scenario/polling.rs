@@ -4,17 +4,17 @@ use std::io;
 
 use super::echo::{answer_text, question_text};
 use super::join::unexpected;
-use super::session::Session;
+use super::workload::Workload;
 use crate::macro_bench::http::{get_request, post_request};
 use crate::macro_bench::process::Process;
-use crate::macro_bench::subject::Kind;
-use crate::macro_bench::swarm::{Received, Swarm};
+use crate::macro_bench::subject::ProcessKind;
+use crate::macro_bench::swarm::{Inflow, Swarm};
 use crate::macro_bench::template::Template;
 
 /// Sessions that poll.
-pub(super) struct Polling {
+pub(super) struct PollingSessions {
     swarm: Swarm,
-    kind: Kind,
+    kind: ProcessKind,
     clients: Vec<Client>,
     answer: Template,
 }
@@ -26,15 +26,15 @@ struct Client {
     fetches: bool,
 }
 
-impl Polling {
+impl PollingSessions {
     pub(super) fn new(process: &Process, sessions: usize) -> io::Result<Self> {
         let mut swarm = Swarm::new(process.address)?;
         for _ in 0..sessions {
             swarm.open_http()?;
         }
         let targets = match process.kind {
-            Kind::Server => shake_hands(&mut swarm, process, sessions)?,
-            Kind::Bare => vec!["/socket.io/?http".to_owned(); sessions],
+            ProcessKind::Server => shake_hands(&mut swarm, process, sessions)?,
+            ProcessKind::Bare => vec!["/socket.io/?http".to_owned(); sessions],
         };
         let client = |target: &String| Client {
             get: get_request(process.address, target).into_bytes(),
@@ -47,7 +47,7 @@ impl Polling {
     }
 }
 
-impl Session for Polling {
+impl Workload for PollingSessions {
     fn round(&mut self, requests: usize) -> io::Result<usize> {
         let Self { swarm, kind, clients, answer } = self;
         swarm.begin_round();
@@ -57,18 +57,18 @@ impl Session for Polling {
         let until = clients.first().map_or(0, |client| client.asked + cycles);
         for (conn, client) in clients.iter_mut().enumerate() {
             client.asked += 1;
-            swarm.send(conn, client.post.at(Kind::Server, client.asked))?;
+            swarm.send(conn, client.post.at(ProcessKind::Server, client.asked))?;
         }
         let mut answered = 0;
         while answered < requests {
             swarm.turn(|conn, received, reply| {
                 let client = &mut clients[conn];
-                if client.fetches && received == Received::Text(PING) {
+                if client.fetches && received == Inflow::Text(PING) {
                     reply.bytes.extend(&client.get);
                     return Ok(());
                 }
                 let expected = if client.fetches { answer.at(*kind, client.asked) } else { b"ok" };
-                if received != Received::Text(expected) {
+                if received != Inflow::Text(expected) {
                     return Err(unexpected(expected, &received));
                 }
                 answered += 1;
@@ -77,7 +77,7 @@ impl Session for Polling {
                     reply.bytes.extend(&client.get);
                 } else if client.asked < until {
                     client.asked += 1;
-                    reply.bytes.extend(client.post.at(Kind::Server, client.asked));
+                    reply.bytes.extend(client.post.at(ProcessKind::Server, client.asked));
                 }
                 Ok(())
             })?;
@@ -109,11 +109,11 @@ fn exchange(swarm: &mut Swarm, requests: &[String], beginning: &[u8]) -> io::Res
     let mut missing = requests.len();
     while missing > 0 {
         swarm.turn(|conn, received, reply| match received {
-            Received::Text(PING) => {
+            Inflow::Text(PING) => {
                 reply.bytes.extend(requests[conn].as_bytes());
                 Ok(())
             }
-            Received::Text(text) => {
+            Inflow::Text(text) => {
                 let text = text.strip_prefix(PING_AND_MORE).unwrap_or(text);
                 if !text.starts_with(beginning) || !bodies[conn].is_empty() {
                     return Err(unexpected(beginning, &received));
@@ -122,7 +122,7 @@ fn exchange(swarm: &mut Swarm, requests: &[String], beginning: &[u8]) -> io::Res
                 missing -= 1;
                 Ok(())
             }
-            Received::Binary(_) | Received::Left => Err(unexpected(beginning, &received)),
+            Inflow::Binary(_) | Inflow::Left => Err(unexpected(beginning, &received)),
         })?;
     }
     Ok(bodies)

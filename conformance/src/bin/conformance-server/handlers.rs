@@ -35,7 +35,7 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
             }
             io.namespaces(Pattern::Digits("/dyn-".into()), |ns| open_to_all(ns, runtime.clone(), settings));
             io.namespace("/deny", |ns| {
-                ns.admit(async || Err::<(), _>(Refusal::with_data("not authorized", &Why { code: "E_AUTH" })));
+                ns.admit(async || Err::<(), _>(Refusal::with_data("not authorized", &ErrorData { code: "E_AUTH" })));
             });
             io.namespace("/jwt", |ns| with_token(ns, runtime.clone(), verifier, settings));
         })
@@ -97,7 +97,7 @@ fn with_token(ns: &mut Namespace, runtime: impl Runtime, verifier: Verifier, set
             }
             let Some(claims) = socket.extension::<Claims>() else { return };
             timers.spawn(until_expiry(timers.clone(), socket.clone(), claims.exp().unwrap_or_default()));
-            socket.emit("auth", Subject { sub: claims.subject() }).await;
+            socket.emit("auth", SubjectClaim { sub: claims.subject() }).await;
         }
     });
     events(ns, runtime, settings);
@@ -238,12 +238,12 @@ struct Token {
 }
 
 #[derive(Serialize)]
-struct Subject<'a> {
+struct SubjectClaim<'a> {
     sub: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Why {
+struct ErrorData {
     code: &'static str,
 }
 

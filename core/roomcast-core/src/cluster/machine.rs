@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::members::{Change, Freshness, Leaving, Members, SaidTo};
+use super::members::{Freshness, Leaving, Members, MembershipChange, SaidTo};
 use super::message::{ClusterBody, ClusterMessage, NodeId, RoomChannel};
-use super::requests::{Asked, Ended, LocalShare, Requests};
+use super::requests::{ClusterRequests, Ended, LocalShare, Requested};
 use super::settings::ClusterSettings;
 use super::subscriptions::{RoomSubscriptions, Subscribing};
 use crate::time::Instant;
@@ -20,7 +20,7 @@ pub struct Cluster {
     published: u64,
     bus: BusState,
     members: Members,
-    requests: Requests,
+    requests: ClusterRequests,
     subscriptions: RoomSubscriptions,
     publications: VecDeque<ClusterMessage>,
     counters: ClusterCounters,
@@ -37,11 +37,11 @@ pub enum BusState {
 
 /// What there is to carry out of a message.
 #[derive(Debug, PartialEq)]
-pub enum Heard {
+pub enum ClusterHeard {
     /// Carry this out on behalf of that node.
     Act(NodeId, ClusterBody),
     /// Carry this out: it answers a request of this node, which asked for that.
-    Answer(NodeId, ClusterBody, Asked),
+    Answer(NodeId, ClusterBody, Requested),
     /// Nothing is left to do.
     Nothing,
 }
@@ -94,7 +94,7 @@ impl Cluster {
             published: 0,
             bus: BusState::Up,
             members: Members::new(&settings, now),
-            requests: Requests::new(settings.strangers, settings.requests_max),
+            requests: ClusterRequests::new(settings.strangers, settings.requests_max),
             subscriptions: RoomSubscriptions::default(),
             publications: VecDeque::new(),
             counters: ClusterCounters::default(),
@@ -103,24 +103,24 @@ impl Cluster {
     }
 
     /// Another node said something.
-    pub fn handle_message(&mut self, message: ClusterMessage, now: Instant) -> Heard {
+    pub fn handle_message(&mut self, message: ClusterMessage, now: Instant) -> ClusterHeard {
         let ClusterMessage { from, seq, body } = message;
         if from == self.own {
             self.counters.own += 1;
-            return Heard::Nothing;
+            return ClusterHeard::Nothing;
         }
         self.counters.received += 1;
         let said_to = match body.addressee() {
             None => SaidTo::All,
             Some(to) if *to == self.own => SaidTo::This,
-            Some(_) => return Heard::Nothing,
+            Some(_) => return ClusterHeard::Nothing,
         };
         match self.members.hear(&from, said_to, seq, now) {
             Freshness::New { missing } => self.count_missing(missing),
             Freshness::Late => self.counters.lost = self.counters.lost.saturating_sub(1),
             Freshness::Duplicate => {
                 self.counters.duplicates += 1;
-                return Heard::Nothing;
+                return ClusterHeard::Nothing;
             }
         }
         match body {
@@ -136,9 +136,9 @@ impl Cluster {
                 let asked = self.requests.asked(token.id).filter(|asked| asked.is_for(&body));
                 let Some(asked) = asked.filter(|_| self.requests.handle_answer(&from, token.id)) else {
                     self.counters.stale_answers += 1;
-                    return Heard::Nothing;
+                    return ClusterHeard::Nothing;
                 };
-                return Heard::Answer(from, body, asked);
+                return ClusterHeard::Answer(from, body, asked);
             }
             body @ (ClusterBody::Emit(_)
             | ClusterBody::Join { .. }
@@ -146,10 +146,10 @@ impl Cluster {
             | ClusterBody::CloseRoom { .. }
             | ClusterBody::Disconnect { .. }
             | ClusterBody::FetchSockets { .. }
-            | ClusterBody::ServerEmit { .. }) => return Heard::Act(from, body),
+            | ClusterBody::ServerEmit { .. }) => return ClusterHeard::Act(from, body),
         }
         self.settle();
-        Heard::Nothing
+        ClusterHeard::Nothing
     }
 
     /// The bus is there, or not.
@@ -200,7 +200,7 @@ impl Cluster {
 
     /// Begins a request to all nodes, which ends at `deadline` at the latest. The number to publish it with; `None` if too
     /// many wait.
-    pub fn ask(&mut self, asked: Asked, deadline: Instant) -> Option<u64> {
+    pub fn ask(&mut self, asked: Requested, deadline: Instant) -> Option<u64> {
         let id = self.requests.open(asked, self.members.nodes(), deadline);
         self.counters.requests_refused += u64::from(id.is_none());
         id
@@ -239,8 +239,8 @@ impl Cluster {
     /// The next change of membership.
     pub fn poll_membership(&mut self) -> Option<Membership> {
         Some(match self.members.poll_change()? {
-            Change::Joined(node) => Membership::Joined(node),
-            Change::Left(node, leaving) => {
+            MembershipChange::Joined(node) => Membership::Joined(node),
+            MembershipChange::Left(node, leaving) => {
                 self.counters.nodes_silent += u64::from(leaving == Leaving::Silent);
                 self.requests.handle_gone(&node);
                 Membership::Left(node, leaving)
@@ -314,7 +314,7 @@ impl Cluster {
     }
 }
 
-impl Asked {
+impl Requested {
     /// Whether a message answers it.
     const fn is_for(self, body: &ClusterBody) -> bool {
         matches!(
@@ -338,7 +338,7 @@ pub enum Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Beat, ClusterEmit, Payload, Recipients, RequestEnd, RequestToken, Strangers};
+    use crate::cluster::{Beat, BusPayload, ClusterEmit, Recipients, RequestEnd, RequestToken, Strangers};
     use crate::socket_io::{Args, Delivery};
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
         a.handle_timeout(at(0));
         let first = a.poll_publication().unwrap();
         assert_eq!((first.seq, &first.body), (Some(1), &ClusterBody::Heartbeat(Beat::First)));
-        assert_eq!(b.handle_message(first, at(0)), Heard::Nothing);
+        assert_eq!(b.handle_message(first, at(0)), ClusterHeard::Nothing);
         assert_eq!(b.poll_membership(), Some(Membership::Joined(id("a"))));
         // Its own first heartbeat has not gone out yet: that is answer enough.
         assert_eq!(b.poll_publication().unwrap().body, ClusterBody::Heartbeat(Beat::First));
@@ -358,11 +358,11 @@ mod tests {
     fn own_messages_and_duplicates_are_passed_over_and_losses_are_counted() {
         let (mut a, mut b) = pair();
         let emits: Vec<_> = (0..4).map(|_| published(&mut a)).collect();
-        assert_eq!(a.handle_message(emits[0].clone(), at(0)), Heard::Nothing);
+        assert_eq!(a.handle_message(emits[0].clone(), at(0)), ClusterHeard::Nothing);
         assert_eq!(a.counters().own, 1);
         for (n, is_new) in [(0, true), (3, true), (3, false), (1, true)] {
             let heard = b.handle_message(emits[n].clone(), at(0));
-            assert_eq!(matches!(heard, Heard::Act(..)), is_new, "{n}");
+            assert_eq!(matches!(heard, ClusterHeard::Act(..)), is_new, "{n}");
         }
         assert_eq!((b.counters().duplicates, b.counters().lost), (1, 1));
     }
@@ -370,13 +370,16 @@ mod tests {
     #[test]
     fn an_answer_of_the_wrong_kind_or_for_another_node_is_stale() {
         let (mut a, mut b) = pair();
-        let request = a.ask(Asked::Sockets(5), at(9)).unwrap();
+        let request = a.ask(Requested::Sockets(5), at(9)).unwrap();
         let token = RequestToken { key: "".into(), id: request };
         b.publish(ClusterBody::Sockets { to: id("c"), token: token.clone(), sockets: Vec::new() });
         b.publish(ClusterBody::Sockets { to: id("a"), token: token.clone(), sockets: Vec::new() });
         b.publish(ClusterBody::Sockets { to: id("a"), token, sockets: Vec::new() });
         let heard = [(); 3].map(|()| a.handle_message(b.poll_publication().unwrap(), at(0)));
-        assert!(matches!(&heard[..], [Heard::Nothing, Heard::Answer(_, _, Asked::Sockets(5)), Heard::Nothing]));
+        assert!(matches!(
+            &heard[..],
+            [ClusterHeard::Nothing, ClusterHeard::Answer(_, _, Requested::Sockets(5)), ClusterHeard::Nothing]
+        ));
         assert_eq!((a.poll_ended().unwrap().end, a.counters().stale_answers), (RequestEnd::Complete, 1));
     }
 
@@ -408,7 +411,7 @@ mod tests {
         node.publish(ClusterBody::Emit(ClusterEmit {
             recipients: Recipients::everyone("/".into()),
             name: "x".into(),
-            args: Payload::from(Args::empty()),
+            args: BusPayload::from(Args::empty()),
             delivery: Delivery::Reliable,
             ack: None,
         }));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::message::{Beat, NodeId};
-use super::sequence::{Heard, Sequence};
+use super::sequence::{NumberHeard, Sequence};
 use super::settings::ClusterSettings;
 use crate::time::Instant;
 
@@ -21,7 +21,7 @@ pub(super) struct Members {
     node_timeout: Duration,
     next_beat: Instant,
     beats: VecDeque<Beat>,
-    changes: VecDeque<Change>,
+    changes: VecDeque<MembershipChange>,
     has_left: bool,
 }
 
@@ -38,7 +38,7 @@ struct Node {
 
 /// A change of membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum MembershipChange {
     Joined(NodeId),
     Left(NodeId, Leaving),
 }
@@ -94,9 +94,9 @@ impl Members {
             SaidTo::This => &mut node.direct,
         };
         match seq.map(|seq| sequence.hear(seq)) {
-            Some(Heard::Next { missing }) => Freshness::New { missing },
-            Some(Heard::Late) => Freshness::Late,
-            Some(Heard::Again) => Freshness::Duplicate,
+            Some(NumberHeard::Next { missing }) => Freshness::New { missing },
+            Some(NumberHeard::Late) => Freshness::Late,
+            Some(NumberHeard::Again) => Freshness::Duplicate,
             None => Freshness::New { missing: 0 },
         }
     }
@@ -113,7 +113,7 @@ impl Members {
             }
             let node = Node { last_heard: now, sequence, direct: Sequence::default(), sent: 0 };
             self.nodes.insert(from.clone(), node);
-            self.changes.push_back(Change::Joined(from.clone()));
+            self.changes.push_back(MembershipChange::Joined(from.clone()));
         }
         if beat == Beat::First && self.beats.is_empty() {
             self.beats.push_back(Beat::Regular);
@@ -123,7 +123,7 @@ impl Members {
     /// A node says that it goes.
     pub(super) fn handle_goodbye(&mut self, from: &NodeId) {
         if self.nodes.remove(from).is_some() {
-            self.changes.push_back(Change::Left(from.clone(), Leaving::Announced));
+            self.changes.push_back(MembershipChange::Left(from.clone(), Leaving::Announced));
         }
     }
 
@@ -148,7 +148,7 @@ impl Members {
         nodes.retain(|id, node| {
             let is_there = now.saturating_since(node.last_heard) < *node_timeout;
             if !is_there {
-                changes.push_back(Change::Left(id.clone(), Leaving::Silent));
+                changes.push_back(MembershipChange::Left(id.clone(), Leaving::Silent));
             }
             is_there
         });
@@ -165,7 +165,7 @@ impl Members {
     }
 
     /// The next change.
-    pub(super) fn poll_change(&mut self) -> Option<Change> {
+    pub(super) fn poll_change(&mut self) -> Option<MembershipChange> {
         self.changes.pop_front()
     }
 
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!((members.poll_beat(), members.poll_beat()), (Some(Beat::First), None));
         members.handle_heartbeat(&node("a"), Beat::First, Some(3), at(1));
         assert_eq!((members.poll_beat(), members.poll_beat()), (Some(Beat::Regular), None), "a new one is answered");
-        assert_eq!(members.poll_change(), Some(Change::Joined(node("a"))));
+        assert_eq!(members.poll_change(), Some(MembershipChange::Joined(node("a"))));
         assert_eq!(members.hear(&node("a"), SaidTo::All, Some(4), at(4)), Freshness::New { missing: 0 });
         for seconds in [5, 10, 15] {
             assert_eq!(members.poll_timeout(), Some(at(seconds)));
@@ -213,7 +213,7 @@ mod tests {
         }
         assert_eq!(members.nodes().count(), 1);
         members.handle_timeout(at(20));
-        assert_eq!(members.poll_change(), Some(Change::Left(node("a"), Leaving::Silent)));
+        assert_eq!(members.poll_change(), Some(MembershipChange::Left(node("a"), Leaving::Silent)));
     }
 
     #[test]
@@ -222,8 +222,8 @@ mod tests {
         members.handle_goodbye(&node("a"));
         members.handle_heartbeat(&node("a"), Beat::Regular, None, at(1));
         members.handle_goodbye(&node("a"));
-        assert_eq!(members.poll_change(), Some(Change::Joined(node("a"))));
-        assert_eq!(members.poll_change(), Some(Change::Left(node("a"), Leaving::Announced)));
+        assert_eq!(members.poll_change(), Some(MembershipChange::Joined(node("a"))));
+        assert_eq!(members.poll_change(), Some(MembershipChange::Left(node("a"), Leaving::Announced)));
         assert_eq!(members.poll_change(), None);
     }
 

@@ -5,7 +5,7 @@
 
 use bytestring::ByteString;
 
-use super::payload::Payload;
+use super::payload::BusPayload;
 use crate::socket_io::{Delivery, Extent};
 
 /// The name of a node on the bus: 1 to 64 visible ASCII characters. Each process, or each shard of one, draws its own at
@@ -84,7 +84,7 @@ pub enum ClusterBody {
         /// The namespace of the emit.
         namespace: ByteString,
         /// The arguments of the ack.
-        args: Payload,
+        args: BusPayload,
     },
     /// Put sockets into a room.
     Join {
@@ -137,7 +137,7 @@ pub enum ClusterBody {
         /// The event's name.
         name: ByteString,
         /// Its arguments.
-        args: Payload,
+        args: BusPayload,
         /// Given if each node is to reply.
         token: Option<RequestToken>,
     },
@@ -148,7 +148,7 @@ pub enum ClusterBody {
         /// As it came with the event.
         token: RequestToken,
         /// The arguments of the reply.
-        args: Payload,
+        args: BusPayload,
     },
     /// The sender is there.
     Heartbeat(Beat),
@@ -194,7 +194,7 @@ pub struct ClusterEmit {
     /// The event's name.
     pub name: ByteString,
     /// Its arguments, not looked at until a recipient is found.
-    pub args: Payload,
+    pub args: BusPayload,
     /// Whether it may be dropped on the last stretch.
     pub delivery: Delivery,
     /// Given if the sender wants acks.

@@ -32,15 +32,15 @@ mod shards;
 mod subscriptions;
 
 pub use codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope};
-pub use machine::{BusState, Cluster, ClusterCounters, Heard, Membership, Wanted};
+pub use machine::{BusState, Cluster, ClusterCounters, ClusterHeard, Membership, Wanted};
 pub use members::Leaving;
 pub use message::{
     Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket, RequestToken, RoomChannel,
 };
-pub use payload::Payload;
-pub use payload_error::PayloadError;
+pub use payload::BusPayload;
+pub use payload_error::BusPayloadError;
 pub use python::{Python, RoomChannels};
-pub use requests::{Asked, Ended, LocalShare, RequestEnd};
+pub use requests::{Ended, LocalShare, RequestEnd, Requested};
 pub use settings::{ClusterSettings, Strangers, Subscriptions};
 pub use shards::{Origin, Route, Shards};
 pub use subscriptions::Subscribing;

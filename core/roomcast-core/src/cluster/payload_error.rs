@@ -1,13 +1,13 @@
 //! Why a payload cannot be sent to clients.
 //!
-//! Owns: [`PayloadError`]. Must never know: forms of payloads.
+//! Owns: [`BusPayloadError`]. Must never know: forms of payloads.
 
 use crate::socket_io::ArgsError;
 
 /// Why a payload that came over the bus cannot be sent to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum PayloadError {
+pub enum BusPayloadError {
     /// The arguments are not the JSON that may pass.
     Args(ArgsError),
     /// An attachment is not base64.
@@ -16,7 +16,7 @@ pub enum PayloadError {
     Shape,
 }
 
-impl std::fmt::Display for PayloadError {
+impl std::fmt::Display for BusPayloadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Args(error) => error.fmt(f),
@@ -26,4 +26,4 @@ impl std::fmt::Display for PayloadError {
     }
 }
 
-impl std::error::Error for PayloadError {}
+impl std::error::Error for BusPayloadError {}

@@ -11,9 +11,9 @@ use crate::timer::{TimerKey, Timers};
 
 /// The machine of requests. Each method that can end one leaves it for [`poll_ended`](Self::poll_ended).
 #[derive(Debug)]
-pub(super) struct Requests {
+pub(super) struct ClusterRequests {
     next: u64,
-    pending: BTreeMap<u64, Pending>,
+    pending: BTreeMap<u64, PendingRequest>,
     deadlines: Timers<u64>,
     strangers: Strangers,
     pending_max: usize,
@@ -22,7 +22,7 @@ pub(super) struct Requests {
 
 /// What was asked for, with the number by which the caller knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Requested {
     /// Acks of a single socket, on any node.
     AckOfOne(u64),
     /// Acks of any number of sockets.
@@ -37,7 +37,7 @@ pub enum Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// What was asked for.
-    pub asked: Asked,
+    pub asked: Requested,
     /// How many were asked, as far as is known: sockets for acks, nodes otherwise.
     pub asked_count: u32,
     /// How many answered.
@@ -67,12 +67,12 @@ pub struct LocalShare {
 }
 
 #[derive(Debug)]
-struct Pending {
-    asked: Asked,
+struct PendingRequest {
+    asked: Requested,
     timer: TimerKey,
     /// `None` while sockets here still have to answer.
     local: Option<LocalShare>,
-    nodes: BTreeMap<NodeId, Share>,
+    nodes: BTreeMap<NodeId, NodeShare>,
     /// Answers of nodes that were not known when they were asked.
     strangers: u32,
     /// Sockets or nodes that went without an answer.
@@ -81,13 +81,13 @@ struct Pending {
 
 /// What is known of one node.
 #[derive(Clone, Copy, Debug, Default)]
-struct Share {
+struct NodeShare {
     /// How many it asked, if it has said so.
     counted: Option<u32>,
     answered: u32,
 }
 
-impl Requests {
+impl ClusterRequests {
     pub(super) const fn new(strangers: Strangers, pending_max: usize) -> Self {
         Self {
             next: 1,
@@ -103,7 +103,7 @@ impl Requests {
     /// nothing is to be asked.
     pub(super) fn open<'a>(
         &mut self,
-        asked: Asked,
+        asked: Requested,
         nodes: impl Iterator<Item = &'a NodeId>,
         deadline: Instant,
     ) -> Option<u64> {
@@ -113,12 +113,12 @@ impl Requests {
         let id = self.next;
         self.next += 1;
         let local = match asked {
-            Asked::AckOfOne(_) | Asked::Acks(_) => None,
-            Asked::Sockets(_) | Asked::Replies(_) => Some(LocalShare::default()),
+            Requested::AckOfOne(_) | Requested::Acks(_) => None,
+            Requested::Sockets(_) | Requested::Replies(_) => Some(LocalShare::default()),
         };
-        let nodes = nodes.map(|node| (node.clone(), Share::default())).collect();
+        let nodes = nodes.map(|node| (node.clone(), NodeShare::default())).collect();
         let timer = self.deadlines.arm(deadline, id);
-        self.pending.insert(id, Pending { asked, timer, local, nodes, strangers: 0, gone: 0 });
+        self.pending.insert(id, PendingRequest { asked, timer, local, nodes, strangers: 0, gone: 0 });
         self.settle(id);
         Some(id)
     }
@@ -144,9 +144,11 @@ impl Requests {
     pub(super) fn handle_answer(&mut self, from: &NodeId, id: u64) -> bool {
         let Some(pending) = self.pending.get_mut(&id) else { return false };
         match (pending.asked, pending.nodes.get_mut(from)) {
-            (Asked::AckOfOne(_) | Asked::Acks(_), Some(share)) => share.answered = share.answered.saturating_add(1),
-            (Asked::Sockets(_) | Asked::Replies(_), Some(share)) if share.answered == 0 => share.answered = 1,
-            (Asked::Sockets(_) | Asked::Replies(_), Some(_)) => return false,
+            (Requested::AckOfOne(_) | Requested::Acks(_), Some(share)) => {
+                share.answered = share.answered.saturating_add(1)
+            }
+            (Requested::Sockets(_) | Requested::Replies(_), Some(share)) if share.answered == 0 => share.answered = 1,
+            (Requested::Sockets(_) | Requested::Replies(_), Some(_)) => return false,
             (_, None) => pending.strangers = pending.strangers.saturating_add(1),
         }
         self.settle(id);
@@ -154,7 +156,7 @@ impl Requests {
     }
 
     /// What a request is for; `None` if it is over.
-    pub(super) fn asked(&self, id: u64) -> Option<Asked> {
+    pub(super) fn asked(&self, id: u64) -> Option<Requested> {
         self.pending.get(&id).map(|pending| pending.asked)
     }
 
@@ -164,8 +166,8 @@ impl Requests {
         for (id, pending) in &mut self.pending {
             if let Some(share) = pending.nodes.remove(node) {
                 let owed = match pending.asked {
-                    Asked::AckOfOne(_) | Asked::Acks(_) => share.counted.unwrap_or(0).max(share.answered),
-                    Asked::Sockets(_) | Asked::Replies(_) => 1,
+                    Requested::AckOfOne(_) | Requested::Acks(_) => share.counted.unwrap_or(0).max(share.answered),
+                    Requested::Sockets(_) | Requested::Replies(_) => 1,
                 };
                 // What it has answered stays answered.
                 pending.strangers = pending.strangers.saturating_add(share.answered);
@@ -217,16 +219,18 @@ impl Requests {
     }
 }
 
-impl Pending {
+impl PendingRequest {
     fn is_over(&self, strangers: Strangers) -> bool {
         if self.local.is_none() {
             return false;
         }
-        let are_done = |share: &Share| share.counted.is_some_and(|count| share.answered >= count);
+        let are_done = |share: &NodeShare| share.counted.is_some_and(|count| share.answered >= count);
         match self.asked {
-            Asked::Sockets(_) | Asked::Replies(_) => self.nodes.values().all(|share| share.answered > 0),
-            Asked::AckOfOne(_) if self.totals().1 > 0 && self.totals().0 <= 1 => true,
-            Asked::AckOfOne(_) | Asked::Acks(_) => strangers == Strangers::Ignore && self.nodes.values().all(are_done),
+            Requested::Sockets(_) | Requested::Replies(_) => self.nodes.values().all(|share| share.answered > 0),
+            Requested::AckOfOne(_) if self.totals().1 > 0 && self.totals().0 <= 1 => true,
+            Requested::AckOfOne(_) | Requested::Acks(_) => {
+                strangers == Strangers::Ignore && self.nodes.values().all(are_done)
+            }
         }
     }
 
@@ -235,10 +239,10 @@ impl Pending {
         let local = self.local.unwrap_or_default();
         let answered: u32 = self.nodes.values().map(|share| share.answered).sum();
         let asked: u32 = match self.asked {
-            Asked::AckOfOne(_) | Asked::Acks(_) => {
+            Requested::AckOfOne(_) | Requested::Acks(_) => {
                 self.nodes.values().map(|share| share.counted.unwrap_or(0).max(share.answered)).sum()
             }
-            Asked::Sockets(_) | Asked::Replies(_) => u32::try_from(self.nodes.len()).unwrap_or(u32::MAX),
+            Requested::Sockets(_) | Requested::Replies(_) => u32::try_from(self.nodes.len()).unwrap_or(u32::MAX),
         };
         let answered = answered.saturating_add(self.strangers);
         let asked = asked.saturating_add(self.strangers).saturating_add(self.gone);
@@ -252,17 +256,17 @@ mod tests {
 
     #[test]
     fn acks_end_when_every_known_node_has_counted_and_all_have_answered() {
-        let mut requests = Requests::new(Strangers::Ignore, 9);
-        let id = open(&mut requests, Asked::Acks(7), &["a", "b"]);
+        let mut requests = ClusterRequests::new(Strangers::Ignore, 9);
+        let id = open(&mut requests, Requested::Acks(7), &["a", "b"]);
         requests.handle_local_end(id, LocalShare { asked: 1, answered: 1 });
         assert!(requests.handle_count(&node("a"), id, 2) && requests.handle_count(&node("b"), id, 0));
-        assert_eq!((requests.asked(id), requests.handle_answer(&node("a"), id)), (Some(Asked::Acks(7)), true));
+        assert_eq!((requests.asked(id), requests.handle_answer(&node("a"), id)), (Some(Requested::Acks(7)), true));
         assert_eq!(requests.poll_ended(), None);
         requests.handle_answer(&node("a"), id);
         let end = RequestEnd::Complete;
         assert_eq!(
             requests.poll_ended(),
-            Some(Ended { asked: Asked::Acks(7), asked_count: 3, answered_count: 3, end })
+            Some(Ended { asked: Requested::Acks(7), asked_count: 3, answered_count: 3, end })
         );
         assert!(!requests.handle_answer(&node("a"), id), "too late");
         assert_eq!((requests.len(), requests.poll_timeout()), (0, None));
@@ -270,36 +274,36 @@ mod tests {
 
     #[test]
     fn acks_of_strangers_are_waited_for_until_the_deadline_unless_one_socket_is_meant() {
-        let mut requests = Requests::new(Strangers::Wait, 9);
-        let many = open(&mut requests, Asked::Acks(1), &[]);
-        let one = open(&mut requests, Asked::AckOfOne(2), &["a"]);
+        let mut requests = ClusterRequests::new(Strangers::Wait, 9);
+        let many = open(&mut requests, Requested::Acks(1), &[]);
+        let one = open(&mut requests, Requested::AckOfOne(2), &["a"]);
         for id in [many, one] {
             requests.handle_local_end(id, LocalShare::default());
             requests.handle_answer(&node("stranger"), id);
         }
         let ended = |asked| Ended { asked, asked_count: 1, answered_count: 1, end: RequestEnd::Complete };
-        assert_eq!((requests.poll_ended(), requests.poll_ended()), (Some(ended(Asked::AckOfOne(2))), None));
+        assert_eq!((requests.poll_ended(), requests.poll_ended()), (Some(ended(Requested::AckOfOne(2))), None));
         requests.handle_timeout(at(100));
-        assert_eq!(requests.poll_ended(), Some(ended(Asked::Acks(1))));
+        assert_eq!(requests.poll_ended(), Some(ended(Requested::Acks(1))));
     }
 
     #[test]
     fn each_node_answers_a_question_once() {
-        let mut requests = Requests::new(Strangers::Wait, 9);
-        let id = open(&mut requests, Asked::Sockets(1), &["a", "b"]);
+        let mut requests = ClusterRequests::new(Strangers::Wait, 9);
+        let id = open(&mut requests, Requested::Sockets(1), &["a", "b"]);
         assert!(requests.handle_answer(&node("a"), id) && !requests.handle_answer(&node("a"), id));
         requests.handle_gone(&node("b"));
         let end = RequestEnd::Gone;
-        let ended = Ended { asked: Asked::Sockets(1), asked_count: 2, answered_count: 1, end };
+        let ended = Ended { asked: Requested::Sockets(1), asked_count: 2, answered_count: 1, end };
         assert_eq!(requests.poll_ended(), Some(ended));
-        open(&mut requests, Asked::Replies(2), &[]);
+        open(&mut requests, Requested::Replies(2), &[]);
         assert_eq!(requests.poll_ended().unwrap().end, RequestEnd::Gone, "there is no other node");
     }
 
     #[test]
     fn a_node_that_goes_leaves_what_it_has_answered() {
-        let mut requests = Requests::new(Strangers::Ignore, 9);
-        let id = open(&mut requests, Asked::Acks(1), &["a", "b"]);
+        let mut requests = ClusterRequests::new(Strangers::Ignore, 9);
+        let id = open(&mut requests, Requested::Acks(1), &["a", "b"]);
         requests.handle_local_end(id, LocalShare::default());
         requests.handle_count(&node("a"), id, 3);
         requests.handle_answer(&node("a"), id);
@@ -308,22 +312,22 @@ mod tests {
         let end = RequestEnd::Gone;
         assert_eq!(
             requests.poll_ended(),
-            Some(Ended { asked: Asked::Acks(1), asked_count: 3, answered_count: 1, end })
+            Some(Ended { asked: Requested::Acks(1), asked_count: 3, answered_count: 1, end })
         );
     }
 
     #[test]
     fn a_request_above_the_limit_is_refused_and_others_end_at_their_deadline() {
-        let mut requests = Requests::new(Strangers::Wait, 1);
-        open(&mut requests, Asked::Replies(1), &["a"]);
-        assert_eq!(requests.open(Asked::Replies(2), [].iter(), at(100)), None);
+        let mut requests = ClusterRequests::new(Strangers::Wait, 1);
+        open(&mut requests, Requested::Replies(1), &["a"]);
+        assert_eq!(requests.open(Requested::Replies(2), [].iter(), at(100)), None);
         requests.handle_timeout(at(99));
         assert_eq!(requests.poll_ended(), None);
         requests.handle_timeout(at(100));
         assert_eq!(requests.poll_ended().unwrap().end, RequestEnd::TimedOut);
     }
 
-    fn open(requests: &mut Requests, asked: Asked, nodes: &[&str]) -> u64 {
+    fn open(requests: &mut ClusterRequests, asked: Requested, nodes: &[&str]) -> u64 {
         let nodes: Vec<_> = nodes.iter().map(|name| node(name)).collect();
         requests.open(asked, nodes.iter(), at(100)).unwrap()
     }

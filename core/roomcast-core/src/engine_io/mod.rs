@@ -8,5 +8,5 @@ pub mod payload;
 
 pub mod session;
 
-pub use packet::{Handshake, Packet, PacketError, PeerHandshake};
+pub use packet::{OpenData, Packet, PacketError, PeerHandshake};
 pub use payload::{PACKETS_PER_ANSWER_MAX, Payload, PayloadError, PayloadWriter, decode_payload};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// An Engine.IO packet ([Protocol](https://github.com/socketio/engine.io-protocol#protocol)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// `0`: the server's handshake as JSON, see [`Handshake`].
+    /// `0`: the server's handshake as JSON, see [`OpenData`].
     Open(ByteString),
     /// `1`: this transport can be closed.
     Close,
@@ -72,7 +72,7 @@ impl Packet {
 /// What a server tells in the open packet ([Handshake](https://github.com/socketio/engine.io-protocol#handshake)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Handshake<'a> {
+pub struct OpenData<'a> {
     /// The session id: a bearer secret.
     pub sid: &'a str,
     /// The transports that this session may move to.
@@ -88,7 +88,7 @@ pub struct Handshake<'a> {
     pub max_payload_bytes: usize,
 }
 
-impl Handshake<'_> {
+impl OpenData<'_> {
     /// The JSON of the open packet, keys in the order of the fields, without blanks.
     #[expect(clippy::expect_used, reason = "the type cannot fail to serialise")]
     pub fn encode(&self) -> String {
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_handshake_to_the_letter() {
-        let handshake = Handshake {
+        let handshake = OpenData {
             sid: "lv_VI97HAXpY6yYWAAAC",
             upgrades: &["websocket"],
             ping_interval_ms: 25_000,
@@ -246,13 +246,13 @@ mod tests {
             ping_timeout_ms: 20_000,
             max_payload_bytes: Some(1_000_000),
         };
-        assert_eq!(Handshake::decode(json), Ok(peer.clone()));
+        assert_eq!(OpenData::decode(json), Ok(peer.clone()));
         let of_before =
             r#"{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":["websocket"],"pingTimeout":20000,"pingInterval":25000,"x":1}"#;
-        assert_eq!(Handshake::decode(of_before), Ok(PeerHandshake { max_payload_bytes: None, ..peer }));
-        assert_eq!(Handshake { upgrades: &[], ..handshake }.encode(), json.replace(r#""websocket""#, ""));
+        assert_eq!(OpenData::decode(of_before), Ok(PeerHandshake { max_payload_bytes: None, ..peer }));
+        assert_eq!(OpenData { upgrades: &[], ..handshake }.encode(), json.replace(r#""websocket""#, ""));
         for bad in ["", "{}", "[]", r#"{"sid":1,"upgrades":[],"pingInterval":1,"pingTimeout":1}"#] {
-            assert_eq!(Handshake::decode(bad), Err(PacketError::Handshake), "{bad}");
+            assert_eq!(OpenData::decode(bad), Err(PacketError::Handshake), "{bad}");
         }
     }
 
@@ -273,10 +273,10 @@ mod tests {
         #[test]
         fn handshakes_survive(sid in "(?s:.{0,20})", upgrades in prop::collection::vec("(?s:.{0,8})", 0..3), ms: (u64, u64)) {
             let names: Vec<&str> = upgrades.iter().map(String::as_str).collect();
-            let handshake = Handshake {
+            let handshake = OpenData {
                 sid: &sid, upgrades: &names, ping_interval_ms: ms.0, ping_timeout_ms: ms.1, max_payload_bytes: 5,
             };
-            let peer = Handshake::decode(&handshake.encode());
+            let peer = OpenData::decode(&handshake.encode());
             prop_assert_eq!(peer, Ok(PeerHandshake {
                 sid, upgrades: upgrades.clone(), ping_interval_ms: ms.0, ping_timeout_ms: ms.1, max_payload_bytes: Some(5),
             }));

@@ -104,7 +104,7 @@ pub enum Action {
 
 /// The state that follows, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct Transition {
     /// The state that follows.
     pub next: State,
     /// The action that is due, if any.
@@ -112,7 +112,7 @@ pub struct Step {
 }
 
 /// The table of transitions.
-pub const fn step(state: State, event: SessionEvent) -> Step {
+pub const fn step(state: State, event: SessionEvent) -> Transition {
     use Action as A;
     use SessionEvent as E;
     use State as S;
@@ -173,7 +173,7 @@ pub const fn step(state: State, event: SessionEvent) -> Step {
         (S::Polling | S::Probing | S::Upgrading | S::WebSocket, E::ClosePacket) => (S::Closed, A::EndByPeer),
         (S::Polling | S::Probing | S::Upgrading | S::WebSocket, E::CloseCommand) => (S::Closing, A::SendClose),
     };
-    Step { next, action }
+    Transition { next, action }
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
         for state in [State::Polling, State::Probing, State::Upgrading, State::WebSocket, State::Closing] {
             assert_eq!(
                 step(state, SessionEvent::Fault),
-                Step { next: State::Closed, action: Action::End },
+                Transition { next: State::Closed, action: Action::End },
                 "{state:?}"
             );
             assert_eq!(step(state, SessionEvent::ClosePacket).next, State::Closed, "{state:?}");
@@ -213,7 +213,7 @@ mod tests {
         ];
         let mut state = State::Polling;
         for (event, next, action) in way {
-            assert_eq!(step(state, event), Step { next, action }, "{state:?} × {event:?}");
+            assert_eq!(step(state, event), Transition { next, action }, "{state:?} × {event:?}");
             state = next;
         }
     }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_failed_upgrade_goes_on_polling() {
         for event in [SessionEvent::ProbeEnded, SessionEvent::UpgradePacket] {
-            assert_eq!(step(State::Probing, event), Step { next: State::Polling, action: Action::DropProbe });
+            assert_eq!(step(State::Probing, event), Transition { next: State::Polling, action: Action::DropProbe });
         }
         assert_eq!(step(State::Upgrading, SessionEvent::ProbeEnded).next, State::Polling);
     }
@@ -230,7 +230,7 @@ mod tests {
     fn only_polling_states_hold_or_take() {
         for state in [State::WebSocket, State::Closing, State::Closed] {
             for event in [SessionEvent::Post, SessionEvent::PostTwice, SessionEvent::PollTwice] {
-                assert_eq!(step(state, event), Step { next: state, action: Action::RefuseRequest });
+                assert_eq!(step(state, event), Transition { next: state, action: Action::RefuseRequest });
             }
         }
     }

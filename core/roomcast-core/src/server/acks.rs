@@ -15,9 +15,9 @@ use crate::timer::{TimerKey, Timers};
 
 /// The machine of acks. Each method that can end an emit leaves news for [`poll_news`](Self::poll_news).
 #[derive(Debug)]
-pub(super) struct Acks {
+pub(super) struct PendingAcks {
     next_packet_id: u64,
-    pending: BTreeMap<u64, Pending>,
+    pending: BTreeMap<u64, PendingEmit>,
     /// Per socket the packet ids that it has not answered, ascending. Sockets that owe nothing are absent.
     awaited: BTreeMap<SocketId, VecDeque<u64>>,
     per_socket_max: usize,
@@ -51,7 +51,7 @@ pub(super) enum AckNews {
 
 /// An emit whose acks are awaited.
 #[derive(Debug)]
-struct Pending {
+struct PendingEmit {
     asker: Asker,
     timer: TimerKey,
     /// The sockets that were asked, sorted.
@@ -67,7 +67,7 @@ enum AckState {
     Over,
 }
 
-impl Acks {
+impl PendingAcks {
     /// A machine that awaits at most `per_socket_max` answers of one socket; above, it gives up the oldest.
     pub(super) const fn new(per_socket_max: usize) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl Acks {
         }
         let timer = self.deadlines.arm(now + timeout, packet_id);
         let asked = asked.into_iter().map(|socket| (socket, AckState::Awaited)).collect();
-        self.pending.insert(packet_id, Pending { asker, timer, asked, waiting, answered: 0 });
+        self.pending.insert(packet_id, PendingEmit { asker, timer, asked, waiting, answered: 0 });
         for (packet_id, socket) in given_up {
             self.give_up(packet_id, socket);
         }
@@ -208,7 +208,7 @@ impl Acks {
     }
 }
 
-impl Pending {
+impl PendingEmit {
     /// Awaits no answer of a socket any more; `false` if none was awaited.
     fn close(&mut self, socket: SocketId) -> bool {
         let Ok(index) = self.asked.binary_search_by_key(&socket, |(asked, _)| *asked) else { return false };
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn everybody_answers_whatever_the_order_of_the_sockets() {
-        let mut acks = Acks::new(10);
+        let mut acks = PendingAcks::new(10);
         let id = ask(&mut acks, 7, &[3, 1, 2], 0);
         for n in [2, 3, 1] {
             acks.handle_ack(socket(n), id, args());
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn an_answer_counts_once_and_only_of_a_socket_that_was_asked() {
-        let mut acks = Acks::new(10);
+        let mut acks = PendingAcks::new(10);
         let id = ask(&mut acks, 7, &[1, 2], 0);
         acks.handle_ack(socket(9), id, args());
         acks.handle_ack(socket(1), id + 1, args());
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_deadline_is_kept_to_the_nanosecond() {
-        let mut acks = Acks::new(10);
+        let mut acks = PendingAcks::new(10);
         ask(&mut acks, 1, &[1], 50);
         ask(&mut acks, 2, &[1], 0);
         assert_eq!(acks.poll_timeout(), Some(at(100)));
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn who_is_gone_is_not_waited_for() {
-        let mut acks = Acks::new(10);
+        let mut acks = PendingAcks::new(10);
         let (first, second) = (ask(&mut acks, 1, &[1, 2], 0), ask(&mut acks, 2, &[1], 0));
         acks.handle_ack(socket(2), first, args());
         acks.handle_gone(socket(1));
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_given_up_above_the_limit_and_answered_ones_do_not_count() {
-        let mut acks = Acks::new(2);
+        let mut acks = PendingAcks::new(2);
         let first = ask(&mut acks, 1, &[1], 0);
         ask(&mut acks, 2, &[1], 0);
         acks.handle_ack(socket(1), first, args());
@@ -295,19 +295,19 @@ mod tests {
 
     #[test]
     fn an_emit_to_no_socket_ends_at_once() {
-        let mut acks = Acks::new(2);
+        let mut acks = PendingAcks::new(2);
         ask(&mut acks, 1, &[], 0);
         assert_eq!((told(&mut acks), left(&acks)), (vec!["1: 0 of 0 Gone".to_owned()], (0, 0, 0)));
     }
 
-    fn ask(acks: &mut Acks, emit: u64, sockets: &[u32], from: u64) -> u64 {
+    fn ask(acks: &mut PendingAcks, emit: u64, sockets: &[u32], from: u64) -> u64 {
         let packet_id = acks.next_packet_id();
         let (asker, timeout) = (Asker::App(EmitId(emit)), Duration::from_millis(100));
         acks.ask(packet_id, asker, timeout, sockets.iter().map(|n| socket(*n)).collect(), at(from));
         packet_id
     }
 
-    fn told(acks: &mut Acks) -> Vec<String> {
+    fn told(acks: &mut PendingAcks) -> Vec<String> {
         std::iter::from_fn(|| acks.poll_news())
             .map(|news| match news {
                 AckNews::Acked { asker: Asker::App(emit), socket, .. } => {
@@ -322,7 +322,7 @@ mod tests {
     }
 
     /// Pending emits, sockets that owe an answer, deadlines.
-    fn left(acks: &Acks) -> (usize, usize, usize) {
+    fn left(acks: &PendingAcks) -> (usize, usize, usize) {
         (acks.len(), acks.awaited.len(), acks.armed())
     }
 

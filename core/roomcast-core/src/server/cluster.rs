@@ -7,11 +7,11 @@ use bytestring::ByteString;
 use super::Server;
 use super::acks::{AckNews, Asker};
 use super::cluster_event::{ClusterEvent, ClusterInput, FetchedSocket, ReplyTo};
-use super::cluster_link::Relay;
+use super::cluster_link::AckRelay;
 use super::event::{Emit, EmitId, Event, Reach, Scope, Selection, Target};
 use crate::cluster::{
-    Asked, BusState, ClusterBody, ClusterCounters, ClusterEmit, ClusterMessage, Heard, LocalShare, NodeId, Payload,
-    Recipients, RemoteSocket, RequestToken,
+    BusPayload, BusState, ClusterBody, ClusterCounters, ClusterEmit, ClusterHeard, ClusterMessage, LocalShare, NodeId,
+    Recipients, RemoteSocket, RequestToken, Requested,
 };
 use crate::socket_io::{self, Args};
 use crate::time::Instant;
@@ -40,9 +40,9 @@ impl Server {
     fn handle_cluster_message(&mut self, message: ClusterMessage, now: Instant) {
         let Some(link) = self.cluster.as_deref_mut() else { return };
         match link.cluster.handle_message(message, now) {
-            Heard::Act(from, body) => self.act_for(from, body, now),
-            Heard::Answer(from, body, asked) => self.take_answer(from, body, asked),
-            Heard::Nothing => {}
+            ClusterHeard::Act(from, body) => self.act_for(from, body, now),
+            ClusterHeard::Answer(from, body, asked) => self.take_answer(from, body, asked),
+            ClusterHeard::Nothing => {}
         }
     }
 
@@ -105,7 +105,7 @@ impl Server {
         let Some(token) = ack else { return self.emit_here(&emit, None, now) };
         let Some(link) = self.cluster.as_deref_mut() else { return };
         let timeout = link.cluster.settings().relayed_ack_timeout;
-        let relay = Relay { to: from.clone(), token: token.clone(), namespace: scope.namespace };
+        let relay = AckRelay { to: from.clone(), token: token.clone(), namespace: scope.namespace };
         let asker = Asker::Relay(link.open_relay(relay));
         let asked = self.emit_asking(&emit, asker, timeout, now);
         self.tell_count(&from, Some(token), asked);
@@ -121,26 +121,26 @@ impl Server {
     }
 
     /// An answer to a request of this node.
-    fn take_answer(&mut self, from: NodeId, body: ClusterBody, asked: Asked) {
+    fn take_answer(&mut self, from: NodeId, body: ClusterBody, asked: Requested) {
         match (body, asked) {
-            (ClusterBody::Ack { args, .. }, Asked::AckOfOne(emit) | Asked::Acks(emit)) => {
+            (ClusterBody::Ack { args, .. }, Requested::AckOfOne(emit) | Requested::Acks(emit)) => {
                 if let Some(args) = self.checked(args) {
                     self.cluster_event(ClusterEvent::Acked { emit: EmitId(emit), node: from, args });
                 }
             }
-            (ClusterBody::Sockets { sockets, .. }, Asked::Sockets(number)) => {
+            (ClusterBody::Sockets { sockets, .. }, Requested::Sockets(number)) => {
                 let fetching = self.cluster.as_deref_mut().and_then(|link| link.fetch_mut(number));
                 let here = |RemoteSocket { sid, rooms }| FetchedSocket { node: Some(from.clone()), sid, rooms };
                 if let Some(fetching) = fetching {
                     fetching.sockets.extend(sockets.into_iter().map(here));
                 }
             }
-            (ClusterBody::ServerReply { args, .. }, Asked::Replies(emit)) => {
+            (ClusterBody::ServerReply { args, .. }, Requested::Replies(emit)) => {
                 if let Some(args) = self.checked(args) {
                     self.cluster_event(ClusterEvent::ServerReplied { emit: EmitId(emit), node: from, args });
                 }
             }
-            (_, Asked::AckOfOne(_) | Asked::Acks(_) | Asked::Sockets(_) | Asked::Replies(_)) => {
+            (_, Requested::AckOfOne(_) | Requested::Acks(_) | Requested::Sockets(_) | Requested::Replies(_)) => {
                 debug_assert!(false, "invariant: the cluster machine has compared them");
             }
         }
@@ -155,8 +155,8 @@ impl Server {
                 }
                 AckNews::Acked { asker: Asker::Relay(id), args, .. } => {
                     let Some(link) = self.cluster.as_deref_mut() else { continue };
-                    let Some(Relay { to, token, namespace }) = link.relay(id).cloned() else { continue };
-                    link.cluster.publish(ClusterBody::Ack { to, token, namespace, args: Payload::from(args) });
+                    let Some(AckRelay { to, token, namespace }) = link.relay(id).cloned() else { continue };
+                    link.cluster.publish(ClusterBody::Ack { to, token, namespace, args: BusPayload::from(args) });
                 }
                 AckNews::Ended { asker: Asker::App(emit), asked, answered, end } => {
                     self.event(Event::AcksEnded { emit, asked, answered, end });
@@ -199,7 +199,7 @@ impl Server {
         Target::Select(Box::new(selection))
     }
 
-    fn checked(&mut self, payload: Payload) -> Option<Args> {
+    fn checked(&mut self, payload: BusPayload) -> Option<Args> {
         let attachments_max = self.config.limits.attachments_max as usize;
         // Clients stop at a number of attachments, as with what other clients send.
         let args = payload.args().ok().filter(|args| args.attachments().len() <= attachments_max);

@@ -21,7 +21,7 @@ pub(super) struct ClusterLink {
     pub(super) cluster: Cluster,
     pub(super) held: HeldAnswers,
     /// Emits of other nodes whose acks are collected here. Each ends with its pending emit.
-    relays: BTreeMap<RelayId, Relay>,
+    relays: BTreeMap<RelayId, AckRelay>,
     fetches: BTreeMap<u64, Fetching>,
     /// The number of the next relay or fetch.
     next: u64,
@@ -29,7 +29,7 @@ pub(super) struct ClusterLink {
 
 /// The requester of acks.
 #[derive(Clone, Debug)]
-pub(super) struct Relay {
+pub(super) struct AckRelay {
     pub(super) to: NodeId,
     pub(super) token: RequestToken,
     pub(super) namespace: ByteString,
@@ -48,13 +48,13 @@ impl ClusterLink {
         Self { endpoint, cluster, held: HeldAnswers::default(), relays, fetches, next: 0 }
     }
 
-    pub(super) fn open_relay(&mut self, relay: Relay) -> RelayId {
+    pub(super) fn open_relay(&mut self, relay: AckRelay) -> RelayId {
         let id = RelayId(self.number());
         self.relays.insert(id, relay);
         id
     }
 
-    pub(super) fn relay(&self, id: RelayId) -> Option<&Relay> {
+    pub(super) fn relay(&self, id: RelayId) -> Option<&AckRelay> {
         self.relays.get(&id)
     }
 

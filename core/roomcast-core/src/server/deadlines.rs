@@ -14,7 +14,7 @@ use crate::timer::{Fifo, FifoKey};
 #[derive(Debug)]
 pub(super) struct Deadlines {
     /// By endpoint, then by [`DeadlineKind`].
-    endpoints: Vec<[Line; KINDS]>,
+    endpoints: Vec<[DeadlineQueue; KINDS]>,
 }
 
 /// What must be done.
@@ -32,7 +32,7 @@ pub(super) enum DeadlineKind {
 
 /// The session, connection or request that must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(super) enum DeadlineSubject {
     Session(SessionId),
     Conn(ConnId),
 }
@@ -46,16 +46,17 @@ pub(super) struct DeadlineKey {
 }
 
 #[derive(Debug)]
-struct Line {
+struct DeadlineQueue {
     span: Duration,
-    fifo: Fifo<Subject>,
+    fifo: Fifo<DeadlineSubject>,
 }
 
 impl Deadlines {
     /// A machine for these endpoints.
     pub(super) fn new(endpoints: &[Endpoint], limits: &ServerLimits) -> Self {
-        let lines =
-            |endpoint: &Endpoint| ALL.map(|kind| Line { span: span(kind, &endpoint.kind, limits), fifo: Fifo::new() });
+        let lines = |endpoint: &Endpoint| {
+            ALL.map(|kind| DeadlineQueue { span: span(kind, &endpoint.kind, limits), fifo: Fifo::new() })
+        };
         Self { endpoints: endpoints.iter().map(lines).collect() }
     }
 
@@ -64,7 +65,7 @@ impl Deadlines {
         &mut self,
         kind: DeadlineKind,
         endpoint: EndpointId,
-        subject: Subject,
+        subject: DeadlineSubject,
         now: Instant,
     ) -> Option<DeadlineKey> {
         let line = self.endpoints.get_mut(endpoint.index())?.get_mut(kind as usize)?;
@@ -81,7 +82,7 @@ impl Deadlines {
     }
 
     /// The next deadline that has passed.
-    pub(super) fn poll_missed(&mut self, now: Instant) -> Option<(DeadlineKind, Subject)> {
+    pub(super) fn poll_missed(&mut self, now: Instant) -> Option<(DeadlineKind, DeadlineSubject)> {
         let lines = self.endpoints.iter_mut().flatten().zip(ALL.iter().cycle());
         lines.into_iter().find_map(|(line, kind)| Some((*kind, line.fifo.pop_due(now)?)))
     }
@@ -141,7 +142,7 @@ mod tests {
         deadlines.arm(DeadlineKind::Connect, first, session(1), at(0));
         deadlines.arm(DeadlineKind::Upgrade, first, session(2), at(0));
         deadlines.arm(DeadlineKind::Upgrade, second, session(3), at(0));
-        deadlines.arm(DeadlineKind::Close, second, Subject::Conn(ConnId::from_parts(4, 0)), at(0));
+        deadlines.arm(DeadlineKind::Close, second, DeadlineSubject::Conn(ConnId::from_parts(4, 0)), at(0));
         assert_eq!(deadlines.poll_timeout(), Some((at(5), TimerKind::Close)));
         assert_eq!(deadlines.poll_missed(at(4)), None);
         let missed = [5, 10, 20, 30].map(|millis| {
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(
             missed,
             [
-                (DeadlineKind::Close, Subject::Conn(ConnId::from_parts(4, 0))),
+                (DeadlineKind::Close, DeadlineSubject::Conn(ConnId::from_parts(4, 0))),
                 (DeadlineKind::Upgrade, session(2)),
                 (DeadlineKind::Upgrade, session(3)),
                 (DeadlineKind::Connect, session(1)),
@@ -185,8 +186,8 @@ mod tests {
         Deadlines::new(&[first, second], &ServerLimits { close_timeout: millis(5), ..ServerLimits::default() })
     }
 
-    fn session(slot: u32) -> Subject {
-        Subject::Session(SessionId::from_parts(slot, 0))
+    fn session(slot: u32) -> DeadlineSubject {
+        DeadlineSubject::Session(SessionId::from_parts(slot, 0))
     }
 
     fn at(millis: u64) -> Instant {

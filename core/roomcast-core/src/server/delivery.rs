@@ -10,8 +10,8 @@ use super::encoded::Encoded;
 use super::event::{ConnId, Delivery, Event, Output, RequestId, SessionId};
 use super::fault::PeerError;
 use super::intake::Rest;
-use super::outbound::Flow;
-use super::queues::Due;
+use super::outbound::SessionFlow;
+use super::queues::DueOutput;
 use super::requests::Filled;
 use super::streams::Announce;
 use super::transmit::Transmit;
@@ -30,7 +30,7 @@ impl Server {
             && let Some(session) = self.streams.session(conn)
             && let Some(queue) = self.queues.get_mut(outbound_of(session))
         {
-            queue.fall_behind(Flow::Blocked);
+            queue.fall_behind(SessionFlow::Blocked);
         }
     }
 
@@ -149,7 +149,9 @@ impl Server {
 
     fn fill_answer(&mut self, index: OutboundIdx) {
         let Some(session) = self.sessions.handle_at(index.0) else { return };
-        let Some(queue) = self.queues.get_mut(index).filter(|queue| queue.flow == Flow::PollWaits) else { return };
+        let Some(queue) = self.queues.get_mut(index).filter(|queue| queue.flow == SessionFlow::PollWaits) else {
+            return;
+        };
         let filled = self.requests.fill_answer(session, queue);
         let is_watched = queue.watched;
         match filled {
@@ -168,14 +170,14 @@ impl Server {
         loop {
             match self.queues.poll_due()? {
                 // It may have been closed since.
-                Due::Conn(conn) if self.streams.contains(conn) => return Some(Output::Writable(conn)),
-                Due::Conn(_) => {}
-                Due::Outbound(index) => {
+                DueOutput::Conn(conn) if self.streams.contains(conn) => return Some(Output::Writable(conn)),
+                DueOutput::Conn(_) => {}
+                DueOutput::Outbound(index) => {
                     if let Some(conn) = self.queues.get(index).and_then(|queue| queue.due()) {
                         return Some(Output::Writable(conn));
                     }
                 }
-                Due::Answer(session) => {
+                DueOutput::Answer(session) => {
                     if let Some(output) = self.pop_answer(session) {
                         return Some(output);
                     }
@@ -226,8 +228,8 @@ impl Server {
         let Some(queue) = self.queues.get(outbound_of(session)) else { return false };
         let limits = &self.config.limits;
         let bytes_max = match queue.flow {
-            Flow::Open | Flow::Blocked => limits.queue_soft_bytes,
-            Flow::Held | Flow::NoPoll | Flow::PollWaits => limits.queue_bytes_max,
+            SessionFlow::Open | SessionFlow::Blocked => limits.queue_soft_bytes,
+            SessionFlow::Held | SessionFlow::NoPoll | SessionFlow::PollWaits => limits.queue_bytes_max,
         };
         queue.bytes() > bytes_max && self.sessions.contains(session)
     }

@@ -11,9 +11,9 @@ use bytestring::ByteString;
 use super::acks::Asker;
 use super::encoded::Encoded;
 use super::event::{Command, Emit, Extent, Message, Reason, SessionId, Target};
-use super::namespaces::Found;
+use super::namespaces::Lookup;
 use super::state::SessionKind;
-use super::{Running, Server};
+use super::{NewPeers, Server};
 use crate::engine_io::session::SessionEvent;
 use crate::socket_io;
 use crate::time::Instant;
@@ -175,7 +175,7 @@ impl Server {
 
     /// Closes every transport in a way that lets clients reconnect, and accepts no new sessions.
     fn shut_down(&mut self, now: Instant) {
-        self.running = Running::Ending;
+        self.running = NewPeers::Ending;
         self.publish_goodbye();
         let sessions: Vec<_> = self.sessions.iter().map(|(session, _)| session).collect();
         for session in sessions {
@@ -183,10 +183,10 @@ impl Server {
         }
     }
 
-    fn count_stale(&mut self, found: Found) {
+    fn count_stale(&mut self, found: Lookup) {
         match found {
-            Found::Any => {}
-            Found::Stale => self.stale(),
+            Lookup::Any => {}
+            Lookup::Stale => self.stale(),
         }
     }
 }

@@ -17,13 +17,13 @@ pub(super) struct Encoded {
     bytes: Vec<u8>,
     /// The room in front of the first frame that its header did not need.
     start: usize,
-    parts: Parts,
+    parts: EncodedParts,
     base64: OnceLock<Box<[Bytes]>>,
 }
 
 /// The Engine.IO packets in an [`Encoded`].
 #[derive(Debug)]
-enum Parts {
+enum EncodedParts {
     /// Frames without a long-polling form: control frames and messages of bare WebSockets.
     Frames,
     One(Part),
@@ -54,21 +54,21 @@ impl Encoded {
         let start = put_header(&mut bytes, Opcode::Text);
         let first = Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: bytes.len(), kind: PartKind::Text };
         if attachments.is_empty() {
-            return Arc::new(Self { bytes, start, parts: Parts::One(first), base64: OnceLock::new() });
+            return Arc::new(Self { bytes, start, parts: EncodedParts::One(first), base64: OnceLock::new() });
         }
         let mut parts = Vec::with_capacity(1 + attachments.len());
         parts.push(first);
         for attachment in attachments {
             parts.push(append_binary(&mut bytes, attachment));
         }
-        Arc::new(Self { bytes, start, parts: Parts::Many(parts.into()), base64: OnceLock::new() })
+        Arc::new(Self { bytes, start, parts: EncodedParts::Many(parts.into()), base64: OnceLock::new() })
     }
 
     /// An Engine.IO binary message.
     pub(super) fn binary(payload: &[u8]) -> Arc<Self> {
         let mut bytes = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
         let part = append_binary(&mut bytes, payload);
-        Arc::new(Self { bytes, start: 0, parts: Parts::One(part), base64: OnceLock::new() })
+        Arc::new(Self { bytes, start: 0, parts: EncodedParts::One(part), base64: OnceLock::new() })
     }
 
     /// A frame without a long-polling form.
@@ -82,7 +82,7 @@ impl Encoded {
 
     /// Frames, encoded already, without a long-polling form.
     pub(super) fn frames(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self { bytes, start: 0, parts: Parts::Frames, base64: OnceLock::new() })
+        Arc::new(Self { bytes, start: 0, parts: EncodedParts::Frames, base64: OnceLock::new() })
     }
 
     /// Bytes on a WebSocket.
@@ -113,9 +113,9 @@ impl Encoded {
 
     fn parts(&self) -> &[Part] {
         match &self.parts {
-            Parts::Frames => &[],
-            Parts::One(part) => std::slice::from_ref(part),
-            Parts::Many(parts) => parts,
+            EncodedParts::Frames => &[],
+            EncodedParts::One(part) => std::slice::from_ref(part),
+            EncodedParts::Many(parts) => parts,
         }
     }
 

@@ -47,7 +47,7 @@ pub enum PeerError {
 
 /// What a fault looks like on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct FaultResponse {
     /// Status of the HTTP answer.
     pub status: StatusCode,
     /// `code` of the Engine.IO error body.
@@ -60,7 +60,7 @@ pub struct Verdict {
 
 impl PeerError {
     /// The table: Engine.IO protocol, "Error codes" of the reference implementation; RFC 6455 section 7.4.1.
-    pub const fn verdict(self) -> Verdict {
+    pub const fn verdict(self) -> FaultResponse {
         let (status, code, message, close) = match self {
             Self::UnknownTransport => (StatusCode::BAD_REQUEST, 0, "Transport unknown", CloseCode::POLICY),
             Self::UnknownSession => (StatusCode::BAD_REQUEST, 1, "Session ID unknown", CloseCode::POLICY),
@@ -79,7 +79,7 @@ impl PeerError {
             Self::OverLimit => (StatusCode::BAD_REQUEST, 3, "Bad request", CloseCode::POLICY),
             Self::Unfinished => (StatusCode::REQUEST_TIMEOUT, 3, "Request timeout", CloseCode::POLICY),
         };
-        Verdict { status, code, message, close }
+        FaultResponse { status, code, message, close }
     }
 
     /// The body of a refusal: `{"code":1,"message":"Session ID unknown"}` or `"Invalid session"`.

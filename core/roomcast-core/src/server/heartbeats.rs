@@ -22,7 +22,7 @@ pub(super) struct Heartbeats {
     /// Second pings, which come at a random moment a little early.
     spread: Timers<SessionId>,
     /// By the slot of the session.
-    beats: Vec<Beat>,
+    beats: Vec<PingSchedule>,
     due: VecDeque<HeartbeatDue>,
     rng: Rng,
 }
@@ -47,15 +47,15 @@ struct Rhythm {
 
 /// The next beat of one session.
 #[derive(Clone, Copy, Debug)]
-struct Beat {
+struct PingSchedule {
     endpoint: EndpointId,
     /// Whether its pings have a phase of their own.
     is_spread: bool,
-    next: Next,
+    next: NextPing,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Next {
+enum NextPing {
     Nothing,
     Ping(FifoKey),
     SpreadPing(TimerKey),
@@ -78,12 +78,12 @@ impl Heartbeats {
     /// Begins with a session: its first ping is due a full interval from now.
     pub(super) fn start(&mut self, session: SessionId, endpoint: EndpointId, now: Instant) {
         if self.beats.len() <= session.slot() {
-            let none = Beat { endpoint, is_spread: false, next: Next::Nothing };
+            let none = PingSchedule { endpoint, is_spread: false, next: NextPing::Nothing };
             self.beats.resize(session.slot() + 1, none);
         }
         self.stop(session);
         if let Some(beat) = self.beats.get_mut(session.slot()) {
-            *beat = Beat { endpoint, is_spread: false, next: Next::Nothing };
+            *beat = PingSchedule { endpoint, is_spread: false, next: NextPing::Nothing };
         }
         self.arm_ping(session, now);
     }
@@ -92,24 +92,24 @@ impl Heartbeats {
     pub(super) fn stop(&mut self, session: SessionId) {
         let Some(beat) = self.beats.get_mut(session.slot()) else { return };
         let rhythm = self.endpoints.get_mut(beat.endpoint.index());
-        match (std::mem::replace(&mut beat.next, Next::Nothing), rhythm) {
-            (Next::SpreadPing(key), _) => {
+        match (std::mem::replace(&mut beat.next, NextPing::Nothing), rhythm) {
+            (NextPing::SpreadPing(key), _) => {
                 self.spread.cancel(key);
             }
-            (Next::Ping(key), Some(rhythm)) => {
+            (NextPing::Ping(key), Some(rhythm)) => {
                 rhythm.ping.cancel(key);
             }
-            (Next::Pong { key, .. }, Some(rhythm)) => {
+            (NextPing::Pong { key, .. }, Some(rhythm)) => {
                 rhythm.pong.cancel(key);
             }
-            (Next::Nothing, _) | (Next::Ping(_) | Next::Pong { .. }, None) => {}
+            (NextPing::Nothing, _) | (NextPing::Ping(_) | NextPing::Pong { .. }, None) => {}
         }
     }
 
     /// A pong came, or what counts as one. Ignored while none is awaited.
     pub(super) fn handle_pong(&mut self, session: SessionId, now: Instant) {
         let Some(beat) = self.beats.get_mut(session.slot()) else { return };
-        let Next::Pong { .. } = beat.next else { return };
+        let NextPing::Pong { .. } = beat.next else { return };
         let is_spread = std::mem::replace(&mut beat.is_spread, true);
         self.stop(session);
         if is_spread {
@@ -121,13 +121,15 @@ impl Heartbeats {
         let early_max = u64::try_from(interval.as_nanos() / 20).unwrap_or(0);
         let early = Duration::from_nanos(self.rng.below(early_max));
         let key = self.spread.arm(now + (interval - early), session);
-        self.set(session, Next::SpreadPing(key));
+        self.set(session, NextPing::SpreadPing(key));
     }
 
     /// The ping of [`HeartbeatDue::Ping`] is on its way; `progress` tells how much the peer had taken by then, in any
     /// measure that grows.
     pub(super) fn handle_ping_sent(&mut self, session: SessionId, progress: u64) {
-        if let Some(Beat { next: Next::Pong { progress: noted, .. }, .. }) = self.beats.get_mut(session.slot()) {
+        if let Some(PingSchedule { next: NextPing::Pong { progress: noted, .. }, .. }) =
+            self.beats.get_mut(session.slot())
+        {
             *noted = progress;
         }
     }
@@ -184,25 +186,25 @@ impl Heartbeats {
         // A driver that was held up for long leaves its peers at least half of the time.
         let deadline = (due + rhythm.timeout).max(now + rhythm.timeout / 2);
         let key = rhythm.pong.arm(deadline, session);
-        self.set(session, Next::Pong { key, progress: 0 });
+        self.set(session, NextPing::Pong { key, progress: 0 });
         self.due.push_back(HeartbeatDue::Ping(session));
     }
 
     fn pong_overdue(&mut self, session: SessionId) {
         let Some(beat) = self.beats.get_mut(session.slot()) else { return };
-        match std::mem::replace(&mut beat.next, Next::Nothing) {
-            Next::Pong { progress, .. } => self.due.push_back(HeartbeatDue::Overdue { session, progress }),
-            Next::Nothing | Next::Ping(_) | Next::SpreadPing(_) => {}
+        match std::mem::replace(&mut beat.next, NextPing::Nothing) {
+            NextPing::Pong { progress, .. } => self.due.push_back(HeartbeatDue::Overdue { session, progress }),
+            NextPing::Nothing | NextPing::Ping(_) | NextPing::SpreadPing(_) => {}
         }
     }
 
     fn arm_ping(&mut self, session: SessionId, now: Instant) {
         let Some(rhythm) = self.rhythm(session) else { return };
         let key = rhythm.ping.arm(now + rhythm.interval, session);
-        self.set(session, Next::Ping(key));
+        self.set(session, NextPing::Ping(key));
     }
 
-    fn set(&mut self, session: SessionId, next: Next) {
+    fn set(&mut self, session: SessionId, next: NextPing) {
         if let Some(beat) = self.beats.get_mut(session.slot()) {
             beat.next = next;
         }

@@ -14,14 +14,14 @@ use crate::timer::{TimerKey, Timers};
 /// The machine of held answers.
 #[derive(Debug, Default)]
 pub(super) struct HeldAnswers {
-    sockets: BTreeMap<SocketId, Held>,
+    sockets: BTreeMap<SocketId, SocketAnswers>,
     channels: BTreeMap<RoomChannel, BTreeSet<SocketId>>,
     deadlines: Timers<SocketId>,
     released: VecDeque<(SocketId, HeldAnswer)>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct SocketAnswers {
     channels: BTreeSet<RoomChannel>,
     answers: Vec<HeldAnswer>,
     timer: TimerKey,
@@ -40,7 +40,7 @@ impl HeldAnswers {
     /// Holds the answers of a socket until a channel is live, or until `deadline` if it waits for no other yet.
     pub(super) fn wait(&mut self, socket: SocketId, channel: RoomChannel, deadline: Instant) {
         let Self { sockets, deadlines, .. } = self;
-        let held = sockets.entry(socket).or_insert_with(|| Held {
+        let held = sockets.entry(socket).or_insert_with(|| SocketAnswers {
             channels: BTreeSet::new(),
             answers: Vec::new(),
             timer: deadlines.arm(deadline, socket),
@@ -110,7 +110,7 @@ impl HeldAnswers {
         }
     }
 
-    fn forget(&mut self, socket: SocketId) -> Option<Held> {
+    fn forget(&mut self, socket: SocketId) -> Option<SocketAnswers> {
         let held = self.sockets.remove(&socket)?;
         self.deadlines.cancel(held.timer);
         for channel in &held.channels {

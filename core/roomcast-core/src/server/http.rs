@@ -14,7 +14,7 @@ use super::event::{Handshake, Reason, RequestId, SessionId, Sid};
 use super::fault::PeerError;
 use super::requests::RequestKind;
 use super::state::SessionKind;
-use super::{Head, Running, Server};
+use super::{Head, NewPeers, Server};
 use crate::engine_io::session::{Action, SessionEvent};
 use crate::time::Instant;
 
@@ -51,7 +51,7 @@ impl Server {
             return Err(EarlyResponse::Preflight);
         }
         self.requests.check_origin(endpoint, origin.as_ref())?;
-        let query = Query::of(request);
+        let query = UrlQuery::of(request);
         query.check()?;
         match (query.transport, engine.transports) {
             (Some("polling"), Transports::Both | Transports::Polling) => {}
@@ -111,14 +111,14 @@ impl Server {
     pub(super) fn session_of_query(
         &self,
         endpoint: EndpointId,
-        query: &Query<'_>,
+        query: &UrlQuery<'_>,
     ) -> Result<Option<SessionId>, PeerError> {
         query.sid.map(|sid| self.session_by_sid(endpoint, sid)).transpose()
     }
 
     /// Whether there is room for one more.
     pub(super) fn takes_sessions(&self) -> bool {
-        self.running == Running::Yes && self.sessions.len() < self.config.limits.sessions_max
+        self.running == NewPeers::Yes && self.sessions.len() < self.config.limits.sessions_max
     }
 }
 
@@ -136,13 +136,13 @@ impl From<PeerError> for EarlyResponse {
 
 /// What the query says. Of a name that comes twice, the first counts.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Query<'a> {
+pub(super) struct UrlQuery<'a> {
     version: Option<&'a str>,
     pub(super) transport: Option<&'a str>,
     pub(super) sid: Option<&'a str>,
 }
 
-impl<'a> Query<'a> {
+impl<'a> UrlQuery<'a> {
     pub(super) fn of<T>(request: &'a Request<T>) -> Self {
         let mut query = Self::default();
         for pair in request.uri().query().unwrap_or("").split('&') {

@@ -9,16 +9,16 @@ use super::encoded::Encoded;
 use super::event::{ConnId, Event, Message, Reason, RequestId, SessionId};
 use super::fault::PeerError;
 use super::intake::Rest;
-use super::outbound::Flow;
+use super::outbound::SessionFlow;
 use super::requests::{Aborted, RequestKind};
 use super::state::SessionKind;
 use super::streams::{Decoded, StreamRole};
-use super::unadmitted::Budget;
+use super::unadmitted::UnadmittedBudget;
 use super::{Queued, Server, outbound_of};
 use crate::engine_io::session::{Action, SessionEvent, State};
 use crate::engine_io::{Packet, decode_payload};
 use crate::time::Instant;
-use crate::websocket::{self, FrameLimits, Opcode};
+use crate::websocket::{FrameLimits, Opcode, WsMessage};
 
 impl Server {
     /// The body of a request whose head was answered by [`Head::Continue`](super::Head::Continue). The answer is an
@@ -161,8 +161,8 @@ impl Server {
             + self.requests.pinned_bytes(session)
             + record.handshake.len().saturating_sub(HANDSHAKE_BYTES_FREE);
         match self.unadmitted.set(session, pinned) {
-            Budget::Kept => {}
-            Budget::Exceeded => self.fault(session, PeerError::OverLimit, now),
+            UnadmittedBudget::Kept => {}
+            UnadmittedBudget::Exceeded => self.fault(session, PeerError::OverLimit, now),
         }
     }
 
@@ -212,7 +212,7 @@ impl Server {
             Action::HoldPoll => {
                 self.requests.hold_poll(session, request);
                 if let Some(queue) = self.queues.get_mut(outbound_of(session)) {
-                    queue.flow = Flow::PollWaits;
+                    queue.flow = SessionFlow::PollWaits;
                 }
                 self.queues.announce(outbound_of(session));
             }
@@ -252,22 +252,22 @@ impl Server {
         self.read_post(session, now);
     }
 
-    fn handle_ws_message(&mut self, conn: ConnId, role: StreamRole, message: websocket::Message, now: Instant) {
+    fn handle_ws_message(&mut self, conn: ConnId, role: StreamRole, message: WsMessage, now: Instant) {
         let Some(session) = self.streams.session(conn) else { return };
         match (message, role) {
-            (websocket::Message::Close(frame), _) => {
+            (WsMessage::Close(frame), _) => {
                 self.conn_closed_by_peer(conn, frame.map(|frame| frame.code), now);
             }
             (_, StreamRole::Closing | StreamRole::Closed | StreamRole::Failed) => {}
-            (websocket::Message::Ping(payload), StreamRole::Own) => {
+            (WsMessage::Ping(payload), StreamRole::Own) => {
                 self.outputs.push_back(Queued::Pong(conn, Encoded::frame(Opcode::Pong, &payload)));
             }
-            (websocket::Message::Ping(payload), StreamRole::Probe) => {
+            (WsMessage::Ping(payload), StreamRole::Probe) => {
                 self.send_pong(conn, Encoded::frame(Opcode::Pong, &payload));
             }
             (message, StreamRole::Own) => self.handle_own_message(session, message, now),
-            (websocket::Message::Pong(_), StreamRole::Probe) => {}
-            (websocket::Message::Text(text), StreamRole::Probe) => {
+            (WsMessage::Pong(_), StreamRole::Probe) => {}
+            (WsMessage::Text(text), StreamRole::Probe) => {
                 let event = match Packet::decode_text(text) {
                     Ok(Packet::Ping(data)) if &*data == "probe" => SessionEvent::ProbePing,
                     Ok(Packet::Upgrade) => SessionEvent::UpgradePacket,
@@ -275,28 +275,28 @@ impl Server {
                 };
                 self.advance(session, event, Reason::TransportClose, now);
             }
-            (websocket::Message::Binary(_), StreamRole::Probe) => {
+            (WsMessage::Binary(_), StreamRole::Probe) => {
                 self.advance(session, SessionEvent::ProbeEnded, Reason::TransportClose, now);
             }
         }
     }
 
     /// A message on a session's own WebSocket.
-    fn handle_own_message(&mut self, session: SessionId, message: websocket::Message, now: Instant) {
+    fn handle_own_message(&mut self, session: SessionId, message: WsMessage, now: Instant) {
         let Some(kind) = self.sessions.get(session).map(|record| record.kind) else { return };
         if kind == SessionKind::WebSocket {
             // Any input shows that the peer is alive.
             self.heartbeats.handle_pong(session, now);
             return match message {
-                websocket::Message::Text(text) => self.deliver(session, Message::Text(text)),
-                websocket::Message::Binary(bytes) => self.deliver(session, Message::Binary(bytes)),
-                websocket::Message::Ping(_) | websocket::Message::Pong(_) | websocket::Message::Close(_) => {}
+                WsMessage::Text(text) => self.deliver(session, Message::Text(text)),
+                WsMessage::Binary(bytes) => self.deliver(session, Message::Binary(bytes)),
+                WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Close(_) => {}
             };
         }
         let packet = match message {
-            websocket::Message::Text(text) => Packet::decode_text(text).map_err(|_| PeerError::BadEnginePacket),
-            websocket::Message::Binary(bytes) => Ok(Packet::Binary(bytes)),
-            websocket::Message::Ping(_) | websocket::Message::Pong(_) | websocket::Message::Close(_) => return,
+            WsMessage::Text(text) => Packet::decode_text(text).map_err(|_| PeerError::BadEnginePacket),
+            WsMessage::Binary(bytes) => Ok(Packet::Binary(bytes)),
+            WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Close(_) => return,
         };
         if let Err(fault) = packet.and_then(|packet| self.handle_packet(session, packet, now)) {
             self.fault(session, fault, now);

@@ -76,7 +76,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::acks::Acks;
+use self::acks::PendingAcks;
 pub use self::app::{App, AppRequestId, Cx, ServerView, Stack, Work};
 pub use self::cluster_event::{ClusterCommand, ClusterEvent, ClusterInput, FetchId, FetchedSocket, ReplyTo};
 use self::cluster_link::ClusterLink;
@@ -186,7 +186,7 @@ pub struct Server {
     rng: Rng,
     now: Instant,
     wall: WallTime,
-    running: Running,
+    running: NewPeers,
 
     sessions: Slab<SessionId, Session>,
     session_sids: KeyedMap<Sid, SessionId>,
@@ -194,7 +194,7 @@ pub struct Server {
     streams: Streams,
     requests: Requests,
     namespaces: Namespaces,
-    acks: Acks,
+    acks: PendingAcks,
     heartbeats: Heartbeats,
     deadlines: Deadlines,
     intake: Intake,
@@ -229,14 +229,14 @@ impl Server {
             node: start.node,
             now: start.now,
             wall: start.wall,
-            running: Running::Yes,
+            running: NewPeers::Yes,
             sessions: Slab::new(),
             session_sids: KeyedMap::with_hasher(rng.keyed_hash()),
             queues: OutboundQueues::new(limits.queue_soft_bytes, limits.queue_bytes_max),
             streams: Streams::default(),
             requests: Requests::new(&config.endpoints),
             namespaces: Namespaces::new(rng.fork(), watched.map(|cluster| cluster.endpoint)),
-            acks: Acks::new(limits.acks_per_socket_max),
+            acks: PendingAcks::new(limits.acks_per_socket_max),
             heartbeats: Heartbeats::new(config.endpoints.iter().map(rhythm), rng.fork()),
             deadlines: Deadlines::new(&config.endpoints, limits),
             intake: Intake::new(IntakeLimits {
@@ -520,7 +520,7 @@ pub struct Counters {
 
 /// Whether new peers are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Running {
+enum NewPeers {
     Yes,
     Ending,
 }

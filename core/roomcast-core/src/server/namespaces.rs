@@ -15,7 +15,7 @@ use super::event::{Scope, Selection, SessionId, Sid, SocketId, Target};
 use crate::cluster::RoomChannel;
 use crate::id::SlabKey as _;
 use crate::rng::{KeyedMap, Rng};
-use crate::rooms::{Member, MemberId, OutboundIdx, Rooms};
+use crate::rooms::{MemberId, OutboundIdx, Rooms, SelectedMember};
 use crate::slab::Slab;
 use crate::time::Instant;
 use crate::timer::{TimerKey, Timers};
@@ -28,9 +28,9 @@ crate::slab_key! {
 /// The machine of namespaces.
 #[derive(Debug)]
 pub(super) struct Namespaces {
-    namespaces: Slab<NamespaceId, Namespace>,
+    namespaces: Slab<NamespaceId, NamespaceState>,
     names: KeyedMap<Scope, NamespaceId>,
-    sockets: Slab<SocketId, Socket>,
+    sockets: Slab<SocketId, SocketState>,
     sids: KeyedMap<Sid, SocketId>,
     /// The sockets of each session, by the session's slot.
     of_session: Vec<Vec<SocketId>>,
@@ -50,7 +50,7 @@ struct RoomChanges {
 
 /// A namespace with at least one socket.
 #[derive(Debug)]
-struct Namespace {
+struct NamespaceState {
     scope: Scope,
     rooms: Rooms<SocketId>,
     /// Sockets, connecting ones too; with the last one the namespace goes.
@@ -59,7 +59,7 @@ struct Namespace {
 
 /// A session's presence in a namespace.
 #[derive(Debug)]
-struct Socket {
+struct SocketState {
     session: SessionId,
     namespace: NamespaceId,
     sid: Sid,
@@ -113,7 +113,7 @@ impl Namespaces {
         let Self { sockets, connecting, .. } = self;
         let socket = sockets.insert_with(|own| {
             let stage = Stage::Connecting { timer: connecting.arm(deadline, own), waiting: VecDeque::new() };
-            Socket { session, namespace, sid, stage }
+            SocketState { session, namespace, sid, stage }
         });
         self.sids.insert(sid, socket);
         if self.of_session.len() <= session.slot() {
@@ -204,7 +204,7 @@ impl Namespaces {
     }
 
     /// Puts the sockets of a target into a room.
-    pub(super) fn join(&mut self, target: &Target, room: &ByteString, rooms_max: usize) -> Found {
+    pub(super) fn join(&mut self, target: &Target, room: &ByteString, rooms_max: usize) -> Lookup {
         let found = self.for_each(target, |rooms, member| {
             rooms.join(member, room, rooms_max);
         });
@@ -213,7 +213,7 @@ impl Namespaces {
     }
 
     /// Takes the sockets of a target out of a room.
-    pub(super) fn leave(&mut self, target: &Target, room: &str) -> Found {
+    pub(super) fn leave(&mut self, target: &Target, room: &str) -> Lookup {
         let found = self.for_each(target, |rooms, member| {
             rooms.leave(member, room);
         });
@@ -228,7 +228,7 @@ impl Namespaces {
 
     /// Whether a room has members, or is the own room of a socket.
     pub(super) fn is_occupied(&self, scope: &Scope, room: &str) -> bool {
-        let has_members = |namespace: &Namespace| namespace.rooms.members(room).next().is_some();
+        let has_members = |namespace: &NamespaceState| namespace.rooms.members(room).next().is_some();
         self.named(scope).is_some_and(has_members) || self.socket(scope, room).is_some()
     }
 
@@ -350,7 +350,7 @@ impl Namespaces {
         let known = self.names.get(&scope).copied();
         let namespace = known.unwrap_or_else(|| {
             let rooms = Rooms::new(self.rng.keyed_hash());
-            let namespace = self.namespaces.insert(Namespace { scope: scope.clone(), rooms, sockets: 0 });
+            let namespace = self.namespaces.insert(NamespaceState { scope: scope.clone(), rooms, sockets: 0 });
             self.names.insert(scope, namespace);
             namespace
         });
@@ -381,12 +381,12 @@ impl Namespaces {
         }
     }
 
-    fn named(&self, scope: &Scope) -> Option<&Namespace> {
+    fn named(&self, scope: &Scope) -> Option<&NamespaceState> {
         self.names.get(scope).and_then(|id| self.namespaces.get(*id))
     }
 
-    fn for_each(&mut self, target: &Target, mut each: impl FnMut(&mut Rooms<SocketId>, MemberId)) -> Found {
-        let Some(selected) = self.select(target) else { return Found::Stale };
+    fn for_each(&mut self, target: &Target, mut each: impl FnMut(&mut Rooms<SocketId>, MemberId)) -> Lookup {
+        let Some(selected) = self.select(target) else { return Lookup::Stale };
         for socket in selected {
             if let Some((namespace, member)) = self.member(socket)
                 && let Some(namespace) = self.namespaces.get_mut(namespace)
@@ -394,17 +394,17 @@ impl Namespaces {
                 each(&mut namespace.rooms, member);
             }
         }
-        Found::Any
+        Lookup::Any
     }
 
     /// Each connected socket that a target means, once. A socket's sid is a room of its own.
-    fn walk(&mut self, target: &Target, mut each: impl FnMut(Member<SocketId>)) {
+    fn walk(&mut self, target: &Target, mut each: impl FnMut(SelectedMember<SocketId>)) {
         match target {
             Target::Socket(socket) => {
                 if let Some(record) = self.sockets.get(*socket)
                     && let Stage::Connected(_) = record.stage
                 {
-                    each(Member { handle: *socket, outbound: OutboundIdx(record.session.index()) });
+                    each(SelectedMember { handle: *socket, outbound: OutboundIdx(record.session.index()) });
                 }
             }
             Target::Room { namespace, room } => {
@@ -415,16 +415,16 @@ impl Namespaces {
         }
     }
 
-    fn walk_selection(&mut self, selection: &Selection, each: &mut impl FnMut(Member<SocketId>)) {
+    fn walk_selection(&mut self, selection: &Selection, each: &mut impl FnMut(SelectedMember<SocketId>)) {
         let Some(id) = self.names.get(&selection.scope).copied() else { return };
         let by_sid = |rooms: &[ByteString]| -> Vec<SocketId> {
             rooms.iter().filter_map(|room| self.socket(&selection.scope, room)).collect()
         };
         let (meant, except) = (by_sid(&selection.rooms), by_sid(&selection.except_rooms));
         let Self { namespaces, sockets, .. } = self;
-        let Some(Namespace { rooms, .. }) = namespaces.get_mut(id) else { return };
+        let Some(NamespaceState { rooms, .. }) = namespaces.get_mut(id) else { return };
         let member = |socket: &SocketId| match sockets.get(*socket) {
-            Some(Socket { namespace, stage: Stage::Connected(member), .. }) if *namespace == id => Some(*member),
+            Some(SocketState { namespace, stage: Stage::Connected(member), .. }) if *namespace == id => Some(*member),
             Some(_) | None => None,
         };
         rooms.begin_selection();
@@ -449,7 +449,7 @@ impl RoomChanges {
 
 /// Whether a target could be looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Lookup {
     /// As many sockets as there are.
     Any,
     /// Its handle is stale.
@@ -481,7 +481,7 @@ mod tests {
         assert_eq!((all.is_in(socket, "r"), all.socket(&scope("/"), all.sid(socket).unwrap().as_str())), (false, None));
         assert!(all.let_in(socket).unwrap().is_empty() && all.let_in(socket).is_none());
         assert_eq!(all.stage(socket), Some(SocketStage::Connected));
-        assert_eq!(all.join(&every, &room, 9), Found::Any);
+        assert_eq!(all.join(&every, &room, 9), Lookup::Any);
         assert!(all.is_in(socket, "r") && all.rooms(socket).eq(["r"]));
         assert_eq!(all.socket(&scope("/"), all.sid(socket).unwrap().as_str()), Some(socket));
         assert_eq!(all.socket(&scope("/other"), all.sid(socket).unwrap().as_str()), None);
@@ -499,7 +499,7 @@ mod tests {
         assert_eq!((all.of(session(0)), all.of(session(1))), (&[][..], &[second][..]));
         all.remove(second);
         assert_eq!(all.totals(), Totals::default());
-        assert_eq!(all.join(&Target::Socket(first), &"r".into(), 9), Found::Stale);
+        assert_eq!(all.join(&Target::Socket(first), &"r".into(), 9), Lookup::Stale);
     }
 
     #[test]

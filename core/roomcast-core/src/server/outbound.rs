@@ -59,7 +59,7 @@ impl PriorityQueue {
 
 /// How a session takes what is sent to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(super) enum SessionFlow {
     /// Nothing goes out now: an upgrade is between its two transports.
     #[default]
     Held,
@@ -86,7 +86,7 @@ pub(super) struct Outbound {
     conn: ConnId,
     /// Packets of the first in the queue that an earlier poll has taken.
     parts_taken: u32,
-    pub(super) flow: Flow,
+    pub(super) flow: SessionFlow,
     /// Whether the driver has been told that there is something.
     pub(super) announced: bool,
     /// Whether something is to be done when it shrinks.
@@ -103,7 +103,7 @@ impl Default for Outbound {
             forgiven: 0,
             conn: ConnId::from_parts(u32::MAX, 0),
             parts_taken: 0,
-            flow: Flow::default(),
+            flow: SessionFlow::default(),
             announced: false,
             watched: false,
         }
@@ -135,22 +135,24 @@ impl Outbound {
         self.queue.push_back(Arc::clone(packet));
         if self.bytes > queue_bytes_max
             && !first
-            && matches!(self.flow, Flow::Blocked | Flow::NoPoll | Flow::Held)
+            && matches!(self.flow, SessionFlow::Blocked | SessionFlow::NoPoll | SessionFlow::Held)
             && self.bytes - self.forgiven.min(self.bytes) > queue_bytes_max
         {
             return Pushed::TooSlow;
         }
         match (std::mem::replace(&mut self.announced, true), self.flow) {
             (true, _) => Pushed::Queued,
-            (false, Flow::PollWaits) => Pushed::Answer,
-            (false, Flow::Open | Flow::Blocked | Flow::Held | Flow::NoPoll) => Pushed::Announce,
+            (false, SessionFlow::PollWaits) => Pushed::Answer,
+            (false, SessionFlow::Open | SessionFlow::Blocked | SessionFlow::Held | SessionFlow::NoPoll) => {
+                Pushed::Announce
+            }
         }
     }
 
     /// Appends a packet that may be lost, unless the peer is behind.
     #[inline]
     pub(super) fn push_volatile(&mut self, packet: &Arc<Encoded>, queue_soft_bytes: usize) -> Pushed {
-        if self.bytes > queue_soft_bytes || matches!(self.flow, Flow::NoPoll | Flow::Held) {
+        if self.bytes > queue_soft_bytes || matches!(self.flow, SessionFlow::NoPoll | SessionFlow::Held) {
             return Pushed::Dropped;
         }
         self.push(packet, usize::MAX)
@@ -158,7 +160,7 @@ impl Outbound {
 
     /// The peer takes no more for now. What was queued while it took all that there was is forgiven until it has caught
     /// up: a burst alone makes no peer too slow. It does not grow meanwhile, however little the peer takes.
-    pub(super) fn fall_behind(&mut self, flow: Flow) {
+    pub(super) fn fall_behind(&mut self, flow: SessionFlow) {
         self.flow = flow;
         if self.forgiven == 0 {
             self.forgiven = self.bytes;
@@ -166,7 +168,7 @@ impl Outbound {
     }
 
     /// This WebSocket is the transport from now on.
-    pub(super) fn attach(&mut self, conn: ConnId, flow: Flow) {
+    pub(super) fn attach(&mut self, conn: ConnId, flow: SessionFlow) {
         self.conn = conn;
         self.flow = flow;
     }
@@ -175,10 +177,14 @@ impl Outbound {
     #[inline]
     pub(super) fn due(&self) -> Option<ConnId> {
         match self.flow {
-            Flow::Open if !self.queue.is_empty() => Some(self.conn),
+            SessionFlow::Open if !self.queue.is_empty() => Some(self.conn),
             // A peer that has refused bytes is polled when it is ready, one between transports when its upgrade is done, and
             // the answer of a poll is announced by itself.
-            Flow::Open | Flow::PollWaits | Flow::Blocked | Flow::NoPoll | Flow::Held => None,
+            SessionFlow::Open
+            | SessionFlow::PollWaits
+            | SessionFlow::Blocked
+            | SessionFlow::NoPoll
+            | SessionFlow::Held => None,
         }
     }
 
@@ -203,7 +209,7 @@ impl Outbound {
     /// Fills a transmit.
     #[inline]
     pub(super) fn pop_transmit(&mut self, transmit: &mut Transmit) {
-        self.flow = Flow::Open;
+        self.flow = SessionFlow::Open;
         while !transmit.is_full()
             && let Some(slice) = self.pop()
         {
@@ -222,8 +228,8 @@ impl Outbound {
     /// The answer of the waiting poll goes out.
     pub(super) fn end_poll(&mut self) {
         self.announced = false;
-        if self.flow == Flow::PollWaits {
-            self.fall_behind(Flow::NoPoll);
+        if self.flow == SessionFlow::PollWaits {
+            self.fall_behind(SessionFlow::NoPoll);
         }
     }
 
@@ -278,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_poll_takes_part_of_a_packet_and_a_websocket_the_rest() {
-        let mut outbound = Outbound { flow: Flow::NoPoll, ..Outbound::default() };
+        let mut outbound = Outbound { flow: SessionFlow::NoPoll, ..Outbound::default() };
         let attachments = [Bytes::from_static(b"\x01\x02"), Bytes::from_static(b"\x03")];
         let packet = Encoded::packet(8, |out| out.extend_from_slice(b"452-[\"x\"]"), &attachments);
         assert_eq!(outbound.push(&packet, 100), Pushed::Announce);
@@ -292,14 +298,14 @@ mod tests {
     #[test]
     fn limits_are_judged_only_where_the_peer_takes_nothing() {
         let packet = Encoded::text("4abcdefgh");
-        let mut outbound = Outbound { flow: Flow::Open, ..Outbound::default() };
+        let mut outbound = Outbound { flow: SessionFlow::Open, ..Outbound::default() };
         for _ in 0..10 {
             assert_ne!(outbound.push(&packet, 20), Pushed::TooSlow);
         }
         assert_eq!(outbound.push_volatile(&packet, 20), Pushed::Dropped);
-        outbound.flow = Flow::Blocked;
+        outbound.flow = SessionFlow::Blocked;
         assert_eq!(outbound.push(&packet, 20), Pushed::TooSlow);
-        let mut empty = Outbound { flow: Flow::Blocked, ..Outbound::default() };
+        let mut empty = Outbound { flow: SessionFlow::Blocked, ..Outbound::default() };
         assert_eq!(empty.push(&packet, 1), Pushed::Announce, "the first of an empty queue is never refused");
     }
 }

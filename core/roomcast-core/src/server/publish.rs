@@ -12,8 +12,8 @@ use super::event::{AckEnd, AckRequest, Emit, EmitId, Event, Output, Reach, Targe
 use super::held_answers::HeldAnswer;
 use super::{Queued, Server, Sid};
 use crate::cluster::{
-    Asked, ClusterBody, ClusterEmit, Ended, Membership, Payload, Recipients, RequestEnd, RequestToken, RoomChannel,
-    Subscribing, Subscriptions, Wanted,
+    BusPayload, ClusterBody, ClusterEmit, Ended, Membership, Recipients, RequestEnd, RequestToken, Requested,
+    RoomChannel, Subscribing, Subscriptions, Wanted,
 };
 use crate::socket_io::{Args, Extent};
 use crate::time::Instant;
@@ -54,7 +54,7 @@ impl Server {
         let mut token = None;
         let asker = emit.ack.map(|AckRequest { emit, timeout }| {
             let of_one = matches!(&recipients.rooms[..], [room] if is_sid(room));
-            let asked = if of_one { Asked::AckOfOne(emit.0) } else { Asked::Acks(emit.0) };
+            let asked = if of_one { Requested::AckOfOne(emit.0) } else { Requested::Acks(emit.0) };
             let request = link.cluster.ask(asked, now + timeout);
             token = request.map(|id| RequestToken { key: recipients.rooms.first().cloned().unwrap_or_default(), id });
             (request.map_or(Asker::App(emit), |id| Asker::Shared(emit, id)), timeout)
@@ -62,7 +62,7 @@ impl Server {
         link.cluster.publish(ClusterBody::Emit(ClusterEmit {
             recipients,
             name: emit.name.clone(),
-            args: Payload::from(emit.args.clone()),
+            args: BusPayload::from(emit.args.clone()),
             delivery: emit.delivery,
             ack: token,
         }));
@@ -110,7 +110,7 @@ impl Server {
             }
             ClusterCommand::ServerReply { reply, args } => {
                 let (to, token) = (reply.node, reply.token);
-                self.publish(ClusterBody::ServerReply { to, token, args: Payload::from(args) });
+                self.publish(ClusterBody::ServerReply { to, token, args: BusPayload::from(args) });
             }
         }
     }
@@ -121,7 +121,7 @@ impl Server {
         let fetching = Fetching { fetch, sockets };
         if let (Some(recipients), Some(link)) = (self.recipients_of(target), self.cluster.as_deref_mut()) {
             let number = link.open_fetch(fetching);
-            if let Some(id) = link.cluster.ask(Asked::Sockets(number), deadline) {
+            if let Some(id) = link.cluster.ask(Requested::Sockets(number), deadline) {
                 let token = RequestToken { key: ByteString::new(), id };
                 return link.cluster.publish(ClusterBody::FetchSockets { recipients, token });
             }
@@ -146,12 +146,12 @@ impl Server {
         let mut token = None;
         if let Some(AckRequest { emit, timeout }) = ack {
             let link = self.cluster.as_deref_mut();
-            match link.and_then(|link| link.cluster.ask(Asked::Replies(emit.0), now + timeout)) {
+            match link.and_then(|link| link.cluster.ask(Requested::Replies(emit.0), now + timeout)) {
                 Some(id) => token = Some(RequestToken { key: ByteString::new(), id }),
                 None => self.cluster_event(ended(emit)),
             }
         }
-        self.publish(ClusterBody::ServerEmit { namespace, name, args: Payload::from(args), token });
+        self.publish(ClusterBody::ServerEmit { namespace, name, args: BusPayload::from(args), token });
     }
 
     /// Tells all other nodes something.
@@ -233,17 +233,17 @@ impl Server {
             RequestEnd::Gone => AckEnd::Gone,
         };
         match asked {
-            Asked::AckOfOne(emit) | Asked::Acks(emit) => {
+            Requested::AckOfOne(emit) | Requested::Acks(emit) => {
                 let emit = EmitId(emit);
                 self.event(Event::AcksEnded { emit, asked: asked_count, answered: answered_count, end: ack_end });
             }
-            Asked::Sockets(number) => {
+            Requested::Sockets(number) => {
                 let fetching = self.cluster.as_deref_mut().and_then(|link| link.close_fetch(number));
                 if let Some(fetching) = fetching {
                     self.sockets_fetched(fetching, asked_count - answered_count);
                 }
             }
-            Asked::Replies(emit) => self.cluster_event(ClusterEvent::ServerRepliesEnded {
+            Requested::Replies(emit) => self.cluster_event(ClusterEvent::ServerRepliesEnded {
                 emit: EmitId(emit),
                 asked: asked_count,
                 answered: answered_count,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::encoded::Encoded;
 use super::event::{ConnId, Delivery, SessionId};
-use super::outbound::{Flow, Outbound, Pushed};
+use super::outbound::{Outbound, Pushed, SessionFlow};
 use crate::queue::shrink_after_burst;
 use crate::rooms::OutboundIdx;
 
@@ -16,7 +16,7 @@ use crate::rooms::OutboundIdx;
 #[derive(Debug)]
 pub(super) struct OutboundQueues {
     queues: Vec<Outbound>,
-    writable: VecDeque<Due>,
+    writable: VecDeque<DueOutput>,
     /// Queues of which something belongs into the answer of a poll that waits.
     answerable: Vec<OutboundIdx>,
     /// Queues that ran over the hard limit, to be ended after the walk that found them.
@@ -27,7 +27,7 @@ pub(super) struct OutboundQueues {
 
 /// Something that has output of its own pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum DueOutput {
     /// A session's queue. Whose it is by the time it is polled does not matter.
     Outbound(OutboundIdx),
     /// A connection's priority queue.
@@ -118,15 +118,17 @@ impl OutboundQueues {
         {
             queue.announced = true;
             match queue.flow {
-                Flow::PollWaits => self.answerable.push(index),
-                Flow::Open | Flow::Blocked | Flow::NoPoll | Flow::Held => self.writable.push_back(Due::Outbound(index)),
+                SessionFlow::PollWaits => self.answerable.push(index),
+                SessionFlow::Open | SessionFlow::Blocked | SessionFlow::NoPoll | SessionFlow::Held => {
+                    self.writable.push_back(DueOutput::Outbound(index))
+                }
             }
         }
     }
 
     /// Tells the driver of an answer.
     pub(super) fn announce_answer(&mut self, session: SessionId) {
-        self.writable.push_back(Due::Answer(session));
+        self.writable.push_back(DueOutput::Answer(session));
     }
 
     /// The next queue of which something belongs into the answer of a poll.
@@ -137,7 +139,7 @@ impl OutboundQueues {
 
     /// Tells the driver of a connection that has something in its priority queue.
     pub(super) fn announce_conn(&mut self, conn: ConnId) {
-        self.writable.push_back(Due::Conn(conn));
+        self.writable.push_back(DueOutput::Conn(conn));
     }
 
     /// Empties a queue whose session is gone.
@@ -149,7 +151,7 @@ impl OutboundQueues {
 
     /// The next that was announced.
     #[inline]
-    pub(super) fn poll_due(&mut self) -> Option<Due> {
+    pub(super) fn poll_due(&mut self) -> Option<DueOutput> {
         let due = self.writable.pop_front();
         if due.is_none() {
             shrink_after_burst(&mut self.writable);
@@ -193,7 +195,7 @@ pub(super) struct Fan<'a> {
     packet: &'a Arc<Encoded>,
     delivery: Delivery,
     limits: QueueLimits,
-    writable: &'a mut VecDeque<Due>,
+    writable: &'a mut VecDeque<DueOutput>,
     answerable: &'a mut Vec<OutboundIdx>,
     too_slow: &'a mut Vec<OutboundIdx>,
     new: Counts,
@@ -213,7 +215,7 @@ impl Fan<'_> {
             Pushed::Queued => self.new.queued += 1,
             Pushed::Announce => {
                 self.new.queued += 1;
-                self.writable.push_back(Due::Outbound(index));
+                self.writable.push_back(DueOutput::Outbound(index));
             }
             Pushed::Answer => {
                 self.new.queued += 1;
@@ -234,16 +236,16 @@ impl Fan<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::outbound::Flow;
+    use crate::server::outbound::SessionFlow;
 
     #[test]
     fn a_queue_is_announced_once_until_it_is_taken() {
         let mut queues = OutboundQueues::new(100, 200);
-        open(&mut queues, 2, Flow::Open);
+        open(&mut queues, 2, SessionFlow::Open);
         for _ in 0..3 {
             queues.push(OutboundIdx(2), &packet(10), Delivery::Reliable);
         }
-        assert_eq!((queues.poll_due(), queues.poll_due()), (Some(Due::Outbound(OutboundIdx(2))), None));
+        assert_eq!((queues.poll_due(), queues.poll_due()), (Some(DueOutput::Outbound(OutboundIdx(2))), None));
         assert_eq!(queues.counts(), Counts { queued: 3, dropped: 0 });
         while queues.get_mut(OutboundIdx(2)).unwrap().pop().is_some() {}
         assert_eq!(queues.total_bytes(), 0);
@@ -252,8 +254,8 @@ mod tests {
     #[test]
     fn a_fan_counts_each_recipient_and_passes_over_places_that_are_not() {
         let mut queues = OutboundQueues::new(10, 20);
-        open(&mut queues, 0, Flow::Open);
-        open(&mut queues, 1, Flow::NoPoll);
+        open(&mut queues, 0, SessionFlow::Open);
+        open(&mut queues, 1, SessionFlow::NoPoll);
         let packet = packet(4);
         let mut fan = queues.fan(&packet, Delivery::Volatile);
         [0, 1, 7].into_iter().for_each(|index| fan.push(OutboundIdx(index)));
@@ -264,7 +266,7 @@ mod tests {
     #[test]
     fn who_takes_nothing_is_reported_once_over_the_hard_limit() {
         let mut queues = OutboundQueues::new(10, 20);
-        open(&mut queues, 0, Flow::Blocked);
+        open(&mut queues, 0, SessionFlow::Blocked);
         queues.push(OutboundIdx(0), &packet(16), Delivery::Reliable);
         assert_eq!(queues.poll_too_slow(), None);
         queues.push(OutboundIdx(0), &packet(16), Delivery::Reliable);
@@ -276,16 +278,16 @@ mod tests {
     #[test]
     fn a_new_session_does_not_pay_for_the_one_before() {
         let mut queues = OutboundQueues::new(10, 20);
-        open(&mut queues, 0, Flow::Blocked);
+        open(&mut queues, 0, SessionFlow::Blocked);
         (0..3).for_each(|_| queues.push(OutboundIdx(0), &packet(16), Delivery::Reliable));
         queues.close(OutboundIdx(0));
-        open(&mut queues, 0, Flow::Open);
+        open(&mut queues, 0, SessionFlow::Open);
         queues.push(OutboundIdx(0), &packet(16), Delivery::Reliable);
         assert_eq!(queues.poll_too_slow(), None);
         assert!(queues.is_congested(OutboundIdx(0)) && !queues.is_congested(OutboundIdx(1)));
     }
 
-    fn open(queues: &mut OutboundQueues, index: u32, flow: Flow) {
+    fn open(queues: &mut OutboundQueues, index: u32, flow: SessionFlow) {
         queues.open(OutboundIdx(index)).flow = flow;
     }
 

@@ -27,7 +27,7 @@ use crate::slab::Slab;
 /// The machine of polling requests.
 #[derive(Debug)]
 pub(super) struct Requests {
-    endpoints: Vec<Form>,
+    endpoints: Vec<AnswerForm>,
     open: Slab<RequestId, OpenRequest>,
     /// By the slot of the session.
     of_session: Vec<Polling>,
@@ -36,7 +36,7 @@ pub(super) struct Requests {
 
 /// How answers of an endpoint look.
 #[derive(Debug)]
-struct Form {
+struct AnswerForm {
     origins: Origins,
     errors: ErrorStyle,
     post_answer: &'static str,
@@ -67,14 +67,14 @@ pub(super) enum RequestKind {
 struct Polling {
     poll: Option<RequestId>,
     /// What the waiting poll will be answered with. It goes out when the driver asks for it, and grows until then.
-    answer: Option<Box<Answer>>,
+    answer: Option<Box<UnpolledAnswer>>,
     post: Option<Post>,
     polls_answered: u64,
 }
 
 /// The answer of a poll that has not been polled.
 #[derive(Debug)]
-struct Answer {
+struct UnpolledAnswer {
     head: Response<()>,
     body: PayloadWriter,
 }
@@ -117,7 +117,7 @@ impl Requests {
                 }
                 EndpointKind::WebSocket(_) => (ErrorStyle::Object, "ok"),
             };
-            Form { origins: endpoint.origins.clone(), errors, post_answer }
+            AnswerForm { origins: endpoint.origins.clone(), errors, post_answer }
         };
         Self { endpoints: endpoints.iter().map(form).collect(), open: Slab::new(), of_session: Vec::new(), faults: 0 }
     }
@@ -257,7 +257,7 @@ impl Requests {
             let head = self.success_head(endpoint, origin.as_ref());
             let polling = self.polling_mut(session);
             polling.polls_answered += 1;
-            polling.answer = Some(Box::new(Answer { head, body: PayloadWriter::new() }));
+            polling.answer = Some(Box::new(UnpolledAnswer { head, body: PayloadWriter::new() }));
             filled = Filled::First;
         }
         let answer = self.polling_mut(session).answer.as_mut()?;
@@ -265,9 +265,9 @@ impl Requests {
         Some(filled)
     }
 
-    fn send_answer(&mut self, request: RequestId, answer: Answer) -> Option<Output> {
+    fn send_answer(&mut self, request: RequestId, answer: UnpolledAnswer) -> Option<Output> {
         self.open.remove(request)?;
-        let Answer { head, body } = answer;
+        let UnpolledAnswer { head, body } = answer;
         Some(Output::Respond(request, Box::new(head.map(|()| body.finish()))))
     }
 
@@ -438,13 +438,13 @@ mod tests {
     use crate::engine_io::{PACKETS_PER_ANSWER_MAX, decode_payload};
     use crate::id::SlabKey as _;
     use crate::server::encoded::Encoded;
-    use crate::server::outbound::{Flow, Pushed};
+    use crate::server::outbound::{Pushed, SessionFlow};
 
     #[test]
     fn a_poll_is_answered_with_its_queue_and_the_last_packet_behind_all_of_it() {
         let (mut requests, session) = requests();
         let mut queue = Outbound::default();
-        queue.flow = Flow::PollWaits;
+        queue.flow = SessionFlow::PollWaits;
         assert!(requests.answer_poll(session, &mut queue, b"1").is_none(), "none waits");
         assert_eq!(requests.fill_answer(session, &mut queue), Filled::Nothing);
         for text in ["4a", "4b"] {
@@ -456,7 +456,7 @@ mod tests {
         assert_eq!(fits, Some(true));
         assert_eq!((body(output), requests.is_polled(session)), ("4a\x1e4b\x1e1".to_owned(), false));
         assert_eq!((requests.polls_answered(session), requests.len()), (1, 0));
-        assert_eq!(queue.flow, Flow::NoPoll);
+        assert_eq!(queue.flow, SessionFlow::NoPoll);
         poll(&mut requests, session);
         assert_eq!(body(requests.answer_poll_with(session, b"6")), "6");
     }
@@ -465,7 +465,7 @@ mod tests {
     fn an_answer_grows_until_it_is_polled() {
         let (mut requests, session) = requests();
         let mut queue = Outbound::default();
-        queue.flow = Flow::PollWaits;
+        queue.flow = SessionFlow::PollWaits;
         poll(&mut requests, session);
         for (text, filled) in [("4a", Filled::First), ("4b", Filled::More)] {
             assert_eq!(queue.push(&Encoded::text(text), usize::MAX), Pushed::Answer);
@@ -491,7 +491,7 @@ mod tests {
     fn the_last_packet_waits_for_the_next_poll_where_an_answer_is_full() {
         let (mut requests, session) = requests();
         let mut queue = Outbound::default();
-        queue.flow = Flow::PollWaits;
+        queue.flow = SessionFlow::PollWaits;
         for end in [Some(false), Some(true)] {
             poll(&mut requests, session);
             for _ in 0..if end == Some(false) { PACKETS_PER_ANSWER_MAX } else { 0 } {

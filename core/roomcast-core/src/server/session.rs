@@ -8,15 +8,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::config::{EndpointId, EndpointKind, Transports};
-use super::deadlines::{DeadlineKind, Subject};
+use super::deadlines::{DeadlineKind, DeadlineSubject};
 use super::event::{ConnId, Event, Handshake, Reason, SessionId, SocketId};
 use super::fault::PeerError;
 use super::heartbeats::HeartbeatDue;
-use super::outbound::Flow;
+use super::outbound::SessionFlow;
 use super::state::{Session, SessionKind};
 use super::{Server, outbound_of};
 use crate::engine_io;
-use crate::engine_io::session::{Action, SessionEvent, State, Step, step};
+use crate::engine_io::session::{Action, SessionEvent, State, Transition, step};
 use crate::time::Instant;
 use crate::websocket::{CloseCode, WsError};
 
@@ -49,13 +49,14 @@ impl Server {
             gone: false,
             handshake,
         });
-        self.queues.open(outbound_of(session)).flow = if state == State::WebSocket { Flow::Open } else { Flow::NoPoll };
+        self.queues.open(outbound_of(session)).flow =
+            if state == State::WebSocket { SessionFlow::Open } else { SessionFlow::NoPoll };
         self.requests.start(session);
         self.intake.start(session);
         self.heartbeats.start(session, endpoint, now);
         if kind == SessionKind::SocketIo {
             self.unadmitted.start(session);
-            let deadline = self.deadlines.arm(DeadlineKind::Connect, endpoint, Subject::Session(session), now);
+            let deadline = self.deadlines.arm(DeadlineKind::Connect, endpoint, DeadlineSubject::Session(session), now);
             if let Some(record) = self.sessions.get_mut(session) {
                 record.connect_deadline = deadline;
             }
@@ -85,7 +86,7 @@ impl Server {
         };
         let can_upgrade = record.state == State::Polling && engine.transports == Transports::Both;
         let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let handshake = engine_io::Handshake {
+        let handshake = engine_io::OpenData {
             sid: record.sid.as_str(),
             upgrades: if can_upgrade { &["websocket"] } else { &[] },
             ping_interval_ms: millis(engine.ping_interval),
@@ -102,7 +103,7 @@ impl Server {
         let taken = step(record.state, event);
         #[cfg(feature = "test-hooks")]
         let taken = self.test_hooks.step(record.state, event, taken);
-        let Step { next, action } = taken;
+        let Transition { next, action } = taken;
         record.state = next;
         match action {
             Action::Ignore
@@ -173,27 +174,27 @@ impl Server {
     }
 
     /// A deadline was missed.
-    pub(super) fn handle_missed(&mut self, kind: DeadlineKind, subject: Subject, now: Instant) {
+    pub(super) fn handle_missed(&mut self, kind: DeadlineKind, subject: DeadlineSubject, now: Instant) {
         match (kind, subject) {
-            (DeadlineKind::Connect, Subject::Session(session)) => {
+            (DeadlineKind::Connect, DeadlineSubject::Session(session)) => {
                 self.advance(session, SessionEvent::CloseCommand, Reason::ConnectTimeout, now);
             }
-            (DeadlineKind::Upgrade, Subject::Session(session)) => {
+            (DeadlineKind::Upgrade, DeadlineSubject::Session(session)) => {
                 self.advance(session, SessionEvent::ProbeEnded, Reason::TransportClose, now);
             }
-            (DeadlineKind::Close, Subject::Session(session)) => {
+            (DeadlineKind::Close, DeadlineSubject::Session(session)) => {
                 self.advance(session, SessionEvent::CloseTimeout, Reason::TransportClose, now);
             }
-            (DeadlineKind::Close, Subject::Conn(conn)) => self.drop_conn(conn),
+            (DeadlineKind::Close, DeadlineSubject::Conn(conn)) => self.drop_conn(conn),
             (DeadlineKind::Partial, subject) => self.handle_unfinished(subject, now),
-            (DeadlineKind::Connect | DeadlineKind::Upgrade, Subject::Conn(_)) => {}
+            (DeadlineKind::Connect | DeadlineKind::Upgrade, DeadlineSubject::Conn(_)) => {}
         }
     }
 
     /// A frame, a message or a packet is not whole in time. Where reading is paused, that is not the peer's fault.
-    fn handle_unfinished(&mut self, subject: Subject, now: Instant) {
+    fn handle_unfinished(&mut self, subject: DeadlineSubject, now: Instant) {
         match subject {
-            Subject::Session(session) => {
+            DeadlineSubject::Session(session) => {
                 let is_behind = self.intake.is_behind(session);
                 let Some(record) = self.sessions.get_mut(session) else { return };
                 let Some(partial) = record.partial.as_mut() else { return };
@@ -204,7 +205,7 @@ impl Server {
                 }
                 self.fault(session, PeerError::Unfinished, now);
             }
-            Subject::Conn(conn) => {
+            DeadlineSubject::Conn(conn) => {
                 let Some(session) = self.streams.session(conn) else { return };
                 if let Some(deadline) = self.streams.partial_deadline(conn) {
                     *deadline = None;
@@ -231,7 +232,7 @@ impl Server {
         let Some(deadline) = self.streams.partial_deadline(conn) else { return };
         match (is_partial, deadline.is_some()) {
             (true, false) => {
-                *deadline = self.deadlines.arm(DeadlineKind::Partial, endpoint, Subject::Conn(conn), now);
+                *deadline = self.deadlines.arm(DeadlineKind::Partial, endpoint, DeadlineSubject::Conn(conn), now);
             }
             (false, true) => self.deadlines.cancel(deadline.take()),
             (true, true) | (false, false) => {}
@@ -242,7 +243,7 @@ impl Server {
     pub(super) fn attach_probe(&mut self, session: SessionId, conn: ConnId, now: Instant) {
         let Some(record) = self.sessions.get_mut(session) else { return };
         record.probe = Some(conn);
-        let subject = Subject::Session(session);
+        let subject = DeadlineSubject::Session(session);
         record.upgrade_deadline = self.deadlines.arm(DeadlineKind::Upgrade, record.endpoint, subject, now);
     }
 
@@ -338,7 +339,7 @@ impl Server {
         let answer = Arc::clone(&self.constant.probe_answer);
         self.send_control(probe, answer);
         if let Some(queue) = self.queues.get_mut(outbound_of(session)) {
-            queue.flow = Flow::Held;
+            queue.flow = SessionFlow::Held;
         }
         self.answer_poll_with(session, b"6");
     }
@@ -347,7 +348,7 @@ impl Server {
         self.cancel_upgrade_deadline(session);
         let waits = self.requests.is_polled(session);
         if let Some(queue) = self.queues.get_mut(outbound_of(session)) {
-            queue.flow = if waits { Flow::PollWaits } else { Flow::NoPoll };
+            queue.flow = if waits { SessionFlow::PollWaits } else { SessionFlow::NoPoll };
         }
         self.queues.announce(outbound_of(session));
         let probe = self.sessions.get_mut(session).and_then(|record| record.probe.take());
@@ -363,7 +364,7 @@ impl Server {
         record.conn = Some(conn);
         let Some(takes_bytes) = self.streams.take_over(conn) else { return };
         if let Some(queue) = self.queues.get_mut(outbound_of(session)) {
-            queue.attach(conn, if takes_bytes { Flow::Open } else { Flow::Blocked });
+            queue.attach(conn, if takes_bytes { SessionFlow::Open } else { SessionFlow::Blocked });
         }
         self.queues.announce(outbound_of(session));
         self.settle_reading(conn);
@@ -385,7 +386,7 @@ impl Server {
         if let Some(probe) = probe {
             self.close_conn(probe, Some(reason.close_code()), now);
         }
-        let deadline = self.deadlines.arm(DeadlineKind::Close, endpoint, Subject::Session(session), now);
+        let deadline = self.deadlines.arm(DeadlineKind::Close, endpoint, DeadlineSubject::Session(session), now);
         if let Some(record) = self.sessions.get_mut(session) {
             record.close_deadline = deadline;
         }
@@ -463,7 +464,7 @@ impl Server {
 
     fn arm_close_deadline(&mut self, conn: ConnId, now: Instant) {
         let Some(endpoint) = self.streams.endpoint(conn) else { return };
-        let deadline = self.deadlines.arm(DeadlineKind::Close, endpoint, Subject::Conn(conn), now);
+        let deadline = self.deadlines.arm(DeadlineKind::Close, endpoint, DeadlineSubject::Conn(conn), now);
         self.streams.set_close_deadline(conn, deadline);
     }
 }

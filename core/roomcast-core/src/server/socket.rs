@@ -12,13 +12,13 @@ use bytestring::ByteString;
 
 use super::Server;
 use super::config::{Admission, AdmittedBy, EndpointKind};
-use super::deadlines::{DeadlineKind, Subject};
+use super::deadlines::{DeadlineKind, DeadlineSubject};
 use super::encoded::Encoded;
 use super::event::{AckId, Connect, Event, Reason, Scope, SessionId, Sid, SocketId, Target};
 use super::fault::PeerError;
 use super::held_answers::HeldAnswer;
 use super::namespaces::SocketStage;
-use super::state::Partial;
+use super::state::PartialPacket;
 use crate::socket_io::{self, Args, Packet, PacketType};
 use crate::time::Instant;
 
@@ -40,8 +40,9 @@ impl Server {
         if packet.attachments == 0 {
             return self.handle_socket_packet(session, packet, Vec::new(), now);
         }
-        let deadline = self.deadlines.arm(DeadlineKind::Partial, record.endpoint, Subject::Session(session), now);
-        record.partial = Some(Box::new(Partial { packet, attachments: Vec::new(), bytes, deadline }));
+        let deadline =
+            self.deadlines.arm(DeadlineKind::Partial, record.endpoint, DeadlineSubject::Session(session), now);
+        record.partial = Some(Box::new(PartialPacket { packet, attachments: Vec::new(), bytes, deadline }));
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Session {
     pub(super) connect_deadline: Option<DeadlineKey>,
     pub(super) upgrade_deadline: Option<DeadlineKey>,
     pub(super) close_deadline: Option<DeadlineKey>,
-    pub(super) partial: Option<Box<Partial>>,
+    pub(super) partial: Option<Box<PartialPacket>>,
     /// Whether the application has been told of its end.
     pub(super) gone: bool,
     pub(super) handshake: Arc<Handshake>,
@@ -42,7 +42,7 @@ pub(super) enum SessionKind {
 
 /// A binary packet whose attachments are coming.
 #[derive(Debug)]
-pub(super) struct Partial {
+pub(super) struct PartialPacket {
     pub(super) packet: Packet,
     pub(super) attachments: Vec<Bytes>,
     pub(super) bytes: usize,

@@ -16,7 +16,7 @@ use super::event::{ConnId, SessionId};
 use super::outbound::{Outbound, PriorityQueue};
 use super::transmit::{After, Transmit};
 use crate::slab::Slab;
-use crate::websocket::{self, CloseCode, Decoder, FrameLimits, Message, Role, WsError};
+use crate::websocket::{self, CloseCode, Decoder, FrameLimits, Role, WsError, WsMessage};
 
 /// The machine of WebSocket streams.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ pub(super) enum StreamRole {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decoded {
     /// A message, and what the stream was for when it came.
-    Message(StreamRole, Message),
+    Message(StreamRole, WsMessage),
     /// Nothing more without more bytes.
     Nothing,
     /// It broke the rules behind the messages before.

@@ -3,7 +3,7 @@
 //! Owns: which bug is planted, and when it shows. Must never know: the server; `planted` spoils it.
 //! Only the feature `test-hooks`, which no release turns on, compiles this file.
 
-use crate::engine_io::session::{Action, SessionEvent, State, Step};
+use crate::engine_io::session::{Action, SessionEvent, State, Transition};
 
 /// A bug to plant. Some show on every occasion, most on every so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +96,14 @@ pub(super) struct TestHooks {
 
 impl TestHooks {
     /// Counts a step of the table, and spoils it if that is the bug.
-    pub(super) fn step(&mut self, state: State, event: SessionEvent, step: Step) -> Step {
+    pub(super) fn step(&mut self, state: State, event: SessionEvent, step: Transition) -> Transition {
         match self.cells.iter_mut().find(|(one, other, _)| (*one, *other) == (state, event)) {
             Some((_, _, count)) => *count += 1,
             None => self.cells.push((state, event, 1)),
         }
         match (self.bug, step.action) {
-            (Some(Bug::FailedUpgradeKept), Action::DropProbe) => Step { next: state, action: Action::Ignore },
-            (Some(Bug::NewcomerAttached), Action::CloseNewcomer) => Step { action: Action::AttachProbe, ..step },
+            (Some(Bug::FailedUpgradeKept), Action::DropProbe) => Transition { next: state, action: Action::Ignore },
+            (Some(Bug::NewcomerAttached), Action::CloseNewcomer) => Transition { action: Action::AttachProbe, ..step },
             (_, _) => step,
         }
     }

@@ -16,7 +16,7 @@ use super::encoded::{Encoded, Slice};
 pub struct Transmit {
     /// The only slice, which is the usual case; there are no pieces then.
     alone: Option<Slice>,
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<WritePiece>,
     scratch: Vec<u8>,
     bytes: usize,
     advanced: bool,
@@ -24,7 +24,7 @@ pub struct Transmit {
 }
 
 #[derive(Debug)]
-enum Piece {
+enum WritePiece {
     Shared(Slice),
     Copied { start: usize, end: usize },
 }
@@ -91,13 +91,13 @@ impl Transmit {
     fn advance_pieces(&mut self, mut left: usize) {
         while let Some(piece) = self.pieces.front_mut() {
             let len = match piece {
-                Piece::Shared(slice) => slice.len(),
-                Piece::Copied { start, end } => *end - *start,
+                WritePiece::Shared(slice) => slice.len(),
+                WritePiece::Copied { start, end } => *end - *start,
             };
             if left < len {
                 match piece {
-                    Piece::Shared(slice) => slice.advance(left),
-                    Piece::Copied { start, .. } => *start += left,
+                    WritePiece::Shared(slice) => slice.advance(left),
+                    WritePiece::Copied { start, .. } => *start += left,
                 }
                 break;
             }
@@ -167,14 +167,14 @@ impl Transmit {
 
     fn push_piece(&mut self, slice: Slice) {
         if slice.len() > COPY_BYTES_MAX {
-            return self.pieces.push_back(Piece::Shared(slice));
+            return self.pieces.push_back(WritePiece::Shared(slice));
         }
         let begin = self.scratch.len();
         self.scratch.extend_from_slice(slice.as_bytes());
         match self.pieces.back_mut() {
-            Some(Piece::Copied { end, .. }) => *end = self.scratch.len(),
-            Some(Piece::Shared(_)) | None => {
-                self.pieces.push_back(Piece::Copied { start: begin, end: self.scratch.len() });
+            Some(WritePiece::Copied { end, .. }) => *end = self.scratch.len(),
+            Some(WritePiece::Shared(_)) | None => {
+                self.pieces.push_back(WritePiece::Copied { start: begin, end: self.scratch.len() });
             }
         }
     }
@@ -184,8 +184,8 @@ impl Transmit {
         let slice = match self.alone.take() {
             Some(slice) => slice,
             None => match self.pieces.pop_back()? {
-                Piece::Shared(slice) => slice,
-                Piece::Copied { start, end } => {
+                WritePiece::Shared(slice) => slice,
+                WritePiece::Copied { start, end } => {
                     Slice::whole(Encoded::frames(self.scratch.get(start..end).unwrap_or(&[]).to_vec()))
                 }
             },
@@ -194,10 +194,10 @@ impl Transmit {
         Some(slice)
     }
 
-    fn bytes_of<'a>(&'a self, piece: &'a Piece) -> &'a [u8] {
+    fn bytes_of<'a>(&'a self, piece: &'a WritePiece) -> &'a [u8] {
         match piece {
-            Piece::Shared(slice) => slice.as_bytes(),
-            Piece::Copied { start, end } => self.scratch.get(*start..*end).unwrap_or(&[]),
+            WritePiece::Shared(slice) => slice.as_bytes(),
+            WritePiece::Copied { start, end } => self.scratch.get(*start..*end).unwrap_or(&[]),
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Unadmitted {
 /// Whether all unadmitted peers together keep their budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Budget {
+pub(super) enum UnadmittedBudget {
     Kept,
     /// This session made it exceed.
     Exceeded,
@@ -47,12 +47,16 @@ impl Unadmitted {
     }
 
     /// Notes how much a session pins by now. Nothing is noted of admitted ones.
-    pub(super) fn set(&mut self, session: SessionId, bytes: usize) -> Budget {
-        let Some(Some(pinned)) = self.pinned_bytes.get_mut(session.slot()) else { return Budget::Kept };
+    pub(super) fn set(&mut self, session: SessionId, bytes: usize) -> UnadmittedBudget {
+        let Some(Some(pinned)) = self.pinned_bytes.get_mut(session.slot()) else { return UnadmittedBudget::Kept };
         let before = std::mem::replace(pinned, bytes);
         self.total_bytes = self.total_bytes - before + bytes;
         // Only what grows is to blame.
-        if bytes > before && self.total_bytes > self.total_bytes_max { Budget::Exceeded } else { Budget::Kept }
+        if bytes > before && self.total_bytes > self.total_bytes_max {
+            UnadmittedBudget::Exceeded
+        } else {
+            UnadmittedBudget::Kept
+        }
     }
 
     /// Whether a session is still to be admitted.
@@ -75,10 +79,10 @@ mod tests {
     fn the_one_that_exceeds_the_budget_is_to_blame() {
         let mut unadmitted = Unadmitted::new(100);
         [0, 1].into_iter().for_each(|slot| unadmitted.start(session(slot)));
-        assert_eq!(unadmitted.set(session(0), 60), Budget::Kept);
-        assert_eq!(unadmitted.set(session(1), 40), Budget::Kept);
-        assert_eq!(unadmitted.set(session(1), 41), Budget::Exceeded);
-        assert_eq!(unadmitted.set(session(0), 59), Budget::Kept, "shrinking is no fault");
+        assert_eq!(unadmitted.set(session(0), 60), UnadmittedBudget::Kept);
+        assert_eq!(unadmitted.set(session(1), 40), UnadmittedBudget::Kept);
+        assert_eq!(unadmitted.set(session(1), 41), UnadmittedBudget::Exceeded);
+        assert_eq!(unadmitted.set(session(0), 59), UnadmittedBudget::Kept, "shrinking is no fault");
         assert_eq!(unadmitted.total_bytes(), 100);
     }
 
@@ -86,15 +90,15 @@ mod tests {
     fn what_is_admitted_or_gone_does_not_count() {
         let mut unadmitted = Unadmitted::new(100);
         unadmitted.start(session(0));
-        assert_eq!(unadmitted.set(session(0), 100), Budget::Kept);
+        assert_eq!(unadmitted.set(session(0), 100), UnadmittedBudget::Kept);
         assert!(unadmitted.contains(session(0)));
         unadmitted.stop(session(0));
         unadmitted.stop(session(0));
         assert!(!unadmitted.contains(session(0)) && unadmitted.total_bytes() == 0);
-        assert_eq!(unadmitted.set(session(0), 1000), Budget::Kept);
-        assert_eq!((unadmitted.set(session(9), 1000), unadmitted.total_bytes()), (Budget::Kept, 0));
+        assert_eq!(unadmitted.set(session(0), 1000), UnadmittedBudget::Kept);
+        assert_eq!((unadmitted.set(session(9), 1000), unadmitted.total_bytes()), (UnadmittedBudget::Kept, 0));
         unadmitted.start(session(0));
-        assert_eq!(unadmitted.set(session(0), 101), Budget::Exceeded);
+        assert_eq!(unadmitted.set(session(0), 101), UnadmittedBudget::Exceeded);
     }
 
     fn session(slot: u32) -> SessionId {

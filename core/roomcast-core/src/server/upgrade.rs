@@ -13,8 +13,8 @@ use super::config::{EndpointId, EndpointKind, Transports};
 use super::encoded::Encoded;
 use super::event::{Handshake, Reason, SessionId, Upgrade};
 use super::fault::PeerError;
-use super::http::Query;
-use super::outbound::Flow;
+use super::http::UrlQuery;
+use super::outbound::SessionFlow;
 use super::streams::StreamRole;
 use super::{Server, outbound_of};
 use crate::engine_io::session::{Action, SessionEvent, State};
@@ -63,7 +63,7 @@ impl Server {
         let existing = match &settings.kind {
             EndpointKind::WebSocket(_) => None,
             EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => {
-                let query = Query::of(request);
+                let query = UrlQuery::of(request);
                 query.check()?;
                 match (query.transport, engine.transports) {
                     (Some("websocket"), Transports::Both | Transports::WebSocket) => {}
@@ -109,7 +109,7 @@ impl Server {
                     (self.sessions.get_mut(session), self.queues.get_mut(outbound_of(session)))
                 {
                     record.conn = Some(conn);
-                    queue.attach(conn, Flow::Open);
+                    queue.attach(conn, SessionFlow::Open);
                 }
                 let open = self.open_packet(session);
                 if !open.is_empty() {

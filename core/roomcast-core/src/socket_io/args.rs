@@ -265,15 +265,15 @@ impl Attachment {
 
 impl Serialize for Attachment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Wire { placeholder: true, num: self.num }.serialize(serializer)
+        PlaceholderText { placeholder: true, num: self.num }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Attachment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Wire::deserialize(deserializer)? {
-            Wire { placeholder: true, num } => Ok(Self { num }),
-            Wire { placeholder: false, .. } => Err(D::Error::custom("no placeholder")),
+        match PlaceholderText::deserialize(deserializer)? {
+            PlaceholderText { placeholder: true, num } => Ok(Self { num }),
+            PlaceholderText { placeholder: false, .. } => Err(D::Error::custom("no placeholder")),
         }
     }
 }
@@ -281,7 +281,7 @@ impl<'de> Deserialize<'de> for Attachment {
 /// A placeholder as it is written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
+struct PlaceholderText {
     #[serde(rename = "_placeholder")]
     placeholder: bool,
     num: u32,
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(made(&("joined", 1, [None, Some(true)])), r#""joined",1,[null,true]"#);
         assert_eq!(made(&("x",)), r#""x""#);
         assert_eq!(made(&[1, 2]), "1,2");
-        assert_eq!(made(&Pair(1, "x")), r#"1,"x""#);
+        assert_eq!(made(&NumberAndText(1, "x")), r#"1,"x""#);
         assert_eq!(made(&()), "");
         assert_eq!(made(&None::<u8>), "null");
         assert_eq!(made(&Some((1, 2))), "[1,2]");
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(made(&[1, 2][..]), "[1,2]");
         assert_eq!(made("[x]"), r#""[x]""#);
         assert_eq!(made(&serde_json::json!([1, { "a": null }])), r#"[1,{"a":null}]"#);
-        assert_eq!(made(&Named { a: 1 }), r#"{"a":1}"#);
+        assert_eq!(made(&SingleField { a: 1 }), r#"{"a":1}"#);
         assert_eq!(made(&RawValue::from_string("[1, 2]".into()).unwrap()), "[1, 2]");
         let no_json = BTreeMap::from([((1, 2), 3)]);
         assert_eq!(Args::from_serialize(&no_json), Err(ArgsError::Serialize));
@@ -370,10 +370,10 @@ mod tests {
     #[test]
     fn typed_reading() {
         let args = Args::from_json_values(r#"1,"two",{"a":3},[4]"#).unwrap();
-        assert_eq!(args.parse(), Ok((1, "two", Named { a: 3 }, vec![4])));
+        assert_eq!(args.parse(), Ok((1, "two", SingleField { a: 3 }, vec![4])));
         assert_eq!(args.parse::<u8>(), Ok(1), "the first one");
         assert_eq!(args.parse::<(u8,)>(), Ok((1,)), "too many are ignored");
-        assert_eq!(args.parse::<Pair>(), Ok(Pair(1, "two")));
+        assert_eq!(args.parse::<NumberAndText>(), Ok(NumberAndText(1, "two")));
         assert_eq!(args.parse::<()>(), Ok(()));
         assert_eq!(args.parse::<(u8, String, Value, Value, Option<u8>, Value)>().unwrap().4, None, "too few are null");
         assert_eq!(args.parse::<(u8, u8)>(), Err(ArgsError::Deserialize));
@@ -490,12 +490,12 @@ mod tests {
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Named {
+    struct SingleField {
         a: u8,
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Pair<'a>(u8, &'a str);
+    struct NumberAndText<'a>(u8, &'a str);
 
     fn made<T: Serialize + ?Sized>(value: &T) -> String {
         let args = Args::from_serialize(value).unwrap();

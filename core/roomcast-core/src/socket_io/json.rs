@@ -16,7 +16,9 @@ mod strings;
 use std::borrow::Cow;
 
 pub use self::error::JsonError;
-use self::placeholders::{Below, Collected, Key, Object, Placeholder, Unwatched, Watch, parse_digits};
+use self::placeholders::{
+    Below, Collected, Object, Placeholder, PlaceholderKey, PlaceholderSink, Unwatched, parse_digits,
+};
 pub(crate) use self::strings::write_string;
 use self::strings::{Escapes, digit_run, plain_run, structure_run};
 pub(super) use self::strings::{string_end, unescape};
@@ -164,7 +166,7 @@ struct Scanner<'a, W> {
     watch: W,
 }
 
-impl<'a, W: Watch> Scanner<'a, W> {
+impl<'a, W: PlaceholderSink> Scanner<'a, W> {
     fn new(text: &'a str, limits: JsonLimits, watch: W) -> Self {
         let bytes = text.as_bytes();
         Self { bytes, at: 0, limits, open: Nesting::default(), object: Object::default(), watch }
@@ -291,7 +293,7 @@ impl<'a, W: Watch> Scanner<'a, W> {
         let escapes = self.string()?;
         if W::WATCHES {
             self.object.members = self.object.members.saturating_add(1);
-            self.object.key = Key::of(&self.bytes[start..self.at - 1], escapes);
+            self.object.key = PlaceholderKey::of(&self.bytes[start..self.at - 1], escapes);
         }
         self.skip_blanks();
         self.expect(b':')
@@ -357,7 +359,7 @@ impl<'a, W: Watch> Scanner<'a, W> {
         if self.at - start > self.limits.number_bytes_max {
             return Err(JsonError::NumberTooLong);
         }
-        if W::WATCHES && self.object.key == Key::Num {
+        if W::WATCHES && self.object.key == PlaceholderKey::Num {
             let digits = start..self.at;
             let num = parse_digits(&self.bytes[digits.clone()]);
             self.object.num = num.map(|num| Placeholder { digits, num });
@@ -395,14 +397,14 @@ impl<'a, W: Watch> Scanner<'a, W> {
 
     /// In front of a value.
     fn check_mark(&self) -> Result<(), JsonError> {
-        if W::WATCHES && self.object.key == Key::Mark && !matches!(self.peek(), b't' | b'f' | b'n') {
+        if W::WATCHES && self.object.key == PlaceholderKey::Mark && !matches!(self.peek(), b't' | b'f' | b'n') {
             return Err(JsonError::Placeholder);
         }
         Ok(())
     }
 
     fn saw_true(&mut self) -> Result<(), JsonError> {
-        if W::WATCHES && self.object.key == Key::Mark {
+        if W::WATCHES && self.object.key == PlaceholderKey::Mark {
             if self.object.around_another {
                 return Err(JsonError::Placeholder);
             }

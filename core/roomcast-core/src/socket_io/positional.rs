@@ -21,7 +21,7 @@ pub(super) enum Arity {
 pub(super) fn arity_of<T: Serialize + ?Sized>(value: &T) -> Arity {
     match value.serialize(Probe) {
         Ok(arity) => arity,
-        Err(Stopped(arity)) => arity,
+        Err(ProbeStopped(arity)) => arity,
     }
 }
 
@@ -122,17 +122,17 @@ struct Probe;
 
 /// The answer of a probe which may not succeed: serde wants compound types to go on.
 #[derive(Debug)]
-struct Stopped(Arity);
+struct ProbeStopped(Arity);
 
-impl std::fmt::Display for Stopped {
+impl std::fmt::Display for ProbeStopped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("stopped at the first step")
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for ProbeStopped {}
 
-impl serde::ser::Error for Stopped {
+impl serde::ser::Error for ProbeStopped {
     /// A value that fails by itself is one argument, and fails again when it is written.
     fn custom<T: std::fmt::Display>(_: T) -> Self {
         Self(Arity::One)
@@ -141,7 +141,7 @@ impl serde::ser::Error for Stopped {
 
 macro_rules! one_argument {
     ($($method:ident($($type:ty),*);)*) => {$(
-        fn $method(self, $(_: $type),*) -> Result<Arity, Stopped> {
+        fn $method(self, $(_: $type),*) -> Result<Arity, ProbeStopped> {
             Ok(Arity::One)
         }
     )*};
@@ -149,14 +149,14 @@ macro_rules! one_argument {
 
 impl Serializer for Probe {
     type Ok = Arity;
-    type Error = Stopped;
-    type SerializeSeq = Impossible<Arity, Stopped>;
-    type SerializeTuple = Impossible<Arity, Stopped>;
-    type SerializeTupleStruct = Impossible<Arity, Stopped>;
-    type SerializeTupleVariant = Impossible<Arity, Stopped>;
-    type SerializeMap = Impossible<Arity, Stopped>;
-    type SerializeStruct = Impossible<Arity, Stopped>;
-    type SerializeStructVariant = Impossible<Arity, Stopped>;
+    type Error = ProbeStopped;
+    type SerializeSeq = Impossible<Arity, ProbeStopped>;
+    type SerializeTuple = Impossible<Arity, ProbeStopped>;
+    type SerializeTupleStruct = Impossible<Arity, ProbeStopped>;
+    type SerializeTupleVariant = Impossible<Arity, ProbeStopped>;
+    type SerializeMap = Impossible<Arity, ProbeStopped>;
+    type SerializeStruct = Impossible<Arity, ProbeStopped>;
+    type SerializeStructVariant = Impossible<Arity, ProbeStopped>;
 
     one_argument! {
         serialize_bool(bool);
@@ -180,15 +180,15 @@ impl Serializer for Probe {
         serialize_unit_variant(&'static str, u32, &'static str);
     }
 
-    fn serialize_unit(self) -> Result<Arity, Stopped> {
+    fn serialize_unit(self) -> Result<Arity, ProbeStopped> {
         Ok(Arity::None)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Arity, Stopped> {
+    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Arity, ProbeStopped> {
         Ok(Arity::One)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, _: &T) -> Result<Arity, Stopped> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, _: &T) -> Result<Arity, ProbeStopped> {
         Ok(Arity::One)
     }
 
@@ -198,20 +198,20 @@ impl Serializer for Probe {
         _: u32,
         _: &'static str,
         _: &T,
-    ) -> Result<Arity, Stopped> {
+    ) -> Result<Arity, ProbeStopped> {
         Ok(Arity::One)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, Stopped> {
-        Err(Stopped(Arity::One))
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, ProbeStopped> {
+        Err(ProbeStopped(Arity::One))
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Stopped> {
-        Err(Stopped(Arity::Many))
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, ProbeStopped> {
+        Err(ProbeStopped(Arity::Many))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Stopped> {
-        Err(Stopped(Arity::Many))
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, ProbeStopped> {
+        Err(ProbeStopped(Arity::Many))
     }
 
     fn serialize_tuple_variant(
@@ -220,16 +220,16 @@ impl Serializer for Probe {
         _: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Self::SerializeTupleVariant, Stopped> {
-        Err(Stopped(Arity::One))
+    ) -> Result<Self::SerializeTupleVariant, ProbeStopped> {
+        Err(ProbeStopped(Arity::One))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Stopped> {
-        Err(Stopped(Arity::One))
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, ProbeStopped> {
+        Err(ProbeStopped(Arity::One))
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, Stopped> {
-        Err(Stopped(Arity::One))
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, ProbeStopped> {
+        Err(ProbeStopped(Arity::One))
     }
 
     fn serialize_struct_variant(
@@ -238,8 +238,8 @@ impl Serializer for Probe {
         _: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Self::SerializeStructVariant, Stopped> {
-        Err(Stopped(Arity::One))
+    ) -> Result<Self::SerializeStructVariant, ProbeStopped> {
+        Err(ProbeStopped(Arity::One))
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Two paths lead to a message. A frame that is a message by itself and stands whole in the input takes the short one:
 //! one allocation, in which the payload is unmasked while it is copied, and nothing kept. Everything else goes through
-//! [`Partial`], which takes payload bytes as they come. Memory follows what was received, never what was announced.
+//! [`PartialMessage`], which takes payload bytes as they come. Memory follows what was received, never what was announced.
 
 use std::fmt;
 
@@ -20,12 +20,12 @@ use super::{CloseFrame, Fin, Opcode, Role, WsError};
 /// It judges what one peer may send and nothing else: it neither answers pings nor tracks what this side has sent.
 ///
 /// ```
-/// use roomcast_core::websocket::{Decoder, FrameLimits, Message, Role};
+/// use roomcast_core::websocket::{Decoder, FrameLimits, WsMessage, Role};
 ///
 /// let limits = FrameLimits { message_bytes_max: 1_000_000, fragments_max: 1_000 };
 /// let mut decoder = Decoder::new(Role::Client);
 /// let mut input: &[u8] = b"\x81\x05Hello\x89";
-/// assert_eq!(decoder.decode(&limits, &mut input), Ok(Some(Message::Text("Hello".into()))));
+/// assert_eq!(decoder.decode(&limits, &mut input), Ok(Some(WsMessage::Text("Hello".into()))));
 /// assert_eq!(decoder.decode(&limits, &mut input), Ok(None));
 /// assert_eq!((input, decoder.buffered_bytes()), (&[][..], 1));
 /// ```
@@ -43,18 +43,18 @@ impl Decoder {
     /// Takes bytes off the front of `input` up to the end of the next message. `Ok(None)`: more bytes are needed, and all
     /// of `input` was taken. Call it until then.
     ///
-    /// A [`Message::Close`] is the last message; what comes after it is taken and thrown away
+    /// A [`WsMessage::Close`] is the last message; what comes after it is taken and thrown away
     /// ([RFC 6455 §1.4](https://www.rfc-editor.org/rfc/rfc6455#section-1.4)).
     ///
     /// # Errors
     ///
     /// A fault of the peer. It is final: the input is taken, and every further call returns the same error. Close the
     /// connection with [`WsError::close_code`].
-    pub fn decode(&mut self, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
+    pub fn decode(&mut self, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<WsMessage>, WsError> {
         let decoded = match &mut self.state {
             State::Idle => match decode_whole(self.role, limits, input) {
                 Ok(None) if !input.is_empty() => {
-                    let mut partial = Box::<Partial>::default();
+                    let mut partial = Box::<PartialMessage>::default();
                     let decoded = partial.decode(self.role, limits, input);
                     if !partial.is_empty() {
                         self.state = State::Partial(partial);
@@ -77,7 +77,7 @@ impl Decoder {
             State::Failed(error) => Err(*error),
         };
         match &decoded {
-            Ok(Some(Message::Close(_))) => self.state = State::Closed,
+            Ok(Some(WsMessage::Close(_))) => self.state = State::Closed,
             Ok(_) => {}
             Err(error) => {
                 self.state = State::Failed(*error);
@@ -132,7 +132,7 @@ pub struct FrameLimits {
 
 /// What a peer sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Message {
+pub enum WsMessage {
     /// A text message, whole.
     Text(ByteString),
     /// A binary message, whole.
@@ -147,7 +147,7 @@ pub enum Message {
 
 enum State {
     Idle,
-    Partial(Box<Partial>),
+    Partial(Box<PartialMessage>),
     /// The peer has sent its close.
     Closed,
     Failed(WsError),
@@ -155,7 +155,7 @@ enum State {
 
 /// The part of a frame or of a fragmented message that has been received.
 #[derive(Default)]
-struct Partial {
+struct PartialMessage {
     /// The bytes of an unfinished header.
     header: [u8; HEADER_BYTES_MAX],
     header_len: u8,
@@ -188,8 +188,8 @@ enum DataKind {
     Binary,
 }
 
-impl Partial {
-    fn decode(&mut self, role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
+impl PartialMessage {
+    fn decode(&mut self, role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<WsMessage>, WsError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
@@ -280,7 +280,7 @@ impl Partial {
         Ok(())
     }
 
-    fn end_frame(&mut self, frame: PartialFrame) -> Result<Option<Message>, WsError> {
+    fn end_frame(&mut self, frame: PartialFrame) -> Result<Option<WsMessage>, WsError> {
         if frame.opcode.is_control() {
             return control_message(frame.opcode, std::mem::take(&mut self.control));
         }
@@ -304,7 +304,7 @@ impl Partial {
 
 /// The message that stands whole, in a single frame, at the start of `input`. `Ok(None)`: it is none of that, or against
 /// the limits, and nothing was taken.
-fn decode_whole(role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Message>, WsError> {
+fn decode_whole(role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<WsMessage>, WsError> {
     let Some((header, header_len)) = FrameHeader::parse(input, role)? else { return Ok(None) };
     let rest = &input[header_len..];
     if header.fin == Fin::More || header.payload_len > rest.len() as u64 {
@@ -332,18 +332,18 @@ fn decode_whole(role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<O
     }
 }
 
-fn data_message(kind: DataKind, payload: Vec<u8>) -> Result<Message, WsError> {
+fn data_message(kind: DataKind, payload: Vec<u8>) -> Result<WsMessage, WsError> {
     Ok(match kind {
-        DataKind::Text => Message::Text(String::from_utf8(payload).map_err(|_| WsError::TextInvalid)?.into()),
-        DataKind::Binary => Message::Binary(payload.into()),
+        DataKind::Text => WsMessage::Text(String::from_utf8(payload).map_err(|_| WsError::TextInvalid)?.into()),
+        DataKind::Binary => WsMessage::Binary(payload.into()),
     })
 }
 
-fn control_message(opcode: Opcode, payload: Vec<u8>) -> Result<Option<Message>, WsError> {
+fn control_message(opcode: Opcode, payload: Vec<u8>) -> Result<Option<WsMessage>, WsError> {
     Ok(match opcode {
-        Opcode::Close => Some(Message::Close(CloseFrame::parse(payload)?)),
-        Opcode::Ping => Some(Message::Ping(payload.into())),
-        Opcode::Pong => Some(Message::Pong(payload.into())),
+        Opcode::Close => Some(WsMessage::Close(CloseFrame::parse(payload)?)),
+        Opcode::Ping => Some(WsMessage::Ping(payload.into())),
+        Opcode::Pong => Some(WsMessage::Pong(payload.into())),
         Opcode::Continuation | Opcode::Text | Opcode::Binary => None,
     })
 }
@@ -363,7 +363,7 @@ fn reserve(buffer: &mut Vec<u8>, more: usize, frame: &PartialFrame) {
 }
 
 const _: () = assert!(size_of::<Decoder>() <= 24);
-const _: () = assert!(size_of::<Partial>() <= 128);
+const _: () = assert!(size_of::<PartialMessage>() <= 128);
 
 #[cfg(test)]
 mod tests {
@@ -374,17 +374,17 @@ mod tests {
 
     #[test]
     fn examples_of_rfc_6455_section_5_7() {
-        let hello = Message::Text("Hello".into());
+        let hello = WsMessage::Text("Hello".into());
         assert_eq!(server_sent(b"\x81\x05Hello"), Ok(vec![hello.clone()]));
         assert_eq!(client_sent(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), Ok(vec![hello.clone()]));
         assert_eq!(server_sent(b"\x01\x03Hel\x80\x02lo"), Ok(vec![hello]));
-        assert_eq!(server_sent(b"\x89\x05Hello"), Ok(vec![Message::Ping("Hello".into())]));
+        assert_eq!(server_sent(b"\x89\x05Hello"), Ok(vec![WsMessage::Ping("Hello".into())]));
         let pong = b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
-        assert_eq!(client_sent(pong), Ok(vec![Message::Pong("Hello".into())]));
+        assert_eq!(client_sent(pong), Ok(vec![WsMessage::Pong("Hello".into())]));
         for (header, len) in [(&b"\x82\x7e\x01\x00"[..], 256), (b"\x82\x7f\0\0\0\0\0\x01\0\0", 65536)] {
             let payload = vec![7; len];
             let frame = [header, &payload].concat();
-            assert_eq!(server_sent(&frame), Ok(vec![Message::Binary(payload.into())]));
+            assert_eq!(server_sent(&frame), Ok(vec![WsMessage::Binary(payload.into())]));
         }
     }
 
@@ -393,7 +393,7 @@ mod tests {
         for len in [0, 1, 125, 126, 127, 128, 65535, 65536, 65540] {
             let text = "*".repeat(len);
             let frames = [frame(Fin::Final, Opcode::Text, &text), frame(Fin::Final, Opcode::Binary, &text)].concat();
-            let expected = vec![Message::Text(text.clone().into()), Message::Binary(text.into())];
+            let expected = vec![WsMessage::Text(text.clone().into()), WsMessage::Binary(text.into())];
             assert_eq!(client_sent(&frames), Ok(expected));
         }
     }
@@ -403,13 +403,13 @@ mod tests {
         for payload in ["", "hello", &"x".repeat(125)] {
             let frames = [frame(Fin::Final, Opcode::Ping, payload), frame(Fin::Final, Opcode::Pong, payload)].concat();
             let payload = Bytes::copy_from_slice(payload.as_bytes());
-            assert_eq!(client_sent(&frames), Ok(vec![Message::Ping(payload.clone()), Message::Pong(payload)]));
+            assert_eq!(client_sent(&frames), Ok(vec![WsMessage::Ping(payload.clone()), WsMessage::Pong(payload)]));
         }
         let not_text = b"\x89\x04\x00\xff\xfe\xfd";
-        assert_eq!(server_sent(not_text), Ok(vec![Message::Ping(Bytes::from_static(b"\x00\xff\xfe\xfd"))]));
+        assert_eq!(server_sent(not_text), Ok(vec![WsMessage::Ping(Bytes::from_static(b"\x00\xff\xfe\xfd"))]));
         assert_eq!(server_sent(&[&[0x89, 126, 0, 126][..], &[0; 126]].concat()), Err(WsError::ControlTooLong));
         let ten = frame(Fin::Final, Opcode::Ping, "p").repeat(10);
-        assert_eq!(client_sent(&ten), Ok(vec![Message::Ping("p".into()); 10]));
+        assert_eq!(client_sent(&ten), Ok(vec![WsMessage::Ping("p".into()); 10]));
     }
 
     #[test]
@@ -426,7 +426,7 @@ mod tests {
             let mut decoder = Decoder::new(Role::Client);
             let stream = [b"\x81\x02ok", &[bad, 0][..], b"\x89\x00"].concat();
             let mut input = &stream[..];
-            assert_eq!(decoder.decode(&LIMITS, &mut input), Ok(Some(Message::Text("ok".into()))));
+            assert_eq!(decoder.decode(&LIMITS, &mut input), Ok(Some(WsMessage::Text("ok".into()))));
             assert_eq!(decoder.decode(&LIMITS, &mut input), Err(error));
             assert_eq!((input.len(), error.close_code()), (0, CloseCode::PROTOCOL));
         }
@@ -436,10 +436,10 @@ mod tests {
     fn autobahn_5_fragments_and_what_stands_between_them() {
         use Fin::{Final, More};
         use Opcode::{Binary, Continuation, Ping, Pong, Text};
-        let text = |text: &str| Message::Text(text.into());
-        let ping = || Message::Ping("ping".into());
-        let pong = || Message::Pong(Bytes::new());
-        let check = |frames: &[(Fin, Opcode, &str)], expected: Result<Vec<Message>, WsError>| {
+        let text = |text: &str| WsMessage::Text(text.into());
+        let ping = || WsMessage::Ping("ping".into());
+        let pong = || WsMessage::Pong(Bytes::new());
+        let check = |frames: &[(Fin, Opcode, &str)], expected: Result<Vec<WsMessage>, WsError>| {
             let stream: Vec<u8> =
                 frames.iter().flat_map(|(fin, opcode, payload)| frame(*fin, *opcode, payload)).collect();
             assert_eq!(client_sent(&stream), expected, "{frames:?}");
@@ -451,7 +451,7 @@ mod tests {
         check(&[(More, Text, ""), (More, Continuation, "m"), (Final, Continuation, "")], Ok(vec![text("m")]));
         check(
             &[(More, Binary, "a"), (Final, Continuation, "b"), (Final, Text, "c")],
-            Ok(vec![Message::Binary("ab".into()), text("c")]),
+            Ok(vec![WsMessage::Binary("ab".into()), text("c")]),
         );
 
         let unexpected = || Err(WsError::ContinuationUnexpected);
@@ -479,7 +479,7 @@ mod tests {
             encode_frame(&mut stream, Fin::More, Opcode::Text, head, KEY);
             encode_frame(&mut stream, Fin::Final, Opcode::Ping, b"", KEY);
             encode_frame(&mut stream, Fin::Final, Opcode::Continuation, tail, KEY);
-            assert_eq!(client_sent(&stream), Ok(vec![Message::Ping(Bytes::new()), Message::Text(text.into())]));
+            assert_eq!(client_sent(&stream), Ok(vec![WsMessage::Ping(Bytes::new()), WsMessage::Text(text.into())]));
         }
     }
 
@@ -528,12 +528,12 @@ mod tests {
         let mut stream = Vec::new();
         encode_close(&mut stream, Some((CloseCode::NORMAL, "done")), KEY);
         let after = [&stream[..], &frame(Fin::Final, Opcode::Text, "late"), b"\xff\xff\xff"].concat();
-        let close = Message::Close(Some(CloseFrame { code: CloseCode::NORMAL, reason: "done".into() }));
+        let close = WsMessage::Close(Some(CloseFrame { code: CloseCode::NORMAL, reason: "done".into() }));
         assert_eq!(client_sent(&after), Ok(vec![close]));
-        assert_eq!(client_sent(&frame(Fin::Final, Opcode::Close, "")), Ok(vec![Message::Close(None)]));
+        assert_eq!(client_sent(&frame(Fin::Final, Opcode::Close, "")), Ok(vec![WsMessage::Close(None)]));
         // In the middle of a fragmented message, which is never finished.
         let middle = [frame(Fin::More, Opcode::Text, "a"), frame(Fin::Final, Opcode::Close, "")].concat();
-        assert_eq!(client_sent(&middle), Ok(vec![Message::Close(None)]));
+        assert_eq!(client_sent(&middle), Ok(vec![WsMessage::Close(None)]));
     }
 
     #[test]
@@ -545,7 +545,7 @@ mod tests {
         assert_eq!(server_sent(b"\x88\x7e\x00\x7e"), Err(WsError::ControlTooLong));
         let longest = [&b"\x03\xe8"[..], &[b'*'; 123]].concat();
         let reason = ByteString::from("*".repeat(123));
-        assert_eq!(body(&longest), Ok(vec![Message::Close(Some(CloseFrame { code: CloseCode::NORMAL, reason }))]));
+        assert_eq!(body(&longest), Ok(vec![WsMessage::Close(Some(CloseFrame { code: CloseCode::NORMAL, reason }))]));
     }
 
     #[test]
@@ -569,8 +569,8 @@ mod tests {
         assert_eq!(WsError::MessageTooBig.close_code(), CloseCode::TOO_BIG);
         let none = FrameLimits { message_bytes_max: 0, fragments_max: 0 };
         let mut decoder = Decoder::new(Role::Client);
-        assert_eq!(decoder.decode(&none, &mut &b"\x82\x00"[..]), Ok(Some(Message::Binary(Bytes::new()))));
-        assert_eq!(decoder.decode(&none, &mut &b"\x89\x01x"[..]), Ok(Some(Message::Ping("x".into()))));
+        assert_eq!(decoder.decode(&none, &mut &b"\x82\x00"[..]), Ok(Some(WsMessage::Binary(Bytes::new()))));
+        assert_eq!(decoder.decode(&none, &mut &b"\x89\x01x"[..]), Ok(Some(WsMessage::Ping("x".into()))));
         assert_eq!(decoder.decode(&none, &mut &b"\x82\x01x"[..]), Err(WsError::MessageTooBig));
     }
 
@@ -637,16 +637,16 @@ mod tests {
         out
     }
 
-    fn client_sent(stream: &[u8]) -> Result<Vec<Message>, WsError> {
+    fn client_sent(stream: &[u8]) -> Result<Vec<WsMessage>, WsError> {
         decode_both_ways(Role::Server, stream)
     }
 
-    fn server_sent(stream: &[u8]) -> Result<Vec<Message>, WsError> {
+    fn server_sent(stream: &[u8]) -> Result<Vec<WsMessage>, WsError> {
         decode_both_ways(Role::Client, stream)
     }
 
     /// The messages of a stream, whether it comes whole or byte by byte.
-    fn decode_both_ways(role: Role, stream: &[u8]) -> Result<Vec<Message>, WsError> {
+    fn decode_both_ways(role: Role, stream: &[u8]) -> Result<Vec<WsMessage>, WsError> {
         let [whole, dripped] = [stream.len().max(1), 1].map(|chunk_bytes| {
             let mut decoder = Decoder::new(role);
             let mut messages = Vec::new();

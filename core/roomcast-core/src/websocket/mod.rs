@@ -21,7 +21,7 @@ mod mask;
 
 pub use close::CloseFrame;
 pub use close_code::CloseCode;
-pub use decode::{Decoder, FrameLimits, Message};
+pub use decode::{Decoder, FrameLimits, WsMessage};
 pub use encode::{SERVER_HEADER_BYTES_MAX, ServerHeader, encode_close, encode_frame, server_header};
 pub use error::WsError;
 pub use frame::{Fin, Opcode, Role};

@@ -1,7 +1,7 @@
 //! Members without a user.
 
 use bytes::Bytes;
-use roomcast_documents::yjs::Message;
+use roomcast_documents::yjs::ProtocolMessage;
 use roomcast_documents::{Access, Flow};
 
 use super::world::World;
@@ -20,10 +20,9 @@ fn members_without_a_user_do_not_take_each_others_cursors() {
             world.sent.clear();
             world.machine.handle_message(member, cursor(7, clock), Flow::Free, world.now);
             world.run();
-            world
-                .sent
-                .iter()
-                .any(|(to, message)| *to == 3 && matches!(Message::decode(message), Ok(Message::Awareness(_))))
+            world.sent.iter().any(|(to, message)| {
+                *to == 3 && matches!(ProtocolMessage::decode(message), Ok(ProtocolMessage::Awareness(_)))
+            })
         };
         assert!(heard(&mut world, 1, 1));
         assert!(!heard(&mut world, 2, 2), "it belongs to another session");
@@ -38,5 +37,5 @@ fn members_without_a_user_do_not_take_each_others_cursors() {
 fn cursor(client: u8, clock: u8) -> Bytes {
     let state = br#"{"x":1}"#;
     let update = [&[1, client, clock, state.len() as u8][..], state].concat();
-    Message::Awareness(&update).encode().into()
+    ProtocolMessage::Awareness(&update).encode().into()
 }

@@ -8,10 +8,10 @@ mod world;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomcast_documents::yjs::{Message, Source, Verdict};
+use roomcast_documents::yjs::{ProtocolMessage, Source, Verdict};
 use roomcast_documents::{
-    Access, Asked, Brings, Close, DocumentCounts, DocumentNotice, DocumentStoreError, Entered, Flow, Form, Joining,
-    NotLoaded, StoredDocument, Taken,
+    Access, Brings, Close, DocumentCounts, DocumentNotice, DocumentStoreError, Entered, Flow, Form, Joining, NotLoaded,
+    QuestionKind, StoredDocument, Taken,
 };
 
 use world::{World, step_1, text};
@@ -100,11 +100,11 @@ fn leaving_and_joining_does_not_load_a_document_again() {
         world.leave(round);
         world.pass(Duration::from_secs(1));
     }
-    assert_eq!((world.asked(Asked::Load), world.machine.counters().kept_joins), (1, 9));
+    assert_eq!((world.asked(QuestionKind::Load), world.machine.counters().kept_joins), (1, 9));
     world.pass(Duration::from_secs(5));
     assert_eq!(world.machine.audit(), DocumentCounts::default());
     world.join(11, "plan", Access::Write);
-    assert_eq!(world.asked(Asked::Load), 2);
+    assert_eq!(world.asked(QuestionKind::Load), 2);
     assert_eq!(world.doc(11).store().state_vector().iter().count(), 10);
 }
 
@@ -129,7 +129,7 @@ fn all_documents_together_are_bounded() {
     // Nor does a document grow any more, and its member is not punished for it.
     let before = world.machine.counts().bytes;
     for _ in 0..20 {
-        world.say(3, Message::Update(&text(9, 0, "more")).encode().into());
+        world.say(3, ProtocolMessage::Update(&text(9, 0, "more")).encode().into());
     }
     assert_eq!((world.machine.counts().bytes, world.closed.get(&3)), (before, None));
 }

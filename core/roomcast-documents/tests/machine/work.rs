@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use roomcast_documents::yjs::{Document, Message, Source, StateVector, Unsound, merge_updates};
+use roomcast_documents::yjs::{Document, ProtocolMessage, Source, StateVector, Unsound, merge_updates};
 use roomcast_documents::{
     Access, Brings, DocumentCounts, DocumentId, DocumentNotice, DocumentsConfig, Entered, Flow, Form, Joining,
     StoredDocument, Taken,
@@ -177,9 +177,9 @@ fn providers_that_return_are_told_differences_of_a_long_document() {
         world.machine.let_in(member, "bob".into(), Access::Read, world.now);
         world.run();
         world.sent.clear();
-        world.say(member, Message::SyncStep1(&knows.encode()).encode().into());
+        world.say(member, ProtocolMessage::SyncStep1(&knows.encode()).encode().into());
         let [(_, message)] = &world.sent[..] else { panic!("{:?}", world.sent.len()) };
-        let Ok(Message::SyncStep2(difference)) = Message::decode(message) else { panic!() };
+        let Ok(ProtocolMessage::SyncStep2(difference)) = ProtocolMessage::decode(message) else { panic!() };
         let mut fresh = Document::default();
         fresh.apply(&text(1, 0, &"v".repeat((member as usize - 1) * 1000)), Source::Stored);
         fresh.apply(difference, Source::Stored);
@@ -204,17 +204,17 @@ fn a_short_update_that_deletes_much_is_tried_elsewhere() {
             integer(&mut deletions, 1);
         }
         let update = [&structs[..structs.len() - 1], &deletions].concat();
-        world.say(1, Message::Update(&update).encode().into());
+        world.say(1, ProtocolMessage::Update(&update).encode().into());
     }
     assert!(world.machine.counts().bytes > 512 << 10, "{:?}", world.machine.counts());
     let before = world.worked;
     let mut all = vec![0, 1, 1, 1, 0];
     integer(&mut all, 60_000);
     assert!(all.len() < 10);
-    world.say(1, Message::Update(&all).encode().into());
+    world.say(1, ProtocolMessage::Update(&all).encode().into());
     assert_eq!(world.worked, before + 1);
     // A letter is not.
-    world.say(1, Message::Update(&text(2, 0, "t")).encode().into());
+    world.say(1, ProtocolMessage::Update(&text(2, 0, "t")).encode().into());
     assert_eq!(world.worked, before + 1);
 }
 
@@ -274,7 +274,7 @@ proptest! {
                     4 => world.pass(Duration::from_millis(u64::try_from(len).unwrap())),
                     _ => {
                         let all = world.doc(member).state();
-                        world.machine.handle_message(member, Message::SyncStep2(&all).encode().into(), Flow::Free, world.now);
+                        world.machine.handle_message(member, ProtocolMessage::SyncStep2(&all).encode().into(), Flow::Free, world.now);
                         world.run();
                     }
                 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use roomcast_core::rng::Rng;
 use roomcast_core::time::Instant;
-use roomcast_documents::yjs::{Document, DocumentLimits, Message, Source, StateVector};
+use roomcast_documents::yjs::{Document, DocumentLimits, ProtocolMessage, Source, StateVector};
 use roomcast_documents::{
-    Access, Asked, Close, DocumentAnswer, DocumentId, DocumentNotice, DocumentQuestion, DocumentStoreError,
-    DocumentWork, Documents, DocumentsConfig, Flow, Output, StoredDocument, Taken,
+    Access, Close, DocumentAnswer, DocumentId, DocumentNotice, DocumentQuestion, DocumentStoreError, DocumentWork,
+    Documents, DocumentsConfig, Flow, Output, QuestionKind, StoredDocument, Taken,
 };
 
 /// A machine, providers, and a store in memory.
@@ -22,7 +22,7 @@ pub struct World {
     pub handled: BTreeMap<u32, usize>,
     pub closed: BTreeMap<u32, Close>,
     pub notices: Vec<DocumentNotice>,
-    pub questions: Vec<Asked>,
+    pub questions: Vec<QuestionKind>,
     /// Answers to the next loads, in place of the store's.
     pub loads: VecDeque<Result<StoredDocument, DocumentStoreError>>,
     pub append_error: Option<DocumentStoreError>,
@@ -84,20 +84,20 @@ impl World {
     pub fn edit(&mut self, member: u32, client: u8, clock: u32, said: &str) {
         let update = text(client, clock, said);
         self.docs.get_mut(&member).unwrap().apply(&update, Source::Stored);
-        self.say(member, Message::Update(&update).encode().into());
+        self.say(member, ProtocolMessage::Update(&update).encode().into());
     }
 
     pub fn doc(&self, member: u32) -> Document {
         self.docs[&member].clone()
     }
 
-    pub fn asked(&self, kind: Asked) -> usize {
+    pub fn asked(&self, kind: QuestionKind) -> usize {
         self.questions.iter().filter(|asked| **asked == kind).count()
     }
 
     pub fn steps_2(&self, member: u32) -> usize {
         let to = self.sent.iter().filter(|(to, _)| *to == member);
-        to.filter(|(_, message)| matches!(Message::decode(message), Ok(Message::SyncStep2(_)))).count()
+        to.filter(|(_, message)| matches!(ProtocolMessage::decode(message), Ok(ProtocolMessage::SyncStep2(_)))).count()
     }
 
     pub fn pass(&mut self, span: Duration) {
@@ -171,17 +171,17 @@ impl World {
 
     pub fn hear(&mut self, member: u32, message: &[u8]) {
         let Some(doc) = self.docs.get_mut(&member) else { return };
-        match Message::decode(message).unwrap() {
-            Message::SyncStep2(update) | Message::Update(update) => {
+        match ProtocolMessage::decode(message).unwrap() {
+            ProtocolMessage::SyncStep2(update) | ProtocolMessage::Update(update) => {
                 doc.apply(update, Source::Stored);
             }
-            Message::SyncStep1(vector) => {
+            ProtocolMessage::SyncStep1(vector) => {
                 let known = StateVector::decode(vector).unwrap();
                 let difference = doc.difference(&known);
-                let answer = Message::SyncStep2(&difference).encode();
+                let answer = ProtocolMessage::SyncStep2(&difference).encode();
                 self.machine.handle_message(member, answer.into(), Flow::Free, self.now);
             }
-            Message::Awareness(_) | Message::PermissionDenied(_) | Message::QueryAwareness => {}
+            ProtocolMessage::Awareness(_) | ProtocolMessage::PermissionDenied(_) | ProtocolMessage::QueryAwareness => {}
         }
     }
 
@@ -218,7 +218,7 @@ impl World {
 }
 
 pub fn step_1() -> Bytes {
-    Message::SyncStep1(&[0]).encode().into()
+    ProtocolMessage::SyncStep1(&[0]).encode().into()
 }
 
 /// An update in which `client` writes behind what it wrote before.

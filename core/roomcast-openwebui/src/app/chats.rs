@@ -12,9 +12,9 @@ use super::OpenWebUi;
 use crate::chat::{ChatRequest, is_saved};
 use crate::query::{Chat, Question, StoreError};
 use crate::sockets::ChatAccess;
-use crate::turn::{Outcome, Step};
-use crate::typing::Place;
-use crate::wire::{self, ChatList, ChatPresence, ChatRead, Joined, Typed, Users};
+use crate::turn::{Outcome, TurnStep};
+use crate::typing::TypingPlace;
+use crate::wire::{self, ChatList, ChatPresence, ChatRead, TypedEvent, UserJoinAck, UsersEvent};
 use crate::writes::Row;
 use roomcast_core::server::{Command, Cx, SocketId, Target};
 use roomcast_core::socket_io::Args;
@@ -33,7 +33,7 @@ impl OpenWebUi {
                 let access = self.sockets.get(socket).and_then(|record| record.chats.get(&chat));
                 match (access, payload.data.typing()) {
                     (Some(ChatAccess::Write), Some(typing)) => {
-                        self.typing.handle_typing(socket, Place::Chat(chat), typing, cx.now);
+                        self.typing.handle_typing(socket, TypingPlace::Chat(chat), typing, cx.now);
                         self.tell_typing(cx);
                         answer(true)
                     }
@@ -41,7 +41,7 @@ impl OpenWebUi {
                 }
             }
             ("last_read_at", Some(chat)) => {
-                Outcome::Ask(Question::Chat { chat: chat.clone() }, Step::Chat(ChatRequest::LastRead(chat)))
+                Outcome::Ask(Question::Chat { chat: chat.clone() }, TurnStep::Chat(ChatRequest::LastRead(chat)))
             }
             ("join" | "leave" | "typing", None) => answer(false),
             _ => Outcome::nothing(),
@@ -88,7 +88,7 @@ impl OpenWebUi {
     /// When a chat was read has been written: its owner's lists of chats follow.
     pub(super) fn chat_read(&self, chat: &str, user: &str, last_read_at: u64, cx: &mut Cx<'_>) {
         let read = ChatRead { chat_id: chat, last_read_at };
-        let args = wire::args(&ChatList { chat_id: chat, data: Typed { kind: "chat:list", data: read } });
+        let args = wire::args(&ChatList { chat_id: chat, data: TypedEvent { kind: "chat:list", data: read } });
         self.emit_to_room(wire::user_room(user), wire::EVENTS, args, cx);
     }
 
@@ -110,8 +110,8 @@ impl OpenWebUi {
                 people.insert(&*user.id, &*user.name);
             }
         }
-        let users = people.into_iter().map(|(id, name)| Joined { id, name }).collect();
-        let data = Typed { kind: "chat:presence", data: Users { users } };
+        let users = people.into_iter().map(|(id, name)| UserJoinAck { id, name }).collect();
+        let data = TypedEvent { kind: "chat:presence", data: UsersEvent { users } };
         let args = wire::args(&ChatPresence { chat_id: chat, shared: true, data });
         self.emit_to_room(room, wire::EVENTS, args, cx);
     }
@@ -121,7 +121,7 @@ impl OpenWebUi {
         if known >= self.settings.limits.chats_per_socket_max {
             return answer(false);
         }
-        Outcome::Ask(Question::Chat { chat: chat.clone() }, Step::Chat(ChatRequest::Join(chat)))
+        Outcome::Ask(Question::Chat { chat: chat.clone() }, TurnStep::Chat(ChatRequest::Join(chat)))
     }
 }
 

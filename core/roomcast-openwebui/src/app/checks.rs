@@ -6,15 +6,15 @@
 use bytestring::ByteString;
 
 use super::OpenWebUi;
-use super::login::Found;
+use super::login::UserFound;
 use crate::access::{self, Access};
 use crate::purpose::Purpose;
 use crate::query::{Chat, Note, Question, StoreError, User};
 use crate::refusals::TokenRefusal;
 use crate::requests::LogoutReason;
 use crate::settings::AdminChats;
-use crate::sockets::{Channels, ChatAccess, Check, Checked};
-use crate::token::Token;
+use crate::sockets::{ChannelRooms, ChatAccess, Check, Checked};
+use crate::token::TokenClaims;
 use crate::wire;
 use roomcast_core::server::{Command, Cx, SocketId, Target};
 
@@ -34,7 +34,7 @@ impl OpenWebUi {
     }
 
     /// The store said whose token it is.
-    pub(super) fn checked(&mut self, socket: SocketId, epoch: u64, found: Found, cx: &mut Cx<'_>) {
+    pub(super) fn checked(&mut self, socket: SocketId, epoch: u64, found: UserFound, cx: &mut Cx<'_>) {
         if let Ok(Err(refused)) = found {
             self.refused(Some(socket), refused.into(), cx);
         }
@@ -64,8 +64,8 @@ impl OpenWebUi {
         let channels = login.channels;
         let Some(user) = self.user_of(socket).map(|user| user.id.clone()) else { return };
         match channels {
-            Channels::Wanted => self.channel_reads.read_again(&user, cx.now),
-            Channels::Unasked => {}
+            ChannelRooms::Wanted => self.channel_reads.read_again(&user, cx.now),
+            ChannelRooms::Unasked => {}
         }
         for note in notes {
             let question = Question::Note { note: note.clone(), user: user.clone() };
@@ -134,7 +134,7 @@ impl OpenWebUi {
 
     /// Something about a token has changed.
     pub(super) fn refresh_token(&mut self, jti: &str, cx: &mut Cx<'_>) -> usize {
-        let is_of = |token: &Token| token.jti.as_deref() == Some(jti);
+        let is_of = |token: &TokenClaims| token.jti.as_deref() == Some(jti);
         let sockets: Vec<SocketId> =
             self.sockets.iter().filter(|record| record.has_token(is_of)).map(|record| record.socket).collect();
         for socket in &sockets {
@@ -144,7 +144,7 @@ impl OpenWebUi {
     }
 
     /// Sockets whose login is about to begin by such a token: what the store answers may be old.
-    fn doubt_turns(&mut self, is_of: impl Fn(&Token) -> bool) -> usize {
+    fn doubt_turns(&mut self, is_of: impl Fn(&TokenClaims) -> bool) -> usize {
         self.turns.doubt(|step| step.token().is_some_and(&is_of))
     }
 

@@ -76,10 +76,10 @@ fn users_meant(to: &To) -> Vec<ByteString> {
 
 /// What an `events` changes, and of which message in which chat. As Open WebUI 0.6.41's `get_event_emitter`.
 fn message_change(data: &str) -> Option<(ByteString, ByteString, MessageChange)> {
-    let envelope: Envelope<'_> = serde_json::from_str(data).ok()?;
+    let envelope: EventEnvelope<'_> = serde_json::from_str(data).ok()?;
     let chat = envelope.chat_id.filter(|chat| is_saved(chat))?;
     let message = envelope.message_id.filter(|message| !message.is_empty())?;
-    let event: Inner<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
+    let event: EventData<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
     let kind = event.kind?;
     let data = event.data.map_or("{}", RawValue::get);
     let change = match &*kind {
@@ -102,8 +102,8 @@ fn message_change(data: &str) -> Option<(ByteString, ByteString, MessageChange)>
 
 fn is_channel_created(data: &str) -> bool {
     let kind = || {
-        let envelope: Envelope<'_> = serde_json::from_str(data).ok()?;
-        let event: Inner<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
+        let envelope: EventEnvelope<'_> = serde_json::from_str(data).ok()?;
+        let event: EventData<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
         event.kind
     };
     kind().is_some_and(|kind| kind == "channel:created")
@@ -114,7 +114,7 @@ fn object(json: &str) -> Option<&str> {
 }
 
 fn content(data: &str) -> Option<String> {
-    Some(serde_json::from_str::<Content>(object(data)?).ok()?.content.unwrap_or_default())
+    Some(serde_json::from_str::<SavedContent>(object(data)?).ok()?.content.unwrap_or_default())
 }
 
 /// A list with something in it.
@@ -125,7 +125,7 @@ fn list(json: Option<&RawValue>) -> Option<&str> {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct EventEnvelope<'a> {
     #[serde(default)]
     chat_id: Option<String>,
     #[serde(default)]
@@ -135,7 +135,7 @@ struct Envelope<'a> {
 }
 
 #[derive(Deserialize)]
-struct Inner<'a> {
+struct EventData<'a> {
     #[serde(rename = "type", default)]
     kind: Option<String>,
     #[serde(borrow, default)]
@@ -143,7 +143,7 @@ struct Inner<'a> {
 }
 
 #[derive(Deserialize)]
-struct Content {
+struct SavedContent {
     #[serde(default)]
     content: Option<String>,
 }

@@ -10,8 +10,8 @@ use crate::purpose::Purpose;
 use crate::query::{QueryId, StoreAnswer, StoreError};
 use crate::refusals::TokenRefusal;
 use crate::requests::LogoutReason;
-use crate::turn::{BuiltIn, Outcome, Step, judge};
-use crate::turns::{Arrival, Doubt, Held, Origin, Turn};
+use crate::turn::{BuiltIn, Outcome, TurnStep, judge};
+use crate::turns::{Arrival, Doubt, HeldEvent, Turn, TurnOrigin};
 use crate::wire;
 use roomcast_core::server::{AckId, Command, Cx, Event, Extent, SessionId, SocketId, Target};
 use roomcast_core::socket_io::Args;
@@ -29,10 +29,10 @@ impl OpenWebUi {
         if &*name == "heartbeat" && self.turns.is_open(socket) && self.user_of(socket).is_some() {
             // Says nothing about the other events, and waits for none of them.
             let outcome = self.heartbeat(socket, cx);
-            self.settle(peer, socket, Origin::Event(ack), outcome, cx);
+            self.settle(peer, socket, TurnOrigin::Event(ack), outcome, cx);
             return None;
         }
-        match self.turns.handle_event(socket, Held { name, args, ack }) {
+        match self.turns.handle_event(socket, HeldEvent { name, args, ack }) {
             Arrival::Begins(event) => self.begin(peer, socket, event, cx),
             Arrival::Waits => None,
             Arrival::TooMany => {
@@ -40,7 +40,7 @@ impl OpenWebUi {
                 cx.command(Command::Disconnect { target: Target::Socket(socket), extent: Extent::Connection });
                 None
             }
-            Arrival::Unknown(Held { name, args, ack }) => {
+            Arrival::Unknown(HeldEvent { name, args, ack }) => {
                 Some(Event::Received { session: peer, socket, name, args, ack })
             }
         }
@@ -48,7 +48,7 @@ impl OpenWebUi {
 
     /// A turn without an event: the arrival of a socket.
     pub(super) fn arrive(&mut self, peer: SessionId, socket: SocketId, outcome: Outcome, cx: &mut Cx<'_>) {
-        self.settle(peer, socket, Origin::Arrival, outcome, cx);
+        self.settle(peer, socket, TurnOrigin::Arrival, outcome, cx);
     }
 
     /// The query of a turn was answered, or its deadline passed.
@@ -72,7 +72,7 @@ impl OpenWebUi {
 
     /// The document that a turn waits for is there, or cannot be loaded.
     pub(crate) fn resume_load(&mut self, socket: SocketId, outcome: Outcome, cx: &mut Cx<'_>) {
-        let is_load = |step: &Step| matches!(step, Step::DocumentLoad);
+        let is_load = |step: &TurnStep| matches!(step, TurnStep::DocumentLoad);
         if let Some(turn) = self.turns.end_if(socket, is_load) {
             self.resume_with(socket, turn.origin, outcome, cx);
         }
@@ -80,7 +80,7 @@ impl OpenWebUi {
 
     /// The update of a document that a turn waits for has been tried.
     pub(crate) fn resume_update(&mut self, socket: SocketId, outcome: Outcome, cx: &mut Cx<'_>) {
-        let is_update = |step: &Step| matches!(step, Step::DocumentUpdate);
+        let is_update = |step: &TurnStep| matches!(step, TurnStep::DocumentUpdate);
         if let Some(turn) = self.turns.end_if(socket, is_update) {
             self.resume_with(socket, turn.origin, outcome, cx);
         }
@@ -88,16 +88,16 @@ impl OpenWebUi {
 
     /// The channels that a turn waits for have been read, or could not be.
     pub(super) fn resume_channels(&mut self, socket: SocketId, is_read: bool, cx: &mut Cx<'_>) {
-        let Some(turn) = self.turns.end_if(socket, Step::is_of_channels) else { return };
+        let Some(turn) = self.turns.end_if(socket, TurnStep::is_of_channels) else { return };
         if !is_read {
             self.tell_unavailable(socket, cx);
         }
-        let is_user_join = matches!(turn.step, Step::UserJoinChannels);
+        let is_user_join = matches!(turn.step, TurnStep::UserJoinChannels);
         let outcome = if is_user_join { self.joined(socket) } else { Outcome::nothing() };
         self.resume_with(socket, turn.origin, outcome, cx);
     }
 
-    fn resume_with(&mut self, socket: SocketId, origin: Origin, outcome: Outcome, cx: &mut Cx<'_>) {
+    fn resume_with(&mut self, socket: SocketId, origin: TurnOrigin, outcome: Outcome, cx: &mut Cx<'_>) {
         let Some(peer) = self.sockets.get(socket).map(|record| record.peer) else { return };
         self.settle(peer, socket, origin, outcome, cx);
         self.drain(peer, socket, cx);
@@ -109,7 +109,7 @@ impl OpenWebUi {
         let Some(parked) = record.parked.pop_front() else { return };
         let peer = record.peer;
         let outcome = self.refuse_join(socket, cx);
-        self.settle(peer, socket, Origin::Event(parked.event.ack), outcome, cx);
+        self.settle(peer, socket, TurnOrigin::Event(parked.event.ack), outcome, cx);
     }
 
     /// A socket is gone, and with it the events that waited.
@@ -125,22 +125,22 @@ impl OpenWebUi {
         }
     }
 
-    fn begin(&mut self, peer: SessionId, socket: SocketId, event: Held, cx: &mut Cx<'_>) -> Option<Event> {
-        let Held { name, args, ack } = event;
+    fn begin(&mut self, peer: SessionId, socket: SocketId, event: HeldEvent, cx: &mut Cx<'_>) -> Option<Event> {
+        let HeldEvent { name, args, ack } = event;
         let Some(built_in) = BuiltIn::named(&name) else {
             return Some(Event::Received { session: peer, socket, name, args, ack });
         };
         let outcome = match self.refusal(socket, built_in, &args, cx) {
             Some(refusal) => refusal,
             None if built_in == BuiltIn::DocumentJoin && self.user_of(socket).is_none() => {
-                match self.park(socket, Held { name, args, ack }, cx) {
+                match self.park(socket, HeldEvent { name, args, ack }, cx) {
                     Ok(()) => return None,
                     Err(_) => self.refuse_join(socket, cx),
                 }
             }
             None => self.carry_out(socket, built_in, &args, cx),
         };
-        self.settle(peer, socket, Origin::Event(ack), outcome, cx);
+        self.settle(peer, socket, TurnOrigin::Event(ack), outcome, cx);
         None
     }
 
@@ -176,40 +176,42 @@ impl OpenWebUi {
     fn go_on(
         &mut self,
         socket: SocketId,
-        step: Step,
+        step: TurnStep,
         result: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) -> Outcome {
         match step {
-            Step::Connect(token) => self.connect_answered(socket, token, judge(result), cx),
-            Step::Admit(token) => self.admit_answered(socket, token, judge(result), cx),
-            Step::UserJoin(token) => self.user_join_answered(socket, token, judge(result), cx),
-            Step::JoinChannels(token) => self.join_channels_answered(socket, token, judge(result), cx),
-            Step::JoinNote(token, note) => self.join_note_answered(socket, token, note, judge(result), cx),
-            Step::Note(note) => self.note_answered(socket, &note, found_note(result), cx),
-            Step::Chat(request) => self.chat_answered(socket, request, found_chat(result), cx),
-            Step::DocumentJoin(joiner) => self.document_join_answered(socket, joiner, found_note(result), cx),
+            TurnStep::Connect(token) => self.connect_answered(socket, token, judge(result), cx),
+            TurnStep::Admit(token) => self.admit_answered(socket, token, judge(result), cx),
+            TurnStep::UserJoin(token) => self.user_join_answered(socket, token, judge(result), cx),
+            TurnStep::JoinChannels(token) => self.join_channels_answered(socket, token, judge(result), cx),
+            TurnStep::JoinNote(token, note) => self.join_note_answered(socket, token, note, judge(result), cx),
+            TurnStep::Note(note) => self.note_answered(socket, &note, found_note(result), cx),
+            TurnStep::Chat(request) => self.chat_answered(socket, request, found_chat(result), cx),
+            TurnStep::DocumentJoin(joiner) => self.document_join_answered(socket, joiner, found_note(result), cx),
             // These wait for no question of their own.
-            Step::UserJoinChannels | Step::Channels | Step::DocumentLoad | Step::DocumentUpdate => Outcome::nothing(),
+            TurnStep::UserJoinChannels | TurnStep::Channels | TurnStep::DocumentLoad | TurnStep::DocumentUpdate => {
+                Outcome::nothing()
+            }
         }
     }
 
     /// Carries out what became of an event.
-    fn settle(&mut self, peer: SessionId, socket: SocketId, origin: Origin, outcome: Outcome, cx: &mut Cx<'_>) {
+    fn settle(&mut self, peer: SessionId, socket: SocketId, origin: TurnOrigin, outcome: Outcome, cx: &mut Cx<'_>) {
         match (outcome, origin) {
             (Outcome::Ask(question, step), origin) => {
                 let query = self.ask(question, Purpose::Turn(socket), cx);
                 self.turns.begin(socket, Some(query), step, origin);
             }
             (Outcome::Wait(step), origin) => self.turns.begin(socket, None, step, origin),
-            (Outcome::Done(args), Origin::Event(ack)) => {
+            (Outcome::Done(args), TurnOrigin::Event(ack)) => {
                 if let Some(ack) = ack {
                     cx.command(Command::Ack { socket, ack, args });
                 }
                 cx.command(Command::Handled { session: peer });
             }
-            (Outcome::Gone, Origin::Event(_)) => cx.command(Command::Handled { session: peer }),
-            (Outcome::Done(_) | Outcome::Gone, Origin::Arrival) => {}
+            (Outcome::Gone, TurnOrigin::Event(_)) => cx.command(Command::Handled { session: peer }),
+            (Outcome::Done(_) | Outcome::Gone, TurnOrigin::Arrival) => {}
         }
     }
 

@@ -13,15 +13,15 @@ use crate::query::{StoreError, User};
 use crate::refusals::TokenRefusal;
 use crate::requests::{LogoutReason, Notice};
 use crate::settings::AuthRequirement;
-use crate::sockets::{Channels, Last, Record, Stage};
-use crate::token::Token;
-use crate::turn::{Outcome, Refused, Step};
-use crate::wire::{self, Joined, TokenPayload};
+use crate::sockets::{ChannelRooms, Last, SocketRecord, Stage};
+use crate::token::TokenClaims;
+use crate::turn::{LoginRefused, Outcome, TurnStep};
+use crate::wire::{self, TokenPayload, UserJoinAck};
 use roomcast_core::server::{Command, Connect, Cx, Extent, SocketId, Target};
 use roomcast_core::socket_io::Args;
 
 /// What a store says of a token's user.
-pub(super) type Found = Result<Result<User, Refused>, StoreError>;
+pub(super) type UserFound = Result<Result<User, LoginRefused>, StoreError>;
 
 impl OpenWebUi {
     /// A CONNECT where a login is required.
@@ -29,7 +29,7 @@ impl OpenWebUi {
         let Connect { socket, session: peer, .. } = *connect;
         self.open(connect, Stage::Asking, cx);
         let outcome = match self.token_in(socket, &connect.auth, cx) {
-            Some(token) => Outcome::Ask(token.question(), Step::Admit(token)),
+            Some(token) => Outcome::Ask(token.question(), TurnStep::Admit(token)),
             None => self.refuse(socket, wire::REFUSED_TOKEN, cx),
         };
         self.arrive(peer, socket, outcome, cx);
@@ -44,7 +44,7 @@ impl OpenWebUi {
         }
         self.open(connect, Stage::In, cx);
         let outcome = match self.token_in(socket, &connect.auth, cx) {
-            Some(token) => Outcome::Ask(token.question(), Step::Connect(token)),
+            Some(token) => Outcome::Ask(token.question(), TurnStep::Connect(token)),
             // Anonymous: `user-join` is the real authentication.
             None => Outcome::nothing(),
         };
@@ -53,7 +53,7 @@ impl OpenWebUi {
 
     fn open(&mut self, connect: &Connect, stage: Stage, cx: &Cx<'_>) {
         let Connect { socket, session: peer, sid, .. } = *connect;
-        self.sockets.insert(Record::new(socket, peer, sid, stage));
+        self.sockets.insert(SocketRecord::new(socket, peer, sid, stage));
         self.turns.open(socket);
         self.rations.open(socket, cx.now);
     }
@@ -61,18 +61,24 @@ impl OpenWebUi {
     pub(super) fn connect_answered(
         &mut self,
         socket: SocketId,
-        token: Token,
-        found: Found,
+        token: TokenClaims,
+        found: UserFound,
         cx: &mut Cx<'_>,
     ) -> Outcome {
-        self.log_in_if(socket, token, found, Channels::Unasked, cx);
+        self.log_in_if(socket, token, found, ChannelRooms::Unasked, cx);
         Outcome::nothing()
     }
 
-    pub(super) fn admit_answered(&mut self, socket: SocketId, token: Token, found: Found, cx: &mut Cx<'_>) -> Outcome {
+    pub(super) fn admit_answered(
+        &mut self,
+        socket: SocketId,
+        token: TokenClaims,
+        found: UserFound,
+        cx: &mut Cx<'_>,
+    ) -> Outcome {
         match found {
             Ok(Ok(user)) => {
-                self.log_in(socket, token, user, Channels::Unasked, cx);
+                self.log_in(socket, token, user, ChannelRooms::Unasked, cx);
                 cx.command(Command::Accept { socket });
                 Outcome::nothing()
             }
@@ -90,7 +96,7 @@ impl OpenWebUi {
     pub(super) fn user_join(&mut self, socket: SocketId, args: &Args, cx: &Cx<'_>) -> Outcome {
         let token = args.parse::<TokenPayload>().ok().and_then(TokenPayload::token);
         match token.and_then(|token| self.verify(&token, Some(socket), cx)) {
-            Some(token) => Outcome::Ask(token.question(), Step::UserJoin(token)),
+            Some(token) => Outcome::Ask(token.question(), TurnStep::UserJoin(token)),
             None => Outcome::nothing(),
         }
     }
@@ -98,16 +104,16 @@ impl OpenWebUi {
     pub(super) fn user_join_answered(
         &mut self,
         socket: SocketId,
-        token: Token,
-        found: Found,
+        token: TokenClaims,
+        found: UserFound,
         cx: &mut Cx<'_>,
     ) -> Outcome {
         let asked = token.user.clone();
-        match self.log_in_if(socket, token, found, Channels::Wanted, cx) {
+        match self.log_in_if(socket, token, found, ChannelRooms::Wanted, cx) {
             Given::Login(user) => {
                 self.channel_reads.read(&user, cx.now);
                 self.channel_reads.prepare();
-                Outcome::Wait(Step::UserJoinChannels)
+                Outcome::Wait(TurnStep::UserJoinChannels)
             }
             Given::Refused => {
                 self.doubt(socket, &asked, cx);
@@ -120,7 +126,7 @@ impl OpenWebUi {
     /// What `user-join` is acknowledged with.
     pub(super) fn joined(&self, socket: SocketId) -> Outcome {
         match self.user_of(socket) {
-            Some(user) => Outcome::Done(wire::args(&Joined { id: &user.id, name: &user.name })),
+            Some(user) => Outcome::Done(wire::args(&UserJoinAck { id: &user.id, name: &user.name })),
             // Withdrawn while the channels were being read.
             None => Outcome::nothing(),
         }
@@ -130,9 +136,9 @@ impl OpenWebUi {
     pub(super) fn log_in_if(
         &mut self,
         socket: SocketId,
-        token: Token,
-        found: Found,
-        channels: Channels,
+        token: TokenClaims,
+        found: UserFound,
+        channels: ChannelRooms,
         cx: &mut Cx<'_>,
     ) -> Given {
         match found {
@@ -156,7 +162,14 @@ impl OpenWebUi {
     }
 
     /// A socket has a login from now on. One of another user ends; one of the same user goes on with the new token.
-    pub(super) fn log_in(&mut self, socket: SocketId, token: Token, user: User, channels: Channels, cx: &mut Cx<'_>) {
+    pub(super) fn log_in(
+        &mut self,
+        socket: SocketId,
+        token: TokenClaims,
+        user: User,
+        channels: ChannelRooms,
+        cx: &mut Cx<'_>,
+    ) {
         if let Some(session) = cx.server.session(socket) {
             cx.command(Command::Admit { session });
         }
@@ -225,11 +238,11 @@ impl OpenWebUi {
     }
 
     /// The token's claims, if it is good now. `socket`: where it came from, unless that is a provider.
-    pub(crate) fn verify(&mut self, token: &str, socket: Option<SocketId>, cx: &Cx<'_>) -> Option<Token> {
+    pub(crate) fn verify(&mut self, token: &str, socket: Option<SocketId>, cx: &Cx<'_>) -> Option<TokenClaims> {
         let claims = self.settings.verifier.verify(token, cx.server.wall()).map_err(TokenRefusal::from);
         let id_bytes_max = self.settings.limits.id_bytes_max;
         claims
-            .and_then(|claims| Token::of(&claims, id_bytes_max).ok_or(TokenRefusal::Malformed))
+            .and_then(|claims| TokenClaims::of(&claims, id_bytes_max).ok_or(TokenRefusal::Malformed))
             .inspect_err(|refusal| self.refused(socket, *refusal, cx))
             .ok()
     }
@@ -250,7 +263,7 @@ impl OpenWebUi {
         self.notice(Notice::TokenRefused { sid, refusal });
     }
 
-    fn token_in(&mut self, socket: SocketId, auth: &str, cx: &Cx<'_>) -> Option<Token> {
+    fn token_in(&mut self, socket: SocketId, auth: &str, cx: &Cx<'_>) -> Option<TokenClaims> {
         if auth.len() > self.settings.limits.event_bytes_max {
             return None;
         }

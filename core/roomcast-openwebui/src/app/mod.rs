@@ -24,26 +24,26 @@ use std::collections::VecDeque;
 
 use bytestring::ByteString;
 
-use crate::activity::{Activity, Change};
+use crate::activity::{Activity, ActivityChange};
 use crate::calls::{self, Calls};
 use crate::channel_reads::ChannelReads;
-use crate::documents::{DocumentCounts, Documents};
+use crate::documents::{AppDocumentCounts, DocumentRecords};
 use crate::flushes::Flushes;
 use crate::purpose::Purpose;
 use crate::queries::{Late, Queries};
 use crate::query::{Chat, Note, Query, QueryId, Question, Reply, StoreAnswer, StoreError, User};
 use crate::ration::Rations;
 use crate::refusals::{Refusals, TokenRefusal, TokenRefusals};
-use crate::requests::{LogoutReason, Notice, Pool, Request, Response};
+use crate::requests::{LiveCounts, LogoutReason, Notice, Request, Response};
 use crate::settings::{AuthRequirement, Notices, Settings};
 use crate::sockets::{Sockets, Stage};
 use crate::touches::Touches;
-use crate::turn::{Step, judge};
+use crate::turn::{TurnStep, judge};
 use crate::turns::Turns;
 use crate::typing::Typing;
 use crate::usage::Usage;
 use crate::wire;
-use crate::writes::{Output, Pace, Row, Writes};
+use crate::writes::{Output, Row, WritePace, Writes};
 use roomcast_core::rng::Rng;
 use roomcast_core::server::{
     App, AppRequestId, Command, Connect, Cx, Delivery, Emit, Event, Extent, Scope, SocketId, Target, Work,
@@ -60,7 +60,7 @@ use roomcast_core::time::Instant;
 pub struct OpenWebUi {
     pub(crate) settings: Settings,
     pub(crate) sockets: Sockets,
-    pub(crate) turns: Turns<Step>,
+    pub(crate) turns: Turns<TurnStep>,
     rations: Rations,
     activity: Activity,
     channel_reads: ChannelReads,
@@ -70,7 +70,7 @@ pub struct OpenWebUi {
     pub(crate) queries: Queries<Purpose>,
     writes: Writes,
     touches: Touches,
-    pub(crate) documents: Documents,
+    pub(crate) documents: DocumentRecords,
     pub(crate) flushes: Flushes,
     refusals: Refusals,
 
@@ -97,7 +97,7 @@ impl OpenWebUi {
             queries: Queries::default(),
             writes: Writes::new(&settings, rng.keyed_hash()),
             touches: Touches::new(&settings),
-            documents: Documents::new(&settings.documents, rng.keyed_hash()),
+            documents: DocumentRecords::new(&settings.documents, rng.keyed_hash()),
             flushes: Flushes::new(),
             refusals: Refusals::default(),
             stranded: VecDeque::new(),
@@ -149,8 +149,8 @@ impl OpenWebUi {
     }
 
     /// How much there is of everything, and what was counted since startup.
-    pub fn pool(&self) -> Pool {
-        Pool {
+    pub fn pool(&self) -> LiveCounts {
+        LiveCounts {
             sockets: self.sockets.len(),
             logins: self.sockets.logins(),
             users: self.sockets.users(),
@@ -288,11 +288,11 @@ impl OpenWebUi {
         }
     }
 
-    fn activity_changed(&mut self, change: Change, cx: &mut Cx<'_>) {
+    fn activity_changed(&mut self, change: ActivityChange, cx: &mut Cx<'_>) {
         match change {
-            Change::UserActive(user) => self.notice(Notice::UserActive { user }),
-            Change::UserIdle(user) => self.notice(Notice::UserIdle { user }),
-            Change::LoginActive(socket) | Change::LoginIdle(socket) => {
+            ActivityChange::UserActive(user) => self.notice(Notice::UserActive { user }),
+            ActivityChange::UserIdle(user) => self.notice(Notice::UserIdle { user }),
+            ActivityChange::LoginActive(socket) | ActivityChange::LoginIdle(socket) => {
                 let chats = self.sockets.get(socket).map(|record| record.chats.keys().cloned().collect::<Vec<_>>());
                 for chat in chats.unwrap_or_default() {
                     self.publish_presence(&chat, cx);
@@ -371,7 +371,7 @@ impl OpenWebUi {
     /// Everything is stored at its own pace again, once nothing waits for a flush.
     fn end_hurry(&mut self, cx: &mut Cx<'_>) {
         if !self.flushes.is_hurried() {
-            self.writes.set_pace(Pace::Spaced);
+            self.writes.set_pace(WritePace::Spaced);
             self.touches.stop_hurrying();
             self.reopen_journals(cx);
         }
@@ -552,7 +552,7 @@ pub struct Audit {
     /// Calls without an answer.
     pub calls: usize,
     /// Documents and their members.
-    pub documents: DocumentCounts,
+    pub documents: AppDocumentCounts,
     /// Armed deadlines.
     pub timers: usize,
     /// Outputs that have not been polled.

@@ -9,8 +9,8 @@ use bytestring::ByteString;
 use serde::Deserialize;
 
 use super::OpenWebUi;
-use crate::documents::Task;
-use crate::requests::{LoginInfo, Member, Request, Response, To};
+use crate::documents::VisitTask;
+use crate::requests::{LoginInfo, Request, Response, SocketInfo, To};
 use crate::sockets::Stage;
 use crate::wire;
 use roomcast_core::server::{
@@ -39,12 +39,12 @@ impl OpenWebUi {
             Request::RoomUsers { room } => Response::Users(self.users_in(&room, cx)),
             Request::ActiveUsers => Response::Users(self.active_users()),
             Request::ModelsInUse => Response::Models(self.usage.models().cloned().collect()),
-            Request::Pool => Response::Pool(Box::new(self.pool())),
+            Request::Counts => Response::Counts(Box::new(self.pool())),
             Request::DocumentState { document, user } => {
-                return self.visit_document(ticket, (&document, user), Task::Read, cx);
+                return self.visit_document(ticket, (&document, user), VisitTask::Read, cx);
             }
             Request::DocumentUpdate { document, user, update, content, intent } => {
-                let task = Task::Write { update, content, intent };
+                let task = VisitTask::Write { update, content, intent };
                 return self.visit_document(ticket, (&document, user), task, cx);
             }
             Request::Flush { timeout } => return self.flush(ticket, timeout, cx),
@@ -113,11 +113,11 @@ impl OpenWebUi {
         }
     }
 
-    fn members(&self, to: &To, cx: &Cx<'_>) -> Vec<Member> {
+    fn members(&self, to: &To, cx: &Cx<'_>) -> Vec<SocketInfo> {
         let sockets = self.sockets_meant(to, cx);
         let member = |socket| {
             let sid = self.sockets.get(socket)?.sid.as_str().into();
-            Some(Member { sid, user: self.user_of(socket).cloned() })
+            Some(SocketInfo { sid, user: self.user_of(socket).cloned() })
         };
         sockets.into_iter().filter_map(member).collect()
     }
@@ -204,16 +204,16 @@ enum Move {
 /// `data.data.session_id` of an event.
 fn sid_named(data: &str) -> Option<String> {
     #[derive(Deserialize)]
-    struct Envelope {
-        data: Event,
+    struct EventEnvelope {
+        data: EventData,
     }
     #[derive(Deserialize)]
-    struct Event {
-        data: Named,
+    struct EventData {
+        data: SessionNamed,
     }
     #[derive(Deserialize)]
-    struct Named {
+    struct SessionNamed {
         session_id: String,
     }
-    serde_json::from_str::<Envelope>(data).ok().map(|envelope| envelope.data.data.session_id)
+    serde_json::from_str::<EventEnvelope>(data).ok().map(|envelope| envelope.data.data.session_id)
 }

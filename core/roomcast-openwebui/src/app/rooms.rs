@@ -6,14 +6,14 @@
 use bytestring::ByteString;
 
 use super::OpenWebUi;
-use super::login::{Found, Given};
+use super::login::{Given, UserFound};
 use crate::access::{self, Access};
 use crate::query::{Note, Permission, Question, StoreError, User, UserChannels};
-use crate::sockets::Channels;
-use crate::token::Token;
-use crate::turn::{Outcome, Step};
-use crate::typing::{Place, Since, Told};
-use crate::wire::{self, Author, ChannelTyping, ChatTyping, Joined, TokenPayload, Typed, TypingData};
+use crate::sockets::ChannelRooms;
+use crate::token::TokenClaims;
+use crate::turn::{Outcome, TurnStep};
+use crate::typing::{Since, TypingNotice, TypingPlace};
+use crate::wire::{self, ChannelTyping, ChatTyping, TokenPayload, TypedEvent, TypingData, TypingUser, UserJoinAck};
 use crate::writes::Row;
 use roomcast_core::server::{Command, Cx, Delivery, Emit, Selection, SocketId, Target};
 use roomcast_core::socket_io::Args;
@@ -23,7 +23,7 @@ impl OpenWebUi {
         let token = args.parse::<TokenPayload>().ok().and_then(TokenPayload::token);
         match self.bearer(socket, token, cx) {
             Bearer::Login(user) => self.want_channels(socket, &user.id, cx),
-            Bearer::Token(token) => Outcome::Ask(token.question(), Step::JoinChannels(token)),
+            Bearer::Token(token) => Outcome::Ask(token.question(), TurnStep::JoinChannels(token)),
             Bearer::Unknown => Outcome::nothing(),
         }
     }
@@ -31,11 +31,11 @@ impl OpenWebUi {
     pub(super) fn join_channels_answered(
         &mut self,
         socket: SocketId,
-        token: Token,
-        found: Found,
+        token: TokenClaims,
+        found: UserFound,
         cx: &mut Cx<'_>,
     ) -> Outcome {
-        match self.log_in_if(socket, token, found, Channels::Wanted, cx) {
+        match self.log_in_if(socket, token, found, ChannelRooms::Wanted, cx) {
             Given::Login(user) => self.want_channels(socket, &user, cx),
             Given::Refused | Given::Unknown => Outcome::nothing(),
         }
@@ -43,11 +43,11 @@ impl OpenWebUi {
 
     fn want_channels(&mut self, socket: SocketId, user: &ByteString, cx: &Cx<'_>) -> Outcome {
         if let Some(login) = self.sockets.get_mut(socket).and_then(|record| record.login.as_mut()) {
-            login.channels = Channels::Wanted;
+            login.channels = ChannelRooms::Wanted;
         }
         self.channel_reads.read(user, cx.now);
         self.channel_reads.prepare();
-        Outcome::Wait(Step::Channels)
+        Outcome::Wait(TurnStep::Channels)
     }
 
     /// A user's channels were read: its sockets go into the rooms, and the events that wait for that go on.
@@ -75,8 +75,8 @@ impl OpenWebUi {
     fn put_into_channels(&self, socket: SocketId, channels: &[ByteString], cx: &mut Cx<'_>) {
         let Some(login) = self.sockets.get(socket).and_then(|record| record.login.as_ref()) else { return };
         match login.channels {
-            Channels::Wanted => {}
-            Channels::Unasked => return,
+            ChannelRooms::Wanted => {}
+            ChannelRooms::Unasked => return,
         }
         let mut rooms: Vec<ByteString> = channels.iter().map(|channel| wire::channel_room(channel)).collect();
         rooms.sort_unstable();
@@ -101,8 +101,10 @@ impl OpenWebUi {
         let Ok(payload) = args.parse::<wire::JoinNote>() else { return Outcome::nothing() };
         let Some(note) = self.id(payload.note_id) else { return Outcome::nothing() };
         match self.bearer(socket, payload.auth.and_then(|auth| auth.token), cx) {
-            Bearer::Login(user) => Outcome::Ask(Question::Note { note: note.clone(), user: user.id }, Step::Note(note)),
-            Bearer::Token(token) => Outcome::Ask(token.question(), Step::JoinNote(token, note)),
+            Bearer::Login(user) => {
+                Outcome::Ask(Question::Note { note: note.clone(), user: user.id }, TurnStep::Note(note))
+            }
+            Bearer::Token(token) => Outcome::Ask(token.question(), TurnStep::JoinNote(token, note)),
             Bearer::Unknown => Outcome::nothing(),
         }
     }
@@ -110,13 +112,13 @@ impl OpenWebUi {
     pub(super) fn join_note_answered(
         &mut self,
         socket: SocketId,
-        token: Token,
+        token: TokenClaims,
         note: ByteString,
-        found: Found,
+        found: UserFound,
         cx: &mut Cx<'_>,
     ) -> Outcome {
-        match self.log_in_if(socket, token, found, Channels::Unasked, cx) {
-            Given::Login(user) => Outcome::Ask(Question::Note { note: note.clone(), user }, Step::Note(note)),
+        match self.log_in_if(socket, token, found, ChannelRooms::Unasked, cx) {
+            Given::Login(user) => Outcome::Ask(Question::Note { note: note.clone(), user }, TurnStep::Note(note)),
             Given::Refused | Given::Unknown => Outcome::nothing(),
         }
     }
@@ -156,14 +158,14 @@ impl OpenWebUi {
         if !cx.server.is_in(socket, &wire::channel_room(&channel)) {
             // The front end looks at a channel: one that was opened again, perhaps, of which nothing else tells.
             let login = self.sockets.get(socket).and_then(|record| record.login.as_ref());
-            if login.is_some_and(|login| login.channels == Channels::Wanted) {
+            if login.is_some_and(|login| login.channels == ChannelRooms::Wanted) {
                 self.channel_reads.handle_sign(&user, cx.now);
             }
             return Outcome::nothing();
         }
         match (&*payload.data.kind, payload.data.typing()) {
             ("typing", Some(typing)) => {
-                self.typing.handle_typing(socket, Place::Channel { channel, thread }, typing, cx.now);
+                self.typing.handle_typing(socket, TypingPlace::Channel { channel, thread }, typing, cx.now);
                 self.tell_typing(cx);
             }
             ("last_read_at", _) => {
@@ -184,7 +186,7 @@ impl OpenWebUi {
     }
 
     pub(super) fn use_model(&mut self, socket: SocketId, args: &Args, cx: &Cx<'_>) -> Outcome {
-        let model = args.parse::<wire::Usage>().ok().and_then(|payload| self.id(payload.model));
+        let model = args.parse::<wire::UsageEvent>().ok().and_then(|payload| self.id(payload.model));
         if let Some(model) = model {
             self.usage.handle_usage(socket, model, cx.now);
         }
@@ -204,10 +206,10 @@ impl OpenWebUi {
 
     /// Tells what there is to tell of typing.
     pub(super) fn tell_typing(&mut self, cx: &mut Cx<'_>) {
-        while let Some(Told { socket, place, typing, since }) = self.typing.poll_told() {
+        while let Some(TypingNotice { socket, place, typing, since }) = self.typing.poll_told() {
             let room = match &place {
-                Place::Channel { channel, .. } => wire::channel_room(channel),
-                Place::Chat(chat) => wire::chat_room(chat),
+                TypingPlace::Channel { channel, .. } => wire::channel_room(channel),
+                TypingPlace::Chat(chat) => wire::chat_room(chat),
             };
             let may = match since {
                 Since::Now | Since::Logout => true,
@@ -219,22 +221,22 @@ impl OpenWebUi {
         }
     }
 
-    fn tell(&self, socket: SocketId, place: &Place, typing: bool, room: ByteString, cx: &mut Cx<'_>) {
+    fn tell(&self, socket: SocketId, place: &TypingPlace, typing: bool, room: ByteString, cx: &mut Cx<'_>) {
         let Some(user) = self.user_of(socket) else { return };
-        let data = Typed { kind: "typing", data: TypingData { typing } };
+        let data = TypedEvent { kind: "typing", data: TypingData { typing } };
         match place {
-            Place::Channel { channel, thread } => {
-                let author = Author { id: &user.id, name: &user.name, role: &user.role };
+            TypingPlace::Channel { channel, thread } => {
+                let author = TypingUser { id: &user.id, name: &user.name, role: &user.role };
                 let message_id = thread.as_deref();
                 let args = wire::args(&ChannelTyping { channel_id: channel, message_id, data, user: author });
                 // The sender too: the front end looks at `user.id`.
                 self.emit_to_room(room, wire::CHANNEL_EVENTS, args, cx);
             }
-            Place::Chat(chat) => {
+            TypingPlace::Chat(chat) => {
                 let args = wire::args(&ChatTyping {
                     chat_id: chat,
                     user_id: &user.id,
-                    user: Joined { id: &user.id, name: &user.name },
+                    user: UserJoinAck { id: &user.id, name: &user.name },
                     shared: true,
                     data,
                 });
@@ -285,7 +287,7 @@ enum Bearer {
     /// The login's user.
     Login(User),
     /// The token's user, who has to be looked up.
-    Token(Token),
+    Token(TokenClaims),
     /// There is no login, and no good token.
     Unknown,
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the way from a store's answer, and from a timer, to what waits for it. Must never know: what is done with it.
 
-use super::counts::DocumentCounters;
+use super::counts::AppDocumentCounters;
 use super::names::{Aim, note};
 use crate::OpenWebUi;
 use crate::query::{QueryId, StoreAnswer, StoreError};
@@ -51,7 +51,7 @@ impl OpenWebUi {
     }
 
     /// Totals of documents since startup.
-    pub fn document_counters(&self) -> DocumentCounters {
+    pub fn document_counters(&self) -> AppDocumentCounters {
         self.documents.counters()
     }
 }

@@ -14,7 +14,7 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 use sha1::{Digest, Sha1};
 
-use super::names::MemberId;
+use super::names::MemberKey;
 use super::settings::DocumentSettings;
 use crate::query::ContentHash;
 use roomcast_core::time::Instant;
@@ -101,8 +101,8 @@ pub(super) struct Content {
     saved: Option<Mark>,
     /// Of the saves since then of which it is not known whether they were carried out.
     doubtful: Vec<Mark>,
-    flying: Option<Flying>,
-    next: Option<Next>,
+    flying: Option<SaveUnderWay>,
+    next: Option<NextSave>,
     retry_at: Option<Instant>,
     failures: u32,
     /// Marks that survive a crash: of the stored snapshot, and of the log behind it.
@@ -130,7 +130,7 @@ enum Verification {
 
 /// What a note has when it is looked at once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum ContentFound {
     /// The content that was saved, or none.
     AsSaved,
     /// A content that the note had before that: it will be saved again.
@@ -149,21 +149,21 @@ struct Coming {
 }
 
 #[derive(Debug)]
-struct Flying {
+struct SaveUnderWay {
     json: ByteString,
     mark: Option<Mark>,
     first: Instant,
-    author: Option<MemberId>,
+    author: Option<MemberKey>,
 }
 
 #[derive(Debug)]
-struct Next {
+struct NextSave {
     json: ByteString,
     /// Made once it is due.
     mark: Option<Mark>,
     first: Instant,
     due: Instant,
-    author: Option<MemberId>,
+    author: Option<MemberKey>,
 }
 
 /// A mark in the log.
@@ -176,7 +176,7 @@ struct Logged {
 
 /// What is to be done about a content.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum DueSave {
     /// Put this mark into the log, and tell by [`Content::logged`].
     Log(Mark),
     /// Save this. Answer by [`Content::saved`] or [`Content::failed`].
@@ -195,16 +195,16 @@ impl Content {
     }
 
     /// A member that may write rendered this.
-    pub(super) fn put(&mut self, json: ByteString, author: MemberId, settings: &DocumentSettings, now: Instant) {
+    pub(super) fn put(&mut self, json: ByteString, author: MemberKey, settings: &DocumentSettings, now: Instant) {
         self.current = Some(json.clone());
         let first = self.next.as_ref().map_or(now, |next| next.first);
         let due = (now + settings.save_after).min(first + settings.save_after_most);
-        self.next = Some(Next { json, mark: None, first, due, author: Some(author) });
+        self.next = Some(NextSave { json, mark: None, first, due, author: Some(author) });
         self.verification = Verification::Wanted;
     }
 
     /// What a member rendered that has left is saved without delay.
-    pub(super) fn author_left(&mut self, author: MemberId, now: Instant) {
+    pub(super) fn author_left(&mut self, author: MemberKey, now: Instant) {
         if let Some(next) = self.next.as_mut().filter(|next| next.author == Some(author)) {
             next.due = next.due.min(now);
         }
@@ -218,7 +218,7 @@ impl Content {
         }
     }
 
-    pub(super) fn poll(&mut self, settings: &DocumentSettings, now: Instant) -> Option<Due> {
+    pub(super) fn poll(&mut self, settings: &DocumentSettings, now: Instant) -> Option<DueSave> {
         if self.flying.is_some() || self.timeout(settings)? > now {
             return None;
         }
@@ -234,16 +234,16 @@ impl Content {
         }
         if let Some(mark) = mark.filter(|mark| !self.is_durable(*mark)) {
             if !self.is_logged(mark) {
-                return Some(Due::Log(mark));
+                return Some(DueSave::Log(mark));
             }
             // A store that takes no mark in time is not waited for: without its log, the note is the best there is.
             if now < latest {
                 return None;
             }
         }
-        let Next { json, mark, first, author, .. } = self.next.take()?;
-        self.flying = Some(Flying { json: json.clone(), mark, first, author });
-        Some(Due::Save(json))
+        let NextSave { json, mark, first, author, .. } = self.next.take()?;
+        self.flying = Some(SaveUnderWay { json: json.clone(), mark, first, author });
+        Some(DueSave::Save(json))
     }
 
     /// When [`poll`](Self::poll) has something, unless it waits for an answer.
@@ -256,7 +256,7 @@ impl Content {
 
     /// Until when the log is waited for. What was put off for as long as it may be gives the log its time all the same,
     /// and so does what is tried again: where one store has failed, the other may have.
-    fn latest(&self, next: &Next, settings: &DocumentSettings) -> Instant {
+    fn latest(&self, next: &NextSave, settings: &DocumentSettings) -> Instant {
         let latest = next.first + settings.save_after_most * 2;
         self.retry_at.map_or(latest, |retry| latest.max(retry + settings.save_after_most))
     }
@@ -325,9 +325,9 @@ impl Content {
     }
 
     /// The note cannot be looked at: what was saved is taken to be there.
-    pub(super) const fn give_verification_up(&mut self) -> Found {
+    pub(super) const fn give_verification_up(&mut self) -> ContentFound {
         self.verification = Verification::Needless;
-        Found::AsSaved
+        ContentFound::AsSaved
     }
 
     /// Whether nothing was saved since the note was last looked at.
@@ -337,23 +337,25 @@ impl Content {
 
     /// The note has been read once more, after everything was saved. Where it has an earlier content of its own, the
     /// saved one was written over by a front end that had read the note before: it is saved again.
-    pub(super) fn verify(&mut self, found: Option<&str>, now: Instant) -> Found {
+    pub(super) fn verify(&mut self, found: Option<&str>, now: Instant) -> ContentFound {
         self.verification = Verification::Needless;
-        let (Some(mark), Some(json)) = (found.and_then(Mark::of), self.current.clone()) else { return Found::AsSaved };
+        let (Some(mark), Some(json)) = (found.and_then(Mark::of), self.current.clone()) else {
+            return ContentFound::AsSaved;
+        };
         if self.saved == Some(mark) {
-            return Found::AsSaved;
+            return ContentFound::AsSaved;
         }
         if !self.earlier.contains(&mark) {
-            return Found::Foreign;
+            return ContentFound::Foreign;
         }
         (self.saved, self.verification) = (Some(mark), Verification::Repeated);
-        self.next = Some(Next { json, mark: None, first: now, due: now, author: None });
-        Found::Earlier
+        self.next = Some(NextSave { json, mark: None, first: now, due: now, author: None });
+        ContentFound::Earlier
     }
 
     /// It may be saved or not: it is tried again, unless something newer waits.
     pub(super) fn failed(&mut self, settings: &DocumentSettings, now: Instant) {
-        let Some(Flying { json, mark, first, author }) = self.flying.take() else { return };
+        let Some(SaveUnderWay { json, mark, first, author }) = self.flying.take() else { return };
         if let Some(mark) = mark.filter(|mark| !self.doubtful.contains(mark)) {
             if self.doubtful.len() >= DOUBTFUL_MAX {
                 // The first ones may have been carried out before the store was lost, the last ones when it came back.
@@ -364,7 +366,7 @@ impl Content {
         let span = settings.save_retry * 2u32.saturating_pow(self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + span.min(settings.save_retry * RETRY_FACTOR_MAX));
-        self.next.get_or_insert(Next { json, mark, first, due: now, author });
+        self.next.get_or_insert(NextSave { json, mark, first, due: now, author });
     }
 
     /// The note is not there, or cannot be written: nothing is saved any more of what was rendered.
@@ -453,12 +455,12 @@ mod tests {
         for stored in [Stored::Before, Stored::Behind, Stored::Unknown] {
             let mut content = Content::loaded(Some(first.into()), vec![a]);
             let at = |secs: u64| Instant::from_millis(secs * 1000);
-            let author = MemberId::Socket(SlabKey::from_parts(0, 0));
+            let author = MemberKey::Socket(SlabKey::from_parts(0, 0));
             content.put(second.into(), author, &settings, at(0));
-            assert_eq!(content.poll(&settings, at(1)), Some(Due::Log(b)));
+            assert_eq!(content.poll(&settings, at(1)), Some(DueSave::Log(b)));
             content.logged(b, 7);
             content.appended(7, 8);
-            assert_eq!(content.poll(&settings, at(1)), Some(Due::Save(second.into())));
+            assert_eq!(content.poll(&settings, at(1)), Some(DueSave::Save(second.into())));
             content.saved();
             assert_eq!(content.snapshot(8).map(|hash| marks_of(&hash)), Some(vec![b]));
             content.put(first.into(), author, &settings, at(2));
@@ -466,7 +468,7 @@ mod tests {
                 Stored::Before => content.snapshotted(8),
                 Stored::Behind | Stored::Unknown => {}
             }
-            assert_eq!(content.poll(&settings, at(3)), Some(Due::Log(a)));
+            assert_eq!(content.poll(&settings, at(3)), Some(DueSave::Log(a)));
             content.logged(a, 9);
             assert_eq!((content.poll(&settings, at(3)), content.timeout(&settings)), (None, Some(at(12))));
             match stored {
@@ -474,7 +476,7 @@ mod tests {
                 Stored::Before | Stored::Unknown => {}
             }
             content.appended(9, 10);
-            assert_eq!(content.poll(&settings, at(3)), Some(Due::Save(first.into())));
+            assert_eq!(content.poll(&settings, at(3)), Some(DueSave::Save(first.into())));
             assert_eq!(content.snapshot(9).map(|hash| marks_of(&hash)), Some(vec![b, a]));
             // What each snapshot carries that there may be needs no entry of its own.
             assert_eq!([a, b].map(|mark| content.is_durable(mark)), [stored != Stored::Unknown, true]);

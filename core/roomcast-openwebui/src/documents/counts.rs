@@ -7,7 +7,7 @@ use roomcast_documents as machine;
 /// How much there is of documents now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
-pub struct DocumentCounts {
+pub struct AppDocumentCounts {
     /// Documents that are loaded or being loaded.
     pub open: usize,
     /// Members, each once per document.
@@ -31,7 +31,7 @@ pub struct DocumentCounts {
 /// Totals of documents since startup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
-pub struct DocumentCounters {
+pub struct AppDocumentCounters {
     /// What the document machine has counted.
     pub documents: machine::DocumentCounters,
     /// Documents that began again because their note was changed elsewhere.

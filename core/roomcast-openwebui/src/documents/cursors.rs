@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roomcast_documents::DocumentId;
 use serde::de::IgnoredAny;
 
-use super::frame::{self, Blob, Frame};
+use super::frame::{self, ArgumentWriter, Blob};
 use crate::OpenWebUi;
 use roomcast_core::server::{Cx, SocketId};
 
@@ -40,7 +40,7 @@ impl OpenWebUi {
             return;
         }
         let blob = Blob::new(empty_states(&own).into(), self.settings.documents.array_bytes_max);
-        let args = Frame::of(&name).text("user_id", user).blob("update", &blob).finish();
+        let args = ArgumentWriter::of(&name).text("user_id", user).blob("update", &blob).finish();
         self.tell_others(document, None, frame::AWARENESS, args, cx);
     }
 }

@@ -12,7 +12,7 @@ use roomcast_yjs::int_array;
 
 /// What names a document.
 #[derive(Deserialize)]
-pub(super) struct Named {
+pub(super) struct DocumentNamed {
     pub(super) document_id: String,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Join {
 
 /// `ydoc:document:update` and `ydoc:awareness:update`.
 #[derive(Deserialize)]
-pub(super) struct Update<'a> {
+pub(super) struct UpdateEvent<'a> {
     pub(super) document_id: String,
     #[serde(borrow, default)]
     pub(super) update: Option<&'a RawValue>,
@@ -36,7 +36,7 @@ pub(super) struct Update<'a> {
     initialize: Option<&'a RawValue>,
 }
 
-impl Update<'_> {
+impl UpdateEvent<'_> {
     /// Whether it counts only as the first one.
     pub(super) fn initializes(&self) -> bool {
         self.initialize.is_some_and(|value| value.get() == "true")
@@ -45,11 +45,11 @@ impl Update<'_> {
     /// The note's content as JSON, if it came with it.
     pub(super) fn content(&self) -> Option<&str> {
         #[derive(Deserialize)]
-        struct Data<'a> {
+        struct UpdateData<'a> {
             #[serde(borrow, default)]
             content: Option<&'a RawValue>,
         }
-        let data: Data<'_> = serde_json::from_str(self.data?.get()).ok()?;
+        let data: UpdateData<'_> = serde_json::from_str(self.data?.get()).ok()?;
         data.content.map(RawValue::get)
     }
 }
@@ -58,12 +58,12 @@ impl Update<'_> {
 #[derive(Clone, Debug)]
 pub(super) struct Blob {
     pub(super) bytes: Bytes,
-    pub(super) form: Form,
+    pub(super) form: BlobForm,
 }
 
 /// A form of bytes among JSON.
 #[derive(Clone, Debug)]
-pub(super) enum Form {
+pub(super) enum BlobForm {
     /// A JSON array of numbers: this text.
     Array(ByteString),
     /// A binary attachment.
@@ -76,20 +76,20 @@ impl Blob {
         let text = value.get();
         if text.starts_with('[') {
             let bytes = int_array::decode(text.as_bytes(), bytes_max).ok()?;
-            return Some(Self { bytes: bytes.into(), form: Form::Array(text.into()) });
+            return Some(Self { bytes: bytes.into(), form: BlobForm::Array(text.into()) });
         }
         let placeholder: Attachment = serde_json::from_str(text).ok()?;
         let bytes = args.attachment(placeholder)?;
-        (bytes.len() <= bytes_max).then(|| Self { bytes: Bytes::copy_from_slice(bytes), form: Form::Attachment })
+        (bytes.len() <= bytes_max).then(|| Self { bytes: Bytes::copy_from_slice(bytes), form: BlobForm::Attachment })
     }
 
     /// Bytes that no browser sent: an array up to this length.
     pub(super) fn new(bytes: Bytes, array_bytes_max: usize) -> Self {
         if bytes.len() > array_bytes_max {
-            return Self { bytes, form: Form::Attachment };
+            return Self { bytes, form: BlobForm::Attachment };
         }
         let text = array_text(int_array::encode(&bytes));
-        Self { bytes, form: Form::Array(text) }
+        Self { bytes, form: BlobForm::Array(text) }
     }
 }
 
@@ -100,12 +100,12 @@ pub(super) fn array_text(text: impl Into<Bytes>) -> ByteString {
 
 /// One argument, an object, under construction.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(super) struct ArgumentWriter {
     json: Vec<u8>,
     attachments: Vec<Bytes>,
 }
 
-impl Frame {
+impl ArgumentWriter {
     /// An object that begins with the document's id.
     pub(super) fn of(document: &str) -> Self {
         Self { json: vec![b'{'], attachments: Vec::new() }.text("document_id", document)
@@ -162,8 +162,8 @@ impl Frame {
 
     fn push_blob(&mut self, blob: &Blob) {
         match &blob.form {
-            Form::Array(text) => self.json.extend_from_slice(text.as_bytes()),
-            Form::Attachment => {
+            BlobForm::Array(text) => self.json.extend_from_slice(text.as_bytes()),
+            BlobForm::Attachment => {
                 let placeholder = format!(r#"{{"_placeholder":true,"num":{}}}"#, self.attachments.len());
                 self.json.extend_from_slice(placeholder.as_bytes());
                 self.attachments.push(blob.bytes.clone());

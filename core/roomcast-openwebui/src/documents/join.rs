@@ -7,13 +7,13 @@ use bytestring::ByteString;
 
 use roomcast_documents::{Admitted, DocumentId, Entered, Form, Joining};
 
-use super::frame::{self, Frame};
+use super::frame::{self, ArgumentWriter};
 
-use super::names::{Joiner, MemberId, Parked, canonical};
-use super::records::{End, Introduction, Why};
+use super::names::{Joiner, MemberKey, Parked, canonical};
+use super::records::{End, Introduction, ToldFor};
 use crate::access::{self, Access};
 use crate::query::{Note, Question, StoreError};
-use crate::turn::{Held, Outcome, Step};
+use crate::turn::{HeldEvent, Outcome, TurnStep};
 use crate::{OpenWebUi, wire};
 use roomcast_core::server::{Command, Cx, Delivery, Emit, Selection, SocketId, Target};
 use roomcast_core::socket_io::Args;
@@ -30,14 +30,14 @@ impl OpenWebUi {
         };
         let Some(user) = self.user_of(socket).map(|user| user.id.clone()) else { return self.refuse_join(socket, cx) };
         let joined = self.sockets.get(socket).map_or(0, |record| record.documents.len());
-        let is_in = self.documents.joined(&document, MemberId::Socket(socket)).is_some();
+        let is_in = self.documents.joined(&document, MemberKey::Socket(socket)).is_some();
         if !is_in && joined >= self.settings.documents.documents_per_session_max {
             return self.refuse_join(socket, cx);
         }
         let color = join.user_color.filter(|color| color.len() <= COLOR_BYTES_MAX);
         let color = color.map_or(ByteString::from_static(NO_COLOR), ByteString::from);
         let question = Question::Note { note, user: user.clone() };
-        Outcome::Ask(question, Step::DocumentJoin(Joiner { document, user, color }))
+        Outcome::Ask(question, TurnStep::DocumentJoin(Joiner { document, user, color }))
     }
 
     pub(crate) fn document_join_answered(
@@ -53,13 +53,13 @@ impl OpenWebUi {
         let access = [Access::Write, Access::Read].into_iter().find(|access| access::may(user, &row, *access));
         let Some(access) = access else { return self.refuse_join(socket, cx) };
         let introduction = Introduction { name: user.name.clone(), color };
-        let (member, user) = (MemberId::Socket(socket), user.id.clone());
+        let (member, user) = (MemberKey::Socket(socket), user.id.clone());
         let joining = Joining { member, user, access, form: Form::Application };
         match self.enter_document(&document, joining, introduction, cx) {
             Entered::Now(_) => Outcome::nothing(),
             // It was refused at once, and has been told.
             Entered::Later if !self.documents.introductions.contains_key(&member) => Outcome::nothing(),
-            Entered::Later => Outcome::Wait(Step::DocumentLoad),
+            Entered::Later => Outcome::Wait(TurnStep::DocumentLoad),
         }
     }
 
@@ -67,7 +67,7 @@ impl OpenWebUi {
     pub(super) fn enter_document(
         &mut self,
         name: &ByteString,
-        joining: Joining<MemberId>,
+        joining: Joining<MemberKey>,
         introduction: Introduction,
         cx: &mut Cx<'_>,
     ) -> Entered {
@@ -83,7 +83,7 @@ impl OpenWebUi {
     }
 
     /// A member is in from now on, and is told what there is.
-    pub(super) fn admit(&mut self, document: DocumentId, joining: Joining<MemberId>, cx: &mut Cx<'_>) {
+    pub(super) fn admit(&mut self, document: DocumentId, joining: Joining<MemberKey>, cx: &mut Cx<'_>) {
         let id = joining.member;
         let Introduction { name, color } = self.documents.introductions.remove(&id).unwrap_or_default();
         self.set_rights(document, id, joining.access, cx);
@@ -92,21 +92,21 @@ impl OpenWebUi {
         self.note_joined(document);
         self.pump_documents(cx);
         match (id, admitted) {
-            (_, Admitted::No) | (MemberId::Peer(_), _) => {}
-            (MemberId::Visitor(ticket), Admitted::New | Admitted::Already) => self.visit(document, ticket, cx),
-            (MemberId::Socket(socket), Admitted::New | Admitted::Already) => {
+            (_, Admitted::No) | (MemberKey::Peer(_), _) => {}
+            (MemberKey::Visitor(ticket), Admitted::New | Admitted::Already) => self.visit(document, ticket, cx),
+            (MemberKey::Socket(socket), Admitted::New | Admitted::Already) => {
                 if let Some(record) = self.sockets.get_mut(socket).filter(|_| admitted == Admitted::New) {
                     record.documents.push(document);
                 }
                 if let Some(name) = self.documents.name(document) {
                     self.join(socket, document_room(&name), cx);
                 }
-                self.tell_state(document, socket, Why::Joined, cx);
+                self.tell_state(document, socket, ToldFor::Joined, cx);
             }
         }
         match (id, admitted) {
-            (MemberId::Socket(_), Admitted::New) => self.tell_joined(document, id, (&user, &name, &color), cx),
-            (MemberId::Socket(_) | MemberId::Peer(_) | MemberId::Visitor(_), _) => {}
+            (MemberKey::Socket(_), Admitted::New) => self.tell_joined(document, id, (&user, &name, &color), cx),
+            (MemberKey::Socket(_) | MemberKey::Peer(_) | MemberKey::Visitor(_), _) => {}
         }
     }
 
@@ -121,12 +121,12 @@ impl OpenWebUi {
     pub(super) fn tell_joined(
         &self,
         document: DocumentId,
-        member: MemberId,
+        member: MemberKey,
         (user, name, color): (&str, &str, &str),
         cx: &mut Cx<'_>,
     ) {
         let Some(document_name) = self.documents.name(document) else { return };
-        let joined = Frame::of(&document_name).text("user_id", user).text("user_name", name);
+        let joined = ArgumentWriter::of(&document_name).text("user_id", user).text("user_name", name);
         let joined = joined.text("user_color", color).finish();
         self.tell_others(document, Some(member), frame::JOINED, joined, cx);
     }
@@ -134,7 +134,7 @@ impl OpenWebUi {
     /// `ydoc:document:state`, of members.
     pub(crate) fn document_state(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         if let Some(document) = self.joined_as(socket, args) {
-            self.tell_state(document, socket, Why::Asked, cx);
+            self.tell_state(document, socket, ToldFor::Asked, cx);
         }
         Outcome::nothing()
     }
@@ -142,7 +142,7 @@ impl OpenWebUi {
     /// `ydoc:document:leave`, of members, for themselves.
     pub(crate) fn document_leave(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         if let Some(document) = self.joined_as(socket, args) {
-            self.leave_document(document, MemberId::Socket(socket), cx);
+            self.leave_document(document, MemberKey::Socket(socket), cx);
         }
         Outcome::nothing()
     }
@@ -151,19 +151,19 @@ impl OpenWebUi {
     pub(crate) fn leave_documents(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
         let documents = self.sockets.get_mut(socket).map(|record| std::mem::take(&mut record.documents));
         for document in documents.unwrap_or_default() {
-            self.leave_document(document, MemberId::Socket(socket), cx);
+            self.leave_document(document, MemberKey::Socket(socket), cx);
         }
     }
 
     /// A member leaves, and what it rendered is saved.
-    pub(super) fn leave_document(&mut self, document: DocumentId, id: MemberId, cx: &mut Cx<'_>) {
+    pub(super) fn leave_document(&mut self, document: DocumentId, id: MemberKey, cx: &mut Cx<'_>) {
         self.author_leaves(document, id, cx);
         self.documents.machine.leave(document, id, cx.now);
         self.pump_documents(cx);
     }
 
     /// A member has left, for any reason.
-    pub(super) fn member_left(&mut self, document: DocumentId, id: MemberId, user: &str, cx: &mut Cx<'_>) {
+    pub(super) fn member_left(&mut self, document: DocumentId, id: MemberKey, user: &str, cx: &mut Cx<'_>) {
         self.author_leaves(document, id, cx);
         let Some(name) = self.documents.name(document) else { return };
         if let Some(note) = self.documents.notes.get_mut(&document)
@@ -172,7 +172,7 @@ impl OpenWebUi {
             note.seeder = None;
         }
         match id {
-            MemberId::Socket(socket) => {
+            MemberKey::Socket(socket) => {
                 if let Some(record) = self.sockets.get_mut(socket) {
                     record.documents.retain(|other| *other != document);
                 }
@@ -183,18 +183,18 @@ impl OpenWebUi {
                 }
                 self.withdraw_cursors(document, socket, user, cx);
             }
-            MemberId::Peer(_) => {}
+            MemberKey::Peer(_) => {}
             // The others have not heard of it.
-            MemberId::Visitor(_) => return,
+            MemberKey::Visitor(_) => return,
         }
-        let left = Frame::of(&name).text("user_id", user).finish();
+        let left = ArgumentWriter::of(&name).text("user_id", user).finish();
         self.tell_others(document, Some(id), frame::LEFT, left, cx);
         self.choose_seeder(document, cx);
     }
 
     /// Keeps a join until its socket has a session. It does not hold up the socket's later events, because the
     /// `user-join` that it waits for may be one of them.
-    pub(crate) fn park(&mut self, socket: SocketId, event: Held, cx: &Cx<'_>) -> Result<(), Held> {
+    pub(crate) fn park(&mut self, socket: SocketId, event: HeldEvent, cx: &Cx<'_>) -> Result<(), HeldEvent> {
         let settings = &self.settings.documents;
         let Some(record) = self.sockets.get_mut(socket) else { return Err(event) };
         if record.parked.len() >= settings.parked_max {
@@ -221,16 +221,16 @@ impl OpenWebUi {
 
     /// The document that an event of a member names.
     fn joined_as(&self, socket: SocketId, args: &Args) -> Option<DocumentId> {
-        let named = args.parse::<frame::Named>().ok()?;
+        let named = args.parse::<frame::DocumentNamed>().ok()?;
         let (document, _) = canonical(&named.document_id, &self.settings.limits)?;
-        self.documents.joined(&document, MemberId::Socket(socket)).map(|(document, _)| document)
+        self.documents.joined(&document, MemberKey::Socket(socket)).map(|(document, _)| document)
     }
 
     /// An event to all sockets in a document but one.
     pub(super) fn tell_others(
         &self,
         document: DocumentId,
-        except: Option<MemberId>,
+        except: Option<MemberKey>,
         name: ByteString,
         args: Args,
         cx: &mut Cx<'_>,
@@ -238,7 +238,7 @@ impl OpenWebUi {
         let Some(document_name) = self.documents.name(document) else { return };
         let mut selection = Selection::of(self.settings.scope.clone());
         selection.rooms.push(document_room(&document_name));
-        if let Some(MemberId::Socket(socket)) = except {
+        if let Some(MemberKey::Socket(socket)) = except {
             selection.except_sockets.push(socket);
         }
         let target = Target::Select(Box::new(selection));

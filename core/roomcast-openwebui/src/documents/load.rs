@@ -5,18 +5,18 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use roomcast_documents::{Beginning, DocumentId, Joining, NotLoaded, Opened, Opening, read_stored};
+use roomcast_documents::{Beginning, DocumentId, Joining, NotLoaded, Opening, ReadDocument, read_stored};
 use serde_json::value::RawValue;
 
 use super::content::{Content, LogEntry, Mark, marks_of, says_nothing};
 use super::names::PREFIX;
-use super::names::{Aim, MemberId};
+use super::names::{Aim, MemberKey};
 use super::records;
 use super::records::{Loading, OpenNote};
 use super::settings::DocumentSettings;
 use crate::OpenWebUi;
 use crate::purpose::Purpose;
-use crate::query::{Question, StoreAnswer, StoreError, StoredDocument};
+use crate::query::{Question, StoreAnswer, StoreError, StoredNoteDocument};
 use crate::requests::DocumentRefusal;
 use crate::turn::Outcome;
 use roomcast_core::server::Cx;
@@ -78,7 +78,7 @@ impl OpenWebUi {
     }
 
     /// What the stores have said of a document has been read.
-    pub(super) fn document_read(&mut self, document: DocumentId, read: Option<Read>, cx: &mut Cx<'_>) {
+    pub(super) fn document_read(&mut self, document: DocumentId, read: Option<ReadResult>, cx: &mut Cx<'_>) {
         if self.loading(document).is_none() {
             return;
         }
@@ -104,7 +104,7 @@ impl OpenWebUi {
     }
 
     /// A document is there for all who have waited for it.
-    pub(super) fn document_open(&mut self, document: DocumentId, waiting: Vec<Joining<MemberId>>, cx: &mut Cx<'_>) {
+    pub(super) fn document_open(&mut self, document: DocumentId, waiting: Vec<Joining<MemberKey>>, cx: &mut Cx<'_>) {
         for joining in waiting {
             self.waiter_admitted(document, joining, cx);
         }
@@ -113,9 +113,9 @@ impl OpenWebUi {
     }
 
     /// A member has waited, which may have left or become another user's since.
-    fn waiter_admitted(&mut self, document: DocumentId, joining: Joining<MemberId>, cx: &mut Cx<'_>) {
+    fn waiter_admitted(&mut self, document: DocumentId, joining: Joining<MemberKey>, cx: &mut Cx<'_>) {
         match joining.member {
-            MemberId::Socket(socket) => {
+            MemberKey::Socket(socket) => {
                 let is_same = self.user_of(socket).is_some_and(|user| user.id == joining.user);
                 let outcome = if is_same {
                     self.admit(document, joining, cx);
@@ -126,7 +126,7 @@ impl OpenWebUi {
                 };
                 self.resume_load(socket, outcome, cx);
             }
-            MemberId::Peer(_) | MemberId::Visitor(_) => self.admit(document, joining, cx),
+            MemberKey::Peer(_) | MemberKey::Visitor(_) => self.admit(document, joining, cx),
         }
     }
 
@@ -142,17 +142,17 @@ impl OpenWebUi {
         self.pump_documents(cx);
     }
 
-    pub(super) fn refuse_waiting(&mut self, waiting: Vec<Joining<MemberId>>, cx: &mut Cx<'_>) {
+    pub(super) fn refuse_waiting(&mut self, waiting: Vec<Joining<MemberKey>>, cx: &mut Cx<'_>) {
         for joining in waiting {
             self.documents.introductions.remove(&joining.member);
             match joining.member {
-                MemberId::Socket(socket) => {
+                MemberKey::Socket(socket) => {
                     let outcome = self.refuse_join(socket, cx);
                     self.resume_load(socket, outcome, cx);
                 }
                 // The machine has closed it.
-                MemberId::Peer(_) => {}
-                MemberId::Visitor(ticket) => self.refuse_visit(ticket, DocumentRefusal::Unavailable),
+                MemberKey::Peer(_) => {}
+                MemberKey::Visitor(ticket) => self.refuse_visit(ticket, DocumentRefusal::Unavailable),
             }
         }
     }
@@ -171,9 +171,9 @@ pub(super) enum How {
 }
 
 /// What is to be served of a document, or why nothing is.
-pub(super) type Read = Result<(Opened, Content, How), NotLoaded>;
+pub(super) type ReadResult = Result<(ReadDocument, Content, How), NotLoaded>;
 
-fn open(stored: StoredDocument, content: Option<ByteString>, settings: &DocumentSettings) -> Read {
+fn open(stored: StoredNoteDocument, content: Option<ByteString>, settings: &DocumentSettings) -> ReadResult {
     let config = settings.machine();
     // A store that hands out no JSON has nothing that a front end could load.
     let content = content.filter(|text| is_json(text));
@@ -198,7 +198,7 @@ fn open(stored: StoredDocument, content: Option<ByteString>, settings: &Document
 }
 
 /// What of a log is updates, and the marks of contents that the note may have, if only the document has changed it.
-fn replay(stored: StoredDocument) -> (Opening, Vec<Mark>) {
+fn replay(stored: StoredNoteDocument) -> (Opening, Vec<Mark>) {
     let mut marks = stored.content_hash.as_ref().map(marks_of).unwrap_or_default();
     let mut opening = Opening {
         snapshot: stored.snapshot,

@@ -42,8 +42,8 @@ mod update;
 mod visit;
 mod visits;
 
-pub use self::counts::{DocumentCounters, DocumentCounts};
+pub use self::counts::{AppDocumentCounters, AppDocumentCounts};
 pub(super) use self::names::{Aim, Joiner, Parked};
-pub(super) use self::records::Documents;
+pub(super) use self::records::DocumentRecords;
 pub use self::settings::{Compat, DocumentSettings};
-pub(super) use self::visit::Task;
+pub(super) use self::visit::VisitTask;

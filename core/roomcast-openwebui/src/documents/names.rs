@@ -7,13 +7,13 @@ use roomcast_documents::DocumentId;
 
 use crate::query::{Note, StoreAnswer, StoreError};
 use crate::settings::AppLimits;
-use crate::turns::Held;
+use crate::turns::HeldEvent;
 use roomcast_core::server::{AppRequestId, SessionId, SocketId};
 use roomcast_core::timer::FifoKey;
 
 /// The key of a member: a socket of the application protocol, a session of y-protocols, or a request of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum MemberId {
+pub(crate) enum MemberKey {
     Socket(SocketId),
     Peer(SessionId),
     /// A member for one moment.
@@ -58,7 +58,7 @@ pub(crate) struct Joiner {
 /// A join that arrived before the login of its socket.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    pub(crate) event: Held,
+    pub(crate) event: HeldEvent,
     pub(crate) timer: FifoKey,
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bytestring::ByteString;
 
 use crate::query::{QueryId, User};
-use crate::token::Token;
+use crate::token::TokenClaims;
 use roomcast_core::server::SessionId;
 use roomcast_core::time::Instant;
 use roomcast_core::timer::{TimerKey, Timers};
@@ -15,26 +15,26 @@ use roomcast_core::timer::{TimerKey, Timers};
 /// All sessions of y-protocols.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    peers: BTreeMap<SessionId, Peer>,
+    peers: BTreeMap<SessionId, DocumentPeer>,
     /// When to look at one again.
     due: Timers<SessionId>,
 }
 
 impl Peers {
-    pub(super) fn insert(&mut self, session: SessionId, peer: Peer) {
+    pub(super) fn insert(&mut self, session: SessionId, peer: DocumentPeer) {
         self.peers.insert(session, peer);
     }
 
-    pub(super) fn remove(&mut self, session: SessionId) -> Option<Peer> {
+    pub(super) fn remove(&mut self, session: SessionId) -> Option<DocumentPeer> {
         self.disarm(session);
         self.peers.remove(&session)
     }
 
-    pub(super) fn get(&self, session: SessionId) -> Option<&Peer> {
+    pub(super) fn get(&self, session: SessionId) -> Option<&DocumentPeer> {
         self.peers.get(&session)
     }
 
-    pub(super) fn get_mut(&mut self, session: SessionId) -> Option<&mut Peer> {
+    pub(super) fn get_mut(&mut self, session: SessionId) -> Option<&mut DocumentPeer> {
         self.peers.get_mut(&session)
     }
 
@@ -60,12 +60,13 @@ impl Peers {
     }
 
     pub(super) fn of_user<'a>(&'a self, user: &'a str) -> impl Iterator<Item = SessionId> + 'a {
-        let is_of = move |peer: &Peer| peer.token.as_ref().is_some_and(|token| &*token.user == user);
+        let is_of = move |peer: &DocumentPeer| peer.token.as_ref().is_some_and(|token| &*token.user == user);
         self.peers.iter().filter(move |(_, peer)| is_of(peer)).map(|(session, _)| *session)
     }
 
     pub(super) fn by_token<'a>(&'a self, jti: &'a str) -> impl Iterator<Item = SessionId> + 'a {
-        let is_by = move |peer: &Peer| peer.token.as_ref().is_some_and(|token| token.jti.as_deref() == Some(jti));
+        let is_by =
+            move |peer: &DocumentPeer| peer.token.as_ref().is_some_and(|token| token.jti.as_deref() == Some(jti));
         self.peers.iter().filter(move |(_, peer)| is_by(peer)).map(|(session, _)| *session)
     }
 
@@ -84,9 +85,9 @@ impl Peers {
 
 /// A session of y-protocols: one provider, and one document.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct DocumentPeer {
     pub(super) note: ByteString,
-    pub(super) token: Option<Token>,
+    pub(super) token: Option<TokenClaims>,
     pub(super) user: Option<User>,
     pub(super) stage: PeerStage,
     /// The question about it that is open.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::{DocumentId, DocumentStoreError, Pace};
 
-use super::content::{Due, Found, LogEntry};
-use super::names::{Aim, MemberId};
+use super::content::{ContentFound, DueSave, LogEntry};
+use super::names::{Aim, MemberKey};
 use super::records::{End, Ending, OpenNote};
 use crate::OpenWebUi;
 use crate::purpose::Purpose;
@@ -94,7 +94,7 @@ impl OpenWebUi {
     }
 
     /// A member is about to leave, or has left: what it rendered is saved without delay.
-    pub(super) fn author_leaves(&mut self, document: DocumentId, id: MemberId, cx: &mut Cx<'_>) {
+    pub(super) fn author_leaves(&mut self, document: DocumentId, id: MemberKey, cx: &mut Cx<'_>) {
         let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
         let is_last = members.iter().all(|member| member.id() == id);
         if let Some(note) = self.documents.notes.get_mut(&document) {
@@ -149,8 +149,8 @@ impl OpenWebUi {
             Ok(_) | Err(_) => note.content.give_verification_up(),
         };
         match found {
-            Found::AsSaved | Found::Foreign => self.end_document(document),
-            Found::Earlier => {
+            ContentFound::AsSaved | ContentFound::Foreign => self.end_document(document),
+            ContentFound::Earlier => {
                 self.documents.contents_saved_again += 1;
                 self.advance_content(document, cx);
             }
@@ -186,14 +186,14 @@ impl OpenWebUi {
         while let Some(note) = self.documents.notes.get_mut(&document) {
             let id = note.id.clone();
             match note.content.poll(&self.settings.documents, cx.now) {
-                Some(Due::Log(mark)) => {
+                Some(DueSave::Log(mark)) => {
                     let entry = LogEntry::Content(mark).write();
                     let sequence = self.documents.machine.annotate(document, entry, cx.now);
                     if let (Some(note), Some(sequence)) = (self.documents.notes.get_mut(&document), sequence) {
                         note.content.logged(mark, sequence);
                     }
                 }
-                Some(Due::Save(content)) => {
+                Some(DueSave::Save(content)) => {
                     let at_nanos = self.documents.save_moment(cx.server.wall());
                     let question = Question::SaveNoteContent { note: id, content, at_nanos };
                     self.ask(question, Purpose::Document(Aim::SaveContent(document)), cx);

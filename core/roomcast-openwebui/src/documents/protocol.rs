@@ -10,14 +10,14 @@ use roomcast_documents::{DocumentId, Flow};
 
 use super::join::NO_COLOR;
 use super::names::canonical;
-use super::names::{Aim, MemberId};
-use super::peers::{Peer, PeerStage, Recheck};
+use super::names::{Aim, MemberKey};
+use super::peers::{DocumentPeer, PeerStage, Recheck};
 use super::records::Introduction;
 use super::rights::rights;
 use crate::access::Access;
 use crate::purpose::Purpose;
 use crate::query::{QueryId, Question, StoreAnswer, StoreError};
-use crate::token::Token;
+use crate::token::TokenClaims;
 use crate::{OpenWebUi, turn};
 use roomcast_core::server::{Cx, Event, Handshake, Message as Sent, SessionId};
 use roomcast_core::time::WallTime;
@@ -49,7 +49,7 @@ impl OpenWebUi {
         let token = token.and_then(|token| self.verify(&token, None, cx));
         let (document, note) = ids.clone().unwrap_or_default();
         let others = token.as_ref().map_or(0, |token| self.documents.peers.of_user(&token.user).count());
-        let peer = Peer {
+        let peer = DocumentPeer {
             note,
             token: token.clone(),
             user: None,
@@ -59,7 +59,7 @@ impl OpenWebUi {
             recheck: Recheck::InTime,
         };
         self.documents.peers.insert(session, peer);
-        self.documents.machine.handle_opened(MemberId::Peer(session), document);
+        self.documents.machine.handle_opened(MemberKey::Peer(session), document);
         match (ids, token) {
             (Some(_), Some(_)) if others >= self.settings.documents.peers_per_user_max => {
                 self.close_peer(session, cx);
@@ -98,10 +98,10 @@ impl OpenWebUi {
                 peer.stage = PeerStage::In;
                 let found = super::names::note(reply);
                 let access = found.map(|found| peer.user.as_ref().and_then(|user| rights(user, found.as_ref())));
-                let document = self.documents.machine.document_of(MemberId::Peer(session));
+                let document = self.documents.machine.document_of(MemberKey::Peer(session));
                 match (access, document) {
                     (Ok(Some(access)), Some(document)) => {
-                        self.set_rights(document, MemberId::Peer(session), access, cx);
+                        self.set_rights(document, MemberKey::Peer(session), access, cx);
                     }
                     (Ok(None), _) => return self.deny_peer(session, cx),
                     // It stays until the next time.
@@ -136,7 +136,7 @@ impl OpenWebUi {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
         let Some(user) = peer.user.as_ref().map(|user| user.id.clone()) else { return };
         peer.stage = PeerStage::Loading;
-        self.documents.machine.let_in(MemberId::Peer(session), user, access, cx.now);
+        self.documents.machine.let_in(MemberKey::Peer(session), user, access, cx.now);
         self.pump_documents(cx);
     }
 
@@ -148,11 +148,11 @@ impl OpenWebUi {
         let Introduction { name, color } = Introduction { name, color: ByteString::from_static(NO_COLOR) };
         self.arm_peer(session, cx);
         self.note_joined(document);
-        self.tell_joined(document, MemberId::Peer(session), (user, &name, &color), cx);
+        self.tell_joined(document, MemberKey::Peer(session), (user, &name, &color), cx);
     }
 
     fn peer_message(&mut self, session: SessionId, message: Sent, cx: &mut Cx<'_>) {
-        let member = MemberId::Peer(session);
+        let member = MemberKey::Peer(session);
         match message {
             Sent::Binary(bytes) => {
                 let flow = if cx.server.is_congested(session) { Flow::Congested } else { Flow::Free };
@@ -168,19 +168,19 @@ impl OpenWebUi {
         if let Some(query) = peer.query {
             self.queries.forget(query);
         }
-        self.documents.machine.handle_closed(MemberId::Peer(session), cx.now);
+        self.documents.machine.handle_closed(MemberKey::Peer(session), cx.now);
         self.pump_documents(cx);
     }
 
     /// A session may not be in its document.
     fn deny_peer(&mut self, session: SessionId, cx: &mut Cx<'_>) {
-        self.documents.machine.deny(MemberId::Peer(session), cx.now);
+        self.documents.machine.deny(MemberKey::Peer(session), cx.now);
         self.pump_documents(cx);
     }
 
     /// A session is closed, and leaves its document at once.
     fn close_peer(&mut self, session: SessionId, cx: &mut Cx<'_>) {
-        self.documents.machine.close(MemberId::Peer(session), cx.now);
+        self.documents.machine.close(MemberKey::Peer(session), cx.now);
         self.pump_documents(cx);
     }
 
@@ -249,7 +249,7 @@ impl OpenWebUi {
         let Some(peer) = self.documents.peers.get_mut(session).filter(|peer| peer.stage.is_in()) else {
             return;
         };
-        let end = peer.token.as_ref().and_then(|token: &Token| token.expires).map(|end| until(wall, end));
+        let end = peer.token.as_ref().and_then(|token: &TokenClaims| token.expires).map(|end| until(wall, end));
         let after = match std::mem::replace(&mut peer.recheck, Recheck::InTime) {
             Recheck::InTime => end.map_or(after, |end| end.min(after)),
             Recheck::AtOnce => std::time::Duration::ZERO,

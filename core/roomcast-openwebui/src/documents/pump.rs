@@ -7,8 +7,8 @@ use std::any::Any;
 use roomcast_documents::{Close, DENIED_CODE, DocumentId, DocumentNotice, DocumentQuestion, Output, Relay, Worked};
 
 use super::frame;
-use super::names::{Aim, MemberId};
-use super::records::Why;
+use super::names::{Aim, MemberKey};
+use super::records::ToldFor;
 use crate::OpenWebUi;
 use crate::purpose::Purpose;
 use crate::query::{Computed, Reply, StoreAnswer};
@@ -57,8 +57,8 @@ impl OpenWebUi {
                 Output::Loaded { document, waiting } => self.document_open(document, waiting, cx),
                 Output::NotLoaded { waiting, .. } => self.refuse_waiting(waiting, cx),
                 Output::Joined { document, member, user } => match member {
-                    MemberId::Peer(session) => self.peer_joined(document, session, &user, cx),
-                    MemberId::Socket(_) | MemberId::Visitor(_) => {}
+                    MemberKey::Peer(session) => self.peer_joined(document, session, &user, cx),
+                    MemberKey::Socket(_) | MemberKey::Visitor(_) => {}
                 },
                 Output::Updated { document, by, user, update, relay } => {
                     if let Some(note) = self.documents.notes.get_mut(&document) {
@@ -70,19 +70,19 @@ impl OpenWebUi {
                     }
                 }
                 Output::Resync { document, member } => {
-                    if let MemberId::Socket(socket) = member {
-                        self.tell_state(document, socket, Why::Resync, cx);
+                    if let MemberKey::Socket(socket) = member {
+                        self.tell_state(document, socket, ToldFor::Resync, cx);
                     }
                 }
                 Output::State { document, to, state } => self.tell_requested_states(document, &to, state, cx),
                 Output::Taken { document, member, taken } => self.update_taken(document, member, taken, cx),
                 Output::Refused { member, .. } => {
-                    if let MemberId::Socket(socket) = member {
+                    if let MemberKey::Socket(socket) = member {
                         self.tell_error(socket, frame::UPDATE_REFUSED, cx);
                     }
                 }
                 Output::Expelled { member } => {
-                    if let MemberId::Socket(socket) = member {
+                    if let MemberKey::Socket(socket) = member {
                         let (target, extent) = (Target::Socket(socket), Extent::Connection);
                         cx.command(Command::Disconnect { target, extent });
                     }
@@ -116,10 +116,10 @@ impl OpenWebUi {
     }
 }
 
-const fn peer(member: MemberId) -> Option<SessionId> {
+const fn peer(member: MemberKey) -> Option<SessionId> {
     match member {
-        MemberId::Peer(session) => Some(session),
-        MemberId::Socket(_) | MemberId::Visitor(_) => None,
+        MemberKey::Peer(session) => Some(session),
+        MemberKey::Socket(_) | MemberKey::Visitor(_) => None,
     }
 }
 

@@ -11,13 +11,13 @@ use roomcast_documents as machine;
 use roomcast_documents::DocumentId;
 
 use super::content::Content;
-use super::counts::{DocumentCounters, DocumentCounts};
+use super::counts::{AppDocumentCounters, AppDocumentCounts};
 use super::frame::Blob;
-use super::names::{MemberId, Parked};
+use super::names::{MemberKey, Parked};
 use super::peers::Peers;
 use super::settings::DocumentSettings;
 use super::visit::Visits;
-use crate::query::{QueryId, Reply, StoredDocument};
+use crate::query::{QueryId, Reply, StoredNoteDocument};
 use roomcast_core::rng::KeyedHash;
 use roomcast_core::server::{SessionId, SocketId, Work};
 use roomcast_core::socket_io::Args;
@@ -26,8 +26,8 @@ use roomcast_core::timer::{Fifo, TimerKey, Timers};
 
 /// All documents.
 #[derive(Debug)]
-pub(crate) struct Documents {
-    pub(super) machine: machine::Documents<MemberId>,
+pub(crate) struct DocumentRecords {
+    pub(super) machine: machine::Documents<MemberKey>,
     pub(super) notes: BTreeMap<DocumentId, OpenNote>,
     pub(super) peers: Peers,
     pub(super) visits: Visits,
@@ -36,17 +36,17 @@ pub(crate) struct Documents {
     /// When something is due of a note's content.
     pub(super) due: Timers<DocumentId>,
     /// What the others will be told of members that wait for their document.
-    pub(super) introductions: BTreeMap<MemberId, Introduction>,
+    pub(super) introductions: BTreeMap<MemberKey, Introduction>,
     /// The update that is being handled, in the form in which it came.
     pub(super) relayed: Option<Blob>,
     /// States that sockets are told once they have taken what was sent to them before.
-    pub(super) owed_states: BTreeMap<SessionId, BTreeMap<(DocumentId, SocketId), Why>>,
+    pub(super) owed_states: BTreeMap<SessionId, BTreeMap<(DocumentId, SocketId), ToldFor>>,
     /// What takes long, on its way to another thread.
     pub(crate) work: VecDeque<Work<Reply>>,
     /// Long updates that are being tried elsewhere, and what is to be done afterwards.
-    pub(super) trying: BTreeMap<MemberId, Trying>,
+    pub(super) trying: BTreeMap<MemberKey, Trying>,
     /// Sockets that are told the state once it is encoded, and why.
-    pub(super) requested: BTreeMap<(DocumentId, SocketId), Why>,
+    pub(super) requested: BTreeMap<(DocumentId, SocketId), ToldFor>,
     pub(super) resets: u64,
     pub(super) contents_saved: u64,
     pub(super) contents_saved_again: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Documents {
     saved_at_nanos: u64,
 }
 
-impl Documents {
+impl DocumentRecords {
     pub(crate) fn new(settings: &DocumentSettings, hash: KeyedHash) -> Self {
         Self {
             machine: machine::Documents::new(settings.machine(), hash),
@@ -106,7 +106,11 @@ impl Documents {
     }
 
     /// A document and its member.
-    pub(super) fn joined(&self, document: &str, member: MemberId) -> Option<(DocumentId, &machine::Member<MemberId>)> {
+    pub(super) fn joined(
+        &self,
+        document: &str,
+        member: MemberKey,
+    ) -> Option<(DocumentId, &machine::Member<MemberKey>)> {
         let document = self.machine.named(document)?;
         Some((document, self.machine.get(document)?.member(member)?))
     }
@@ -125,9 +129,9 @@ impl Documents {
         self.notes.iter().filter(|(document, note)| !is_over(note) || !is_stored(document)).count()
     }
 
-    pub(crate) fn counts(&self) -> DocumentCounts {
+    pub(crate) fn counts(&self) -> AppDocumentCounts {
         let machine = self.machine.counts();
-        DocumentCounts {
+        AppDocumentCounts {
             open: machine.open,
             members: machine.members,
             pending_updates: machine.pending_updates,
@@ -145,8 +149,8 @@ impl Documents {
         }
     }
 
-    pub(crate) fn counters(&self) -> DocumentCounters {
-        DocumentCounters {
+    pub(crate) fn counters(&self) -> AppDocumentCounters {
+        AppDocumentCounters {
             documents: self.machine.counters(),
             resets: self.resets,
             contents_saved: self.contents_saved,
@@ -175,11 +179,11 @@ pub(super) struct OpenNote {
     pub(super) loading: Option<Loading>,
     pub(super) content: Content,
     /// The member that was asked to load the note's content into the empty document.
-    pub(super) seeder: Option<MemberId>,
+    pub(super) seeder: Option<MemberKey>,
     /// Whose long update is being tried that is to be the first one.
-    pub(super) initializer: Option<MemberId>,
+    pub(super) initializer: Option<MemberKey>,
     /// The last long state that sockets were told, for all who are told the same.
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<ToldState>,
     /// Awareness ids that sockets have announced.
     pub(super) cursors: BTreeMap<SocketId, BTreeSet<u64>>,
     pub(super) timer: Option<(Instant, TimerKey)>,
@@ -204,7 +208,7 @@ impl OpenNote {
 
 /// A state as sockets were told it.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct ToldState {
     pub(super) state: Bytes,
     /// The note's content, if it stands beside the state.
     pub(super) content: Option<ByteString>,
@@ -232,7 +236,7 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Loading {
     pub(super) queries: [QueryId; 2],
-    pub(super) stored: Option<StoredDocument>,
+    pub(super) stored: Option<StoredNoteDocument>,
     /// `content` of the note's data, which may be none.
     pub(super) content: Option<Option<ByteString>>,
 }
@@ -257,7 +261,7 @@ pub(super) struct Introduction {
 
 /// Why a state is told. A state that is told later is told for the greatest of the reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Why {
+pub(super) enum ToldFor {
     /// The member has asked.
     Asked,
     /// It is to load the note's content, as the member that was to do so has left.

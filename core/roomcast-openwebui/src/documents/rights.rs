@@ -4,7 +4,7 @@
 
 use roomcast_documents::DocumentId;
 
-use super::names::{Aim, MemberId};
+use super::names::{Aim, MemberKey};
 use crate::OpenWebUi;
 use crate::access::{self, Access};
 use crate::purpose::Purpose;
@@ -39,16 +39,16 @@ impl OpenWebUi {
         // Without an answer everything stays until the next time.
         let Ok(found) = found else { return };
         match rights(user, found.as_ref()) {
-            Some(access) => self.set_rights(document, MemberId::Socket(socket), access, cx),
+            Some(access) => self.set_rights(document, MemberKey::Socket(socket), access, cx),
             None => {
-                self.leave_document(document, MemberId::Socket(socket), cx);
+                self.leave_document(document, MemberKey::Socket(socket), cx);
                 self.refuse_join(socket, cx);
             }
         }
     }
 
     /// What a member may do from now on. A member without the right to write loads no note either.
-    pub(super) fn set_rights(&mut self, document: DocumentId, id: MemberId, access: Access, cx: &mut Cx<'_>) {
+    pub(super) fn set_rights(&mut self, document: DocumentId, id: MemberKey, access: Access, cx: &mut Cx<'_>) {
         let member = self.documents.machine.get(document).and_then(|open| open.member(id));
         if member.is_none_or(|member| member.access() == access) {
             return;

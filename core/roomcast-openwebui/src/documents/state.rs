@@ -6,9 +6,9 @@
 use roomcast_documents::{Access, DocumentId};
 
 use super::Compat;
-use super::frame::{self, Blob, Form, Frame};
-use super::names::MemberId;
-use super::records::{Documents, Told, Why};
+use super::frame::{self, ArgumentWriter, Blob, BlobForm};
+use super::names::MemberKey;
+use super::records::{DocumentRecords, ToldFor, ToldState};
 use crate::OpenWebUi;
 use roomcast_core::server::{Command, Cx, Delivery, Emit, SessionId, SocketId, Target};
 
@@ -18,13 +18,13 @@ use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
     /// Tells a member what the document is; later, if it has not taken what was sent to it before.
-    pub(super) fn tell_state(&mut self, document: DocumentId, socket: SocketId, why: Why, cx: &mut Cx<'_>) {
+    pub(super) fn tell_state(&mut self, document: DocumentId, socket: SocketId, why: ToldFor, cx: &mut Cx<'_>) {
         let Some(session) = self.sockets.get(socket).map(|record| record.peer) else { return };
         let reason = if cx.server.is_congested(session) {
             let owed = self.documents.owed_states.entry(session).or_default();
             owed.entry((document, socket)).or_insert(why)
         } else {
-            let (id, array_bytes_max) = (MemberId::Socket(socket), self.settings.documents.array_bytes_max);
+            let (id, array_bytes_max) = (MemberKey::Socket(socket), self.settings.documents.array_bytes_max);
             let is_in = self.documents.machine.get(document).is_some_and(|open| open.member(id).is_some());
             if !is_in {
                 return;
@@ -44,13 +44,13 @@ impl OpenWebUi {
     pub(super) fn tell_requested_states(
         &mut self,
         document: DocumentId,
-        members: &[MemberId],
+        members: &[MemberKey],
         state: Bytes,
         cx: &mut Cx<'_>,
     ) {
         let state = Blob::new(state, self.settings.documents.array_bytes_max);
         for member in members {
-            let MemberId::Socket(socket) = *member else { continue };
+            let MemberKey::Socket(socket) = *member else { continue };
             let Some(why) = self.documents.requested.remove(&(document, socket)) else { continue };
             let session = self.sockets.get(socket).map(|record| record.peer);
             match session.is_some_and(|session| cx.server.is_congested(session)) {
@@ -62,7 +62,7 @@ impl OpenWebUi {
 
     /// A session takes what is sent to it again.
     pub(crate) fn documents_relieved(&mut self, session: SessionId, cx: &mut Cx<'_>) {
-        self.documents.machine.handle_relieved(MemberId::Peer(session), cx.now);
+        self.documents.machine.handle_relieved(MemberKey::Peer(session), cx.now);
         self.pump_documents(cx);
         for ((document, socket), why) in self.documents.owed_states.remove(&session).unwrap_or_default() {
             self.tell_state(document, socket, why, cx);
@@ -80,31 +80,31 @@ impl OpenWebUi {
 
     /// A browser of 0.6.41 that has edited while it was away says nothing of it. But to a state of two zeros among
     /// several sessions it answers with its whole document, whereas one that has nothing says nothing.
-    fn tell_state_now(&mut self, document: DocumentId, socket: SocketId, why: Why, state: &Blob, cx: &mut Cx<'_>) {
+    fn tell_state_now(&mut self, document: DocumentId, socket: SocketId, why: ToldFor, state: &Blob, cx: &mut Cx<'_>) {
         let compat = self.settings.documents.compat;
-        let id = MemberId::Socket(socket);
+        let id = MemberKey::Socket(socket);
         let Some(open) = self.documents.machine.get(document) else { return };
         let Some(access) = open.member(id).map(|member| member.access()) else { return };
         let name = open.name().clone();
-        let empty = Blob { bytes: EMPTY.into(), form: Form::Array(ByteString::from_static(EMPTY_ARRAY)) };
+        let empty = Blob { bytes: EMPTY.into(), form: BlobForm::Array(ByteString::from_static(EMPTY_ARRAY)) };
         let with_sessions = |app: &Self, state: &Blob, sessions| {
             let sids = app.sids(document, socket, sessions);
-            Frame::of(&name).blob("state", state).texts("sessions", sids.iter().map(String::as_str)).finish()
+            ArgumentWriter::of(&name).blob("state", state).texts("sessions", sids.iter().map(String::as_str)).finish()
         };
         // Who is in beside a state that is not empty decides on nothing: all share what the first of them was told.
         let actual =
             |app: &mut Self| app.told(document, state, None, |app| with_sessions(app, state, Sessions::Actual));
         let is_empty = state.bytes == EMPTY;
         let frames = match (compat, why, is_empty) {
-            (Compat::V0_12, Why::Joined, _) => {
+            (Compat::V0_12, ToldFor::Joined, _) => {
                 let content = self.documents.notes.get(&document).and_then(|note| note.content.current()).cloned();
                 let text = content.clone().unwrap_or_else(|| NULL.into());
                 vec![self.told(document, state, content, |_| {
-                    Frame::of(&name).blob("state", state).raw("content", &text).finish()
+                    ArgumentWriter::of(&name).blob("state", state).raw("content", &text).finish()
                 })]
             }
-            (Compat::V0_12, Why::Asked | Why::Resync | Why::Seed, _)
-            | (Compat::V0_6, Why::Asked | Why::Seed, false) => {
+            (Compat::V0_12, ToldFor::Asked | ToldFor::Resync | ToldFor::Seed, _)
+            | (Compat::V0_6, ToldFor::Asked | ToldFor::Seed, false) => {
                 vec![actual(self)]
             }
             (Compat::V0_6, _, true) => {
@@ -112,7 +112,7 @@ impl OpenWebUi {
                 let sessions = if is_to_seed { Sessions::Alone } else { Sessions::Several };
                 vec![with_sessions(self, &empty, sessions)]
             }
-            (Compat::V0_6, Why::Joined | Why::Resync, false) => {
+            (Compat::V0_6, ToldFor::Joined | ToldFor::Resync, false) => {
                 vec![with_sessions(self, &empty, Sessions::Several), actual(self)]
             }
         };
@@ -145,7 +145,7 @@ impl OpenWebUi {
         }
         let args = make(self);
         if let Some(note) = self.documents.notes.get_mut(&document) {
-            note.told = Some(Told { state: state.bytes.clone(), content, args: args.clone() });
+            note.told = Some(ToldState { state: state.bytes.clone(), content, args: args.clone() });
         }
         args
     }
@@ -163,8 +163,8 @@ impl OpenWebUi {
         }
         let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
         let sockets = members.iter().filter_map(|member| match member.id() {
-            MemberId::Socket(socket) => Some((socket, member.access())),
-            MemberId::Peer(_) | MemberId::Visitor(_) => None,
+            MemberKey::Socket(socket) => Some((socket, member.access())),
+            MemberKey::Peer(_) | MemberKey::Visitor(_) => None,
         });
         let (writers, readers): (Vec<_>, Vec<_>) = sockets.partition(|(_, access)| *access == Access::Write);
         let asked = match writers.first() {
@@ -172,13 +172,13 @@ impl OpenWebUi {
             None => readers,
         };
         for (socket, _) in asked {
-            self.tell_state(document, socket, Why::Seed, cx);
+            self.tell_state(document, socket, ToldFor::Seed, cx);
         }
     }
 
     /// Whether a member is to load the note's content into the empty document. What a member loads that may not write
     /// stays in that browser, so that a note can be read that has not been opened to edit.
-    fn is_to_seed(&mut self, document: DocumentId, id: MemberId, access: Access) -> bool {
+    fn is_to_seed(&mut self, document: DocumentId, id: MemberKey, access: Access) -> bool {
         let Some(note) = self.documents.notes.get_mut(&document) else { return false };
         match access {
             Access::Write => *note.seeder.get_or_insert(id) == id,
@@ -195,8 +195,8 @@ impl OpenWebUi {
         }
         let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
         let others = members.iter().filter_map(|member| match member.id() {
-            MemberId::Socket(socket) if socket != own => sid_of(socket),
-            MemberId::Socket(_) | MemberId::Peer(_) | MemberId::Visitor(_) => None,
+            MemberKey::Socket(socket) if socket != own => sid_of(socket),
+            MemberKey::Socket(_) | MemberKey::Peer(_) | MemberKey::Visitor(_) => None,
         });
         sids.extend(others.take(SIDS_MAX));
         if sessions == Sessions::Several && sids.len() == 1 {
@@ -215,12 +215,16 @@ enum Sessions {
 }
 
 /// The document's state in the form in which browsers get it.
-pub(super) fn state_blob(documents: &mut Documents, document: DocumentId, array_bytes_max: usize) -> Option<Blob> {
+pub(super) fn state_blob(
+    documents: &mut DocumentRecords,
+    document: DocumentId,
+    array_bytes_max: usize,
+) -> Option<Blob> {
     let bytes = documents.machine.state(document)?;
     let form = if bytes.len() > array_bytes_max {
-        Form::Attachment
+        BlobForm::Attachment
     } else {
-        Form::Array(frame::array_text(documents.machine.state_array(document)?))
+        BlobForm::Array(frame::array_text(documents.machine.state_array(document)?))
     };
     Some(Blob { bytes, form })
 }

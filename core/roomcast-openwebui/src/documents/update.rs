@@ -8,25 +8,25 @@ use bytestring::ByteString;
 use roomcast_documents::{Beginning, Brings, DocumentId, Taken};
 
 use super::content;
-use super::frame::{self, Blob, Form, Frame};
-use super::names::MemberId;
+use super::frame::{self, ArgumentWriter, Blob, BlobForm};
+use super::names::MemberKey;
 use super::names::canonical;
 use super::records::Trying;
 use super::state::state_blob;
 use crate::OpenWebUi;
 use crate::access::Access;
-use crate::turn::{Outcome, Step};
+use crate::turn::{Outcome, TurnStep};
 use roomcast_core::server::{Cx, SocketId};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
     /// `ydoc:document:update`. Updates of clients that are not in the document are ignored.
     pub(crate) fn document_update(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
-        let id = MemberId::Socket(socket);
+        let id = MemberKey::Socket(socket);
         if args.json().len() > self.update_json_bytes_max(socket) {
             return Outcome::nothing();
         }
-        let Ok(payload) = args.parse::<frame::Update<'_>>() else { return Outcome::nothing() };
+        let Ok(payload) = args.parse::<frame::UpdateEvent<'_>>() else { return Outcome::nothing() };
         let named = canonical(&payload.document_id, &self.settings.limits);
         let joined = named.and_then(|(name, _)| self.documents.joined(&name, id));
         let Some((document, access)) = joined.map(|(document, member)| (document, member.access())) else {
@@ -55,19 +55,19 @@ impl OpenWebUi {
     }
 
     /// Has an update tried, and deals with what came with it.
-    fn try_update(&mut self, document: DocumentId, id: MemberId, trying: Trying, cx: &mut Cx<'_>) -> Outcome {
+    fn try_update(&mut self, document: DocumentId, id: MemberKey, trying: Trying, cx: &mut Cx<'_>) -> Outcome {
         let array_bytes_max = self.settings.documents.array_bytes_max;
         let access = self.documents.machine.get(document).and_then(|open| open.member(id)).map(|m| m.access());
         if access == Some(Access::Write) && trying.initializes {
             if self.documents.notes.get(&document).is_some_and(|note| note.initializer.is_some()) {
                 self.documents.trying.insert(id, trying);
-                return Outcome::Wait(Step::DocumentUpdate);
+                return Outcome::Wait(TurnStep::DocumentUpdate);
             }
             if !self.documents.is_empty(document)
                 && let Some(state) = state_blob(&mut self.documents, document, array_bytes_max)
             {
                 // Another member was first: this one begins from what that one wrote.
-                return Outcome::Done(Frame::of_blob(&state));
+                return Outcome::Done(ArgumentWriter::of_blob(&state));
             }
         }
         match self.take_update(document, id, trying.blob.clone(), cx) {
@@ -76,7 +76,7 @@ impl OpenWebUi {
                     note.initializer = Some(id);
                 }
                 self.documents.trying.insert(id, trying);
-                Outcome::Wait(Step::DocumentUpdate)
+                Outcome::Wait(TurnStep::DocumentUpdate)
             }
             taken @ (Taken::Applied | Taken::Known | Taken::Waits | Taken::Refused) => {
                 self.end_update(document, id, trying, taken, cx)
@@ -85,7 +85,7 @@ impl OpenWebUi {
     }
 
     /// A long update has been tried. Those who wanted to be the first with theirs meanwhile are answered.
-    pub(super) fn update_taken(&mut self, document: DocumentId, id: MemberId, taken: Taken, cx: &mut Cx<'_>) {
+    pub(super) fn update_taken(&mut self, document: DocumentId, id: MemberKey, taken: Taken, cx: &mut Cx<'_>) {
         let Some(trying) = self.documents.trying.remove(&id) else { return };
         let outcome = self.end_update(document, id, trying, taken, cx);
         self.resume_member(id, outcome, cx);
@@ -105,8 +105,8 @@ impl OpenWebUi {
         }
     }
 
-    fn resume_member(&mut self, id: MemberId, outcome: Outcome, cx: &mut Cx<'_>) {
-        if let MemberId::Socket(socket) = id {
+    fn resume_member(&mut self, id: MemberKey, outcome: Outcome, cx: &mut Cx<'_>) {
+        if let MemberKey::Socket(socket) = id {
             self.resume_update(socket, outcome, cx);
         }
     }
@@ -115,7 +115,7 @@ impl OpenWebUi {
     fn end_update(
         &mut self,
         document: DocumentId,
-        id: MemberId,
+        id: MemberKey,
         Trying { blob, initializes, content }: Trying,
         taken: Taken,
         cx: &mut Cx<'_>,
@@ -127,7 +127,7 @@ impl OpenWebUi {
             (Taken::Refused | Taken::Later, _) | (_, None) => {}
         }
         match taken {
-            Taken::Applied if initializes => Outcome::Done(Frame::of_blob(&blob)),
+            Taken::Applied if initializes => Outcome::Done(ArgumentWriter::of_blob(&blob)),
             Taken::Applied | Taken::Known | Taken::Waits | Taken::Refused | Taken::Later => Outcome::nothing(),
         }
     }
@@ -137,16 +137,16 @@ impl OpenWebUi {
         if args.json().len() > self.settings.documents.awareness_bytes_max.saturating_mul(JSON_PER_BYTE) {
             return Outcome::nothing();
         }
-        let Ok(payload) = args.parse::<frame::Update<'_>>() else { return Outcome::nothing() };
+        let Ok(payload) = args.parse::<frame::UpdateEvent<'_>>() else { return Outcome::nothing() };
         let Some((name, _)) = canonical(&payload.document_id, &self.settings.limits) else {
             return Outcome::nothing();
         };
         let bytes_max = self.settings.documents.awareness_bytes_max;
-        let id = MemberId::Socket(socket);
+        let id = MemberKey::Socket(socket);
         if let Some((document, member)) = self.documents.joined(&name, id)
             && let Some(blob) = payload.update.and_then(|value| Blob::read(value, args, bytes_max))
         {
-            let args = Frame::of(&name).text("user_id", member.user()).blob("update", &blob).finish();
+            let args = ArgumentWriter::of(&name).text("user_id", member.user()).blob("update", &blob).finish();
             self.cursors_announced(document, socket, &blob.bytes);
             self.tell_others(document, Some(id), frame::AWARENESS, args, cx);
         }
@@ -157,7 +157,7 @@ impl OpenWebUi {
     pub(super) fn relay_to_sockets(
         &self,
         document: DocumentId,
-        (by, user): (MemberId, &str),
+        (by, user): (MemberKey, &str),
         update: Bytes,
         cx: &mut Cx<'_>,
     ) {
@@ -170,16 +170,16 @@ impl OpenWebUi {
             None => Blob::new(update, self.settings.documents.array_bytes_max),
         };
         let sid = match by {
-            MemberId::Socket(socket) => self.sockets.get(socket).map(|record| record.sid),
-            MemberId::Peer(_) | MemberId::Visitor(_) => None,
+            MemberKey::Socket(socket) => self.sockets.get(socket).map(|record| record.sid),
+            MemberKey::Peer(_) | MemberKey::Visitor(_) => None,
         };
         let sid = sid.as_ref().map_or("", |sid| sid.as_str());
-        let frame = Frame::of(&name).text("user_id", user).blob("update", &blob).text("socket_id", sid);
+        let frame = ArgumentWriter::of(&name).text("user_id", user).blob("update", &blob).text("socket_id", sid);
         self.tell_others(document, Some(by), frame::UPDATE, frame.finish(), cx);
     }
 
     /// The content that a member rendered that may write. None is not a content.
-    pub(super) fn put_content(&mut self, document: DocumentId, id: MemberId, json: &str, cx: &mut Cx<'_>) {
+    pub(super) fn put_content(&mut self, document: DocumentId, id: MemberKey, json: &str, cx: &mut Cx<'_>) {
         let settings = &self.settings.documents;
         if json.len() > settings.content_bytes_max || content::says_nothing(json) {
             return;
@@ -195,11 +195,11 @@ impl OpenWebUi {
         self.advance_content(document, cx);
     }
 
-    fn take_update(&mut self, document: DocumentId, id: MemberId, blob: Blob, cx: &mut Cx<'_>) -> Taken {
+    fn take_update(&mut self, document: DocumentId, id: MemberKey, blob: Blob, cx: &mut Cx<'_>) -> Taken {
         // What a browser was asked for comes as an attachment; everything else as an array.
         let brings = match blob.form {
-            Form::Attachment => Brings::Everything,
-            Form::Array(_) => Brings::Edit,
+            BlobForm::Attachment => Brings::Everything,
+            BlobForm::Array(_) => Brings::Edit,
         };
         let update = blob.bytes.clone();
         self.documents.relayed = Some(blob);
@@ -213,7 +213,7 @@ impl OpenWebUi {
     /// write in none. What a reader's browser sends back with a long content has no effect anyway.
     fn update_json_bytes_max(&self, socket: SocketId) -> usize {
         let documents = self.sockets.get(socket).map_or(&[][..], |record| &record.documents);
-        let id = MemberId::Socket(socket);
+        let id = MemberKey::Socket(socket);
         let mut rights =
             documents.iter().filter_map(|document| Some(self.documents.machine.get(*document)?.member(id)?.access()));
         match rights.any(|access| access == Access::Write) {

@@ -29,13 +29,13 @@ pub(super) struct Visit {
     /// The id of its note.
     pub(super) note: ByteString,
     /// Whose rights count.
-    pub(super) asks: Asks,
-    pub(super) task: Task,
+    pub(super) asks: RightsFor,
+    pub(super) task: VisitTask,
 }
 
 /// Whose rights count, as far as that is known.
 #[derive(Debug)]
-pub(super) enum Asks {
+pub(super) enum RightsFor {
     /// No user's: the program has checked the rights itself.
     Program,
     /// The rights of a user whose record has been requested from the store.
@@ -46,12 +46,12 @@ pub(super) enum Asks {
 
 /// What is to be done in a document.
 #[derive(Debug)]
-pub(crate) enum Task {
+pub(crate) enum VisitTask {
     Read,
     Write { update: Bytes, content: Option<ByteString>, intent: Intent },
 }
 
-impl Task {
+impl VisitTask {
     pub(super) fn refusal(&self, refusal: DocumentRefusal) -> Response {
         match self {
             Self::Read => Response::Document(Err(refusal)),

@@ -14,10 +14,10 @@ use roomcast_documents::{DocumentId, Entered, Form, Joining};
 
 use super::content;
 use super::names::canonical;
-use super::names::{Aim, MemberId};
+use super::names::{Aim, MemberKey};
 use super::records::Introduction;
 use super::rights::rights;
-use super::visit::{Asks, Task, Visit};
+use super::visit::{RightsFor, Visit, VisitTask};
 use crate::access::Access;
 use crate::purpose::Purpose;
 use crate::query::{Note, Question, StoreAnswer, StoreError};
@@ -31,7 +31,7 @@ impl OpenWebUi {
         &mut self,
         ticket: AppRequestId,
         (document, user): (&str, Option<ByteString>),
-        task: Task,
+        task: VisitTask,
         cx: &mut Cx<'_>,
     ) {
         let Some((document, note)) = canonical(document, &self.settings.limits) else {
@@ -45,9 +45,9 @@ impl OpenWebUi {
                 // No token, which a revocation could be about.
                 let question =
                     Question::Authenticate { user, jti: None, issued_at_secs: Some(u64::MAX), ends_at_secs: None };
-                (Asks::Asked, question)
+                (RightsFor::Asked, question)
             }
-            None => (Asks::Program, Question::Note { note: note.clone(), user: ByteString::new() }),
+            None => (RightsFor::Program, Question::Note { note: note.clone(), user: ByteString::new() }),
         };
         self.documents.visits.0.insert(ticket, Visit { document, note, asks, task });
         self.ask(question, Purpose::Document(Aim::Visit(ticket)), cx);
@@ -62,17 +62,17 @@ impl OpenWebUi {
     ) {
         let Some(visit) = self.documents.visits.0.get_mut(&ticket) else { return };
         let asked = match &visit.asks {
-            Asks::Asked => match turn::user(reply) {
+            RightsFor::Asked => match turn::user(reply) {
                 Ok(Some(user)) => Ok(Some(user)),
                 Ok(None) => Err(DocumentRefusal::Forbidden),
                 Err(_) => Err(DocumentRefusal::Unavailable),
             },
-            Asks::Program | Asks::Known(_) => may_visit(visit, super::names::note(reply)).map(|()| None),
+            RightsFor::Program | RightsFor::Known(_) => may_visit(visit, super::names::note(reply)).map(|()| None),
         };
         match asked {
             Ok(Some(user)) => {
                 let question = Question::Note { note: visit.note.clone(), user: user.id.clone() };
-                visit.asks = Asks::Known(user);
+                visit.asks = RightsFor::Known(user);
                 self.ask(question, Purpose::Document(Aim::Visit(ticket)), cx);
             }
             Ok(None) => self.start_visit(ticket, cx),
@@ -84,13 +84,13 @@ impl OpenWebUi {
     pub(super) fn visit(&mut self, document: DocumentId, ticket: AppRequestId, cx: &mut Cx<'_>) {
         let Some(Visit { task, .. }) = self.documents.visits.0.remove(&ticket) else { return };
         let answer = match task {
-            Task::Read => self.read_document(document),
-            Task::Write { update, content, intent } => {
+            VisitTask::Read => self.read_document(document),
+            VisitTask::Write { update, content, intent } => {
                 let changed = self.write_document(document, ticket, update, intent, cx);
                 if changed.is_ok()
                     && let Some(content) = content
                 {
-                    self.put_content(document, MemberId::Visitor(ticket), &content, cx);
+                    self.put_content(document, MemberKey::Visitor(ticket), &content, cx);
                 }
                 Response::DocumentUpdated(changed)
             }
@@ -108,7 +108,7 @@ impl OpenWebUi {
     /// Members that have only visited leave. Not before all who waited for the document are in: without members it ends.
     pub(super) fn end_visits(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
         let members = self.documents.machine.get(document).map_or(&[][..], |open| open.members());
-        let visitors = members.iter().map(|member| member.id()).filter(|id| matches!(id, MemberId::Visitor(_)));
+        let visitors = members.iter().map(|member| member.id()).filter(|id| matches!(id, MemberKey::Visitor(_)));
         for visitor in visitors.collect::<Vec<_>>() {
             self.leave_document(document, visitor, cx);
         }
@@ -117,10 +117,10 @@ impl OpenWebUi {
     fn start_visit(&mut self, ticket: AppRequestId, cx: &mut Cx<'_>) {
         let Some(visit) = self.documents.visits.0.get(&ticket) else { return };
         let user = match &visit.asks {
-            Asks::Known(user) => user.id.clone(),
-            Asks::Program | Asks::Asked => ByteString::new(),
+            RightsFor::Known(user) => user.id.clone(),
+            RightsFor::Program | RightsFor::Asked => ByteString::new(),
         };
-        let (member, access) = (MemberId::Visitor(ticket), visit.task.access());
+        let (member, access) = (MemberKey::Visitor(ticket), visit.task.access());
         let joining = Joining { member, user, access, form: Form::Silent };
         let document = visit.document.clone();
         match self.enter_document(&document, joining, Introduction::default(), cx) {
@@ -153,7 +153,7 @@ impl OpenWebUi {
             Intent::Initialize if !is_empty => return Err(DocumentRefusal::Seeded),
             Intent::Edit | Intent::Initialize => {}
         }
-        let verdict = self.documents.machine.apply(document, MemberId::Visitor(ticket), update, cx.now);
+        let verdict = self.documents.machine.apply(document, MemberKey::Visitor(ticket), update, cx.now);
         self.pump_documents(cx);
         match verdict {
             Verdict::Applied => Ok(DocumentChange::Applied),
@@ -169,9 +169,9 @@ fn may_visit(visit: &Visit, found: Result<Option<Note>, StoreError>) -> Result<(
     let found = found.map_err(|_| DocumentRefusal::Unavailable)?;
     let note = found.ok_or(DocumentRefusal::NoSuchDocument)?;
     let granted = match &visit.asks {
-        Asks::Program => Some(Access::Write),
-        Asks::Known(user) => rights(user, Some(&note)),
-        Asks::Asked => None,
+        RightsFor::Program => Some(Access::Write),
+        RightsFor::Known(user) => rights(user, Some(&note)),
+        RightsFor::Asked => None,
     };
     match (granted, visit.task.access()) {
         (Some(Access::Write), _) | (Some(Access::Read), Access::Read) => Ok(()),

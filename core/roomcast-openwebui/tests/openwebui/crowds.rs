@@ -207,7 +207,7 @@ fn refused_tokens_are_counted_by_reason() {
     world.join("bob");
     let counted = world.stack.app.token_refusals();
     assert_eq!(counted.by_reason().map(|(_, count)| count), [1, 1, 1, 2, 1, 1, 1, 1], "{counted:?}");
-    let Response::Pool(pool) = world.ask(Request::Pool) else { panic!("pool") };
+    let Response::Counts(pool) = world.ask(Request::Counts) else { panic!("pool") };
     assert_eq!(pool.token_refusals, counted);
 }
 

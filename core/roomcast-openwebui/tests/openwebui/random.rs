@@ -201,7 +201,7 @@ impl Run {
             5 => Request::Disconnect { to: To::Socket(sid.into()), extent: Extent::Namespace },
             6 => Request::Disconnect { to: bob(), extent: Extent::Connection },
             7 => Request::Flush { timeout: Duration::from_secs(2) },
-            _ => Request::Pool,
+            _ => Request::Counts,
         };
         self.world.request(request);
         self.requests += 1;

@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{
     Chat, ContentHash, MessageChange, Note, Permission, Query, Question, Reply, StoreAnswer, StoreError,
-    StoredDocument, User, UserChannels,
+    StoredNoteDocument, User, UserChannels,
 };
 
 #[derive(Default)]
@@ -160,7 +160,7 @@ impl Store {
             }
             Question::LoadDocument { document } => {
                 let kept = self.documents.get(&*document).cloned().unwrap_or_default();
-                StoreAnswer::Document(StoredDocument {
+                StoreAnswer::Document(StoredNoteDocument {
                     snapshot: kept.snapshot.map(|(snapshot, _)| snapshot),
                     content_hash: kept.content_hash,
                     updates: kept.log.into_values().collect(),

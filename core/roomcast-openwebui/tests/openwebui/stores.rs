@@ -355,7 +355,7 @@ fn what_waits_for_a_query_goes_with_its_socket() {
         world.feed(bob, r#"21["usage",{"model":"small"}]"#);
     }
     world.run();
-    let Response::Pool(pool) = world.ask(Request::Pool) else { panic!("pool") };
+    let Response::Counts(pool) = world.ask(Request::Counts) else { panic!("pool") };
     assert_eq!(
         (pool.sockets, pool.logins, pool.held_events, pool.queries),
         (1, 0, 257, 1),

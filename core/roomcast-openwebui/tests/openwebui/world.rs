@@ -16,7 +16,7 @@ use roomcast_core::server::{
     TimerKind, Transmit, Upgrade, Work,
 };
 use roomcast_core::time::{Instant, WallTime};
-use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Message, Opcode, Role, encode_frame};
+use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Opcode, Role, WsMessage, encode_frame};
 use roomcast_openwebui::query::{Query, Question, Reply};
 use roomcast_openwebui::{AuthRequirement, Notice, Notices, OpenWebUi, Request, Response, Settings};
 use roomcast_testkit::{Hooks, Reading, drain_one};
@@ -431,16 +431,16 @@ impl Client {
         let mut reply = Vec::new();
         while let Some(message) = self.decoder.decode(&LIMITS, &mut bytes).unwrap() {
             match message {
-                Message::Text(text) if &*text == "2" => {
+                WsMessage::Text(text) if &*text == "2" => {
                     encode_frame(&mut reply, Fin::Final, Opcode::Text, b"3", Some([7; 4]));
                 }
-                Message::Text(text) => self.unread.extend(text.strip_prefix('4').map(str::to_owned)),
-                Message::Binary(bytes) => self.blobs.push_back(bytes.to_vec()),
-                Message::Ping(bytes) => {
+                WsMessage::Text(text) => self.unread.extend(text.strip_prefix('4').map(str::to_owned)),
+                WsMessage::Binary(bytes) => self.blobs.push_back(bytes.to_vec()),
+                WsMessage::Ping(bytes) => {
                     encode_frame(&mut reply, Fin::Final, Opcode::Pong, &bytes, Some([7; 4]));
                 }
-                Message::Pong(_) => {}
-                Message::Close(frame) => {
+                WsMessage::Pong(_) => {}
+                WsMessage::Close(frame) => {
                     self.close_code = frame.map(|frame| frame.code.as_u16());
                     encode_frame(&mut reply, Fin::Final, Opcode::Close, &[], Some([7; 4]));
                 }

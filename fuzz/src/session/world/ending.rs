@@ -4,12 +4,12 @@ use bytes::Bytes;
 use http::Method;
 use roomcast_core::server::{Audit, Input, Transmit};
 
-use super::super::Ending;
-use super::{Asked, Asking, Body, Stage, World};
+use super::super::ClientsLeave;
+use super::{AwaitedRequest, BodyGiven, RequestMethod, Stage, World};
 
 impl World {
     /// Lets everything arrive, ends all clients, and looks at what is left.
-    pub(in super::super) fn end(mut self, ending: Ending) {
+    pub(in super::super) fn end(mut self, ending: ClientsLeave) {
         self.drain();
         // Unfinished upgrades are given up, and their clients poll again.
         self.wait_ms(11_000);
@@ -22,7 +22,7 @@ impl World {
             self.poll_out(client);
         }
         self.assert_arrived();
-        if ending == Ending::Hangup {
+        if ending == ClientsLeave::Hangup {
             for conn in std::mem::take(&mut self.kit.hooks.streams).into_keys() {
                 self.kit.hooks.freed_streams.insert(conn);
                 self.kit.input(Input::WsEnded { conn });
@@ -82,8 +82,9 @@ impl World {
             return;
         }
         for _ in 0..POLLS_MAX {
-            let waits =
-                |asked: &Asked| asked.client == client && asked.kind == Asking::Get && asked.body == Body::Given;
+            let waits = |asked: &AwaitedRequest| {
+                asked.client == client && asked.kind == RequestMethod::Get && asked.body == BodyGiven::Given
+            };
             if self.kit.hooks.requests.values().any(waits) {
                 return;
             }

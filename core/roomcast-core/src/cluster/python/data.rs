@@ -19,13 +19,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::cluster::payload_error::PayloadError;
+use crate::cluster::payload_error::BusPayloadError;
 use crate::socket_io::Args;
 use crate::socket_io::json;
 
 /// Arguments as they stand in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cluster) struct Data {
+pub(in crate::cluster) struct PythonData {
     /// The text of the value.
     pub(in crate::cluster) raw: ByteString,
     /// Whether attachments stand behind the arguments.
@@ -34,19 +34,19 @@ pub(in crate::cluster) struct Data {
     pub(in crate::cluster) is_one_null: bool,
 }
 
-impl Data {
+impl PythonData {
     /// Reads the arguments.
-    pub(in crate::cluster) fn args(self) -> Result<Args, PayloadError> {
+    pub(in crate::cluster) fn args(self) -> Result<Args, BusPayloadError> {
         let Self { raw, is_binary, is_one_null } = self;
         if !is_binary {
             let values = if is_one_null { &*raw } else { values_of(&raw) };
-            return Args::from_received(raw.slice_ref(values), Vec::new()).map_err(PayloadError::Args);
+            return Args::from_received(raw.slice_ref(values), Vec::new()).map_err(BusPayloadError::Args);
         }
-        let (_, mut elements) = json::elements(&raw).ok_or(PayloadError::Shape)?;
-        let values = elements.next().ok_or(PayloadError::Shape)?;
+        let (_, mut elements) = json::elements(&raw).ok_or(BusPayloadError::Shape)?;
+        let values = elements.next().ok_or(BusPayloadError::Shape)?;
         let attachments: Option<Vec<Bytes>> = elements.map(decode_base64).collect();
-        let attachments = attachments.ok_or(PayloadError::Base64)?;
-        Args::from_received(raw.slice_ref(values_of(values)), attachments).map_err(PayloadError::Args)
+        let attachments = attachments.ok_or(BusPayloadError::Base64)?;
+        Args::from_received(raw.slice_ref(values_of(values)), attachments).map_err(BusPayloadError::Args)
     }
 }
 
@@ -62,14 +62,14 @@ fn values_of(raw: &str) -> &str {
 
 /// What the writer of a message has to say of the data beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Written {
+pub(super) struct DataForm {
     pub(super) is_binary: bool,
     pub(super) is_one_null: bool,
 }
 
 /// Appends arguments in the one form that all versions read: bare where there is one that is no list, in brackets
 /// otherwise.
-pub(super) fn write_data(out: &mut Vec<u8>, args: &Args) -> Written {
+pub(super) fn write_data(out: &mut Vec<u8>, args: &Args) -> DataForm {
     let is_binary = !args.attachments().is_empty();
     if is_binary {
         out.push(b'[');
@@ -89,7 +89,7 @@ pub(super) fn write_data(out: &mut Vec<u8>, args: &Args) -> Written {
         write_attachments(out, args.attachments());
         out.push(b']');
     }
-    Written { is_binary, is_one_null: (first, second) == (Some("null"), None) }
+    DataForm { is_binary, is_one_null: (first, second) == (Some("null"), None) }
 }
 
 /// Appends `,"base64"` for each.
@@ -175,9 +175,9 @@ mod tests {
             }
             let args = Args::from_received(json.into(), attachments).unwrap();
             let mut raw = Vec::new();
-            let Written { is_binary, is_one_null } = write_data(&mut raw, &args);
+            let DataForm { is_binary, is_one_null } = write_data(&mut raw, &args);
             let raw = ByteString::try_from(raw).unwrap();
-            prop_assert_eq!(Data { raw, is_binary, is_one_null }.args().unwrap(), args);
+            prop_assert_eq!(PythonData { raw, is_binary, is_one_null }.args().unwrap(), args);
         }
 
         #[test]
@@ -191,7 +191,7 @@ mod tests {
             .prop_map(str::to_owned)
     }
 
-    fn read(raw: &str, is_binary: bool) -> Result<Args, PayloadError> {
-        Data { raw: raw.into(), is_binary, is_one_null: false }.args()
+    fn read(raw: &str, is_binary: bool) -> Result<Args, BusPayloadError> {
+        PythonData { raw: raw.into(), is_binary, is_one_null: false }.args()
     }
 }

@@ -7,13 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::data::Data;
+use super::data::PythonData;
 use crate::cluster::codec::DecodeError;
 use crate::cluster::fields::Fields;
 use crate::cluster::message::{
     Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket, RequestToken,
 };
-use crate::cluster::payload::Payload;
+use crate::cluster::payload::BusPayload;
 use crate::socket_io::json;
 use crate::socket_io::{Delivery, Extent};
 
@@ -37,7 +37,7 @@ fn decode_body(method: &str, fields: &Fields<'_>) -> Result<Option<ClusterBody>,
             let Some(recipients) = recipients(fields, "room")? else { return Ok(None) };
             let raw = fields.raw_or_null("data").map_or(ByteString::from_static("null"), |raw| fields.slice(raw));
             let is_one_null = fields.number("args_count")? == Some(1);
-            let args = Payload::from_python(Data { raw, is_binary: fields.flag("binary"), is_one_null });
+            let args = BusPayload::from_python(PythonData { raw, is_binary: fields.flag("binary"), is_one_null });
             let delivery = if fields.flag("volatile") { Delivery::Volatile } else { Delivery::Reliable };
             let (name, ack) = (fields.expect_string("event")?, callback(fields));
             ClusterBody::Emit(ClusterEmit { recipients, name, args, delivery, ack })
@@ -128,7 +128,7 @@ fn callback(fields: &Fields<'_>) -> Option<RequestToken> {
 }
 
 /// The list of a callback's arguments, and attachments of nodes that send them.
-fn args(fields: &Fields<'_>) -> Result<Payload, DecodeError> {
+fn args(fields: &Fields<'_>) -> Result<BusPayload, DecodeError> {
     let list = fields.raw("args").and_then(json::elements);
     let (values, _) = list.ok_or(DecodeError::Field("args"))?;
     let mut attachments = Vec::new();
@@ -139,7 +139,7 @@ fn args(fields: &Fields<'_>) -> Result<Payload, DecodeError> {
             attachments.push(text.ok_or(DecodeError::Field("attachments"))?.into());
         }
     }
-    Ok(Payload::from_unchecked(fields.slice(values), attachments))
+    Ok(BusPayload::from_unchecked(fields.slice(values), attachments))
 }
 
 fn sockets(fields: &Fields<'_>) -> Result<Vec<RemoteSocket>, DecodeError> {

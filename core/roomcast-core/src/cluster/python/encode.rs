@@ -4,18 +4,18 @@
 
 use bytes::Bytes;
 
-use super::data::{Written, write_attachments, write_data};
+use super::data::{DataForm, write_attachments, write_data};
 use crate::cluster::codec::EncodeError;
 use crate::cluster::message::{
     Beat, ClusterBody, ClusterEmit, ClusterMessage, Recipients, RemoteSocket, RequestToken, RoomChannel,
 };
-use crate::cluster::payload::Payload;
+use crate::cluster::payload::BusPayload;
 use crate::socket_io::json::write_string;
 use crate::socket_io::{Args, Delivery, Extent};
 
 /// Which way a message goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum BusWay {
     /// To every process.
     All,
     /// To those that have members in this room.
@@ -24,7 +24,7 @@ pub(super) enum Way {
     Nodes,
 }
 
-pub(super) fn encode(message: &ClusterMessage) -> Result<(Way, Bytes), EncodeError> {
+pub(super) fn encode(message: &ClusterMessage) -> Result<(BusWay, Bytes), EncodeError> {
     let mut out = Writer(Vec::with_capacity(256));
     let way = write_body(&mut out, &message.body)?;
     // A callback bears the name of the node that asked; python-socketio knows no sender of it.
@@ -37,7 +37,7 @@ pub(super) fn encode(message: &ClusterMessage) -> Result<(Way, Bytes), EncodeErr
     Ok((way, out.0.into()))
 }
 
-fn write_body(out: &mut Writer, body: &ClusterBody) -> Result<Way, EncodeError> {
+fn write_body(out: &mut Writer, body: &ClusterBody) -> Result<BusWay, EncodeError> {
     match body {
         ClusterBody::Emit(emit) => write_emit(out, emit),
         ClusterBody::Ack { to, token, namespace, args } => {
@@ -48,7 +48,7 @@ fn write_body(out: &mut Writer, body: &ClusterBody) -> Result<Way, EncodeError> 
             out.string("namespace", namespace);
             out.number("id", token.id);
             out.args(&args);
-            Ok(Way::All)
+            Ok(BusWay::All)
         }
         ClusterBody::Join { recipients, room } => Ok(write_move(out, ["enter_room", "join"], recipients, Some(room))),
         ClusterBody::Leave { recipients, room } => Ok(write_move(out, ["leave_room", "leave"], recipients, Some(room))),
@@ -58,13 +58,13 @@ fn write_body(out: &mut Writer, body: &ClusterBody) -> Result<Way, EncodeError> 
         ClusterBody::Disconnect { recipients, extent: Extent::Connection } => {
             out.many("disconnect_all", recipients);
             out.raw("close", "true");
-            Ok(Way::Nodes)
+            Ok(BusWay::Nodes)
         }
         ClusterBody::CloseRoom { namespace, room } => {
             out.method("close_room");
             out.string("room", room);
             out.string("namespace", namespace);
-            Ok(Way::All)
+            Ok(BusWay::All)
         }
         ClusterBody::AckCount { .. }
         | ClusterBody::FetchSockets { .. }
@@ -77,7 +77,7 @@ fn write_body(out: &mut Writer, body: &ClusterBody) -> Result<Way, EncodeError> 
 }
 
 /// What only nodes of roomcast say.
-fn write_between_nodes(out: &mut Writer, body: &ClusterBody) -> Result<Way, EncodeError> {
+fn write_between_nodes(out: &mut Writer, body: &ClusterBody) -> Result<BusWay, EncodeError> {
     match body {
         ClusterBody::AckCount { to, token, asked } => {
             out.method("ack_count");
@@ -124,17 +124,17 @@ fn write_between_nodes(out: &mut Writer, body: &ClusterBody) -> Result<Way, Enco
         | ClusterBody::CloseRoom { .. }
         | ClusterBody::Disconnect { .. } => return Err(EncodeError::Unsupported),
     }
-    Ok(Way::Nodes)
+    Ok(BusWay::Nodes)
 }
 
-fn write_emit(out: &mut Writer, emit: &ClusterEmit) -> Result<Way, EncodeError> {
+fn write_emit(out: &mut Writer, emit: &ClusterEmit) -> Result<BusWay, EncodeError> {
     let ClusterEmit { recipients, name, args, delivery, ack } = emit;
     let args = read(args)?;
     out.0.reserve(args.json().len());
     out.method("emit");
     out.string("event", name);
     out.key("data");
-    let Written { is_binary, is_one_null } = write_data(&mut out.0, &args);
+    let DataForm { is_binary, is_one_null } = write_data(&mut out.0, &args);
     if is_one_null {
         out.number("args_count", 1);
     }
@@ -155,9 +155,9 @@ fn write_emit(out: &mut Writer, emit: &ClusterEmit) -> Result<Way, EncodeError> 
         out.raw("volatile", "true");
     }
     Ok(match (&recipients.rooms[..], ack) {
-        ([room], None) => Way::Room(RoomChannel { namespace: recipients.namespace.clone(), room: room.clone() }),
+        ([room], None) => BusWay::Room(RoomChannel { namespace: recipients.namespace.clone(), room: room.clone() }),
         // A node without members says so, too: it has to hear of an emit whose acks are counted.
-        ([] | [_, ..], _) => Way::All,
+        ([] | [_, ..], _) => BusWay::All,
     })
 }
 
@@ -168,24 +168,24 @@ fn write_move(
     [of_one, of_many]: [&str; 2],
     recipients: &Recipients,
     room: Option<&bytestring::ByteString>,
-) -> Way {
+) -> BusWay {
     let way = match (&recipients.rooms[..], &recipients.except[..]) {
         ([sid], []) => {
             out.method(of_one);
             out.string("sid", sid);
             out.string("namespace", &recipients.namespace);
-            Way::All
+            BusWay::All
         }
         _ => {
             out.many(of_many, recipients);
-            Way::Nodes
+            BusWay::Nodes
         }
     };
     room.into_iter().for_each(|room| out.string("room", room));
     way
 }
 
-fn read(payload: &Payload) -> Result<Args, EncodeError> {
+fn read(payload: &BusPayload) -> Result<Args, EncodeError> {
     payload.clone().args().map_err(|_| EncodeError::Payload)
 }
 

@@ -14,7 +14,7 @@ mod encode;
 
 use bytes::Bytes;
 
-pub(super) use self::data::Data;
+pub(super) use self::data::PythonData;
 use super::codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope};
 use super::message::{ClusterMessage, NodeId, RoomChannel};
 
@@ -91,9 +91,9 @@ impl Codec for Python {
     fn encode(&self, message: &ClusterMessage) -> Result<Envelope, EncodeError> {
         let (way, payload) = encode::encode(message)?;
         let channel = match way {
-            encode::Way::Nodes => self.nodes_channel(),
-            encode::Way::Room(room) if self.room_channels != RoomChannels::Shared => self.name_of_room(&room),
-            encode::Way::Room(_) | encode::Way::All => self.channel.clone(),
+            encode::BusWay::Nodes => self.nodes_channel(),
+            encode::BusWay::Room(room) if self.room_channels != RoomChannels::Shared => self.name_of_room(&room),
+            encode::BusWay::Room(_) | encode::BusWay::All => self.channel.clone(),
         };
         Ok(Envelope { channel, payload })
     }

@@ -18,7 +18,7 @@ pub(in crate::socket_io) struct Placeholder {
 }
 
 /// What is done with placeholders.
-pub(super) trait Watch {
+pub(super) trait PlaceholderSink {
     /// Whether they are looked for at all.
     const WATCHES: bool;
     fn placeholder(&mut self, found: Placeholder) -> Result<(), JsonError>;
@@ -26,7 +26,7 @@ pub(super) trait Watch {
 
 pub(super) struct Unwatched;
 
-impl Watch for Unwatched {
+impl PlaceholderSink for Unwatched {
     const WATCHES: bool = false;
 
     fn placeholder(&mut self, _: Placeholder) -> Result<(), JsonError> {
@@ -37,7 +37,7 @@ impl Watch for Unwatched {
 /// Refuses numbers that are not below.
 pub(super) struct Below(pub u32);
 
-impl Watch for Below {
+impl PlaceholderSink for Below {
     const WATCHES: bool = true;
 
     fn placeholder(&mut self, found: Placeholder) -> Result<(), JsonError> {
@@ -47,7 +47,7 @@ impl Watch for Below {
 
 pub(super) struct Collected(pub Vec<Placeholder>);
 
-impl Watch for Collected {
+impl PlaceholderSink for Collected {
     const WATCHES: bool = true;
 
     fn placeholder(&mut self, found: Placeholder) -> Result<(), JsonError> {
@@ -60,8 +60,8 @@ impl Watch for Collected {
 /// object around another one cannot be a placeholder any more.
 #[derive(Clone, Default)]
 pub(super) struct Object {
-    /// The key of the value that comes; within an array it is [`Key::Other`].
-    pub key: Key,
+    /// The key of the value that comes; within an array it is [`PlaceholderKey::Other`].
+    pub key: PlaceholderKey,
     pub members: u8,
     /// It has `"_placeholder":true`.
     pub marked: bool,
@@ -72,11 +72,11 @@ pub(super) struct Object {
 
 impl Object {
     pub const AROUND_ANOTHER: Self =
-        Self { key: Key::Other, members: 0, marked: false, around_another: true, num: None };
+        Self { key: PlaceholderKey::Other, members: 0, marked: false, around_another: true, num: None };
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum PlaceholderKey {
     #[default]
     Other,
     /// The key `_placeholder`, which marks an object as a placeholder.
@@ -85,7 +85,7 @@ pub(super) enum Key {
     Num,
 }
 
-impl Key {
+impl PlaceholderKey {
     /// Escapes count as what they stand for: that is how the receivers read them.
     pub fn of(raw: &[u8], escapes: Escapes) -> Self {
         match raw {

@@ -6,7 +6,7 @@ use super::super::world::{START_SECS, World, token_of};
 use super::browser::{Browser, NOTE, settle, text_update, token_for};
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::{Request, Response};
-use roomcast_yjs::{Document, DocumentLimits, Message, Source, StateVector, Verdict};
+use roomcast_yjs::{Document, DocumentLimits, ProtocolMessage, Source, StateVector, Verdict};
 
 /// What a provider of y-websocket does.
 struct Provider {
@@ -25,7 +25,7 @@ impl Provider {
     fn with(world: &mut World, token: &str, mut doc: Document) -> Self {
         let client = world.open_provider(NOTE, token);
         if !world.clients[client].is_closed {
-            world.send_binary(client, &Message::SyncStep1(&doc.state_vector()).encode());
+            world.send_binary(client, &ProtocolMessage::SyncStep1(&doc.state_vector()).encode());
         }
         let mut provider = Self { client, doc, awareness: Vec::new(), denied: 0 };
         provider.pump(world);
@@ -34,18 +34,18 @@ impl Provider {
 
     fn pump(&mut self, world: &mut World) {
         while let Some(bytes) = world.read_binary(self.client) {
-            match Message::decode(&bytes).unwrap() {
-                Message::SyncStep1(vector) => {
+            match ProtocolMessage::decode(&bytes).unwrap() {
+                ProtocolMessage::SyncStep1(vector) => {
                     let difference = self.doc.difference(&StateVector::decode(vector).unwrap());
-                    world.send_binary(self.client, &Message::SyncStep2(&difference).encode());
+                    world.send_binary(self.client, &ProtocolMessage::SyncStep2(&difference).encode());
                 }
-                Message::SyncStep2(update) | Message::Update(update) => {
+                ProtocolMessage::SyncStep2(update) | ProtocolMessage::Update(update) => {
                     let verdict = self.doc.apply(update, Source::Stored);
                     assert!(matches!(verdict, Verdict::Applied | Verdict::NothingNew), "{verdict:?}");
                 }
-                Message::Awareness(update) => self.awareness.push(update.to_vec()),
-                Message::PermissionDenied(_) => self.denied += 1,
-                Message::QueryAwareness => {}
+                ProtocolMessage::Awareness(update) => self.awareness.push(update.to_vec()),
+                ProtocolMessage::PermissionDenied(_) => self.denied += 1,
+                ProtocolMessage::QueryAwareness => {}
             }
         }
     }
@@ -53,7 +53,7 @@ impl Provider {
     fn write(&mut self, world: &mut World, id: u8, clock: u32, text: &str) {
         let update = text_update(id, clock, text);
         self.doc.apply(&update, Source::Stored);
-        world.send_binary(self.client, &Message::Update(&update).encode());
+        world.send_binary(self.client, &ProtocolMessage::Update(&update).encode());
     }
 }
 
@@ -120,7 +120,7 @@ fn providers_see_each_other_and_ghosts_vanish() {
     let (mut one, mut two) = (Provider::open(&mut world, "alice"), Provider::open(&mut world, "alice"));
     let mut alice = Browser::open(&mut world, "alice");
     let present = |id: u8, clock: u8| vec![1, id, clock, 7, b'{', b'"', b'a', b'"', b':', b'1', b'}'];
-    world.send_binary(one.client, &Message::Awareness(&present(7, 1)).encode());
+    world.send_binary(one.client, &ProtocolMessage::Awareness(&present(7, 1)).encode());
     one.pump(&mut world);
     two.pump(&mut world);
     // To its sender too, which takes a silent connection for dead.
@@ -129,14 +129,14 @@ fn providers_see_each_other_and_ghosts_vanish() {
     three.pump(&mut world);
     assert_eq!(three.awareness, [present(7, 1)]);
     // A provider cannot set the awareness state of another provider.
-    world.send_binary(two.client, &Message::Awareness(&present(7, 2)).encode());
+    world.send_binary(two.client, &ProtocolMessage::Awareness(&present(7, 2)).encode());
     three.pump(&mut world);
     assert_eq!(three.awareness.len(), 1);
     world.leave(one.client);
     three.pump(&mut world);
     assert_eq!(three.awareness.pop(), Some(vec![1, 7, 1, 4, b'n', b'u', b'l', b'l']));
     // One that is silent expires.
-    world.send_binary(two.client, &Message::Awareness(&present(8, 1)).encode());
+    world.send_binary(two.client, &ProtocolMessage::Awareness(&present(8, 1)).encode());
     three.pump(&mut world);
     world.pass(Duration::from_secs(31));
     three.pump(&mut world);
@@ -262,13 +262,16 @@ fn what_comes_too_early_is_held_and_what_is_wrong_is_closed() {
     let mut world = World::new();
     world.store.manner = super::super::store::Manner::Later;
     let client = world.open_provider(NOTE, &token_for("alice"));
-    world.send_binary(client, &Message::Update(&text_update(100, 0, "early")).encode());
-    world.send_binary(client, &Message::SyncStep1(&[0]).encode());
+    world.send_binary(client, &ProtocolMessage::Update(&text_update(100, 0, "early")).encode());
+    world.send_binary(client, &ProtocolMessage::SyncStep1(&[0]).encode());
     assert!(world.read_binary(client).is_none());
     world.store.manner = super::super::store::Manner::AtOnce;
     world.answer_waiting();
     let said: Vec<_> = std::iter::from_fn(|| world.read_binary(client)).collect();
-    assert_eq!(said, [Message::SyncStep1(&[0]).encode(), Message::SyncStep2(&text_update(100, 0, "early")).encode()]);
+    assert_eq!(
+        said,
+        [ProtocolMessage::SyncStep1(&[0]).encode(), ProtocolMessage::SyncStep2(&text_update(100, 0, "early")).encode()]
+    );
     for count in 0..10 {
         assert!(!world.clients[client].is_closed, "{count}");
         world.send_binary(client, &[9, 9, 9]);

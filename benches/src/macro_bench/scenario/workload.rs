@@ -5,7 +5,7 @@
 use std::io;
 
 /// Clients at work on one process.
-pub(crate) trait Session {
+pub(crate) trait Workload {
     /// Sends `messages` messages (or connections, or requests) in total and waits for all that they cause. Returns the
     /// number of units.
     fn round(&mut self, messages: usize) -> io::Result<usize>;

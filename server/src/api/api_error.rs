@@ -13,14 +13,14 @@ use crate::reply;
 
 /// Why a request is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ApiError {
     /// The status of the response.
     pub status: StatusCode,
     /// A sentence for the one who wrote the request.
     pub why: String,
 }
 
-impl Refusal {
+impl ApiError {
     pub fn new(status: StatusCode, why: impl fmt::Display) -> Self {
         Self { status, why: why.to_string() }
     }

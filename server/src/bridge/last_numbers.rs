@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// The last number of each client, of as many clients as came last.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct LastNumbers {
     last: BTreeMap<String, u64>,
     order: VecDeque<String>,
 }
 
-impl Taken {
+impl LastNumbers {
     /// The number of a client's last batch; 0 before the first.
     pub fn last(&self, client: &str) -> u64 {
         self.last.get(client).copied().unwrap_or_default()
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_taken_once() {
-        let mut taken = Taken::default();
+        let mut taken = LastNumbers::default();
         assert_eq!(
             (taken.last("a"), taken.take("a", 1), taken.take("a", 1), taken.take("a", 2)),
             (0, true, false, true)
