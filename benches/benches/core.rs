@@ -129,14 +129,14 @@ fn timers(c: &mut Criterion) {
 
 /// Members of one room, on one transport.
 struct Crowd {
-    kit: Kit<(), Members>,
+    kit: Kit<(), Sinks>,
     conns: Vec<ConnId>,
     sids: Vec<String>,
 }
 
 /// Sockets that take everything at once.
 #[derive(Default)]
-struct Members {
+struct Sinks {
     sockets: Vec<SocketId>,
     /// Whose poll a request is, by its slot.
     polls: Vec<usize>,
@@ -144,7 +144,7 @@ struct Members {
     answered: Vec<usize>,
 }
 
-impl Hooks<()> for Members {
+impl Hooks<()> for Sinks {
     fn event(&mut self, event: Event, _stack: &mut Stack<()>, _now: Instant) {
         let Event::Connected(connect) = event else { panic!("the crowd only comes: {event:?}") };
         self.sockets.push(connect.socket);
@@ -187,7 +187,7 @@ impl Crowd {
         let config = Config::new([Endpoint::socket_io("/socket.io")]);
         let now = Instant::default();
         let server = Server::new(config, Start { node: 0, now, wall: WallTime::default(), seed: [1; 32] }).unwrap();
-        let kit = Kit::new(Stack::new(server, ()), Members::default(), now);
+        let kit = Kit::new(Stack::new(server, ()), Sinks::default(), now);
         let mut crowd = Self { kit, conns: Vec::new(), sids: Vec::new() };
         for _ in 0..members {
             match transport {

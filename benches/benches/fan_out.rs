@@ -32,7 +32,7 @@ fn fan_out(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fan-out to 50");
     for updates in [1, 16] {
         group.throughput(Throughput::Elements(updates * MEMBERS));
-        for members in [Members::Browsers, Members::Providers] {
+        for members in [FanOutMembers::Browsers, FanOutMembers::Providers] {
             let name = format!("{members:?}, turn of {updates}");
             group.bench_function(BenchmarkId::new("relayed", name), |bencher| {
                 bencher.iter_custom(|rounds| measure(members, updates, rounds));
@@ -48,7 +48,7 @@ fn fan_out(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn measure(members: Members, updates: u64, rounds: u64) -> Duration {
+fn measure(members: FanOutMembers, updates: u64, rounds: u64) -> Duration {
     let mut world = World::new(members);
     let mut spent = Duration::ZERO;
     let mut clock = 0;
@@ -71,14 +71,14 @@ fn measure(members: Members, updates: u64, rounds: u64) -> Duration {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Members {
+enum FanOutMembers {
     /// Members that speak the application protocol.
     Browsers,
     /// Members that speak y-protocols.
     Providers,
 }
 
-impl Members {
+impl FanOutMembers {
     fn frame(self, update: &[u8]) -> Vec<u8> {
         match self {
             Self::Browsers => {
@@ -127,7 +127,7 @@ impl Hooks<OpenWebUi> for Outside {
 }
 
 impl World {
-    fn new(members: Members) -> Self {
+    fn new(members: FanOutMembers) -> Self {
         let mut settings = Settings::new(EndpointId::new(0), SECRET).unwrap();
         settings.yjs_endpoint = Some(EndpointId::new(1));
         let now = Instant::from_millis(1000);
@@ -142,11 +142,11 @@ impl World {
         world
     }
 
-    fn join(&mut self, members: Members) -> ConnId {
+    fn join(&mut self, members: FanOutMembers) -> ConnId {
         let token = sign_hs256(SECRET, r#"{"id":"alice"}"#);
         let target = match members {
-            Members::Browsers => "/ws/socket.io/?EIO=4&transport=websocket".to_owned(),
-            Members::Providers => format!("/ws/yjs/{NOTE}?token={token}"),
+            FanOutMembers::Browsers => "/ws/socket.io/?EIO=4&transport=websocket".to_owned(),
+            FanOutMembers::Providers => format!("/ws/yjs/{NOTE}?token={token}"),
         };
         let endpoint = self.kit.stack.server.route(target.split('?').next().unwrap()).unwrap();
         let request = ClientHandshake::new([7; 16]).request(&"a.example".parse().unwrap(), &target.parse().unwrap());
@@ -155,12 +155,12 @@ impl World {
         };
         self.run();
         let packets = match members {
-            Members::Browsers => vec![
+            FanOutMembers::Browsers => vec![
                 text("40{}"),
                 text(&format!(r#"42["user-join",{{"auth":{{"token":"{token}"}}}}]"#)),
                 text(&format!(r#"42["ydoc:document:join",{{"document_id":"{NOTE}"}}]"#)),
             ],
-            Members::Providers => vec![binary(&ProtocolMessage::SyncStep1(&[0]).encode())],
+            FanOutMembers::Providers => vec![binary(&ProtocolMessage::SyncStep1(&[0]).encode())],
         };
         for packet in packets {
             self.kit.input(Input::WsBytes { conn, bytes: &packet });

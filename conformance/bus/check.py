@@ -146,7 +146,7 @@ async def roomcast_to_python(a, b, c, is_list, has_bytes):
     """Emits of a node reach clients of the other node and of Python.
 
     Before 5.14.2, python-socketio has no bytes in JSON. Before 5.15.1, it takes a list of arguments for one argument that
-    is a list, whoever sends it.
+    is a list, no matter which of them sends it.
     """
 
     def of_python(*args):

@@ -103,7 +103,7 @@ pub fn routes(app: AppHandle<OpenWebUi>) -> Router {
         .with_state(app)
 }
 
-/// Tells all who subscribed to it. Before this goes into earnest use, ask who calls.
+/// Tells all who subscribed to it. Before this is used in production, check who calls.
 async fn update_feature(State(app): State<AppHandle<OpenWebUi>>, Path(feature_id): Path<String>, body: Bytes) {
     let data = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
     let update = serde_json::json!({ "feature_id": feature_id, "data": data });

@@ -7,6 +7,7 @@
 
 pub mod circles;
 pub mod doors;
+pub mod names;
 pub mod packages;
 pub mod shape;
 pub mod source;

@@ -168,6 +168,31 @@ impl SourceFile {
         pairs.map(|pair| pair[1].1.as_str()).filter(|name| name.starts_with(is_word)).collect()
     }
 
+    /// Names of types and traits that are declared anywhere in the file, without associated types.
+    pub fn types(&self) -> Vec<String> {
+        let (mut found, mut is_module) = (Vec::new(), Vec::new());
+        for at in 0..self.tokens.len() {
+            let is_declared = match self.token(at) {
+                "{" => {
+                    is_module.push(at >= 2 && self.token(at - 2) == "mod");
+                    false
+                }
+                "}" => {
+                    is_module.pop();
+                    false
+                }
+                "enum" | "struct" | "trait" | "union" => true,
+                "type" => is_module.iter().all(|is_module| *is_module),
+                _ => false,
+            };
+            // A keyword of Rust alone is followed by a name: `union` is one by its place, and `$name` is a macro's.
+            if is_declared && self.token(at + 1).starts_with(char::is_uppercase) {
+                found.push(self.token(at + 1).to_owned());
+            }
+        }
+        found
+    }
+
     /// Every function that has a body, those inside other functions among them.
     pub fn functions(&self) -> Vec<Function> {
         let mut functions = Vec::new();

@@ -68,6 +68,12 @@ pub fn vague_comments(path: &str, text: &str) -> Vec<String> {
     vague(path, comments(text))
 }
 
+/// Comments of a script, of a configuration or of a conversation with a vague word.
+pub fn vague_script(path: &str, text: &str) -> Vec<String> {
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim_start()));
+    vague(path, lines.filter(|(_, line)| line.starts_with('#') || line.starts_with("//")))
+}
+
 /// Lines of a document with a vague word.
 pub fn vague_lines(path: &str, text: &str) -> Vec<String> {
     vague(path, text.lines().enumerate().map(|(at, line)| (at + 1, line)))
@@ -144,6 +150,7 @@ mod tests {
             2
         );
         assert_eq!(vague_lines("x", "Whatever\nit is").len(), 1);
+        assert_eq!(vague_script("x", "# Whoever\n  // nobody\nnobody > 40").len(), 2);
     }
 
     #[test]

@@ -96,6 +96,16 @@ pub fn texts(folder: &Path) -> io::Result<Vec<(String, String)>> {
     files(folder, &[], |name| name.ends_with(".rs") || name.ends_with(".md"))
 }
 
+/// Every script, configuration and conversation below `folder`, with its path from there.
+///
+/// # Errors
+///
+/// A folder or file cannot be read.
+pub fn scripts(folder: &Path) -> io::Result<Vec<(String, String)>> {
+    const ENDINGS: [&str; 7] = [".js", ".mjs", ".py", ".sh", ".toml", ".txt", ".yml"];
+    files(folder, &["corpus"], |name| ENDINGS.iter().any(|ending| name.ends_with(ending)))
+}
+
 fn files(folder: &Path, left_out: &[&str], is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, String)>> {
     let (mut open, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(at) = open.pop() {
@@ -103,7 +113,7 @@ fn files(folder: &Path, left_out: &[&str], is_wanted: impl Fn(&str) -> bool) -> 
             let path: PathBuf = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if path.is_dir() {
-                let is_left_out = ["target", "node_modules"].contains(&name) || left_out.contains(&name);
+                let is_left_out = ["target", "node_modules", "__pycache__"].contains(&name) || left_out.contains(&name);
                 if !is_left_out && !name.starts_with('.') {
                     open.push(path);
                 }

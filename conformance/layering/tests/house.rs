@@ -4,11 +4,55 @@
 
 use roomcast_layering::circles::circles;
 use roomcast_layering::doors::{Floor, Neighbours, between_crates, upwards};
+use roomcast_layering::names::shared_types;
 use roomcast_layering::packages;
 use roomcast_layering::shape::{long_file, long_functions, without_module_doc};
 use roomcast_layering::source::SourceFile;
-use roomcast_layering::words::{empty_docs, impurities, spoken, vague_comments, vague_lines};
-use roomcast_layering::workspace::{WorkspaceMember, members, root, sources, texts};
+use roomcast_layering::words::{empty_docs, impurities, spoken, vague_comments, vague_lines, vague_script};
+use roomcast_layering::workspace::{WorkspaceMember, members, root, scripts, sources, texts};
+
+/// Types of several files whose name means the same in all of them.
+const SAME_IN_ALL_PLACES: &[&str] = &[
+    "Attacker",
+    "Audit",
+    "Auth",
+    "Browser",
+    "Client",
+    "Conn",
+    "CountingAllocator",
+    "Crowd",
+    "EventData",
+    "EventEnvelope",
+    "Fleet",
+    "Folder",
+    "Inner",
+    "Node",
+    "Object",
+    "Output",
+    "Outside",
+    "Packet",
+    "PacketError",
+    "Peer",
+    "Provider",
+    "RandomOperation",
+    "Reading",
+    "Readme",
+    "Room",
+    "Running",
+    "Secret",
+    "Server",
+    "Settings",
+    "Stage",
+    "Starting",
+    "State",
+    "Step",
+    "Store",
+    "Stream",
+    "TestKey",
+    "There",
+    "Transport",
+    "World",
+];
 
 /// The rooms of `roomcast-core` from the ground up. A room may use the floors below its own.
 const CORE: &[Floor] = &[
@@ -145,6 +189,15 @@ fn files_are_short_and_say_what_they_are() {
 }
 
 #[test]
+fn a_name_of_a_type_stands_for_one_thing() {
+    let texts = texts(&root()).unwrap();
+    let code = texts.iter().filter(|(path, _)| path.ends_with(".rs") && path != "conformance/layering/src/names.rs");
+    let shared = shared_types(code.map(|(path, text)| (path.as_str(), text.as_str())));
+    let shared = shared.iter().filter(|(name, _)| !SAME_IN_ALL_PLACES.contains(&name.as_str()));
+    assert_none(shared.map(|(name, paths)| format!("{name} is declared in {}", paths.join(", "))));
+}
+
+#[test]
 fn prose_is_plain() {
     let (documents, code): (Vec<_>, Vec<_>) =
         texts(&root()).unwrap().into_iter().partition(|(path, _)| path.ends_with(".md"));
@@ -153,7 +206,10 @@ fn prose_is_plain() {
     let code = code.iter().filter(|(path, _)| path != "conformance/layering/src/words.rs");
     let comments = code.flat_map(|(path, text)| [vague_comments(path, text), empty_docs(path, text)].concat());
     let lines = documents.iter().flat_map(|(path, text)| vague_lines(path, text));
-    assert_none(comments.chain(lines));
+    let scripts = scripts(&root()).unwrap();
+    assert!(scripts.len() >= 60, "{}", scripts.len());
+    let remarks = scripts.iter().flat_map(|(path, text)| vague_script(path, text));
+    assert_none(comments.chain(lines).chain(remarks));
 }
 
 #[test]

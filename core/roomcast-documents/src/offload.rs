@@ -17,7 +17,7 @@ use crate::provider::ProviderStage;
 use crate::question::DocumentQuestion;
 use crate::vocabulary::{DocumentId, Form};
 use crate::work::{Caught, DocumentWork, EncodedState, Task, Trial, WantedEncoding, WorkOutcome, Worked, catch_up};
-use crate::work_queue::{Asks, AtWork, From, QueuedUpdate, Turn};
+use crate::work_queue::{Asks, AtWork, NextWork, QueuedUpdate, UpdateFrom};
 
 impl<M: Copy + Ord> Documents<M> {
     /// The next computation that takes long, for another thread. Its result goes to
@@ -82,7 +82,7 @@ impl<M: Copy + Ord> Documents<M> {
             && live.work_queue.at_work.is_none()
         {
             let is_update = live.work_queue.waiting() > 0
-                && !(live.work_queue.turn == Turn::State && live.work_queue.wants_state());
+                && !(live.work_queue.turn == NextWork::State && live.work_queue.wants_state());
             if is_update {
                 self.start_update(document, &mut quick_bytes_left, now);
             } else if live.work_queue.wants_state() {
@@ -100,8 +100,8 @@ impl<M: Copy + Ord> Documents<M> {
         let config = self.config;
         let Some(mut queued) = self.live_mut(document).and_then(|live| live.work_queue.take()) else { return };
         let terms = match queued.from {
-            From::Application | From::Provider => self.terms(document, queued.member),
-            From::Pending(_) => None,
+            UpdateFrom::Application | UpdateFrom::Provider => self.terms(document, queued.member),
+            UpdateFrom::Pending(_) => None,
         };
         queued.terms = terms.unwrap_or(queued.terms);
         let Some(live) = self.live_mut(document) else { return };
@@ -112,7 +112,7 @@ impl<M: Copy + Ord> Documents<M> {
             return self.end_update(document, queued, trial, now);
         }
         let (copy, update, terms) = (live.document.clone(), queued.update.clone(), queued.terms);
-        live.work_queue.turn = Turn::State;
+        live.work_queue.turn = NextWork::State;
         live.work_queue.start(AtWork::Update(queued));
         self.work.push_back((document, DocumentWork(Task::Try { document: copy, update, terms })));
     }
@@ -129,7 +129,7 @@ impl<M: Copy + Ord> Documents<M> {
             }
         }
         let copy = live.document.clone();
-        live.work_queue.turn = Turn::Update;
+        live.work_queue.turn = NextWork::Update;
         live.work_queue.start(AtWork::State(askers, snapshot));
         self.work.push_back((document, DocumentWork(Task::Encode { document: copy, wanted })));
     }
@@ -159,9 +159,9 @@ impl<M: Copy + Ord> Documents<M> {
     fn end_update(&mut self, document: DocumentId, queued: QueuedUpdate<M>, trial: Trial, now: Instant) {
         let member = queued.member;
         let told = match queued.from {
-            From::Application => Some(Form::Application),
-            From::Provider => Some(Form::Protocol),
-            From::Pending(_) => None,
+            UpdateFrom::Application => Some(Form::Application),
+            UpdateFrom::Provider => Some(Form::Protocol),
+            UpdateFrom::Pending(_) => None,
         };
         let taken = self.tried(document, queued, trial, now);
         match told {

@@ -17,7 +17,7 @@ use crate::members::Entered;
 use crate::output::{Close, Output};
 use crate::provider::{Provider, ProviderStage};
 use crate::vocabulary::{Access, Brings, DocumentId, Form, Joining, Taken};
-use crate::work_queue::From;
+use crate::work_queue::UpdateFrom;
 
 /// Whether a connection takes what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl<M: Copy + Ord> Documents<M> {
             return Dealt::Now;
         }
         let update = Bytes::copy_from_slice(update);
-        match self.take_update(document, (member, update, brings), From::Provider, now) {
+        match self.take_update(document, (member, update, brings), UpdateFrom::Provider, now) {
             Taken::Later => Dealt::Later,
             Taken::Applied | Taken::Known | Taken::Waits | Taken::Refused => Dealt::Now,
         }

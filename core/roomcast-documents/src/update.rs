@@ -10,14 +10,14 @@ use crate::machine::Documents;
 use crate::output::{Output, Relay};
 use crate::vocabulary::{Access, Brings, DocumentId, Form, Resync, Taken};
 use crate::work::{Space, Terms, Trial};
-use crate::work_queue::{From, QueuedUpdate};
+use crate::work_queue::{QueuedUpdate, UpdateFrom};
 
 impl<M: Copy + Ord> Documents<M> {
     /// A member has sent an update. Updates of clients that are not in the document are ignored.
     ///
     /// What takes long is tried elsewhere ([`poll_work`](Self::poll_work)), and so is what the member sends behind it.
     pub fn handle_update(&mut self, document: DocumentId, id: M, update: Bytes, brings: Brings, now: Instant) -> Taken {
-        let taken = self.take_update(document, (id, update, brings), From::Application, now);
+        let taken = self.take_update(document, (id, update, brings), UpdateFrom::Application, now);
         self.advance(document, now);
         taken
     }
@@ -27,7 +27,7 @@ impl<M: Copy + Ord> Documents<M> {
         &mut self,
         document: DocumentId,
         (member, update, brings): (M, Bytes, Brings),
-        from: From<M>,
+        from: UpdateFrom<M>,
         now: Instant,
     ) -> Taken {
         let (config, terms) = (self.config, self.terms(document, member));
@@ -74,7 +74,7 @@ impl<M: Copy + Ord> Documents<M> {
     pub(crate) fn tried(&mut self, document: DocumentId, queued: QueuedUpdate<M>, trial: Trial, now: Instant) -> Taken {
         let QueuedUpdate { member: id, update, brings, from, terms } = queued;
         match (from, terms.access, terms.room) {
-            (From::Pending(held), _, _) => {
+            (UpdateFrom::Pending(held), _, _) => {
                 if let Some(news) = trial.news {
                     self.applied(document, id, news, now);
                 }
@@ -84,17 +84,17 @@ impl<M: Copy + Ord> Documents<M> {
                 self.release(document, now);
                 Taken::Waits
             }
-            (From::Application | From::Provider, Access::Write, Space::Left) => {
+            (UpdateFrom::Application | UpdateFrom::Provider, Access::Write, Space::Left) => {
                 self.take(document, id, (update, brings), terms, trial, now)
             }
-            (From::Application | From::Provider, Access::Write, Space::Full) => match trial.verdict {
+            (UpdateFrom::Application | UpdateFrom::Provider, Access::Write, Space::Full) => match trial.verdict {
                 Verdict::NothingNew => self.known(),
                 Verdict::Applied | Verdict::Missing(_) | Verdict::Bad(_) => {
                     self.counters.refused_full += 1;
                     self.refuse(document, id)
                 }
             },
-            (From::Application | From::Provider, Access::Read, _) => match trial.verdict {
+            (UpdateFrom::Application | UpdateFrom::Provider, Access::Read, _) => match trial.verdict {
                 // Browsers send everything back that they get.
                 Verdict::NothingNew => self.known(),
                 Verdict::Applied | Verdict::Missing(_) => self.refuse(document, id),
@@ -245,7 +245,7 @@ impl<M: Copy + Ord> Documents<M> {
                     member: held.sender,
                     update: held.update.clone(),
                     brings: Brings::Edit,
-                    from: From::Pending(held),
+                    from: UpdateFrom::Pending(held),
                     terms: OF_HELD,
                 });
                 continue;

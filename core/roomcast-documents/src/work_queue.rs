@@ -26,7 +26,7 @@ pub(crate) struct WorkQueue<M> {
     /// What was applied since the copy was taken.
     pub(crate) since: Vec<Bytes>,
     /// What comes next if both an update and a state wait.
-    pub(crate) turn: Turn,
+    pub(crate) turn: NextWork,
     /// Whether the next thing is being looked for.
     pub(crate) is_starting: bool,
 }
@@ -40,7 +40,7 @@ pub(crate) enum AtWork<M> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum NextWork {
     Update,
     State,
 }
@@ -60,14 +60,14 @@ pub(crate) struct QueuedUpdate<M> {
     pub(crate) member: M,
     pub(crate) update: Bytes,
     pub(crate) brings: Brings,
-    pub(crate) from: From<M>,
+    pub(crate) from: UpdateFrom<M>,
     /// As they were when it came.
     pub(crate) terms: Terms,
 }
 
 /// Where an update comes from, and who hears what has become of it.
 #[derive(Debug)]
-pub(crate) enum From<M> {
+pub(crate) enum UpdateFrom<M> {
     /// A member of the application, whose owner is told.
     Application,
     /// A message of a provider, which is then dealt with.
@@ -85,7 +85,7 @@ impl<M: Copy + Ord> WorkQueue<M> {
             askers: Vec::new(),
             snapshot: None,
             since: Vec::new(),
-            turn: Turn::Update,
+            turn: NextWork::Update,
             is_starting: false,
         }
     }

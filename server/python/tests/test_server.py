@@ -214,7 +214,7 @@ def test_a_lost_connection_neither_loses_nor_repeats(world):
             for number in range(3000):
                 await sio.emit("n", number, room="user:ada")
                 if number % 700 == 350:
-                    # The transport ends under it, in whatever state.
+                    # The transport ends under it, in any state.
                     bridge = sio.bridge
                     bridge._in_loop(lambda: asyncio.ensure_future(bridge._client.eio.disconnect(abort=True)))
                     await asyncio.sleep(0.01)
