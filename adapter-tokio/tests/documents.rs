@@ -33,8 +33,8 @@ fn providers_share_a_document_and_the_store_keeps_it() {
     assert_eq!(other.doc.state(), [0, 0][..]);
     let state = bob.doc.state();
     server.stop();
-    let (snapshot, log) = store.stored("plan");
-    assert_eq!((snapshot, log.len()), (Some(state), 0));
+    let stored = store.stored("plan");
+    assert_eq!((stored.snapshot, stored.updates.len()), (Some(state), 0));
 }
 
 #[test]

@@ -75,6 +75,29 @@ impl Memory {
         self.lock().rows.clone()
     }
 
+    /// The snapshot of a document and the updates after it, as they are stored now.
+    pub fn stored(&self, document: &str) -> query::StoredNoteDocument {
+        self.lock().stored(document)
+    }
+
+    /// Revokes the token with this `jti` for ever: for a world without tasks.
+    pub fn revoke(&self, jti: impl Into<ByteString>) {
+        self.lock().revoked.add_token(jti.into(), None, 0);
+    }
+
+    /// Takes back what [`revoke`](Self::revoke) did.
+    pub fn restore(&self, jti: &str) {
+        self.lock().revoked.remove_token(jti);
+    }
+
+    /// A store of its own with the same rows, revocations and documents, as if it were opened on a copy of the files.
+    /// Faults and gates stay with this one.
+    pub fn copy(&self) -> Self {
+        let state = self.lock();
+        let (rows, revoked, documents) = (state.rows.clone(), state.revoked.clone(), state.documents.clone());
+        Self(Arc::new(Mutex::new(State { index: Index::of(&rows), rows, revoked, documents, ..State::default() })))
+    }
+
     /// From now on every question fails with this error.
     pub fn fail(&self, error: StoreError) {
         self.lock().fault = Some(error);
@@ -248,9 +271,7 @@ impl State {
                 Ok(StoreAnswer::NoteContent(content_of(data)?.map(ByteString::from)))
             }
             Question::SaveNoteContent { note, content, at_nanos } => self.save_note_content(&note, &content, at_nanos),
-            Question::LoadDocument { document } => {
-                Ok(StoreAnswer::Document(self.documents.get(&document).map(stored).unwrap_or_default()))
-            }
+            Question::LoadDocument { document } => Ok(StoreAnswer::Document(self.stored(&document))),
             Question::AppendUpdates { document, first_sequence, updates } => {
                 let appended = self.documents.entry(document).or_default().append(first_sequence, updates);
                 appended.map(|()| StoreAnswer::Done).map_err(|_| StoreError::Conflict)
@@ -262,6 +283,14 @@ impl State {
             }
             Question::ChangeMessage { chat, message, changes } => self.change_message(&chat, &message, &changes),
         }
+    }
+
+    /// A document in the application's words.
+    fn stored(&self, document: &str) -> query::StoredNoteDocument {
+        let found = self.documents.get(document).map(SnapshotAndLog::load).unwrap_or_default();
+        let StoredDocument { snapshot, tag, updates, last_sequence } = found;
+        let content_hash = tag.and_then(|tag| tag[..].try_into().ok()).map(ContentHash);
+        query::StoredNoteDocument { snapshot, content_hash, updates, last_sequence }
     }
 
     fn authenticate(&self, token: RevocableToken) -> StoreAnswer {
@@ -362,13 +391,6 @@ impl UserRow {
             profile: profile.to_string().into(),
         }
     }
-}
-
-/// A document in the application's words.
-fn stored(document: &SnapshotAndLog) -> query::StoredNoteDocument {
-    let StoredDocument { snapshot, tag, updates, last_sequence } = document.load();
-    let content_hash = tag.and_then(|tag| tag[..].try_into().ok()).map(ContentHash);
-    query::StoredNoteDocument { snapshot, content_hash, updates, last_sequence }
 }
 
 /// A question under way.

@@ -7,9 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use bytestring::ByteString;
-use roomcast_documents::{DocumentAnswer, DocumentQuestion, DocumentStore, DocumentStoreError};
+use roomcast_documents::{DocumentAnswer, DocumentQuestion, DocumentStore, DocumentStoreError, StoredDocument};
 
 use crate::document::SnapshotAndLog;
 
@@ -25,13 +24,17 @@ impl MemoryDocuments {
     }
 
     /// The snapshot of a document and the updates after it, as they are stored now.
-    pub fn stored(&self, document: &str) -> (Option<Bytes>, Vec<Bytes>) {
+    pub fn stored(&self, document: &str) -> StoredDocument {
         let documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stored = documents.get(document).map(SnapshotAndLog::load).unwrap_or_default();
-        (stored.snapshot, stored.updates)
+        documents.get(document).map(SnapshotAndLog::load).unwrap_or_default()
     }
 
-    fn answer(&self, question: DocumentQuestion) -> Result<DocumentAnswer, DocumentStoreError> {
+    /// Answers at once: for a world without tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`DocumentStore::ask`].
+    pub fn answer(&self, question: DocumentQuestion) -> Result<DocumentAnswer, DocumentStoreError> {
         let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match question {
             DocumentQuestion::Load { document } => {

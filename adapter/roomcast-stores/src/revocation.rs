@@ -77,7 +77,7 @@ pub trait Revocations: Send + Sync + 'static {
 }
 
 /// What is revoked. As many users as there are, and the tokens that would still be good.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Revoked {
     ends_at_secs: BTreeMap<ByteString, Option<u64>>,
     users: BTreeMap<ByteString, RevokedUser>,
@@ -103,7 +103,7 @@ impl Revoked {
         known.ends_to_secs = known.ends_to_secs.zip(ends_to_secs).map(|(known, more)| known.max(more));
     }
 
-    pub(super) fn remove_token(&mut self, jti: &ByteString) {
+    pub(super) fn remove_token(&mut self, jti: &str) {
         self.ends_at_secs.remove(jti);
     }
 
@@ -163,7 +163,7 @@ mod tests {
         revoked.add_token("c".into(), Some(20), 11);
         assert_eq!(revoked.ends_at_secs.len(), 2);
         assert!(!revoked.has(&token(Some("a"), None)) && revoked.has(&token(Some("b"), None)));
-        revoked.remove_token(&"b".into());
+        revoked.remove_token("b");
         assert!(!revoked.has(&token(Some("b"), None)) && revoked.has(&token(Some("c"), None)));
     }
 

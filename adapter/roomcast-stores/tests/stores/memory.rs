@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
+use roomcast_openwebui::query::{ContentHash, Question, StoreAnswer, StoreError, StoredNoteDocument};
 use roomcast_stores::{Memory, Moment, Store};
 
 use crate::run;
@@ -50,6 +50,51 @@ fn tasks_wait_at_a_gate() {
         assert!(matches!(asked.await.unwrap(), Err(StoreError::Unavailable)));
         assert_eq!(memory.rows().users[1].last_active_at_secs, 9, "written, without an answer");
     });
+}
+
+#[test]
+fn a_copy_has_what_was_stored_and_goes_its_own_way() {
+    let memory = Memory::new(world());
+    let (document, note) = (|| "note:d".into(), || "private".into());
+    let updates = vec!["a".into(), "b".into()];
+    memory.answer(Question::AppendUpdates { document: document(), first_sequence: 1, updates }).unwrap();
+    let save = |memory: &Memory, content: &'static str, at_nanos| {
+        memory.answer(Question::SaveNoteContent { note: note(), content: content.into(), at_nanos }).unwrap();
+        value(memory, Cell::Note("private"))
+    };
+    let saved = save(&memory, r#"{"md":"first"}"#, 9);
+    memory.revoke("lost");
+    memory.fail(StoreError::Unavailable);
+    let copy = memory.copy();
+
+    // What is done to one of them is not done to the other.
+    memory.restore("lost");
+    let snapshot = Question::SaveSnapshot {
+        document: document(),
+        snapshot: "ab".into(),
+        content_hash: Some(ContentHash([7; 20])),
+        up_to_sequence: 2,
+    };
+    memory.answer(snapshot).unwrap();
+    let logged = StoredNoteDocument { updates: vec!["a".into(), "b".into()], last_sequence: 2, ..Default::default() };
+    assert_eq!(copy.stored("note:d"), logged);
+    let kept = StoredNoteDocument {
+        snapshot: Some("ab".into()),
+        content_hash: Some(ContentHash([7; 20])),
+        last_sequence: 2,
+        ..Default::default()
+    };
+    assert_eq!((memory.stored("note:d"), memory.stored("note:e")), (kept, StoredNoteDocument::default()));
+    let login = |memory: &Memory| {
+        let (user, jti) = ("ann".into(), Some("lost".into()));
+        memory.answer(Question::Authenticate { user, jti, issued_at_secs: None, ends_at_secs: None }).unwrap()
+    };
+    assert!(matches!((login(&memory), login(&copy)), (StoreAnswer::User(Some(_)), StoreAnswer::Revoked)));
+    // It has no faults, and knows nothing of the saves that were under way.
+    run(async { assert_eq!((memory.ready().await, copy.ready().await), (Err(StoreError::Unavailable), Ok(()))) });
+    assert_eq!(save(&memory, r#"{"md":"earlier"}"#, 8), saved);
+    assert_eq!(value(&copy, Cell::Note("private")), saved);
+    assert_ne!(save(&copy, r#"{"md":"earlier"}"#, 8), saved);
 }
 
 impl Peek for Memory {
