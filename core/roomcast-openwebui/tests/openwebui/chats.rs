@@ -108,12 +108,12 @@ fn what_was_read_of_a_chat_is_written_and_told() {
         r#"2["events",{{"chat_id":"talk","data":{{"type":"chat:list","data":{{"chat_id":"talk","last_read_at":{START_SECS}}}}}}}]"#
     );
     assert_eq!(world.read(tab), [told]);
-    assert_eq!(world.store.read_at.get(&("talk".into(), "bob".into())), Some(&START_SECS));
+    assert_eq!(world.store.read_at().get(&("talk".into(), "bob".into())), Some(&START_SECS));
     // A chat is read by its owner.
     world.send(alice, &chat("1", "talk", r#"{"type":"last_read_at"}"#));
     world.send(alice, &chat("1", "local:1", r#"{"type":"last_read_at"}"#));
     world.send(alice, &chat("1", "talk", r#"{"type":"no-such"}"#));
-    assert_eq!((world.read(alice), world.store.read_at.len()), (vec!["31[]".to_owned(); 3], 1));
+    assert_eq!((world.read(alice), world.store.read_at().len()), (vec!["31[]".to_owned(); 3], 1));
     // Once a second.
     world.questions();
     for _ in 0..5 {
@@ -130,7 +130,7 @@ fn what_was_read_of_a_chat_is_written_and_told() {
 fn a_socket_is_in_a_bounded_number_of_chats() {
     let mut world = World::with(|settings| settings.limits.chats_per_socket_max = 2);
     for id in ["a", "b", "c"] {
-        world.store.chats.insert(id.into(), "bob".into());
+        world.store.put_chat(id, "bob");
     }
     let bob = world.join("bob");
     for id in ["a", "b", "c"] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomcast_openwebui::query::Question;
+use roomcast_openwebui::query::{Permission, Question};
 use roomcast_openwebui::{Notice, Request, Response, To};
 
 use super::events::{call, emit};
@@ -29,7 +29,7 @@ fn heartbeats_of_many_users_are_one_write_at_a_time() {
         world.answer(query);
     }
     assert_eq!(sizes, [1, 64, 35]);
-    assert_eq!(world.store.active_at.len(), 100);
+    assert_eq!(world.store.active_at().len(), 100);
 }
 
 // Sections 2.4, 2.5 item 23, and 3.3.
@@ -61,7 +61,7 @@ fn users_who_come_back_at_once_are_read_with_few_questions() {
 fn an_admin_is_in_channels_where_the_permission_is_denied_by_default() {
     let mut world = World::new();
     for user in ["alice", "bob"] {
-        world.store.without_channels.insert(user.into());
+        world.store.set_permission(user, Permission::Denied);
     }
     let (alice, bob) = (world.join("alice"), world.join("bob"));
     assert_eq!(world.rooms(alice), ["channel:general", "user:alice"]);
@@ -77,7 +77,7 @@ fn a_direct_message_that_is_opened_again_has_its_room_within_seconds() {
     let mut world = World::new();
     let bob = world.join("bob");
     world.ask(emit(To::User("bob".into()), "events:channel", r#"{"data":{"type":"channel:created"}}"#));
-    world.store.channels.get_mut("bob").unwrap().insert("direct".into());
+    world.store.enter_channel("bob", "direct");
     world.pass_ms(1000);
     assert_eq!(world.rooms(bob), ["channel:direct", "channel:general", "user:bob"]);
 
@@ -85,7 +85,7 @@ fn a_direct_message_that_is_opened_again_has_its_room_within_seconds() {
     let mut world = World::new();
     let bob = world.join("bob");
     world.pass(Duration::from_secs(6));
-    world.store.channels.get_mut("bob").unwrap().insert("direct".into());
+    world.store.enter_channel("bob", "direct");
     let look = r#"2["events:channel",{"channel_id":"direct","message_id":null,"data":{"type":"last_read_at"}}]"#;
     world.send(bob, look);
     assert_eq!(world.rooms(bob), ["channel:direct", "channel:general", "user:bob"]);
@@ -193,7 +193,7 @@ fn events_that_ask_a_store_are_rationed() {
 #[test]
 fn refused_tokens_are_counted_by_reason() {
     let mut world = World::new();
-    world.store.revoked.insert("of-carol".into());
+    world.store.revoke("of-carol");
     let wrong = roomcast_auth::sign_hs256(b"another secret", r#"{"id":"bob"}"#);
     let ended = token_of(&format!(r#"{{"id":"bob","exp":{}}}"#, START_SECS - 1));
     let later = token_of(&format!(r#"{{"id":"bob","nbf":{}}}"#, START_SECS + 9));
@@ -279,11 +279,11 @@ fn a_login_that_ends_while_its_channels_are_read_does_not_hold_its_socket_up() {
 
 /// Users who are all in one channel.
 fn crowd(count: usize) -> World {
-    let mut world = World::new();
+    let world = World::new();
     for user in 0..count {
         let id = format!("user-{user:02}");
-        world.store.users.insert(id.clone(), ("User".into(), "user".into()));
-        world.store.channels.entry(id).or_default().insert("general".into());
+        world.store.put_user(&id, "User", "user");
+        world.store.enter_channel(&id, "general");
     }
     world
 }

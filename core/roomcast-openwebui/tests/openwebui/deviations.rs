@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use roomcast_auth::SetupError;
 use roomcast_core::server::EndpointId;
-use roomcast_openwebui::query::Question;
+use roomcast_openwebui::query::{Permission, Question};
 use roomcast_openwebui::{LogoutReason, Notice, Request, Response, Settings, SettingsError};
 
 use super::events::{active, call, models};
-use super::store::Manner;
+use super::store::{Manner, PRIVATE};
 use super::world::{START_SECS, World, token, token_of};
 
 // Section 2.5, item 5.
 #[test]
 fn revoked_tokens_and_pending_users_have_no_login() {
     let mut world = World::new();
-    world.store.revoked.insert("of-carol".into());
+    world.store.revoke("of-carol");
     for user in ["pete", "carol", "nobody"] {
         let client = world.connect(&format!(r#"{{"token":"{}"}}"#, token(user)));
         world.send(client, &format!(r#"21["user-join",{{"auth":{{"token":"{}"}}}}]"#, token(user)));
@@ -28,11 +28,11 @@ fn revoked_tokens_and_pending_users_have_no_login() {
 #[test]
 fn revocation_and_a_changed_role_end_the_login() {
     let revoke: fn(&mut World) = |world| {
-        world.store.revoked.insert("of-bob".into());
+        world.store.revoke("of-bob");
     };
-    let demote: fn(&mut World) = |world| world.store.users.get_mut("bob").unwrap().1 = "pending".into();
+    let demote: fn(&mut World) = |world| world.store.set_role("bob", "pending");
     let delete: fn(&mut World) = |world| {
-        world.store.users.remove("bob");
+        world.store.remove_user("bob");
     };
     for change in [revoke, demote, delete] {
         // At once when told, within a minute otherwise.
@@ -58,7 +58,7 @@ fn revocation_and_a_changed_role_end_the_login() {
     // A new name or a better role reaches the session.
     let mut world = World::new();
     let bob = world.join("bob");
-    world.store.users.insert("bob".into(), ("Robert".into(), "admin".into()));
+    world.store.put_user("bob", "Robert", "admin");
     world.ask(Request::Refresh { user: "bob".into() });
     let socket = world.socket(bob).unwrap();
     let Response::Login(Some(session)) = world.ask(Request::Login { socket }) else { panic!("has a session") };
@@ -78,7 +78,7 @@ fn an_answer_older_than_the_revocation_gives_no_lasting_login() {
         // Answered as things were before.
         world.answer(question);
         assert_eq!(world.rooms(bob), ["user:bob"]);
-        world.store.revoked.insert("of-bob".into());
+        world.store.revoke("of-bob");
         world.answer_waiting();
         assert!(matches!(world.notices.last(), Some(Notice::LoggedOut { why: LogoutReason::Revoked, .. })));
         assert_eq!(world.rooms(bob), Vec::<String>::new());
@@ -93,9 +93,9 @@ fn revocation_is_of_one_token() {
     for (request, asked) in
         [(Request::Refresh { user: "bob".into() }, 2), (Request::RefreshToken { jti: "phone".into() }, 1)]
     {
-        world.store.revoked.clear();
+        world.store.restore("phone");
         let phone = world.join_with(&token_of(r#"{"id":"bob","jti":"phone"}"#));
-        world.store.revoked.insert("phone".into());
+        world.store.revoke("phone");
         assert!(matches!(world.ask(request), Response::Done { sockets } if sockets == asked));
         assert_eq!((world.rooms(bob).len(), world.rooms(phone).len()), (2, 0));
     }
@@ -140,19 +140,19 @@ fn only_ones_own_login_may_be_called() {
 #[test]
 fn channels_need_the_permission_and_are_left_without_it() {
     let mut world = World::new();
-    world.store.without_channels.insert("bob".into());
+    world.store.set_permission("bob", Permission::Denied);
     let bob = world.join("bob");
     assert_eq!(world.rooms(bob), ["user:bob"]);
-    world.store.without_channels.clear();
+    world.store.set_permission("bob", Permission::Granted);
     world.ask(Request::Refresh { user: "bob".into() });
     assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
     // Taken away again, or the membership: the rooms are left, at the latest a minute later.
-    world.store.without_channels.insert("bob".into());
+    world.store.set_permission("bob", Permission::Denied);
     world.ask(Request::Refresh { user: "bob".into() });
     assert_eq!(world.rooms(bob), ["user:bob"]);
-    world.store.without_channels.clear();
+    world.store.set_permission("bob", Permission::Granted);
     world.ask(Request::ReadChannels { user: "bob".into() });
-    world.store.channels.get_mut("bob").unwrap().clear();
+    world.store.leave_channels("bob");
     let typing = r#"2["events:channel",{"channel_id":"general","message_id":null,"data":{"type":"typing","data":{"typing":true}}}]"#;
     let alice = world.join("alice");
     world.send(bob, typing);
@@ -175,12 +175,12 @@ fn notes_and_chats_are_left_without_access() {
     assert!(
         world.rooms(alice).contains(&"note:plan".to_owned()) && world.rooms(alice).contains(&"chat:talk".to_owned())
     );
-    world.store.users.get_mut("alice").unwrap().1 = "user".into();
-    world.store.notes.get_mut("plan").unwrap().0 = "carol".into();
+    world.store.set_role("alice", "user");
+    world.store.put_note("plan", "carol", PRIVATE);
     world.ask(Request::Refresh { user: "alice".into() });
     assert_eq!(world.rooms(alice), ["channel:general", "user:alice"]);
     assert_eq!(world.rooms(bob), ["channel:general", "chat:talk", "user:bob"]);
-    world.store.chats.clear();
+    world.store.edit(|rows| rows.chats.clear());
     world.pass(Duration::from_secs(60));
     assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
 }

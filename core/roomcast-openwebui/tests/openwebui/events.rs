@@ -18,7 +18,9 @@ fn a_connect_with_a_good_token_is_a_login_and_any_other_is_let_in() {
     let socket = world.socket(client).unwrap();
     let session = world.stack.app.login(socket).unwrap();
     assert_eq!((&*session.user.id, &*session.user.name, &*session.user.role), ("bob", "Bob User", "user"));
-    assert_eq!((&*session.sid, &*session.user.profile), (&*world.clients[client].sid, r#"{"id":"bob"}"#));
+    let bob = world.store.user("bob").unwrap();
+    assert!(bob.profile.contains(r#""email":"bob@localhost""#), "{}", bob.profile);
+    assert_eq!((&*session.sid, &session.user), (&*world.clients[client].sid, &bob));
 
     // A connection without a token, or with a bad one, is accepted without a session.
     for auth in ["{}", r#"{"token":"x"}"#, r#"{"token":7}"#, r#"{"token":null}"#] {
@@ -70,7 +72,7 @@ fn a_heartbeat_is_written_once_in_its_span() {
     world.questions();
     world.send(bob, r#"21["heartbeat",{}]"#);
     assert_eq!(world.read(bob), ["31[]"]);
-    assert_eq!(world.store.active_at.get("bob"), Some(&START_SECS));
+    assert_eq!(world.store.active_at().get("bob"), Some(&START_SECS));
     // The second connection's, and those that come too fast, are one write.
     world.pass_ms(2000);
     for client in [again, bob, again] {
@@ -81,14 +83,14 @@ fn a_heartbeat_is_written_once_in_its_span() {
     };
     assert_eq!(touches(&mut world), 1);
     world.pass_ms(9000);
-    assert_eq!((touches(&mut world), world.store.active_at.get("bob")), (1, Some(&(START_SECS + 2))));
+    assert_eq!((touches(&mut world), world.store.active_at().get("bob")), (1, Some(&(START_SECS + 2))));
     // What waits is written when the last of the user's sockets goes.
     world.pass_ms(1000);
     world.send(bob, r#"2["heartbeat",{}]"#);
     world.leave(bob);
     assert_eq!(touches(&mut world), 0);
     world.leave(again);
-    assert_eq!((touches(&mut world), world.store.active_at.get("bob")), (1, Some(&(START_SECS + 12))));
+    assert_eq!((touches(&mut world), world.store.active_at().get("bob")), (1, Some(&(START_SECS + 12))));
     // Without a session nothing is written.
     let anonymous = world.connect("{}");
     world.send(anonymous, r#"21["heartbeat",{}]"#);
@@ -128,7 +130,7 @@ fn a_model_is_in_use_for_three_seconds() {
 fn join_channels_joins_by_login_or_by_token() {
     let mut world = World::new();
     let bob = world.join("bob");
-    world.store.channels.get_mut("bob").unwrap().insert("new".into());
+    world.store.enter_channel("bob", "new");
     world.send(bob, &format!(r#"21["join-channels",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
     assert_eq!(world.read(bob), ["31[]"]);
     assert_eq!(world.rooms(bob), ["channel:general", "channel:new", "user:bob"]);
@@ -158,10 +160,9 @@ fn join_note_needs_read_access() {
     assert_eq!(join(&mut world, "alice", "plan"), (acked.clone(), true), "the owner, an admin");
     assert_eq!(join(&mut world, "bob", "plan"), (acked.clone(), false), "silence");
     assert_eq!(join(&mut world, "alice", "no-such"), (acked.clone(), false));
-    let read_by = |text: &str| roomcast_openwebui::access::AccessControl::from_column(Some(text));
-    world.store.notes.insert("shared".into(), ("alice".into(), read_by(r#"{"read":{"user_ids":["bob"]}}"#)));
-    world.store.notes.insert("own".into(), ("carol".into(), read_by("{}")));
-    world.store.notes.insert("public".into(), ("alice".into(), read_by("null")));
+    world.store.put_note("shared", "alice", Some(r#"{"read":{"user_ids":["bob"]}}"#));
+    world.store.put_note("own", "carol", super::store::PRIVATE);
+    world.store.put_note("public", "alice", Some("null"));
     assert!(join(&mut world, "bob", "shared").1 && !join(&mut world, "carol", "shared").1);
     assert!(join(&mut world, "carol", "own").1 && !join(&mut world, "bob", "own").1);
     assert!(join(&mut world, "bob", "public").1 && join(&mut world, "alice", "own").1, "an admin reads all");
@@ -220,7 +221,7 @@ fn what_was_read_of_a_channel_is_written() {
     world.send(carol, event);
     assert_eq!((world.read(bob), world.read(carol)), (vec!["31[]".to_owned()], vec!["31[]".to_owned()]));
     let key = ("general".to_owned(), "bob".to_owned());
-    assert_eq!(world.store.read_at.clone().into_iter().collect::<Vec<_>>(), [(key, START_MILLIS * 1_000_000)]);
+    assert_eq!(world.store.read_at().into_iter().collect::<Vec<_>>(), [(key, START_MILLIS * 1_000_000)]);
 }
 
 // Section 2.1, direct connections.
@@ -397,7 +398,7 @@ fn a_channel_that_was_made_is_joined_by_its_users() {
     let told = [format!(r#"2["events:channel",{data}]"#)];
     assert_eq!((world.read(alice), world.read(bob)), (told.to_vec(), told.to_vec()));
     // A new channel: the sign to put its members' sockets into its room.
-    world.store.channels.get_mut("bob").unwrap().insert("dm".into());
+    world.store.enter_channel("bob", "dm");
     world.questions();
     let data = r#"{"data":{"type":"channel:created"}}"#;
     world.ask(emit(To::User("bob".into()), "events:channel", data));
@@ -406,7 +407,7 @@ fn a_channel_that_was_made_is_joined_by_its_users() {
     assert_eq!(world.rooms(alice), ["channel:general", "user:alice"]);
     assert_eq!(world.questions().len(), 1);
     // The same on request, for when another process has sent the event.
-    world.store.channels.get_mut("bob").unwrap().insert("group".into());
+    world.store.enter_channel("bob", "group");
     world.ask(Request::ReadChannels { user: "bob".into() });
     assert!(world.rooms(bob).contains(&"channel:group".to_owned()));
 }

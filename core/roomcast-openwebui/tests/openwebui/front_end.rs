@@ -45,7 +45,7 @@ fn where_a_login_is_required_a_bad_token_is_refused_at_connect() {
     assert_eq!(world.stack.app.audit().sockets, 1);
     // Nor does one stay whose session ends.
     world.store.manner = super::store::Manner::AtOnce;
-    world.store.revoked.insert("of-bob".into());
+    world.store.revoke("of-bob");
     world.ask(roomcast_openwebui::Request::Refresh { user: "bob".into() });
     let bob = world.clients.len() - 2;
     assert_eq!((world.read(bob), world.socket(bob)), (vec!["1".to_owned()], None));
@@ -139,7 +139,7 @@ fn last_read_at_once_per_keystroke() {
     assert!(expected > START_MILLIS * 1_000_000);
     assert_eq!(writes(&mut world), 1);
     world.leave(bob);
-    assert_eq!((writes(&mut world), world.store.read_at[&("general".into(), "bob".into())]), (1, expected));
+    assert_eq!((writes(&mut world), world.store.read_at()[&("general".into(), "bob".into())]), (1, expected));
 }
 
 // Section 2.7, item 10.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{Request, Response};
 
-use super::store::Manner;
+use super::store::{Manner, PRIVATE};
 use super::world::{World, token, token_of};
 
 // Section 3.1.
@@ -49,7 +49,7 @@ fn a_token_that_the_store_refuses_makes_the_login_of_the_same_user_be_checked() 
     world.send(bob, &format!(r#"21["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("ghost")));
     assert_eq!((world.questions().len(), world.rooms(bob).len()), (1, 2));
     // Of the same one, and the login's own token stands.
-    world.store.revoked.insert("other".into());
+    world.store.revoke("other");
     world.send(
         bob,
         &format!(r#"22["user-join",{{"auth":{{"token":"{}"}}}}]"#, token_of(r#"{"id":"bob","jti":"other"}"#)),
@@ -58,7 +58,7 @@ fn a_token_that_the_store_refuses_makes_the_login_of_the_same_user_be_checked() 
     assert_eq!(asked.iter().filter(|asked| matches!(asked, Question::Authenticate { .. })).count(), 2, "{asked:?}");
     assert_eq!(world.rooms(bob).len(), 2);
     // And the user is gone.
-    world.store.users.remove("bob");
+    world.store.remove_user("bob");
     world.send(bob, &format!(r#"23["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("bob")));
     assert_eq!(world.rooms(bob), Vec::<String>::new());
 }
@@ -69,8 +69,7 @@ fn a_socket_is_in_a_bounded_number_of_notes() {
     let mut world = World::with(|settings| settings.limits.notes_per_socket_max = 2);
     let alice = world.join("alice");
     for note in ["a", "b", "c"] {
-        let plan = world.store.notes["plan"].clone();
-        world.store.notes.insert(note.into(), plan);
+        world.store.put_note(note, "alice", PRIVATE);
         world.send(alice, &format!(r#"2["join-note",{{"note_id":"{note}"}}]"#));
     }
     assert_eq!(world.rooms(alice), ["channel:general", "note:a", "note:b", "user:alice"]);
@@ -80,13 +79,13 @@ fn a_socket_is_in_a_bounded_number_of_notes() {
 #[test]
 fn what_a_login_may_do_in_a_chat_follows_its_owner() {
     let mut world = World::new();
-    world.store.chats.insert("shared".into(), "bob".into());
+    world.store.put_chat("shared", "bob");
     let alice = world.join("alice");
     world.send(alice, r#"21["events:chat",{"chat_id":"shared","data":{"type":"join"}}]"#);
     let typing = r#"22["events:chat",{"chat_id":"shared","data":{"type":"typing","data":{"typing":true}}}]"#;
     world.send(alice, typing);
     assert_eq!(world.read(alice).last().map(String::as_str), Some("32[false]"), "an admin looks on");
-    world.store.chats.insert("shared".into(), "alice".into());
+    world.store.put_chat("shared", "alice");
     assert!(matches!(world.ask(Request::Refresh { user: "alice".into() }), Response::Done { sockets: 1 }));
     world.send(alice, typing);
     assert_eq!(world.read(alice).last().map(String::as_str), Some("32[true]"));

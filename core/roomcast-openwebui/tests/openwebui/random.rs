@@ -208,15 +208,15 @@ impl Run {
     }
 
     fn change(&mut self, change: usize) {
-        let store = &mut self.world.store;
+        let store = &self.world.store;
         match change {
-            0 => drop(store.revoked.insert("of-bob".into())),
-            1 => store.revoked.clear(),
-            2 => store.users.get_mut("bob").unwrap().1 = "pending".into(),
-            3 => store.users.get_mut("bob").unwrap().1 = "admin".into(),
-            4 => store.channels.get_mut("bob").unwrap().clear(),
-            5 => drop(store.channels.get_mut("bob").unwrap().insert("general".into())),
-            _ => drop(store.chats.insert("talk".into(), "alice".into())),
+            0 => store.revoke("of-bob"),
+            1 => store.restore("of-bob"),
+            2 => store.set_role("bob", "pending"),
+            3 => store.set_role("bob", "admin"),
+            4 => store.leave_channels("bob"),
+            5 => store.enter_channel("bob", "general"),
+            _ => store.put_chat("talk", "alice"),
         }
     }
 

@@ -1,51 +1,29 @@
-//! A store whose answers a test decides.
+//! A store in memory whose answers a test delays, refuses or loses.
 //!
-//! Owns: rows, and the manner in which questions are answered. Must never know: the machine.
+//! Owns: the manner in which questions are answered, which writes were carried out, and the rows that tests begin with.
+//! Must never know: the machine, or how a question is answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Deref;
 
-use bytes::Bytes;
 use bytestring::ByteString;
-use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{
-    Chat, ContentHash, MessageChange, Note, Permission, Query, Question, Reply, StoreAnswer, StoreError,
-    StoredNoteDocument, User, UserChannels,
+use roomcast_openwebui::query::{MessageChange, Permission, Query, Question, Reply, StoreAnswer, StoreError, User};
+use roomcast_stores::{
+    ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, Memory, NoteRow, Rows, UserRow,
 };
 
-#[derive(Default)]
+/// [`Memory`], with faults in front of it.
 pub struct Store {
+    memory: Memory,
     pub manner: Manner,
-    /// Name and role by id.
-    pub users: BTreeMap<String, (String, String)>,
-    pub revoked: BTreeSet<String>,
-    pub channels: BTreeMap<String, BTreeSet<String>>,
-    pub without_channels: BTreeSet<String>,
-    pub notes: BTreeMap<String, (String, AccessControl)>,
-    /// Id of the owner, by id of the chat.
-    pub chats: BTreeMap<String, String>,
-    pub active_at: BTreeMap<String, u64>,
-    pub read_at: BTreeMap<(String, String), u64>,
-    /// What was done to messages, by chat and message.
-    pub changes: BTreeMap<(String, String), Vec<MessageChange>>,
-    /// How many writes were carried out.
-    pub writes: usize,
-    /// `content` of notes' data.
-    pub contents: BTreeMap<String, String>,
-    pub saved_at: BTreeMap<String, u64>,
-    pub documents: BTreeMap<String, Kept>,
     /// Questions that fail, in every manner.
     pub refuses: Option<fn(&Question) -> bool>,
     /// Questions that are carried out, and said to have failed.
     pub mutes: Option<fn(&Question) -> bool>,
-}
-
-/// A document as a store keeps it.
-#[derive(Clone, Default)]
-pub struct Kept {
-    pub snapshot: Option<(Bytes, u64)>,
-    pub content_hash: Option<ContentHash>,
-    pub log: BTreeMap<u64, Bytes>,
-    pub last: u64,
+    /// How many writes were carried out.
+    pub writes: usize,
+    /// What was done to messages, by chat and message.
+    pub changes: BTreeMap<(String, String), Vec<MessageChange>>,
 }
 
 /// How questions are answered.
@@ -59,159 +37,226 @@ pub enum Manner {
     Failing,
 }
 
+impl Deref for Store {
+    type Target = Memory;
+
+    fn deref(&self) -> &Memory {
+        &self.memory
+    }
+}
+
 impl Store {
     pub fn with_people() -> Self {
-        let mut store = Self::default();
+        let store = Self::over(Memory::new(Rows { channels_default: Some(Permission::Denied), ..Rows::default() }));
         for (id, name, role) in [
             ("alice", "Alice Admin", "admin"),
             ("bob", "Bob User", "user"),
             ("carol", "Carol User", "user"),
             ("pete", "Pete Pending", "pending"),
         ] {
-            store.users.insert(id.into(), (name.into(), role.into()));
+            store.put_user(id, name, role);
         }
         for user in ["alice", "bob"] {
-            store.channels.entry(user.into()).or_default().insert("general".into());
+            store.enter_channel(user, "general");
         }
-        store.notes.insert("plan".into(), ("alice".into(), AccessControl::from_column(Some("{}"))));
-        store.chats.insert("talk".into(), "bob".into());
+        store.put_note("plan", "alice", PRIVATE);
+        store.put_chat("talk", "bob");
         store
     }
 
+    /// What another process finds that opens the same store now.
+    pub fn reopened(&self) -> Self {
+        Self::over(self.memory.copy())
+    }
+
+    fn over(memory: Memory) -> Self {
+        let (writes, changes) = (0, BTreeMap::new());
+        Self { memory, manner: Manner::AtOnce, refuses: None, mutes: None, writes, changes }
+    }
+
     pub fn reply(&mut self, query: Query) -> Reply {
-        let result = match self.manner {
-            Manner::Failing => Err(StoreError::Unavailable),
-            _ if self.refuses.is_some_and(|refuses| refuses(&query.question)) => Err(StoreError::Unavailable),
-            _ if self.mutes.is_some_and(|mutes| mutes(&query.question)) => {
-                drop(self.answer(query.question));
-                Err(StoreError::Unavailable)
-            }
-            Manner::AtOnce | Manner::Later => self.answer(query.question),
-        };
-        Reply { id: query.id, result }
+        let Query { id, question } = query;
+        let is_lost = |is: Option<fn(&Question) -> bool>| is.is_some_and(|is| is(&question));
+        let (is_refused, is_mute) = (self.manner == Manner::Failing || is_lost(self.refuses), is_lost(self.mutes));
+        if is_refused {
+            return Reply { id, result: Err(StoreError::Unavailable) };
+        }
+        let result = self.carry_out(question);
+        Reply { id, result: if is_mute { Err(StoreError::Unavailable) } else { result } }
     }
 
-    fn answer(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
-        Ok(match question {
-            Question::Authenticate { user, jti, .. } => {
-                if jti.is_some_and(|jti| self.revoked.contains(&*jti)) {
-                    return Ok(StoreAnswer::Revoked);
-                }
-                let row = self.users.get(&*user);
-                StoreAnswer::User(row.map(|(name, role)| User {
-                    profile: format!(r#"{{"id":"{user}"}}"#).into(),
-                    id: user.clone(),
-                    name: name.as_str().into(),
-                    role: role.as_str().into(),
-                }))
-            }
-            Question::Channels { users } => StoreAnswer::Channels(
-                users
-                    .iter()
-                    .map(|user| UserChannels {
-                        channels: strings(self.channels.get(&**user)),
-                        permission: match self.without_channels.contains(&**user) {
-                            true => Permission::Denied,
-                            false => Permission::Granted,
-                        },
-                    })
-                    .collect(),
-            ),
-            Question::Note { note, .. } => StoreAnswer::Note(self.notes.get(&*note).map(|(owner, access)| Note {
-                owner: owner.as_str().into(),
-                access: access.clone(),
-                groups: Vec::new(),
-            })),
-            Question::Chat { chat } => {
-                StoreAnswer::Chat(self.chats.get(&*chat).map(|owner| Chat { owner: owner.as_str().into() }))
-            }
-            Question::TouchUsers { touches } => {
-                self.active_at.extend(touches.iter().map(|touch| (touch.user.to_string(), touch.at_secs)));
-                self.written()
-            }
-            Question::ReadChannel { channel, user, at_nanos } => {
-                self.read_at.insert((channel.to_string(), user.to_string()), at_nanos);
-                self.written()
-            }
-            Question::ReadChat { chat, user, at_secs } => {
-                self.read_at.insert((chat.to_string(), user.to_string()), at_secs);
-                self.written()
-            }
-            Question::ChangeMessage { chat, message, changes } => {
-                if !self.chats.contains_key(&*chat) {
-                    return Err(StoreError::NotFound);
-                }
-                self.changes.entry((chat.to_string(), message.to_string())).or_default().extend(changes);
-                self.written()
-            }
-            Question::NoteContent { note } => {
-                StoreAnswer::NoteContent(self.contents.get(&*note).map(|content| content.as_str().into()))
-            }
-            Question::SaveNoteContent { note, content, at_nanos } => {
-                if !self.notes.contains_key(&*note) {
-                    return Err(StoreError::NotFound);
-                }
-                let saved_at = self.saved_at.entry(note.to_string()).or_default();
-                if *saved_at <= at_nanos {
-                    *saved_at = at_nanos;
-                    self.contents.insert(note.to_string(), content.to_string());
-                }
-                self.written()
-            }
-            Question::LoadDocument { document } => {
-                let kept = self.documents.get(&*document).cloned().unwrap_or_default();
-                StoreAnswer::Document(StoredNoteDocument {
-                    snapshot: kept.snapshot.map(|(snapshot, _)| snapshot),
-                    content_hash: kept.content_hash,
-                    updates: kept.log.into_values().collect(),
-                    last_sequence: kept.last,
-                })
-            }
-            Question::AppendUpdates { document, first_sequence, updates } => {
-                let kept = self.documents.entry(document.to_string()).or_default();
-                for (sequence, update) in (first_sequence..).zip(updates) {
-                    if sequence > kept.last {
-                        kept.log.insert(sequence, update);
-                        kept.last = sequence;
-                    }
-                }
-                self.written()
-            }
-            Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
-                let kept = self.documents.entry(document.to_string()).or_default();
-                if kept.snapshot.as_ref().is_none_or(|(_, known)| *known <= up_to_sequence) {
-                    kept.snapshot = Some((snapshot, up_to_sequence));
-                    kept.content_hash = content_hash;
-                    kept.log = kept.log.split_off(&(up_to_sequence + 1));
-                    kept.last = kept.last.max(up_to_sequence);
-                }
-                self.written()
-            }
-        })
-    }
-
-    /// The text that `content` of a message would be.
-    pub fn content(&self, chat: &str, message: &str) -> String {
-        let mut content = String::new();
-        for change in self.changes.get(&(chat.into(), message.into())).into_iter().flatten() {
-            match change {
-                MessageChange::AppendContent(text) => content.push_str(text),
-                MessageChange::ReplaceContent(text) => content = text.to_string(),
-                MessageChange::AppendStatus(_)
-                | MessageChange::ExtendEmbeds(_)
-                | MessageChange::ExtendFiles(_)
-                | MessageChange::AppendSource(_) => {}
+    fn carry_out(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
+        let result = self.memory.answer(question.clone());
+        if matches!(result, Ok(StoreAnswer::Done)) {
+            self.writes += 1;
+            if let Question::ChangeMessage { chat, message, changes } = question {
+                self.changes.entry((chat.into(), message.into())).or_default().extend(changes);
             }
         }
-        content
-    }
-
-    fn written(&mut self) -> StoreAnswer {
-        self.writes += 1;
-        StoreAnswer::Done
+        result
     }
 }
 
-fn strings(set: Option<&BTreeSet<String>>) -> Vec<ByteString> {
-    set.into_iter().flatten().map(|text| text.as_str().into()).collect()
+/// Rows as tests change them. What is there already keeps its other columns.
+impl Store {
+    /// A user with the permission for channels.
+    pub fn put_user(&self, id: &str, name: &str, role: &str) {
+        self.edit(|rows| {
+            let new = || UserRow {
+                id: id.into(),
+                name: ByteString::new(),
+                email: format!("{id}@localhost").into(),
+                role: ByteString::new(),
+                last_active_at_secs: 0,
+            };
+            let row = row(&mut rows.users, |row| *row.id == *id, new);
+            (row.name, row.role) = (name.into(), role.into());
+        });
+        self.set_permission(id, Permission::Granted);
+    }
+
+    pub fn set_role(&self, user: &str, role: &str) {
+        self.edit(|rows| rows.users.iter_mut().find(|row| *row.id == *user).unwrap().role = role.into());
+    }
+
+    pub fn remove_user(&self, user: &str) {
+        self.edit(|rows| rows.users.retain(|row| *row.id != *user));
+    }
+
+    /// Sets a user's permission for channels, by a group that has it.
+    pub fn set_permission(&self, user: &str, permission: Permission) {
+        self.edit(|rows| {
+            let new = || GroupRow { id: "in channels".into(), members: vec![], channels: Some(Permission::Granted) };
+            let group = row(&mut rows.groups, |_| true, new);
+            group.members.retain(|member| **member != *user);
+            group.members.extend((permission == Permission::Granted).then(|| user.into()));
+        });
+    }
+
+    pub fn enter_channel(&self, user: &str, channel: &str) {
+        self.edit(|rows| {
+            let new = || ChannelRow {
+                id: channel.into(),
+                name: channel.into(),
+                owner: "alice".into(),
+                kind: ChannelKind::Group,
+                access: None,
+                state: ChannelState::Open,
+                members: Vec::new(),
+            };
+            let members = &mut row(&mut rows.channels, |row| *row.id == *channel, new).members;
+            let new = || MemberRow { user: user.into(), is_active: true, last_read_at_nanos: None };
+            row(members, |row| *row.user == *user, new).is_active = true;
+        });
+    }
+
+    pub fn leave_channels(&self, user: &str) {
+        self.edit(|rows| {
+            let members = rows.channels.iter_mut().flat_map(|row| &mut row.members);
+            members.filter(|row| *row.user == *user).for_each(|row| row.is_active = false);
+        });
+    }
+
+    /// A note with this column `access_control`.
+    pub fn put_note(&self, id: &str, owner: &str, access: Option<&str>) {
+        self.edit(|rows| {
+            let new = || NoteRow {
+                id: id.into(),
+                owner: ByteString::new(),
+                title: id.into(),
+                access: None,
+                data: None,
+                updated_at_nanos: None,
+            };
+            let row = row(&mut rows.notes, |row| *row.id == *id, new);
+            (row.owner, row.access) = (owner.into(), access.map(ByteString::from));
+        });
+    }
+
+    /// Writes a note's content as another program would: JSON.
+    pub fn write_content(&self, note: &str, content: Option<&str>) {
+        let data = content.map(|content| format!(r#"{{"content":{content}}}"#).into());
+        self.edit(|rows| rows.notes.iter_mut().find(|row| *row.id == *note).unwrap().data = data);
+    }
+
+    /// A chat with the empty message `m`.
+    pub fn put_chat(&self, id: &str, owner: &str) {
+        self.edit(|rows| {
+            let chat = r#"{"history":{"messages":{"m":{"id":"m","role":"assistant","content":""}},"currentId":"m"}}"#;
+            let new = || ChatRow {
+                id: id.into(),
+                owner: ByteString::new(),
+                title: id.into(),
+                chat: Some(chat.into()),
+                last_read_at_secs: None,
+            };
+            row(&mut rows.chats, |row| *row.id == *id, new).owner = owner.into();
+        });
+    }
 }
+
+/// What is written in the rows.
+impl Store {
+    pub fn user(&self, id: &str) -> Option<User> {
+        let (user, jti) = (id.into(), None);
+        let question = Question::Authenticate { user, jti, issued_at_secs: None, ends_at_secs: None };
+        let Ok(StoreAnswer::User(user)) = self.answer(question) else { panic!("{id} is revoked") };
+        user
+    }
+
+    /// When users were last active, by id, of those who were.
+    pub fn active_at(&self) -> BTreeMap<String, u64> {
+        let users = self.rows().users.into_iter().map(|row| (row.id.to_string(), row.last_active_at_secs));
+        users.filter(|(_, at_secs)| *at_secs > 0).collect()
+    }
+
+    /// When channels, in nanoseconds, and chats, in seconds, were last read, by their id and the user's.
+    pub fn read_at(&self) -> BTreeMap<(String, String), u64> {
+        let Rows { channels, chats, .. } = self.rows();
+        let chats = chats.into_iter().map(|row| ((row.id, row.owner), row.last_read_at_secs));
+        let channels = channels.into_iter().flat_map(|ChannelRow { id, members, .. }| {
+            members.into_iter().map(move |row| ((id.clone(), row.user), row.last_read_at_nanos))
+        });
+        let read = chats.chain(channels).filter_map(|((id, user), at)| Some(((id.into(), user.into()), at?)));
+        read.collect()
+    }
+
+    /// `content` of notes' data, by note.
+    pub fn contents(&self) -> BTreeMap<String, String> {
+        let notes = self.rows().notes.into_iter().map(|row| row.id);
+        let content = |note: ByteString| {
+            let answer = self.answer(Question::NoteContent { note: note.clone() });
+            let Ok(StoreAnswer::NoteContent(content)) = answer else { panic!("{note}: {answer:?}") };
+            Some((note.into(), content?.into()))
+        };
+        notes.filter_map(content).collect()
+    }
+
+    /// When notes were last saved, in nanoseconds, by id.
+    pub fn saved_at(&self) -> BTreeMap<String, u64> {
+        let notes = self.rows().notes.into_iter();
+        notes.filter_map(|row| Some((row.id.to_string(), row.updated_at_nanos?))).collect()
+    }
+
+    /// The text of a message.
+    pub fn content(&self, chat: &str, message: &str) -> String {
+        let rows = self.rows();
+        let row = rows.chats.iter().find(|row| *row.id == *chat).unwrap();
+        let chat: serde_json::Value = serde_json::from_str(row.chat.as_deref().unwrap()).unwrap();
+        chat["history"]["messages"][message]["content"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A row, which is made if it is missing.
+fn row<T>(rows: &mut Vec<T>, is: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> &mut T {
+    let at = rows.iter().position(is).unwrap_or(rows.len());
+    if at == rows.len() {
+        rows.push(new());
+    }
+    &mut rows[at]
+}
+
+/// `access_control` of a note that only its owner may open.
+pub const PRIVATE: Option<&str> = Some("{}");
+/// `access_control` of a note that all users may read.
+pub const PUBLIC: Option<&str> = None;

@@ -88,7 +88,7 @@ fn a_late_answer_is_ignored() {
 fn a_session_stands_while_the_store_is_away() {
     let mut world = World::new();
     let bob = world.join("bob");
-    world.store.revoked.insert("of-bob".into());
+    world.store.revoke("of-bob");
     world.store.manner = Manner::Failing;
     world.pass(Duration::from_secs(600));
     assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
@@ -142,8 +142,8 @@ fn writes_are_tried_again_until_they_are_done() {
     assert_eq!((world.store.writes, world.stack.app.audit().change_bytes > 0), (0, true));
     world.store.manner = Manner::AtOnce;
     world.pass(Duration::from_secs(31));
-    assert_eq!(world.store.active_at.get("bob"), Some(&START_SECS));
-    assert_eq!(world.store.read_at.len(), 1);
+    assert_eq!(world.store.active_at().get("bob"), Some(&START_SECS));
+    assert_eq!(world.store.read_at().len(), 1);
     assert_eq!(world.store.content("talk", "m"), "one two three");
     world.pass(Duration::from_secs(20));
     assert_eq!(world.stack.app.audit(), Default::default());
@@ -186,7 +186,7 @@ fn an_answer_about_an_earlier_session_is_no_answer_about_this_one() {
     let about_bob = world.waiting.pop_front().unwrap();
     world.store.manner = Manner::AtOnce;
     world.send(socket, &format!(r#"2["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("carol")));
-    world.store.users.remove("bob");
+    world.store.remove_user("bob");
     world.answer(about_bob);
     assert_eq!(world.rooms(socket), ["user:carol"]);
 }
@@ -206,7 +206,7 @@ fn channels_that_change_while_they_are_read_are_read_again() {
     world.answer_waiting();
     assert_eq!(world.waiting.len(), 0);
     // And if the store does not answer, a little later.
-    world.store.channels.get_mut("bob").unwrap().insert("new".into());
+    world.store.enter_channel("bob", "new");
     world.store.manner = Manner::Failing;
     world.ask(Request::ReadChannels { user: "bob".into() });
     assert_eq!(world.rooms(bob), ["channel:general", "user:bob"]);
@@ -272,11 +272,11 @@ fn a_flush_writes_what_waits_and_what_comes_meanwhile() {
     world.tell_wall();
     act(&mut world, "b");
     let now = START_SECS + 5;
-    assert_ne!(world.store.active_at["bob"], now);
+    assert_ne!(world.store.active_at()["bob"], now);
     assert_eq!(world.store.content("talk", "m"), "a");
     assert!(matches!(world.ask(flush()), Response::Flushed { unstored: 0 }));
-    let read_at = |world: &World| world.store.read_at[&("general".to_owned(), "bob".to_owned())];
-    assert_eq!((world.store.active_at["bob"], read_at(&world) / 1_000_000_000), (now, now));
+    let read_at = |world: &World| world.store.read_at()[&("general".to_owned(), "bob".to_owned())];
+    assert_eq!((world.store.active_at()["bob"], read_at(&world) / 1_000_000_000), (now, now));
     assert_eq!(world.store.content("talk", "m"), "ab");
 
     // What comes while it lasts does not wait either, and is waited for.

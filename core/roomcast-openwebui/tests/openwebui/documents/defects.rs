@@ -1,9 +1,8 @@
 //! Defects of Open WebUI 0.6.41 about documents that are not built again.
 
-use super::super::store::Manner;
+use super::super::store::{Manner, PRIVATE, PUBLIC};
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle, text_update};
-use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::{Request, Response};
 use roomcast_yjs::int_array;
 
@@ -28,7 +27,7 @@ fn updates_are_taken_from_members_alone() {
     world.pass_ms(8000);
     alice.pump(&mut world);
     assert_eq!((alice.updates, world.stack.app.document_counters().documents.updates_applied), (0, 1));
-    assert_ne!(world.store.contents.get("plan").map(String::as_str), Some(r#"{"md":"x"}"#));
+    assert_ne!(world.store.contents().get("plan").map(String::as_str), Some(r#"{"md":"x"}"#));
 }
 
 #[test]
@@ -61,7 +60,7 @@ fn an_alias_is_the_same_document() {
 #[test]
 fn a_reader_writes_nothing() {
     let mut world = World::new();
-    world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::Public));
+    world.store.put_note("plan", "alice", PUBLIC);
     let (mut alice, mut bob) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "bob"));
     settle(&mut world, &mut [&mut alice, &mut bob]);
     alice.type_text(&mut world, "by alice");
@@ -69,22 +68,22 @@ fn a_reader_writes_nothing() {
     world.pass_ms(6000);
     // He got it, and his echo of it is no offence; what he adds is.
     assert_eq!((bob.doc.state(), bob.has_event("error")), (alice.doc.state(), false));
-    let (saved, updates) = (world.store.contents.clone(), alice.updates);
+    let (saved, updates) = (world.store.contents(), alice.updates);
     bob.type_text(&mut world, "by bob");
     settle(&mut world, &mut [&mut alice, &mut bob]);
     world.pass_ms(6000);
     assert!(bob.has_event(r#"error {"message":"Failed to update document"}"#));
-    assert_eq!((&world.store.contents, alice.updates), (&saved, updates));
+    assert_eq!((world.store.contents(), alice.updates), (saved, updates));
     // With the right he may, from when the store says so.
     let access = r#"{"read":{"user_ids":["bob"]},"write":{"user_ids":["bob"]}}"#;
-    world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::from_column(Some(access))));
+    world.store.put_note("plan", "alice", Some(access));
     assert!(matches!(world.ask(Request::Refresh { user: "bob".into() }), Response::Done { sockets: 1 }));
     let whole = bob.doc.state();
     bob.send_update(&mut world, &whole);
     settle(&mut world, &mut [&mut alice, &mut bob]);
     assert_eq!(bob.doc.state(), alice.doc.state());
     // And without any he is put out.
-    world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::from_column(Some("{}"))));
+    world.store.put_note("plan", "alice", PRIVATE);
     world.ask(Request::Refresh { user: "bob".into() });
     assert!(!world.rooms(bob.client).contains(&"doc_note:plan".to_owned()));
     alice.type_text(&mut world, "unheard");
@@ -148,7 +147,7 @@ fn documents_of_a_session_and_bad_updates_are_bounded() {
         settings.documents.limits.document_bytes_max = 4000;
     });
     for number in 0..21 {
-        world.store.notes.insert(format!("n{number}"), ("alice".into(), AccessControl::default()));
+        world.store.put_note(&format!("n{number}"), "alice", PUBLIC);
     }
     let client = world.join("alice");
     for number in 0..21 {
@@ -185,10 +184,10 @@ fn the_last_edit_is_saved_when_its_author_leaves() {
         world.pass_ms(6000);
         alice.type_text(&mut world, "the last words");
         let content = alice.content();
-        assert_ne!(world.store.contents.get("plan"), Some(&content));
+        assert_ne!(world.store.contents().get("plan"), Some(&content));
         world.leave(alice.client);
         world.pass_ms(100);
-        assert_eq!(world.store.contents.get("plan"), Some(&content), "with others: {others}");
+        assert_eq!(world.store.contents().get("plan"), Some(&content), "with others: {others}");
     }
 }
 
@@ -209,7 +208,7 @@ fn an_update_without_content_cancels_no_save() {
         alice.emit(&mut world, "ydoc:document:update", &format!(r#","data":{empty}"#));
     }
     world.pass_ms(700);
-    assert_eq!(world.store.contents.get("plan"), Some(&content));
+    assert_eq!(world.store.contents().get("plan"), Some(&content));
 }
 
 #[test]
@@ -231,7 +230,7 @@ fn nothing_is_dropped_before_it_is_stored() {
     world.leave(tab.client);
     world.pass_ms(120_000);
     assert_eq!(world.stack.app.audit().documents, Default::default());
-    assert_eq!(world.store.contents.get("plan"), Some(&content));
+    assert_eq!(world.store.contents().get("plan"), Some(&content));
     let mut later = Browser::open(&mut world, "alice");
     later.pump(&mut world);
     assert_eq!(later.doc.state(), state);

@@ -1,6 +1,6 @@
 //! What was observed with the real front end about documents, and the exact form of the events.
 
-use super::super::store::Manner;
+use super::super::store::{Manner, PUBLIC};
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle, text_update, token_for};
 use roomcast_openwebui::Compat;
@@ -130,7 +130,7 @@ fn of_a_whole_document_the_others_are_told_what_is_new() {
     assert_eq!(told.len(), 1);
     assert!(told[0].len() < 300, "{} bytes", told[0].len());
     world.pass_ms(100);
-    let logged: usize = world.store.documents[super::browser::NOTE].log.values().map(|entry| entry.len()).sum();
+    let logged: usize = world.store.stored(super::browser::NOTE).updates.iter().map(|entry| entry.len()).sum();
     assert!(logged < 100, "{logged} bytes");
     tab.reconnect(&mut world);
     settle(&mut world, &mut [&mut alice, &mut tab]);
@@ -187,7 +187,7 @@ fn exactly_one_loads_the_note() {
 #[test]
 fn a_reader_loads_the_note_for_itself() {
     let mut world = World::new();
-    world.store.notes.insert("plan".into(), ("alice".into(), roomcast_openwebui::access::AccessControl::Public));
+    world.store.put_note("plan", "alice", PUBLIC);
     let mut bob = Browser::open(&mut world, "bob");
     bob.pump(&mut world);
     assert_ne!(bob.doc.state(), [0, 0][..], "an open note is not blank");
@@ -200,8 +200,7 @@ fn a_reader_loads_the_note_for_itself() {
 fn a_member_that_lost_its_rights_is_not_waited_for() {
     let mut world = World::new();
     let share = |world: &mut World, access: &str| {
-        let access = roomcast_openwebui::access::AccessControl::from_column(Some(access));
-        world.store.notes.insert("plan".into(), ("alice".into(), access));
+        world.store.put_note("plan", "alice", Some(access));
     };
     share(&mut world, r#"{"read":{"user_ids":["bob"]},"write":{"user_ids":["bob"]}}"#);
     let mut bob = Browser::look(&mut world, "bob");
@@ -236,7 +235,7 @@ fn a_join_without_access_is_answered_by_an_error_event() {
 #[test]
 fn the_newer_front_end_gets_the_content_and_the_first_write_wins() {
     let mut world = World::with(|settings| settings.documents.compat = Compat::V0_12);
-    world.store.contents.insert("plan".into(), r#"{"md":"x"}"#.into());
+    world.store.write_content("plan", Some(r#"{"md":"x"}"#));
     let (one, two) = (world.join("alice"), world.join("alice"));
     for client in [one, two] {
         world.send(client, r#"2["ydoc:document:join",{"document_id":"note_plan"}]"#);
@@ -260,14 +259,14 @@ fn the_newer_front_end_gets_the_content_and_the_first_write_wins() {
     // A content alone is saved.
     world.send(one, r#"2["ydoc:document:update",{"document_id":"note:plan","data":{"content":{"md":"y"}}}]"#);
     world.pass_ms(600);
-    assert_eq!(world.store.contents["plan"], r#"{"md":"y"}"#);
+    assert_eq!(world.store.contents()["plan"], r#"{"md":"y"}"#);
 }
 
 /// Contents of notes are long enough to be tried elsewhere, and two tabs are opened at once.
 #[test]
 fn of_long_contents_that_come_at_once_the_first_wins_as_well() {
     let mut world = World::with(|settings| settings.documents.compat = Compat::V0_12);
-    world.store.contents.insert("plan".into(), r#"{"md":"x"}"#.into());
+    world.store.write_content("plan", Some(r#"{"md":"x"}"#));
     let tabs = [world.join("alice"), world.join("alice"), world.join("alice")];
     for client in tabs {
         world.send(client, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::super::store::PUBLIC;
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle, token_for};
 use roomcast_core::server::App;
 use roomcast_documents::{DocumentNotice, NotLoaded};
-use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{Notice, Notices};
 
@@ -17,15 +17,15 @@ fn a_late_write_of_an_earlier_content_does_not_win() {
     let mut alice = Browser::open(&mut world, "alice");
     alice.type_text(&mut world, "first ");
     world.pass_ms(1000);
-    let earlier = world.store.contents["plan"].clone();
+    let earlier = world.store.contents()["plan"].clone();
     alice.type_text(&mut world, "second");
     let content = alice.content();
     world.leave(alice.client);
     world.pass_ms(1000);
-    assert_eq!(world.store.contents["plan"], content);
-    world.store.contents.insert("plan".into(), earlier);
+    assert_eq!(world.store.contents()["plan"], content);
+    world.store.write_content("plan", Some(&earlier));
     world.pass(Duration::from_secs(10));
-    assert_eq!(world.store.contents["plan"], content, "it is saved again");
+    assert_eq!(world.store.contents()["plan"], content, "it is saved again");
     assert_eq!(world.stack.app.audit().documents, Default::default());
     assert_eq!(world.stack.app.document_counters().contents_saved_again, 1);
     // And the document is not taken for a foreign one.
@@ -41,20 +41,20 @@ fn a_late_write_before_the_end_does_not_win_either() {
         let mut alice = Browser::open(&mut world, "alice");
         alice.type_text(&mut world, "first ");
         world.pass_ms(1000);
-        let earlier = world.store.contents["plan"].clone();
+        let earlier = world.store.contents()["plan"].clone();
         alice.type_text(&mut world, "second");
         let content = alice.content();
         world.pass_ms(1000);
         world.leave(alice.client);
-        assert_eq!(world.store.contents["plan"], content);
-        world.store.contents.insert("plan".into(), earlier.clone());
+        assert_eq!(world.store.contents()["plan"], content);
+        world.store.write_content("plan", Some(&earlier));
         if !is_readable {
             world.store.refuses = Some(|question| matches!(question, Question::NoteContent { .. }));
         }
         world.stack.handle_end(world.now);
         world.run();
         let expected = if is_readable { &content } else { &earlier };
-        assert_eq!(&world.store.contents["plan"], expected);
+        assert_eq!(&world.store.contents()["plan"], expected);
         assert!(world.stack.app.is_settled(), "whatever the store says");
     }
 }
@@ -63,7 +63,7 @@ fn a_late_write_before_the_end_does_not_win_either() {
 #[test]
 fn what_is_long_is_looked_at_only_of_members_that_may_write() {
     let mut world = World::new();
-    world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::Public));
+    world.store.put_note("plan", "alice", PUBLIC);
     let (mut alice, mut bob) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "bob"));
     settle(&mut world, &mut [&mut alice, &mut bob]);
     let junk = "7,".repeat(600_000);
@@ -95,9 +95,9 @@ fn a_late_write_of_another_content_wins() {
     world.leave(alice.client);
     world.pass_ms(1000);
     let foreign = r#"{"md":"by an import","html":"<p>by an import</p>","json":null}"#;
-    world.store.contents.insert("plan".into(), foreign.into());
+    world.store.write_content("plan", Some(foreign));
     world.pass(Duration::from_secs(10));
-    assert_eq!(world.store.contents["plan"], foreign);
+    assert_eq!(world.store.contents()["plan"], foreign);
     assert_eq!(world.stack.app.audit().documents, Default::default());
     let mut later = Browser::open(&mut world, "alice");
     later.pump(&mut world);
@@ -108,7 +108,7 @@ fn a_late_write_of_another_content_wins() {
 #[test]
 fn a_document_that_was_only_read_is_not_looked_at_again() {
     let mut world = World::new();
-    world.store.contents.insert("plan".into(), r#"{"md":"as it is"}"#.into());
+    world.store.write_content("plan", Some(r#"{"md":"as it is"}"#));
     let reader = Browser::look(&mut world, "alice");
     world.leave(reader.client);
     world.pass(Duration::from_secs(10));
@@ -235,7 +235,7 @@ fn a_document_that_cannot_be_loaded_is_told() {
 #[test]
 fn a_join_for_which_there_is_no_memory_is_refused_and_what_follows_is_handled() {
     let mut world = World::with(|settings| settings.documents.documents_bytes_max = 1000);
-    world.store.notes.insert("other".into(), ("alice".into(), AccessControl::Public));
+    world.store.put_note("other", "alice", PUBLIC);
     let mut alice = Browser::open(&mut world, "alice");
     alice.type_text(&mut world, &"x".repeat(2000));
     alice.pump(&mut world);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::super::store::{Manner, PRIVATE, PUBLIC};
 use super::super::world::{START_SECS, World, token_of};
 use super::browser::{Browser, NOTE, settle, text_update, token_for};
-use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::{Request, Response};
 use roomcast_yjs::{Document, DocumentLimits, ProtocolMessage, Source, StateVector, Verdict};
 
@@ -91,7 +91,7 @@ fn both_protocols_are_in_one_document() {
 #[test]
 fn a_provider_does_not_begin_a_document_whose_note_is_not_loaded_yet() {
     let mut world = World::with(|settings| settings.documents.limits.update_bytes_max = 60);
-    world.store.contents.insert("plan".into(), r#"{"md":"written before there were documents"}"#.into());
+    world.store.write_content("plan", Some(r#"{"md":"written before there were documents"}"#));
     let (mut first, mut second) = (Provider::open(&mut world, "alice"), Provider::open(&mut world, "alice"));
     first.write(&mut world, 100, 0, &"an edit, longer than updates may be ".repeat(2));
     first.pump(&mut world);
@@ -162,7 +162,7 @@ fn who_may_not_read_is_told_and_closed() {
 #[test]
 fn who_may_only_read_gets_everything_and_writes_nothing() {
     let mut world = World::new();
-    world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::Public));
+    world.store.put_note("plan", "alice", PUBLIC);
     let mut alice = Provider::open(&mut world, "alice");
     let mut bob = Provider::open(&mut world, "bob");
     alice.write(&mut world, 100, 0, "by alice");
@@ -174,11 +174,11 @@ fn who_may_only_read_gets_everything_and_writes_nothing() {
     assert_eq!((bob.denied, alice.doc.store().clock(roomcast_yjs::ClientId::new(101).unwrap())), (1, 0));
     assert!(!world.clients[bob.client].is_closed);
     // Access that is taken away ends it, at once when told.
-    world.store.notes.insert("plan".into(), ("alice".into(), AccessControl::from_column(Some("{}"))));
+    world.store.put_note("plan", "alice", PRIVATE);
     assert!(matches!(world.ask(Request::Refresh { user: "bob".into() }), Response::Done { sockets: 1 }));
     assert!(world.clients[bob.client].is_closed);
     // So does a token that is revoked, within a minute, or at its end.
-    world.store.revoked.insert("of-alice".into());
+    world.store.revoke("of-alice");
     world.pass(Duration::from_secs(61));
     assert!(world.clients[alice.client].is_closed);
     let short = token_of(&format!(r#"{{"id":"alice","exp":{}}}"#, START_SECS + 70));
@@ -196,10 +196,10 @@ fn an_answer_of_before_a_change_does_not_count_for_long() {
         for is_in in [false, true] {
             let mut world = World::new();
             if !is_in {
-                world.store.manner = super::super::store::Manner::Later;
+                world.store.manner = Manner::Later;
             }
             let client = world.open_provider(NOTE, &token_for("alice"));
-            world.store.manner = super::super::store::Manner::Later;
+            world.store.manner = Manner::Later;
             while world.waiting.is_empty() {
                 world.pass_ms(1000);
             }
@@ -207,13 +207,13 @@ fn an_answer_of_before_a_change_does_not_count_for_long() {
                 let query = world.waiting.pop_front().unwrap();
                 let reply = world.store.reply(query);
                 if question == changed_at {
-                    world.store.revoked.insert("of-alice".into());
+                    world.store.revoke("of-alice");
                     world.ask(Request::Refresh { user: "alice".into() });
                 }
                 world.stack.handle_reply(reply, world.now);
                 world.run();
             }
-            world.store.manner = super::super::store::Manner::AtOnce;
+            world.store.manner = Manner::AtOnce;
             world.answer_waiting();
             world.pass_ms(1);
             assert!(world.clients[client].is_closed, "{changed_at}, {is_in}");
@@ -260,12 +260,12 @@ fn what_is_too_long_for_an_update_comes_with_everything() {
 #[test]
 fn what_comes_too_early_is_held_and_what_is_wrong_is_closed() {
     let mut world = World::new();
-    world.store.manner = super::super::store::Manner::Later;
+    world.store.manner = Manner::Later;
     let client = world.open_provider(NOTE, &token_for("alice"));
     world.send_binary(client, &ProtocolMessage::Update(&text_update(100, 0, "early")).encode());
     world.send_binary(client, &ProtocolMessage::SyncStep1(&[0]).encode());
     assert!(world.read_binary(client).is_none());
-    world.store.manner = super::super::store::Manner::AtOnce;
+    world.store.manner = Manner::AtOnce;
     world.answer_waiting();
     let said: Vec<_> = std::iter::from_fn(|| world.read_binary(client)).collect();
     assert_eq!(

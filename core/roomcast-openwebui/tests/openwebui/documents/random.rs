@@ -98,7 +98,7 @@ proptest! {
         alice.render(&mut world, last);
         world.leave(alice.client);
         world.pass_ms(60_000);
-        prop_assert_eq!(&world.store.contents["plan"], last);
+        prop_assert_eq!(&world.store.contents()["plan"], last);
         prop_assert_eq!(world.stack.app.audit(), Default::default());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::store::{Manner, Store};
+use super::super::store::{Manner, PUBLIC};
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle};
 use roomcast_core::server::App;
@@ -35,11 +35,12 @@ fn a_failed_load_refuses_and_never_serves_an_empty_document() {
     }
     // What the store holds and cannot be read is no empty document either.
     let mut world = World::new();
-    world.store.documents.entry(NOTE.into()).or_default().log.insert(1, vec![255, 255, 255].into());
+    let updates = vec![vec![255, 255, 255].into()];
+    world.store.answer(Question::AppendUpdates { document: NOTE.into(), first_sequence: 1, updates }).unwrap();
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
     assert_eq!(alice.events, [r#"error {"message":"Failed to join document"}"#]);
-    assert_eq!(world.store.documents[NOTE].log.len(), 1);
+    assert_eq!(world.store.stored(NOTE).updates.len(), 1);
 }
 
 #[test]
@@ -123,9 +124,9 @@ fn a_crash_while_somebody_types_on_resets_nothing_that_is_logged() {
             if millis % 300 == 0 {
                 alice.type_text(&mut world, "on ");
             }
-            let before = world.store.contents.get("plan").cloned();
+            let before = world.store.contents().remove("plan");
             world.pass_ms(1);
-            if world.store.contents.get("plan").cloned() == before {
+            if world.store.contents().remove("plan") == before {
                 continue;
             }
             saves += 1;
@@ -133,9 +134,9 @@ fn a_crash_while_somebody_types_on_resets_nothing_that_is_logged() {
             let mut other = Browser::look(&mut crashed, "alice");
             other.pump(&mut crashed);
             // The note counts for more than a log that lacks something.
-            let stored = &world.store.documents[NOTE];
+            let stored = world.store.stored(NOTE);
             let mut logged = Document::new(DocumentLimits::default());
-            for entry in stored.snapshot.iter().map(|(snapshot, _)| snapshot).chain(stored.log.values()) {
+            for entry in stored.snapshot.iter().chain(&stored.updates) {
                 logged.apply(entry, Source::Stored);
             }
             let is_reset = crashed.stack.app.document_counters().resets > 0;
@@ -151,8 +152,8 @@ fn the_snapshot_comes_before_the_cut_and_follows_quiet() {
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
     world.pass_ms(3000);
-    let kept = &world.store.documents[NOTE];
-    assert!(kept.log.is_empty() && kept.snapshot.is_some());
+    let kept = world.store.stored(NOTE);
+    assert!(kept.updates.is_empty() && kept.snapshot.is_some());
     // During continuous typing there is one snapshot every ten seconds.
     world.questions();
     for _ in 0..220 {
@@ -163,7 +164,7 @@ fn the_snapshot_comes_before_the_cut_and_follows_quiet() {
     assert_eq!(snapshots.count(), 2);
     world.leave(alice.client);
     world.pass_ms(1);
-    assert!(world.store.documents[NOTE].log.is_empty(), "and one at the end");
+    assert!(world.store.stored(NOTE).updates.is_empty(), "and one at the end");
     world.pass_ms(5000);
     assert_eq!(world.stack.app.audit().documents.open, 0);
 }
@@ -174,25 +175,22 @@ fn a_note_that_was_changed_elsewhere_begins_again() {
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
     world.pass_ms(1000);
-    let content = world.store.contents["plan"].clone();
+    let content = world.store.contents()["plan"].clone();
     world.leave(alice.client);
     world.pass_ms(5000);
     // The same value in other words is no change; neither is none at all.
     let value: serde_json::Value = serde_json::from_str(&content).unwrap();
     for same in [Some(serde_json::to_string_pretty(&value).unwrap()), None] {
-        let mut store = world.store.clone_documents();
-        match same {
-            Some(same) => drop(store.contents.insert("plan".into(), same)),
-            None => drop(store.contents.remove("plan")),
-        }
+        let store = world.store.reopened();
+        store.write_content("plan", same.as_deref());
         let mut world = World::new();
         world.store = store;
         let mut tab = Browser::look(&mut world, "alice");
         tab.pump(&mut world);
         assert_eq!(tab.doc.state(), alice.doc.state());
     }
-    world.store.contents.insert("plan".into(), r#"{"md":"from elsewhere"}"#.into());
-    let before = world.store.documents[NOTE].snapshot.clone();
+    world.store.write_content("plan", Some(r#"{"md":"from elsewhere"}"#));
+    let before = world.store.stored(NOTE).snapshot;
     let (mut tab, mut other) = (Browser::new(&mut world, "alice"), Browser::new(&mut world, "alice"));
     tab.seeds = false;
     tab.join(&mut world);
@@ -201,7 +199,7 @@ fn a_note_that_was_changed_elsewhere_begins_again() {
     assert_eq!((tab.doc.state(), other.doc.state()), (vec![0, 0].into(), vec![0, 0].into()));
     assert!(tab.events[0].contains(&format!(r#""sessions":["{}"]"#, world.clients[tab.client].sid)));
     world.pass_ms(20_000);
-    assert_eq!(world.store.documents[NOTE].snapshot, before, "the old one stays until the note was loaded");
+    assert_eq!(world.store.stored(NOTE).snapshot, before, "the old one stays until the note was loaded");
     tab.type_text(&mut world, "from elsewhere");
     settle(&mut world, &mut [&mut tab, &mut other]);
     // A crash right behind it does not bring the old text back.
@@ -211,7 +209,7 @@ fn a_note_that_was_changed_elsewhere_begins_again() {
     later.pump(&mut crashed);
     assert_eq!(later.doc.state(), tab.doc.state());
     world.pass_ms(5000);
-    assert!(world.store.documents[NOTE].log.is_empty());
+    assert!(world.store.stored(NOTE).updates.is_empty());
     assert_eq!(world.stack.app.document_counters().resets, 1);
 }
 
@@ -232,7 +230,7 @@ fn contents_are_saved_once_while_somebody_types_and_again_after_a_failure() {
     };
     assert_eq!(saves(&mut world), 2);
     world.pass_ms(1000);
-    assert_eq!((saves(&mut world), world.store.contents["plan"].clone()), (1, alice.content()));
+    assert_eq!((saves(&mut world), world.store.contents()["plan"].clone()), (1, alice.content()));
     // One that fails is tried again, even if it was carried out.
     world.store.mutes = Some(|question| matches!(question, Question::SaveNoteContent { .. }));
     alice.type_text(&mut world, "x");
@@ -242,9 +240,9 @@ fn contents_are_saved_once_while_somebody_types_and_again_after_a_failure() {
     assert_eq!(saves(&mut world), 1);
     world.store.mutes = None;
     world.pass_ms(10_000);
-    assert_eq!((saves(&mut world), world.store.contents["plan"].clone()), (1, alice.content()));
+    assert_eq!((saves(&mut world), world.store.contents()["plan"].clone()), (1, alice.content()));
     // Of a note that is gone nothing is kept.
-    world.store.notes.clear();
+    world.store.edit(|rows| rows.notes.clear());
     alice.type_text(&mut world, "x");
     world.leave(alice.client);
     world.pass_ms(5000);
@@ -255,7 +253,7 @@ fn contents_are_saved_once_while_somebody_types_and_again_after_a_failure() {
 #[test]
 fn what_comes_while_a_flush_lasts_does_not_wait_either() {
     let mut world = World::new();
-    world.store.notes.insert("other".into(), ("alice".into(), Default::default()));
+    world.store.put_note("other", "alice", PUBLIC);
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
     let mut late = Browser::new(&mut world, "alice");
@@ -276,11 +274,11 @@ fn what_comes_while_a_flush_lasts_does_not_wait_either() {
         world.answer(query);
     }
     assert!(matches!(world.answer_to(ticket), Some(Response::Flushed { unstored: 0 })));
-    assert_eq!(world.store.contents["plan"], alice.content());
-    assert_eq!(world.store.contents["other"], r#"{"md":"a"}"#);
+    assert_eq!(world.store.contents()["plan"], alice.content());
+    assert_eq!(world.store.contents()["other"], r#"{"md":"a"}"#);
     for document in ["note:plan", "note:other"] {
-        let kept = &world.store.documents[document];
-        assert!(kept.log.is_empty() && kept.snapshot.is_some(), "{document}");
+        let kept = world.store.stored(document);
+        assert!(kept.updates.is_empty() && kept.snapshot.is_some(), "{document}");
     }
 }
 
@@ -309,10 +307,10 @@ fn at_the_end_everything_is_written() {
             world.pass_ms(3000);
         }
         assert!(world.stack.app.is_settled());
-        let kept = &world.store.documents[NOTE];
-        assert!(kept.log.is_empty() && kept.snapshot.is_some());
-        assert_eq!(world.store.contents["plan"], alice.content());
-        assert_eq!(world.store.active_at["alice"], super::super::world::START_SECS + 7);
+        let kept = world.store.stored(NOTE);
+        assert!(kept.updates.is_empty() && kept.snapshot.is_some());
+        assert_eq!(world.store.contents()["plan"], alice.content());
+        assert_eq!(world.store.active_at()["alice"], super::super::world::START_SECS + 7);
     }
 }
 
@@ -323,14 +321,14 @@ fn a_calendar_set_back_keeps_no_content_from_the_store() {
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
     world.pass_ms(3000);
-    let saved_at = world.store.saved_at["plan"];
+    let saved_at = world.store.saved_at()["plan"];
     for _ in 0..3 {
         world.wall_step = Duration::ZERO;
         alice.type_text(&mut world, "x");
         world.pass_ms(3000);
-        assert_eq!(world.store.contents["plan"], alice.content());
+        assert_eq!(world.store.contents()["plan"], alice.content());
     }
-    assert_eq!(world.store.saved_at["plan"], saved_at + 3);
+    assert_eq!(world.store.saved_at()["plan"], saved_at + 3);
 }
 
 #[test]
@@ -359,7 +357,7 @@ fn a_save_that_fails_keeps_the_document_and_is_tried_again_at_growing_intervals(
         world.store.refuses = None;
         world.pass_ms(60_000);
         assert_eq!(world.stack.app.audit(), Default::default());
-        assert_eq!(world.store.contents["plan"], alice.content());
+        assert_eq!(world.store.contents()["plan"], alice.content());
         let mut later = Browser::look(&mut world, "alice");
         later.pump(&mut world);
         assert_eq!(later.doc.state(), alice.doc.state());
@@ -398,7 +396,7 @@ fn a_slow_store_gets_one_write_of_each_kind_at_a_time() {
         }
     }
     assert_eq!(world.stack.app.audit().documents, Default::default());
-    assert_eq!(world.store.contents["plan"], alice.content());
+    assert_eq!(world.store.contents()["plan"], alice.content());
     let mut crashed = crash(&world);
     let mut later = Browser::look(&mut crashed, "alice");
     later.pump(&mut crashed);
@@ -421,9 +419,9 @@ fn a_store_that_restarts_again_and_again_loses_and_doubles_nothing() {
     }
     (world.store.manner, world.store.mutes) = (Manner::AtOnce, None);
     world.pass_ms(60_000);
-    let kept = &world.store.documents[NOTE];
-    assert!(kept.log.is_empty(), "a snapshot has taken its place");
-    assert_eq!(world.store.contents["plan"], alice.content());
+    let kept = world.store.stored(NOTE);
+    assert!(kept.updates.is_empty(), "a snapshot has taken its place");
+    assert_eq!(world.store.contents()["plan"], alice.content());
     let mut crashed = crash(&world);
     let mut later = Browser::look(&mut crashed, "alice");
     later.pump(&mut crashed);
@@ -442,8 +440,8 @@ fn a_flush_is_answered_when_everything_is_stored() {
     let ticket = world.request(flush());
     world.pass_ms(1);
     assert!(matches!(world.answer_to(ticket), Some(Response::Flushed { unstored: 0 })));
-    assert_eq!(world.store.contents["plan"], content);
-    assert!(world.store.documents[NOTE].log.is_empty() && world.store.documents[NOTE].snapshot.is_some());
+    assert_eq!(world.store.contents()["plan"], content);
+    assert!(world.store.stored(NOTE).updates.is_empty() && world.store.stored(NOTE).snapshot.is_some());
     world.store.manner = Manner::Failing;
     alice.type_text(&mut world, "x");
     let ticket = world.request(flush());
@@ -454,25 +452,14 @@ fn a_flush_is_answered_when_everything_is_stored() {
     // It is tried on.
     world.store.manner = Manner::AtOnce;
     world.pass_ms(40_000);
-    assert_eq!(world.store.contents["plan"], alice.content());
+    assert_eq!(world.store.contents()["plan"], alice.content());
 }
 
 /// A new machine with what the store was told.
 pub fn crash(world: &World) -> World {
     let mut after = World::new();
-    after.store = world.store.clone_documents();
+    after.store = world.store.reopened();
     after
-}
-
-impl Store {
-    pub fn clone_documents(&self) -> Self {
-        Self {
-            documents: self.documents.clone(),
-            contents: self.contents.clone(),
-            notes: self.notes.clone(),
-            ..Self::with_people()
-        }
-    }
 }
 
 const APPEND: Question =

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomcast_openwebui::access::{AccessControl, Grants};
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{DocumentChange, DocumentRefusal, DocumentState, Intent, Request, Response};
 use roomcast_yjs::{BadUpdate, Source, Verdict};
@@ -36,7 +35,7 @@ fn members_see_an_edit_in_their_form_and_it_is_stored() {
     assert_eq!((world.read(alice.client).len(), world.read_binary(provider)), (0, None));
     assert_eq!(read(&mut world, None).unwrap().state, alice.doc.state());
     world.pass_ms(100);
-    assert!(world.store.documents[NOTE].log.values().any(|entry| entry[..] == update[..]));
+    assert!(world.store.stored(NOTE).updates.iter().any(|entry| entry[..] == update[..]));
 }
 
 #[test]
@@ -46,8 +45,8 @@ fn a_document_that_nobody_is_in_is_loaded_changed_and_stored() {
     assert_eq!(write(&mut world, Some("alice"), &update), Ok(DocumentChange::Applied));
     assert_eq!(world.stack.app.audit().documents, Default::default(), "it left memory once it was stored");
     assert_eq!(read(&mut world, Some("alice")).unwrap().state[..], update[..]);
-    let kept = &world.store.documents[NOTE];
-    assert_eq!((kept.snapshot.as_ref().map(|(state, _)| &state[..]), kept.log.len()), (Some(&update[..]), 0));
+    let kept = world.store.stored(NOTE);
+    assert_eq!((kept.snapshot.as_deref(), kept.updates.len()), (Some(&update[..]), 0));
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
     assert_eq!(alice.doc.state(), update[..]);
@@ -93,9 +92,7 @@ fn rights_are_the_users_unless_nobody_is_named() {
     for outsider in ["bob", "pete", "who"] {
         assert_eq!(may(&mut world, outsider), (forbidden, forbidden), "{outsider}");
     }
-    let read_only = Grants { user_ids: vec!["bob".into()], ..Grants::default() };
-    let listed = AccessControl::Listed { read: read_only, write: Grants::default() };
-    world.store.notes.insert("plan".into(), ("alice".into(), listed));
+    world.store.put_note("plan", "alice", Some(r#"{"read":{"user_ids":["bob"]}}"#));
     assert_eq!(may(&mut world, "bob"), (None, forbidden));
     assert_eq!(may(&mut world, "alice"), (None, None));
     for document in ["note:gone", "plan", "note:"] {
@@ -125,7 +122,7 @@ fn what_cannot_be_applied_changes_nothing_and_waits_for_nothing() {
 #[test]
 fn an_edit_does_not_stand_in_the_way_of_the_notes_content() {
     let mut world = World::new();
-    world.store.contents.insert("plan".into(), r#"{"md":"written before there were documents"}"#.into());
+    world.store.write_content("plan", Some(r#"{"md":"written before there were documents"}"#));
     let update = text_update(99, 0, "an edit");
     assert_eq!(write(&mut world, None, &update), Err(DocumentRefusal::Unseeded));
     let found = read(&mut world, None).unwrap();
@@ -154,7 +151,7 @@ fn content_that_comes_along_is_saved() {
         };
         assert!(matches!(world.ask(request), Response::DocumentUpdated(Ok(DocumentChange::Applied))));
         world.pass_ms(1000);
-        assert_eq!(world.store.contents["plan"], kept);
+        assert_eq!(world.store.contents()["plan"], kept);
     }
     assert_eq!(world.stack.app.audit().documents, Default::default());
     assert_eq!(world.stack.app.document_counters().resets, 0);
