@@ -1,4 +1,4 @@
-//! The document machine with providers, a store that a test answers for, and a clock of the test's.
+//! The document machine with providers, a store in memory, and a clock of the test's.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 mod anonymous;

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use roomcast_documents::yjs::{Document, ProtocolMessage, Source, StateVector, Unsound, merge_updates};
 use roomcast_documents::{
-    Access, Brings, DocumentCounts, DocumentId, DocumentNotice, DocumentsConfig, Entered, Flow, Form, Joining,
-    StoredDocument, Taken,
+    Access, Brings, DocumentCounts, DocumentId, DocumentNotice, DocumentQuestion, DocumentsConfig, Entered, Flow, Form,
+    Joining, Taken,
 };
 
 use super::world::{World, integer, step_1, text};
@@ -15,8 +15,7 @@ use super::world::{World, integer, step_1, text};
 #[test]
 fn a_long_document_is_read_elsewhere_while_others_are_edited() {
     let mut world = World::new(|_| {});
-    let snapshot = Some(Bytes::from(text(9, 0, &"x".repeat(100_000))));
-    world.stored.insert("long".into(), StoredDocument { snapshot, last_sequence: 1, ..Default::default() });
+    world.put_snapshot("long", text(9, 0, &"x".repeat(100_000)));
     world.works = false;
     world.join(1, "long", Access::Write);
     assert_eq!((world.work.len(), world.machine.counters().loads), (1, 0), "it is handed out");
@@ -33,8 +32,7 @@ fn a_long_document_is_read_elsewhere_while_others_are_edited() {
 #[test]
 fn a_stored_document_that_cannot_be_read_is_refused_as_before() {
     let mut world = World::new(|_| {});
-    let snapshot = Some(Bytes::from(vec![9; 100_000]));
-    world.stored.insert("plan".into(), StoredDocument { snapshot, last_sequence: 1, ..Default::default() });
+    world.put_snapshot("plan", vec![9; 100_000]);
     world.join(1, "plan", Access::Write);
     assert_eq!((world.worked, world.machine.counters().loads_failed, world.closed.len()), (1, 1, 1));
 }
@@ -43,8 +41,8 @@ fn a_stored_document_that_cannot_be_read_is_refused_as_before() {
 fn what_stores_hold_since_before_it_was_refused_is_served_and_told() {
     let mut world = World::new(|_| {});
     let poison = vec![1, 3, 1, 0, 4, 1, 1, b't', 1, b'a', 4, 1, 1, b'm', 1, b'c', 0xc4, 1, 0, 1, 1, 1, b'b', 0];
-    let stored = StoredDocument { updates: vec![poison.into()], last_sequence: 1, ..Default::default() };
-    world.stored.insert("plan".into(), stored);
+    let (document, updates) = ("plan".into(), vec![poison.into()]);
+    world.store.answer(DocumentQuestion::Append { document, first_sequence: 1, updates }).unwrap();
     world.join(1, "plan", Access::Write);
     assert_eq!((world.machine.counters().loads, world.closed.len()), (1, 0));
     assert_eq!(world.notices, [DocumentNotice::Unsound { name: "plan".into(), why: Unsound::Parents }]);
@@ -75,7 +73,7 @@ fn a_long_update_is_tried_elsewhere_and_small_ones_pass_it() {
     // And what is stored is the same.
     world.works = true;
     world.pass(Duration::from_secs(5));
-    let stored = world.stored["plan"].clone();
+    let stored = world.store.stored("plan");
     let mut read = Document::default();
     for update in stored.snapshot.iter().chain(&stored.updates) {
         read.apply(update, Source::Stored);
@@ -288,7 +286,7 @@ proptest! {
             }
             world.pass(Duration::from_secs(120));
             prop_assert_eq!(world.machine.audit(), DocumentCounts::default());
-            let stored = world.stored.get("plan").cloned().unwrap_or_default();
+            let stored = world.store.stored("plan");
             let parts: Vec<Bytes> = stored.snapshot.into_iter().chain(stored.updates).collect();
             let stored = merge_updates(parts.iter().map(|part| &part[..])).unwrap();
             ends.push((state.clone(), if stored.is_empty() || state == [0, 0][..] { state.to_vec() } else { stored }));

@@ -1,4 +1,4 @@
-//! A document machine with providers, a store that answers at once, and a clock of the test's.
+//! A document machine with providers, a store in memory with faults in front of it, and a clock of the test's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use roomcast_documents::{
     Access, Close, DocumentAnswer, DocumentId, DocumentNotice, DocumentQuestion, DocumentStoreError, DocumentWork,
     Documents, DocumentsConfig, Flow, Output, QuestionKind, StoredDocument, Taken,
 };
+use roomcast_stores::MemoryDocuments;
 
 /// A machine, providers, and a store in memory.
 pub struct World {
@@ -23,10 +24,11 @@ pub struct World {
     pub closed: BTreeMap<u32, Close>,
     pub notices: Vec<DocumentNotice>,
     pub questions: Vec<QuestionKind>,
+    pub store: MemoryDocuments,
     /// Answers to the next loads, in place of the store's.
     pub loads: VecDeque<Result<StoredDocument, DocumentStoreError>>,
+    /// The answer to appends, in place of the store's.
     pub append_error: Option<DocumentStoreError>,
-    pub stored: BTreeMap<String, StoredDocument>,
     /// Whether what takes long is done as soon as it is handed out.
     pub works: bool,
     /// What was handed out and is not done.
@@ -52,9 +54,9 @@ impl World {
             closed: BTreeMap::new(),
             notices: Vec::new(),
             questions: Vec::new(),
+            store: MemoryDocuments::new(),
             loads: VecDeque::new(),
             append_error: None,
-            stored: BTreeMap::new(),
             works: true,
             work: VecDeque::new(),
             worked: 0,
@@ -85,6 +87,12 @@ impl World {
         let update = text(client, clock, said);
         self.docs.get_mut(&member).unwrap().apply(&update, Source::Stored);
         self.say(member, ProtocolMessage::Update(&update).encode().into());
+    }
+
+    /// Stores a snapshot, as another process would.
+    pub fn put_snapshot(&self, name: &str, snapshot: Vec<u8>) {
+        let (document, snapshot) = (name.into(), snapshot.into());
+        self.store.answer(DocumentQuestion::Snapshot { document, snapshot, tag: None, up_to_sequence: 1 }).unwrap();
     }
 
     pub fn doc(&self, member: u32) -> Document {
@@ -188,31 +196,12 @@ impl World {
     pub fn answer(&mut self, document: DocumentId, question: DocumentQuestion) {
         let asked = question.asked();
         self.questions.push(asked);
-        let answer = match question {
-            DocumentQuestion::Load { document } => {
-                let own = || Ok(self.stored.get(&*document).cloned().unwrap_or_default());
-                self.loads.pop_front().unwrap_or_else(own).map(DocumentAnswer::Loaded)
-            }
-            DocumentQuestion::Append { document, first_sequence, updates } => match self.append_error {
-                Some(error) => Err(error),
-                None => {
-                    let stored = self.stored.entry(document.to_string()).or_default();
-                    stored.last_sequence = first_sequence + u64::try_from(updates.len()).unwrap() - 1;
-                    stored.updates.extend(updates);
-                    Ok(DocumentAnswer::Done)
-                }
-            },
-            DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence } => {
-                let stored = StoredDocument {
-                    snapshot: Some(snapshot),
-                    tag,
-                    updates: Vec::new(),
-                    last_sequence: up_to_sequence,
-                };
-                self.stored.insert(document.to_string(), stored);
-                Ok(DocumentAnswer::Done)
-            }
+        let fault = match &question {
+            DocumentQuestion::Load { .. } => self.loads.pop_front().map(|load| load.map(DocumentAnswer::Loaded)),
+            DocumentQuestion::Append { .. } => self.append_error.map(Err),
+            DocumentQuestion::Snapshot { .. } => None,
         };
+        let answer = fault.unwrap_or_else(|| self.store.answer(question));
         self.machine.handle_answer(document, asked, answer, self.now);
     }
 }
