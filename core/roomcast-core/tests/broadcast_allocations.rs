@@ -4,14 +4,17 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use bytes::Bytes;
 use bytestring::ByteString;
+use http::Response;
 use roomcast_core::server::{
-    Command, Config, ConnId, Delivery, Emit, Endpoint, EndpointId, Event, Input, Output, Scope, Selection, Server,
-    SocketId, Start, Target, Transmit, Upgrade,
+    Command, Config, ConnId, Delivery, Emit, Endpoint, EndpointId, Event, Input, RequestId, Scope, Selection, Server,
+    SocketId, Stack, Start, Target, Transmit, Upgrade,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
+use roomcast_testkit::{Hooks, Kit, Reading};
 
 #[test]
 fn to_a_room() {
@@ -26,7 +29,7 @@ fn to_a_room_and_volatile() {
 #[test]
 fn to_a_room_except_the_sender() {
     costs_the_same_for_ten_and_a_thousand(Delivery::Reliable, |crowd| {
-        let except_sockets = vec![crowd.sockets[3]];
+        let except_sockets = vec![crowd.kit.hooks.sockets[3]];
         Target::Select(Box::new(Selection { rooms: vec![ROOM], except_sockets, ..Selection::of(scope()) }))
     });
 }
@@ -56,10 +59,51 @@ fn costs_the_same_for_ten_and_a_thousand(delivery: Delivery, target: fn(&Crowd) 
 
 /// WebSocket members of one room.
 struct Crowd {
-    server: Server,
+    kit: Kit<(), CountedWrites>,
     conns: Vec<ConnId>,
+}
+
+/// Sockets that take everything at once, and how much it was.
+#[derive(Default)]
+struct CountedWrites {
     sockets: Vec<SocketId>,
-    transmit: Transmit,
+    /// Connections that were told that they have something to send.
+    recipients: usize,
+    bytes: usize,
+    /// Writes of more than one piece.
+    in_pieces: usize,
+}
+
+impl Hooks<()> for CountedWrites {
+    fn event(&mut self, event: Event, stack: &mut Stack<()>, now: Instant) {
+        let Event::Connected(connect) = event else { panic!("the crowd only comes: {event:?}") };
+        self.sockets.push(connect.socket);
+        let join = Command::Join { target: Target::Socket(connect.socket), room: ROOM };
+        stack.server.handle_input(Input::Command(join), now);
+    }
+
+    fn respond(&mut self, request: RequestId, _response: Response<Bytes>) {
+        panic!("there is no polling: {request:?}");
+    }
+
+    fn is_writable(&mut self, _conn: ConnId) -> bool {
+        self.recipients += 1;
+        true
+    }
+
+    fn write(&mut self, _conn: ConnId, transmit: &Transmit) -> usize {
+        self.bytes += transmit.len();
+        self.in_pieces += usize::from(transmit.single().is_none());
+        transmit.len()
+    }
+
+    fn read(&mut self, conn: ConnId, reading: Reading) {
+        panic!("{conn:?}: {reading:?}");
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        panic!("{conn:?} is closed");
+    }
 }
 
 impl Crowd {
@@ -67,34 +111,26 @@ impl Crowd {
         let config = Config::new([Endpoint::socket_io("/socket.io")]);
         let server =
             Server::new(config, Start { node: 0, now: NOW, wall: WallTime::default(), seed: [1; 32] }).unwrap();
-        let mut crowd = Self { server, conns: Vec::new(), sockets: Vec::new(), transmit: Transmit::new() };
+        let mut crowd =
+            Self { kit: Kit::new(Stack::new(server, ()), CountedWrites::default(), NOW), conns: Vec::new() };
         for _ in 0..members {
             crowd.join();
         }
-        assert_eq!((crowd.conns.len(), crowd.sockets.len()), (members, members));
+        assert_eq!((crowd.conns.len(), crowd.kit.hooks.sockets.len()), (members, members));
         crowd
     }
 
     fn join(&mut self) {
         let target = "/socket.io?EIO=4&transport=websocket".parse().unwrap();
         let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
-        let Upgrade::Accept(conn, _) = self.server.handle_upgrade(EndpointId::new(0), &request, NOW) else {
+        let Upgrade::Accept(conn, _) = self.kit.server().handle_upgrade(EndpointId::new(0), &request, NOW) else {
             panic!("a good handshake")
         };
         self.conns.push(conn);
         let mut connect = Vec::new();
         encode_frame(&mut connect, Fin::Final, Opcode::Text, b"40", Some([1, 2, 3, 4]));
-        self.server.handle_input(Input::WsBytes { conn, bytes: &connect }, NOW);
-        while let Some(output) = self.server.poll_output() {
-            if let Output::Event(Event::Connected(connect)) = output {
-                let target = Target::Socket(connect.socket);
-                self.sockets.push(connect.socket);
-                self.server.handle_input(Input::Command(Command::Join { target, room: ROOM }), NOW);
-            }
-        }
-        while self.server.poll_transmit(conn, &mut self.transmit) {
-            self.transmit.advance(usize::MAX);
-        }
+        self.kit.input(Input::WsBytes { conn, bytes: &connect });
+        self.kit.drain();
     }
 
     /// How many allocations so many packets cost, from the command to the last byte.
@@ -104,21 +140,19 @@ impl Crowd {
             Command::Emit(Emit { target: target.clone(), name: ByteString::from("event"), args, delivery, ack: None })
         };
         let commands: Vec<_> = (0..packets).map(emit).collect();
-        let (mut recipients, mut bytes) = (0, 0);
+        let hooks = &mut self.kit.hooks;
+        (hooks.recipients, hooks.bytes, hooks.in_pieces) = (0, 0, 0);
         let before = ALLOCATIONS.get();
         for command in commands {
-            self.server.handle_input(Input::Command(command), NOW);
+            self.kit.command(command);
         }
-        while let Some(output) = self.server.poll_output() {
-            let Output::Writable(conn) = output else { panic!("nothing else is due: {output:?}") };
-            recipients += 1;
-            while self.server.poll_transmit(conn, &mut self.transmit) {
-                bytes += self.transmit.single().unwrap().len();
-                self.transmit.advance(usize::MAX);
-            }
-        }
+        self.kit.drain();
         let counted = ALLOCATIONS.get() - before;
-        assert!(recipients + 1 >= self.conns.len() && bytes >= recipients * packets * br#"42["event",0,"text"]"#.len());
+        let CountedWrites { sockets, recipients, bytes, in_pieces } = &self.kit.hooks;
+        assert_eq!((sockets.len(), *in_pieces), (self.conns.len(), 0), "nothing else is due");
+        assert!(
+            recipients + 1 >= self.conns.len() && *bytes >= recipients * packets * br#"42["event",0,"text"]"#.len()
+        );
         counted
     }
 }

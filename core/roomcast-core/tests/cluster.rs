@@ -3,21 +3,25 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one event among all")]
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
+use http::Response;
 use roomcast_core::cluster::{
     BusPayload, BusState, ClusterBody, ClusterEmit, ClusterMessage, ClusterSettings, Leaving, NodeId, Recipients,
     RequestToken, RoomChannel, Strangers, Subscriptions,
 };
 use roomcast_core::server::{
     AckEnd, AckRequest, Audit, ClusterCommand, ClusterConfig, ClusterEvent, ClusterInput, Command, Config, ConnId,
-    Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, FetchId, Input, Output, Reach, Scope, Selection,
-    Server, Sid, SocketId, Start, Target, Transmit, Upgrade,
+    Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, FetchId, Input, Reach, RequestId, Scope, Selection,
+    Server, Sid, SocketId, Stack, Start, Target, Transmit, Upgrade,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
+use roomcast_testkit::{Hooks, Kit};
 
 #[test]
 fn an_emit_to_a_room_reaches_its_members_on_every_node_once() {
@@ -279,21 +283,62 @@ fn rooms_without_members_are_not_subscribed_to() {
 
 /// Nodes on a bus that delivers at once and in order.
 struct Fleet {
-    nodes: Vec<Node>,
+    nodes: Vec<Kit<(), Node>>,
     now: Instant,
-    transmit: Transmit,
     /// A node that the bus does not reach.
     cut: Option<usize>,
     /// Whether the bus confirms subscriptions at once.
     confirms: bool,
 }
 
+/// What a node says to its clients, its application and the bus.
+#[derive(Default)]
 struct Node {
-    server: Server,
     received: BTreeMap<ConnId, Vec<u8>>,
     events: VecDeque<Event>,
     subscribed: Vec<RoomChannel>,
     published: Vec<ClusterMessage>,
+    /// What the bus has not delivered yet.
+    posted: Option<ClusterMessage>,
+    /// What the bus has not confirmed yet.
+    asked: Option<RoomChannel>,
+}
+
+impl Hooks<()> for Node {
+    /// Acknowledges every event that a client sends.
+    fn event(&mut self, event: Event, stack: &mut Stack<()>, now: Instant) {
+        let Event::Received { session, socket, ack, .. } = event else { return self.events.push_back(event) };
+        if let Some(ack) = ack {
+            let args = Args::empty();
+            stack.server.handle_input(Input::Command(Command::Ack { socket, ack, args }), now);
+        }
+        stack.server.handle_input(Input::Command(Command::Handled { session }), now);
+    }
+
+    fn respond(&mut self, _request: RequestId, _response: Response<Bytes>) {}
+
+    fn write(&mut self, conn: ConnId, transmit: &Transmit) -> usize {
+        let mut slices = [std::io::IoSlice::new(&[]); 64];
+        let count = transmit.slices(&mut slices);
+        let received = self.received.entry(conn).or_default();
+        slices[..count].iter().map(|slice| received.write(slice).unwrap()).sum()
+    }
+
+    fn close(&mut self, _conn: ConnId) {}
+
+    fn publish(&mut self, message: ClusterMessage) {
+        self.published.push(message.clone());
+        self.posted = Some(message);
+    }
+
+    fn subscribe(&mut self, channel: RoomChannel) {
+        self.subscribed.push(channel.clone());
+        self.asked = Some(channel);
+    }
+
+    fn unsubscribe(&mut self, channel: RoomChannel) {
+        self.subscribed.retain(|other| *other != channel);
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -315,35 +360,29 @@ impl Fleet {
             let cluster = Some(ClusterConfig { settings: settings.clone(), ..ClusterConfig::new(EndpointId::new(0)) });
             let config = Config { cluster, ..Config::new([Endpoint::socket_io("/socket.io")]) };
             let start = Start { node: node.into(), now, wall: WallTime::default(), seed: [node; 32] };
-            Node {
-                server: Server::new(config, start).unwrap(),
-                received: BTreeMap::new(),
-                events: VecDeque::new(),
-                subscribed: Vec::new(),
-                published: Vec::new(),
-            }
+            Kit::new(Stack::new(Server::new(config, start).unwrap(), ()), Node::default(), now)
         });
-        let mut fleet = Self { nodes: nodes.collect(), now, transmit: Transmit::new(), cut: None, confirms: true };
+        let mut fleet = Self { nodes: nodes.collect(), now, cut: None, confirms: true };
         fleet.pass(Duration::ZERO);
         let known = fleet.nodes.len() - 1;
-        assert!(fleet.nodes.iter().all(|node| node.server.nodes().count() == known));
+        assert!(fleet.nodes.iter().all(|node| node.stack.server.nodes().count() == known));
         fleet
     }
 
     fn client(&mut self, node: usize) -> Client {
         let target = "/socket.io?EIO=4&transport=websocket".parse().unwrap();
         let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
-        let Upgrade::Accept(conn, _) = self.nodes[node].server.handle_upgrade(EndpointId::new(0), &request, self.now)
-        else {
+        let now = self.now;
+        let Upgrade::Accept(conn, _) = self.server(node).handle_upgrade(EndpointId::new(0), &request, now) else {
             panic!("a good handshake")
         };
         self.says_on(node, conn, "40");
-        let connected = self.nodes[node].events.iter().find_map(|event| match event {
+        let connected = self.nodes[node].hooks.events.iter().find_map(|event| match event {
             Event::Connected(connect) => Some((connect.socket, connect.sid)),
             _ => None,
         });
         let (socket, sid) = connected.unwrap();
-        self.nodes[node].events.clear();
+        self.nodes[node].hooks.events.clear();
         let client = Client { node, conn, socket, sid };
         if self.confirms {
             let first: Vec<_> = self.received(client);
@@ -365,17 +404,17 @@ impl Fleet {
     fn says_on(&mut self, node: usize, conn: ConnId, packet: &str) {
         let mut bytes = Vec::new();
         encode_frame(&mut bytes, Fin::Final, Opcode::Text, packet.as_bytes(), Some([1, 2, 3, 4]));
-        self.nodes[node].server.handle_input(Input::WsBytes { conn, bytes: &bytes }, self.now);
+        self.nodes[node].input(Input::WsBytes { conn, bytes: &bytes });
         self.settle();
     }
 
     fn command(&mut self, node: usize, command: Command) {
-        self.nodes[node].server.handle_input(Input::Command(command), self.now);
+        self.nodes[node].command(command);
         self.settle();
     }
 
     fn input(&mut self, node: usize, input: ClusterInput) {
-        self.nodes[node].server.handle_input(Input::Cluster(input), self.now);
+        self.nodes[node].input(Input::Cluster(input));
         self.settle();
     }
 
@@ -398,15 +437,16 @@ impl Fleet {
 
     fn pass(&mut self, span: Duration) {
         let end = self.now + span;
-        while let Some(due) = self.nodes.iter().filter_map(|node| node.server.poll_timeout()).map(|(at, _)| at).min()
+        while let Some(due) = self.nodes.iter().filter_map(Kit::next_deadline).map(|(at, _)| at).min()
             && due <= end
         {
             self.now = self.now.max(due);
             let now = self.now;
-            self.nodes.iter_mut().for_each(|node| node.server.handle_timeout(now));
+            self.nodes.iter_mut().for_each(|node| node.time(now));
             self.settle();
         }
         self.now = end;
+        self.nodes.iter_mut().for_each(|node| node.set_time(end));
     }
 
     /// Carries out everything that is said until all are quiet.
@@ -414,9 +454,9 @@ impl Fleet {
         loop {
             let mut is_quiet = true;
             for index in 0..self.nodes.len() {
-                while let Some(output) = self.nodes[index].server.poll_output() {
+                while self.nodes[index].drain_one() {
                     is_quiet = false;
-                    self.handle_output(index, output);
+                    self.carry(index);
                 }
             }
             if is_quiet {
@@ -425,54 +465,29 @@ impl Fleet {
         }
     }
 
-    fn handle_output(&mut self, index: usize, output: Output) {
-        let node = &mut self.nodes[index];
-        match output {
-            Output::Event(Event::Received { session, socket, ack, .. }) => {
-                if let Some(ack) = ack {
-                    let args = Args::empty();
-                    node.server.handle_input(Input::Command(Command::Ack { socket, ack, args }), self.now);
-                }
-                node.server.handle_input(Input::Command(Command::Handled { session }), self.now);
-            }
-            Output::Event(event) => node.events.push_back(event),
-            Output::Writable(conn) => {
-                while node.server.poll_transmit(conn, &mut self.transmit) {
-                    let mut slices = [std::io::IoSlice::new(&[]); 64];
-                    let count = self.transmit.slices(&mut slices);
-                    let received = node.received.entry(conn).or_default();
-                    slices[..count].iter().for_each(|slice| received.extend_from_slice(slice));
-                    self.transmit.advance(usize::MAX);
+    /// The bus carries what a node has just said.
+    fn carry(&mut self, index: usize) {
+        let Node { posted, asked, .. } = &mut self.nodes[index].hooks;
+        let (posted, asked) = (posted.take(), asked.take());
+        if let Some(message) = posted {
+            for (other, node) in self.nodes.iter_mut().enumerate() {
+                if self.cut.is_none_or(|cut| cut == index && cut == other || cut != index && cut != other) {
+                    node.input(Input::Cluster(ClusterInput::Message(Box::new(message.clone()))));
                 }
             }
-            Output::Publish(message) => {
-                node.published.push((*message).clone());
-                for (other, node) in self.nodes.iter_mut().enumerate() {
-                    if self.cut.is_none_or(|cut| cut == index && cut == other || cut != index && cut != other) {
-                        let input = Input::Cluster(ClusterInput::Message(message.clone()));
-                        node.server.handle_input(input, self.now);
-                    }
-                }
-            }
-            Output::Subscribe(channel) => {
-                node.subscribed.push((*channel).clone());
-                if self.confirms {
-                    let input = Input::Cluster(ClusterInput::Subscribed(*channel));
-                    node.server.handle_input(input, self.now);
-                }
-            }
-            Output::Unsubscribe(channel) => node.subscribed.retain(|other| *other != *channel),
-            Output::Respond(..) | Output::ReadPaused(_) | Output::ReadResumed(_) | Output::Close(_) => {}
+        }
+        if let Some(channel) = asked.filter(|_| self.confirms) {
+            self.nodes[index].input(Input::Cluster(ClusterInput::Subscribed(channel)));
         }
     }
 
     fn server(&mut self, node: usize) -> &mut Server {
-        &mut self.nodes[node].server
+        self.nodes[node].server()
     }
 
     /// The text packets that a client got since the last call.
     fn received(&mut self, client: Client) -> Vec<String> {
-        let bytes = self.nodes[client.node].received.remove(&client.conn).unwrap_or_default();
+        let bytes = self.nodes[client.node].hooks.received.remove(&client.conn).unwrap_or_default();
         let (mut rest, mut packets) = (&bytes[..], Vec::new());
         while let [0x81, len @ 0..126, tail @ ..] = rest {
             let (text, tail) = tail.split_at(usize::from(*len));
@@ -484,7 +499,7 @@ impl Fleet {
     }
 
     fn ended(&mut self, node: usize) -> Vec<(u64, u32, u32, AckEnd)> {
-        let events = &mut self.nodes[node].events;
+        let events = &mut self.nodes[node].hooks.events;
         let ended = events.iter().filter_map(|event| match event {
             Event::AcksEnded { emit, asked, answered, end } => Some((emit.0, *asked, *answered, *end)),
             _ => None,
@@ -496,7 +511,7 @@ impl Fleet {
 
     /// The acks that a node's application got, of local and of remote sockets.
     fn acked(&mut self, node: usize) -> Vec<String> {
-        let acked = self.nodes[node].events.drain(..).filter_map(|event| match event {
+        let acked = self.nodes[node].hooks.events.drain(..).filter_map(|event| match event {
             Event::Acked { args, .. } => Some(args.json().to_owned()),
             Event::Cluster(event) => match *event {
                 ClusterEvent::Acked { args, .. } => Some(args.json().to_owned()),
@@ -508,7 +523,7 @@ impl Fleet {
     }
 
     fn events(&mut self, node: usize) -> impl Iterator<Item = ClusterEvent> + use<> {
-        let events: Vec<_> = self.nodes[node].events.drain(..).collect();
+        let events: Vec<_> = self.nodes[node].hooks.events.drain(..).collect();
         events.into_iter().filter_map(|event| match event {
             Event::Cluster(event) => Some(*event),
             _ => None,
@@ -516,20 +531,24 @@ impl Fleet {
     }
 
     fn published(&mut self, node: usize) -> Vec<ClusterMessage> {
-        std::mem::take(&mut self.nodes[node].published)
+        std::mem::take(&mut self.nodes[node].hooks.published)
     }
 
     fn subscribed(&self, node: usize) -> Vec<RoomChannel> {
-        self.nodes[node].subscribed.clone()
+        self.nodes[node].hooks.subscribed.clone()
     }
 
     fn subscriptions(&self, node: usize) -> usize {
-        self.nodes[node].subscribed.len()
+        self.nodes[node].hooks.subscribed.len()
     }
 
     /// What is left of requests on each node.
     fn audits(&self) -> Vec<usize> {
-        self.nodes.iter().map(|node| node.server.audit()).map(|Audit { cluster, acks, .. }| cluster + acks).collect()
+        self.nodes
+            .iter()
+            .map(|node| node.stack.server.audit())
+            .map(|Audit { cluster, acks, .. }| cluster + acks)
+            .collect()
     }
 }
 

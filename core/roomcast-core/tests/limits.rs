@@ -2,19 +2,22 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test fails at the first event that it does not expect")]
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::{Method, Request};
+use http::{Method, Request, Response};
+use roomcast_core::cluster::ClusterMessage;
 use roomcast_core::server::config::{Admission, AdmittedBy, EndpointKind, HeadersKept, NamespaceRule, Pattern};
 use roomcast_core::server::{
     AckRequest, Audit, Command, Config, ConnId, Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, Head,
-    Input, Output, PeerError, Reason, RequestId, Server, SocketId, Start, Target, TimerKind, Transmit, Upgrade,
+    Input, PeerError, Reason, RequestId, Server, SocketId, Stack, Start, Target, TimerKind, Transmit, Upgrade,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Opcode, Role, encode_frame};
+use roomcast_testkit::{Hooks, Kit, Reading};
 
 #[test]
 fn a_post_of_two_million_packets_is_taken_as_it_is_dealt_with() {
@@ -49,12 +52,12 @@ fn packets_that_ask_for_nothing_are_taken_in_slices() {
     let mut world = World::new(engine_io());
     let sid = world.open_polling();
     let post = world.request(Method::POST, &sid, ["6"; 100_000].join("\x1e"));
-    assert_eq!(world.server.counters().packets_received, 512, "a slice at once");
-    assert_eq!(world.server.poll_timeout().unwrap(), (NOW, TimerKind::Intake), "the rest is due");
-    world.server.handle_timeout(NOW);
-    assert_eq!(world.server.counters().packets_received, 1024);
+    assert_eq!(world.server().counters().packets_received, 512, "a slice at once");
+    assert_eq!(world.server().poll_timeout().unwrap(), (NOW, TimerKind::Intake), "the rest is due");
+    world.server().handle_timeout(NOW);
+    assert_eq!(world.server().counters().packets_received, 1024);
     world.settle();
-    assert_eq!(world.server.counters().packets_received, 100_000);
+    assert_eq!(world.server().counters().packets_received, 100_000);
     assert_eq!(world.answer(post).as_deref(), Some("ok"));
 }
 
@@ -108,12 +111,13 @@ fn cheap_requests_with_big_answers_wait_until_the_answers_are_taken() {
     let mut asked = 0;
     let mut round = |world: &mut World| {
         // As a stack does: each event is dealt with before the next output is polled.
-        while let Some(output) = world.server.poll_output() {
-            if let Output::Event(Event::Received { session, .. }) = output {
+        while world.kit.drain_one() {
+            for event in world.take_events() {
+                let Event::Received { session, .. } = event else { panic!("{event:?}") };
                 asked += 1;
                 world.command(emit(Target::Socket(socket), &big));
                 world.command(Command::Handled { session });
-                let queued = world.server.audit().queued_bytes;
+                let queued = world.server().audit().queued_bytes;
                 assert!(queued <= 200_000, "the soft limit and one answer: {queued}");
             }
         }
@@ -121,10 +125,8 @@ fn cheap_requests_with_big_answers_wait_until_the_answers_are_taken() {
     };
     assert_eq!(round(&mut world), 2, "then it has to take what it asked for");
     for _ in 0..300 {
-        while world.server.poll_transmit(conn, &mut world.transmit) {
-            world.transmit.advance(usize::MAX);
-        }
-        world.server.handle_timeout(NOW);
+        world.flush(conn);
+        world.server().handle_timeout(NOW);
         round(&mut world);
     }
     assert_eq!(round(&mut world), 200, "each is answered, none twice");
@@ -255,7 +257,7 @@ fn connected_comes_before_disconnected_though_the_socket_is_too_slow() {
     }
     assert_eq!(told.last(), Some(&"disconnected"));
     assert!(told.iter().position(|what| *what == "connected") < Some(told.len() - 1), "{told:?}");
-    assert_eq!(world.server.counters().too_slow, 1);
+    assert_eq!(world.server().counters().too_slow, 1);
 }
 
 #[test]
@@ -295,7 +297,7 @@ fn event_names_that_clients_reserve_are_refused_both_ways() {
         world.command(Command::Emit(event(ack)));
         let events = world.drain();
         assert!(matches!(&events[..], [Event::AcksEnded { asked: 0, .. }]), "{events:?}");
-        assert_eq!((world.texts(conn).len(), world.server.counters().reserved_refused), (0, 2));
+        assert_eq!((world.texts(conn).len(), world.server().counters().reserved_refused), (0, 2));
         world.feed(conn, &client_frame(&format!(r#"42["{name}",1]"#)));
         let events = world.drain();
         assert!(matches!(&events[..], [Event::Disconnected { .. }]), "{name}: {events:?}");
@@ -314,10 +316,10 @@ fn what_a_peer_begins_must_be_whole_in_time() {
         world.drain();
         world.feed(conn, &begun);
         let due = NOW + Duration::from_secs(10);
-        assert_eq!(world.server.poll_timeout(), Some((due, TimerKind::Partial)));
-        world.server.handle_timeout(due - Duration::from_nanos(1));
+        assert_eq!(world.server().poll_timeout(), Some((due, TimerKind::Partial)));
+        world.server().handle_timeout(due - Duration::from_nanos(1));
         assert!(world.drain().is_empty());
-        world.server.handle_timeout(due);
+        world.server().handle_timeout(due);
         let events = world.drain();
         let [Event::Disconnected { reason, .. }] = &events[..] else { panic!("{events:?}") };
         assert_eq!(*reason, Reason::Fault(PeerError::Unfinished));
@@ -335,15 +337,15 @@ fn a_message_that_is_whole_gives_the_next_one_its_own_time() {
     let (first, second) = frame.split_at(5);
     world.feed(conn, first);
     for seconds in [6, 12, 18] {
-        world.server.handle_timeout(NOW + Duration::from_secs(seconds));
+        world.server().handle_timeout(NOW + Duration::from_secs(seconds));
         assert!(world.drain().is_empty(), "{seconds}");
         let bytes = [second, first].concat();
-        world.server.handle_input(Input::WsBytes { conn, bytes: &bytes }, NOW + Duration::from_secs(seconds));
+        world.server().handle_input(Input::WsBytes { conn, bytes: &bytes }, NOW + Duration::from_secs(seconds));
         let events = world.drain();
         let [Event::Received { session, .. }] = &events[..] else { panic!("{events:?}") };
         world.command(Command::Handled { session: *session });
     }
-    world.server.handle_timeout(NOW + Duration::from_secs(28));
+    world.server().handle_timeout(NOW + Duration::from_secs(28));
     assert!(matches!(&world.drain()[..], [Event::Disconnected { .. }]));
 }
 
@@ -364,10 +366,10 @@ fn a_peer_that_is_not_read_is_not_blamed_for_what_it_cannot_finish() {
     world.feed(conn, &[client_frame(r#"42["a"]"#).repeat(2), bytes].concat());
     assert_eq!(world.drain().len(), 2);
     assert!(world.is_paused(conn));
-    world.server.handle_timeout(NOW + Duration::from_secs(10));
+    world.server().handle_timeout(NOW + Duration::from_secs(10));
     let events = world.drain();
     assert!(matches!(&events[..], [Event::Disconnected { .. }]), "the other one, which is read: {events:?}");
-    assert_eq!(world.server.audit().sessions, 1);
+    assert_eq!(world.server().audit().sessions, 1);
 }
 
 #[test]
@@ -377,9 +379,9 @@ fn messages_are_small_until_a_peer_is_admitted() {
     let conn = world.open_web_socket();
     world.feed(conn, &client_frame(&format!(r#"40{{"token":"{}"}}"#, "x".repeat(100_000))));
     world.drain();
-    world.server.handle_timeout(NOW);
+    world.server().handle_timeout(NOW);
     world.drain();
-    assert_eq!(world.server.audit().sessions, 0, "too long for a stranger");
+    assert_eq!(world.server().audit().sessions, 0, "too long for a stranger");
     let (conn, _) = world.join("/");
     world.drain();
     world.feed(conn, &client_frame(&large));
@@ -390,14 +392,14 @@ fn messages_are_small_until_a_peer_is_admitted() {
     let mut world = World::new(config);
     let (conn, socket) = world.join("/");
     world.drain();
-    let session = world.server.session(socket).unwrap();
+    let session = world.server().session(socket).unwrap();
     world.command(Command::Admit { session });
     world.feed(conn, &client_frame(&large));
     assert_eq!(world.drain().len(), 1, "the application admits it");
     let (conn, _) = world.join("/");
     world.drain();
     world.feed(conn, &client_frame(&large));
-    world.server.handle_timeout(NOW);
+    world.server().handle_timeout(NOW);
     assert!(matches!(&world.drain()[..], [Event::Disconnected { .. }]), "a namespace does not");
     let sid = world.open_polling();
     let post = world.request(Method::POST, &sid, large);
@@ -415,14 +417,14 @@ fn unadmitted_peers_together_pin_no_more_than_their_budget() {
     let mut conns = Vec::new();
     for _ in 0..10 {
         let (conn, socket) = world.join("/");
-        conns.push((conn, world.server.session(socket).unwrap()));
+        conns.push((conn, world.server().session(socket).unwrap()));
         world.feed(conn, &frame[..frame.len() - 1]);
         world.drain();
     }
-    let audit = world.server.audit();
+    let audit = world.server().audit();
     assert_eq!((audit.sessions, audit.unadmitted_bytes <= 100_000), (3, true), "{audit:?}");
     world.command(Command::Admit { session: conns[0].1 });
-    assert!(world.server.audit().unadmitted_bytes <= 70_000, "an admitted peer has left the budget");
+    assert!(world.server().audit().unadmitted_bytes <= 70_000, "an admitted peer has left the budget");
 }
 
 #[test]
@@ -435,8 +437,8 @@ fn a_session_keeps_the_header_fields_that_are_asked_for() {
         .header("x-large", "x".repeat(30_000))
         .body(())
         .unwrap();
-    let Head::Continue(id) = world.server.handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
-    world.server.handle_http_body(id, Bytes::new(), NOW);
+    let Head::Continue(id) = world.server().handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
+    world.server().handle_http_body(id, Bytes::new(), NOW);
     world.drain();
     let sid = world.answer(id).unwrap().split('"').nth(3).unwrap().to_owned();
     world.request(Method::POST, &sid, "40".into());
@@ -448,25 +450,70 @@ fn a_session_keeps_the_header_fields_that_are_asked_for() {
 
 /// WebSocket and polling clients of one endpoint, and no network.
 struct World {
-    server: Server,
-    transmit: Transmit,
+    kit: Kit<(), Clients>,
+}
+
+/// What the server says to them, and how much of it they take.
+#[derive(Default)]
+struct Clients {
+    events: Vec<Event>,
     answers: Vec<(RequestId, String)>,
     paused: Vec<ConnId>,
     streams: Vec<(ConnId, Vec<u8>)>,
+    /// Whether streams take bytes.
+    takes: bool,
+}
+
+impl Hooks<()> for Clients {
+    fn event(&mut self, event: Event, _stack: &mut Stack<()>, _now: Instant) {
+        self.events.push(event);
+    }
+
+    fn respond(&mut self, request: RequestId, response: Response<Bytes>) {
+        self.answers.push((request, String::from_utf8(response.body().to_vec()).unwrap()));
+    }
+
+    fn is_writable(&mut self, _conn: ConnId) -> bool {
+        self.takes
+    }
+
+    fn write(&mut self, conn: ConnId, transmit: &Transmit) -> usize {
+        let (_, stream) = self.streams.iter_mut().find(|(other, _)| *other == conn).unwrap();
+        let mut slices = [std::io::IoSlice::new(&[]); 16];
+        let count = transmit.slices(&mut slices);
+        slices[..count].iter().map(|slice| stream.write(slice).unwrap()).sum()
+    }
+
+    fn read(&mut self, conn: ConnId, reading: Reading) {
+        match reading {
+            Reading::Paused => self.paused.push(conn),
+            Reading::Resumed => self.paused.retain(|other| *other != conn),
+        }
+    }
+
+    fn close(&mut self, _conn: ConnId) {}
+
+    fn publish(&mut self, message: ClusterMessage) {
+        panic!("there is no cluster: {message:?}");
+    }
 }
 
 impl World {
     fn new(config: Config) -> Self {
         let start = Start { node: 0, now: NOW, wall: WallTime::default(), seed: [1; 32] };
         let server = Server::new(config, start).unwrap();
-        Self { server, transmit: Transmit::new(), answers: vec![], paused: vec![], streams: vec![] }
+        Self { kit: Kit::new(Stack::new(server, ()), Clients::default(), NOW) }
+    }
+
+    fn server(&mut self) -> &mut Server {
+        self.kit.server()
     }
 
     fn open_web_socket(&mut self) -> ConnId {
         let target = "/io?EIO=4&transport=websocket".parse().unwrap();
         let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
-        let Upgrade::Accept(conn, _) = self.server.handle_upgrade(ENDPOINT, &request, NOW) else { panic!("refused") };
-        self.streams.push((conn, Vec::new()));
+        let Upgrade::Accept(conn, _) = self.server().handle_upgrade(ENDPOINT, &request, NOW) else { panic!("refused") };
+        self.kit.hooks.streams.push((conn, Vec::new()));
         conn
     }
 
@@ -483,8 +530,8 @@ impl World {
     /// The sid of a polling client.
     fn open_polling(&mut self) -> String {
         let request = Request::get("/io?EIO=4&transport=polling").body(()).unwrap();
-        let Head::Continue(id) = self.server.handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
-        self.server.handle_http_body(id, Bytes::new(), NOW);
+        let Head::Continue(id) = self.server().handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
+        self.server().handle_http_body(id, Bytes::new(), NOW);
         self.drain();
         let open = self.answer(id).unwrap();
         open.split('"').nth(3).unwrap().to_owned()
@@ -493,55 +540,46 @@ impl World {
     fn request(&mut self, method: Method, sid: &str, body: String) -> RequestId {
         let target = format!("/io?EIO=4&transport=polling&sid={sid}");
         let request = Request::builder().method(method).uri(target).body(()).unwrap();
-        let Head::Continue(id) = self.server.handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
-        self.server.handle_http_body(id, body.into(), NOW);
+        let Head::Continue(id) = self.server().handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
+        self.server().handle_http_body(id, body.into(), NOW);
         id
     }
 
     fn answer(&self, request: RequestId) -> Option<String> {
-        self.answers.iter().find(|(id, _)| *id == request).map(|(_, body)| body.clone())
+        self.kit.hooks.answers.iter().find(|(id, _)| *id == request).map(|(_, body)| body.clone())
     }
 
     fn feed(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.server.handle_input(Input::WsBytes { conn, bytes }, NOW);
+        self.kit.input(Input::WsBytes { conn, bytes });
     }
 
     fn end(&mut self, conn: ConnId) {
-        self.server.handle_input(Input::WsEnded { conn }, NOW);
+        self.kit.input(Input::WsEnded { conn });
     }
 
     fn command(&mut self, command: Command) {
-        self.server.handle_input(Input::Command(command), NOW);
+        self.kit.command(command);
     }
 
     fn is_paused(&self, conn: ConnId) -> bool {
-        self.paused.contains(&conn)
+        self.kit.hooks.paused.contains(&conn)
+    }
+
+    fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.kit.hooks.events)
     }
 
     /// The events, with everything else carried out, but nothing written.
     fn poll_events(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        while let Some(output) = self.server.poll_output() {
-            match output {
-                Output::Event(event) => events.push(event),
-                Output::Respond(request, response) => {
-                    let body = String::from_utf8(response.body().to_vec()).unwrap();
-                    self.answers.push((request, body));
-                }
-                Output::ReadPaused(conn) => self.paused.push(conn),
-                Output::ReadResumed(conn) => self.paused.retain(|other| *other != conn),
-                Output::Writable(_) | Output::Close(_) => {}
-                Output::Publish(_) | Output::Subscribe(_) | Output::Unsubscribe(_) => panic!("there is no cluster"),
-            }
-        }
-        events
+        self.kit.drain();
+        self.take_events()
     }
 
     /// The events, with everything written.
     fn drain(&mut self) -> Vec<Event> {
         let mut events = self.poll_events();
-        for index in 0..self.streams.len() {
-            self.flush(self.streams[index].0);
+        for index in 0..self.kit.hooks.streams.len() {
+            self.flush(self.kit.hooks.streams[index].0);
         }
         events.extend(self.poll_events());
         events
@@ -551,33 +589,24 @@ impl World {
     fn settle(&mut self) -> Vec<Event> {
         loop {
             let events = self.drain();
-            match self.server.poll_timeout() {
-                Some((at, TimerKind::Intake)) if events.is_empty() => self.server.handle_timeout(at),
+            match self.kit.next_deadline() {
+                Some((at, TimerKind::Intake)) if events.is_empty() => self.server().handle_timeout(at),
                 Some(_) | None => return events,
             }
         }
     }
 
     fn flush(&mut self, conn: ConnId) {
-        let Some((_, stream)) = self.streams.iter_mut().find(|(other, _)| *other == conn) else { return };
-        while self.server.poll_transmit(conn, &mut self.transmit) {
-            while !self.transmit.is_empty() {
-                let mut slices = [std::io::IoSlice::new(&[]); 16];
-                let count = self.transmit.slices(&mut slices);
-                slices[..count].iter().for_each(|slice| stream.extend_from_slice(slice));
-                let len = self.transmit.len();
-                self.transmit.advance(len);
-            }
-            if self.transmit.after() != roomcast_core::server::After::Keep {
-                break;
-            }
-        }
+        self.kit.hooks.takes = true;
+        self.kit.transmit(conn);
+        self.kit.hooks.takes = false;
     }
 
     /// The texts that a client was sent since the last time.
     fn texts(&mut self, conn: ConnId) -> Vec<String> {
         self.flush(conn);
-        let (_, stream) = self.streams.iter_mut().find(|(other, _)| *other == conn).unwrap();
+        let streams = &mut self.kit.hooks.streams;
+        let (_, stream) = streams.iter_mut().find(|(other, _)| *other == conn).unwrap();
         let bytes = std::mem::take(stream);
         let (mut decoder, mut rest, mut texts) = (Decoder::new(Role::Client), &bytes[..], Vec::new());
         let limits = FrameLimits { message_bytes_max: 1 << 24, fragments_max: 1 };
@@ -597,13 +626,13 @@ impl Drop for World {
             return;
         }
         self.command(Command::Shutdown);
-        for index in 0..self.streams.len() {
-            self.end(self.streams[index].0);
+        for index in 0..self.kit.hooks.streams.len() {
+            self.end(self.kit.hooks.streams[index].0);
         }
         self.poll_events();
-        self.server.handle_timeout(NOW + Duration::from_secs(3600));
+        self.server().handle_timeout(NOW + Duration::from_secs(3600));
         self.poll_events();
-        assert_eq!(self.server.audit(), Audit::default());
+        assert_eq!(self.server().audit(), Audit::default());
     }
 }
 
