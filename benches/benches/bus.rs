@@ -7,10 +7,12 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use http::Response;
 use roomcast_core::cluster::{Codec, Python};
 use roomcast_core::server::*;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Fin, Opcode, encode_frame};
+use roomcast_testkit::{Hooks, Kit};
 
 criterion_group!(benches, bus);
 criterion_main!(benches);
@@ -25,8 +27,9 @@ fn bus(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, bytes), |bencher| {
                 bencher.iter(|| node.hear(black_box(&message)));
             });
-            let counters = node.server.cluster_counters().unwrap();
-            assert_eq!((room == "here", room == "elsewhere"), (node.sent > 0, counters.without_recipients > 0));
+            let counters = node.kit.server().cluster_counters().unwrap();
+            let expected = (node.kit.hooks.sent > 0, counters.without_recipients > 0);
+            assert_eq!((room == "here", room == "elsewhere"), expected);
         }
     }
     group.finish();
@@ -44,10 +47,35 @@ fn message(room: &str, bytes: usize) -> Bytes {
 
 /// A server with one client in the room `here`.
 struct Node {
-    server: Server,
+    kit: Kit<(), Client>,
     codec: Python,
-    transmit: Transmit,
+}
+
+/// A client that takes everything at once.
+#[derive(Default)]
+struct Client {
     sent: usize,
+}
+
+impl Hooks<()> for Client {
+    fn event(&mut self, event: Event, stack: &mut Stack<()>, now: Instant) {
+        if let Event::Connected(connect) = event {
+            let (target, room) = (Target::Socket(connect.socket), "here".into());
+            stack.server.handle_input(Input::Command(Command::Join { target, room }), now);
+        }
+    }
+
+    fn respond(&mut self, _request: RequestId, _response: Response<Bytes>) {}
+
+    #[inline]
+    fn write(&mut self, _conn: ConnId, transmit: &Transmit) -> usize {
+        self.sent += 1;
+        transmit.len()
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        panic!("{conn:?} is closed");
+    }
 }
 
 impl Node {
@@ -56,37 +84,23 @@ impl Node {
         let cluster = Some(ClusterConfig::new(endpoint));
         let config = Config { cluster, ..Config::new([Endpoint::socket_io("/socket.io")]) };
         let start = Start { node: 0, now: NOW, wall: WallTime::default(), seed: [1; 32] };
-        let mut server = Server::new(config, start).unwrap();
+        let server = Server::new(config, start).unwrap();
+        let mut kit = Kit::new(Stack::new(server, ()), Client::default(), NOW);
         let target = "/socket.io?EIO=4&transport=websocket".parse().unwrap();
         let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
-        let Upgrade::Accept(conn, _) = server.handle_upgrade(endpoint, &request, NOW) else { panic!("accepted") };
+        let Upgrade::Accept(conn, _) = kit.server().handle_upgrade(endpoint, &request, NOW) else { panic!("accepted") };
         let mut connect = Vec::new();
         encode_frame(&mut connect, Fin::Final, Opcode::Text, b"40", Some([1, 2, 3, 4]));
-        server.handle_input(Input::WsBytes { conn, bytes: &connect }, NOW);
-        let mut node = Self { server, codec: Python::default(), transmit: Transmit::new(), sent: 0 };
-        node.drain();
-        node.sent = 0;
-        node
+        kit.input(Input::WsBytes { conn, bytes: &connect });
+        kit.drain();
+        kit.hooks.sent = 0;
+        Self { kit, codec: Python::default() }
     }
 
     fn hear(&mut self, payload: &Bytes) {
         let message = self.codec.decode("socketio", payload.clone()).unwrap().unwrap();
-        self.server.handle_input(Input::Cluster(ClusterInput::Message(Box::new(message))), NOW);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.server.poll_output() {
-            if let Output::Event(Event::Connected(connect)) = &output {
-                let (target, room) = (Target::Socket(connect.socket), "here".into());
-                self.server.handle_input(Input::Command(Command::Join { target, room }), NOW);
-            }
-            let Output::Writable(conn) = output else { continue };
-            while self.server.poll_transmit(conn, &mut self.transmit) {
-                self.sent += 1;
-                self.transmit.advance(usize::MAX);
-            }
-        }
+        self.kit.input(Input::Cluster(ClusterInput::Message(Box::new(message))));
+        self.kit.drain();
     }
 }
 
