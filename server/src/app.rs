@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use roomcast_openwebui::{AuthRequirement, Notice, Notices, OpenWebUi, Settings as Rules, SettingsError};
+use roomcast_openwebui::{
+    AuthRequirement, Notice, Notices, OpenWebUi, SessionSharing, Settings as Rules, SettingsError,
+};
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Args, Builder, EngineIo, EventName, Handle, PathMatch, Refusal, Socket};
 
@@ -50,6 +52,9 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.yjs_endpoint = Some(EndpointId::new(1));
     rules.documents.compat = settings.front_end;
     rules.admin_chats = settings.admin_chats;
+    if store.sharing().is_some() {
+        rules.sharing = SessionSharing::On;
+    }
     // The setting is not cut short by the application's own limit.
     rules.call_timeout_max = rules.call_timeout_max.max(settings.call_timeout);
     // All of these are logged, except for those that are sent regardless of what is set here.

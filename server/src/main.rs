@@ -8,6 +8,7 @@
 //! | `demo` | the made-up secret and what the demonstration prints |
 //! | `store` | opens the store and counts the questions under way |
 //! | `bus` | Redis, if other nodes or Open WebUI itself are to be heard |
+//! | `sharing` | sessions and models in use, as others find them in Redis |
 //! | `app` | endpoints, application and pages, put together |
 //! | `api`, `health`, `metrics` | the pages |
 //! | `bridge` | the connections of the backend's own processes |
@@ -26,6 +27,7 @@ mod metrics;
 mod reply;
 mod sessions;
 mod settings;
+mod sharing;
 mod signals;
 mod store;
 
@@ -92,7 +94,10 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
     let bus = settings.redis.bus.as_ref().map(Bus::new);
     let monitor = bus.as_ref().map(|bus| bus.nodes.monitor());
     metrics.bus.clone_from(&monitor);
-    let store = StoreClient::open(settings, metrics.store.clone()).await.map_err(FatalError::Store)?;
+    let (mut seed, mut instance) = ([0; 32], [0; 16]);
+    getrandom::fill(&mut seed).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
+    getrandom::fill(&mut instance).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
+    let store = StoreClient::open(settings, metrics.store.clone(), instance).await.map_err(FatalError::Store)?;
     let (secret, api_key, demo) = match &settings.mode {
         Mode::Production(secret, _) => (secret.clone(), settings.api_key.clone(), None),
         Mode::Demo(_) => {
@@ -100,9 +105,6 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
             (demo.secret().clone(), Some(demo.api_key().clone()), Some(demo))
         }
     };
-    let (mut seed, mut instance) = ([0; 32], [0; 16]);
-    getrandom::fill(&mut seed).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
-    getrandom::fill(&mut instance).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
     let health = Health::new(store.clone());
     let lag = metrics.lag.clone();
     let parts =

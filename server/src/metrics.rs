@@ -113,6 +113,9 @@ impl StoreMetrics {
     pub const fn kind(question: &Question) -> &'static str {
         match question {
             Question::Authenticate { .. } => "authenticate",
+            Question::ShareSession { .. } => "share_session",
+            Question::UnshareSession { .. } => "unshare_session",
+            Question::ShareUse { .. } => "share_use",
             Question::Channels { .. } => "channels",
             Question::Note { .. } => "note",
             Question::Chat { .. } => "chat",

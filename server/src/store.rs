@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::metrics::StoreMetrics;
 use crate::settings::{Mode, Settings, StoreAt};
+use crate::sharing::Sharing;
 
 /// Asks the store and measures its answers.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub struct StoreClient {
     own: Arc<dyn Own>,
     /// Where Open WebUI keeps them, if it has a Redis.
     shared: Option<RedisRevocations>,
+    /// What other processes are told, if there are any.
+    sharing: Option<Sharing>,
     metrics: StoreMetrics,
     in_flight: Arc<InFlight>,
     /// Lifetime of tokens, if they end.
@@ -53,7 +56,7 @@ impl StoreClient {
     ///
     /// The store cannot be used. A database of Open WebUI that is unreachable at the moment is no error: it is asked
     /// again with every question.
-    pub async fn open(settings: &Settings, metrics: StoreMetrics) -> Result<Self, StoreFailure> {
+    pub async fn open(settings: &Settings, metrics: StoreMetrics, instance: [u8; 16]) -> Result<Self, StoreFailure> {
         let options = || DatabaseOptions { channels_default: settings.channels_default, ..DatabaseOptions::default() };
         let (store, own): (Arc<dyn Store>, Arc<dyn Own>) = match &settings.mode {
             Mode::Demo(path) => {
@@ -82,20 +85,36 @@ impl StoreClient {
             }
             None => None,
         };
-        Ok(Self { store, own, shared, metrics, in_flight: Arc::default(), token_lifetime: settings.token_lifetime })
+        let sharing = settings.redis.bus.as_ref().map(|bus| Sharing::start(bus, &settings.redis.prefix, instance));
+        let sharing = sharing.transpose().map_err(StoreFailure::Redis)?;
+        Ok(Self {
+            store,
+            own,
+            shared,
+            sharing,
+            metrics,
+            in_flight: Arc::default(),
+            token_lifetime: settings.token_lifetime,
+        })
     }
 
     /// Asks a question. It counts as under way from this call on, even before the future is polled.
     pub fn ask(&self, query: Query) -> impl Future<Output = Reply> + Send + use<> {
         let guard = InFlightGuard::new(self.in_flight.clone());
         let (store, metrics, shared) = (self.store.clone(), self.metrics.clone(), self.shared.clone());
+        // In the order of the questions.
+        let told = self.sharing.as_ref().and_then(|sharing| sharing.take(&query.question));
         async move {
             let _guard = guard;
             let (id, kind, asked_at) = (query.id, StoreMetrics::kind(&query.question), Instant::now());
-            let result = match is_revoked(shared.as_ref(), &query.question).await {
-                Ok(false) => store.ask(query.question).await,
-                Ok(true) => Ok(StoreAnswer::Revoked),
-                Err(error) => Err(error),
+            let result = match (told, is_revoked(shared.as_ref(), &query.question).await) {
+                (Some(told), _) => {
+                    told.await;
+                    Ok(StoreAnswer::Done)
+                }
+                (None, Ok(false)) => store.ask(query.question).await,
+                (None, Ok(true)) => Ok(StoreAnswer::Revoked),
+                (None, Err(error)) => Err(error),
             };
             metrics.answered(kind, asked_at.elapsed(), result.as_ref().err());
             if let Err(error) = &result {
@@ -103,6 +122,11 @@ impl StoreClient {
             }
             Reply { id, result }
         }
+    }
+
+    /// What this node shares with other processes.
+    pub const fn sharing(&self) -> Option<&Sharing> {
+        self.sharing.as_ref()
     }
 
     /// Revokes one token. The store keeps the revocation until the token expires, or permanently.
@@ -168,6 +192,9 @@ impl StoreClient {
 
     /// Waits for the questions under way, within a limit, and closes the store.
     pub async fn close(&self) {
+        if let Some(sharing) = &self.sharing {
+            sharing.leave().await;
+        }
         let ended = tokio::time::timeout(CLOSE_TIMEOUT, async {
             self.in_flight.all_ended().await;
             self.store.close().await;
@@ -232,7 +259,7 @@ pub enum StoreFailure {
     Seed(PathBuf, StoreError),
     /// Open WebUI's database.
     WebUi(OpenError),
-    /// Open WebUI's Redis.
+    /// Redis: Open WebUI's revocations, or what nodes share.
     Redis(RedisFault),
 }
 
@@ -242,7 +269,7 @@ impl fmt::Display for StoreFailure {
             Self::Folder(path, error) => write!(f, "cannot create the folder {} (DATA_DIR): {error}", path.display()),
             Self::Own(path, error) => write!(f, "cannot use {}: {error}", path.display()),
             Self::Seed(path, error) => write!(f, "cannot write to {}: {error:?}", path.display()),
-            Self::Redis(fault) => write!(f, "cannot use Redis (REDIS_URL): {fault}"),
+            Self::Redis(fault) => write!(f, "cannot use Redis: {fault}"),
             Self::WebUi(error) => write!(f, "cannot use the database (DATABASE_URL): {error}"),
         }
     }

@@ -1,65 +1,10 @@
 //! Several programs on one Redis, and the Redis going away.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
-#[expect(dead_code, reason = "shared with the tests of the bus, which use all of it")]
-#[path = "../../adapter/roomcast-redis/tests/redis/server.rs"]
-mod server;
+mod fleet;
 
-use std::net::SocketAddr;
-
-use common::{Client, Program, api, get};
-use server::RedisServer;
-
-const KEY: &str = "the-key-of-the-http-api";
-
-struct Fleet {
-    redis: RedisServer,
-    nodes: Vec<(Program, SocketAddr)>,
-}
-
-impl Fleet {
-    fn start(nodes: usize, more: &[(&str, &str)]) -> Self {
-        let redis = RedisServer::start(&[]);
-        let url = redis.url();
-        let variables = [
-            &[
-                ("WEBUI_SECRET_KEY", "the-secret-of-a-test"),
-                ("ROOMCAST_API_KEY", KEY),
-                ("WEBSOCKET_MANAGER", "redis"),
-                ("WEBSOCKET_REDIS_URL", url.as_str()),
-            ],
-            more,
-        ]
-        .concat();
-        let nodes = (0..nodes).map(|_| Program::serve(&["--store", "own"], &variables)).collect();
-        let fleet = Self { redis, nodes };
-        (0..fleet.nodes.len()).for_each(|node| fleet.until(node, "roomcast_redis_receiving 1"));
-        fleet
-    }
-
-    fn client(&self, node: usize) -> Client {
-        Client::connect(self.nodes[node].1)
-    }
-
-    fn emit(&self, node: usize, room: &str, event: &str) {
-        let body = format!(r#"{{"to":{{"room":"{room}"}},"event":"{event}","data":1}}"#);
-        assert_eq!(api(self.nodes[node].1, "/api/emit", KEY, &body).status, 200);
-    }
-
-    /// As Open WebUI 0.6.41 publishes it.
-    fn publish(&self, channel: &str, room: &str, event: &str) -> i64 {
-        let message = format!(
-            r#"{{"method": "emit", "event": "{event}", "data": {{"n": 1}}, "binary": false, "namespace": "/", "room": "{room}", "skip_sid": null, "callback": null, "host_id": "e3d0"}}"#
-        );
-        redis::cmd("PUBLISH").arg(channel).arg(message).query(&mut self.redis.admin()).unwrap()
-    }
-
-    /// Until a line stands among the metrics of a node.
-    fn until(&self, node: usize, line: &str) {
-        while !get(self.nodes[node].1, "/metrics").body.lines().any(|found| found == line) {}
-    }
-}
+use common::get;
+use fleet::Fleet;
 
 #[test]
 fn what_one_node_or_open_webui_emits_reaches_the_clients_of_all() {

@@ -263,6 +263,10 @@ impl State {
                 let at = self.index.chats.get(&chat);
                 Ok(StoreAnswer::Chat(at.map(|at| Chat { owner: self.rows.chats[*at].owner.clone() })))
             }
+            // No other process looks here.
+            Question::ShareSession { .. } | Question::UnshareSession { .. } | Question::ShareUse { .. } => {
+                Ok(StoreAnswer::Done)
+            }
             Question::TouchUsers { touches } => Ok(self.touch_users(touches)),
             Question::ReadChannel { channel, user, at_nanos } => Ok(self.read_channel(&channel, &user, at_nanos)),
             Question::ReadChat { chat, user, at_secs } => Ok(self.read_chat(&chat, &user, at_secs)),

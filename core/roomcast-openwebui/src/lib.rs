@@ -67,6 +67,7 @@ mod calls;
 mod channel_reads;
 mod chat;
 mod documents;
+mod elsewhere;
 mod flushes;
 mod purpose;
 mod queries;
@@ -93,9 +94,9 @@ pub use self::documents::{AppDocumentCounters, AppDocumentCounts, Compat, Docume
 pub use self::refusals::{TokenRefusal, TokenRefusals};
 pub use self::requests::{
     DocumentChange, DocumentRefusal, DocumentState, Intent, LiveCounts, LoginInfo, LogoutReason, Notice, Request,
-    Response, SocketInfo, StoreChange, To,
+    Response, SocketInfo, SocketPlace, StoreChange, To,
 };
-pub use self::settings::{AdminChats, AppLimits, AuthRequirement, Notices, Settings, SettingsError};
+pub use self::settings::{AdminChats, AppLimits, AuthRequirement, Notices, SessionSharing, Settings, SettingsError};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

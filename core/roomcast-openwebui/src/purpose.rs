@@ -5,6 +5,7 @@
 use bytestring::ByteString;
 
 use super::documents::Aim;
+use super::query::User;
 use super::writes::WriteId;
 use roomcast_core::server::SocketId;
 
@@ -19,6 +20,10 @@ pub(crate) enum Purpose {
         /// The login as it was then.
         epoch: u64,
     },
+    /// The session of a user that such a check has found is being stored for others.
+    Shared { socket: SocketId, epoch: u64, user: User },
+    /// Others are told something; nothing waits for that.
+    Told,
     /// Reads of channels, by their flight.
     Channels(u64),
     /// Whether a socket may stay in a note's room.

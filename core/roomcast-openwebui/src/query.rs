@@ -52,6 +52,29 @@ pub enum Question {
         /// Id of the user.
         user: ByteString,
     },
+    /// Store who is logged in on a socket where other processes look for it, in place of who was before. With
+    /// [`SessionSharing::On`](crate::SessionSharing) alone; answered by [`StoreAnswer::Done`], once it is stored or cannot be: the login
+    /// waits for that.
+    ShareSession {
+        /// The socket's Socket.IO id.
+        sid: ByteString,
+        /// The user's [`profile`](User::profile).
+        profile: ByteString,
+    },
+    /// Remove it again, and what the socket uses. Answered by [`StoreAnswer::Done`].
+    UnshareSession {
+        /// The socket's Socket.IO id.
+        sid: ByteString,
+    },
+    /// Store that a socket uses a model, where other processes look for it. Answered by [`StoreAnswer::Done`].
+    ShareUse {
+        /// The socket's Socket.IO id.
+        sid: ByteString,
+        /// Id of the model.
+        model: ByteString,
+        /// Seconds since the epoch.
+        at_secs: u64,
+    },
     /// A chat's owner. Answered by [`StoreAnswer::Chat`].
     Chat {
         /// Id of the chat.

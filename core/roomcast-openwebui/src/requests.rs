@@ -49,28 +49,28 @@ pub enum Request {
         /// by [`Response::TimeoutTooLong`].
         timeout: Duration,
     },
-    /// End sockets. Answered by [`Response::Done`].
+    /// End sockets, on all nodes. Answered by [`Response::Done`].
     Disconnect {
         /// The sockets to end.
         to: To,
         /// Whether the whole connection ends. After a DISCONNECT, which both send, the front end of 0.6.41 stays away.
         extent: Extent,
     },
-    /// Put sockets into a room. Answered by [`Response::Done`] or [`Response::Malformed`].
+    /// Put sockets into a room, on all nodes. Answered by [`Response::Done`] or [`Response::Malformed`].
     Enter {
         /// The sockets that enter.
         to: To,
         /// Name of the room.
         room: ByteString,
     },
-    /// Take sockets out of a room. Answered by [`Response::Done`].
+    /// Take sockets out of a room, on all nodes. Answered by [`Response::Done`].
     Leave {
         /// The sockets that leave.
         to: To,
         /// Name of the room.
         room: ByteString,
     },
-    /// The sockets that are meant, with their users. Answered by [`Response::Members`].
+    /// The sockets that are meant, on all nodes, with the users of those here. Answered by [`Response::Members`].
     Members {
         /// The sockets to look up.
         to: To,
@@ -303,8 +303,22 @@ pub struct LoginInfo {
 pub struct SocketInfo {
     /// Its Socket.IO id.
     pub sid: ByteString,
-    /// Its user, if it is logged in.
+    /// Its user, if it is logged in here.
     pub user: Option<User>,
+    /// Whether it is on this node.
+    pub place: SocketPlace,
+}
+
+/// Which node of the cluster a socket is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketPlace {
+    /// On this node.
+    Here,
+    /// On another node of the cluster, which knows its user.
+    Elsewhere {
+        /// The rooms that it is in there.
+        rooms: Vec<ByteString>,
+    },
 }
 
 /// How much there is of everything, for metrics.

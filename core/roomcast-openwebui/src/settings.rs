@@ -55,8 +55,12 @@ pub struct Settings {
     pub write_age_max: Duration,
     /// The longest that a call may wait for its answer; a request for more is refused. 5 min.
     pub call_timeout_max: Duration,
+    /// Time in which other nodes must say which sockets they have. 2 s.
+    pub fetch_timeout: Duration,
     /// Whether [`Notice`](super::Notice)s are made.
     pub notices: Notices,
+    /// Whether sessions and uses of models are stored where other processes look for them.
+    pub sharing: SessionSharing,
     /// Whether admins may read the chats of others, as 0.12.4's `ENABLE_ADMIN_CHAT_ACCESS` says (on there).
     pub admin_chats: AdminChats,
     /// Where documents are served by y-protocols, if they are: an endpoint of
@@ -104,7 +108,9 @@ impl Settings {
             write_retry_max: Duration::from_secs(30),
             write_age_max: Duration::from_secs(3600),
             call_timeout_max: Duration::from_secs(300),
+            fetch_timeout: Duration::from_secs(2),
             notices: Notices::Off,
+            sharing: SessionSharing::Off,
             admin_chats: AdminChats::Readable,
             yjs_endpoint: None,
             documents: DocumentSettings::default(),
@@ -168,6 +174,15 @@ pub enum Notices {
     /// They are made.
     On,
     /// They are not, as in Open WebUI.
+    Off,
+}
+
+/// Whether sessions and uses of models are stored where other processes look for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionSharing {
+    /// A login waits until its session is stored, and has no room before, so that a socket that is seen in a room has a user.
+    On,
+    /// This is the only process.
     Off,
 }
 

@@ -362,6 +362,8 @@ pub(crate) struct SocketRecord {
     pub(crate) documents: Vec<DocumentId>,
     /// Joins of documents that came before its login.
     pub(crate) parked: VecDeque<Parked>,
+    /// The profile that other processes were last told of its user.
+    pub(crate) shared: Option<ByteString>,
 }
 
 impl SocketRecord {
@@ -378,6 +380,7 @@ impl SocketRecord {
             reads: Vec::new(),
             documents: Vec::new(),
             parked: VecDeque::new(),
+            shared: None,
         }
     }
 

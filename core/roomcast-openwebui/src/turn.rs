@@ -20,6 +20,8 @@ pub(crate) enum TurnStep {
     Connect(TokenClaims),
     /// The same where sockets without a login are refused.
     Admit(TokenClaims),
+    /// The user has been found, and the session is being stored for other processes.
+    Shared(Box<TurnStep>, User),
     /// The user of a `user-join` has been asked for.
     UserJoin(TokenClaims),
     /// And the channels.
@@ -51,6 +53,7 @@ impl TurnStep {
             | Self::UserJoin(token)
             | Self::JoinChannels(token)
             | Self::JoinNote(token, _) => Some(token),
+            Self::Shared(step, _) => step.token(),
             Self::UserJoinChannels
             | Self::Channels
             | Self::Note(_)
@@ -160,7 +163,7 @@ impl From<LoginRefused> for TokenRefusal {
 /// A store's answer about a token's user: admitted, refused with a reason, or no answer.
 pub(crate) fn judge(result: Result<StoreAnswer, StoreError>) -> Result<Result<User, LoginRefused>, StoreError> {
     match result {
-        Ok(StoreAnswer::User(Some(user))) if matches!(&*user.role, "admin" | "user") => Ok(Ok(user)),
+        Ok(StoreAnswer::User(Some(user))) if may_log_in(&user) => Ok(Ok(user)),
         Ok(StoreAnswer::User(Some(_))) => Ok(Err(LoginRefused::Role)),
         Ok(StoreAnswer::User(None)) => Ok(Err(LoginRefused::Unknown)),
         Ok(StoreAnswer::Revoked) => Ok(Err(LoginRefused::Revoked)),
@@ -169,7 +172,19 @@ pub(crate) fn judge(result: Result<StoreAnswer, StoreError>) -> Result<Result<Us
     }
 }
 
+/// The user that a store has admitted, if it is one.
+pub(crate) fn admitted(result: &Result<StoreAnswer, StoreError>) -> Option<&User> {
+    match result {
+        Ok(StoreAnswer::User(user)) => user.as_ref().filter(|user| may_log_in(user)),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// The same without the reason.
 pub(crate) fn user(result: Result<StoreAnswer, StoreError>) -> Result<Option<User>, StoreError> {
     judge(result).map(Result::ok)
+}
+
+fn may_log_in(user: &User) -> bool {
+    matches!(&*user.role, "admin" | "user")
 }

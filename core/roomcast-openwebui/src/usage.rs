@@ -29,11 +29,12 @@ impl Usage {
         Self { expiry, models_per_socket_max, uses, models, expiries }
     }
 
-    /// A socket uses a model from now on, until the use expires. One model too many is not counted.
-    pub(crate) fn handle_usage(&mut self, socket: SocketId, model: ByteString, now: Instant) {
+    /// A socket uses a model from now on, until the use expires. One model too many is not counted:
+    /// `false`.
+    pub(crate) fn handle_usage(&mut self, socket: SocketId, model: ByteString, now: Instant) -> bool {
         let key = (socket, model);
         if !self.uses.contains_key(&key) && self.of(socket).count() >= self.models_per_socket_max {
-            return;
+            return false;
         }
         let timer = self.expiries.arm(now + self.expiry, key.clone());
         let model = key.1.clone();
@@ -43,6 +44,7 @@ impl Usage {
             }
             None => *self.models.entry(model).or_default() += 1,
         }
+        true
     }
 
     /// A login ended, and with it what its socket used.

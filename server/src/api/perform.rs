@@ -2,6 +2,7 @@
 //!
 //! Owns: the order of what is asked, and the JSON of the responses. Must never know: HTTP, or who asks.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
@@ -11,14 +12,16 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytestring::ByteString;
 use http::StatusCode;
-use roomcast_openwebui::{self as openwebui, OpenWebUi, Request, SocketInfo, To};
+use roomcast_openwebui::{self as openwebui, OpenWebUi, Request, SocketInfo, SocketPlace, To};
 use roomcast_tokio::core::socket_io::is_reserved_event;
-use roomcast_tokio::{AckEnd, AckError, AppHandle, Args, Broadcast};
+use roomcast_tokio::{AckEnd, AckError, Acks, AppHandle, Args, Broadcast};
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::api_error::ApiError;
 use super::request::{Operation, Revocation};
+use crate::sharing::Sharing;
 use crate::store::StoreClient;
 
 /// What is needed besides the application.
@@ -41,14 +44,14 @@ pub fn perform<'a>(
 ) -> Pin<Box<dyn Future<Output = Done> + Send + 'a>> {
     Box::pin(async move {
         match operation {
-            Operation::App(request) => ask(request, app).await,
-            Operation::Session(sid) => session(sid, app).await,
-            Operation::Usage => usage(app).await,
+            Operation::App(request) => ask(means, request, app).await,
+            Operation::Session(sid) => session(means, sid, app).await,
+            Operation::Usage => usage(means, app).await,
             Operation::CallMany { to, event, args, timeout } => call_many(means, (to, event, args), timeout, app).await,
             Operation::Revoke(revoked) => {
                 // Stored before rights are read again, so that they are refused then.
                 remember(&revoked, &means.store).await?;
-                ask(revoked.request(), app).await
+                ask(means, revoked.request(), app).await
             }
             Operation::Unrevoke(revoked) => {
                 forget(revoked, &means.store).await?;
@@ -109,18 +112,132 @@ async fn batch(means: &Means, steps: Vec<Result<Operation, ApiError>>, app: &App
     text
 }
 
-async fn ask(request: Request, app: &AppHandle<OpenWebUi>) -> Done {
+async fn ask(means: &Means, request: Request, app: &AppHandle<OpenWebUi>) -> Done {
     let names_session = matches!(
         &request,
         Request::Disconnect { to: To::Socket(_), .. }
             | Request::Enter { to: To::Socket(_), .. }
             | Request::Leave { to: To::Socket(_), .. }
     );
-    match app.ask(request).await {
-        Some(openwebui::Response::Done { sockets: 0 }) if names_session => Err(ApiError::gone()),
-        Some(answer) => respond(&answer),
-        None => Err(ApiError::shutting_down()),
+    let call = as_call(means, &request);
+    match (app.ask(request).await, call) {
+        (Some(openwebui::Response::Done { sockets: 0 }), _) if names_session => Err(ApiError::gone()),
+        (Some(openwebui::Response::Gone), Some((sharing, call))) => call_elsewhere(sharing, call, app).await,
+        (Some(openwebui::Response::Members(members)), _) => {
+            let members: Vec<_> = with_users(means, members).await?.into_iter().map(|found| found.summary()).collect();
+            Ok(json!({ "members": members }).to_string())
+        }
+        (Some(answer), _) => respond(&answer),
+        (None, _) => Err(ApiError::shutting_down()),
     }
+}
+
+/// An event for one session that has to acknowledge it.
+struct RemoteCall {
+    sid: ByteString,
+    user: Option<ByteString>,
+    event: ByteString,
+    args: Args,
+    timeout: Duration,
+}
+
+/// A call that may be for a session of another node.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only calls are")]
+fn as_call<'a>(means: &'a Means, request: &Request) -> Option<(&'a Sharing, RemoteCall)> {
+    let sharing = means.store.sharing()?;
+    match request {
+        Request::Call { sid, user, event, args, timeout } => {
+            let (sid, user, event) = (sid.clone(), user.clone(), event.clone());
+            Some((sharing, RemoteCall { sid, user, event, args: args.clone(), timeout: *timeout }))
+        }
+        _ => None,
+    }
+}
+
+/// The session is none of this node's: it must be one of another, and the user's who was named.
+async fn call_elsewhere(sharing: &Sharing, call: RemoteCall, app: &AppHandle<OpenWebUi>) -> Done {
+    let RemoteCall { sid, user, event, args, timeout } = call;
+    let owner = profiles(sharing, vec![sid.clone()]).await?.pop().flatten().ok_or_else(ApiError::gone)?;
+    if user.is_some_and(|user| *user != *owner.id) {
+        return respond(&openwebui::Response::NotOwner);
+    }
+    let acks = app.handle().of("/").to(sid).emit_with_ack(event, args, timeout).await;
+    let Acks { answers, remote, end, .. } = acks.map_err(unasked)?;
+    match (remote.first().or(answers.first().map(|(_, args)| args)), end) {
+        (Some(args), _) => Ok(format!("{{{}}}", acked(args))),
+        (None, AckEnd::TimedOut) => respond(&openwebui::Response::TimedOut),
+        (None, AckEnd::Gone | AckEnd::Complete) => Err(ApiError::gone()),
+    }
+}
+
+fn unasked(error: AckError) -> ApiError {
+    if error == AckError::ServerEnded { ApiError::shutting_down() } else { ApiError::malformed(error) }
+}
+
+/// A socket of any node, and its user, if it is logged in.
+struct FoundSocket {
+    member: SocketInfo,
+    user: Option<StoredProfile>,
+}
+
+/// What is told of a user, and all that is known.
+#[derive(Deserialize)]
+struct StoredProfile {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    role: String,
+    #[serde(skip)]
+    whole: String,
+}
+
+impl StoredProfile {
+    /// `None` for what cannot have been stored by Open WebUI or roomcast.
+    fn read(whole: &str) -> Option<Self> {
+        let profile: Self = serde_json::from_str(whole).ok()?;
+        Some(Self { whole: whole.to_owned(), ..profile })
+    }
+}
+
+impl FoundSocket {
+    fn summary(&self) -> serde_json::Value {
+        let user = self
+            .user
+            .as_ref()
+            .map(|StoredProfile { id, name, role, .. }| json!({ "id": id, "name": name, "role": role }));
+        json!({ "session": &*self.member.sid, "user": user })
+    }
+}
+
+/// Sockets with their users, which for those of other nodes stand in the shared state.
+async fn with_users(means: &Means, members: Vec<SocketInfo>) -> Result<Vec<FoundSocket>, ApiError> {
+    let is_elsewhere = |member: &&SocketInfo| member.place != SocketPlace::Here;
+    let sids: Vec<_> = members.iter().filter(is_elsewhere).map(|member| member.sid.clone()).collect();
+    let mut elsewhere = match means.store.sharing() {
+        Some(sharing) if !sids.is_empty() => profiles(sharing, sids).await?,
+        Some(_) | None => Vec::new(),
+    }
+    .into_iter();
+    let with_user = |member: SocketInfo| {
+        let user = match (&member.place, &member.user) {
+            (SocketPlace::Here, Some(user)) => {
+                let (id, name, role) = (user.id.to_string(), user.name.to_string(), user.role.to_string());
+                Some(StoredProfile { id, name, role, whole: user.profile.to_string() })
+            }
+            (SocketPlace::Here, None) => None,
+            (SocketPlace::Elsewhere { .. }, _) => elsewhere.next().flatten(),
+        };
+        FoundSocket { member, user }
+    };
+    Ok(members.into_iter().map(with_user).collect())
+}
+
+async fn profiles(sharing: &Sharing, sids: Vec<ByteString>) -> Result<Vec<Option<StoredProfile>>, ApiError> {
+    let stored = sharing.sessions(sids).await.map_err(|_| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Redis does not answer, which knows the users of other nodes")
+    })?;
+    Ok(stored.into_iter().map(|profile| StoredProfile::read(&profile?)).collect())
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "responses to requests that this API does not make")]
@@ -129,10 +246,6 @@ fn respond(answer: &openwebui::Response) -> Done {
         openwebui::Response::Emitted => Ok(json!({ "status": "sent" }).to_string()),
         openwebui::Response::Called(args) => Ok(format!("{{{}}}", acked(args))),
         openwebui::Response::Done { sockets } => Ok(json!({ "sockets": sockets }).to_string()),
-        openwebui::Response::Members(members) => {
-            let members: Vec<_> = members.iter().map(member).collect();
-            Ok(json!({ "members": members }).to_string())
-        }
         openwebui::Response::Gone => Err(ApiError::gone()),
         openwebui::Response::NotOwner => Err(ApiError::new(StatusCode::FORBIDDEN, "the session is another user's")),
         openwebui::Response::TimedOut => {
@@ -146,37 +259,40 @@ fn respond(answer: &openwebui::Response) -> Done {
     }
 }
 
-fn member(member: &SocketInfo) -> serde_json::Value {
-    let user = member.user.as_ref().map(|user| json!({ "id": &*user.id, "name": &*user.name, "role": &*user.role }));
-    json!({ "session": &*member.sid, "user": user })
+async fn session(means: &Means, sid: ByteString, app: &AppHandle<OpenWebUi>) -> Done {
+    let members = match app.ask(Request::Members { to: To::Socket(sid) }).await {
+        Some(openwebui::Response::Members(members)) => members,
+        Some(_) => return Err(ApiError::gone()),
+        None => return Err(ApiError::shutting_down()),
+    };
+    let found = with_users(means, members).await?.into_iter().next().ok_or_else(ApiError::gone)?;
+    let profile = found.user.as_ref().and_then(|user| RawValue::from_string(user.whole.clone()).ok());
+    let user = match profile {
+        Some(profile) => profile.to_string(),
+        None => found.summary()["user"].to_string(),
+    };
+    let rooms: Vec<String> = match &found.member.place {
+        SocketPlace::Here => match app.handle().socket("/", found.member.sid.to_string()).await {
+            Some(socket) => socket.rooms().await,
+            None => Vec::new(),
+        },
+        SocketPlace::Elsewhere { rooms } => rooms.iter().map(ToString::to_string).collect(),
+    };
+    Ok(format!(r#"{{"session":{},"user":{user},"rooms":{}}}"#, json!(&*found.member.sid), json!(rooms)))
 }
 
-async fn session(sid: ByteString, app: &AppHandle<OpenWebUi>) -> Done {
-    match app.ask(Request::Members { to: To::Socket(sid) }).await {
-        Some(openwebui::Response::Members(members)) => {
-            let found = members.first().ok_or_else(ApiError::gone)?;
-            let profile = found.user.as_ref().and_then(|user| RawValue::from_string(user.profile.to_string()).ok());
-            let user = match profile {
-                Some(profile) => profile.to_string(),
-                None => member(found)["user"].to_string(),
-            };
-            let rooms = match app.handle().socket("/", found.sid.to_string()).await {
-                Some(socket) => socket.rooms().await,
-                None => Vec::new(),
-            };
-            Ok(format!(r#"{{"session":{},"user":{user},"rooms":{}}}"#, json!(&*found.sid), json!(rooms)))
-        }
-        Some(_) => Err(ApiError::gone()),
-        None => Err(ApiError::shutting_down()),
-    }
-}
-
-async fn usage(app: &AppHandle<OpenWebUi>) -> Done {
+async fn usage(means: &Means, app: &AppHandle<OpenWebUi>) -> Done {
     let (models, users) = (app.ask(Request::ModelsInUse).await, app.ask(Request::ActiveUsers).await);
     let (Some(openwebui::Response::Models(models)), Some(openwebui::Response::Users(users))) = (models, users) else {
         return Err(ApiError::shutting_down());
     };
+    let models: BTreeSet<ByteString> = match means.store.sharing() {
+        // What is not stored yet is known here.
+        Some(sharing) => models.into_iter().chain(sharing.models_in_use().await.unwrap_or_default()).collect(),
+        None => models.into_iter().collect(),
+    };
     let text = |ids: Vec<ByteString>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let models = models.into_iter().collect();
     Ok(json!({ "models": text(models), "users": text(users) }).to_string())
 }
 
@@ -196,11 +312,7 @@ async fn call_many(
     if is_reserved_event(&event) {
         return Err(reserved());
     }
-    let acks = match meant(app, to).emit_with_ack(event, args, timeout).await {
-        Ok(acks) => acks,
-        Err(AckError::ServerEnded) => return Err(ApiError::shutting_down()),
-        Err(error) => return Err(ApiError::malformed(error)),
-    };
+    let acks = meant(app, to).emit_with_ack(event, args, timeout).await.map_err(unasked)?;
     let ids: Vec<_> = acks.answers.iter().map(|(socket, _)| *socket).collect();
     let sids = app
         .handle()
@@ -215,6 +327,8 @@ async fn call_many(
             let sid = json!(sid.as_ref().map(|sid| sid.as_str()));
             format!(r#"{{"session":{sid},{}}}"#, acked(args))
         })
+        // Which of another node's sockets has answered is not said.
+        .chain(acks.remote.iter().map(|args| format!(r#"{{"session":null,{}}}"#, acked(args))))
         .collect();
     let end = match acks.end {
         AckEnd::Complete => "complete",

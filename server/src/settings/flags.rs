@@ -52,6 +52,9 @@ pub struct Flags {
     /// Seconds to wait at the start for another roomcast that still has roomcast.db open, as in a rolling restart.
     #[arg(long, env = "ROOMCAST_HANDOVER_SECONDS", value_name = "ROOMCAST_HANDOVER_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub(super) handover_seconds: u64,
+    /// Seconds after which the sessions of a node that has crashed are removed from Redis by another one.
+    #[arg(long, env = "ROOMCAST_LEASE_SECONDS", value_name = "ROOMCAST_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(super) lease_seconds: u64,
     /// Clients at one time; more are answered 503.
     #[arg(long, env = "ROOMCAST_SESSIONS_MAX", value_name = "ROOMCAST_SESSIONS_MAX", default_value_t = ServerLimits::default().sessions_max, value_parser = at_least::<1>)]
     pub(super) sessions_max: usize,
@@ -170,7 +173,8 @@ Variables of Open WebUI that roomcast reads, so that one environment serves both
   USER_PERMISSIONS_FEATURES_CHANNELS
           Whether users may use channels where the configuration in the database does not say [default: True]
   WEBSOCKET_MANAGER
-          redis: other nodes and Open WebUI's own processes are heard over Redis [default: this is the only node]
+          redis: other nodes and Open WebUI's own processes are heard over Redis, and find sessions and models in use
+          there [default: this is the only node]
   WEBSOCKET_REDIS_URL, WEBSOCKET_SENTINEL_HOSTS, WEBSOCKET_SENTINEL_PORT, WEBSOCKET_REDIS_CLUSTER
           That Redis [default: REDIS_URL, REDIS_CLUSTER]
   WEBSOCKET_REDIS_ROOM_CHANNELS

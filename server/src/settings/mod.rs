@@ -160,7 +160,11 @@ impl Settings {
             providers_per_user_max: flags.providers_per_user_max,
             token_lifetime: environment.token_lifetime()?,
             mode: mode(&environment, &flags)?,
-            redis: redis::read(&environment, matches!(flags.front_end, FrontEndFlag::V0_12))?,
+            redis: redis::read(
+                &environment,
+                matches!(flags.front_end, FrontEndFlag::V0_12),
+                Duration::from_secs(flags.lease_seconds),
+            )?,
             warnings: warnings(&environment, &flags)?,
             logs: levels::targets(
                 environment.level("GLOBAL_LOG_LEVEL")?,

@@ -2,6 +2,8 @@
 //!
 //! Owns: which of them mean what, and together what. Must never know: what Redis is used for.
 
+use std::time::Duration;
+
 use roomcast_tokio::redis::{RedisUrl, RedisUrlError};
 
 use super::environment::{Environment, Problem};
@@ -9,7 +11,7 @@ use super::environment::{Environment, Problem};
 /// How Redis is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisSettings {
-    /// The bus to other nodes and to Open WebUI's own processes.
+    /// The bus to other nodes and to Open WebUI's own processes, and the state that all of them share.
     pub bus: Option<BusSettings>,
     /// Where Open WebUI keeps revocations.
     pub revocations: Option<RedisUrl>,
@@ -24,10 +26,16 @@ pub struct BusSettings {
     pub url: RedisUrl,
     /// Whether each room has a channel of its own, as in Open WebUI 0.12.
     pub has_room_channels: bool,
+    /// Time after which what a silent node has stored there counts as left behind.
+    pub lease: Duration,
 }
 
 /// Reads the variables. `has_room_channels` is the default of the version of Open WebUI beside this.
-pub(super) fn read(environment: &Environment<'_>, has_room_channels: bool) -> Result<RedisSettings, Problem> {
+pub(super) fn read(
+    environment: &Environment<'_>,
+    has_room_channels: bool,
+    lease: Duration,
+) -> Result<RedisSettings, Problem> {
     let common = url(environment, &COMMON)?;
     let bus = match environment.text("WEBSOCKET_MANAGER")?.as_deref() {
         None => None,
@@ -37,7 +45,7 @@ pub(super) fn read(environment: &Environment<'_>, has_room_channels: bool) -> Re
                 Problem::new("WEBSOCKET_MANAGER", "is redis, and neither WEBSOCKET_REDIS_URL nor REDIS_URL says which")
             })?;
             let has_room_channels = environment.switch("WEBSOCKET_REDIS_ROOM_CHANNELS", has_room_channels)?;
-            Some(BusSettings { url, has_room_channels })
+            Some(BusSettings { url, has_room_channels, lease })
         }
         Some(_) => return Err(Problem::new("WEBSOCKET_MANAGER", "must be redis, or not be set")),
     };

@@ -25,26 +25,26 @@ pub type SharedReply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// All of it fails with [`StoreError::Unavailable`] while the state cannot be reached, and is then to be done again: once
 /// [`renew_lease`](Self::renew_lease) says [`Lease::Lost`], everything that the node has.
 pub trait SharedState: Send + Sync + 'static {
-    /// Stores who is logged in on a socket: the user as a JSON object.
+    /// Stores who is logged in on sockets: each with its user as a JSON object.
     ///
     /// # Errors
     ///
-    /// It may be stored or not.
-    fn put_session(&self, sid: ByteString, user: ByteString) -> SharedReply<'_, ()>;
+    /// They may be stored or not.
+    fn put_sessions(&self, sessions: Vec<(ByteString, ByteString)>) -> SharedReply<'_, ()>;
 
-    /// Removes a socket, and its entries among the models in use.
+    /// Removes sockets, and their entries among the models in use.
     ///
     /// # Errors
     ///
-    /// It may be there still.
-    fn remove_session(&self, sid: ByteString) -> SharedReply<'_, ()>;
+    /// They may be there still.
+    fn remove_sessions(&self, sids: Vec<ByteString>) -> SharedReply<'_, ()>;
 
-    /// Who is logged in on a socket of any node.
+    /// Who is logged in on these sockets of any nodes, in their order.
     ///
     /// # Errors
     ///
     /// Unknown.
-    fn session(&self, sid: ByteString) -> SharedReply<'_, Option<ByteString>>;
+    fn sessions(&self, sids: Vec<ByteString>) -> SharedReply<'_, Vec<Option<ByteString>>>;
 
     /// A socket uses a model now, in seconds since the epoch.
     ///
@@ -60,12 +60,13 @@ pub trait SharedState: Send + Sync + 'static {
     /// Unknown.
     fn models_in_use(&self, since_secs: u64) -> SharedReply<'_, Vec<ByteString>>;
 
-    /// Says that this node is alive, which must be done several times within a lease.
+    /// Says that this node is alive, which must be done several times within a lease. `sessions`: how many sockets it has
+    /// stored, by which it is seen that some were removed.
     ///
     /// # Errors
     ///
     /// The lease may end.
-    fn renew_lease(&self) -> SharedReply<'_, Lease>;
+    fn renew_lease(&self, sessions: usize) -> SharedReply<'_, Lease>;
 
     /// Removes what nodes without a lease have left, unless another node is at it; how many sockets those were.
     ///
@@ -87,6 +88,6 @@ pub trait SharedState: Send + Sync + 'static {
 pub enum Lease {
     /// It was there and goes on.
     Kept,
-    /// It had ended, or there was none yet: others may have removed what this node had stored.
+    /// It had ended, there was none yet, or something is missing: others may have removed what this node had stored.
     Lost,
 }

@@ -44,11 +44,19 @@ impl RedisState {
         Ok(())
     }
 
+    async fn is_alive(&self, node: &str) -> Result<bool, StoreError> {
+        self.ask(command("EXISTS", &self.keys.lease(node))).await
+    }
+
     /// Removes all sockets of a node, some at a time; how many those were.
     async fn remove_node(&self, node: &str) -> Result<usize, StoreError> {
         let index = self.keys.sessions_of(node);
         let mut removed = 0;
         loop {
+            if node != self.node && self.is_alive(node).await? {
+                // It was silent and not dead: what it stores from now on is its own again.
+                return Ok(removed);
+            }
             let sids: Vec<String> = self.ask(command("SRANDMEMBER", &index).arg(SIDS_AT_ONCE).take()).await?;
             if sids.is_empty() {
                 break;
@@ -62,23 +70,39 @@ impl RedisState {
 }
 
 impl SharedState for RedisState {
-    fn put_session(&self, sid: ByteString, user: ByteString) -> SharedReply<'_, ()> {
+    fn put_sessions(&self, sessions: Vec<(ByteString, ByteString)>) -> SharedReply<'_, ()> {
         Box::pin(async move {
+            if sessions.is_empty() {
+                return Ok(());
+            }
+            let (mut index, mut pool) =
+                (command("SADD", &self.keys.sessions_of(&self.node)), command("HSET", &self.keys.session_pool()));
+            for (sid, user) in &sessions {
+                index.arg(&**sid);
+                pool.arg(&**sid).arg(&**user);
+            }
             // The index first: what is in the pool can be found.
-            self.ask::<i64>(command("SADD", &self.keys.sessions_of(&self.node)).arg(&*sid).take()).await?;
-            self.ask::<i64>(command("HSET", &self.keys.session_pool()).arg(&*sid).arg(&*user).take()).await?;
+            self.ask::<i64>(index).await?;
+            self.ask::<i64>(pool).await?;
             Ok(())
         })
     }
 
-    fn remove_session(&self, sid: ByteString) -> SharedReply<'_, ()> {
-        Box::pin(async move { self.remove(&self.node, &[&sid]).await })
+    fn remove_sessions(&self, sids: Vec<ByteString>) -> SharedReply<'_, ()> {
+        Box::pin(async move { self.remove(&self.node, &sids.iter().map(|sid| &**sid).collect::<Vec<_>>()).await })
     }
 
-    fn session(&self, sid: ByteString) -> SharedReply<'_, Option<ByteString>> {
+    fn sessions(&self, sids: Vec<ByteString>) -> SharedReply<'_, Vec<Option<ByteString>>> {
         Box::pin(async move {
-            let user: Option<String> = self.ask(command("HGET", &self.keys.session_pool()).arg(&*sid).take()).await?;
-            Ok(user.map(ByteString::from))
+            if sids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut read = command("HMGET", &self.keys.session_pool());
+            for sid in &sids {
+                read.arg(&**sid);
+            }
+            let users: Vec<Option<String>> = self.ask(read).await?;
+            Ok(users.into_iter().map(|user| user.map(ByteString::from)).collect())
         })
     }
 
@@ -96,14 +120,16 @@ impl SharedState for RedisState {
         })
     }
 
-    fn renew_lease(&self) -> SharedReply<'_, Lease> {
+    fn renew_lease(&self, sessions: usize) -> SharedReply<'_, Lease> {
         Box::pin(async move {
             // Known before there is a lease: a crash in between leaves a name and nothing else.
             self.ask::<i64>(command("SADD", &self.keys.nodes()).arg(&self.node).take()).await?;
             let millis = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX).max(1);
             let mut set = command("SET", &self.keys.lease(&self.node));
             let before: Option<String> = self.ask(set.arg("1").arg("PX").arg(millis).arg("GET").take()).await?;
-            Ok(if before.is_some() { Lease::Kept } else { Lease::Lost })
+            // What another removes after the lease has ended, it may go on removing while the node is back.
+            let stored: usize = self.ask(command("SCARD", &self.keys.sessions_of(&self.node))).await?;
+            Ok(if before.is_some() && stored == sessions { Lease::Kept } else { Lease::Lost })
         })
     }
 
@@ -115,8 +141,7 @@ impl SharedState for RedisState {
             let nodes: Vec<String> = self.ask(command("SMEMBERS", &self.keys.nodes())).await?;
             let mut removed = 0;
             for node in nodes {
-                let is_alive: bool = self.ask(command("EXISTS", &self.keys.lease(&node))).await?;
-                if is_alive || node == self.node {
+                if node == self.node || self.is_alive(&node).await? {
                     continue;
                 }
                 if !lock.renew().await.map_err(|fault| unavailable(&fault))? {

@@ -67,6 +67,10 @@ impl Tables {
             Question::Channels { users } => {
                 return Ok(StoreAnswer::Channels(together::channels(self, users).await?));
             }
+            // What nodes share is in no table.
+            Question::ShareSession { .. } | Question::UnshareSession { .. } | Question::ShareUse { .. } => {
+                return Ok(StoreAnswer::Done);
+            }
             Question::TouchUsers { touches } => {
                 return together::touch(self, touches).await.map(|()| StoreAnswer::Done);
             }
@@ -105,13 +109,16 @@ impl Tables {
         result
     }
 
+    /// Answers a question, unless it is answered together with others, or without the database.
     async fn answer(&self, conn: &mut Conn, question: Question) -> Result<StoreAnswer, Fault> {
         let mut link = conn.link();
         match question {
-            // Answered together with others.
-            Question::Authenticate { .. } | Question::Channels { .. } | Question::TouchUsers { .. } => {
-                Err(StoreError::Unavailable.into())
-            }
+            Question::Authenticate { .. }
+            | Question::Channels { .. }
+            | Question::TouchUsers { .. }
+            | Question::ShareSession { .. }
+            | Question::UnshareSession { .. }
+            | Question::ShareUse { .. } => Err(StoreError::Unavailable.into()),
             Question::Note { note, user } => {
                 let rows = link.rows(statements::NOTE, &[Arg::Text(&note)]).await?;
                 let Some(row) = rows.into_iter().next() else { return Ok(StoreAnswer::Note(None)) };
@@ -126,8 +133,8 @@ impl Tables {
                 Ok(StoreAnswer::Chat(first_column(rows).into_iter().next().map(|owner| Chat { owner })))
             }
             Question::ReadChannel { channel, user, at_nanos } => {
-                let args = [Arg::Text(&channel), Arg::Text(&user), Arg::Number(at_nanos)];
-                link.run(statements::READ_CHANNEL, &args).await?;
+                link.run(statements::READ_CHANNEL, &[Arg::Text(&channel), Arg::Text(&user), Arg::Number(at_nanos)])
+                    .await?;
                 Ok(StoreAnswer::Done)
             }
             Question::ReadChat { chat, user, at_secs } => {
@@ -159,8 +166,7 @@ impl Tables {
                     contents.put(&id, at_nanos);
                     Ok(Some(changed))
                 };
-                let args = [Arg::Text(&note), Arg::Number(at_nanos)];
-                self.rewrite(conn, self.dialect.note(), &args, work).await?;
+                self.rewrite(conn, self.dialect.note(), &[Arg::Text(&note), Arg::Number(at_nanos)], work).await?;
                 Ok(StoreAnswer::Done)
             }
             Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => {
@@ -285,6 +291,7 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreE
         // Of several users some may be there.
         Question::Channels { .. } | Question::TouchUsers { .. } => return None,
         Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => return None,
+        Question::ShareSession { .. } | Question::UnshareSession { .. } | Question::ShareUse { .. } => return None,
     };
     ids.iter().any(|id| id.contains('\0')).then_some(result)
 }

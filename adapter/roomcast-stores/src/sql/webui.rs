@@ -97,6 +97,9 @@ fn is_of_documents(question: &Question) -> bool {
         | Question::Channels { .. }
         | Question::Note { .. }
         | Question::Chat { .. }
+        | Question::ShareSession { .. }
+        | Question::UnshareSession { .. }
+        | Question::ShareUse { .. }
         | Question::TouchUsers { .. }
         | Question::ReadChannel { .. }
         | Question::ReadChat { .. }

@@ -45,15 +45,17 @@ fn sessions_lie_where_open_webui_looks_for_them() {
     let world = World::new();
     let (a, b) = (world.node("a"), world.node("b"));
     block_on(async {
-        a.put_session("s1".into(), r#"{"id": "u1", "name": "Ä"}"#.into()).await.unwrap();
+        a.put_sessions(vec![("s1".into(), r#"{"id": "u1", "name": "Ä"}"#.into())]).await.unwrap();
         let stored: String = world.raw(&["HGET", "open-webui:session_pool", "s1"]);
         assert_eq!(stored, r#"{"id": "u1", "name": "Ä"}"#);
-        assert_eq!(b.session("s1".into()).await.unwrap().as_deref(), Some(stored.as_str()));
+        assert_eq!(session(&b, "s1").await.as_deref(), Some(stored.as_str()));
         // One that a Python process has stored.
         world.raw::<i64>(&["HSET", "open-webui:session_pool", "s2", r#"{"id": "u2"}"#]);
-        assert_eq!(a.session("s2".into()).await.unwrap().as_deref(), Some(r#"{"id": "u2"}"#));
-        a.remove_session("s1".into()).await.unwrap();
-        assert_eq!(b.session("s1".into()).await.unwrap(), None);
+        assert_eq!(session(&a, "s2").await.as_deref(), Some(r#"{"id": "u2"}"#));
+        let both = b.sessions(vec!["s2".into(), "nobody".into(), "s1".into()]).await.unwrap();
+        assert_eq!(both.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+        a.remove_sessions(vec!["s1".into()]).await.unwrap();
+        assert_eq!(session(&b, "s1").await, None);
         assert_eq!(world.raw::<Vec<String>>(&["HKEYS", "open-webui:session_pool"]), ["s2"]);
     });
 }
@@ -64,14 +66,13 @@ fn what_a_crashed_node_leaves_is_removed_and_nothing_else() {
     let (a, b) = (world.node("a"), world.node("b"));
     block_on(async {
         for node in [&a, &b] {
-            assert_eq!(node.renew_lease().await.unwrap(), Lease::Lost);
-            assert_eq!(node.renew_lease().await.unwrap(), Lease::Kept);
+            assert_eq!(node.renew_lease(0).await.unwrap(), Lease::Lost);
+            assert_eq!(node.renew_lease(0).await.unwrap(), Lease::Kept);
         }
-        for number in 0..1_200 {
-            a.put_session(format!("a{number}").into(), "{}".into()).await.unwrap();
-        }
+        let sessions = (0..1_200).map(|number| (format!("a{number}").into(), "{}".into()));
+        a.put_sessions(sessions.collect()).await.unwrap();
         a.use_model("m".into(), "a7".into(), 100).await.unwrap();
-        b.put_session("b".into(), "{}".into()).await.unwrap();
+        b.put_sessions(vec![("b".into(), "{}".into())]).await.unwrap();
         b.use_model("m".into(), "b".into(), 100).await.unwrap();
         world.raw::<i64>(&["HSET", "open-webui:session_pool", "python", "{}"]);
         assert_eq!(b.reap().await.unwrap(), 0, "both are alive");
@@ -88,7 +89,11 @@ fn what_a_crashed_node_leaves_is_removed_and_nothing_else() {
         assert_eq!(left, ["b", "python"]);
         assert_eq!(world.raw::<String>(&["HGET", "open-webui:usage_pool", "m"]), r#"{"b":{"updated_at":100}}"#);
         assert_eq!(world.raw::<i64>(&["EXISTS", "open-webui:session_cleanup_lock"]), 0);
-        assert_eq!(a.renew_lease().await.unwrap(), Lease::Lost, "it was not dead: it stores everything again");
+        assert_eq!(a.renew_lease(1_200).await.unwrap(), Lease::Lost, "it was not dead: it stores everything again");
+        assert_eq!(a.renew_lease(1_200).await.unwrap(), Lease::Lost, "which it has not done");
+        a.put_sessions(vec![("a".into(), "{}".into())]).await.unwrap();
+        assert_eq!(a.renew_lease(1).await.unwrap(), Lease::Kept);
+        a.remove_sessions(vec!["a".into()]).await.unwrap();
         b.leave().await.unwrap();
         assert_eq!(world.raw::<Vec<String>>(&["HKEYS", "open-webui:session_pool"]), ["python"]);
         assert_eq!(world.raw::<Vec<String>>(&["SMEMBERS", "open-webui:roomcast:nodes"]), ["a"]);
@@ -172,8 +177,12 @@ fn nothing_is_accepted_while_redis_is_away() {
     let token = RevocableToken { user: "u".into(), jti: None, issued_at_secs: None, ends_at_secs: None };
     block_on(async {
         assert!(world.revocations().is_revoked(token).await.is_err());
-        assert!(world.node("a").session("s".into()).await.is_err());
+        assert!(world.node("a").sessions(vec!["s".into()]).await.is_err());
     });
+}
+
+async fn session(node: &RedisState, sid: &'static str) -> Option<String> {
+    node.sessions(vec![sid.into()]).await.unwrap().remove(0).map(|user| user.to_string())
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

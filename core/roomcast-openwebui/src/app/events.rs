@@ -180,6 +180,14 @@ impl OpenWebUi {
         result: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) -> Outcome {
+        let (step, result) = if let TurnStep::Shared(step, user) = step {
+            // Stored or not: a login does not depend on it.
+            (*step, Ok(StoreAnswer::User(Some(user))))
+        } else if let Some((question, user)) = self.session_first(socket, &step, &result) {
+            return Outcome::Ask(question, TurnStep::Shared(Box::new(step), user));
+        } else {
+            (step, result)
+        };
         match step {
             TurnStep::Connect(token) => self.connect_answered(socket, token, judge(result), cx),
             TurnStep::Admit(token) => self.admit_answered(socket, token, judge(result), cx),
@@ -190,9 +198,11 @@ impl OpenWebUi {
             TurnStep::Chat(request) => self.chat_answered(socket, request, found_chat(result), cx),
             TurnStep::DocumentJoin(joiner) => self.document_join_answered(socket, joiner, found_note(result), cx),
             // These wait for no question of their own.
-            TurnStep::UserJoinChannels | TurnStep::Channels | TurnStep::DocumentLoad | TurnStep::DocumentUpdate => {
-                Outcome::nothing()
-            }
+            TurnStep::UserJoinChannels
+            | TurnStep::Channels
+            | TurnStep::DocumentLoad
+            | TurnStep::DocumentUpdate
+            | TurnStep::Shared(..) => Outcome::nothing(),
         }
     }
 

@@ -183,6 +183,7 @@ impl OpenWebUi {
             }
             self.activity.handle_login(socket, id, cx.now);
         }
+        self.share_login(socket, cx);
         self.join_own_room(socket, cx);
         self.unpark(socket);
     }
@@ -194,6 +195,11 @@ impl OpenWebUi {
             cx.command(Command::Leave { target: Target::Socket(socket), room });
         }
         self.log_out(socket, why, cx);
+        match why {
+            // The other user's session is stored already.
+            LogoutReason::Replaced => {}
+            LogoutReason::Token | LogoutReason::Revoked | LogoutReason::Disconnected => self.unshare(socket, cx),
+        }
         match (self.settings.auth, why) {
             (AuthRequirement::Required, LogoutReason::Token | LogoutReason::Revoked) => {
                 let (target, extent) = (Target::Socket(socket), Extent::Namespace);

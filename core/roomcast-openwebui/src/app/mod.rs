@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `events` | the events of sockets, in turns |
 //! | `login`, `checks` | how a login begins, ends, and is checked again |
+//! | `sharing` | sessions and uses of models, as other processes are to know them |
 //! | `rooms`, `chats` | channels, notes and chats: rooms, typing, what was read |
 //! | `emitter`, `requests` | what the rest of the program asks for |
 //!
@@ -19,6 +20,7 @@ mod events;
 mod login;
 mod requests;
 mod rooms;
+mod sharing;
 
 use std::collections::VecDeque;
 
@@ -28,6 +30,7 @@ use crate::activity::{Activity, ActivityChange};
 use crate::calls::{self, Calls};
 use crate::channel_reads::ChannelReads;
 use crate::documents::{AppDocumentCounts, DocumentRecords};
+use crate::elsewhere::Elsewhere;
 use crate::flushes::Flushes;
 use crate::purpose::Purpose;
 use crate::queries::{Late, Queries};
@@ -38,7 +41,7 @@ use crate::requests::{LiveCounts, LogoutReason, Notice, Request, Response};
 use crate::settings::{AuthRequirement, Notices, Settings};
 use crate::sockets::{Sockets, Stage};
 use crate::touches::Touches;
-use crate::turn::{TurnStep, judge};
+use crate::turn::TurnStep;
 use crate::turns::Turns;
 use crate::typing::Typing;
 use crate::usage::Usage;
@@ -67,6 +70,7 @@ pub struct OpenWebUi {
     typing: Typing,
     usage: Usage,
     calls: Calls,
+    elsewhere: Elsewhere,
     pub(crate) queries: Queries<Purpose>,
     writes: Writes,
     touches: Touches,
@@ -94,6 +98,7 @@ impl OpenWebUi {
             typing: Typing::new(settings.typing_span, limits.typing_places_per_socket_max),
             usage: Usage::new(settings.usage_expiry, limits.models_per_socket_max),
             calls: Calls::new(limits.calls_max),
+            elsewhere: Elsewhere::default(),
             queries: Queries::default(),
             writes: Writes::new(&settings, rng.keyed_hash()),
             touches: Touches::new(&settings),
@@ -125,6 +130,7 @@ impl OpenWebUi {
             writes: self.writes.len() + self.touches.len(),
             change_bytes: self.writes.change_bytes(),
             calls: self.calls.len(),
+            fetches: self.elsewhere.len(),
             documents: self.documents.counts(),
             timers: self.sockets.armed()
                 + self.activity.armed()
@@ -201,6 +207,7 @@ impl OpenWebUi {
     /// A socket is gone. How far it had come.
     fn handle_disconnected(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Option<Stage> {
         self.log_out(socket, LogoutReason::Disconnected, cx);
+        self.unshare(socket, cx);
         let record = self.sockets.remove(socket)?;
         for parked in &record.parked {
             self.documents.unpark_timer(parked);
@@ -219,7 +226,10 @@ impl OpenWebUi {
     ) {
         match purpose {
             Purpose::Turn(socket) => self.resume(id, socket, reply, cx),
-            Purpose::Recheck { socket, epoch } => self.checked(socket, epoch, judge(reply), cx),
+            Purpose::Recheck { socket, epoch } => self.recheck_answered((socket, epoch), reply, cx),
+            // Stored or not: a login does not depend on it.
+            Purpose::Shared { socket, epoch, user } => self.checked(socket, epoch, Ok(Ok(user)), cx),
+            Purpose::Told => {}
             Purpose::Channels(flight) => {
                 let channels = match reply {
                     Ok(StoreAnswer::Channels(found)) => Ok(found),
@@ -410,6 +420,7 @@ impl OpenWebUi {
                 Some(Stage::In) | None => Some(Event::Disconnected { socket, reason }),
             },
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.protocol_event(event, cx),
+            Event::Cluster(event) => self.handle_fetched(*event),
             Event::Relieved { session } => {
                 self.documents_relieved(session, cx);
                 Some(Event::Relieved { session })
@@ -452,6 +463,8 @@ impl App for OpenWebUi {
                 Purpose::Write(write) => self.writes.handle_overdue(write, id, cx.now),
                 Purpose::Turn(_)
                 | Purpose::Recheck { .. }
+                | Purpose::Shared { .. }
+                | Purpose::Told
                 | Purpose::Channels(_)
                 | Purpose::NoteRoom { .. }
                 | Purpose::ChatRoom { .. }
@@ -551,6 +564,8 @@ pub struct Audit {
     pub change_bytes: usize,
     /// Calls without an answer.
     pub calls: usize,
+    /// Requests that wait for other nodes.
+    pub fetches: usize,
     /// Documents and their members.
     pub documents: AppDocumentCounts,
     /// Armed deadlines.

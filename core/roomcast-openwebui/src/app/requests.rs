@@ -10,11 +10,13 @@ use serde::Deserialize;
 
 use super::OpenWebUi;
 use crate::documents::VisitTask;
-use crate::requests::{LoginInfo, Request, Response, SocketInfo, To};
+use crate::elsewhere;
+use crate::requests::{LoginInfo, Request, Response, SocketInfo, SocketPlace, To};
 use crate::sockets::Stage;
 use crate::wire;
 use roomcast_core::server::{
-    AckRequest, AppRequestId, Command, Cx, Delivery, Emit, Extent, Selection, SocketId, Target,
+    AckRequest, AppRequestId, ClusterCommand, ClusterEvent, Command, Cx, Delivery, Emit, Event, Extent, Selection, Sid,
+    SocketId, Target,
 };
 use roomcast_core::socket_io::Args;
 
@@ -28,10 +30,13 @@ impl OpenWebUi {
                     Err(refusal) => refusal,
                 }
             }
-            Request::Enter { to, room } => self.move_sockets(&to, room, Move::Enter, cx),
-            Request::Leave { to, room } => self.move_sockets(&to, room, Move::Leave, cx),
-            Request::Members { to } => Response::Members(self.members(&to, cx)),
-            Request::Disconnect { to, extent } => self.disconnect(&to, extent, cx),
+            Request::Enter { to, room } => return self.move_sockets(ticket, &to, room, Move::Enter, cx),
+            Request::Leave { to, room } => return self.move_sockets(ticket, &to, room, Move::Leave, cx),
+            Request::Members { to } => {
+                let here = Response::Members(self.members(&to, cx));
+                return self.answer_for_all(ticket, &to, here, cx);
+            }
+            Request::Disconnect { to, extent } => return self.disconnect(ticket, &to, extent, cx),
             Request::Refresh { user } => Response::Done { sockets: self.refresh(&user, cx) },
             Request::RefreshToken { jti } => Response::Done { sockets: self.refresh_token(&jti, cx) },
             Request::ReadChannels { user } => Response::Done { sockets: self.channels_changed(&user, cx) },
@@ -86,13 +91,13 @@ impl OpenWebUi {
             // No room is none, and not all.
             To::Rooms(rooms) if rooms.is_empty() => return None,
             To::Rooms(rooms) => selection.rooms.clone_from(rooms),
-            To::Socket(sid) => {
-                let socket = cx.server.socket(&namespace, sid)?;
-                if skip.is_empty() {
-                    return Some(Target::Socket(socket));
-                }
-                selection.sockets.push(socket);
-            }
+            To::Socket(sid) => match cx.server.socket(&namespace, sid) {
+                Some(socket) if skip.is_empty() => return Some(Target::Socket(socket)),
+                Some(socket) => selection.sockets.push(socket),
+                // Its own room, on any node.
+                None if cx.server.node_id().is_some() && Sid::parse(sid).is_some() => selection.rooms.push(sid.clone()),
+                None => return None,
+            },
         }
         selection.except_rooms.extend_from_slice(skip);
         Some(Target::Select(Box::new(selection)))
@@ -117,31 +122,57 @@ impl OpenWebUi {
         let sockets = self.sockets_meant(to, cx);
         let member = |socket| {
             let sid = self.sockets.get(socket)?.sid.as_str().into();
-            Some(SocketInfo { sid, user: self.user_of(socket).cloned() })
+            Some(SocketInfo { sid, user: self.user_of(socket).cloned(), place: SocketPlace::Here })
         };
         sockets.into_iter().filter_map(member).collect()
     }
 
-    fn move_sockets(&self, to: &To, room: ByteString, way: Move, cx: &mut Cx<'_>) -> Response {
+    fn move_sockets(&mut self, ticket: AppRequestId, to: &To, room: ByteString, way: Move, cx: &mut Cx<'_>) {
         if room.is_empty() || room.len() > self.settings.limits.id_bytes_max {
-            return Response::Malformed;
+            return self.answers.push_back((ticket, Response::Malformed));
         }
         let sockets = self.sockets_meant(to, cx).len();
+        self.answer_for_all(ticket, to, Response::Done { sockets }, cx);
         if let Some(target) = self.target(to, &[], cx) {
             cx.command(match way {
                 Move::Enter => Command::Join { target, room },
                 Move::Leave => Command::Leave { target, room },
             });
         }
-        Response::Done { sockets }
     }
 
-    fn disconnect(&mut self, to: &To, extent: Extent, cx: &mut Cx<'_>) -> Response {
+    fn disconnect(&mut self, ticket: AppRequestId, to: &To, extent: Extent, cx: &mut Cx<'_>) {
         let sockets = self.sockets_meant(to, cx).len();
+        self.answer_for_all(ticket, to, Response::Done { sockets }, cx);
         if let Some(target) = self.target(to, &[], cx) {
             cx.command(Command::Disconnect { target, extent });
         }
-        Response::Done { sockets }
+    }
+
+    /// Answers with what there is here and on the other nodes, which are asked first, if any of them may have some. They are
+    /// asked before they are told to do something, so that they see what is there before it.
+    fn answer_for_all(&mut self, ticket: AppRequestId, to: &To, here: Response, cx: &mut Cx<'_>) {
+        let target = self.target(to, &[], cx).filter(|target| !matches!(target, Target::Socket(_)));
+        match target.filter(|_| cx.server.node_id().is_some()) {
+            Some(target) => {
+                let fetch = self.elsewhere.open(ticket, here);
+                let timeout = self.settings.fetch_timeout;
+                cx.command(Command::Cluster(ClusterCommand::FetchSockets { fetch, target, timeout }));
+            }
+            None => self.answers.push_back((ticket, here)),
+        }
+    }
+
+    /// Something happened on other nodes: given back unless it answers a request.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is another's goes on, also an event that is new")]
+    pub(super) fn handle_fetched(&mut self, event: ClusterEvent) -> Option<Event> {
+        match event {
+            ClusterEvent::SocketsFetched { fetch, sockets, .. } if elsewhere::is_own(fetch) => {
+                self.answers.extend(self.elsewhere.handle_fetched(fetch, sockets));
+                None
+            }
+            event => Some(Event::Cluster(Box::new(event))),
+        }
     }
 
     /// The users of a room, in order. Sockets without a login have none.

@@ -187,8 +187,10 @@ impl OpenWebUi {
 
     pub(super) fn use_model(&mut self, socket: SocketId, args: &Args, cx: &Cx<'_>) -> Outcome {
         let model = args.parse::<wire::UsageEvent>().ok().and_then(|payload| self.id(payload.model));
-        if let Some(model) = model {
-            self.usage.handle_usage(socket, model, cx.now);
+        if let Some(model) = model
+            && self.usage.handle_usage(socket, model.clone(), cx.now)
+        {
+            self.share_use(socket, model, cx);
         }
         Outcome::nothing()
     }

@@ -10,6 +10,7 @@ mod events;
 mod front_end;
 mod logins;
 mod random;
+mod sharing;
 mod store;
 mod stores;
 mod world;

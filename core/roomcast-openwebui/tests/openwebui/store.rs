@@ -24,6 +24,9 @@ pub struct Store {
     pub writes: usize,
     /// What was done to messages, by chat and message.
     pub changes: BTreeMap<(String, String), Vec<MessageChange>>,
+    /// What other processes are told: profiles by socket, and seconds by socket and model.
+    pub sessions: BTreeMap<String, String>,
+    pub uses: BTreeMap<(String, String), u64>,
 }
 
 /// How questions are answered.
@@ -70,8 +73,16 @@ impl Store {
     }
 
     fn over(memory: Memory) -> Self {
-        let (writes, changes) = (0, BTreeMap::new());
-        Self { memory, manner: Manner::AtOnce, refuses: None, mutes: None, writes, changes }
+        Self {
+            memory,
+            manner: Manner::AtOnce,
+            refuses: None,
+            mutes: None,
+            writes: 0,
+            changes: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            uses: BTreeMap::new(),
+        }
     }
 
     pub fn reply(&mut self, query: Query) -> Reply {
@@ -86,6 +97,7 @@ impl Store {
     }
 
     fn carry_out(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
+        self.note_shared(&question);
         let result = self.memory.answer(question.clone());
         if matches!(result, Ok(StoreAnswer::Done)) {
             self.writes += 1;
@@ -94,6 +106,25 @@ impl Store {
             }
         }
         result
+    }
+}
+
+/// What other processes are told.
+impl Store {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are for this process")]
+    fn note_shared(&mut self, question: &Question) {
+        match question {
+            Question::ShareSession { sid, profile } => {
+                self.sessions.insert(sid.to_string(), profile.to_string());
+            }
+            Question::UnshareSession { sid } => {
+                self.sessions.remove(&**sid);
+            }
+            Question::ShareUse { sid, model, at_secs } => {
+                self.uses.insert((sid.to_string(), model.to_string()), *at_secs);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,0 +1,58 @@
+//! Requests about sockets of which some may be on other nodes.
+//!
+//! Owns: what each is answered as far as this node knows, until the others have said what they have. Must never know: how
+//! they are asked, or for how long.
+
+use std::collections::BTreeMap;
+
+use super::requests::{Response, SocketInfo, SocketPlace};
+use roomcast_core::server::{AppRequestId, FetchId, FetchedSocket};
+
+/// The requests that wait for other nodes. The server says when these have answered, or have not in time.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    last: u64,
+    open: BTreeMap<FetchId, (AppRequestId, Response)>,
+}
+
+impl Elsewhere {
+    /// A request waits, to be asked under this id. `here`: what it is answered without the others.
+    pub(crate) fn open(&mut self, request: AppRequestId, here: Response) -> FetchId {
+        self.last += 1;
+        let fetch = FetchId(FETCH_BIT | self.last);
+        self.open.insert(fetch, (request, here));
+        fetch
+    }
+
+    /// The other nodes have answered: what the request is answered, if it is one of these.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other response waits")]
+    pub(crate) fn handle_fetched(
+        &mut self,
+        fetch: FetchId,
+        sockets: Vec<FetchedSocket>,
+    ) -> Option<(AppRequestId, Response)> {
+        let (request, mut response) = self.open.remove(&fetch)?;
+        let elsewhere = sockets.into_iter().filter(|socket| socket.node.is_some());
+        match &mut response {
+            Response::Done { sockets } => *sockets += elsewhere.count(),
+            Response::Members(members) => members.extend(elsewhere.map(|FetchedSocket { sid, rooms, .. }| {
+                // Its user is known there.
+                SocketInfo { sid, user: None, place: SocketPlace::Elsewhere { rooms } }
+            })),
+            _ => {}
+        }
+        Some((request, response))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+}
+
+/// Whether sockets were fetched for the application. The ids of its own fetches have the highest bit set; those of the layer
+/// above must leave it clear.
+pub(crate) const fn is_own(fetch: FetchId) -> bool {
+    fetch.0 & FETCH_BIT != 0
+}
+
+const FETCH_BIT: u64 = 1 << 63;
