@@ -54,6 +54,7 @@ mod namespaces;
 mod outbound;
 #[cfg(feature = "test-hooks")]
 mod planted;
+mod poll_body;
 mod publish;
 mod queues;
 mod requests;

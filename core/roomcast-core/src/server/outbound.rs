@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::encoded::{Encoded, Slice};
 use super::event::ConnId;
+use super::poll_body::PollBody;
 use super::transmit::Transmit;
-use crate::engine_io::{PACKETS_PER_ANSWER_MAX, PayloadWriter};
+use crate::engine_io::PACKETS_PER_ANSWER_MAX;
 use crate::id::SlabKey as _;
 use crate::queue::Queue;
 
@@ -219,7 +220,7 @@ impl Outbound {
     }
 
     /// Takes packets for the answer of the waiting poll, which may get more until it goes out.
-    pub(super) fn take_for_poll(&mut self, reserved: usize, bytes_max: usize, body: &mut PayloadWriter) {
+    pub(super) fn take_for_poll(&mut self, reserved: usize, bytes_max: usize, body: &mut PollBody) {
         self.pop_polling(reserved, bytes_max, body);
         // What did not fit waits for the next poll. Until this one is answered, nothing says that the peer takes no more.
         self.announced = !self.queue.is_empty();
@@ -235,14 +236,14 @@ impl Outbound {
 
     /// Takes packets for the answer of a poll: until it is full, leaving room for `reserved` more, or has about
     /// `bytes_max`; at least one.
-    fn pop_polling(&mut self, reserved: usize, bytes_max: usize, body: &mut PayloadWriter) {
+    fn pop_polling(&mut self, reserved: usize, bytes_max: usize, body: &mut PollBody) {
         let packets_max = PACKETS_PER_ANSWER_MAX - reserved;
         while let Some(packet) = self.queue.front() {
             while body.packets() < packets_max
                 && (body.is_empty() || body.bytes() < bytes_max)
                 && (self.parts_taken as usize) < packet.part_count()
             {
-                body.push(packet.polling_form(self.parts_taken as usize));
+                body.push_part(packet, self.parts_taken as usize);
                 self.parts_taken += 1;
             }
             if (self.parts_taken as usize) < packet.part_count() {
@@ -288,7 +289,7 @@ mod tests {
         let attachments = [Bytes::from_static(b"\x01\x02"), Bytes::from_static(b"\x03")];
         let packet = Encoded::packet(8, |out| out.extend_from_slice(b"452-[\"x\"]"), &attachments);
         assert_eq!(outbound.push(&packet, 100), Pushed::Announce);
-        let mut body = PayloadWriter::new();
+        let mut body = PollBody::default();
         outbound.pop_polling(PACKETS_PER_ANSWER_MAX - 2, 1000, &mut body);
         assert_eq!(body.finish(), &b"452-[\"x\"]\x1ebAQI="[..]);
         assert_eq!(outbound.pop().unwrap().as_bytes(), b"\x82\x01\x03");

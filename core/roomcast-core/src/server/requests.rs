@@ -21,7 +21,8 @@ use super::config::{Endpoint, EndpointId, EndpointKind, ErrorStyle, Origins};
 use super::event::{Handshake, Output, RequestId, SessionId};
 use super::fault::PeerError;
 use super::outbound::Outbound;
-use crate::engine_io::{Payload, PayloadWriter};
+use super::poll_body::PollBody;
+use crate::engine_io::Payload;
 use crate::slab::Slab;
 
 /// The machine of polling requests.
@@ -40,6 +41,8 @@ struct AnswerForm {
     origins: Origins,
     errors: ErrorStyle,
     post_answer: &'static str,
+    /// Headers of every answer with success.
+    success: HeaderMap,
 }
 
 /// A request that is not answered.
@@ -49,6 +52,8 @@ struct OpenRequest {
     kind: RequestKind,
     /// The browser's origin, if one asks.
     origin: Option<HeaderValue>,
+    /// What a waiting poll will be answered with. It goes out when the driver asks for it, and grows until then.
+    answer: Option<UnpolledAnswer>,
 }
 
 /// What a request is for.
@@ -66,8 +71,6 @@ pub(super) enum RequestKind {
 #[derive(Debug, Default)]
 struct Polling {
     poll: Option<RequestId>,
-    /// What the waiting poll will be answered with. It goes out when the driver asks for it, and grows until then.
-    answer: Option<Box<UnpolledAnswer>>,
     post: Option<Post>,
     polls_answered: u64,
 }
@@ -75,8 +78,9 @@ struct Polling {
 /// The answer of a poll that has not been polled.
 #[derive(Debug)]
 struct UnpolledAnswer {
-    head: Response<()>,
-    body: PayloadWriter,
+    /// Its body is still to come. In the box that goes out, for polls are answered by the thousand at once.
+    response: Box<Response<Bytes>>,
+    body: PollBody,
 }
 
 /// A POST under way.
@@ -117,14 +121,18 @@ impl Requests {
                 }
                 EndpointKind::WebSocket(_) => (ErrorStyle::Object, "ok"),
             };
-            AnswerForm { origins: endpoint.origins.clone(), errors, post_answer }
+            let mut success = HeaderMap::new();
+            success.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+            success.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            allow_origin(&endpoint.origins, None, &mut success);
+            AnswerForm { origins: endpoint.origins.clone(), errors, post_answer, success }
         };
         Self { endpoints: endpoints.iter().map(form).collect(), open: Slab::new(), of_session: Vec::new(), faults: 0 }
     }
 
     /// A request whose body is awaited.
     pub(super) fn open(&mut self, endpoint: EndpointId, kind: RequestKind, origin: Option<HeaderValue>) -> RequestId {
-        let request = self.open.insert(OpenRequest { endpoint, kind: kind.clone(), origin });
+        let request = self.open.insert(OpenRequest { endpoint, kind: kind.clone(), origin, answer: None });
         if let RequestKind::Post(session) = kind {
             // From its head on, so that a second one is seen while the body of the first still comes.
             self.polling_mut(session).post = Some(Post { request, rest: None });
@@ -189,7 +197,7 @@ impl Requests {
                 // One that was refused or never got its body is not the one that waits.
                 let polling = self.polling_mut(session);
                 if polling.poll == Some(request) {
-                    (polling.poll, polling.answer) = (None, None);
+                    polling.poll = None;
                     return Some(Aborted::WaitingPoll(session));
                 }
             }
@@ -205,15 +213,13 @@ impl Requests {
 
     /// The answer of the waiting poll: what it was to be answered with already, and `packet`, of the queue no more.
     pub(super) fn answer_poll_with(&mut self, session: SessionId, packet: &'static [u8]) -> Option<Output> {
-        let polling = self.of_session.get_mut(session.slot())?;
-        let request = polling.poll.take()?;
-        let Some(mut answer) = polling.answer.take() else {
-            return self.respond(request, Bytes::from_static(packet));
-        };
-        if !answer.body.is_full() {
-            answer.body.push(packet);
+        let request = self.of_session.get_mut(session.slot())?.poll.take()?;
+        match &mut self.open.get_mut(request)?.answer {
+            Some(answer) if !answer.body.is_full() => answer.body.push(packet),
+            Some(_) => {}
+            None => return self.respond(request, Bytes::from_static(packet)),
         }
-        self.send_answer(request, *answer)
+        self.send_answer(request)
     }
 
     /// The answer of the waiting poll: what fits of its queue, and behind all of it `last`, at the end of a session. Whether
@@ -225,14 +231,14 @@ impl Requests {
         last: &[u8],
     ) -> Option<(Output, bool)> {
         self.fill(session, queue, 1)?;
-        let polling = self.of_session.get_mut(session.slot())?;
         queue.end_poll();
-        let (request, mut answer) = polling.poll.take().zip(polling.answer.take())?;
+        let request = self.of_session.get_mut(session.slot())?.poll.take()?;
+        let answer = self.open.get_mut(request)?.answer.as_mut()?;
         let fits = queue.is_empty() && !answer.body.is_full();
         if fits {
             answer.body.push(last);
         }
-        Some((self.send_answer(request, *answer)?, fits))
+        Some((self.send_answer(request)?, fits))
     }
 
     /// Puts what fits of its queue into the answer of the waiting poll.
@@ -242,33 +248,31 @@ impl Requests {
 
     /// The answer of the waiting poll as it stands.
     pub(super) fn pop_answer(&mut self, session: SessionId) -> Option<Output> {
-        let polling = self.of_session.get_mut(session.slot())?;
-        let answer = polling.answer.take()?;
-        let request = polling.poll.take()?;
-        self.send_answer(request, *answer)
+        let poll = &mut self.of_session.get_mut(session.slot())?.poll;
+        let request = poll.take_if(|request| self.open.get(*request).is_some_and(|open| open.answer.is_some()))?;
+        self.send_answer(request)
     }
 
     fn fill(&mut self, session: SessionId, queue: &mut Outbound, reserved: usize) -> Option<Filled> {
         let polling = self.of_session.get_mut(session.slot())?;
-        let OpenRequest { endpoint, origin, .. } = self.open.get(polling.poll?)?;
-        let mut filled = Filled::More;
-        if polling.answer.is_none() {
-            let (endpoint, origin) = (*endpoint, origin.clone());
-            let head = self.success_head(endpoint, origin.as_ref());
-            let polling = self.polling_mut(session);
-            polling.polls_answered += 1;
-            polling.answer = Some(Box::new(UnpolledAnswer { head, body: PayloadWriter::new() }));
-            filled = Filled::First;
+        let open = self.open.get_mut(polling.poll?)?;
+        if let Some(answer) = &mut open.answer {
+            queue.take_for_poll(reserved, POLL_BYTES_MAX, &mut answer.body);
+            return Some(Filled::More);
         }
-        let answer = self.polling_mut(session).answer.as_mut()?;
-        queue.take_for_poll(reserved, POLL_BYTES_MAX, &mut answer.body);
-        Some(filled)
+        let response = Box::new(success(&self.endpoints, open.endpoint, open.origin.as_ref(), Bytes::new()));
+        let mut body = PollBody::default();
+        queue.take_for_poll(reserved, POLL_BYTES_MAX, &mut body);
+        open.answer = Some(UnpolledAnswer { response, body });
+        polling.polls_answered += 1;
+        Some(Filled::First)
     }
 
-    fn send_answer(&mut self, request: RequestId, answer: UnpolledAnswer) -> Option<Output> {
-        self.open.remove(request)?;
-        let UnpolledAnswer { head, body } = answer;
-        Some(Output::Respond(request, Box::new(head.map(|()| body.finish()))))
+    /// Sends what a poll is to be answered with.
+    fn send_answer(&mut self, request: RequestId) -> Option<Output> {
+        let UnpolledAnswer { mut response, body } = self.open.remove(request)?.answer?;
+        *response.body_mut() = body.finish();
+        Some(Output::Respond(request, response))
     }
 
     /// The answer of a POST whose packets are all taken; `None` if there is none.
@@ -285,9 +289,9 @@ impl Requests {
     /// otherwise; a poll that still waits, with a fault in any case.
     pub(super) fn close(&mut self, session: SessionId, fault: Option<PeerError>) -> [Option<Output>; 2] {
         let Some(polling) = self.of_session.get_mut(session.slot()) else { return [None, None] };
-        let Polling { poll, answer, mut post, .. } = std::mem::take(polling);
-        let poll = poll.and_then(|request| match answer {
-            Some(answer) => self.send_answer(request, *answer),
+        let Polling { poll, mut post, .. } = std::mem::take(polling);
+        let poll = poll.and_then(|request| match self.open.get(request)?.answer {
+            Some(_) => self.send_answer(request),
             None => self.respond_fault(request, PeerError::BadRequest),
         });
         let post = match (post.take(), fault) {
@@ -331,16 +335,7 @@ impl Requests {
     /// Answers a request with success; `None` for a stale handle.
     pub(super) fn respond(&mut self, request: RequestId, body: Bytes) -> Option<Output> {
         let OpenRequest { endpoint, origin, .. } = self.open.remove(request)?;
-        let head = self.success_head(endpoint, origin.as_ref());
-        Some(Output::Respond(request, Box::new(head.map(|()| body))))
-    }
-
-    fn success_head(&self, endpoint: EndpointId, origin: Option<&HeaderValue>) -> Response<()> {
-        let mut head = Response::new(());
-        head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
-        head.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        self.allow_origin(endpoint, origin, head.headers_mut());
-        head
+        Some(Output::Respond(request, Box::new(success(&self.endpoints, endpoint, origin.as_ref(), body))))
     }
 
     /// Answers a request with a fault; `None` for a stale handle.
@@ -398,18 +393,8 @@ impl Requests {
 
     /// Headers by which a browser may read an answer.
     fn allow_origin(&self, endpoint: EndpointId, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        match self.endpoints.get(endpoint.index()).map(|form| &form.origins) {
-            Some(Origins::Any) => {
-                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            }
-            Some(Origins::List(list)) => {
-                headers.insert(VARY, HeaderValue::from_static("Origin"));
-                if let Some(origin) = origin.filter(|origin| is_listed(list, origin)) {
-                    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-                    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-                }
-            }
-            None => {}
+        if let Some(form) = self.endpoints.get(endpoint.index()) {
+            allow_origin(&form.origins, origin, headers);
         }
     }
 
@@ -427,6 +412,39 @@ impl Requests {
 
 /// About how many bytes the answer of a poll takes.
 const POLL_BYTES_MAX: usize = 1 << 20;
+
+/// An answer with success.
+fn success(
+    endpoints: &[AnswerForm],
+    endpoint: EndpointId,
+    origin: Option<&HeaderValue>,
+    body: Bytes,
+) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    if let Some(form) = endpoints.get(endpoint.index()) {
+        *response.headers_mut() = form.success.clone();
+        if origin.is_some() {
+            allow_origin(&form.origins, origin, response.headers_mut());
+        }
+    }
+    response
+}
+
+/// Adds the headers by which a browser of an origin may read an answer.
+fn allow_origin(origins: &Origins, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    match origins {
+        Origins::Any => {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        }
+        Origins::List(list) => {
+            headers.insert(VARY, HeaderValue::from_static("Origin"));
+            if let Some(origin) = origin.filter(|origin| is_listed(list, origin)) {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            }
+        }
+    }
+}
 
 fn is_listed(list: &[String], origin: &HeaderValue) -> bool {
     list.iter().any(|listed| listed.as_bytes() == origin.as_bytes())
