@@ -135,7 +135,7 @@ impl Settings {
 
     /// That endpoint's WebSocket, whose messages are as long as an update may be.
     pub fn protocol(&self) -> WebSocket {
-        let message_bytes_max = self.documents.limits.resync_bytes_max + MESSAGE_HEAD_BYTES_MAX;
+        let message_bytes_max = self.documents.machine.limits.resync_bytes_max + MESSAGE_HEAD_BYTES_MAX;
         WebSocket { message_bytes_max, ..WebSocket::default() }
     }
 

@@ -70,7 +70,7 @@ impl OpenWebUi {
         let content = loading.content.take().flatten();
         let bytes = stored.snapshot.iter().chain(&stored.updates).map(Bytes::len).sum::<usize>();
         let settings = self.settings.documents.clone();
-        if bytes + content.as_ref().map_or(0, |content| content.len()) > settings.quick_update_bytes_max {
+        if bytes + content.as_ref().map_or(0, |content| content.len()) > settings.machine.quick_update_bytes_max {
             self.hand_out(Aim::Open(document), move || open(stored, content, &settings));
         } else {
             self.document_read(document, Some(open(stored, content, &settings)), cx);
@@ -174,7 +174,7 @@ pub(super) enum How {
 pub(super) type ReadResult = Result<(ReadDocument, Content, How), NotLoaded>;
 
 fn open(stored: StoredNoteDocument, content: Option<ByteString>, settings: &DocumentSettings) -> ReadResult {
-    let config = settings.machine();
+    let config = settings.machine;
     // A store that hands out no JSON has nothing that a front end could load.
     let content = content.filter(|text| is_json(text));
     let (opening, marks) = replay(stored);

@@ -58,7 +58,7 @@ pub(crate) struct DocumentRecords {
 impl DocumentRecords {
     pub(crate) fn new(settings: &DocumentSettings, hash: KeyedHash) -> Self {
         Self {
-            machine: machine::Documents::new(settings.machine(), hash),
+            machine: machine::Documents::new(settings.machine, hash),
             notes: BTreeMap::new(),
             peers: Peers::default(),
             visits: Visits::default(),

@@ -219,7 +219,7 @@ impl OpenWebUi {
         match rights.any(|access| access == Access::Write) {
             true => usize::MAX,
             false if documents.is_empty() => 0,
-            false => self.settings.documents.limits.update_bytes_max.saturating_mul(JSON_PER_BYTE),
+            false => self.settings.documents.machine.limits.update_bytes_max.saturating_mul(JSON_PER_BYTE),
         }
     }
 
@@ -228,7 +228,7 @@ impl OpenWebUi {
     fn update_bytes_max(&self, document: DocumentId) -> usize {
         let content = self.documents.machine.get(document).and_then(|open| open.content());
         let known = content.map_or(0, |content| content.store().footprint());
-        self.settings.documents.limits.resync_bytes_max.saturating_add(known)
+        self.settings.documents.machine.limits.resync_bytes_max.saturating_add(known)
     }
 }
 

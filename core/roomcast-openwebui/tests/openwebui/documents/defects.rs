@@ -143,8 +143,8 @@ fn what_is_no_update_poisons_nothing() {
 #[test]
 fn documents_of_a_session_and_bad_updates_are_bounded() {
     let mut world = World::with(|settings| {
-        settings.documents.limits.update_bytes_max = 40;
-        settings.documents.limits.document_bytes_max = 4000;
+        settings.documents.machine.limits.update_bytes_max = 40;
+        settings.documents.machine.limits.document_bytes_max = 4000;
     });
     for number in 0..21 {
         world.store.put_note(&format!("n{number}"), "alice", PUBLIC);

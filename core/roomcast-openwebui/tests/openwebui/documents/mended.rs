@@ -150,7 +150,7 @@ fn the_cursors_of_those_who_leave_are_withdrawn() {
 /// A browser of 0.6.41 answers with its whole document, of which almost all is known.
 #[test]
 fn a_long_note_takes_what_was_typed_offline() {
-    let mut world = World::with(|settings| settings.documents.limits.resync_bytes_max = 2000);
+    let mut world = World::with(|settings| settings.documents.machine.limits.resync_bytes_max = 2000);
     let mut alice = Browser::open(&mut world, "alice");
     for _ in 0..4 {
         alice.type_text(&mut world, &"x".repeat(1000));
@@ -234,7 +234,7 @@ fn a_document_that_cannot_be_loaded_is_told() {
 
 #[test]
 fn a_join_for_which_there_is_no_memory_is_refused_and_what_follows_is_handled() {
-    let mut world = World::with(|settings| settings.documents.documents_bytes_max = 1000);
+    let mut world = World::with(|settings| settings.documents.machine.documents_bytes_max = 1000);
     world.store.put_note("other", "alice", PUBLIC);
     let mut alice = Browser::open(&mut world, "alice");
     alice.type_text(&mut world, &"x".repeat(2000));

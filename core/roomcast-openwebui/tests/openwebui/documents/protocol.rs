@@ -90,7 +90,7 @@ fn both_protocols_are_in_one_document() {
 
 #[test]
 fn a_provider_does_not_begin_a_document_whose_note_is_not_loaded_yet() {
-    let mut world = World::with(|settings| settings.documents.limits.update_bytes_max = 60);
+    let mut world = World::with(|settings| settings.documents.machine.limits.update_bytes_max = 60);
     world.store.write_content("plan", Some(r#"{"md":"written before there were documents"}"#));
     let (mut first, mut second) = (Provider::open(&mut world, "alice"), Provider::open(&mut world, "alice"));
     first.write(&mut world, 100, 0, &"an edit, longer than updates may be ".repeat(2));
@@ -223,7 +223,7 @@ fn an_answer_of_before_a_change_does_not_count_for_long() {
 
 #[test]
 fn what_is_too_long_for_an_update_comes_with_everything() {
-    let mut world = World::with(|settings| settings.documents.limits.update_bytes_max = 60);
+    let mut world = World::with(|settings| settings.documents.machine.limits.update_bytes_max = 60);
     let mut alice = Browser::open(&mut world, "alice");
     alice.pump(&mut world);
     let mut tab = Browser::open(&mut world, "alice");

@@ -24,7 +24,7 @@ proptest! {
     ) {
         // Most of what is done is handed out, and takes its time.
         let mut world = World::with(|settings| {
-            let documents = &mut settings.documents;
+            let documents = &mut settings.documents.machine;
             (documents.quick_update_bytes_max, documents.quick_state_bytes_max) = (quick, quick);
         });
         world.is_busy = quick < 1000;

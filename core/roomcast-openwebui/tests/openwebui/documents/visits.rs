@@ -40,7 +40,7 @@ fn members_see_an_edit_in_their_form_and_it_is_stored() {
 
 #[test]
 fn a_document_that_nobody_is_in_is_loaded_changed_and_stored() {
-    let mut world = World::with(|settings| settings.documents.keep_for = Duration::ZERO);
+    let mut world = World::with(|settings| settings.documents.machine.keep_for = Duration::ZERO);
     let update = text_update(99, 0, "alone");
     assert_eq!(write(&mut world, Some("alice"), &update), Ok(DocumentChange::Applied));
     assert_eq!(world.stack.app.audit().documents, Default::default(), "it left memory once it was stored");
@@ -83,7 +83,7 @@ fn all_who_wait_for_a_document_get_it_whoever_came_first() {
 
 #[test]
 fn rights_are_the_users_unless_nobody_is_named() {
-    let mut world = World::with(|settings| settings.documents.keep_for = Duration::ZERO);
+    let mut world = World::with(|settings| settings.documents.machine.keep_for = Duration::ZERO);
     let update = text_update(99, 0, "x");
     let may = |world: &mut World, user: &str| {
         (read(world, Some(user)).map(drop).err(), write(world, Some(user), &update).map(drop).err())
@@ -112,7 +112,7 @@ fn what_cannot_be_applied_changes_nothing_and_waits_for_nothing() {
     let gap = write(&mut world, None, &text_update(99, 7, "behind a gap"));
     assert!(matches!(gap, Err(DocumentRefusal::Missing(missing)) if missing.clock == 6), "{gap:?}");
     assert!(matches!(write(&mut world, None, &[255, 255]), Err(DocumentRefusal::Bad(BadUpdate::Malformed(_)))));
-    let long = vec![0; world.stack.app.settings().documents.limits.resync_bytes_max + 1];
+    let long = vec![0; world.stack.app.settings().documents.machine.limits.resync_bytes_max + 1];
     assert_eq!(write(&mut world, None, &long), Err(DocumentRefusal::Bad(BadUpdate::TooLong)));
     assert_eq!(read(&mut world, None).unwrap().state, before);
     assert_eq!(world.stack.app.audit().documents.pending_updates, 0);
@@ -139,7 +139,7 @@ fn an_edit_does_not_stand_in_the_way_of_the_notes_content() {
 
 #[test]
 fn content_that_comes_along_is_saved() {
-    let mut world = World::with(|settings| settings.documents.keep_for = Duration::ZERO);
+    let mut world = World::with(|settings| settings.documents.machine.keep_for = Duration::ZERO);
     let content = r#"{"md":"an edit","html":"<p>an edit</p>","json":null}"#;
     for (clock, (sent, kept)) in (0..).zip([(content, content), ("null", content), ("{", content)]) {
         let request = Request::DocumentUpdate {
