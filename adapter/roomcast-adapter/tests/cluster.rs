@@ -10,7 +10,7 @@ use std::time::Duration;
 use roomcast_adapter::core::cluster::{ClusterSettings, Strangers, Subscriptions};
 use roomcast_adapter::{AckEnd, Builder, MemoryBus};
 
-use self::nodes::{Node, builder};
+use self::nodes::{Node, builder, in_hall};
 
 /// A node on tokio and one on smol, which know each other.
 fn pair(settings: &ClusterSettings) -> [Node; 2] {
@@ -33,9 +33,7 @@ fn settings(subscriptions: Subscriptions) -> ClusterSettings {
 fn an_emit_of_any_node_reaches_the_members_on_all() {
     for subscriptions in [Subscriptions::Everything, Subscriptions::PerRoom] {
         let nodes = pair(&settings(subscriptions));
-        let (mut one, mut two) = (nodes[0].client(), nodes[1].client());
-        assert_eq!(one.ask(r#"421["join","hall"]"#), "431[]");
-        assert_eq!(two.ask(r#"421["join","hall"]"#), "431[]");
+        let [mut one, mut two] = in_hall(&nodes);
         nodes[1].emit("hall", "news", "dinner");
         assert_eq!(one.next(), r#"42["news","dinner"]"#);
         assert_eq!(two.next(), r#"42["news","dinner"]"#);
@@ -53,9 +51,7 @@ fn an_emit_of_any_node_reaches_the_members_on_all() {
 #[test]
 fn acks_of_all_nodes_are_gathered() {
     let nodes = pair(&settings(Subscriptions::Everything));
-    let (mut one, mut two) = (nodes[0].client(), nodes[1].client());
-    assert_eq!(one.ask(r#"421["join","hall"]"#), "431[]");
-    assert_eq!(two.ask(r#"421["join","hall"]"#), "431[]");
+    let [mut one, mut two] = in_hall(&nodes);
     // They know each other once a message has come through.
     nodes[1].emit("hall", "news", "first");
     one.next();

@@ -14,7 +14,7 @@ use roomcast_adapter::core::cluster::{ClusterSettings, Python, RoomChannels, Str
 use roomcast_adapter::redis::{BusStats, RedisConfig, RedisUrl};
 use roomcast_adapter::{AckEnd, RedisMonitor, RedisNodes};
 
-use self::nodes::{Node, builder};
+use self::nodes::{Node, builder, in_hall};
 use self::server::RedisServer;
 
 struct Fleet {
@@ -55,9 +55,7 @@ impl Fleet {
 fn an_emit_of_any_node_reaches_the_members_on_all() {
     for room_channels in [RoomChannels::Shared, RoomChannels::Own, RoomChannels::Pattern] {
         let Fleet { redis: _redis, nodes, .. } = Fleet::start(room_channels);
-        let (mut one, mut two) = (nodes[0].client(), nodes[1].client());
-        assert_eq!(one.ask(r#"421["join","hall"]"#), "431[]");
-        assert_eq!(two.ask(r#"421["join","hall"]"#), "431[]");
+        let [mut one, mut two] = in_hall(&nodes);
         nodes[1].emit("hall", "news", "dinner");
         assert_eq!(one.next(), r#"42["news","dinner"]"#);
         assert_eq!(two.next(), r#"42["news","dinner"]"#);
@@ -77,9 +75,7 @@ fn an_emit_of_any_node_reaches_the_members_on_all() {
 #[test]
 fn redis_may_go_and_come_back_while_events_are_emitted() {
     let mut fleet = Fleet::start(RoomChannels::Own);
-    let (mut one, mut two) = (fleet.nodes[0].client(), fleet.nodes[1].client());
-    assert_eq!(one.ask(r#"421["join","hall"]"#), "431[]");
-    assert_eq!(two.ask(r#"421["join","hall"]"#), "431[]");
+    let [mut one, mut two] = in_hall(&fleet.nodes);
     fleet.nodes[0].emit("hall", "before", "x");
     assert_eq!((one.next(), two.next()), (r#"42["before","x"]"#.to_owned(), r#"42["before","x"]"#.to_owned()));
     fleet.redis.kill();

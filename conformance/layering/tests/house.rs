@@ -13,7 +13,6 @@ use roomcast_layering::workspace::{WorkspaceMember, members, root, scripts, sour
 
 /// Types of several files whose name means the same in all of them.
 const SAME_IN_ALL_PLACES: &[&str] = &[
-    "Attacker",
     "Audit",
     "Auth",
     "Browser",
@@ -43,7 +42,6 @@ const SAME_IN_ALL_PLACES: &[&str] = &[
     "Server",
     "Settings",
     "Stage",
-    "Starting",
     "State",
     "Step",
     "Store",

@@ -1,6 +1,8 @@
 //! Nodes in threads of their own, on tokio and on smol, and clients of them.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub mod attacker;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -27,7 +29,8 @@ pub fn builder() -> Builder {
 pub struct Node {
     pub address: SocketAddr,
     pub handle: Handle,
-    ended: Receiver<()>,
+    /// Tells when the server has ended.
+    pub ended: Receiver<()>,
 }
 
 struct Starting {
@@ -66,6 +69,16 @@ impl Node {
         })
     }
 
+    pub fn on_async_std(builder: Builder) -> Self {
+        Self::start(|starting| {
+            async_std::task::block_on(async {
+                let listener = async_std::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                starting.run(builder, roomcast_async_std::AsyncStd, address, listener).await;
+            });
+        })
+    }
+
     fn start(serve: impl FnOnce(Starting) + Send + 'static) -> Self {
         let (started, starting) = channel();
         let (ending, ended) = channel();
@@ -98,6 +111,15 @@ impl Node {
     }
 }
 
+/// A client of each node, in the room `hall`.
+pub fn in_hall(nodes: &[Node; 2]) -> [Client; 2] {
+    let mut clients = [nodes[0].client(), nodes[1].client()];
+    for client in &mut clients {
+        assert_eq!(client.ask(r#"421["join","hall"]"#), "431[]");
+    }
+    clients
+}
+
 /// A WebSocket client in the namespace `/`.
 pub struct Client {
     socket: WebSocket<TcpStream>,
@@ -106,20 +128,7 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-                       Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                       Sec-WebSocket-Version: 13\r\n\r\n";
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101 "));
-        let socket = WebSocket::from_raw_socket(stream, tungstenite::protocol::Role::Client, None);
+        let socket = WebSocket::from_raw_socket(connect(address), tungstenite::protocol::Role::Client, None);
         let mut client = Self { socket, sid: String::new() };
         assert!(client.next().starts_with("0{"));
         let joined = client.ask("40");
@@ -154,6 +163,24 @@ impl Client {
             other => panic!("not binary: {other:?}"),
         }
     }
+}
+
+/// A WebSocket whose handshake is done.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+                   Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                   Sec-WebSocket-Version: 13\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    stream
 }
 
 /// Only a test that fails waits as long.
