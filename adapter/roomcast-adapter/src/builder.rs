@@ -21,7 +21,7 @@ use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, Messa
 use crate::http_limits::HttpLimits;
 use crate::registry::{HandlerFn, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
 
-/// What a server serves, and what happens then.
+/// The endpoints of a server, the handlers of their events, and its limits. [`start`](Self::start) makes a server of them.
 ///
 /// ```
 /// use roomcast_adapter::{Builder, Data, Refusal, Socket};

@@ -24,6 +24,20 @@ use crate::work::DocumentWork;
 ///
 /// `M` is the owner's key for a member: a session, a socket. It is not to be used again for another member before
 /// the first one has been taken out by [`leave`](Self::leave) or [`handle_closed`](Self::handle_closed).
+///
+/// ```
+/// use roomcast_core::rng::Rng;
+/// use roomcast_core::time::Instant;
+/// use roomcast_documents::{Access, Documents, DocumentsConfig, Output};
+///
+/// let hash = Rng::from_seed([0; 32]).keyed_hash();
+/// let mut documents: Documents<&str> = Documents::new(DocumentsConfig::default(), hash);
+/// documents.handle_opened("session 7", "plan".into());
+/// assert_eq!(documents.poll_output(), Some(Output::Authorize { member: "session 7", name: "plan".into() }));
+/// documents.let_in("session 7", "alice".into(), Access::Read, Instant::from_millis(1));
+/// // The first member of a document has it loaded.
+/// assert!(matches!(documents.poll_output(), Some(Output::Ask { .. })));
+/// ```
 #[derive(Debug)]
 pub struct Documents<M> {
     pub(crate) config: DocumentsConfig,

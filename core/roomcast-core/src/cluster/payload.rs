@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::payload_error::BusPayloadError;
-use super::python::PythonData;
+use super::python::data::PythonData;
 use crate::socket_io::Args;
 
 /// The arguments of an event or an ack as they came over the bus, or as they are to go out.

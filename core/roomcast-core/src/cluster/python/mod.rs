@@ -8,13 +8,12 @@
 //!
 //! Owns: these forms. Must never know: what a message brings about.
 
-mod data;
+pub(super) mod data;
 mod decode;
 mod encode;
 
 use bytes::Bytes;
 
-pub(super) use self::data::PythonData;
 use super::codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope};
 use super::message::{ClusterMessage, NodeId, RoomChannel};
 
