@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{Method, Request, Response};
-use roomcast_core::cluster::ClusterMessage;
+use roomcast_core::cluster::{ClusterMessage, RoomChannel};
 use roomcast_core::server::config::{Admission, AdmittedBy, EndpointKind, HeadersKept, NamespaceRule, Pattern};
 use roomcast_core::server::{
     AckRequest, Audit, Command, Config, ConnId, Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, Head,
@@ -495,6 +495,14 @@ impl Hooks<()> for Clients {
 
     fn publish(&mut self, message: ClusterMessage) {
         panic!("there is no cluster: {message:?}");
+    }
+
+    fn subscribe(&mut self, channel: RoomChannel) {
+        panic!("there is no cluster: {channel:?}");
+    }
+
+    fn unsubscribe(&mut self, channel: RoomChannel) {
+        panic!("there is no cluster: {channel:?}");
     }
 }
 
