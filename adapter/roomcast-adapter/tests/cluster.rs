@@ -10,7 +10,7 @@ use std::time::Duration;
 use roomcast_adapter::core::cluster::{ClusterSettings, Strangers, Subscriptions};
 use roomcast_adapter::{AckEnd, Builder, MemoryBus};
 
-use self::nodes::{Node, builder, in_hall};
+use self::nodes::{Node, builder, hear_each_other, in_hall};
 
 /// A node on tokio and one on smol, which know each other.
 fn pair(settings: &ClusterSettings) -> [Node; 2] {
@@ -34,12 +34,7 @@ fn an_emit_of_any_node_reaches_the_members_on_all() {
     for subscriptions in [Subscriptions::Everything, Subscriptions::PerRoom] {
         let nodes = pair(&settings(subscriptions));
         let [mut one, mut two] = in_hall(&nodes);
-        nodes[1].emit("hall", "news", "dinner");
-        assert_eq!(one.next(), r#"42["news","dinner"]"#);
-        assert_eq!(two.next(), r#"42["news","dinner"]"#);
-        // To all but its sender.
-        one.send(r#"42["say","hall","hi"]"#);
-        assert_eq!(two.next(), r#"42["said","hi"]"#);
+        hear_each_other(&nodes, [&mut one, &mut two]);
         assert_eq!(one.ask(r#"422["leave","hall"]"#), "432[]");
         nodes[1].emit("hall", "news", "tea");
         assert_eq!(two.next(), r#"42["news","tea"]"#);

@@ -14,7 +14,7 @@ use roomcast_adapter::core::cluster::{ClusterSettings, Python, RoomChannels, Str
 use roomcast_adapter::redis::{BusStats, RedisConfig, RedisUrl};
 use roomcast_adapter::{AckEnd, RedisMonitor, RedisNodes};
 
-use self::nodes::{Node, builder, in_hall};
+use self::nodes::{Node, builder, hear_each_other, in_hall};
 use self::server::RedisServer;
 
 struct Fleet {
@@ -56,11 +56,7 @@ fn an_emit_of_any_node_reaches_the_members_on_all() {
     for room_channels in [RoomChannels::Shared, RoomChannels::Own, RoomChannels::Pattern] {
         let Fleet { redis: _redis, nodes, .. } = Fleet::start(room_channels);
         let [mut one, mut two] = in_hall(&nodes);
-        nodes[1].emit("hall", "news", "dinner");
-        assert_eq!(one.next(), r#"42["news","dinner"]"#);
-        assert_eq!(two.next(), r#"42["news","dinner"]"#);
-        one.send(r#"42["say","hall","hi"]"#);
-        assert_eq!(two.next(), r#"42["said","hi"]"#);
+        hear_each_other(&nodes, [&mut one, &mut two]);
         let asking = nodes[0].ask("hall", "well?", Duration::from_secs(60));
         assert_eq!((one.next(), two.next()), (r#"420["well?"]"#.to_owned(), r#"420["well?"]"#.to_owned()));
         one.send(r#"430["here"]"#);

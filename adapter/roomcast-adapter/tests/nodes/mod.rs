@@ -120,6 +120,15 @@ pub fn in_hall(nodes: &[Node; 2]) -> [Client; 2] {
     clients
 }
 
+/// An emit of a node reaches the members on both, and one of a client all but that client.
+pub fn hear_each_other(nodes: &[Node; 2], [one, two]: [&mut Client; 2]) {
+    nodes[1].emit("hall", "news", "dinner");
+    assert_eq!(one.next(), r#"42["news","dinner"]"#);
+    assert_eq!(two.next(), r#"42["news","dinner"]"#);
+    one.send(r#"42["say","hall","hi"]"#);
+    assert_eq!(two.next(), r#"42["said","hi"]"#);
+}
+
 /// A WebSocket client in the namespace `/`.
 pub struct Client {
     socket: WebSocket<TcpStream>,

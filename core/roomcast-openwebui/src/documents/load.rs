@@ -38,13 +38,12 @@ impl OpenWebUi {
         reply: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
-        let Some(loading) = self.loading(document) else { return };
-        match reply {
-            Ok(StoreAnswer::Document(stored)) => loading.stored = Some(stored),
-            Ok(_) | Err(StoreError::Corrupt) => return self.fail_load(document, NotLoaded::Corrupt, cx),
-            Err(_) => return self.fail_load(document, NotLoaded::Unavailable, cx),
-        }
-        self.open_document(document, cx);
+        let keep = |loading: &mut Loading, answer| {
+            let StoreAnswer::Document(stored) = answer else { return Err(StoreError::Corrupt) };
+            loading.stored = Some(stored);
+            Ok(())
+        };
+        self.loaded(document, reply, keep, cx);
     }
 
     pub(super) fn content_loaded(
@@ -53,13 +52,28 @@ impl OpenWebUi {
         reply: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
+        let keep = |loading: &mut Loading, answer| {
+            let StoreAnswer::NoteContent(content) = answer else { return Err(StoreError::Corrupt) };
+            loading.content = Some(content);
+            Ok(())
+        };
+        self.loaded(document, reply, keep, cx);
+    }
+
+    /// One of both stores has answered.
+    fn loaded(
+        &mut self,
+        document: DocumentId,
+        reply: Result<StoreAnswer, StoreError>,
+        keep: impl FnOnce(&mut Loading, StoreAnswer) -> Result<(), StoreError>,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(loading) = self.loading(document) else { return };
-        match reply {
-            Ok(StoreAnswer::NoteContent(content)) => loading.content = Some(content),
-            Ok(_) | Err(StoreError::Corrupt) => return self.fail_load(document, NotLoaded::Corrupt, cx),
-            Err(_) => return self.fail_load(document, NotLoaded::Unavailable, cx),
+        match reply.and_then(|answer| keep(loading, answer)) {
+            Ok(()) => self.open_document(document, cx),
+            Err(StoreError::Corrupt) => self.fail_load(document, NotLoaded::Corrupt, cx),
+            Err(_) => self.fail_load(document, NotLoaded::Unavailable, cx),
         }
-        self.open_document(document, cx);
     }
 
     /// Opens a document once both stores have answered.
