@@ -119,10 +119,18 @@ impl RedisServer {
         let (sender, lines) = mpsc::channel();
         #[expect(clippy::disallowed_methods, reason = "nothing here is replayed")]
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-        let pid = lines.recv().unwrap().strip_prefix("pid ").unwrap().to_owned();
+        // The server writes beside the shell, which may be the later one.
+        let mut early = Vec::new();
+        let pid = loop {
+            let line = lines.recv().unwrap();
+            match line.strip_prefix("pid ") {
+                Some(pid) => break pid.to_owned(),
+                None => early.push(line),
+            }
+        };
         self.running = Some(Running { shell, pid });
         let mut log = String::new();
-        for line in lines {
+        for line in early.into_iter().chain(lines) {
             if line.contains("Ready to accept connections") || line.contains("+monitor") {
                 return Ok(());
             }
