@@ -24,6 +24,7 @@ impl Bus {
     /// The bus of these settings: python-socketio's, which Open WebUI speaks.
     pub fn new(settings: &BusSettings) -> Self {
         let mut cluster = ClusterSettings::default();
+        cluster.subscriptions = Subscriptions::Filtered;
         let mut codec = Python::default();
         if settings.has_room_channels {
             cluster.subscriptions = Subscriptions::PerRoom;
@@ -60,6 +61,7 @@ pub fn register(registry: &mut Registry, monitor: &RedisMonitor) {
         ("denied", "Messages and subscriptions that the ACL does not allow", stats.denied),
         ("received", "Messages received, this node's own among them", stats.received),
         ("received_dropped", "Messages received and dropped, as too many were not dealt with", stats.received_dropped),
+        ("passed_over", "Messages for rooms without members here, dropped unread", monitor.passed_over()),
         ("unreadable", "Messages that cannot be read or written in the dialect", monitor.unreadable()),
     ] {
         registry.register(name, help, ConstCounter::new(value));

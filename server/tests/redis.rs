@@ -61,3 +61,27 @@ fn without_redis_a_node_serves_its_own_clients_and_comes_back_by_itself() {
     assert_eq!(two.next(), r#"42["again",1]"#);
     assert_eq!(get(fleet.nodes[0].1, "/health").status, 200);
 }
+
+/// Section 2.5, item 22: the original has every process decode every message.
+#[test]
+fn a_message_for_a_room_without_members_is_passed_over_unread_and_one_with_members_never() {
+    let fleet = Fleet::start(2, &[]);
+    let mut client = fleet.join(0, "ada");
+    for round in 0..30 {
+        // Right after it has entered, and not after it has left.
+        let (sid, room) = (client.sid.clone(), format!("den-{round}"));
+        let to = format!(r#"{{"to":{{"session":"{sid}"}},"room":"{room}"}}"#);
+        assert_eq!(fleet.api(0, "/api/enter_room", &to).status, 200);
+        assert_eq!(fleet.publish("socketio", &room, "in"), 2, "both nodes hear it");
+        assert_eq!(client.next(), r#"42["in",{"n": 1}]"#);
+        assert_eq!(fleet.api(0, "/api/leave_room", &to).status, 200);
+        assert_eq!(fleet.publish("socketio", &room, "out"), 2);
+        assert_eq!(fleet.publish("socketio", &sid, "own"), 2);
+        assert_eq!(client.next(), r#"42["own",{"n": 1}]"#);
+    }
+    fleet.until(0, "roomcast_redis_passed_over_total 30");
+    fleet.until(1, "roomcast_redis_passed_over_total 90");
+    // What nodes say to each other goes another way.
+    fleet.emit(1, "user:ada", "across");
+    assert_eq!(client.next(), r#"42["across",1]"#);
+}

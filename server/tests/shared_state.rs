@@ -1,5 +1,5 @@
 //! What several programs and Open WebUI's processes know of each other by Redis: sessions, models in use, revoked tokens.
-//! Section 2.4 of the contract is the layout; docs/openwebui-protocol.md, 2.5, items 15 and 17.
+//! Section 2.4 of the contract is the layout; docs/openwebui-protocol.md, 2.5, items 15, 17 and 21.
 mod common;
 mod fleet;
 
@@ -34,6 +34,12 @@ fn a_session_is_in_the_pool_from_before_its_first_event_until_it_leaves() {
         while user_of(&fleet, &client.sid).is_some() {}
     }
     assert_eq!(user_of(&fleet, &anonymous.sid), None);
+    // Item 21: nothing is searched for.
+    let commands: String = fleet.raw(&["INFO", "commandstats"]);
+    assert!(
+        commands.contains("cmdstat_hdel")
+            && !["keys", "scan", "hscan"].iter().any(|name| commands.contains(&format!("cmdstat_{name}:")))
+    );
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use roomcast_core::cluster::{
-    BusChannel, BusState, ClusterMessage, ClusterSettings, Codec, DecodeError, NodeId, RoomChannel,
+    BusChannel, BusState, ClusterMessage, ClusterSettings, Codec, DecodeError, NodeId, OccupiedRooms, RoomChannel,
+    Subscriptions,
 };
 use roomcast_core::server::App;
 use roomcast_redis::{BusEvent, BusStats, Channel, Delivered, RedisBus, RedisConfig};
@@ -53,14 +54,19 @@ impl RedisNodes {
         self.monitor.clone()
     }
 
-    fn connect(self, node: &NodeId, inbox: ClusterInbox) -> Result<RedisLink, String> {
+    fn connect(self, node: &NodeId, inbox: ClusterInbox, subscriptions: Subscriptions) -> Result<RedisLink, String> {
         let Self { config, codec, monitor } = self;
+        let occupied = match subscriptions {
+            Subscriptions::Everything | Subscriptions::PerRoom => None,
+            Subscriptions::Filtered => Some(Arc::new(Mutex::new(occupied()?))),
+        };
         let rooms = Arc::new(Mutex::new(UnconfirmedRooms::default()));
         let receiver = Receiver {
             own: node.clone(),
             codec: codec.clone(),
-            inbox,
+            inbox: inbox.clone(),
             rooms: rooms.clone(),
+            occupied: occupied.clone(),
             counters: monitor.counters.clone(),
         };
         let bus = RedisBus::start(config, move |event| receiver.handle(event)).map_err(|fault| fault.to_string())?;
@@ -69,7 +75,7 @@ impl RedisNodes {
         }
         // One server for each: a second one of the same setting is not watched.
         let _ = monitor.bus.set(bus.clone());
-        Ok(RedisLink { bus, codec, rooms, counters: monitor.counters })
+        Ok(RedisLink { bus, codec, rooms, occupied, inbox, counters: monitor.counters })
     }
 }
 
@@ -97,6 +103,11 @@ impl RedisMonitor {
         self.counters.unreadable.load(Ordering::Relaxed)
     }
 
+    /// Messages for rooms without members here that were dropped unread.
+    pub fn passed_over(&self) -> u64 {
+        self.counters.passed_over.load(Ordering::Relaxed)
+    }
+
     /// Resolves when what was published before the end of the server has reached Redis, or a second later.
     pub async fn closed(&self) {
         if let Some(bus) = self.bus.get() {
@@ -108,13 +119,15 @@ impl RedisMonitor {
 #[derive(Debug, Default)]
 struct NodeCounters {
     unreadable: AtomicU64,
+    passed_over: AtomicU64,
 }
 
 impl<A: App> Builder<A> {
     /// Makes this server one node of several that meet at a Redis. As [`cluster`](Self::cluster) otherwise.
     #[must_use]
     pub fn redis(self, settings: ClusterSettings, nodes: RedisNodes) -> Self {
-        self.cluster(settings, move |node, inbox| nodes.connect(node, inbox))
+        let subscriptions = settings.subscriptions;
+        self.cluster(settings, move |node, inbox| nodes.connect(node, inbox, subscriptions))
     }
 }
 
@@ -123,6 +136,9 @@ struct RedisLink {
     bus: RedisBus,
     codec: Arc<dyn Codec>,
     rooms: Arc<Mutex<UnconfirmedRooms>>,
+    /// With [`Subscriptions::Filtered`]: the rooms whose messages are read.
+    occupied: Option<Arc<Mutex<OccupiedRooms>>>,
+    inbox: ClusterInbox,
     counters: Arc<NodeCounters>,
 }
 
@@ -141,12 +157,19 @@ impl ClusterBus for RedisLink {
     }
 
     fn subscribe(&mut self, room: RoomChannel) {
+        if let Some(occupied) = &self.occupied {
+            lock(occupied).begin(room.clone());
+            return self.inbox.subscribed(room);
+        }
         let channel = to_redis(self.codec.room_channel(&room));
         lock(&self.rooms).expect(channel.clone(), room);
         self.bus.subscribe(channel);
     }
 
     fn unsubscribe(&mut self, room: RoomChannel) {
+        if let Some(occupied) = &self.occupied {
+            return lock(occupied).end(&room);
+        }
         self.bus.unsubscribe(to_redis(self.codec.room_channel(&room)));
     }
 }
@@ -163,6 +186,7 @@ struct Receiver {
     codec: Arc<dyn Codec>,
     inbox: ClusterInbox,
     rooms: Arc<Mutex<UnconfirmedRooms>>,
+    occupied: Option<Arc<Mutex<OccupiedRooms>>>,
     counters: Arc<NodeCounters>,
 }
 
@@ -190,6 +214,10 @@ impl Receiver {
 
     fn deliver(&self, delivered: Delivered) {
         let (channel, payload, held) = delivered.into_parts();
+        if self.is_for_others(&channel, &payload) {
+            self.counters.passed_over.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         match self.decode(&channel, payload) {
             // Half of all messages, where few nodes talk much: the driver need not wake up for them.
             Ok(Some(message)) if message.from == self.own => {}
@@ -206,10 +234,23 @@ impl Receiver {
         }
     }
 
+    /// Whether a message is for a room without members here: then nothing is built of it, and the driver need not wake up.
+    fn is_for_others(&self, channel: &Bytes, payload: &Bytes) -> bool {
+        let Some(occupied) = &self.occupied else { return false };
+        let room = std::str::from_utf8(channel).ok().and_then(|channel| self.codec.glance(channel, payload));
+        room.is_some_and(|room| !lock(occupied).concerns(room))
+    }
+
     fn decode(&self, channel: &Bytes, payload: Bytes) -> Result<Option<ClusterMessage>, DecodeError> {
         let channel = std::str::from_utf8(channel).map_err(|_| DecodeError::NotUtf8)?;
         self.codec.decode(channel, payload)
     }
+}
+
+fn occupied() -> Result<OccupiedRooms, String> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
+    Ok(OccupiedRooms::new(seed))
 }
 
 /// Rooms whose subscriptions are not confirmed, and how often each was asked for.

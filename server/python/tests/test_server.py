@@ -64,6 +64,7 @@ def test_data_are_as_they_were_at_the_call_and_nan_is_null(world):
 
 
 def test_a_call_returns_the_ack_and_fails_at_once_without_a_session(world):
+    # Item 19 of the protocol's 2.5: this process has no client of its own.
     async def play():
         async with world:
             ada = await world.browser("ada")
@@ -145,6 +146,7 @@ def test_rooms_participants_and_sessions(world):
 
 
 def test_a_direct_connection_streams_to_the_process_that_listens(world):
+    # Item 18 of the protocol's 2.5.
     async def play():
         async with world:
             ada, ben = await world.browser("ada"), await world.browser("ben")

@@ -4,29 +4,82 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::codec::DecodeError;
+use super::tail::Tail;
 use crate::socket_io::json;
 
 /// The members of an object. Of a name that comes twice, the last counts, as in Python and JavaScript.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
-    text: &'a ByteString,
+    object: &'a Bytes,
+    /// Keys without quotes, and values.
     members: [(&'a str, &'a str); MEMBERS_MAX],
     count: usize,
+    /// The member that was not looked at, not even whether it is text.
+    middle: Option<(&'a str, &'a [u8])>,
 }
 
 impl<'a> Fields<'a> {
     /// Cuts an object. What its values are is not looked at.
-    pub(super) fn of(text: &'a ByteString) -> Result<Self, DecodeError> {
+    pub(super) fn of(object: &'a Bytes) -> Result<Self, DecodeError> {
+        let text = std::str::from_utf8(object).map_err(|_| DecodeError::NotUtf8)?;
         let members = json::members(json::trim(text)).ok_or(DecodeError::Malformed)?;
-        let mut fields = Self { text, members: [("", ""); MEMBERS_MAX], count: 0 };
-        for member in members {
-            *fields.members.get_mut(fields.count).ok_or(DecodeError::Malformed)? = member;
-            fields.count += 1;
+        let mut fields = Self::none(object);
+        for (key, value) in members {
+            // A key without quotes is none.
+            let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or_default();
+            fields.push(key, value).ok_or(DecodeError::Malformed)?;
         }
         Ok(fields)
+    }
+
+    /// Cuts an object in the middle of which stands the member `middle`, with one of `behind` right after it, between simple
+    /// ones: it is not looked at, however long it is. `None` if it is no such object.
+    pub(super) fn around(object: &'a Bytes, middle: &'a str, behind: &[&str]) -> Option<Self> {
+        let mut fields = Self::none(object);
+        let mut tail = Tail::of(object)?;
+        let mut last = "";
+        for (key, value) in tail.by_ref() {
+            fields.push(key, value)?;
+            last = key;
+        }
+        let head = object.get(..tail.start()).filter(|_| behind.contains(&last))?;
+        // In order, so that of a name that comes twice the last one counts.
+        fields.members.get_mut(..fields.count)?.reverse();
+        let tail_count = fields.count;
+        let mut at = head.starts_with(b"{").then_some(1)?;
+        loop {
+            let (key, value_at) = key_at(head, at)?;
+            if key == middle {
+                fields.middle = Some((middle, head.get(value_at..)?.trim_ascii()));
+                break;
+            }
+            let (value, end) = string_at(head, value_at)?;
+            fields.push(key, value)?;
+            at = end;
+        }
+        fields.members.get_mut(..fields.count)?.rotate_left(tail_count);
+        Some(fields)
+    }
+
+    const fn none(object: &'a Bytes) -> Self {
+        Self { object, members: [("", ""); MEMBERS_MAX], count: 0, middle: None }
+    }
+
+    fn push(&mut self, key: &'a str, value: &'a str) -> Option<()> {
+        *self.members.get_mut(self.count)? = (key, value);
+        self.count += 1;
+        Some(())
+    }
+
+    /// The bytes of a value, `null` among them, which may be the one that was not looked at.
+    pub(super) fn bytes_or_null(&self, name: &str) -> Option<Bytes> {
+        let looked_at = self.raw_or_null(name).map(str::as_bytes);
+        let value = looked_at.or(self.middle.filter(|(key, _)| *key == name).map(|(_, value)| value))?;
+        Some(self.object.slice_ref(value))
     }
 
     /// The text of a value; `None` if there is no such member, or it is `null`.
@@ -36,13 +89,13 @@ impl<'a> Fields<'a> {
 
     /// The text of a value, `null` among them.
     pub(super) fn raw_or_null(&self, name: &str) -> Option<&'a str> {
-        let is_named = |key: &str| key.strip_prefix('"').and_then(|key| key.strip_suffix('"')) == Some(name);
-        self.members.get(..self.count)?.iter().rev().find(|(key, _)| is_named(key)).map(|(_, value)| *value)
+        self.members.get(..self.count)?.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| *value)
     }
 
     /// A part of the object's text as text of its own.
     pub(super) fn slice(&self, part: &'a str) -> ByteString {
-        self.text.slice_ref(part)
+        // It never fails: a part of a text is text.
+        ByteString::try_from(self.object.slice_ref(part.as_bytes())).unwrap_or_default()
     }
 
     /// A string; shares the bytes of the object unless it has escapes.
@@ -79,10 +132,34 @@ impl<'a> Fields<'a> {
     /// A string given with its quotes.
     pub(super) fn string_of(&self, raw: &'a str) -> Option<ByteString> {
         Some(match json::string(raw)? {
-            Cow::Borrowed(text) => self.text.slice_ref(text),
+            Cow::Borrowed(text) => self.slice(text),
             Cow::Owned(text) => text.into(),
         })
     }
+}
+
+/// The key (without quotes) of a member, and where its value begins.
+fn key_at(object: &[u8], at: usize) -> Option<(&str, usize)> {
+    let (key, end) = string_at(object, at + blanks(object, at)?)?;
+    let colon = end + blanks(object, end)?;
+    (object.get(colon) == Some(&b':')).then_some(())?;
+    let value = colon + 1 + blanks(object, colon + 1)?;
+    Some((key.get(1..key.len() - 1)?, value))
+}
+
+/// A string without escapes, with its quotes, and where the next member begins.
+fn string_at(object: &[u8], at: usize) -> Option<(&str, usize)> {
+    let inner = object.get(at + 1..).filter(|_| object.get(at) == Some(&b'"'))?;
+    let length = inner.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    let end = at + 1 + length + 1;
+    (inner.get(length) == Some(&b'"')).then_some(())?;
+    let text = std::str::from_utf8(object.get(at..end)?).ok()?;
+    let next = end + blanks(object, end)?;
+    Some((text, if object.get(next) == Some(&b',') { next + 1 } else { end }))
+}
+
+fn blanks(object: &[u8], at: usize) -> Option<usize> {
+    Some(object.get(at..)?.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count())
 }
 
 /// More members than any message has.
@@ -94,8 +171,8 @@ mod tests {
 
     #[test]
     fn members_are_found_whatever_stands_between_them() {
-        let text = ByteString::from(
-            r#" {"a" : "x", "b":{"a":"]}\"","c":[1,2]} ,"c":["r1",2,"r\u0032"],"n":12,"t":true,"0":null, "a":"last"} "#,
+        let text = Bytes::from_static(
+            br#" {"a" : "x", "b":{"a":"]}\"","c":[1,2]} ,"c":["r1",2,"r\u0032"],"n":12,"t":true,"0":null, "a":"last"} "#,
         );
         let fields = Fields::of(&text).unwrap();
         assert_eq!(fields.expect_string("a").unwrap(), "last");
@@ -111,12 +188,40 @@ mod tests {
     #[test]
     fn what_is_no_object_is_refused_and_garbage_is_cut_somehow() {
         for bad in ["", "[]", "{", "}", "\"a\"", "null"] {
-            assert_eq!(Fields::of(&bad.into()).unwrap_err(), DecodeError::Malformed, "{bad}");
+            assert_eq!(Fields::of(&Bytes::from(bad)).unwrap_err(), DecodeError::Malformed, "{bad}");
         }
         for odd in ["{}", "{\"a}", "{,,}", "{\"a\"}", "{]]]]:::\"}", r#"{"a\":1}"#, "{\"a\":}"] {
-            assert_eq!(Fields::of(&odd.into()).unwrap().string("b"), Ok(None), "{odd}");
+            assert_eq!(Fields::of(&Bytes::from(odd)).unwrap().string("b"), Ok(None), "{odd}");
         }
         let many: String = (0..30).map(|n| format!(",\"{n}\":1")).collect();
         assert!(Fields::of(&format!("{{{}}}", &many[1..]).into()).is_err());
+        assert_eq!(Fields::of(&Bytes::from_static(b"{\"a\":\"\xff\"}")).unwrap_err(), DecodeError::NotUtf8);
+    }
+
+    #[test]
+    fn a_middle_is_cut_out_without_a_look_at_it() {
+        let text = Bytes::from_static(
+            b"{\"a\": \"x\", \"b\" : \"y\" ,\"data\": {\"c\": \"\xff, \\\"c\\\": 2\" , \"binary\": false, \"c\": [1], \"c\": [\"r\", 2]}",
+        );
+        assert!(Fields::of(&text).is_err());
+        let fields = Fields::around(&text, "data", &["binary"]).unwrap();
+        assert_eq!(
+            (fields.raw("a"), fields.raw("b"), fields.raw("c")),
+            (Some("\"x\""), Some("\"y\""), Some("[\"r\", 2]"))
+        );
+        assert_eq!(fields.bytes_or_null("data").unwrap(), &b"{\"c\": \"\xff, \\\"c\\\": 2\""[..]);
+        assert_eq!((fields.raw("data"), fields.bytes_or_null("a").unwrap()), (None, Bytes::from_static(b"\"x\"")));
+        for other in [
+            r#"{"data":{},"c":1,"binary":false}"#,
+            r#"{"data":{},"binary":"\"","c":1}"#,
+            r#"{"a":{},"data":{},"binary":false}"#,
+            r#"{"a":{},"binary":false}"#,
+            r#"["data":{},"binary":false}"#,
+            r#"{"data":{},"binary":false"#,
+            "{}",
+            "",
+        ] {
+            assert!(Fields::around(&Bytes::from(other), "data", &["binary"]).is_none(), "{other}");
+        }
     }
 }

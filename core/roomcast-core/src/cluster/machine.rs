@@ -307,7 +307,8 @@ impl Cluster {
 
     fn count_missing(&mut self, missing: u64) {
         match self.settings.subscriptions {
-            super::Subscriptions::Everything => self.counters.lost += missing,
+            // What is numbered is passed over by no connection.
+            super::Subscriptions::Everything | super::Subscriptions::Filtered => self.counters.lost += missing,
             // Messages for rooms without members here do not come, and should not.
             super::Subscriptions::PerRoom => {}
         }

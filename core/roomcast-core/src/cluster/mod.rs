@@ -22,6 +22,7 @@ mod fields;
 mod machine;
 mod members;
 mod message;
+mod occupied;
 mod payload;
 mod payload_error;
 mod python;
@@ -30,13 +31,15 @@ mod sequence;
 mod settings;
 mod shards;
 mod subscriptions;
+mod tail;
 
-pub use codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope};
+pub use codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope, Glance};
 pub use machine::{BusState, Cluster, ClusterCounters, ClusterHeard, Membership, Wanted};
 pub use members::Leaving;
 pub use message::{
     Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket, RequestToken, RoomChannel,
 };
+pub use occupied::OccupiedRooms;
 pub use payload::BusPayload;
 pub use payload_error::BusPayloadError;
 pub use python::{Python, RoomChannels};

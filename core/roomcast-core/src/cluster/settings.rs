@@ -59,6 +59,9 @@ pub enum Subscriptions {
     /// Every message.
     #[default]
     Everything,
+    /// Every message reaches the connection of the bus, which passes over those for a room without members here: it is told
+    /// of these rooms as with `PerRoom`. No join waits for it.
+    Filtered,
     /// Beside messages to several rooms and to all, those to rooms with members here: each has a channel of its own. A
     /// join is acknowledged to the client when the bus has confirmed the subscription.
     PerRoom,

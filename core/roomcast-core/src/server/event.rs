@@ -67,7 +67,7 @@ pub enum Output {
     /// Tell all other nodes. Only in a cluster, as the next two.
     Publish(Box<ClusterMessage>),
     /// Have the bus bring the messages of this channel from now on, and say [`ClusterInput::Subscribed`] once it does.
-    /// Only with [`Subscriptions::PerRoom`](crate::cluster::Subscriptions::PerRoom), as the next.
+    /// Not with [`Subscriptions::Everything`](crate::cluster::Subscriptions::Everything), as the next.
     Subscribe(Box<RoomChannel>),
     /// Have it bring them no more.
     Unsubscribe(Box<RoomChannel>),

@@ -223,7 +223,7 @@ impl Server {
         let limits = &config.limits;
         let cluster = config.cluster.as_ref().map(|cluster| Box::new(link_to(cluster, &mut rng, start.now)));
         let watched =
-            config.cluster.as_ref().filter(|cluster| cluster.settings.subscriptions == Subscriptions::PerRoom);
+            config.cluster.as_ref().filter(|cluster| cluster.settings.subscriptions != Subscriptions::Everything);
         Ok(Self {
             cluster,
             frame_limits: config.endpoints.iter().map(frame_limits).collect(),

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::data::PythonData;
-use crate::cluster::codec::DecodeError;
+use crate::cluster::codec::{DecodeError, Glance};
 use crate::cluster::fields::Fields;
 use crate::cluster::message::{
     Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket, RequestToken,
 };
 use crate::cluster::payload::BusPayload;
+use crate::cluster::tail::Tail;
 use crate::socket_io::json;
 use crate::socket_io::{Delivery, Extent};
 
@@ -22,8 +23,10 @@ pub(super) fn decode(payload: Bytes) -> Result<Option<ClusterMessage>, DecodeErr
     if payload.first() == Some(&0x80) {
         return Err(DecodeError::Pickle);
     }
-    let text = ByteString::try_from(payload).map_err(|_| DecodeError::NotUtf8)?;
-    let fields = Fields::of(&text)?;
+    let fields = match Fields::around(&payload, "data", &BEHIND_DATA) {
+        Some(fields) => fields,
+        None => Fields::of(&payload)?,
+    };
     let method = fields.expect_string("method")?;
     let Some(body) = decode_body(&method, &fields)? else { return Ok(None) };
     let sender = if matches!(body, ClusterBody::Ack { .. }) { "from" } else { "host_id" };
@@ -31,11 +34,38 @@ pub(super) fn decode(payload: Bytes) -> Result<Option<ClusterMessage>, DecodeErr
     Ok(Some(ClusterMessage { from, seq: fields.number("seq")?, body }))
 }
 
+/// The room of an event that says nothing to others than its members.
+pub(super) fn glance(payload: &[u8]) -> Option<Glance<'_>> {
+    [&br#"{"method": "emit","#[..], br#"{"method":"emit","#].iter().find(|head| payload.starts_with(head))?;
+    let (mut room, mut namespace) = (None, None);
+    for (key, value) in Tail::of(payload)? {
+        match key {
+            "room" => room = room.or(Some(value)),
+            "namespace" => namespace = namespace.or(Some(value)),
+            "callback" if value == "null" => {}
+            "host_id" | "skip_sid" | "volatile" | "args_count" => {}
+            // In front of it stands what the event says.
+            "binary" => {
+                let namespace = namespace.and_then(plain).filter(|namespace| !namespace.is_empty());
+                return Some(Glance { namespace: namespace?, room: plain(room?)? });
+            }
+            // Numbered, or of another version.
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// A string without escapes.
+fn plain(value: &str) -> Option<&str> {
+    value.strip_prefix('"')?.strip_suffix('"')
+}
+
 fn decode_body(method: &str, fields: &Fields<'_>) -> Result<Option<ClusterBody>, DecodeError> {
     Ok(Some(match method {
         "emit" => {
             let Some(recipients) = recipients(fields, "room")? else { return Ok(None) };
-            let raw = fields.raw_or_null("data").map_or(ByteString::from_static("null"), |raw| fields.slice(raw));
+            let raw = fields.bytes_or_null("data").unwrap_or(Bytes::from_static(b"null"));
             let is_one_null = fields.number("args_count")? == Some(1);
             let args = BusPayload::from_python(PythonData { raw, is_binary: fields.flag("binary"), is_one_null });
             let delivery = if fields.flag("volatile") { Delivery::Volatile } else { Delivery::Reliable };
@@ -164,4 +194,43 @@ fn expect_number(fields: &Fields<'_>, name: &'static str) -> Result<u64, DecodeE
 
 fn node(fields: &Fields<'_>, name: &'static str) -> Result<NodeId, DecodeError> {
     NodeId::parse(&fields.expect_string(name)?).ok_or(DecodeError::Field(name))
+}
+
+/// What python-socketio and roomcast write right behind the data.
+const BEHIND_DATA: [&str; 2] = ["binary", "args_count"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The room of what concerns its members alone, for any content of the event; of all else nothing.
+    #[test]
+    fn a_glance_finds_the_room_of_a_plain_event() {
+        let message = |data: &str, rest: &str| {
+            format!(
+                r#"{{"method": "emit", "event": "e", "data": {data}, "binary": false, "namespace": "/", {rest}"host_id": "h"}}"#
+            )
+        };
+        let plain = r#""room": "user:1", "skip_sid": null, "callback": null, "#;
+        let found = Some(Glance { namespace: "/", room: "user:1" });
+        for data in [r#"{"a": "\", \"room\": \"x\", "}"#, "[[1]]", "1", r#""x""#, "null"] {
+            for text in [message(data, plain), message(data, plain).replace("\": ", "\":").replace(", \"", ",\"")] {
+                assert_eq!(glance(text.as_bytes()), found, "{text}");
+            }
+        }
+        assert_eq!(glance(message("{}", &plain.replace("null, \"callback", r#"["s"], "callback"#)).as_bytes()), found);
+        for rest in [
+            plain.replace("\"user:1\"", "null"),
+            plain.replace("\"user:1\"", r#"["a", "b"]"#),
+            plain.replace("user:1", r#"us\"er"#),
+            plain.replace("user:1", r"us\u0065r"),
+            plain.replace("\"callback\": null", r#""callback": ["r", "/", 1]"#),
+            plain.replace("\"room\"", "\"seq\": 1, \"room\""),
+            plain.replace("\"room\"", "\"rooms\""),
+        ] {
+            assert_eq!(glance(message("{}", &rest).as_bytes()), None, "{rest}");
+        }
+        assert_eq!(glance(message("{}", plain).replace("emit", "close_room").as_bytes()), None);
+        assert_eq!(glance(message("{}", plain).replace("\"/\"", "\"\"").as_bytes()), None);
+    }
 }

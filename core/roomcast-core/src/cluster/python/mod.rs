@@ -14,7 +14,7 @@ mod encode;
 
 use bytes::Bytes;
 
-use super::codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope};
+use super::codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope, Glance};
 use super::message::{ClusterMessage, NodeId, RoomChannel};
 
 /// The codec of python-socketio's dialect (versions 5.14 and later; what 5.13 publishes is a pickle and refused, what it
@@ -99,6 +99,10 @@ impl Codec for Python {
 
     fn decode(&self, _channel: &str, payload: Bytes) -> Result<Option<ClusterMessage>, DecodeError> {
         decode::decode(payload)
+    }
+
+    fn glance<'a>(&self, _channel: &str, payload: &'a [u8]) -> Option<Glance<'a>> {
+        decode::glance(payload)
     }
 }
 

@@ -290,6 +290,7 @@ fn of_long_contents_that_come_at_once_the_first_wins_as_well() {
     assert!(acks[0].len() > 40_000 && acks.iter().all(|ack| *ack == acks[0]));
 }
 
+// Section 2.5, item 22.
 /// Sockets join one after the other. What each is told of a long state is the same text and the same bytes, which the
 /// server encodes once.
 #[test]
