@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Request;
 use roomcast_openwebui::{
-    AuthRequirement, Notice, Notices, OpenWebUi, SessionSharing, Settings as Rules, SettingsError,
+    AuthRequirement, Notice, Notices, OpenWebUi, SessionSharing, Settings as Rules, SettingsError, Writers,
 };
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Args, Builder, EngineIo, EventName, Handle, PathMatch, Refusal, Socket};
@@ -51,6 +51,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
     rules.documents.compat = settings.front_end;
+    rules.documents.machine.writers = if bus.is_some() { Writers::Several } else { Writers::One };
     rules.admin_chats = settings.admin_chats;
     if store.sharing().is_some() {
         rules.sharing = SessionSharing::On;

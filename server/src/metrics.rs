@@ -128,6 +128,7 @@ impl StoreMetrics {
             Question::LoadDocument { .. } => "load_document",
             Question::AppendUpdates { .. } => "append_updates",
             Question::SaveSnapshot { .. } => "save_snapshot",
+            Question::SharedDocument(_) => "shared_document",
         }
     }
 
@@ -336,6 +337,8 @@ fn register_documents(registry: &mut Registry, totals: &AppDocumentCounters) {
         ("document_snapshots", "Snapshots stored", documents.snapshots),
         ("document_snapshots_failed", "Snapshots that failed and were tried again", documents.snapshots_failed),
         ("document_conflicts", "Writes refused since another program wrote to the document", documents.conflicts),
+        ("document_updates_from_nodes", "Updates of other nodes that changed a document", documents.updates_from_nodes),
+        ("document_logs_lost", "Times the store had lost the end of a document's log", documents.logs_lost),
         ("document_resets", "Documents begun again since their note was changed elsewhere", totals.resets),
         ("document_contents_saved", "Contents of notes saved", totals.contents_saved),
         ("document_contents_saved_again", "Contents saved again over an earlier one", totals.contents_saved_again),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer, StoreError};
-use roomcast_stores::shared::RedisRevocations;
+use roomcast_stores::shared::{RedisDocuments, RedisRevocations};
 use roomcast_stores::{
     DatabaseOptions, DatabaseUrl, Embedded, OpenError, Own, RevocableToken, Revocations, Rows, Seeded, Store, WebUi,
 };
@@ -33,6 +33,8 @@ pub struct StoreClient {
     shared: Option<RedisRevocations>,
     /// What other processes are told, if there are any.
     sharing: Option<Sharing>,
+    /// The documents, if other nodes have them too.
+    documents: Option<RedisDocuments>,
     metrics: StoreMetrics,
     in_flight: Arc<InFlight>,
     /// Lifetime of tokens, if they end.
@@ -87,11 +89,20 @@ impl StoreClient {
         };
         let sharing = settings.redis.bus.as_ref().map(|bus| Sharing::start(bus, &settings.redis.prefix, instance));
         let sharing = sharing.transpose().map_err(StoreFailure::Redis)?;
+        let documents = match &settings.redis.bus {
+            Some(bus) => {
+                let keys = RedisKeys::start(RedisConfig::new(bus.url.clone())).map_err(StoreFailure::Redis)?;
+                let node: String = instance.iter().map(|byte| format!("{byte:02x}")).collect();
+                Some(RedisDocuments::new(keys, &settings.redis.prefix, &node))
+            }
+            None => None,
+        };
         Ok(Self {
             store,
             own,
             shared,
             sharing,
+            documents,
             metrics,
             in_flight: Arc::default(),
             token_lifetime: settings.token_lifetime,
@@ -104,6 +115,7 @@ impl StoreClient {
         let (store, metrics, shared) = (self.store.clone(), self.metrics.clone(), self.shared.clone());
         // In the order of the questions.
         let told = self.sharing.as_ref().and_then(|sharing| sharing.take(&query.question));
+        let documents = self.documents.clone().filter(|_| RedisDocuments::answers(&query.question));
         async move {
             let _guard = guard;
             let (id, kind, asked_at) = (query.id, StoreMetrics::kind(&query.question), Instant::now());
@@ -112,7 +124,10 @@ impl StoreClient {
                     told.await;
                     Ok(StoreAnswer::Done)
                 }
-                (None, Ok(false)) => store.ask(query.question).await,
+                (None, Ok(false)) => match documents {
+                    Some(documents) => documents.answer(query.question).await,
+                    None => store.ask(query.question).await,
+                },
                 (None, Ok(true)) => Ok(StoreAnswer::Revoked),
                 (None, Err(error)) => Err(error),
             };

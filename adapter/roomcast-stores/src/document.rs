@@ -54,6 +54,7 @@ impl SnapshotAndLog {
             tag: self.tag.clone(),
             updates: self.log.values().cloned().collect(),
             last_sequence: self.last_sequence,
+            is_held: false,
         }
     }
 }

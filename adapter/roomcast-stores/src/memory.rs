@@ -285,6 +285,8 @@ impl State {
                 self.documents.entry(document).or_default().save(snapshot, tag, up_to_sequence);
                 Ok(StoreAnswer::Done)
             }
+            // One program has it.
+            Question::SharedDocument(_) => Err(StoreError::Unavailable),
             Question::ChangeMessage { chat, message, changes } => self.change_message(&chat, &message, &changes),
         }
     }
@@ -292,9 +294,9 @@ impl State {
     /// A document in the application's words.
     fn stored(&self, document: &str) -> query::StoredNoteDocument {
         let found = self.documents.get(document).map(SnapshotAndLog::load).unwrap_or_default();
-        let StoredDocument { snapshot, tag, updates, last_sequence } = found;
+        let StoredDocument { snapshot, tag, updates, last_sequence, is_held } = found;
         let content_hash = tag.and_then(|tag| tag[..].try_into().ok()).map(ContentHash);
-        query::StoredNoteDocument { snapshot, content_hash, updates, last_sequence }
+        query::StoredNoteDocument { snapshot, content_hash, updates, last_sequence, is_held }
     }
 
     fn authenticate(&self, token: RevocableToken) -> StoreAnswer {

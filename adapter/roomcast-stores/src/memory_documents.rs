@@ -48,6 +48,10 @@ impl MemoryDocuments {
                 documents.entry(document).or_default().save(snapshot, tag, up_to_sequence);
                 Ok(DocumentAnswer::Done)
             }
+            // One program has them.
+            DocumentQuestion::Since { .. } | DocumentQuestion::Claim { .. } | DocumentQuestion::Release { .. } => {
+                Err(DocumentStoreError::Unavailable)
+            }
         }
     }
 }

@@ -149,6 +149,7 @@ pub enum DocumentsRequest {
 /// The answer to a [`DocumentsRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one for each request, and none is kept")]
 pub enum DocumentsResponse {
     /// To [`DocumentsRequest::Figures`].
     Figures(DocumentCounts, DocumentCounters),
@@ -234,6 +235,7 @@ impl DocumentsApp {
                 Output::Handled { member: session } => cx.command(Command::Handled { session }),
                 Output::Close { member, close: how } => close(member, how, cx),
                 Output::Notice(notice) => self.notices.push_back(notice),
+                Output::Publish { .. } => {}
                 // Providers are all the members that there are, and the machine closes those who waited in vain.
                 Output::State { .. }
                 | Output::Taken { .. }
@@ -243,6 +245,10 @@ impl DocumentsApp {
                 | Output::Resync { .. }
                 | Output::Refused { .. }
                 | Output::Expelled { .. }
+                | Output::Annotated { .. }
+                | Output::Tagged { .. }
+                | Output::Renumbered { .. }
+                | Output::MayBegin { .. }
                 | Output::Left { .. } => {}
             }
         }

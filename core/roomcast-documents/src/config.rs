@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use roomcast_yjs::journal::JournalTimes;
+use roomcast_yjs::journal::{JournalTimes, Writers};
 use roomcast_yjs::{AwarenessLimits, DocumentLimits, PendingLimits};
 
 /// Limits and intervals of [`Documents`](crate::Documents).
@@ -38,6 +38,15 @@ pub struct DocumentsConfig {
     pub awareness: AwarenessLimits,
     /// When changes are stored.
     pub journal: JournalTimes,
+    /// Whether other programs write to the same documents, and are told of changes by
+    /// [`Output::Publish`](crate::Output::Publish). This one alone.
+    pub writers: Writers,
+    /// Time after which the store is asked for what others have written, if nothing was heard of them meanwhile. 5 s.
+    pub check_after: Duration,
+    /// How long a claim to write the first content of a document lasts. 20 s; it is renewed after half of it.
+    pub claim_span: Duration,
+    /// Which entries of a log are updates; the others are the owner's own.
+    pub is_update: fn(&[u8]) -> bool,
 }
 
 impl Default for DocumentsConfig {
@@ -55,6 +64,10 @@ impl Default for DocumentsConfig {
             pending: PendingLimits::default(),
             awareness: AwarenessLimits::default(),
             journal: JournalTimes::default(),
+            writers: Writers::One,
+            check_after: Duration::from_secs(5),
+            claim_span: Duration::from_secs(20),
+            is_update: |_| true,
         }
     }
 }

@@ -60,4 +60,10 @@ pub struct DocumentCounters {
     pub snapshots_failed: u64,
     /// Writes that were refused because another program had written to the same document.
     pub conflicts: u64,
+    /// Updates of other nodes that were applied.
+    pub updates_from_nodes: u64,
+    /// Messages of other nodes that could not be read.
+    pub node_messages_unreadable: u64,
+    /// Times the store had lost the end of a document's log.
+    pub logs_lost: u64,
 }

@@ -10,6 +10,7 @@ use roomcast_yjs::journal::Journal;
 use roomcast_yjs::{Awareness, Document, Pending, ProtocolMessage, StateVector};
 
 use crate::config::DocumentsConfig;
+use crate::replica::Replica;
 use crate::vocabulary::{Access, Beginning, Form, Joining, Resync};
 use crate::work;
 use crate::work_queue::WorkQueue;
@@ -20,6 +21,8 @@ pub struct OpenDocument<M> {
     pub(crate) name: ByteString,
     pub(crate) stage: Stage<M>,
     pub(crate) timer: Option<(Instant, TimerKey)>,
+    /// The last entry of the log that other nodes have spoken of while it was being loaded.
+    pub(crate) heard_sequence: u64,
 }
 
 impl<M: Copy + Ord> OpenDocument<M> {
@@ -96,6 +99,8 @@ pub(crate) struct Live<M> {
     pub(crate) idle: Idle,
     /// Its part of the bytes of all documents.
     pub(crate) counted_bytes: usize,
+    /// What other nodes have to do with it, if there may be any.
+    pub(crate) replica: Option<Replica>,
 }
 
 /// The owner of an awareness id after its session has gone.
@@ -162,6 +167,11 @@ impl<M: Copy + Ord> Live<M> {
         (self.whole.is_some() && known.iter().next().is_none()) || self.is_small(config)
     }
 
+    /// Whether the first content may come from members of this node.
+    pub(crate) fn may_begin(&self, now: Instant) -> bool {
+        !self.is_unbegun() || self.replica.as_ref().is_none_or(|replica| replica.may_begin(now))
+    }
+
     fn is_small(&self, config: &DocumentsConfig) -> bool {
         self.document.store().footprint() <= config.quick_state_bytes_max
     }
@@ -169,6 +179,9 @@ impl<M: Copy + Ord> Live<M> {
     /// Puts an entry into the log, behind what has to come first.
     pub(crate) fn record(&mut self, entry: Bytes, now: Instant) {
         if let Some(preamble) = self.preamble.take() {
+            if let Some(replica) = &mut self.replica {
+                replica.preamble = Some(preamble.clone());
+            }
             self.journal.handle_change(preamble, now);
         }
         self.journal.handle_change(entry, now);

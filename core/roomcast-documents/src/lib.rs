@@ -68,6 +68,8 @@
 //! | `work`, `work_queue`, `offload` | what takes long: the computations, what waits for them, handing them out |
 //! | `provider`, `providers` | members by y-protocols: the records, and what they say |
 //! | `persist`, `stored` | from the store, and to it |
+//! | `node_message` | what nodes with the same document tell each other |
+//! | `replica`, `replication` | the same document on several nodes: the records, and keeping in step |
 //! | `counters` | figures |
 //! | `store` | the trait that stores implement and adapters ask |
 //! | `app` | an application that is documents and nothing else |
@@ -78,12 +80,15 @@ mod counters;
 mod document;
 mod machine;
 mod members;
+mod node_message;
 mod offload;
 mod output;
 mod persist;
 mod provider;
 mod providers;
 mod question;
+mod replica;
+mod replication;
 mod store;
 mod stored;
 mod update;
@@ -99,8 +104,12 @@ pub use machine::{Documents, Pace};
 pub use members::{Admitted, Entered};
 pub use output::{Close, DENIED_CODE, DocumentNotice, NotLoaded, Output, Relay};
 pub use providers::Flow;
-pub use question::{DocumentAnswer, DocumentQuestion, DocumentStoreError, QuestionKind, StoredDocument};
+pub use question::{
+    Claimed, DocumentAnswer, DocumentQuestion, DocumentStoreError, Holding, QuestionKind, StoredDocument,
+};
+pub use replication::MayBegin;
 pub use roomcast_yjs as yjs;
+pub use roomcast_yjs::journal::Writers;
 pub use store::DocumentStore;
 pub use stored::{Opening, ReadDocument, read_stored};
 pub use vocabulary::{Access, Beginning, Brings, DocumentId, Form, Joining, Taken};

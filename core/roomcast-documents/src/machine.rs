@@ -176,7 +176,8 @@ impl<M: Copy + Ord> Documents<M> {
     }
 
     pub(crate) fn insert(&mut self, name: ByteString) -> DocumentId {
-        let open = OpenDocument { name: name.clone(), stage: Stage::Loading(Vec::new()), timer: None };
+        let open =
+            OpenDocument { name: name.clone(), stage: Stage::Loading(Vec::new()), timer: None, heard_sequence: 0 };
         let document = self.documents.insert(open);
         self.by_name.insert(name, document);
         document

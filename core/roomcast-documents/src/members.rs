@@ -145,6 +145,7 @@ impl<M: Copy + Ord> Documents<M> {
     pub fn drop_idle(&mut self, document: DocumentId) -> bool {
         let is_idle = self.live(document).is_some_and(|live| live.is_over());
         if is_idle {
+            self.release_replica(document);
             self.remove(document);
         } else if let Some(live) = self.live_mut(document) {
             live.idle = Idle::No;

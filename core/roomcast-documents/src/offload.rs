@@ -119,7 +119,15 @@ impl<M: Copy + Ord> Documents<M> {
 
     fn start_state(&mut self, document: DocumentId) {
         let Some(live) = self.live_mut(document) else { return };
-        let (askers, snapshot) = (std::mem::take(&mut live.work_queue.askers), live.work_queue.snapshot.take());
+        let (askers, mut snapshot) = (std::mem::take(&mut live.work_queue.askers), live.work_queue.snapshot.take());
+        // What others read of a shared log must be all that they find in a snapshot.
+        if live.replica.is_some() && snapshot.is_some_and(|up_to| !live.journal.is_at(up_to)) {
+            live.journal.put_snapshot_off();
+            snapshot = None;
+            if askers.is_empty() {
+                return;
+            }
+        }
         let mut wanted = WantedEncoding::default();
         for (_, asks) in &askers {
             match asks {
@@ -150,8 +158,10 @@ impl<M: Copy + Ord> Documents<M> {
             }
             live.document = copy;
         }
-        if let Some(AtWork::Update(queued)) = live.work_queue.at_work.take() {
-            self.end_update(document, queued, trial, now);
+        match live.work_queue.at_work.take() {
+            Some(AtWork::Update(queued)) => self.end_update(document, queued, trial, now),
+            Some(AtWork::Logged) => self.end_logged(document, trial, now),
+            Some(AtWork::State(..)) | None => {}
         }
     }
 

@@ -59,9 +59,9 @@ pub enum Output<M> {
     Updated {
         /// The document.
         document: DocumentId,
-        /// The member that sent the update.
-        by: M,
-        /// The sender's user.
+        /// The member that sent the update; `None` if it came from another node.
+        by: Option<M>,
+        /// The sender's user; empty if it came from another node.
         user: ByteString,
         /// A Yjs update, version 1: the sender's own bytes where that is possible.
         update: Bytes,
@@ -143,6 +143,42 @@ pub enum Output<M> {
     },
     /// Something that an operator should hear of.
     Notice(DocumentNotice),
+    /// Tell the other nodes that may have the same documents in memory. They hear of it by
+    /// [`Documents::handle_node_message`](crate::Documents::handle_node_message), or not: what is lost costs time only.
+    /// This and those below come only with [several writers](crate::yjs::journal::Writers::Several).
+    Publish {
+        /// What to publish: to a bus it is bytes.
+        message: Bytes,
+    },
+    /// Another program has put an entry of the owner's own into the log, or this one has and did not hear of it.
+    Annotated {
+        /// The document.
+        document: DocumentId,
+        /// The number that the entry has in the log.
+        sequence: u64,
+        /// The entry, as it was given to [`Documents::annotate`](crate::Documents::annotate), or as it stood in front of the
+        /// first change.
+        entry: Bytes,
+    },
+    /// Another program has cut the log by a snapshot, which this one has read.
+    Tagged {
+        /// The document.
+        document: DocumentId,
+        /// What was stored with the snapshot.
+        tag: Option<Bytes>,
+        /// The last entry that it holds.
+        up_to_sequence: u64,
+    },
+    /// Each entry of the owner's own that is not stored yet has the next number now, since another program was first.
+    Renumbered {
+        /// The document.
+        document: DocumentId,
+    },
+    /// This program may write the first content of an empty document: see [`Documents::begin`](crate::Documents::begin).
+    MayBegin {
+        /// The document.
+        document: DocumentId,
+    },
 }
 
 /// Whether an update has to be relayed by the owner.
@@ -207,6 +243,18 @@ pub enum DocumentNotice {
     },
     /// Changes could not be stored, since another program writes the same document. They are kept in memory.
     Conflict {
+        /// The document's name.
+        name: ByteString,
+    },
+    /// The store has lost the end of a document's log, as after a crash without its last writes. The document in memory is
+    /// stored anew.
+    LogLost {
+        /// The document's name.
+        name: ByteString,
+    },
+    /// What another program has written to a document's log cannot be applied here. This program stores no snapshots of
+    /// it any more.
+    Unreadable {
         /// The document's name.
         name: ByteString,
     },

@@ -6,14 +6,16 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_core::time::Instant;
-use roomcast_yjs::journal::{Journal, Write, Written};
+use roomcast_yjs::journal::{Journal, Write, Writers, Written};
 use roomcast_yjs::{Awareness, Pending};
 
 use crate::config::DocumentsConfig;
 use crate::document::{Idle, Live, Stage};
 use crate::machine::{Documents, Pace};
+use crate::node_message::Says;
 use crate::output::{DocumentNotice, NotLoaded, Output};
 use crate::question::{DocumentAnswer, DocumentQuestion, DocumentStoreError, QuestionKind};
+use crate::replica::Replica;
 use crate::stored::{Opening, ReadDocument, read_stored};
 use crate::vocabulary::{Beginning, DocumentId, Form, Joining};
 use crate::work::{DocumentWork, Task};
@@ -37,7 +39,10 @@ impl<M: Copy + Ord> Documents<M> {
                 }
                 self.handle_loaded(document, read_stored(opening, &self.config), now);
             }
-            (QuestionKind::Load, Ok(DocumentAnswer::Done) | Err(DocumentStoreError::Corrupt)) => {
+            (
+                QuestionKind::Load,
+                Ok(DocumentAnswer::Done | DocumentAnswer::Claimed(_)) | Err(DocumentStoreError::Corrupt),
+            ) => {
                 self.handle_loaded(document, Err(NotLoaded::Corrupt), now);
             }
             (QuestionKind::Load, Err(DocumentStoreError::Unavailable | DocumentStoreError::Conflict)) => {
@@ -45,6 +50,20 @@ impl<M: Copy + Ord> Documents<M> {
             }
             (QuestionKind::Append, answer) => self.handle_appended(document, answer.map(drop), now),
             (QuestionKind::Snapshot, answer) => self.handle_snapshotted(document, answer.map(drop), now),
+            (QuestionKind::Since, Ok(DocumentAnswer::Loaded(stored))) => self.handle_since(document, Ok(stored), now),
+            (QuestionKind::Since, Ok(DocumentAnswer::Done | DocumentAnswer::Claimed(_))) => {
+                self.handle_since(document, Err(DocumentStoreError::Corrupt), now);
+            }
+            (QuestionKind::Since, Err(error)) => self.handle_since(document, Err(error), now),
+            (QuestionKind::Claim, Ok(DocumentAnswer::Claimed(claimed))) => {
+                self.handle_claimed(document, Ok(claimed), now)
+            }
+            (QuestionKind::Claim, Ok(DocumentAnswer::Done | DocumentAnswer::Loaded(_))) => {
+                self.handle_claimed(document, Err(DocumentStoreError::Corrupt), now);
+            }
+            (QuestionKind::Claim, Err(error)) => self.handle_claimed(document, Err(error), now),
+            // It ends by itself.
+            (QuestionKind::Release, _) => {}
         }
     }
 
@@ -57,12 +76,17 @@ impl<M: Copy + Ord> Documents<M> {
         match opened {
             Ok(opened) => {
                 let (name, unsound) = (open.name.clone(), opened.content().unsound());
-                open.stage = Stage::Live(Box::new(live(opened, &self.config, self.pace, now)));
+                let mut live = live(opened, &self.config, self.pace, now);
+                if let Some(replica) = &mut live.replica {
+                    replica.heard(open.heard_sequence);
+                }
+                open.stage = Stage::Live(Box::new(live));
                 self.counters.loads += 1;
                 self.count_bytes(document);
                 if let Some(why) = unsound {
                     self.output(Output::Notice(DocumentNotice::Unsound { name, why }));
                 }
+                self.publish(document, Says::QueryAwareness);
                 self.output(Output::Loaded { document, waiting });
             }
             Err(why) => {
@@ -79,10 +103,15 @@ impl<M: Copy + Ord> Documents<M> {
             Err(error) => {
                 self.counters.appends_failed += 1;
                 self.note_conflict(document, error);
+                self.note_behind(document, error);
             }
         }
         let Some(live) = self.live_mut(document) else { return };
-        live.journal.handle_appended(written(result), now);
+        let appended = live.replica.as_ref().map(|_| live.journal.appending());
+        live.journal.handle_appended(written(result, live.replica.is_some()), now);
+        if let Some(appended) = appended.filter(|_| result.is_ok()) {
+            self.publish_appended(document, appended);
+        }
         self.advance(document, now);
     }
 
@@ -93,10 +122,14 @@ impl<M: Copy + Ord> Documents<M> {
             Err(error) => {
                 self.counters.snapshots_failed += 1;
                 self.note_conflict(document, error);
+                self.note_behind(document, error);
             }
         }
         let Some(live) = self.live_mut(document) else { return };
-        live.journal.handle_snapshotted(written(result), now);
+        live.journal.handle_snapshotted(written(result, live.replica.is_some()), now);
+        if result.is_ok() {
+            self.publish_snapshotted(document);
+        }
         self.advance(document, now);
     }
 
@@ -144,6 +177,7 @@ impl<M: Copy + Ord> Documents<M> {
     /// Asks what is due of a document, and arms its next deadline.
     pub(crate) fn advance(&mut self, document: DocumentId, now: Instant) {
         self.start_work(document, now);
+        self.advance_replica(document, now);
         self.advance_journal(document, now);
         self.start_work(document, now);
         let keep_for = self.config.keep_for;
@@ -154,6 +188,7 @@ impl<M: Copy + Ord> Documents<M> {
             live.journal.poll_timeout(),
             live.pending.poll_timeout(),
             live.awareness.poll_timeout().filter(|_| !is_over),
+            live.replica.as_ref().filter(|_| !is_over).and_then(Replica::next_deadline),
             idle_at,
         ];
         let due = due.into_iter().flatten().min();
@@ -171,8 +206,12 @@ impl<M: Copy + Ord> Documents<M> {
     pub(crate) fn document_due(&mut self, document: DocumentId, now: Instant) {
         let Some(live) = self.live_mut(document) else { return };
         live.pending.handle_timeout(now);
+        let gone_elsewhere = live.replica.as_mut().and_then(|replica| replica.awareness.handle_timeout(now));
         if let Some(gone) = live.awareness.handle_timeout(now) {
             self.tell_awareness(document, &gone);
+        }
+        if let Some(gone) = gone_elsewhere {
+            self.tell_awareness_here(document, &gone);
         }
         self.resync_dropped(document, now);
         self.advance(document, now);
@@ -187,6 +226,10 @@ impl<M: Copy + Ord> Documents<M> {
             let question = match write {
                 Write::Append { first_sequence, updates } => {
                     DocumentQuestion::Append { document: name, first_sequence, updates }
+                }
+                Write::Snapshot { .. } if live.replica.as_ref().is_some_and(Replica::is_broken) => {
+                    live.journal.handle_snapshotted(Written::Failed, now);
+                    continue;
                 }
                 Write::Snapshot { up_to_sequence } => {
                     if !live.is_state_quick(&config) {
@@ -214,6 +257,8 @@ impl<M: Copy + Ord> Documents<M> {
 
     fn note_conflict(&mut self, document: DocumentId, error: DocumentStoreError) {
         match error {
+            // Between several writers it is an ordinary thing.
+            DocumentStoreError::Conflict if self.config.writers == Writers::Several => self.counters.conflicts += 1,
             DocumentStoreError::Conflict => {
                 self.counters.conflicts += 1;
                 if let Some(open) = self.documents.get(document) {
@@ -228,7 +273,11 @@ impl<M: Copy + Ord> Documents<M> {
 
 fn live<M: Copy + Ord>(opened: ReadDocument, config: &DocumentsConfig, pace: Pace, now: Instant) -> Live<M> {
     let ReadDocument(document, Opening { last_sequence, log_len, preamble, .. }) = opened;
-    let mut journal = Journal::new(config.journal, last_sequence, log_len, now);
+    let mut journal = Journal::new(config.journal, last_sequence, log_len, now).with_writers(config.writers);
+    let replica = match config.writers {
+        Writers::One => None,
+        Writers::Several => Some(Replica::new(config.awareness, now)),
+    };
     match pace {
         Pace::Hurried => journal.close(),
         Pace::Spaced => {}
@@ -247,12 +296,14 @@ fn live<M: Copy + Ord>(opened: ReadDocument, config: &DocumentsConfig, pace: Pac
         left_at: Instant::default(),
         idle: Idle::No,
         counted_bytes: 0,
+        replica,
     }
 }
 
-const fn written(result: Result<(), DocumentStoreError>) -> Written {
+const fn written(result: Result<(), DocumentStoreError>, is_shared: bool) -> Written {
     match result {
         Ok(()) => Written::Stored,
+        Err(DocumentStoreError::Conflict) if is_shared => Written::Behind,
         Err(_) => Written::Failed,
     }
 }

@@ -14,6 +14,7 @@ use roomcast_yjs::{Heard, ProtocolMessage, Source, StateVector, Verdict};
 use crate::document::Owner;
 use crate::machine::Documents;
 use crate::members::Entered;
+use crate::node_message::Says;
 use crate::output::{Close, Output};
 use crate::provider::{Provider, ProviderStage};
 use crate::vocabulary::{Access, Brings, DocumentId, Form, Joining, Taken};
@@ -169,8 +170,14 @@ impl<M: Copy + Ord> Documents<M> {
         }
     }
 
-    /// An awareness update for every provider.
+    /// An awareness update of this node's providers, for every provider.
     pub(crate) fn tell_awareness(&mut self, document: DocumentId, update: &[u8]) {
+        self.tell_awareness_here(document, update);
+        self.publish(document, Says::Awareness(Bytes::copy_from_slice(update)));
+    }
+
+    /// An awareness update for every provider of this node.
+    pub(crate) fn tell_awareness_here(&mut self, document: DocumentId, update: &[u8]) {
         let Some(live) = self.live(document) else { return };
         let to = live.providers();
         if !to.is_empty() {
@@ -250,12 +257,15 @@ impl<M: Copy + Ord> Documents<M> {
     }
 
     /// A document does not begin with what a provider writes. The provider keeps it, and is asked for it later.
-    fn keep_out(&mut self, document: DocumentId, member: M) {
+    pub(crate) fn keep_out(&mut self, document: DocumentId, member: M) {
         self.counters.updates_refused += 1;
+        let is_provider = self.is_provider(member);
         let Some(live) = self.live_mut(document) else { return };
         if !live.kept_out.contains(&member) {
             live.kept_out.push(member);
-            self.send(member, &ProtocolMessage::PermissionDenied(NOT_BEGUN));
+            if is_provider {
+                self.send(member, &ProtocolMessage::PermissionDenied(NOT_BEGUN));
+            }
         }
     }
 
@@ -273,7 +283,9 @@ impl<M: Copy + Ord> Documents<M> {
     }
 
     fn tell_states(&mut self, document: DocumentId, member: M) {
-        if let Some(state) = self.live(document).and_then(|live| live.awareness.state()) {
+        let Some(live) = self.live(document) else { return };
+        let elsewhere = live.replica.as_ref().and_then(|replica| replica.awareness.state());
+        for state in live.awareness.state().into_iter().chain(elsewhere) {
             self.send(member, &ProtocolMessage::Awareness(&state));
         }
     }

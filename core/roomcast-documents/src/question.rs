@@ -2,10 +2,14 @@
 //!
 //! Owns: the vocabulary. Must never know: SQL, files, or how an answer is found.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
-/// A question to the store of documents. There are three.
+/// A question to the store of documents. There are three, and three more that are asked only where
+/// [several programs](crate::yjs::journal::Writers::Several) write to one document: then the store is what they share, and
+/// decides between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DocumentQuestion {
     /// The last snapshot, and the updates that were appended after it. Answered by [`DocumentAnswer::Loaded`].
@@ -17,7 +21,8 @@ pub enum DocumentQuestion {
     ///
     /// After a failure the question is asked again with the same numbers and the same bytes: an entry that is there
     /// already is passed over. A different entry under the same number means that another program writes the same
-    /// document, and is answered by [`DocumentStoreError::Conflict`].
+    /// document, and is answered by [`DocumentStoreError::Conflict`]. A store for several programs answers the same if the
+    /// number of the first update is not the one behind the last entry, or a snapshot has cut the log there.
     Append {
         /// The document's name.
         document: ByteString,
@@ -38,6 +43,49 @@ pub enum DocumentQuestion {
         /// The number of the last update that the snapshot holds.
         up_to_sequence: u64,
     },
+    /// What the log has behind an entry, with the snapshot if that has cut the log there. Says as well that this program
+    /// has the document in memory, if it does, for some time. Answered by [`DocumentAnswer::Loaded`].
+    Since {
+        /// The document's name.
+        document: ByteString,
+        /// The number of the last entry that is known.
+        after_sequence: u64,
+        /// Whether others are told that this program has the document in memory.
+        presence: Holding,
+    },
+    /// May this program write the first content of the document, and no other one for a while? Answered by
+    /// [`DocumentAnswer::Claimed`], or by [`DocumentStoreError::Conflict`] if this is not the last entry of the log.
+    Claim {
+        /// The document's name.
+        document: ByteString,
+        /// The number of the last entry that is known.
+        after_sequence: u64,
+        /// How long the claim lasts unless it is renewed by asking again.
+        span: Duration,
+    },
+    /// This program does not have the document in memory any more. Answered by [`DocumentAnswer::Done`].
+    Release {
+        /// The document's name.
+        document: ByteString,
+    },
+}
+
+/// Whether other programs are told that this one has a document in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// The others are told so, for some time.
+    Told,
+    /// The others are not told: it is empty.
+    Untold,
+}
+
+/// Whether a program may write the first content of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It may, and no other.
+    Granted,
+    /// Another program may.
+    Taken,
 }
 
 impl DocumentQuestion {
@@ -48,6 +96,9 @@ impl DocumentQuestion {
             Self::Load { .. } => QuestionKind::Load,
             Self::Append { .. } => QuestionKind::Append,
             Self::Snapshot { .. } => QuestionKind::Snapshot,
+            Self::Since { .. } => QuestionKind::Since,
+            Self::Claim { .. } => QuestionKind::Claim,
+            Self::Release { .. } => QuestionKind::Release,
         }
     }
 }
@@ -61,6 +112,12 @@ pub enum QuestionKind {
     Append,
     /// [`DocumentQuestion::Snapshot`].
     Snapshot,
+    /// [`DocumentQuestion::Since`].
+    Since,
+    /// [`DocumentQuestion::Claim`].
+    Claim,
+    /// [`DocumentQuestion::Release`].
+    Release,
 }
 
 /// An answer of the store.
@@ -70,6 +127,8 @@ pub enum DocumentAnswer {
     Loaded(StoredDocument),
     /// It is written, and survives a crash.
     Done,
+    /// Who may begin the document.
+    Claimed(Claimed),
 }
 
 /// A document as it is stored.
@@ -83,6 +142,8 @@ pub struct StoredDocument {
     pub updates: Vec<Bytes>,
     /// The number of the last update that was ever appended; 0 if there was none.
     pub last_sequence: u64,
+    /// Whether another program has told that it has the document in memory.
+    pub is_held: bool,
 }
 
 /// Why a store has no answer.

@@ -34,7 +34,7 @@ impl Opening {
 
 impl From<StoredDocument> for Opening {
     fn from(stored: StoredDocument) -> Self {
-        let StoredDocument { snapshot, tag: _, updates, last_sequence } = stored;
+        let StoredDocument { snapshot, tag: _, updates, last_sequence, is_held: _ } = stored;
         Self { snapshot, log_len: updates.len(), updates, last_sequence, preamble: None }
     }
 }

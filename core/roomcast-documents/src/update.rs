@@ -32,6 +32,10 @@ impl<M: Copy + Ord> Documents<M> {
     ) -> Taken {
         let (config, terms) = (self.config, self.terms(document, member));
         let (Some(live), Some(terms)) = (self.live_mut(document), terms) else { return Taken::Refused };
+        if terms.access == Access::Write && matches!(from, UpdateFrom::Application) && !live.may_begin(now) {
+            return self.too_early(document, member, &update, now);
+        }
+        let Some(live) = self.live_mut(document) else { return Taken::Refused };
         let queued = QueuedUpdate { member, update, brings, from, terms };
         if live.is_quick(&queued.update, &config) && !live.work_queue.holds(member) {
             let trial = Trial::of(&mut live.document, &queued.update, terms);
@@ -64,7 +68,9 @@ impl<M: Copy + Ord> Documents<M> {
 
     /// On what terms an update of a member is tried now.
     pub(crate) fn terms(&self, document: DocumentId, id: M) -> Option<Terms> {
-        let is_full = self.bytes >= self.config.documents_bytes_max;
+        // A log that others write to as well is not given up for a snapshot.
+        let is_overfull = self.live(document).is_some_and(|live| live.replica.is_some() && live.journal.is_overfull());
+        let is_full = is_overfull || self.bytes >= self.config.documents_bytes_max;
         let room = if is_full { Space::Full } else { Space::Left };
         let member = self.live(document)?.member(id)?;
         Some(Terms { access: member.access, form: member.form, resync: member.resync, room })
@@ -234,7 +240,7 @@ impl<M: Copy + Ord> Documents<M> {
     }
 
     /// Tries again what has waited for something that is there now.
-    fn release(&mut self, document: DocumentId, now: Instant) {
+    pub(crate) fn release(&mut self, document: DocumentId, now: Instant) {
         let config = self.config;
         let mut quick_bytes_left = RELEASED_BYTES_MAX;
         while let Some(live) = self.live_mut(document)
@@ -261,17 +267,24 @@ impl<M: Copy + Ord> Documents<M> {
     }
 
     fn applied(&mut self, document: DocumentId, id: M, update: Bytes, now: Instant) {
+        if let Some(live) = self.live_mut(document) {
+            live.record(update.clone(), now);
+        }
+        self.tell_applied(document, Some(id), update);
+    }
+
+    /// The document has changed, by a member or by another node: the members are told.
+    pub(crate) fn tell_applied(&mut self, document: DocumentId, by: Option<M>, update: Bytes) {
         self.counters.updates_applied += 1;
         let Some(live) = self.live_mut(document) else { return };
         live.whole = None;
-        live.record(update.clone(), now);
         if live.work_queue.at_work.is_some() {
             live.work_queue.since.push(update.clone());
         }
         let kept_out = std::mem::take(&mut live.kept_out);
-        let user = live.member(id).map(|member| member.user.clone()).unwrap_or_default();
+        let user = by.and_then(|id| live.member(id)).map(|member| member.user.clone()).unwrap_or_default();
         let (mut relay, mut providers) = (Relay::Needless, Vec::new());
-        for member in live.members.iter().filter(|member| member.id != id) {
+        for member in live.members.iter().filter(|member| Some(member.id) != by) {
             match member.form {
                 Form::Application => relay = Relay::Wanted,
                 Form::Protocol => providers.push(member.id),
@@ -281,7 +294,7 @@ impl<M: Copy + Ord> Documents<M> {
         let message = (!providers.is_empty()).then(|| ProtocolMessage::Update(&update).encode().into());
         self.counters.frames_encoded += u64::from(relay == Relay::Wanted) + u64::from(message.is_some());
         self.count_bytes(document);
-        self.output(Output::Updated { document, by: id, user, update, relay });
+        self.output(Output::Updated { document, by, user, update, relay });
         if let Some(message) = message {
             self.output(Output::Send { to: providers, message });
         }

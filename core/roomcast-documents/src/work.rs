@@ -26,6 +26,8 @@ pub(crate) enum Task {
     Read(Opening, DocumentsConfig),
     /// Try an update on a copy.
     Try { document: Document, update: Bytes, terms: Terms },
+    /// Add to a copy what another node has written to the log.
+    Add { document: Document, update: Bytes },
     /// Add to a copy what was applied since it was taken.
     CatchUp { document: Document, trial: Trial, since: Vec<Bytes> },
     /// Encode the state of a copy, and what some lack who know that much.
@@ -72,6 +74,10 @@ impl DocumentWork {
             Task::Read(opening, config) => WorkOutcome::Read(Box::new(read_stored(opening, &config))),
             Task::Try { mut document, update, terms } => {
                 let trial = Trial::of(&mut document, &update, terms);
+                WorkOutcome::Tried(Box::new((document, trial)))
+            }
+            Task::Add { mut document, update } => {
+                let trial = Trial::of_logged(&mut document, update);
                 WorkOutcome::Tried(Box::new((document, trial)))
             }
             Task::CatchUp { mut document, trial, since } => match catch_up(&mut document, &since) {
@@ -143,6 +149,12 @@ impl Trial {
             (Access::Read, _) | (Access::Write, Space::Full) => Self::only(document.check(update, Source::Whole)),
             (Access::Write, Space::Left) => Self::write(document, update, terms),
         }
+    }
+
+    /// Adds what another node has written to the log.
+    pub(crate) fn of_logged(document: &mut Document, update: Bytes) -> Self {
+        let verdict = document.apply(&update, Source::Stored);
+        Self { news: (verdict == Verdict::Applied).then_some(update), ..Self::only(verdict) }
     }
 
     const fn only(verdict: Verdict) -> Self {

@@ -37,6 +37,8 @@ pub(crate) enum AtWork<M> {
     Update(QueuedUpdate<M>),
     /// The state for these members and this snapshot. A snapshot names the last change that it is to hold.
     State(Vec<(M, Asks)>, Option<u64>),
+    /// An entry of the log that another node has written.
+    Logged,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,7 @@ impl<M: Copy + Ord> WorkQueue<M> {
     pub(crate) fn holds(&self, member: M) -> bool {
         let at_work = match &self.at_work {
             Some(AtWork::Update(queued)) => queued.member == member,
-            Some(AtWork::State(..)) | None => false,
+            Some(AtWork::State(..) | AtWork::Logged) | None => false,
         };
         at_work || self.updates.iter().any(|queued| queued.member == member)
     }

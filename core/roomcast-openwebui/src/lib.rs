@@ -96,6 +96,8 @@ pub use self::requests::{
     DocumentChange, DocumentRefusal, DocumentState, Intent, LiveCounts, LoginInfo, LogoutReason, Notice, Request,
     Response, SocketInfo, SocketPlace, StoreChange, To,
 };
+pub use roomcast_documents::Writers;
+
 pub use self::settings::{AdminChats, AppLimits, AuthRequirement, Notices, SessionSharing, Settings, SettingsError};
 
 /// The examples of the README are tests.

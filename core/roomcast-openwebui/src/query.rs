@@ -8,6 +8,8 @@ use std::fmt::{Debug, Formatter};
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use roomcast_documents::{DocumentAnswer, DocumentQuestion};
+
 use super::rules::AccessControl;
 
 /// The number of a question: its answer carries it back. A late answer, after the question's deadline, is ignored.
@@ -161,6 +163,9 @@ pub enum Question {
         /// The last update of the log that the snapshot holds.
         up_to_sequence: u64,
     },
+    /// What nodes ask only where several share the documents: what is behind an entry, who may begin a document, and that
+    /// one is not in memory any more. Answered by [`StoreAnswer::SharedDocument`].
+    SharedDocument(DocumentQuestion),
 }
 
 /// When a user was last active.
@@ -231,6 +236,8 @@ pub enum StoreAnswer {
     NoteContent(Option<ByteString>),
     /// What is stored of a document; empty if nothing is.
     Document(StoredNoteDocument),
+    /// To [`Question::SharedDocument`].
+    SharedDocument(DocumentAnswer),
     /// It is written.
     Done,
     /// No store gives this: it is the result of work that the application has handed out.
@@ -268,6 +275,8 @@ pub struct StoredNoteDocument {
     pub updates: Vec<Bytes>,
     /// The number of the last update that was ever appended; 0 if there was none.
     pub last_sequence: u64,
+    /// Whether another node has the document in memory. What was written into its note by others does not count then.
+    pub is_held: bool,
 }
 
 /// Whether a feature may be used.

@@ -6,6 +6,10 @@
 //! What was received is appended within [`JournalTimes::append_after`]; a snapshot follows quiet, comes every so often
 //! while edits go on, and at the close. A snapshot that is stored lets the store cut the log up to its number, so that a
 //! crash between the two costs nothing: an update that is applied twice changes nothing.
+//!
+//! Several programs may write to one log ([`Writers::Several`]). Then the numbers are the log's, and a change has its final
+//! one only when it is appended: an append says which entry it expects to be the last one, and is refused if another
+//! program was first. What that one wrote is read, and the own changes move behind it ([`Journal::handle_others`]).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,6 +43,34 @@ pub struct Journal {
     append_retry: Retry,
     snapshot_retry: Retry,
     closing: Closing,
+    writers: Writers,
+    /// Whether the last entry of the log is known to be another program's.
+    last_by: LastWriter,
+    currency: Currency,
+}
+
+/// Who writes to the log of a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Writers {
+    /// One program at a time, which numbers its changes itself.
+    #[default]
+    One,
+    /// Several programs, between which the store decides.
+    Several,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastWriter {
+    Own,
+    Other,
+}
+
+/// Whether the log is known to its end, as far as the store has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Currency {
+    Current,
+    /// An append was refused: nothing is appended until what others wrote has been read.
+    Behind,
 }
 
 /// How long things may wait.
@@ -96,6 +128,18 @@ pub enum Written {
     Stored,
     /// It may or may not be there: it is tried again.
     Failed,
+    /// Nothing was written, since the log has entries of others: what others wrote is to be read first. Only with
+    /// [`Writers::Several`].
+    Behind,
+}
+
+/// Whether own changes that are not appended have got other numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// They have those that they had.
+    No,
+    /// Each has the next.
+    ByOne,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,12 +170,23 @@ impl Journal {
             append_retry: Retry::default(),
             snapshot_retry: Retry::default(),
             closing: Closing::No,
+            writers: Writers::One,
+            last_by: LastWriter::Own,
+            currency: Currency::Current,
         }
+    }
+
+    /// The same for a log to which these write.
+    #[must_use]
+    pub fn with_writers(mut self, writers: Writers) -> Self {
+        self.writers = writers;
+        self
     }
 
     /// The document has changed by this update.
     pub fn handle_change(&mut self, update: Bytes, now: Instant) {
         self.last += 1;
+        self.last_by = LastWriter::Own;
         self.changed_at = now;
         self.dirty_since.get_or_insert(now);
         self.unstored_bytes += update.len();
@@ -156,6 +211,70 @@ impl Journal {
                 self.append_retry.fail(self.times.retry_after, now);
                 self.give_up_if_failing();
             }
+            Written::Behind => self.currency = Currency::Behind,
+        }
+    }
+
+    /// The entry of the log behind [`logged_sequence`](Self::logged_sequence), which the document holds now. Own changes
+    /// that are not appended yet move behind it, unless it is the first of these, of which the answer was lost.
+    ///
+    /// No append may be [under way](Self::is_appending).
+    pub fn handle_others(&mut self, entry: &[u8], now: Instant) -> Moved {
+        debug_assert!(self.appending == 0, "numbers of an append under way are fixed");
+        if self.unstored.front().is_some_and(|own| own == entry) {
+            self.drop_front(1);
+            return Moved::No;
+        }
+        self.last += 1;
+        self.dirty_since.get_or_insert(now);
+        if self.unstored.is_empty() {
+            (self.last_by, self.changed_at) = (LastWriter::Other, now);
+        }
+        Moved::ByOne
+    }
+
+    /// A snapshot of another program has cut the log up to there, and the document holds what it holds.
+    pub fn handle_others_cut(&mut self, up_to: u64, now: Instant) {
+        debug_assert!(self.appending == 0, "numbers of an append under way are fixed");
+        let moved = up_to.saturating_sub(self.logged_sequence());
+        self.last += moved;
+        if moved > 0 && self.unstored.is_empty() {
+            (self.last_by, self.changed_at) = (LastWriter::Other, now);
+        }
+        self.handle_others_snapshot(up_to, now);
+    }
+
+    /// What others wrote is read up to the end of the log.
+    pub fn handle_current(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.currency, Currency::Current) == Currency::Behind {
+            self.append_due = (!self.unstored.is_empty()).then_some(now);
+        }
+    }
+
+    /// Another program has stored a snapshot that holds the log up to there.
+    pub fn handle_others_snapshot(&mut self, up_to: u64, now: Instant) {
+        if up_to > self.snapshot_at && up_to <= self.logged_sequence() {
+            self.snapshot_at = up_to;
+            self.dirty_since = (self.last > up_to).then_some(now);
+        }
+    }
+
+    /// The log ends before entries that were in it: the store has lost them. A snapshot takes their place, and nothing is
+    /// appended before it is stored, so that no number is given twice.
+    pub fn handle_lost(&mut self, now: Instant) {
+        self.gap_end = Some(self.logged_sequence());
+        self.snapshot_at = 0;
+        (self.last_by, self.currency, self.dirty_since) = (LastWriter::Own, Currency::Current, Some(now));
+    }
+
+    /// Removes a change that was not appended.
+    pub fn withdraw(&mut self, change: &[u8]) {
+        if self.appending == 0
+            && let Some(place) = self.unstored.iter().position(|own| own == change)
+        {
+            let gone = self.unstored.remove(place);
+            self.unstored_bytes -= gone.map_or(0, |gone| gone.len());
+            self.last -= 1;
         }
     }
 
@@ -173,6 +292,10 @@ impl Journal {
                 self.drop_covered(up_to);
             }
             Written::Failed => self.snapshot_retry.fail(self.times.retry_after, now),
+            Written::Behind => {
+                self.snapshot_retry.fail(self.times.retry_after, now);
+                self.currency = Currency::Behind;
+            }
         }
     }
 
@@ -209,30 +332,90 @@ impl Journal {
 
     /// Whether a snapshot holds everything and nothing is under way.
     pub fn is_stored(&self) -> bool {
-        self.snapshot_at == self.last && self.snapshotting.is_none() && self.appending == 0
+        let is_snapshotted = match self.writers {
+            Writers::One => self.snapshot_at == self.last,
+            Writers::Several => {
+                self.unstored.is_empty() && (self.last_by == LastWriter::Other || self.snapshot_at == self.last)
+            }
+        };
+        is_snapshotted && self.snapshotting.is_none() && self.appending == 0
     }
 
-    /// The number of the last change.
+    /// A snapshot that [`poll_write`](Self::poll_write) has asked for is not made, since the document has changed.
+    pub fn put_snapshot_off(&mut self) {
+        self.snapshotting = None;
+    }
+
+    /// Whether the document as it is now is what the log has up to there.
+    pub fn is_at(&self, sequence: u64) -> bool {
+        self.last == sequence
+    }
+
+    /// The last entry that a stored snapshot holds.
+    pub fn snapshot_sequence(&self) -> u64 {
+        self.snapshot_at
+    }
+
+    /// Whether an append is under way.
+    pub fn is_appending(&self) -> bool {
+        self.appending > 0
+    }
+
+    /// Whether others have written what has not been read.
+    pub fn is_behind(&self) -> bool {
+        self.currency == Currency::Behind
+    }
+
+    /// The changes that an append under way carries, with the number of the first.
+    pub fn appending(&self) -> (u64, Vec<Bytes>) {
+        (self.logged_sequence() + 1, self.unstored.iter().take(self.appending).cloned().collect())
+    }
+
+    /// The number of the last entry of the log that is known to be there. With [`Writers::Several`] alone.
+    pub fn logged_sequence(&self) -> u64 {
+        self.last.saturating_sub(u64::try_from(self.unstored.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Whether more changes wait for the store than should, because it fails.
+    pub fn is_overfull(&self) -> bool {
+        self.is_full() && self.append_retry.failures > 0
+    }
+
+    /// The number of the last change, which may not be appended yet.
     pub fn last_sequence(&self) -> u64 {
         self.last
     }
 
     fn append_due(&self) -> Option<Instant> {
-        let idle = self.appending == 0 && self.gap_end.is_none() && !self.unstored.is_empty();
+        let is_current = self.currency == Currency::Current && self.gap_end.is_none();
+        let idle = self.appending == 0 && is_current && !self.unstored.is_empty();
         let due = self.append_due.filter(|_| idle)?;
         Some(self.append_retry.not_before(due))
     }
 
     fn snapshot_due(&self) -> Option<Instant> {
         let since = self.dirty_since.filter(|_| self.snapshotting.is_none())?;
-        let due = match self.closing {
-            Closing::Yes => Instant::default(),
-            Closing::No if self.gap_end.is_some() => Instant::default(),
-            Closing::No => {
+        if self.writers == Writers::Several && !self.may_snapshot() {
+            return None;
+        }
+        let due = match (self.closing, self.last_by) {
+            // That one is to do it, which may be gone.
+            (Closing::Yes, LastWriter::Other) => return None,
+            (Closing::No, LastWriter::Other) => since + self.times.snapshot_after_most * 2,
+            (Closing::Yes, LastWriter::Own) => Instant::default(),
+            (Closing::No, LastWriter::Own) if self.gap_end.is_some() => Instant::default(),
+            (Closing::No, LastWriter::Own) => {
                 (self.changed_at + self.times.snapshot_after_quiet).min(since + self.times.snapshot_after_most)
             }
         };
         Some(self.snapshot_retry.not_before(due))
+    }
+
+    /// Of several writers, whether a snapshot would hold what the log has, and nothing else. Another program that has read
+    /// the log must have all that the next one finds in the snapshot.
+    fn may_snapshot(&self) -> bool {
+        let is_same = self.unstored.is_empty() && self.currency == Currency::Current;
+        self.gap_end.is_some() || (is_same && self.snapshot_at != self.last)
     }
 
     const fn is_full(&self) -> bool {
@@ -241,7 +424,8 @@ impl Journal {
 
     /// Bounds what waits while the store refuses appends: the document, and so the next snapshot, holds it too.
     fn give_up_if_failing(&mut self) {
-        if self.is_full() && self.appending == 0 && self.append_retry.failures > 0 {
+        let is_one = self.writers == Writers::One;
+        if is_one && self.is_full() && self.appending == 0 && self.append_retry.failures > 0 {
             (self.unstored, self.unstored_bytes, self.append_due) = (VecDeque::new(), 0, None);
             self.gap_end = Some(self.last);
         }
@@ -409,6 +593,85 @@ mod tests {
         assert!(
             matches!(journal.poll_write(at(3050)), Some(Write::Append { first_sequence: 5, updates }) if updates.len() == 3)
         );
+    }
+
+    fn shared(last: u64) -> Journal {
+        Journal::new(JournalTimes::default(), last, 0, at(0)).with_writers(Writers::Several)
+    }
+
+    #[test]
+    fn of_several_writers_own_changes_move_behind_what_others_were_first_with() {
+        let mut journal = shared(7);
+        journal.handle_change(Bytes::from_static(b"own"), at(0));
+        assert!(matches!(journal.poll_write(at(40)), Some(Write::Append { first_sequence: 8, .. })));
+        journal.handle_appended(Written::Behind, at(41));
+        assert_eq!((journal.poll_write(at(9000)), journal.is_behind()), (None, true), "first it is read");
+        assert_eq!(journal.handle_others(b"another's", at(9000)), Moved::ByOne);
+        journal.handle_current(at(9000));
+        assert_eq!((journal.logged_sequence(), journal.last_sequence()), (8, 9));
+        assert!(matches!(journal.poll_write(at(9000)), Some(Write::Append { first_sequence: 9, .. })));
+        // The answer is lost, and what was written is found in the log.
+        journal.handle_appended(Written::Failed, at(9001));
+        assert_eq!(journal.handle_others(b"own", at(9002)), Moved::No);
+        assert_eq!((journal.logged_sequence(), journal.last_sequence()), (9, 9));
+    }
+
+    #[test]
+    fn of_several_writers_a_snapshot_has_the_log_and_nothing_else() {
+        let mut journal = shared(0);
+        for ms in 0..30_000 {
+            journal.handle_change(Bytes::from_static(b"x"), at(ms));
+            match journal.poll_write(at(ms)) {
+                Some(Write::Append { .. }) => {
+                    // Another change comes before the answer.
+                    journal.handle_change(Bytes::from_static(b"y"), at(ms));
+                    journal.handle_appended(Written::Stored, at(ms));
+                }
+                Some(Write::Snapshot { .. }) => panic!("something is not appended"),
+                None => {}
+            }
+        }
+        assert!(matches!(journal.poll_write(at(30_040)), Some(Write::Append { .. })));
+        journal.handle_appended(Written::Stored, at(30_040));
+        let last = journal.last_sequence();
+        assert_eq!(journal.poll_write(at(30_040)), Some(Write::Snapshot { up_to_sequence: last }), "it is overdue");
+    }
+
+    #[test]
+    fn the_writer_of_the_last_entry_stores_the_snapshot() {
+        let (mut first, mut last) = (shared(0), shared(0));
+        first.handle_change(Bytes::from_static(b"one"), at(0));
+        assert!(first.poll_write(at(40)).is_some());
+        first.handle_appended(Written::Stored, at(41));
+        last.handle_others(b"one", at(42));
+        assert!(last.is_stored() && !first.is_stored());
+        last.handle_change(Bytes::from_static(b"two"), at(50));
+        assert!(matches!(last.poll_write(at(90)), Some(Write::Append { first_sequence: 2, .. })));
+        last.handle_appended(Written::Stored, at(91));
+        first.handle_others(b"two", at(92));
+        assert_eq!(first.poll_write(at(10_000)), None);
+        assert_eq!(last.poll_write(at(10_000)), Some(Write::Snapshot { up_to_sequence: 2 }));
+        // Should that one be gone, the other does it in the end.
+        assert_eq!(first.poll_write(at(30_000)), Some(Write::Snapshot { up_to_sequence: 2 }));
+        first.handle_snapshotted(Written::Stored, at(30_000));
+        // And hears of it otherwise.
+        last.handle_snapshotted(Written::Failed, at(10_001));
+        last.handle_others_snapshot(2, at(30_001));
+        assert!(last.is_stored());
+        assert_eq!(last.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_log_that_has_lost_its_end_goes_on_behind_a_snapshot() {
+        let mut journal = shared(7);
+        journal.handle_change(Bytes::from_static(b"own"), at(0));
+        journal.handle_lost(at(1));
+        assert_eq!(journal.poll_write(at(1)), Some(Write::Snapshot { up_to_sequence: 8 }));
+        assert_eq!(journal.poll_write(at(9000)), None, "no number is given twice");
+        journal.handle_snapshotted(Written::Stored, at(9000));
+        assert!(journal.is_stored());
+        journal.handle_change(Bytes::from_static(b"more"), at(9000));
+        assert!(matches!(journal.poll_write(at(9040)), Some(Write::Append { first_sequence: 9, .. })));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Owns: the layout. Must never know: who asks.
 
+use bytestring::ByteString;
 use roomcast_openwebui::query::StoreError;
 use roomcast_redis::RedisFault;
 
@@ -61,9 +62,28 @@ impl Keys {
         self.of(&format!("roomcast:node:{node}:sessions"))
     }
 
+    /// The keys of one document. In a Redis Cluster they lie on one node, by what stands in braces.
+    pub(super) fn document(&self, name: &str) -> DocumentKeys {
+        let of = |part: &str| ByteString::from(self.of(&format!("roomcast:document:{{{name}}}:{part}")));
+        DocumentKeys { head: of("head"), log: of("log"), nodes: of("nodes"), claim: of("claim") }
+    }
+
     fn of(&self, name: &str) -> String {
         format!("{}:{name}", self.prefix)
     }
+}
+
+/// The keys of one document.
+#[derive(Clone, Debug)]
+pub(super) struct DocumentKeys {
+    /// HASH: `snapshot`, `tag`, and `up_to`, the number of the last entry that the snapshot holds.
+    pub(super) head: ByteString,
+    /// LIST: the entries behind that.
+    pub(super) log: ByteString,
+    /// ZSET: the nodes that have the document in memory, and until when that counts in milliseconds.
+    pub(super) nodes: ByteString,
+    /// STRING with an end: the node that may write the first content.
+    pub(super) claim: ByteString,
 }
 
 /// The store's error for a fault of Redis, which is logged where the connection is made.

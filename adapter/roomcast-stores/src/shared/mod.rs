@@ -3,6 +3,7 @@
 //! Owns: the seam [`SharedState`]. Must never know: Redis, a socket.
 
 mod keys;
+mod redis_documents;
 mod redis_revocations;
 mod redis_state;
 mod usage;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use bytestring::ByteString;
 use roomcast_openwebui::query::StoreError;
 
+pub use self::redis_documents::RedisDocuments;
 pub use self::redis_revocations::RedisRevocations;
 pub use self::redis_state::RedisState;
 

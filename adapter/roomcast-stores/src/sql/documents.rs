@@ -21,6 +21,10 @@ pub(super) async fn answer(conn: &mut SqliteConnection, question: DocumentQuesti
         DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence } => {
             save(conn, &document, &snapshot, tag.as_deref(), up_to_sequence).await.map(|()| DocumentAnswer::Done)
         }
+        // One program has the file.
+        DocumentQuestion::Since { .. } | DocumentQuestion::Claim { .. } | DocumentQuestion::Release { .. } => {
+            Err(FaultKind::Unavailable.into())
+        }
     }
 }
 
@@ -37,6 +41,7 @@ pub(super) async fn load(conn: &mut SqliteConnection, id: &str) -> Result<Stored
         tag: row.try_get::<Option<Vec<u8>>, _>(1)?.map(Bytes::from),
         updates: Vec::new(),
         last_sequence: row.try_get::<i64, _>(2)?.try_into().map_err(|_| FaultKind::Corrupt)?,
+        is_held: false,
     };
     let rows = sqlx::query("SELECT data FROM document_update WHERE document = $1 ORDER BY sequence")
         .bind(id)

@@ -83,7 +83,8 @@ impl Tables {
             | Question::ChangeMessage { .. }
             | Question::SaveNoteContent { .. }
             | Question::AppendUpdates { .. }
-            | Question::SaveSnapshot { .. } => (LoanPurpose::Write, Some(self.together.write())),
+            | Question::SaveSnapshot { .. }
+            | Question::SharedDocument(_) => (LoanPurpose::Write, Some(self.together.write())),
         };
         let mut conn = self.acquire(purpose).await?;
         let result = timeout(self.options.statement_timeout, self.answer(&mut conn, question)).await;
@@ -146,8 +147,7 @@ impl Tables {
             }
             Question::ChangeMessage { chat, message, changes } => {
                 let work = move |stored: Option<&str>| change_chat(stored, &message, &changes);
-                self.rewrite(conn, self.dialect.chat(), &[Arg::Text(&chat)], work).await?;
-                Ok(StoreAnswer::Done)
+                self.rewrite(conn, self.dialect.chat(), &[Arg::Text(&chat)], work).await.map(|()| StoreAnswer::Done)
             }
             Question::NoteContent { note } => {
                 let rows = link.rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?;
@@ -169,14 +169,15 @@ impl Tables {
                 self.rewrite(conn, self.dialect.note(), &[Arg::Text(&note), Arg::Number(at_nanos)], work).await?;
                 Ok(StoreAnswer::Done)
             }
-            Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => {
-                match (self.dialect, conn) {
-                    #[cfg(feature = "sqlite")]
-                    (Dialect::Own, Conn::Sqlite(conn)) => application_documents::answer(conn, question).await,
-                    // Open WebUI has no tables for them.
-                    _ => Err(StoreError::Unavailable.into()),
-                }
-            }
+            Question::LoadDocument { .. }
+            | Question::AppendUpdates { .. }
+            | Question::SaveSnapshot { .. }
+            | Question::SharedDocument(_) => match (self.dialect, conn) {
+                #[cfg(feature = "sqlite")]
+                (Dialect::Own, Conn::Sqlite(conn)) => application_documents::answer(conn, question).await,
+                // Open WebUI has no tables for them.
+                _ => Err(StoreError::Unavailable.into()),
+            },
         }
     }
 
@@ -290,7 +291,10 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreE
         Question::SaveNoteContent { note, .. } => (&[note], Err(StoreError::NotFound)),
         // Of several users some may be there.
         Question::Channels { .. } | Question::TouchUsers { .. } => return None,
-        Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => return None,
+        Question::LoadDocument { .. }
+        | Question::AppendUpdates { .. }
+        | Question::SaveSnapshot { .. }
+        | Question::SharedDocument(_) => return None,
         Question::ShareSession { .. } | Question::UnshareSession { .. } | Question::ShareUse { .. } => return None,
     };
     ids.iter().any(|id| id.contains('\0')).then_some(result)

@@ -92,7 +92,10 @@ impl Store for WebUi {
 
 fn is_of_documents(question: &Question) -> bool {
     match question {
-        Question::LoadDocument { .. } | Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } => true,
+        Question::LoadDocument { .. }
+        | Question::AppendUpdates { .. }
+        | Question::SaveSnapshot { .. }
+        | Question::SharedDocument(_) => true,
         Question::Authenticate { .. }
         | Question::Channels { .. }
         | Question::Note { .. }

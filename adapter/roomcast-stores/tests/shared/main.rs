@@ -5,6 +5,8 @@
 #[path = "../../../roomcast-redis/tests/redis/server.rs"]
 mod server;
 
+mod documents;
+
 use std::time::Duration;
 
 use roomcast_redis::{RedisConfig, RedisKeys, RedisUrl};

@@ -305,6 +305,7 @@ async fn documents(place: &StoreUnderTest) {
             content_hash: hash.map(|byte| ContentHash([byte; 20])),
             updates: updates.iter().map(|update| Bytes::from_static(update)).collect(),
             last_sequence,
+            is_held: false,
         }
     };
     let load = async |document: &str| match ask(place, Question::LoadDocument { document: document.into() }).await {

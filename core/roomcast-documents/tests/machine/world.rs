@@ -172,6 +172,11 @@ impl World {
                 | Output::Resync { .. }
                 | Output::Refused { .. }
                 | Output::Expelled { .. }
+                | Output::Publish { .. }
+                | Output::Annotated { .. }
+                | Output::Tagged { .. }
+                | Output::Renumbered { .. }
+                | Output::MayBegin { .. }
                 | Output::Left { .. } => {}
             }
         }
@@ -199,7 +204,10 @@ impl World {
         let fault = match &question {
             DocumentQuestion::Load { .. } => self.loads.pop_front().map(|load| load.map(DocumentAnswer::Loaded)),
             DocumentQuestion::Append { .. } => self.append_error.map(Err),
-            DocumentQuestion::Snapshot { .. } => None,
+            DocumentQuestion::Snapshot { .. }
+            | DocumentQuestion::Since { .. }
+            | DocumentQuestion::Claim { .. }
+            | DocumentQuestion::Release { .. } => None,
         };
         let answer = fault.unwrap_or_else(|| self.store.answer(question));
         self.machine.handle_answer(document, asked, answer, self.now);

@@ -420,7 +420,10 @@ impl OpenWebUi {
                 Some(Stage::In) | None => Some(Event::Disconnected { socket, reason }),
             },
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.protocol_event(event, cx),
-            Event::Cluster(event) => self.handle_fetched(*event),
+            Event::Cluster(event) => match self.node_event(event, cx)? {
+                Event::Cluster(event) => self.handle_fetched(*event),
+                event => Some(event),
+            },
             Event::Relieved { session } => {
                 self.documents_relieved(session, cx);
                 Some(Event::Relieved { session })

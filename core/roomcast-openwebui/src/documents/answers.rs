@@ -24,6 +24,7 @@ impl OpenWebUi {
             Aim::Work(document) => self.document_worked(document, computed(reply), cx),
             Aim::Append { document, first, end } => self.appended(document, (first, end), reply.map(drop), cx),
             Aim::Snapshot { document, up_to } => self.snapshotted(document, up_to, reply.map(drop), cx),
+            Aim::Shared { document, asked } => self.shared_answered(document, asked, reply, cx),
             Aim::SaveContent(document) => self.content_saved(document, reply.map(drop), cx),
             Aim::Verify(document) => self.content_verified(id, document, reply, cx),
             Aim::Rights { document, socket, epoch } => {

@@ -78,6 +78,14 @@ impl<'a> LogEntry<'a> {
     }
 }
 
+/// Whether an entry of a log is a Yjs update.
+pub(super) fn is_update(entry: &[u8]) -> bool {
+    match LogEntry::read(entry) {
+        LogEntry::Update(_) => true,
+        LogEntry::Content(_) | LogEntry::Reset(_) => false,
+    }
+}
+
 /// The marks that a snapshot carries, and back.
 pub(super) fn marks_of(hash: &ContentHash) -> Vec<Mark> {
     let marks = hash.0.chunks_exact(Mark::LEN).filter_map(|mark| <[u8; Mark::LEN]>::try_from(mark).ok());
@@ -269,6 +277,48 @@ impl Content {
         self.log.push(Logged { sequence, mark, stored: false });
     }
 
+    /// Another node has put a mark into the log: it saves that content, behind all that was put there before. What waits
+    /// here and was put there earlier is not saved any more.
+    ///
+    /// Or this node has, and did not hear of it.
+    pub(super) fn learned(&mut self, mark: Mark, sequence: u64) {
+        let own = self.log.iter_mut().find(|logged| logged.mark == mark && !logged.stored);
+        if let Some(own) = own {
+            (own.sequence, own.stored) = (sequence, true);
+            return;
+        }
+        self.logged(mark, sequence);
+        if let Some(logged) = self.log.last_mut() {
+            logged.stored = true;
+        }
+        let is_earlier = |own: Mark| self.log.iter().any(|logged| logged.mark == own && logged.stored && own != mark);
+        if self.next.as_ref().and_then(|next| next.mark).is_some_and(is_earlier) {
+            (self.next, self.retry_at) = (None, None);
+        }
+        self.doubt(mark);
+        self.verification = Verification::Needless;
+    }
+
+    /// Another node has begun the document again from this content.
+    pub(super) fn learned_reset(&mut self, mark: Mark) {
+        (self.snapshot, self.log) = (vec![mark], Vec::new());
+        self.doubt(mark);
+    }
+
+    /// Another node has stored a snapshot that carries these marks, and cut the log.
+    pub(super) fn learned_snapshot(&mut self, marks: Vec<Mark>, up_to: u64) {
+        marks.iter().for_each(|mark| self.doubt(*mark));
+        self.snapshot = marks;
+        self.log.retain(|logged| logged.sequence > up_to || !logged.stored);
+    }
+
+    /// What another node has written stands in front of all that is not stored of the log.
+    pub(super) fn renumbered(&mut self) {
+        for logged in self.log.iter_mut().filter(|logged| !logged.stored) {
+            logged.sequence += 1;
+        }
+    }
+
     /// Entries of the log are stored.
     pub(super) fn appended(&mut self, first: u64, end: u64) {
         for logged in self.log.iter_mut().filter(|logged| (first..end).contains(&logged.sequence)) {
@@ -356,17 +406,26 @@ impl Content {
     /// It may be saved or not: it is tried again, unless something newer waits.
     pub(super) fn failed(&mut self, settings: &DocumentSettings, now: Instant) {
         let Some(SaveUnderWay { json, mark, first, author }) = self.flying.take() else { return };
-        if let Some(mark) = mark.filter(|mark| !self.doubtful.contains(mark)) {
-            if self.doubtful.len() >= DOUBTFUL_MAX {
-                // The first ones may have been carried out before the store was lost, the last ones when it came back.
-                self.doubtful.remove(1);
-            }
-            self.doubtful.push(mark);
+        if let Some(mark) = mark {
+            self.doubt(mark);
         }
         let span = settings.save_retry * 2u32.saturating_pow(self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + span.min(settings.save_retry * RETRY_FACTOR_MAX));
         self.next.get_or_insert(NextSave { json, mark, first, due: now, author });
+    }
+
+    /// The note may have this content.
+    fn doubt(&mut self, mark: Mark) {
+        if self.saved == Some(mark) && self.doubtful.is_empty() || self.doubtful.last() == Some(&mark) {
+            return;
+        }
+        self.doubtful.retain(|other| *other != mark);
+        if self.doubtful.len() >= DOUBTFUL_MAX {
+            // The first ones may have been carried out before the store was lost, the last ones when it came back.
+            self.doubtful.remove(1);
+        }
+        self.doubtful.push(mark);
     }
 
     /// The note is not there, or cannot be written: nothing is saved any more of what was rendered.

@@ -15,7 +15,7 @@ use crate::access::{self, Access};
 use crate::query::{Note, Question, StoreError};
 use crate::turn::{HeldEvent, Outcome, TurnStep};
 use crate::{OpenWebUi, wire};
-use roomcast_core::server::{Command, Cx, Delivery, Emit, Selection, SocketId, Target};
+use roomcast_core::server::{Command, Cx, Delivery, Emit, Reach, Selection, SocketId, Target};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
@@ -226,7 +226,7 @@ impl OpenWebUi {
         self.documents.joined(&document, MemberKey::Socket(socket)).map(|(document, _)| document)
     }
 
-    /// An event to all sockets in a document but one.
+    /// An event to all sockets in a document but one, on all nodes.
     pub(super) fn tell_others(
         &self,
         document: DocumentId,
@@ -235,8 +235,21 @@ impl OpenWebUi {
         args: Args,
         cx: &mut Cx<'_>,
     ) {
+        self.tell_those(document, except, Reach::Cluster, (name, args), cx);
+    }
+
+    /// An event to sockets in a document but one.
+    pub(super) fn tell_those(
+        &self,
+        document: DocumentId,
+        except: Option<MemberKey>,
+        reach: Reach,
+        (name, args): (ByteString, Args),
+        cx: &mut Cx<'_>,
+    ) {
         let Some(document_name) = self.documents.name(document) else { return };
         let mut selection = Selection::of(self.settings.scope.clone());
+        selection.reach = reach;
         selection.rooms.push(document_room(&document_name));
         if let Some(MemberKey::Socket(socket)) = except {
             selection.except_sockets.push(socket);

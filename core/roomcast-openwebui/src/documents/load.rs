@@ -191,6 +191,7 @@ fn open(stored: StoredNoteDocument, content: Option<ByteString>, settings: &Docu
     let config = settings.machine;
     // A store that hands out no JSON has nothing that a front end could load.
     let content = content.filter(|text| is_json(text));
+    let is_held = stored.is_held;
     let (opening, marks) = replay(stored);
     let opened = read_stored(opening, &config)?;
     let mark = content.as_deref().and_then(Mark::of);
@@ -201,6 +202,8 @@ fn open(stored: StoredNoteDocument, content: Option<ByteString>, settings: &Docu
             let opened = opened.with_preamble(LogEntry::Content(mark).write());
             (opened, Content::loaded(content, marks), How::AsStored)
         }
+        // Members of another node are in it.
+        Some(_) if is_held => (opened, Content::loaded(content, marks), How::AsStored),
         // Behind the reset the marks of before count no more. Nothing is stored before a member has loaded the note:
         // until then the old log is as good as before.
         Some(mark) => {

@@ -17,6 +17,7 @@
 //! | `content` | the rendered content of notes |
 //! | `update`, `cursors` | what sockets send |
 //! | `peers`, `protocol` | members by y-protocols |
+//! | `nodes` | what nodes tell each other that share a document |
 //! | `visits` | what the rest of the program reads and writes |
 //!
 //! A document is a note's: its id is `note:` and the note's. It is loaded with its first member, and leaves memory a while
@@ -30,6 +31,7 @@ mod frame;
 mod join;
 mod load;
 mod names;
+mod nodes;
 mod peers;
 mod persist;
 mod protocol;

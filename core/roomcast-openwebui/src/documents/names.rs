@@ -3,7 +3,7 @@
 //! Owns: names and keys of documents, members and questions, and joins that wait. Must never know: what is in a document.
 
 use bytestring::ByteString;
-use roomcast_documents::DocumentId;
+use roomcast_documents::{DocumentId, QuestionKind};
 
 use crate::query::{Note, StoreAnswer, StoreError};
 use crate::settings::AppLimits;
@@ -37,6 +37,8 @@ pub(crate) enum Aim {
     Snapshot { document: DocumentId, up_to: u64 },
     /// To save the note's content.
     SaveContent(DocumentId),
+    /// What nodes ask who share a document.
+    Shared { document: DocumentId, asked: QuestionKind },
     /// To see whether the note still has the content that was saved.
     Verify(DocumentId),
     /// To see what a socket, as it was then, may still do.

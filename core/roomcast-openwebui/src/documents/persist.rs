@@ -232,7 +232,7 @@ impl OpenWebUi {
         }
     }
 
-    fn arm_content(&mut self, document: DocumentId) {
+    pub(super) fn arm_content(&mut self, document: DocumentId) {
         let Some(note) = self.documents.notes.get_mut(&document) else { return };
         let due: Option<Instant> = note.content.timeout(&self.settings.documents);
         if note.timer.map(|(at, _)| at) == due {
@@ -245,7 +245,7 @@ impl OpenWebUi {
     }
 }
 
-const fn store_error(error: StoreError) -> DocumentStoreError {
+pub(super) const fn store_error(error: StoreError) -> DocumentStoreError {
     match error {
         StoreError::NotFound | StoreError::Unavailable => DocumentStoreError::Unavailable,
         StoreError::Corrupt => DocumentStoreError::Corrupt,

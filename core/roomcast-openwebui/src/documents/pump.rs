@@ -43,15 +43,7 @@ impl OpenWebUi {
     fn pump_document_outputs(&mut self, cx: &mut Cx<'_>) {
         while let Some(output) = self.documents.machine.poll_output() {
             match output {
-                Output::Ask { document, question } => match question {
-                    DocumentQuestion::Load { document: name } => self.load_document(document, name, cx),
-                    DocumentQuestion::Append { document: name, first_sequence, updates } => {
-                        self.append_updates(document, name, first_sequence, updates, cx);
-                    }
-                    DocumentQuestion::Snapshot { document: name, snapshot, tag: _, up_to_sequence } => {
-                        self.save_snapshot(document, name, snapshot, up_to_sequence, cx);
-                    }
-                },
+                Output::Ask { document, question } => self.ask_store(document, question, cx),
                 // Its user and its note are being asked for already.
                 Output::Authorize { .. } => {}
                 Output::Loaded { document, waiting } => self.document_open(document, waiting, cx),
@@ -67,6 +59,9 @@ impl OpenWebUi {
                     match relay {
                         Relay::Wanted => self.relay_to_sockets(document, (by, &user), update, cx),
                         Relay::Needless => {}
+                    }
+                    if by.is_none() {
+                        self.try_postponed(document, cx);
                     }
                 }
                 Output::Resync { document, member } => {
@@ -106,7 +101,49 @@ impl OpenWebUi {
                     }
                 }
                 Output::Notice(notice) => self.document_notice(notice),
+                output @ (Output::Publish { .. }
+                | Output::Annotated { .. }
+                | Output::Tagged { .. }
+                | Output::Renumbered { .. }
+                | Output::MayBegin { .. }) => self.carry_out_for_nodes(output, cx),
             }
+        }
+    }
+
+    fn ask_store(&mut self, document: DocumentId, question: DocumentQuestion, cx: &mut Cx<'_>) {
+        match question {
+            DocumentQuestion::Load { document: name } => self.load_document(document, name, cx),
+            DocumentQuestion::Append { document: name, first_sequence, updates } => {
+                self.append_updates(document, name, first_sequence, updates, cx);
+            }
+            DocumentQuestion::Snapshot { document: name, snapshot, tag: _, up_to_sequence } => {
+                self.save_snapshot(document, name, snapshot, up_to_sequence, cx);
+            }
+            question @ (DocumentQuestion::Since { .. }
+            | DocumentQuestion::Claim { .. }
+            | DocumentQuestion::Release { .. }) => self.ask_shared(document, question, cx),
+        }
+    }
+
+    /// What is said only where several nodes share the documents.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are carried out above")]
+    fn carry_out_for_nodes(&mut self, output: Output<MemberKey>, cx: &mut Cx<'_>) {
+        match output {
+            Output::Publish { message } => self.tell_nodes(message, cx),
+            Output::Annotated { document, sequence, entry } => {
+                self.entry_learned(document, sequence, &entry);
+            }
+            Output::Tagged { document, tag, up_to_sequence } => self.snapshot_learned(document, tag, up_to_sequence),
+            Output::Renumbered { document } => {
+                if let Some(note) = self.documents.notes.get_mut(&document) {
+                    note.content.renumbered();
+                }
+            }
+            Output::MayBegin { document } => {
+                self.choose_seeder(document, cx);
+                self.try_postponed(document, cx);
+            }
+            _ => {}
         }
     }
 

@@ -10,7 +10,7 @@ use bytestring::ByteString;
 use roomcast_documents as machine;
 use roomcast_documents::DocumentId;
 
-use super::content::Content;
+use super::content::{Content, is_update};
 use super::counts::{AppDocumentCounters, AppDocumentCounts};
 use super::frame::Blob;
 use super::names::{MemberKey, Parked};
@@ -57,8 +57,9 @@ pub(crate) struct DocumentRecords {
 
 impl DocumentRecords {
     pub(crate) fn new(settings: &DocumentSettings, hash: KeyedHash) -> Self {
+        let config = machine::DocumentsConfig { is_update, ..settings.machine };
         Self {
-            machine: machine::Documents::new(settings.machine, hash),
+            machine: machine::Documents::new(config, hash),
             notes: BTreeMap::new(),
             peers: Peers::default(),
             visits: Visits::default(),
@@ -182,6 +183,8 @@ pub(super) struct OpenNote {
     pub(super) seeder: Option<MemberKey>,
     /// Whose long update is being tried that is to be the first one.
     pub(super) initializer: Option<MemberKey>,
+    /// Updates that count only as the first one, while another node may begin the document.
+    pub(super) postponed: Vec<(MemberKey, Trying)>,
     /// The last long state that sockets were told, for all who are told the same.
     pub(super) told: Option<ToldState>,
     /// Awareness ids that sockets have announced.
@@ -198,6 +201,7 @@ impl OpenNote {
             content: Content::default(),
             seeder: None,
             initializer: None,
+            postponed: Vec::new(),
             told: None,
             cursors: BTreeMap::new(),
             timer: None,

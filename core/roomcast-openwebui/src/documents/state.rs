@@ -3,7 +3,7 @@
 //! Owns: the form of a state for each front end, the choice of the member that loads a note, and states that are told
 //! later. Must never know: how members get in.
 
-use roomcast_documents::{Access, DocumentId};
+use roomcast_documents::{Access, DocumentId, MayBegin};
 
 use super::Compat;
 use super::frame::{self, ArgumentWriter, Blob, BlobForm};
@@ -11,6 +11,7 @@ use super::names::MemberKey;
 use super::records::{DocumentRecords, ToldFor, ToldState};
 use crate::OpenWebUi;
 use roomcast_core::server::{Command, Cx, Delivery, Emit, SessionId, SocketId, Target};
+use roomcast_core::time::Instant;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -108,7 +109,7 @@ impl OpenWebUi {
                 vec![actual(self)]
             }
             (Compat::V0_6, _, true) => {
-                let is_to_seed = self.is_to_seed(document, id, access);
+                let is_to_seed = self.is_to_seed(document, id, access, cx.now);
                 let sessions = if is_to_seed { Sessions::Alone } else { Sessions::Several };
                 vec![with_sessions(self, &empty, sessions)]
             }
@@ -178,10 +179,16 @@ impl OpenWebUi {
 
     /// Whether a member is to load the note's content into the empty document. What a member loads that may not write
     /// stays in that browser, so that a note can be read that has not been opened to edit.
-    fn is_to_seed(&mut self, document: DocumentId, id: MemberKey, access: Access) -> bool {
+    ///
+    /// Of several nodes one may choose the member: where that is not known yet, it is chosen later.
+    fn is_to_seed(&mut self, document: DocumentId, id: MemberKey, access: Access, now: Instant) -> bool {
+        let may_begin = match access {
+            Access::Write => self.documents.machine.begin(document, now) == MayBegin::Now,
+            Access::Read => true,
+        };
         let Some(note) = self.documents.notes.get_mut(&document) else { return false };
         match access {
-            Access::Write => *note.seeder.get_or_insert(id) == id,
+            Access::Write => may_begin && *note.seeder.get_or_insert(id) == id,
             Access::Read => note.seeder.is_none(),
         }
     }

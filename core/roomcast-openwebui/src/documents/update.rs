@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use roomcast_documents::{Beginning, Brings, DocumentId, Taken};
+use roomcast_documents::{Beginning, Brings, DocumentId, MayBegin, Taken, Writers};
 
 use super::content;
 use super::frame::{self, ArgumentWriter, Blob, BlobForm};
@@ -16,7 +16,7 @@ use super::state::state_blob;
 use crate::OpenWebUi;
 use crate::access::Access;
 use crate::turn::{Outcome, TurnStep};
-use roomcast_core::server::{Cx, SocketId};
+use roomcast_core::server::{Cx, Reach, SocketId};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
@@ -63,6 +63,13 @@ impl OpenWebUi {
                 self.documents.trying.insert(id, trying);
                 return Outcome::Wait(TurnStep::DocumentUpdate);
             }
+            if self.documents.machine.begin(document, cx.now) == MayBegin::Later {
+                if let Some(note) = self.documents.notes.get_mut(&document) {
+                    note.postponed.push((id, trying));
+                }
+                self.pump_documents(cx);
+                return Outcome::Wait(TurnStep::DocumentUpdate);
+            }
             if !self.documents.is_empty(document)
                 && let Some(state) = state_blob(&mut self.documents, document, array_bytes_max)
             {
@@ -101,6 +108,17 @@ impl OpenWebUi {
                 outcome @ (Outcome::Done(_) | Outcome::Ask(..) | Outcome::Gone) => {
                     self.resume_member(member, outcome, cx)
                 }
+            }
+        }
+    }
+
+    /// Updates that count only as the first one have waited until this node may begin the document, or another one has.
+    pub(super) fn try_postponed(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
+        let postponed = self.documents.notes.get_mut(&document).map(|note| std::mem::take(&mut note.postponed));
+        for (id, trying) in postponed.unwrap_or_default() {
+            match self.try_update(document, id, trying, cx) {
+                Outcome::Wait(_) => {}
+                outcome @ (Outcome::Done(_) | Outcome::Ask(..) | Outcome::Gone) => self.resume_member(id, outcome, cx),
             }
         }
     }
@@ -157,25 +175,30 @@ impl OpenWebUi {
     pub(super) fn relay_to_sockets(
         &self,
         document: DocumentId,
-        (by, user): (MemberKey, &str),
+        (by, user): (Option<MemberKey>, &str),
         update: Bytes,
         cx: &mut Cx<'_>,
     ) {
         let Some(name) = self.documents.name(document) else { return };
         let is_same = |blob: &&Blob| blob.bytes.as_ptr() == update.as_ptr() && blob.bytes.len() == update.len();
-        let trying = || self.documents.trying.get(&by).map(|trying| &trying.blob);
+        let trying = || self.documents.trying.get(&by?).map(|trying| &trying.blob);
         let blob = match self.documents.relayed.as_ref().or_else(trying).filter(is_same) {
             // What a browser sent goes on in its own words.
             Some(blob) => blob.clone(),
             None => Blob::new(update, self.settings.documents.array_bytes_max),
         };
         let sid = match by {
-            MemberKey::Socket(socket) => self.sockets.get(socket).map(|record| record.sid),
-            MemberKey::Peer(_) | MemberKey::Visitor(_) => None,
+            Some(MemberKey::Socket(socket)) => self.sockets.get(socket).map(|record| record.sid),
+            Some(MemberKey::Peer(_) | MemberKey::Visitor(_)) | None => None,
         };
         let sid = sid.as_ref().map_or("", |sid| sid.as_str());
         let frame = ArgumentWriter::of(&name).text("user_id", user).blob("update", &blob).text("socket_id", sid);
-        self.tell_others(document, Some(by), frame::UPDATE, frame.finish(), cx);
+        // Other nodes that have the document read of it in the log.
+        let reach = match self.settings.documents.machine.writers {
+            Writers::One => Reach::Cluster,
+            Writers::Several => Reach::Local,
+        };
+        self.tell_those(document, by, reach, (frame::UPDATE, frame.finish()), cx);
     }
 
     /// The content that a member rendered that may write. None is not a content.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use roomcast_documents::yjs::Verdict;
-use roomcast_documents::{DocumentId, Entered, Form, Joining};
+use roomcast_documents::{DocumentId, Entered, Form, Joining, MayBegin};
 
 use super::content;
 use super::names::canonical;
@@ -152,6 +152,10 @@ impl OpenWebUi {
             Intent::Edit if is_empty && says_something => return Err(DocumentRefusal::Unseeded),
             Intent::Initialize if !is_empty => return Err(DocumentRefusal::Seeded),
             Intent::Edit | Intent::Initialize => {}
+        }
+        // Another node may begin the document, or this one may soon.
+        if self.documents.machine.begin(document, cx.now) == MayBegin::Later {
+            return Err(DocumentRefusal::Unavailable);
         }
         let verdict = self.documents.machine.apply(document, MemberKey::Visitor(ticket), update, cx.now);
         self.pump_documents(cx);

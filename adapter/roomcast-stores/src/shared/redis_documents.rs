@@ -1,0 +1,289 @@
+//! Documents that several nodes share, in Redis.
+//!
+//! Owns: their form in Redis, and what is decided there between nodes. Must never know: what is in an update.
+//!
+//! Each document has a snapshot with the number up to which it holds the log, and the list of the entries behind it. Each
+//! question is one script, which Redis runs at once: an append is refused unless it goes on where the log ends.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use roomcast_documents::{
+    Claimed, DocumentAnswer, DocumentQuestion, DocumentStore, DocumentStoreError, Holding, StoredDocument,
+};
+use roomcast_openwebui::query::{self, ContentHash, Question, StoreAnswer, StoreError};
+use roomcast_redis::redis::{Cmd, FromRedisValue, cmd};
+use roomcast_redis::{RedisFault, RedisKeys};
+
+use super::keys::{DocumentKeys, Keys};
+
+/// A [`DocumentStore`] for several programs: documents in Redis, below `{prefix}:roomcast:document:`. They live as long as
+/// Redis keeps them, which its persistence decides; a node that has a document in memory stores it again.
+#[derive(Clone, Debug)]
+pub struct RedisDocuments {
+    redis: RedisKeys,
+    keys: Keys,
+    node: String,
+}
+
+impl RedisDocuments {
+    /// The documents of an installation, as this node sees them. `node` must differ among all nodes and from those of
+    /// earlier processes. `prefix` is Open WebUI's `REDIS_KEY_PREFIX`.
+    pub fn new(redis: RedisKeys, prefix: &str, node: &str) -> Self {
+        Self { redis, keys: Keys::new(prefix), node: node.to_owned() }
+    }
+
+    /// Whether a question of the application is one about documents.
+    pub const fn answers(question: &Question) -> bool {
+        matches!(
+            question,
+            Question::LoadDocument { .. }
+                | Question::AppendUpdates { .. }
+                | Question::SaveSnapshot { .. }
+                | Question::SharedDocument(_)
+        )
+    }
+
+    /// Answers a question of the application about a document.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]. A question about anything else has no answer here.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are no questions about documents")]
+    pub async fn answer(&self, question: Question) -> Result<StoreAnswer, StoreError> {
+        let question = match question {
+            Question::LoadDocument { document } => DocumentQuestion::Load { document },
+            Question::AppendUpdates { document, first_sequence, updates } => {
+                DocumentQuestion::Append { document, first_sequence, updates }
+            }
+            Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
+                let tag = content_hash.map(|hash| Bytes::copy_from_slice(&hash.0));
+                DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence }
+            }
+            Question::SharedDocument(question) => {
+                return self.ask(question).await.map(StoreAnswer::SharedDocument).map_err(told);
+            }
+            _ => return Err(StoreError::Unavailable),
+        };
+        match self.ask(question).await.map_err(told)? {
+            DocumentAnswer::Loaded(StoredDocument { snapshot, tag, updates, last_sequence, is_held }) => {
+                let content_hash = tag.map(|tag| tag[..].try_into().map(ContentHash)).transpose();
+                let content_hash = content_hash.map_err(|_| StoreError::Corrupt)?;
+                Ok(StoreAnswer::Document(query::StoredNoteDocument {
+                    snapshot,
+                    content_hash,
+                    updates,
+                    last_sequence,
+                    is_held,
+                }))
+            }
+            DocumentAnswer::Done | DocumentAnswer::Claimed(_) => Ok(StoreAnswer::Done),
+        }
+    }
+
+    async fn run<T: FromRedisValue>(&self, script: Cmd) -> Result<T, DocumentStoreError> {
+        self.redis.ask(script).await.map_err(|fault| unavailable(&fault))
+    }
+
+    async fn load(
+        &self,
+        document: &str,
+        after_sequence: u64,
+        presence: Holding,
+    ) -> Result<DocumentAnswer, DocumentStoreError> {
+        let DocumentKeys { head, log, nodes, .. } = self.keys.document(document);
+        let is_told = match presence {
+            Holding::Told => 1,
+            Holding::Untold => 0,
+        };
+        let mut script = script(LOAD, &[&head, &log, &nodes]);
+        script.arg(after_sequence).arg(&self.node).arg(is_told).arg(millis(PRESENCE_SPAN));
+        type Found = (u64, u8, Option<Vec<u8>>, Option<Vec<u8>>, Vec<Vec<u8>>);
+        let (last_sequence, is_held, snapshot, tag, updates): Found = self.run(script).await?;
+        Ok(DocumentAnswer::Loaded(StoredDocument {
+            snapshot: snapshot.map(Bytes::from),
+            tag: tag.map(Bytes::from),
+            updates: updates.into_iter().map(Bytes::from).collect(),
+            last_sequence,
+            is_held: is_held == 1,
+        }))
+    }
+
+    async fn append(
+        &self,
+        document: &str,
+        first_sequence: u64,
+        updates: &[Bytes],
+    ) -> Result<DocumentAnswer, DocumentStoreError> {
+        let DocumentKeys { head, log, .. } = self.keys.document(document);
+        let mut script = script(APPEND, &[&head, &log]);
+        script.arg(first_sequence);
+        for update in updates {
+            script.arg(&update[..]);
+        }
+        match self.run::<u8>(script).await? {
+            1 => Ok(DocumentAnswer::Done),
+            _ => Err(DocumentStoreError::Conflict),
+        }
+    }
+
+    async fn snapshot(
+        &self,
+        document: &str,
+        snapshot: &[u8],
+        tag: Option<&[u8]>,
+        up_to_sequence: u64,
+    ) -> Result<DocumentAnswer, DocumentStoreError> {
+        let DocumentKeys { head, log, .. } = self.keys.document(document);
+        let mut script = script(SNAPSHOT, &[&head, &log]);
+        script.arg(up_to_sequence).arg(snapshot);
+        if let Some(tag) = tag {
+            script.arg(tag);
+        }
+        self.run::<u8>(script).await.map(|_| DocumentAnswer::Done)
+    }
+
+    async fn claim(
+        &self,
+        document: &str,
+        after_sequence: u64,
+        span: Duration,
+    ) -> Result<DocumentAnswer, DocumentStoreError> {
+        let DocumentKeys { head, log, claim, .. } = self.keys.document(document);
+        let mut script = script(CLAIM, &[&head, &log, &claim]);
+        script.arg(after_sequence).arg(&self.node).arg(millis(span));
+        match self.run::<i8>(script).await? {
+            1 => Ok(DocumentAnswer::Claimed(Claimed::Granted)),
+            0 => Ok(DocumentAnswer::Claimed(Claimed::Taken)),
+            _ => Err(DocumentStoreError::Conflict),
+        }
+    }
+
+    async fn release(&self, document: &str) -> Result<DocumentAnswer, DocumentStoreError> {
+        let DocumentKeys { nodes, claim, .. } = self.keys.document(document);
+        let mut script = script(RELEASE, &[&nodes, &claim]);
+        script.arg(&self.node);
+        self.run::<u8>(script).await.map(|_| DocumentAnswer::Done)
+    }
+}
+
+impl DocumentStore for RedisDocuments {
+    fn ask(
+        &self,
+        question: DocumentQuestion,
+    ) -> Pin<Box<dyn Future<Output = Result<DocumentAnswer, DocumentStoreError>> + Send + '_>> {
+        Box::pin(async move {
+            match question {
+                DocumentQuestion::Load { document } => self.load(&document, 0, Holding::Untold).await,
+                DocumentQuestion::Since { document, after_sequence, presence } => {
+                    self.load(&document, after_sequence, presence).await
+                }
+                DocumentQuestion::Append { document, first_sequence, updates } => {
+                    self.append(&document, first_sequence, &updates).await
+                }
+                DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence } => {
+                    self.snapshot(&document, &snapshot, tag.as_deref(), up_to_sequence).await
+                }
+                DocumentQuestion::Claim { document, after_sequence, span } => {
+                    self.claim(&document, after_sequence, span).await
+                }
+                DocumentQuestion::Release { document } => self.release(&document).await,
+            }
+        })
+    }
+}
+
+fn script(text: &str, keys: &[&ByteString]) -> Cmd {
+    let mut eval = cmd("EVAL");
+    eval.arg(text).arg(keys.len());
+    for key in keys {
+        eval.arg(&***key);
+    }
+    eval
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn unavailable(fault: &RedisFault) -> DocumentStoreError {
+    tracing::debug!(%fault, "documents in Redis");
+    DocumentStoreError::Unavailable
+}
+
+const fn told(error: DocumentStoreError) -> StoreError {
+    match error {
+        DocumentStoreError::Conflict => StoreError::Conflict,
+        DocumentStoreError::Corrupt => StoreError::Corrupt,
+        DocumentStoreError::Unavailable | _ => StoreError::Unavailable,
+    }
+}
+
+/// How long a node counts as having a document in memory after it has said so: six times as long as it says nothing.
+const PRESENCE_SPAN: Duration = Duration::from_secs(30);
+
+/// What is behind `ARGV[1]`, with the snapshot if that has cut the log there.
+const LOAD: &str = r"
+local up_to = tonumber(redis.call('HGET', KEYS[1], 'up_to') or '0')
+local last, after = up_to + redis.call('LLEN', KEYS[2]), tonumber(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[3] == '1' then
+  redis.call('ZADD', KEYS[3], now + tonumber(ARGV[4]), ARGV[2])
+  redis.call('PEXPIRE', KEYS[3], ARGV[4])
+end
+local held = 0
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], now, '+inf')) do
+  if node ~= ARGV[2] then held = 1 end
+end
+if after >= up_to then
+  return {last, held, false, false, redis.call('LRANGE', KEYS[2], after - up_to, -1)}
+end
+local head = redis.call('HMGET', KEYS[1], 'snapshot', 'tag')
+return {last, held, head[1], head[2], redis.call('LRANGE', KEYS[2], 0, -1)}
+";
+
+/// Appends all, or finds all there as it was asked before. 0: other entries are there.
+const APPEND: &str = r"
+local up_to = tonumber(redis.call('HGET', KEYS[1], 'up_to') or '0')
+local last, first, count = up_to + redis.call('LLEN', KEYS[2]), tonumber(ARGV[1]), #ARGV - 1
+if first <= up_to or first > last + 1 then return 0 end
+if first == last + 1 then
+  for i = 1, count do redis.call('RPUSH', KEYS[2], ARGV[i + 1]) end
+  return 1
+end
+if first + count > last + 1 then return 0 end
+for i = 1, count do
+  if redis.call('LINDEX', KEYS[2], first - up_to + i - 2) ~= ARGV[i + 1] then return 0 end
+end
+return 1
+";
+
+/// A snapshot beyond the end of the log says that the log has lost entries, and goes on from there.
+const SNAPSHOT: &str = r"
+local up_to, after = tonumber(redis.call('HGET', KEYS[1], 'up_to') or '0'), tonumber(ARGV[1])
+if after < up_to then return 0 end
+redis.call('LTRIM', KEYS[2], after - up_to, -1)
+redis.call('HSET', KEYS[1], 'up_to', ARGV[1], 'snapshot', ARGV[2])
+if ARGV[3] then redis.call('HSET', KEYS[1], 'tag', ARGV[3]) else redis.call('HDEL', KEYS[1], 'tag') end
+return 1
+";
+
+/// -1: the log has more than the node knows.
+const CLAIM: &str = r"
+local up_to = tonumber(redis.call('HGET', KEYS[1], 'up_to') or '0')
+if up_to + redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[1]) then return -1 end
+local owner = redis.call('GET', KEYS[3])
+if owner and owner ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+return 1
+";
+
+const RELEASE: &str = r"
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+return 1
+";

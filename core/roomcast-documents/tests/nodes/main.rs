@@ -1,0 +1,137 @@
+//! Several nodes with one document: a bus that loses, delays and repeats, a store that is late and fails, and processes
+//! that end without a word. From seeds, under a clock of the test's.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
+mod log;
+mod world;
+
+use std::time::Duration;
+
+use world::{Conditions, World};
+
+const FAIR: Conditions =
+    Conditions { lost: 0, repeated: 0, bus_delay_max_ms: 0, store_fails: 0, store_delay_max_ms: 2 };
+const FOUL: Conditions =
+    Conditions { lost: 300, repeated: 200, bus_delay_max_ms: 300, store_fails: 150, store_delay_max_ms: 80 };
+
+/// Chaos, then fair weather: all browsers and the store end with the same, and with all that was acknowledged.
+fn play(seed: u64, is_to_begin: bool) -> World {
+    let mut world = World::new(seed, 3, is_to_begin);
+    world.weather = FOUL;
+    for node in 0..3 {
+        world.join(node);
+    }
+    for _ in 0..150 {
+        let node = usize::try_from(world.rng.below(3)).unwrap();
+        let ids: Vec<u32> = world.clients.keys().copied().collect();
+        let place = usize::try_from(world.rng.below(ids.len().max(1) as u64)).unwrap();
+        let id = ids.get(place).copied();
+        match (world.rng.below(100), id) {
+            (0..70, Some(id)) => world.edit(id, "word "),
+            (70..78, _) if world.clients.len() < 8 => {
+                world.join(node);
+            }
+            (78..84, Some(id)) => world.rejoin(id, node),
+            (84..88, Some(id)) => world.leave(id),
+            (88..90, _) => world.crash(node),
+            _ => world.note_stored(node),
+        }
+        let span = world.rng.below(400);
+        world.pass(Duration::from_millis(span));
+    }
+    world.weather = FAIR;
+    world.pass(Duration::from_secs(100));
+    for node in 0..3 {
+        world.join(node);
+    }
+    world.pass(Duration::from_secs(20));
+    check(&mut world, seed);
+    world
+}
+
+fn check(world: &mut World, seed: u64) {
+    let stored = world.stored().store().state_vector();
+    for (id, client) in &world.clients {
+        let own = client.doc.store().state_vector();
+        assert_eq!(own, stored, "seed {seed}: client {id} of node {}", client.node);
+    }
+    for (client, clock) in &world.kept {
+        let found = stored.iter().find(|(id, _)| id.as_u64() == u64::from(*client)).map_or(0, |(_, clock)| clock);
+        assert!(found >= *clock, "seed {seed}: of client {client} there is {found} of {clock}");
+    }
+}
+
+#[test]
+fn browsers_of_all_nodes_and_the_store_end_with_the_same_and_nothing_acknowledged_is_lost() {
+    let (mut dropped, mut conflicts) = (0, 0);
+    for seed in 0..seeds() {
+        let world = play(seed, false);
+        (dropped, conflicts) = (dropped + world.dropped, conflicts + world.conflicts);
+    }
+    assert!(dropped > 0 && conflicts > 0, "the weather was foul: {dropped} {conflicts}");
+}
+
+#[test]
+fn a_document_is_begun_once_whatever_the_bus_does() {
+    for seed in 0..seeds() {
+        let mut world = play(seed, true);
+        let stored = world.stored().store().state_vector();
+        let begun = stored.iter().filter(|(id, _)| world.seeds.contains(&u8::try_from(id.as_u64()).unwrap())).count();
+        assert_eq!(begun, 1, "seed {seed}: {:?}", world.seeds);
+    }
+}
+
+#[test]
+fn an_edit_is_with_the_browsers_of_another_node_as_soon_as_it_is_stored() {
+    let mut world = World::new(1, 2, false);
+    world.weather = FAIR;
+    let (one, two) = (world.join(0), world.join(1));
+    world.pass(Duration::from_millis(100));
+    world.edit(one, "hello");
+    world.pass(Duration::from_millis(50));
+    assert_eq!(world.clients[&two].doc.store().state_vector(), world.clients[&one].doc.store().state_vector());
+    assert_eq!(world.kept.len(), 1);
+}
+
+#[test]
+fn without_the_bus_nodes_hear_of_each_other_by_the_store() {
+    let mut world = World::new(2, 2, false);
+    world.weather = Conditions { lost: 1000, ..FAIR };
+    let (one, two) = (world.join(0), world.join(1));
+    for _ in 0..20 {
+        world.edit(one, "one ");
+        world.edit(two, "two ");
+        world.pass(Duration::from_secs(1));
+    }
+    world.pass(Duration::from_secs(6));
+    check(&mut world, 2);
+    assert!(world.conflicts > 0);
+}
+
+/// As after a crash of the store that had not written everything to its disk.
+#[test]
+fn what_a_store_has_lost_is_stored_again_by_the_nodes_that_have_it() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 2, false);
+        world.weather = FAIR;
+        let (one, two) = (world.join(0), world.join(1));
+        for _ in 0..5 {
+            world.edit(one, "one ");
+            world.edit(two, "two ");
+            world.pass(Duration::from_millis(300));
+        }
+        world.note_stored(0);
+        let lost = 1 + world.rng.below(8);
+        world.log.lose(lost);
+        if seed % 2 == 0 {
+            world.edit(one, "after");
+        }
+        world.pass(Duration::from_secs(30));
+        check(&mut world, seed);
+    }
+}
+
+/// How many seeds are played.
+fn seeds() -> u64 {
+    std::env::var("NODES_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(40)
+}
