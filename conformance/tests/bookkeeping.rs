@@ -206,6 +206,92 @@ fn a_client_that_takes_bytes_is_there_although_its_pong_cannot_be_read() {
     }
 }
 
+#[test]
+fn a_stream_that_failed_or_that_its_peer_closed_must_be_gone_in_time() {
+    for how in ["a broken frame", "a close frame"] {
+        let mut pair = Pair::manual(Conformance::config(Profile::APP));
+        let ws = pair.web_socket(&format!("{ENGINE}?EIO=4&transport=websocket"));
+        pair.ws_take(ws);
+        pair.block(ws);
+        break_probe(&mut pair, ws, how);
+        assert_eq!((timers(&pair), pair.host.audit().conns), (1, 1), "{how}: what is to be sent does not go out");
+        pair.pass(Duration::from_secs(6));
+        assert_eq!((timers(&pair), pair.host.audit().conns), (0, 0), "{how}");
+    }
+}
+
+#[test]
+fn a_stream_that_the_server_closes_has_one_deadline_whatever_its_peer_does() {
+    for how in ["a broken frame", "a close frame"] {
+        let mut pair = Pair::manual(Conformance::config(Profile::APP));
+        let ws = pair.web_socket(&format!("{ENGINE}?EIO=4&transport=websocket"));
+        let session = pair.opened();
+        pair.ws_take(ws);
+        pair.block(ws);
+        pair.command(Command::Close { session });
+        assert_eq!(timers(&pair), 1);
+        pair.pass(Duration::from_secs(3));
+        break_probe(&mut pair, ws, how);
+        assert_eq!(timers(&pair), 1, "{how}");
+        pair.pass(Duration::from_secs(3));
+        assert_eq!((timers(&pair), pair.host.audit().conns), (0, 0), "{how}: not put off");
+    }
+}
+
+#[test]
+fn a_message_under_way_gives_up_its_deadline_with_its_stream() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let ws = pair.web_socket(&format!("{ENGINE}?EIO=4&transport=websocket"));
+    pair.ws_take(ws);
+    pair.block(ws);
+    pair.frame(ws, Fin::More, Opcode::Text, b"4half");
+    pair.settle();
+    assert_eq!(timers(&pair), 2, "a ping, and the message");
+    // RFC 6455 section 5.4: the next must be a continuation.
+    pair.frame(ws, Fin::Final, Opcode::Text, b"4whole");
+    pair.settle();
+    assert_eq!(timers(&pair), 1, "the stream must be gone");
+}
+
+#[test]
+fn half_a_frame_on_a_probing_stream_ends_the_probe_and_not_the_session() {
+    let mut config = Conformance::config(Profile::APP);
+    config.limits.partial_timeout = Duration::from_secs(2);
+    let mut pair = Pair::manual(config);
+    let (_, streaming) = pair.open_raw(ENGINE);
+    let probe = pair.web_socket(&streaming);
+    pair.raw(probe, b"\x81");
+    pair.settle();
+    assert_eq!(timers(&pair), 3, "a ping, the upgrade, and the frame");
+    pair.pass(Duration::from_secs(3));
+    assert!(pair.ws_take(probe).iter().any(|text| text.starts_with("close")));
+    pair.hang_up(probe);
+    assert_eq!((timers(&pair), pair.host.audit().sessions), (1, 1), "a ping");
+    let second = pair.web_socket(&streaming);
+    pair.ws_send(second, "2probe");
+    assert_eq!(pair.ws_take(second), ["3probe"]);
+}
+
+#[test]
+fn a_bare_client_that_takes_nothing_is_not_there_although_it_is_not_read() {
+    let mut config = Conformance::config(Profile::APP);
+    config.limits.unanswered_max = 2;
+    let mut pair = Pair::manual(config);
+    pair.app().handling = Handling::ByHand;
+    let ws = pair.web_socket("/websocket");
+    let session = pair.opened();
+    for n in 0..5 {
+        pair.command(Command::Send { session, message: Message::Text("taken".into()) });
+        assert_eq!(pair.ws_take(ws), ["taken"], "{n}");
+    }
+    ["a", "b", "c"].into_iter().for_each(|text| pair.ws_send(ws, text));
+    let conn = pair.conn(ws);
+    assert!(pair.host.stream(conn).is_paused());
+    pair.block(ws);
+    pair.pass(Duration::from_secs(60));
+    assert_eq!(pair.host.audit().sessions, 0, "it has taken things, but none since the ping");
+}
+
 // Limits of what waits to be sent.
 
 #[test]

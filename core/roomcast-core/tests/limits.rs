@@ -11,8 +11,9 @@ use http::{Method, Request, Response};
 use roomcast_core::cluster::{ClusterMessage, RoomChannel};
 use roomcast_core::server::config::{Admission, AdmittedBy, EndpointKind, HeadersKept, NamespaceRule, Pattern};
 use roomcast_core::server::{
-    AckRequest, Audit, Command, Config, ConnId, Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, Head,
-    Input, PeerError, Reason, RequestId, Server, SocketId, Stack, Start, Target, TimerKind, Transmit, Upgrade,
+    AckRequest, Audit, ClusterCommand, ClusterEvent, Command, Config, ConnId, Delivery, Emit, EmitId, Endpoint,
+    EndpointId, Event, Extent, FetchId, Head, Input, PeerError, Reason, RequestId, Server, SocketId, Stack, Start,
+    Target, TimerKind, Transmit, Upgrade,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
@@ -448,6 +449,193 @@ fn a_session_keeps_the_header_fields_that_are_asked_for() {
     assert!(connect.request.len() < 100);
 }
 
+#[test]
+fn what_is_read_behind_a_rest_is_kept_behind_it() {
+    let mut world = World::new(open());
+    let (conn, _) = world.join("/");
+    let bytes: Vec<u8> = (0..1000).flat_map(|n| client_frame(&format!(r#"42["n",{n}]"#))).collect();
+    // A driver may have read more than once before it hears that it should not.
+    bytes.chunks(3000).for_each(|chunk| world.feed(conn, chunk));
+    let mut received = Vec::new();
+    loop {
+        let events = world.settle();
+        if events.is_empty() {
+            break;
+        }
+        for event in events {
+            let Event::Received { session, args, .. } = event else { panic!("{event:?}") };
+            received.push(args.json().parse::<usize>().unwrap());
+            world.command(Command::Handled { session });
+        }
+    }
+    assert_eq!(received, (0..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_rest_of_a_peer_is_due_at_the_time_of_the_last_input_whatever_it_was() {
+    let mut world = World::new(engine_io());
+    let sid = world.open_polling();
+    world.request(Method::POST, &sid, ["6"; 100_000].join("\x1e"));
+    let due = |world: &mut World| world.server().poll_timeout().unwrap();
+    let later = |millis: u64| NOW + Duration::from_millis(millis);
+    world.server().handle_timeout(later(1));
+    assert_eq!(due(&mut world), (later(1), TimerKind::Intake));
+    let get = || Request::get("/io?EIO=4&transport=polling").body(()).unwrap();
+    let Head::Continue(id) = world.server().handle_http_head(ENDPOINT, get(), later(2)) else { panic!("refused") };
+    assert_eq!(due(&mut world), (later(2), TimerKind::Intake));
+    world.server().handle_http_body(id, Bytes::new(), later(3));
+    world.drain();
+    assert_eq!(due(&mut world), (later(3), TimerKind::Intake));
+    world.server().handle_upgrade(ENDPOINT, &get(), later(4));
+    assert_eq!(due(&mut world), (later(4), TimerKind::Intake));
+    world.server().handle_input(Input::WallClock(WallTime::default()), later(5));
+    assert_eq!(due(&mut world), (later(5), TimerKind::Intake));
+    world.settle();
+}
+
+#[test]
+fn attachments_count_together_and_with_their_packet() {
+    let announcement =
+        r#"453-["f",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1},{"_placeholder":true,"num":2}]"#;
+    let text_bytes = announcement.len() - 1;
+    for (excess, count) in [(0, 1), (1, 0)] {
+        let mut config = open();
+        config.limits.packet_bytes_max = text_bytes + 900;
+        let mut world = World::new(config);
+        let (conn, _) = world.join("/");
+        world.drain();
+        world.feed(conn, &client_frame(announcement));
+        for bytes in [300, 300, 300 + excess] {
+            world.feed(conn, &client_binary(bytes));
+        }
+        let events = world.drain();
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::Received { .. })).count(), count, "{excess}");
+        assert_eq!(world.server().audit().sessions, count, "{excess}");
+    }
+}
+
+#[test]
+fn attachments_and_unread_bytes_of_unadmitted_peers_are_in_their_budget() {
+    let mut config = open();
+    config.limits.unadmitted.admitted_by = AdmittedBy::Application;
+    config.limits.unadmitted.pinned_bytes_max = 20_000;
+    let mut world = World::new(config);
+    let (conn, _) = world.join("/");
+    world.drain();
+    let announcement = r#"452-["f",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+    world.feed(conn, &client_frame(announcement));
+    let begun = world.server().audit().unadmitted_bytes;
+    assert_eq!(begun, announcement.len() - 1);
+    world.feed(conn, &client_binary(7_000));
+    assert_eq!(world.server().audit().unadmitted_bytes, begun + 7_000);
+    let half = client_binary(9_000);
+    world.feed(conn, &half[..5_008]);
+    assert_eq!(world.server().audit().unadmitted_bytes, begun + 12_000, "with half of a message behind them");
+    world.feed(conn, &half[5_008..]);
+    let events = world.drain();
+    assert!(matches!(&events[..], [Event::Received { .. }]), "{events:?}");
+    assert_eq!(world.server().audit().unadmitted_bytes, 0);
+}
+
+#[test]
+fn namespaces_may_have_long_names() {
+    let name = format!("/{}", "n".repeat(60));
+    let data = format!(r#"{{"message":"{}"}}"#, "no".repeat(100));
+    let mut world = World::new(asking());
+    let conn = world.open_web_socket();
+    world.drain();
+    world.texts(conn);
+    let ask = |world: &mut World| {
+        world.feed(conn, &client_frame(&format!("40{name},")));
+        let events = world.drain();
+        let [Event::Connecting(connect)] = &events[..] else { panic!("{events:?}") };
+        connect.socket
+    };
+    let socket = ask(&mut world);
+    world.command(Command::Refuse { socket, data: data.clone().into() });
+    assert_eq!(world.texts(conn), [format!("44{name},{data}")]);
+    let socket = ask(&mut world);
+    world.command(Command::Accept { socket });
+    let sid = world.server().sid(socket).unwrap();
+    assert_eq!(world.texts(conn), [format!(r#"40{name},{{"sid":"{}"}}"#, sid.as_str())]);
+    world.command(Command::Disconnect { target: Target::Socket(socket), extent: Extent::Namespace });
+    assert_eq!(world.texts(conn), [format!("41{name},")]);
+}
+
+#[test]
+fn events_that_are_held_back_are_in_the_audit() {
+    let mut config = open();
+    config.limits.queue_soft_bytes = 1000;
+    let mut world = World::new(config);
+    let (conn, socket) = world.join("/");
+    world.drain();
+    world.feed(conn, &client_frame(r#"42["first"]"#).repeat(3));
+    world.command(emit(Target::Socket(socket), &format!("\"{}\"", "x".repeat(2000))));
+    assert_eq!(world.server().audit().unread, 0, "they are outputs still");
+    assert!(world.poll_events().is_empty());
+    assert_eq!(world.server().audit().unread, 3);
+    world.flush(conn);
+    assert_eq!(world.poll_events().len(), 3);
+    assert_eq!((world.server().audit().unread, world.server().audit().conns), (0, 1));
+}
+
+#[test]
+fn what_is_under_way_is_in_the_audit() {
+    let mut world = World::new(open());
+    let (conn, socket) = world.join("/");
+    world.drain();
+    assert_eq!((world.server().audit().timers, world.server().audit().outputs), (1, 0), "a ping");
+    let (timeout, args) = (Duration::from_secs(1), Args::empty());
+    let ack = Some(AckRequest { emit: EmitId(1), timeout });
+    let target = Target::Socket(socket);
+    world.command(Command::Emit(Emit { target, name: "event".into(), args, delivery: Delivery::Reliable, ack }));
+    assert_eq!((world.server().audit().timers, world.server().audit().acks), (2, 1));
+    world.feed(conn, &client_frame(r#"42["one"]"#));
+    world.feed(conn, &client_frame(r#"42["two"]"#));
+    assert_eq!(world.server().audit().outputs, 3, "two events, and that there is something to write");
+    world.drain();
+    world.server().handle_timeout(NOW + timeout);
+    assert!(matches!(&world.drain()[..], [Event::AcksEnded { .. }]));
+    assert_eq!((world.server().audit().timers, world.server().audit().outputs), (1, 0));
+}
+
+#[test]
+fn a_long_request_counts_for_an_unadmitted_peer() {
+    let mut config = open();
+    config.limits.unadmitted.admitted_by = AdmittedBy::Application;
+    let mut world = World::new(config);
+    let request = Request::get("/io?EIO=4&transport=polling").header("x-large", "x".repeat(30_000)).body(()).unwrap();
+    let Head::Continue(id) = world.server().handle_http_head(ENDPOINT, request, NOW) else { panic!("refused") };
+    world.server().handle_http_body(id, Bytes::new(), NOW);
+    world.drain();
+    let sid = world.answer(id).unwrap().split('"').nth(3).unwrap().to_owned();
+    world.request(Method::POST, &sid, "40".into());
+    let pinned = world.server().audit().unadmitted_bytes;
+    assert!((27_000..30_100).contains(&pinned), "an ordinary head is free: {pinned}");
+    world.drain();
+}
+
+#[test]
+fn without_a_cluster_what_concerns_other_nodes_ends_at_once() {
+    let mut world = World::new(open());
+    let (_, socket) = world.join("/");
+    world.drain();
+    let (fetch, timeout) = (FetchId(3), Duration::from_secs(1));
+    world.command(Command::Cluster(ClusterCommand::FetchSockets { fetch, target: Target::Socket(socket), timeout }));
+    let ack = Some(AckRequest { emit: EmitId(4), timeout });
+    let (namespace, name, args) = ("/".into(), "question".into(), Args::empty());
+    world.command(Command::Cluster(ClusterCommand::ServerEmit { namespace, name, args, ack }));
+    let events = world.drain();
+    let [Event::Cluster(fetched), Event::Cluster(replies)] = &events[..] else { panic!("{events:?}") };
+    let ClusterEvent::SocketsFetched { fetch: FetchId(3), sockets, nodes_missing: 0 } = &**fetched else {
+        panic!("{fetched:?}")
+    };
+    assert_eq!(sockets.len(), 1, "this node's own");
+    let ClusterEvent::ServerRepliesEnded { emit: EmitId(4), asked: 0, answered: 0, .. } = &**replies else {
+        panic!("{replies:?}")
+    };
+}
+
 /// WebSocket and polling clients of one endpoint, and no network.
 struct World {
     kit: Kit<(), Clients>,
@@ -672,6 +860,12 @@ fn emit(target: Target, json: &str) -> Command {
 fn client_frame(text: &str) -> Vec<u8> {
     let mut frame = Vec::new();
     encode_frame(&mut frame, Fin::Final, Opcode::Text, text.as_bytes(), Some([1, 2, 3, 4]));
+    frame
+}
+
+fn client_binary(bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode_frame(&mut frame, Fin::Final, Opcode::Binary, &vec![7; bytes], Some([1, 2, 3, 4]));
     frame
 }
 

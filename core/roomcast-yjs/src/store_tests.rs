@@ -306,6 +306,100 @@ fn what_is_deleted_before_it_is_known_is_split_off() {
     assert_eq!(store.split(&[0, 1, 1, 1, 2, 2], &LIMITS), None);
 }
 
+/// The content of each kind is kept as it came, and takes as many clocks as it has elements.
+#[test]
+fn content_of_every_kind_is_kept_as_it_is() {
+    let kinds: [(&str, &[u8], u32); 6] = [
+        ("values in JSON", &[2, 1, 1, b't', 2, 1, b'1', 1, b'2'], 2),
+        ("bytes", &[3, 1, 1, b't', 3, 7, 8, 9], 1),
+        ("an embed", &[5, 1, 1, b't', 2, b'{', b'}'], 1),
+        ("a format", &[6, 1, 1, b't', 1, b'b', 4, b't', b'r', b'u', b'e'], 1),
+        ("a type", &[7, 1, 1, b't', 0], 1),
+        ("values", &[8, 1, 1, b't', 3, 120, 121, 126], 3),
+    ];
+    for (name, bytes, clocks) in kinds {
+        let update = [&[1, 1, 1, 0][..], bytes, &[0]].concat();
+        let mut store = StructStore::new();
+        assert!(store.is_empty());
+        assert_eq!(store.apply(&update, &LIMITS), Verdict::Applied, "{name}");
+        assert_eq!((store.state(), store.clock(client(1))), (update, clocks), "{name}");
+        assert!(!store.is_empty());
+        audit(&store);
+    }
+}
+
+#[test]
+fn a_pair_that_is_cut_takes_what_its_replacements_take() {
+    let mut store = StructStore::new();
+    applied(&mut store, &[&typed(1, 0, "a\u{1f600}b")[..], &[0]].concat());
+    let before = store.footprint();
+    applied(&mut store, &[1, 1, 2, 0, 0x84, 1, 1, 1, b'x', 0]);
+    audit(&store);
+    assert!(store.footprint() > before);
+    assert_eq!(store.cuts(), 1);
+    // Where no pair is, none is counted.
+    applied(&mut store, &[1, 1, 3, 0, 0x84, 1, 0, 1, b'y', 0]);
+    assert_eq!(store.cuts(), 1);
+}
+
+#[test]
+fn deletions_reach_the_structs_that_are_there() {
+    let mut store = StructStore::new();
+    applied(&mut store, &[&typed(1, 0, "abcdefgh")[..], &[0]].concat());
+    assert_eq!(store.deletion_reach(&[0, 1, 1, 1, 0, 8]), 1, "one struct");
+    for at in [1, 3, 5] {
+        applied(&mut store, &[0, 1, 1, 1, at, 1]);
+    }
+    assert_eq!(store.deletion_reach(&[0, 1, 1, 1, 0, 8]), 7);
+    assert_eq!(store.deletion_reach(&[0, 1, 1, 1, 0, 2]), 2, "no more than elements");
+    assert_eq!(store.deletion_reach(&[0, 1, 2, 1, 0, 8]), 0, "of a client that is not known");
+    assert_eq!(store.deletion_reach(&[7]), 0, "what is no update reaches nothing");
+}
+
+/// [`StructStore::compact`] looks at each struct: that is spread over at least an eighth as many deletions, and over those
+/// since the last time.
+#[test]
+fn a_compaction_is_due_from_an_eighth_as_many_deletions_as_structs_on() {
+    // Sixteen types in an array, and single values of a map key, which stay apart.
+    let store_of = |others: u8| {
+        let mut update = vec![2, 16, 1, 0];
+        for at in 0..16u8 {
+            update.extend(if at == 0 { vec![7, 1, 1, b'a', 2] } else { vec![0x87, 1, at - 1, 2] });
+        }
+        update.extend([number(others.into()), vec![2, 0]].concat());
+        for at in 0..others {
+            update.extend(if at == 0 {
+                vec![0x28, 1, 1, b'm', 1, b'k', 1, 126]
+            } else {
+                vec![0xa8, 2, at - 1, 1, 126]
+            });
+        }
+        update.push(0);
+        let mut store = StructStore::new();
+        applied(&mut store, &update);
+        // One after the other, so that no two of them become one.
+        (0..8).for_each(|at| applied(&mut store, &[0, 1, 1, 1, 2 * at, 1]));
+        for _ in 0..8 {
+            assert!(!store.is_compaction_due());
+            let at = store.deletions as u8 - 8;
+            applied(&mut store, &[0, 1, 1, 1, 2 * at + 1, 1]);
+        }
+        store
+    };
+    let structs = |store: &StructStore| store.clients.values().map(ClientStructs::len).sum::<usize>();
+    let few = store_of(10);
+    let others = u8::try_from(16 * 8 - (structs(&few) - 10)).unwrap();
+    let mut due = store_of(others);
+    assert_eq!(structs(&due), 16 * 8, "as many structs as sixteen deletions pay for");
+    assert!(due.is_compaction_due());
+    assert!(!store_of(others + 1).is_compaction_due(), "one struct more");
+    due.compact(16 * 8 - 1);
+    assert!(due.is_compaction_due(), "too many structs to look at");
+    due.compact(16 * 8);
+    assert!(!due.is_compaction_due(), "it is done");
+    assert_eq!((due.deletions, due.clients.values().any(ClientStructs::has_orphans)), (0, false));
+}
+
 fn applied(store: &mut StructStore, update: &[u8]) {
     assert_eq!(store.apply(update, &LIMITS), Verdict::Applied);
 }

@@ -292,3 +292,95 @@ impl<A: App> Stack<A> {
         [self.server.poll_timeout(), app].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{Config, Endpoint, Start};
+    use crate::time::WallTime;
+
+    #[test]
+    fn a_stack_hands_everything_on_to_its_application_and_back() {
+        let (now, wall) = (Instant::from_millis(5), WallTime::default());
+        let config = Config::new([Endpoint::web_socket("/")]);
+        let server = Server::new(config, Start { node: 0, now, wall, seed: [0; 32] }).unwrap();
+        let mut stack = Stack::new(server, Recorder::default());
+        stack.handle_reply("reply", now);
+        stack.handle_request(AppRequestId(7), "request", now);
+        stack.handle_end(now);
+        assert_eq!((stack.poll_timeout(), stack.app.heard.len()), (Some((at(10), TimerKind::App)), 3));
+        stack.handle_timeout(at(9));
+        stack.handle_timeout(at(10));
+        assert_eq!(stack.app.heard, ["reply", "request", "end", "timeout"]);
+        assert_eq!((stack.poll_query(), stack.poll_query()), (Some("query"), None));
+        assert_eq!((stack.poll_notice(), stack.poll_notice()), (Some("notice"), None));
+        assert_eq!(stack.poll_response(), Some((AppRequestId(7), "response")));
+        assert!(stack.poll_output(now).is_none());
+    }
+
+    #[derive(Debug, Default)]
+    struct Recorder {
+        heard: Vec<&'static str>,
+        said: Vec<&'static str>,
+    }
+
+    impl Recorder {
+        fn say_once(&mut self, text: &'static str) -> Option<&'static str> {
+            let is_new = !self.said.contains(&text);
+            self.said.push(text);
+            is_new.then_some(text)
+        }
+    }
+
+    impl App for Recorder {
+        type Query = &'static str;
+        type Reply = &'static str;
+        type Request = &'static str;
+        type Response = &'static str;
+        type Notice = &'static str;
+
+        fn handle_event(&mut self, event: Event, _cx: &mut Cx<'_>) -> Option<Event> {
+            Some(event)
+        }
+
+        fn handle_reply(&mut self, reply: &'static str, _cx: &mut Cx<'_>) {
+            self.heard.push(reply);
+        }
+
+        fn handle_request(&mut self, _ticket: AppRequestId, request: &'static str, _cx: &mut Cx<'_>) {
+            self.heard.push(request);
+        }
+
+        fn handle_timeout(&mut self, _cx: &mut Cx<'_>) {
+            self.heard.push("timeout");
+        }
+
+        fn handle_end(&mut self, _cx: &mut Cx<'_>) {
+            self.heard.push("end");
+        }
+
+        fn poll_event(&mut self) -> Option<Event> {
+            None
+        }
+
+        fn poll_query(&mut self) -> Option<&'static str> {
+            self.say_once("query")
+        }
+
+        fn poll_notice(&mut self) -> Option<&'static str> {
+            self.say_once("notice")
+        }
+
+        fn poll_response(&mut self) -> Option<(AppRequestId, &'static str)> {
+            Some((AppRequestId(7), self.say_once("response")?))
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            Some(at(10))
+        }
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+}

@@ -531,4 +531,88 @@ mod tests {
         let twice = Config::new([below("/a"), below("/a/")]);
         assert_eq!(twice.check(), Err(ConfigError::PathTwice));
     }
+
+    #[test]
+    fn each_error_has_a_text_of_its_own() {
+        let errors = [
+            ConfigError::PathWithoutSlash,
+            ConfigError::PathTwice,
+            ConfigError::SpanOutOfRange,
+            ConfigError::NamespaceWithoutSlash,
+            ConfigError::SoftLimitAboveHard,
+            ConfigError::ClusterWithoutEndpoint,
+        ];
+        let words = ["start with '/'", "same path", "at most a day", "a namespace", "queue_soft_bytes", "the cluster"];
+        for (error, word) in errors.iter().zip(words) {
+            let text = error.to_string();
+            assert!(text.contains(word), "{error:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_span_of_an_endpoint_is_above_zero_and_at_most_a_day() {
+        type Span = fn(&mut Endpoint) -> &mut Duration;
+        fn engine(endpoint: &mut Endpoint) -> &mut EngineIo {
+            match &mut endpoint.kind {
+                EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => engine,
+                EndpointKind::WebSocket(_) => panic!("bare"),
+            }
+        }
+        let of_engine: [Span; 3] = [
+            |endpoint| &mut engine(endpoint).ping_interval,
+            |endpoint| &mut engine(endpoint).ping_timeout,
+            |endpoint| &mut engine(endpoint).upgrade_timeout,
+        ];
+        let of_socket: Span = |endpoint| match &mut endpoint.kind {
+            EndpointKind::SocketIo(_, socket) => &mut socket.connect_timeout,
+            EndpointKind::EngineIo(_) | EndpointKind::WebSocket(_) => panic!("no Socket.IO"),
+        };
+        let of_stream: [Span; 2] = [
+            |endpoint| match &mut endpoint.kind {
+                EndpointKind::WebSocket(ws) => &mut ws.ping_interval,
+                EndpointKind::EngineIo(_) | EndpointKind::SocketIo(..) => panic!("not bare"),
+            },
+            |endpoint| match &mut endpoint.kind {
+                EndpointKind::WebSocket(ws) => &mut ws.ping_timeout,
+                EndpointKind::EngineIo(_) | EndpointKind::SocketIo(..) => panic!("not bare"),
+            },
+        ];
+        let day = Duration::from_secs(86_400);
+        let check = |endpoint: fn() -> Endpoint, span: Span| {
+            for (value, result) in [
+                (Duration::ZERO, Err(ConfigError::SpanOutOfRange)),
+                (day, Ok(())),
+                (day + Duration::from_nanos(1), Err(ConfigError::SpanOutOfRange)),
+            ] {
+                let mut endpoint = endpoint();
+                *span(&mut endpoint) = value;
+                assert_eq!(Config::new([endpoint]).check(), result, "{value:?}");
+            }
+        };
+        of_engine.iter().chain([&of_socket]).for_each(|span| check(|| Endpoint::socket_io("/"), *span));
+        of_engine.iter().for_each(|span| check(|| Endpoint::engine_io("/"), *span));
+        of_stream.iter().for_each(|span| check(|| Endpoint::web_socket("/"), *span));
+    }
+
+    #[test]
+    fn paths_namespaces_and_limits_are_checked() {
+        assert_eq!(Config::new([Endpoint::engine_io("a")]).check(), Err(ConfigError::PathWithoutSlash));
+        let mut config = Config::new([Endpoint::socket_io("/")]);
+        let limits = &mut config.limits;
+        limits.queue_soft_bytes = limits.queue_bytes_max;
+        assert_eq!(config.check(), Ok(()), "as much as the hard limit");
+        config.limits.queue_soft_bytes += 1;
+        assert_eq!(config.check(), Err(ConfigError::SoftLimitAboveHard));
+        let mut endpoint = Endpoint::socket_io("/");
+        let EndpointKind::SocketIo(_, socket) = &mut endpoint.kind else { panic!("Socket.IO") };
+        socket.namespaces = vec![NamespaceRule { pattern: Pattern::Exact("a".into()), admission: Admission::Open }];
+        assert_eq!(Config::new([endpoint]).check(), Err(ConfigError::NamespaceWithoutSlash));
+    }
+
+    #[test]
+    fn header_fields_are_kept_by_their_names() {
+        let listed = HeadersKept::Listed(vec!["cookie".into()]);
+        assert!(HeadersKept::All.keeps("cookie") && HeadersKept::All.keeps("x-any"));
+        assert!(listed.keeps("cookie") && !listed.keeps("x-any"));
+    }
 }

@@ -488,3 +488,39 @@ pub struct Emit {
     /// Whether to ask for acks.
     pub ack: Option<AckRequest>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_the_text_of_socket_io_servers() {
+        let fault = PeerError::BadRequest;
+        for (reason, text) in [
+            (Reason::TransportClose, "transport close"),
+            (Reason::TransportError, "transport error"),
+            (Reason::PingTimeout, "ping timeout"),
+            (Reason::ClientDisconnect, "client namespace disconnect"),
+            (Reason::ServerDisconnect, "server namespace disconnect"),
+            (Reason::ForcedClose, "forced server close"),
+            (Reason::ClosedWith(CloseCode::NORMAL), "forced server close"),
+            (Reason::ShuttingDown, "server shutting down"),
+            (Reason::ConnectTimeout, "connect timeout"),
+            (Reason::TooSlow, "too slow"),
+            (Reason::Fault(fault), "parse error"),
+        ] {
+            assert_eq!(reason.to_string(), text);
+            assert_eq!(reason.fault(), (reason == Reason::Fault(fault)).then_some(fault));
+        }
+    }
+
+    #[test]
+    fn a_handshake_keeps_target_and_fields_and_shows_neither_in_a_log() {
+        let request = http::Request::get("/io?a=b").header("cookie", "secret").header("x-two", "2").body(()).unwrap();
+        let handshake = Handshake::of(&request);
+        assert_eq!((handshake.target(), handshake.header("cookie")), ("/io?a=b", Some("secret")));
+        assert_eq!(handshake.headers().collect::<Vec<_>>(), [("cookie", &b"secret"[..]), ("x-two", &b"2"[..])]);
+        assert_eq!((handshake.len(), handshake.is_empty()), ("/io?a=b\ncookie:secret\nx-two:2\n".len(), false));
+        assert_eq!(format!("{handshake:?}"), "Handshake(30 bytes)");
+    }
+}

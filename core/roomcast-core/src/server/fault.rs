@@ -131,4 +131,21 @@ mod tests {
         assert_eq!(body(PeerError::OverLimit, object), r#"{"code":3,"message":"Bad request"}"#);
         assert_eq!(body(PeerError::OverLimit, text), r#""Bad Request""#);
     }
+
+    #[test]
+    fn a_fault_closes_with_the_code_of_its_kind() {
+        let close = |fault: PeerError| fault.verdict().close;
+        assert_eq!(close(PeerError::BadFrame(CloseCode::TOO_BIG)), CloseCode::TOO_BIG);
+        assert_eq!(close(PeerError::BadSocketPacket), CloseCode::PROTOCOL);
+        assert_eq!(close(PeerError::Unfinished), CloseCode::POLICY);
+        assert_eq!(close(PeerError::Unavailable), CloseCode::GOING_AWAY);
+        assert_eq!(PeerError::Unfinished.verdict().status, StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[test]
+    fn an_origin_and_a_version_are_refused_in_words_of_their_own() {
+        let text = |fault: PeerError| String::from_utf8(fault.body(ErrorStyle::Text).to_vec()).unwrap();
+        assert_eq!(text(PeerError::ForbiddenOrigin), r#""The origin is not an accepted origin.""#);
+        assert!(text(PeerError::UnsupportedVersion).contains("unsupported version"));
+    }
 }

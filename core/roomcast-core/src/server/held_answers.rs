@@ -159,6 +159,21 @@ mod tests {
         assert!(held.channels.is_empty() && held.poll_timeout().is_none());
     }
 
+    #[test]
+    fn what_waits_and_what_was_let_go_and_not_polled_is_counted() {
+        let mut held = HeldAnswers::default();
+        for n in [1, 2] {
+            held.wait(socket(n), channel("a"), at(10 * u64::from(n)));
+            held.hold(socket(n), ack(0));
+            held.hold(socket(n), ack(1));
+        }
+        assert_eq!((held.len(), held.poll_timeout()), (2, Some(at(10))));
+        assert_eq!(held.handle_timeout(at(10)), 1);
+        assert_eq!((held.len(), held.poll_timeout()), (3, Some(at(20))), "one waits, and two answers are due");
+        while held.poll_released().is_some() {}
+        assert_eq!(held.len(), 1);
+    }
+
     fn socket(slot: u32) -> SocketId {
         SocketId::from_parts(slot, 0)
     }

@@ -292,6 +292,21 @@ mod tests {
         SessionId::from_parts(0, 0)
     }
 
+    #[test]
+    fn a_session_is_not_behind_because_the_one_before_it_in_its_place_was() {
+        for stops in [true, false] {
+            let mut intake = intake();
+            (0..5).for_each(|_| intake.add(a(), 1));
+            assert!(intake.judge(a(), 0));
+            if stops {
+                intake.stop(a());
+            } else {
+                intake.start(a());
+            }
+            assert!(!intake.is_behind(a()) && !intake.is_watched(a()) && !intake.judge(a(), 0));
+        }
+    }
+
     fn intake() -> Intake {
         let limits = IntakeLimits { unanswered_max: 4, unanswered_bytes_max: 1000, queue_soft_bytes: 100 };
         let mut intake = Intake::new(limits);

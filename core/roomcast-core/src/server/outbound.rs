@@ -309,4 +309,70 @@ mod tests {
         let mut empty = Outbound { flow: SessionFlow::Blocked, ..Outbound::default() };
         assert_eq!(empty.push(&packet, 1), Pushed::Announce, "the first of an empty queue is never refused");
     }
+
+    #[test]
+    fn a_priority_queue_is_empty_until_there_is_something_in_it() {
+        let mut queue = PriorityQueue::default();
+        assert!(queue.is_empty() && queue.bytes() == 0 && queue.pop_front().is_none());
+        queue.push_back(Slice::whole(Encoded::frames(b"second".to_vec())));
+        queue.push_front(Slice::whole(Encoded::frames(b"first".to_vec())));
+        assert!(!queue.is_empty() && queue.bytes() == 11);
+        assert_eq!(queue.pop_front().unwrap().as_bytes(), b"first");
+        assert!(!queue.is_empty() && queue.bytes() == 6);
+        assert_eq!(queue.pop_front().unwrap().as_bytes(), b"second");
+        assert!(queue.is_empty() && queue.bytes() == 0);
+    }
+
+    #[test]
+    fn an_answer_of_a_poll_ends_with_the_packet_that_reaches_the_limit() {
+        let mut outbound = Outbound { flow: SessionFlow::NoPoll, ..Outbound::default() };
+        ["4abcd", "4e", "4f"]
+            .iter()
+            .for_each(|text| assert_ne!(outbound.push(&Encoded::text(text), 100), Pushed::TooSlow));
+        let mut body = PollBody::default();
+        outbound.pop_polling(0, 5, &mut body);
+        assert_eq!(body.finish(), &b"4abcd"[..]);
+        let mut body = PollBody::default();
+        outbound.pop_polling(0, 3, &mut body);
+        assert_eq!(body.finish(), &b"4e\x1e4f"[..], "the first of them is below the limit");
+    }
+
+    #[test]
+    fn a_burst_is_forgiven_until_the_queue_is_empty_by_either_transport() {
+        type Take = fn(&mut Outbound);
+        let by_poll: Take = |outbound| {
+            while !outbound.is_empty() {
+                outbound.pop_polling(0, usize::MAX, &mut PollBody::default());
+            }
+        };
+        let by_stream: Take = |outbound| while outbound.pop().is_some() {};
+        for take in [by_poll, by_stream] {
+            let mut outbound = Outbound { flow: SessionFlow::Open, ..Outbound::default() };
+            let packet = Encoded::text("4abcdefgh");
+            for _ in 0..100 {
+                assert_ne!(outbound.push(&packet, 20), Pushed::TooSlow);
+            }
+            outbound.fall_behind(SessionFlow::Blocked);
+            assert_ne!(outbound.push(&packet, 20), Pushed::TooSlow, "the burst is forgiven");
+            assert!(outbound.queue.capacity() > KEPT_CAPACITY_MAX);
+            take(&mut outbound);
+            assert!(outbound.queue.capacity() <= KEPT_CAPACITY_MAX, "{}", outbound.queue.capacity());
+            outbound.fall_behind(SessionFlow::Blocked);
+            assert_ne!(outbound.push(&packet, 20), Pushed::TooSlow);
+            assert_eq!(outbound.push(&packet, 20), Pushed::TooSlow, "and forgotten with its last packet");
+        }
+    }
+
+    #[test]
+    fn limits_are_met_by_what_reaches_them_and_passed_by_what_is_over() {
+        let packet = Encoded::text("4abcdefgh");
+        let mut outbound = Outbound { flow: SessionFlow::Blocked, ..Outbound::default() };
+        outbound.push(&packet, 100);
+        assert_eq!(outbound.push(&packet, 2 * packet.len()), Pushed::Queued, "exactly the limit");
+        assert_eq!(outbound.push(&packet, 3 * packet.len() - 1), Pushed::TooSlow);
+        let mut outbound = Outbound { flow: SessionFlow::Open, ..Outbound::default() };
+        outbound.push(&packet, 100);
+        assert_eq!(outbound.push_volatile(&packet, packet.len()), Pushed::Queued, "exactly the soft limit");
+        assert_eq!(outbound.push_volatile(&packet, packet.len()), Pushed::Dropped);
+    }
 }

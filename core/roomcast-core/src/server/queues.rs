@@ -287,6 +287,41 @@ mod tests {
         assert!(queues.is_congested(OutboundIdx(0)) && !queues.is_congested(OutboundIdx(1)));
     }
 
+    #[test]
+    fn a_queue_that_was_emptied_since_is_not_too_slow() {
+        let mut queues = OutboundQueues::new(10, 20);
+        let packet = packet(8);
+        open(&mut queues, 0, SessionFlow::Blocked);
+        (0..3).for_each(|_| queues.push(OutboundIdx(0), &packet, Delivery::Reliable));
+        let queue = queues.get_mut(OutboundIdx(0)).unwrap();
+        while queue.bytes() > 20 {
+            queue.pop();
+        }
+        // Filled up to the limit exactly, by what the limit allows.
+        assert_eq!((queues.bytes(OutboundIdx(0)), queues.poll_too_slow()), (20, None));
+        assert_eq!(queues.bytes(OutboundIdx(0)), 20, "nothing is lost");
+    }
+
+    #[test]
+    fn announcements_of_a_burst_leave_no_large_memory_behind() {
+        let mut queues = OutboundQueues::new(100, 200);
+        for index in 0..20_000 {
+            open(&mut queues, index, SessionFlow::Open);
+            queues.push(OutboundIdx(index), &packet(10), Delivery::Reliable);
+        }
+        while queues.poll_due().is_some() {}
+        assert!(queues.writable.capacity() < 20_000, "{}", queues.writable.capacity());
+    }
+
+    #[test]
+    fn what_belongs_into_the_answer_of_a_poll_is_counted_as_queued() {
+        let mut queues = OutboundQueues::new(100, 200);
+        open(&mut queues, 0, SessionFlow::PollWaits);
+        (0..2).for_each(|_| queues.push(OutboundIdx(0), &packet(10), Delivery::Reliable));
+        assert_eq!(queues.counts().queued, 2);
+        assert_eq!((queues.poll_answerable(), queues.poll_answerable()), (Some(OutboundIdx(0)), None));
+    }
+
     fn open(queues: &mut OutboundQueues, index: u32, flow: SessionFlow) {
         queues.open(OutboundIdx(index)).flow = flow;
     }

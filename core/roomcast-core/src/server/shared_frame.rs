@@ -134,4 +134,28 @@ mod tests {
         drop(again);
         assert_eq!(held.strong_count(), 0, "nothing but the queues keeps a packet");
     }
+
+    #[test]
+    fn a_message_is_shared_from_the_least_length_on() {
+        let mut shared = SharedFrame::default();
+        for (bytes, is_shared) in [(SHARED_BYTES_MIN - 1, false), (SHARED_BYTES_MIN, true)] {
+            let payload = Bytes::from(vec![7; bytes]);
+            let first = shared.of(&payload);
+            assert_eq!(Arc::ptr_eq(&first, &shared.of(&payload)), is_shared, "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn an_event_is_as_long_as_its_text_and_its_attachments_together() {
+        for (json, state, is_shared) in [(1024, 0, true), (1023, 1, true), (1023, 0, false), (600, 423, false)] {
+            let attachments = if state == 0 { Vec::new() } else { vec![Bytes::from(vec![7; state])] };
+            let args = Args::from_checked(ByteString::from("x".repeat(json)), attachments);
+            let target = Target::Socket(SocketId::from_parts(0, 0));
+            let emit = Emit { target, name: "state".into(), args, delivery: Delivery::Reliable, ack: None };
+            let (mut shared, namespace) = (SharedEvent::default(), ByteString::from("/"));
+            let mut of = || shared.of(&namespace, &emit, || Encoded::text("4"));
+            let first = of();
+            assert_eq!(Arc::ptr_eq(&first, &of()), is_shared, "{json} and {state} bytes");
+        }
+    }
 }

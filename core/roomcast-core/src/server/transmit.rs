@@ -245,4 +245,34 @@ mod tests {
         transmit.advance(8 + 10_004);
         assert_eq!(transmit.single(), Some(&b"\x81\x024c"[..]));
     }
+
+    #[test]
+    fn a_transmit_is_full_by_its_bytes_or_by_its_pieces() {
+        let whole = |bytes: usize| Slice::whole(Encoded::frames(vec![b'x'; bytes]));
+        let mut transmit = Transmit::new();
+        transmit.push(whole(TRANSMIT_BYTES_MAX - 1));
+        assert!(!transmit.is_full());
+        transmit.push(whole(1));
+        assert!(transmit.is_full(), "{TRANSMIT_BYTES_MAX} bytes in two pieces");
+
+        let mut transmit = Transmit::new();
+        (1..PIECES_MAX).for_each(|_| transmit.push(whole(COPY_BYTES_MAX + 1)));
+        assert!(!transmit.is_full());
+        transmit.push(whole(COPY_BYTES_MAX + 1));
+        assert!(transmit.is_full() && transmit.len() < TRANSMIT_BYTES_MAX, "as many pieces as one write takes");
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_has_not_advanced_and_one_that_takes_all_leaves_nothing() {
+        let mut transmit = Transmit::new();
+        transmit.push(Slice::whole(Encoded::text("4one")));
+        transmit.advance(0);
+        assert!(!transmit.was_advanced());
+        transmit.advance(1);
+        transmit.advance(1);
+        assert!(transmit.was_advanced() && !transmit.is_empty());
+        transmit.advance(transmit.len());
+        assert!(transmit.was_advanced() && transmit.is_empty());
+        assert!(transmit.single().is_none() && transmit.take_back().is_none());
+    }
 }

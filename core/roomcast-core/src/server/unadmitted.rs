@@ -101,6 +101,25 @@ mod tests {
         assert_eq!(unadmitted.set(session(0), 101), UnadmittedBudget::Exceeded);
     }
 
+    #[test]
+    fn a_session_begins_with_nothing_in_the_place_of_another() {
+        let mut unadmitted = Unadmitted::new(100);
+        unadmitted.start(session(0));
+        assert_eq!(unadmitted.set(session(0), 60), UnadmittedBudget::Kept);
+        unadmitted.start(session(0));
+        assert_eq!(unadmitted.total_bytes(), 0);
+        assert_eq!(unadmitted.set(session(0), 100), UnadmittedBudget::Kept, "as much as the budget");
+    }
+
+    #[test]
+    fn what_stays_as_it_is_over_the_budget_is_no_fault() {
+        let mut unadmitted = Unadmitted::new(100);
+        unadmitted.start(session(0));
+        assert_eq!(unadmitted.set(session(0), 101), UnadmittedBudget::Exceeded);
+        assert_eq!(unadmitted.set(session(0), 101), UnadmittedBudget::Kept);
+        assert_eq!(unadmitted.set(session(0), 102), UnadmittedBudget::Exceeded);
+    }
+
     fn session(slot: u32) -> SessionId {
         SessionId::from_parts(slot, 0)
     }
