@@ -1,9 +1,10 @@
 //! One frame for all peers that are sent the same bytes.
 //!
 //! An application sends a message to one peer at a time. The state of a document may have megabytes and hundreds of
-//! takers: they share a frame as the members of a room do.
+//! takers: they share a frame as the members of a room do. Between two of them others are sent other things, so that
+//! more than the last one is remembered.
 //!
-//! Owns: the last long message, the last long event, and their frames. Must never know: who is sent them.
+//! Owns: the longest messages and events that queues hold, and their frames. Must never know: who is sent them.
 
 use std::sync::{Arc, Weak};
 
@@ -15,69 +16,94 @@ use super::event::Emit;
 use crate::socket_io::Args;
 use crate::websocket::Opcode;
 
-/// The last long binary message, and its frame for as long as a queue holds it.
+/// The longest binary messages, and their frames for as long as a queue holds them.
 #[derive(Debug, Default)]
-pub(super) struct SharedFrame(Option<(Bytes, Weak<Encoded>)>);
+pub(super) struct SharedFrame(Longest<Bytes>);
 
 impl SharedFrame {
-    /// A binary frame. The same `Bytes` (not only equal ones) as last time give the same frame.
+    /// A binary frame. The same `Bytes` (not only equal ones) give the same frame.
     pub(super) fn of(&mut self, payload: &Bytes) -> Arc<Encoded> {
-        // The bytes are not kept longer than the queues keep their frame.
-        self.0.take_if(|(_, frame)| frame.strong_count() == 0);
-        if payload.len() < SHARED_BYTES_MIN {
-            return Encoded::frame(Opcode::Binary, payload);
-        }
-        if let Some((last, frame)) = &self.0
-            // The last ones are still held, so that their address is nothing else's.
-            && (last.as_ptr(), last.len()) == (payload.as_ptr(), payload.len())
-            && let Some(frame) = frame.upgrade()
-        {
-            return frame;
-        }
-        let frame = Encoded::frame(Opcode::Binary, payload);
-        self.0 = Some((payload.clone(), Arc::downgrade(&frame)));
-        frame
+        let encode = || Encoded::frame(Opcode::Binary, payload);
+        let is_same = |other: &Bytes| place(other) == place(payload);
+        self.0.of(payload.len(), is_same, || payload.clone(), encode)
     }
 }
 
-/// The last long event that was emitted to a single socket, and its packet for as long as a queue holds it.
+/// The longest events that were emitted to single sockets, and their packets for as long as a queue holds them.
 #[derive(Debug, Default)]
-pub(super) struct SharedEvent(Option<(ByteString, ByteString, Args, Weak<Encoded>)>);
+pub(super) struct SharedEvent(Longest<(ByteString, ByteString, Args)>);
 
 impl SharedEvent {
-    /// The packet of an event. The same arguments (not only equal ones) as last time give the same packet.
+    /// The packet of an event. The same arguments (not only equal ones) give the same packet.
     pub(super) fn of(
         &mut self,
         namespace: &ByteString,
         emit: &Emit,
         encode: impl FnOnce() -> Arc<Encoded>,
     ) -> Arc<Encoded> {
-        self.0.take_if(|(.., packet)| packet.strong_count() == 0);
         let bytes = emit.args.json().len() + emit.args.attachments().iter().map(Bytes::len).sum::<usize>();
+        let is_it = |(of, name, args): &(ByteString, ByteString, Args)| {
+            (of, name) == (namespace, &emit.name) && is_same(args, &emit.args)
+        };
+        self.0.of(bytes, is_it, || (namespace.clone(), emit.name.clone(), emit.args.clone()), encode)
+    }
+}
+
+/// What long packets were made of, and the packets. What it was made of is held as well, so that its address is nothing
+/// else's.
+#[derive(Debug)]
+struct Longest<K>(Vec<(K, Weak<Encoded>, usize)>);
+
+impl<K> Default for Longest<K> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K> Longest<K> {
+    fn of(
+        &mut self,
+        bytes: usize,
+        is_it: impl Fn(&K) -> bool,
+        key: impl FnOnce() -> K,
+        encode: impl FnOnce() -> Arc<Encoded>,
+    ) -> Arc<Encoded> {
+        // Nothing is kept longer than the queues keep its packet.
+        self.0.retain(|(_, packet, _)| packet.strong_count() > 0);
         if bytes < SHARED_BYTES_MIN {
             return encode();
         }
-        if let Some((of, name, args, packet)) = &self.0
-            && (of, name) == (namespace, &emit.name)
-            && is_same(args, &emit.args)
-            && let Some(packet) = packet.upgrade()
-        {
+        let known = self.0.iter().find(|(key, ..)| is_it(key));
+        if let Some(packet) = known.and_then(|(_, packet, _)| packet.upgrade()) {
             return packet;
         }
         let packet = encode();
-        self.0 = Some((namespace.clone(), emit.name.clone(), emit.args.clone(), Arc::downgrade(&packet)));
+        if self.0.len() >= HELD_MAX {
+            // To make a short one again costs the least.
+            let shortest = self.0.iter().enumerate().min_by_key(|(_, (.., bytes))| *bytes);
+            match shortest.map(|(index, (.., bytes))| (index, *bytes)) {
+                Some((index, shortest)) if shortest <= bytes => drop(self.0.swap_remove(index)),
+                Some(_) | None => return packet,
+            }
+        }
+        self.0.push((key(), Arc::downgrade(&packet), bytes));
         packet
     }
 }
 
 fn is_same(one: &Args, other: &Args) -> bool {
-    let place = |bytes: &[u8]| (bytes.as_ptr(), bytes.len());
-    let places = |args: &Args| args.attachments().iter().map(|bytes| place(bytes)).collect::<Vec<_>>();
-    place(one.json().as_bytes()) == place(other.json().as_bytes()) && places(one) == places(other)
+    place(one.json().as_bytes()) == place(other.json().as_bytes())
+        && one.attachments().iter().map(|bytes| place(bytes)).eq(other.attachments().iter().map(|bytes| place(bytes)))
+}
+
+fn place(bytes: &[u8]) -> (*const u8, usize) {
+    (bytes.as_ptr(), bytes.len())
 }
 
 /// Shorter messages are cheaper to copy than to look up and keep.
 const SHARED_BYTES_MIN: usize = 1024;
+/// Packets that are remembered: as many states of long documents as are joined at one time.
+const HELD_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -94,13 +120,29 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &shared.of(&state.clone())));
         assert!(!Arc::ptr_eq(&first, &shared.of(&state.slice(1..))));
         assert!(!Arc::ptr_eq(&first, &shared.of(&other)), "equal bytes of another owner");
-        let again = shared.of(&state);
-        let held = Arc::downgrade(&again);
-        drop(again);
+        let (held, len) = (Arc::downgrade(&first), first.len());
+        drop(first);
         assert_eq!(held.strong_count(), 0, "nothing but the queues keeps a frame");
-        assert_eq!(shared.of(&state).len(), first.len());
+        assert_eq!(shared.of(&state).len(), len);
         let short = Bytes::from_static(b"short");
         assert!(!Arc::ptr_eq(&shared.of(&short), &shared.of(&short)));
+    }
+
+    /// Between two states, each member is told other things of some length: who is in, where the cursors are.
+    #[test]
+    fn what_is_sent_in_between_takes_no_place() {
+        let mut shared = SharedFrame::default();
+        let states: Vec<Bytes> = (0..3).map(|byte| Bytes::from(vec![byte; 50_000])).collect();
+        let held: Vec<_> = states.iter().map(|state| shared.of(state)).collect();
+        let mut others = Vec::new();
+        for _ in 0..HELD_MAX * 3 {
+            others.push(shared.of(&Bytes::from(vec![7; 2000])));
+            assert!(states.iter().zip(&held).all(|(state, frame)| Arc::ptr_eq(frame, &shared.of(state))));
+        }
+        assert_eq!(shared.0.0.len(), HELD_MAX);
+        drop((held, others));
+        shared.of(&Bytes::new());
+        assert!(shared.0.0.is_empty(), "nothing is kept that no queue holds");
     }
 
     #[test]
@@ -129,9 +171,8 @@ mod tests {
         ] {
             assert!(!Arc::ptr_eq(&first, &of(namespace, &other)));
         }
-        let again = of("/", &emit(&json, &state));
-        let held = Arc::downgrade(&again);
-        drop(again);
+        let held = Arc::downgrade(&first);
+        drop(first);
         assert_eq!(held.strong_count(), 0, "nothing but the queues keeps a packet");
     }
 

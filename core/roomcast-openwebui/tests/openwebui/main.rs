@@ -8,6 +8,7 @@ mod deviations;
 mod documents;
 mod events;
 mod front_end;
+mod live_bytes;
 mod logins;
 mod random;
 mod sharing;

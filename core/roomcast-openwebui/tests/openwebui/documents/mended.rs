@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::live_bytes::live_bytes;
 use super::super::store::PUBLIC;
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle, token_for};
@@ -9,6 +10,7 @@ use roomcast_core::server::App;
 use roomcast_documents::{DocumentNotice, NotLoaded};
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{Notice, Notices};
+use roomcast_yjs::{ProtocolMessage, StateVector};
 
 /// A front end posts the title together with the content that it read earlier, behind the last save.
 #[test]
@@ -31,6 +33,42 @@ fn a_late_write_of_an_earlier_content_does_not_win() {
     // And the document is not taken for a foreign one.
     let later = Browser::open(&mut world, "alice");
     assert_eq!((later.doc.store().is_empty(), world.stack.app.document_counters().resets), (false, 0));
+}
+
+/// Between two states each member is told who is in, or where the cursors are.
+#[test]
+fn members_that_read_nothing_share_one_state() {
+    let mut world = World::with(|settings| settings.documents.peers_per_user_max = 1000);
+    let mut alice = Browser::open(&mut world, "alice");
+    for _ in 0..20 {
+        alice.type_text(&mut world, &"x".repeat(60_000));
+    }
+    alice.pump(&mut world);
+    world.leave(alice.client);
+    let state_bytes = alice.doc.state().len();
+    let provider = world.open_provider(NOTE, &token_for("alice"));
+    let cursors = [&[1, 9, 1, 0xd2, 0x0f, b'"'][..], &[b'x'; 2000], b"\""].concat();
+    world.send_binary(provider, &ProtocolMessage::Awareness(&cursors).encode());
+    let step_1 = ProtocolMessage::SyncStep1(&StateVector::default().encode()).encode();
+    let join = format!(r#"2["ydoc:document:join",{{"document_id":"{NOTE}"}}]"#);
+    for is_provider in [false, true] {
+        let members: Vec<usize> =
+            (0..100).map(|_| if is_provider { world.open() } else { world.join("alice") }).collect();
+        let before = live_bytes();
+        for member in members {
+            if is_provider {
+                let provider = world.open_provider(NOTE, &token_for("alice"));
+                world.stop_listening(provider);
+                world.send_binary(provider, &step_1);
+            } else {
+                world.stop_listening(member);
+                world.send(member, &join);
+            }
+        }
+        let grown = live_bytes() - before;
+        assert!(world.stack.server.audit().queued_bytes > 100 * state_bytes, "all of them wait for it");
+        assert!(grown < 3 * state_bytes + 100 * MEMBER_BYTES_MAX, "{grown} bytes for states of {state_bytes}");
+    }
 }
 
 /// The server ends before the document would have been looked at.
@@ -248,3 +286,6 @@ fn a_join_for_which_there_is_no_memory_is_refused_and_what_follows_is_handled() 
     world.pass(Duration::from_secs(10));
     assert_eq!(world.stack.app.audit().documents, Default::default());
 }
+
+/// What a member costs beside the state: its queue, who else is in, and what the test keeps of it.
+const MEMBER_BYTES_MAX: usize = 20_000;
