@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::StoredDocument;
 use roomcast_openwebui::access::AccessControl;
@@ -281,7 +280,7 @@ impl State {
                 appended.map(|()| StoreAnswer::Done).map_err(|_| StoreError::Conflict)
             }
             Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
-                let tag = content_hash.map(|hash| Bytes::copy_from_slice(&hash.0));
+                let tag = content_hash.map(|hash| hash.0);
                 self.documents.entry(document).or_default().save(snapshot, tag, up_to_sequence);
                 Ok(StoreAnswer::Done)
             }
@@ -295,7 +294,7 @@ impl State {
     fn stored(&self, document: &str) -> query::StoredNoteDocument {
         let found = self.documents.get(document).map(SnapshotAndLog::load).unwrap_or_default();
         let StoredDocument { snapshot, tag, updates, last_sequence, is_held } = found;
-        let content_hash = tag.and_then(|tag| tag[..].try_into().ok()).map(ContentHash);
+        let content_hash = tag.map(ContentHash);
         query::StoredNoteDocument { snapshot, content_hash, updates, last_sequence, is_held }
     }
 

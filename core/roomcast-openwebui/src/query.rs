@@ -187,9 +187,10 @@ pub struct UserChannels {
     pub permission: Permission,
 }
 
-/// What tells whether a note's content is still the one that a snapshot was saved with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContentHash(pub [u8; 20]);
+/// What tells whether a note's content is one that its document has rendered: the last ones, and those before them. Bytes
+/// to a store, 1 KiB or a little more at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentHash(pub Bytes);
 
 /// A change to a message of a chat. JSON is text, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -70,8 +70,7 @@ impl RedisDocuments {
         };
         match self.ask(question).await.map_err(told)? {
             DocumentAnswer::Loaded(StoredDocument { snapshot, tag, updates, last_sequence, is_held }) => {
-                let content_hash = tag.map(|tag| tag[..].try_into().map(ContentHash)).transpose();
-                let content_hash = content_hash.map_err(|_| StoreError::Corrupt)?;
+                let content_hash = tag.map(ContentHash);
                 Ok(StoreAnswer::Document(query::StoredNoteDocument {
                     snapshot,
                     content_hash,

@@ -13,8 +13,7 @@ use super::fault::Fault;
 pub(super) async fn answer(conn: &mut SqliteConnection, question: Question) -> Result<StoreAnswer, Fault> {
     if let Question::LoadDocument { document } = question {
         let StoredDocument { snapshot, tag, updates, last_sequence, is_held } = load(conn, &document).await?;
-        let content_hash = tag.map(|tag| tag[..].try_into().map(ContentHash)).transpose();
-        let content_hash = content_hash.map_err(|_| StoreError::Corrupt)?;
+        let content_hash = tag.map(ContentHash);
         Ok(StoreAnswer::Document(query::StoredNoteDocument { snapshot, content_hash, updates, last_sequence, is_held }))
     } else if let Question::AppendUpdates { document, first_sequence, updates } = question {
         append(conn, &document, first_sequence, &updates).await.map(|()| StoreAnswer::Done)

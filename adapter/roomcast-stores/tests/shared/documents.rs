@@ -149,7 +149,7 @@ fn questions_of_the_application_are_answered_from_the_same_place() {
         let append = Question::AppendUpdates { document: document(), first_sequence: 1, updates };
         assert!(RedisDocuments::answers(&append));
         assert!(matches!(a.answer(append).await, Ok(StoreAnswer::Done)));
-        let content_hash = Some(ContentHash([7; 20]));
+        let content_hash = Some(ContentHash(vec![7; 20].into()));
         let snapshot = Bytes::from_static(b"\x00\xfe");
         let save = Question::SaveSnapshot { document: document(), snapshot, content_hash, up_to_sequence: 1 };
         assert!(matches!(a.answer(save).await, Ok(StoreAnswer::Done)));

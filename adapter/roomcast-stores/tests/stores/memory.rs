@@ -72,7 +72,7 @@ fn a_copy_has_what_was_stored_and_goes_its_own_way() {
     let snapshot = Question::SaveSnapshot {
         document: document(),
         snapshot: "ab".into(),
-        content_hash: Some(ContentHash([7; 20])),
+        content_hash: Some(ContentHash(vec![7; 20].into())),
         up_to_sequence: 2,
     };
     memory.answer(snapshot).unwrap();
@@ -80,7 +80,7 @@ fn a_copy_has_what_was_stored_and_goes_its_own_way() {
     assert_eq!(copy.stored("note:d"), logged);
     let kept = StoredNoteDocument {
         snapshot: Some("ab".into()),
-        content_hash: Some(ContentHash([7; 20])),
+        content_hash: Some(ContentHash(vec![7; 20].into())),
         last_sequence: 2,
         ..Default::default()
     };

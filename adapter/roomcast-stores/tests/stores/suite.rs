@@ -302,7 +302,7 @@ async fn documents(place: &StoreUnderTest) {
     let stored = |snapshot: Option<&'static [u8]>, hash: Option<u8>, updates: &[&'static [u8]], last_sequence| {
         StoredNoteDocument {
             snapshot: snapshot.map(Bytes::from_static),
-            content_hash: hash.map(|byte| ContentHash([byte; 20])),
+            content_hash: hash.map(|byte| ContentHash(vec![byte; 20 * usize::from(byte)].into())),
             updates: updates.iter().map(|update| Bytes::from_static(update)).collect(),
             last_sequence,
             is_held: false,
@@ -320,7 +320,7 @@ async fn documents(place: &StoreUnderTest) {
     let save = |snapshot: &'static [u8], hash: Option<u8>, up_to_sequence| Question::SaveSnapshot {
         document: "note:d".into(),
         snapshot: Bytes::from_static(snapshot),
-        content_hash: hash.map(|byte| ContentHash([byte; 20])),
+        content_hash: hash.map(|byte| ContentHash(vec![byte; 20 * usize::from(byte)].into())),
         up_to_sequence,
     };
     assert_eq!(load("note:d").await, StoredNoteDocument::default());

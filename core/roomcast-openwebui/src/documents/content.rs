@@ -5,7 +5,8 @@
 //!
 //! A document and the note that it renders live in two stores, and a crash may come between two writes. So that the
 //! note's own content is not taken for a change made elsewhere afterwards, the mark of a content is put into the log
-//! before the content is saved, and a snapshot carries the marks of all contents that the note may have by then.
+//! before the content is saved, and a snapshot carries the marks of all contents that the note may have by then. It carries
+//! those of earlier contents as well: what has read the note before may write one of them back, also behind a restart.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -86,19 +87,15 @@ pub(super) fn is_update(entry: &[u8]) -> bool {
     }
 }
 
-/// The marks that a snapshot carries, and back.
+/// The marks that a snapshot carries, the newest first, and back.
 pub(super) fn marks_of(hash: &ContentHash) -> Vec<Mark> {
     let marks = hash.0.chunks_exact(Mark::LEN).filter_map(|mark| <[u8; Mark::LEN]>::try_from(mark).ok());
     marks.filter(|mark| *mark != [0; Mark::LEN]).map(Mark).collect()
 }
 
 fn hash_of(marks: impl Iterator<Item = Mark>) -> Option<ContentHash> {
-    let (mut hash, mut any) = ([0; 20], false);
-    for (place, Mark(mark)) in hash.chunks_exact_mut(Mark::LEN).zip(marks) {
-        place.copy_from_slice(&mark);
-        any = true;
-    }
-    any.then_some(ContentHash(hash))
+    let hash: Vec<u8> = marks.flat_map(|Mark(mark)| mark).collect();
+    (!hash.is_empty()).then(|| ContentHash(hash.into()))
 }
 
 /// What a note contains, and what it is to contain.
@@ -192,10 +189,12 @@ pub(super) enum DueSave {
 }
 
 impl Content {
-    /// What a note contains, and what was stored of its marks.
+    /// What a note contains, and what was stored of its marks, the oldest first.
     pub(super) fn loaded(current: Option<ByteString>, stored: Vec<Mark>) -> Self {
         let saved = current.as_deref().and_then(Mark::of);
-        Self { current, saved, snapshot: stored, ..Self::default() }
+        let mut content = Self { current, saved, ..Self::default() };
+        stored.iter().filter(|mark| saved != Some(**mark)).for_each(|mark| content.remember(*mark));
+        Self { snapshot: stored, ..content }
     }
 
     pub(super) const fn current(&self) -> Option<&ByteString> {
@@ -307,7 +306,10 @@ impl Content {
 
     /// Another node has stored a snapshot that carries these marks, and cut the log.
     pub(super) fn learned_snapshot(&mut self, marks: Vec<Mark>, up_to: u64) {
-        marks.iter().for_each(|mark| self.doubt(*mark));
+        // The newest come first: what the note has, or may have. Behind them are those that it had before.
+        let (may_be, earlier) = marks.split_at(marks.len().min(DOUBTFUL_MAX + 2));
+        may_be.iter().for_each(|mark| self.doubt(*mark));
+        earlier.iter().rev().for_each(|mark| self.remember(*mark));
         self.snapshot = marks;
         self.log.retain(|logged| logged.sequence > up_to || !logged.stored);
     }
@@ -326,14 +328,16 @@ impl Content {
         }
     }
 
-    /// What the snapshot with this number is to carry: every content that the note may have while it is the last one.
+    /// What the snapshot with this number is to carry: every content that the note may have while it is the last one, and
+    /// those that may be written back.
     pub(super) fn snapshot(&mut self, up_to: u64) -> Option<ContentHash> {
         let coming = match &self.flying {
             Some(flying) => flying.mark,
             None => self.next.as_ref().and_then(|next| next.mark),
         };
         self.snapshotting.clear();
-        for mark in self.saved.into_iter().chain(self.doubtful.iter().copied()).chain(coming) {
+        let earlier = self.earlier.iter().rev().copied();
+        for mark in self.saved.into_iter().chain(self.doubtful.iter().copied()).chain(coming).chain(earlier) {
             if !self.snapshotting.contains(&mark) {
                 self.snapshotting.push(mark);
             }
@@ -361,17 +365,22 @@ impl Content {
         if let Some(flying) = self.flying.take() {
             let before = std::mem::replace(&mut self.saved, flying.mark);
             (self.failures, self.retry_at) = (0, None);
-            for mark in before.into_iter().chain(self.doubtful.drain(..)) {
-                if self.earlier.len() >= EARLIER_MAX {
-                    self.earlier.pop_front();
-                }
-                self.earlier.push_back(mark);
-            }
+            let doubtful = std::mem::take(&mut self.doubtful);
+            before.into_iter().chain(doubtful).for_each(|mark| self.remember(mark));
             self.verification = match self.verification {
                 Verification::Needless | Verification::Wanted => Verification::Wanted,
                 Verification::Repeated => Verification::Needless,
             };
         }
+    }
+
+    /// The note had this content before the saved one.
+    fn remember(&mut self, mark: Mark) {
+        self.earlier.retain(|earlier| *earlier != mark);
+        if self.earlier.len() >= EARLIER_MAX {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back(mark);
     }
 
     /// The note cannot be looked at: what was saved is taken to be there.
@@ -467,9 +476,9 @@ const CONTENT: u8 = 1;
 const RESET: u8 = 2;
 const NUL: &str = "\\u0000";
 const RETRY_FACTOR_MAX: u32 = 30;
-/// With the mark of what is known to be saved, and that of what comes, as many as a snapshot can carry.
-const DOUBTFUL_MAX: usize = 20 / Mark::LEN - 2;
-/// Marks of earlier contents that are remembered while a document is in memory.
+/// Saves of which it is not known whether they were carried out.
+const DOUBTFUL_MAX: usize = 3;
+/// Marks of earlier contents that are remembered, and stored with a snapshot.
 const EARLIER_MAX: usize = 256;
 /// Marks that are remembered while a store takes none.
 const LOGGED_MAX: usize = 64;
@@ -505,7 +514,7 @@ mod tests {
         assert_eq!(Mark::of(r#"{"md":"a\u0000b","html":"a\\u0000"}"#), stored);
     }
 
-    /// What was typed is taken back while a snapshot is under way that carries the mark of what was typed alone.
+    /// What was taken back before it was saved is typed again while a snapshot is under way that does not carry its mark.
     #[test]
     fn a_mark_that_a_snapshot_under_way_lacks_goes_into_the_log_again() {
         let settings = DocumentSettings::default();
@@ -518,27 +527,26 @@ mod tests {
             content.put(second.into(), author, &settings, at(0));
             assert_eq!(content.poll(&settings, at(1)), Some(DueSave::Log(b)));
             content.logged(b, 7);
+            content.put(first.into(), author, &settings, at(1));
             content.appended(7, 8);
-            assert_eq!(content.poll(&settings, at(1)), Some(DueSave::Save(second.into())));
-            content.saved();
-            assert_eq!(content.snapshot(8).map(|hash| marks_of(&hash)), Some(vec![b]));
-            content.put(first.into(), author, &settings, at(2));
+            assert_eq!(content.snapshot(8).map(|hash| marks_of(&hash)), Some(vec![a]));
+            content.put(second.into(), author, &settings, at(2));
             match stored {
                 Stored::Before => content.snapshotted(8),
                 Stored::Behind | Stored::Unknown => {}
             }
-            assert_eq!(content.poll(&settings, at(3)), Some(DueSave::Log(a)));
-            content.logged(a, 9);
-            assert_eq!((content.poll(&settings, at(3)), content.timeout(&settings)), (None, Some(at(12))));
+            assert_eq!(content.poll(&settings, at(3)), Some(DueSave::Log(b)));
+            content.logged(b, 9);
+            assert_eq!((content.poll(&settings, at(3)), content.timeout(&settings)), (None, Some(at(10))));
             match stored {
                 Stored::Behind => content.snapshotted(8),
                 Stored::Before | Stored::Unknown => {}
             }
             content.appended(9, 10);
-            assert_eq!(content.poll(&settings, at(3)), Some(DueSave::Save(first.into())));
-            assert_eq!(content.snapshot(9).map(|hash| marks_of(&hash)), Some(vec![b, a]));
+            assert_eq!(content.poll(&settings, at(3)), Some(DueSave::Save(second.into())));
+            assert_eq!(content.snapshot(9).map(|hash| marks_of(&hash)), Some(vec![a, b]));
             // What each snapshot carries that there may be needs no entry of its own.
-            assert_eq!([a, b].map(|mark| content.is_durable(mark)), [stored != Stored::Unknown, true]);
+            assert_eq!([a, b].map(|mark| content.is_durable(mark)), [true, stored != Stored::Unknown]);
         }
     }
 
@@ -548,6 +556,33 @@ mod tests {
         Before,
         Behind,
         Unknown,
+    }
+
+    #[test]
+    fn a_snapshot_carries_so_many_earlier_contents_and_no_more() {
+        let (settings, author) = (DocumentSettings::default(), MemberKey::Socket(SlabKey::from_parts(0, 0)));
+        let json = |n: usize| ByteString::from(format!(r#"{{"md":"{n}"}}"#));
+        let mut content = Content::default();
+        for n in 0..EARLIER_MAX + 10 {
+            let now = Instant::from_millis(10_000 * (n as u64 + 1));
+            content.put(json(n), author, &settings, now);
+            content.flush(now);
+            let sequence = n as u64 + 1;
+            let Some(DueSave::Log(mark)) = content.poll(&settings, now) else { panic!("{n} is new") };
+            content.logged(mark, sequence);
+            content.appended(sequence, sequence + 1);
+            assert_eq!(content.poll(&settings, now), Some(DueSave::Save(json(n))));
+            content.saved();
+        }
+        let marks = content.snapshot(9999).map(|hash| marks_of(&hash)).unwrap();
+        let expected = (9..EARLIER_MAX + 10).rev().map(|n| Mark::of(&json(n)).unwrap());
+        assert_eq!(marks, expected.collect::<Vec<_>>());
+        // And behind a restart, at which the note has one of them.
+        let mut again = Content::loaded(Some(json(100)), marks.iter().rev().copied().collect());
+        let carried = again.snapshot(10_000).map(|hash| marks_of(&hash)).unwrap();
+        let of_note = Mark::of(&json(100)).unwrap();
+        let others = marks.into_iter().filter(|mark| *mark != of_note);
+        assert_eq!(carried, std::iter::once(of_note).chain(others).collect::<Vec<_>>());
     }
 
     #[test]

@@ -217,6 +217,8 @@ fn open(stored: StoredNoteDocument, content: Option<ByteString>, settings: &Docu
 /// What of a log is updates, and the marks of contents that the note may have, if only the document has changed it.
 fn replay(stored: StoredNoteDocument) -> (Opening, Vec<Mark>) {
     let mut marks = stored.content_hash.as_ref().map(marks_of).unwrap_or_default();
+    // Those of the log follow: the oldest comes first.
+    marks.reverse();
     let mut opening = Opening {
         snapshot: stored.snapshot,
         updates: Vec::new(),

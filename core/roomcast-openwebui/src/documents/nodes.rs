@@ -73,7 +73,7 @@ impl OpenWebUi {
 
     /// Another node has cut the log by a snapshot.
     pub(super) fn snapshot_learned(&mut self, document: DocumentId, tag: Option<Bytes>, up_to_sequence: u64) {
-        let hash = tag.and_then(|tag| <[u8; 20]>::try_from(&tag[..]).ok()).map(ContentHash);
+        let hash = tag.map(ContentHash);
         if let Some(note) = self.documents.notes.get_mut(&document) {
             let marks = hash.as_ref().map(marks_of).unwrap_or_default();
             note.content.learned_snapshot(marks, up_to_sequence);

@@ -35,6 +35,40 @@ fn a_late_write_of_an_earlier_content_does_not_win() {
     assert_eq!((later.doc.store().is_empty(), world.stack.app.document_counters().resets), (false, 0));
 }
 
+/// The server has crashed or was started again, perhaps more than once, and the log was cut since.
+#[test]
+fn a_late_write_of_an_earlier_content_resets_nothing_behind_a_restart() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    let mut earlier = Vec::new();
+    for restarts in 1..=3 {
+        for _ in 0..3 {
+            alice.type_text(&mut world, "more ");
+            world.pass_ms(20_000);
+            earlier.push(world.store.contents()["plan"].clone());
+        }
+        assert!(world.store.stored(NOTE).updates.is_empty(), "what a snapshot does not carry is gone");
+        let state = alice.doc.state();
+        for late in earlier.clone() {
+            let mut after = super::storing::crash(&world);
+            after.store.write_content("plan", Some(&late));
+            let mut later = Browser::look(&mut after, "alice");
+            later.pump(&mut after);
+            assert_eq!(later.doc.state(), state);
+            assert_eq!(after.stack.app.document_counters().resets, 0, "{restarts} restarts");
+        }
+        let mut after = super::storing::crash(&world);
+        after.store.write_content("plan", Some(r#"{"md":"by an import"}"#));
+        Browser::look(&mut after, "alice");
+        assert_eq!(after.stack.app.document_counters().resets, 1, "another content is another's");
+        // One of them is what the note has from here on.
+        world = super::storing::crash(&world);
+        world.store.write_content("plan", Some(&earlier[0]));
+        alice.client = world.join("alice");
+        alice.join(&mut world);
+    }
+}
+
 /// Between two states each member is told who is in, or where the cursors are.
 #[test]
 fn members_that_read_nothing_share_one_state() {
