@@ -16,8 +16,10 @@ fn clients_are_told_apart_by_endpoint_namespace_and_sid() {
     let (left, leaving) = std::sync::mpsc::channel();
     let server = Running::start(Builder::new().socket_io("/socket.io", |io| {
         io.namespace("/", |ns| {
-            ns.on("say", async |Data((text,)): Data<(String,)>| {
+            ns.on("say", async |socket: Socket, Data((text,)): Data<(String,)>| {
                 tracing::info!("from the handler");
+                socket.join("hall");
+                socket.leave("hall");
                 text
             });
             ns.on_disconnect(move |socket: Socket| {
@@ -44,6 +46,8 @@ fn clients_are_told_apart_by_endpoint_namespace_and_sid() {
     assert!(has(&["WebSocket accepted", r#"endpoint="/socket.io""#]), "{log}");
     assert!(has(&["connected", r#"event="connect""#, socket, &sid]), "{log}");
     assert!(has(&["from the handler", r#"event="say""#, socket, &sid]), "{log}");
+    assert!(has(&["joined a room room=hall", r#"event="join""#, socket, &sid]), "{log}");
+    assert!(has(&["left a room room=hall", r#"event="leave""#, socket, &sid]), "{log}");
     assert!(has(&["not admitted", "members only", r#"namespace="/closed""#]), "{log}");
     assert!(has(&["disconnected", "reason=TransportClose", socket, &sid]), "{log}");
     assert!(has(&["request refused", "status=400", "Unsupported protocol version"]), "{log}");
@@ -66,6 +70,8 @@ fn sockets_that_an_application_keeps_have_their_lines_and_spans() {
         ("asks the application to come in", "admit"),
         ("connected", "connect"),
         ("heard by the application", "say"),
+        ("joined a room room=kept", "join"),
+        ("left a room room=kept", "leave"),
         ("disconnected reason=ServerDisconnect", "disconnect"),
     ] {
         let socket = socket.replace("{}", event);
@@ -90,6 +96,8 @@ impl App for Keeping {
             Event::Received { session, socket, .. } => {
                 tracing::debug!("heard by the application");
                 cx.command(Command::Handled { session });
+                cx.command(Command::Join { target: Target::Socket(socket), room: "kept".into() });
+                cx.command(Command::Leave { target: Target::Socket(socket), room: "kept".into() });
                 cx.command(Command::Disconnect { target: Target::Socket(socket), extent: Extent::Namespace });
             }
             Event::Connected(_)

@@ -239,7 +239,12 @@ impl App for Conformance {
 
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
         let command = match event {
-            Event::Opened { .. } | Event::Closed { .. } | Event::Relieved { .. } | Event::Cluster(_) => return None,
+            Event::Opened { .. }
+            | Event::Closed { .. }
+            | Event::Relieved { .. }
+            | Event::RoomJoined { .. }
+            | Event::RoomLeft { .. }
+            | Event::Cluster(_) => return None,
             Event::Message { session, message } => {
                 cx.command(Command::Send { session, message });
                 Command::Handled { session }

@@ -68,8 +68,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.handle_peer_event(event),
             Event::Relieved { session } => self.relieve(session),
             Event::Cluster(event) => self.handle_cluster_event(*event),
-            // No handler can be registered for an event that is new.
-            _ => {}
+            // No handler can be registered for an event that is new, or that is said for the log.
+            Event::RoomJoined { .. } | Event::RoomLeft { .. } | _ => {}
         }
     }
 

@@ -56,11 +56,11 @@ impl Server {
             }
             ClusterBody::Leave { recipients, room } => {
                 let target = self.target_of(recipients);
-                self.namespaces.leave(&target, &room);
+                self.leave_here(&target, &room);
             }
             ClusterBody::CloseRoom { namespace, room } => {
                 let target = self.target_of(Recipients::room(namespace, room.clone()));
-                self.namespaces.leave(&target, &room);
+                self.leave_here(&target, &room);
             }
             ClusterBody::Disconnect { recipients, extent } => {
                 let target = self.target_of(recipients);

@@ -10,7 +10,7 @@ use bytestring::ByteString;
 
 use super::acks::Asker;
 use super::encoded::Encoded;
-use super::event::{Command, Emit, Extent, Message, Reason, SessionId, Target};
+use super::event::{Command, Emit, Event, Extent, Message, Reason, RoomEvents, SessionId, SocketId, Target};
 use super::namespaces::Lookup;
 use super::state::SessionKind;
 use super::{NewPeers, Server};
@@ -36,7 +36,7 @@ impl Server {
             }
             Command::Leave { target, room } => {
                 self.publish_leave(&target, &room);
-                let found = self.namespaces.leave(&target, &room);
+                let found = self.leave_here(&target, &room);
                 self.count_stale(found);
             }
             Command::Disconnect { target, extent } => {
@@ -146,10 +146,43 @@ impl Server {
         }
         // A name cut out of a larger message would keep all of that in memory as long as the room lives.
         let room = ByteString::from(&**room);
+        let outside = self.watched(target, |server, socket| !server.is_in(socket, &room));
         let found = self.namespaces.join(target, &room, self.config.limits.rooms_per_socket_max);
         self.count_stale(found);
+        for socket in outside {
+            if self.is_in(socket, &room) {
+                self.event(Event::RoomJoined { socket, room: room.clone() });
+            }
+        }
         if self.cluster.is_some() {
             self.await_channel(target, &room, now);
+        }
+    }
+
+    /// Takes sockets of this node out of a room.
+    pub(super) fn leave_here(&mut self, target: &Target, room: &ByteString) -> Lookup {
+        let inside = self.watched(target, |server, socket| server.is_in(socket, room));
+        let found = self.namespaces.leave(target, room);
+        for socket in inside {
+            self.event(Event::RoomLeft { socket, room: room.clone() });
+        }
+        found
+    }
+
+    /// Says who joins and leaves rooms from now on, or no longer does.
+    pub fn set_room_events(&mut self, events: RoomEvents) {
+        self.room_events = events;
+    }
+
+    /// Those of a target that something may have to be said of.
+    fn watched(&mut self, target: &Target, counts: impl Fn(&Self, SocketId) -> bool) -> Vec<SocketId> {
+        match self.room_events {
+            RoomEvents::Off => Vec::new(),
+            RoomEvents::On => {
+                let mut selected = self.namespaces.select(target).unwrap_or_default();
+                selected.retain(|socket| counts(self, *socket));
+                selected
+            }
         }
     }
 

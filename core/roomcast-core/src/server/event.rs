@@ -84,6 +84,16 @@ pub enum Upgrade {
     Refuse(Box<http::Response<Bytes>>),
 }
 
+/// Whether the server says who joins and leaves rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoomEvents {
+    /// It does not, which costs nothing.
+    #[default]
+    Off,
+    /// By [`Event::RoomJoined`] and [`Event::RoomLeft`], in the order of the commands.
+    On,
+}
+
 /// What happened, for the application. Each `Received` and `Message` is to be followed by one [`Command::Handled`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -159,6 +169,21 @@ pub enum Event {
         socket: SocketId,
         /// Why the socket left.
         reason: Reason,
+    },
+    /// A socket is in a room from now on. Said where [`Server::set_room_events`](super::Server::set_room_events) asks for it,
+    /// for logs.
+    RoomJoined {
+        /// The socket that joined.
+        socket: SocketId,
+        /// The room's name.
+        room: ByteString,
+    },
+    /// A socket has left a room by a command. Said as `RoomJoined` is. A socket that is gone leaves its rooms without it.
+    RoomLeft {
+        /// The socket that left.
+        socket: SocketId,
+        /// The room's name.
+        room: ByteString,
     },
     /// A session's queue has fallen below the soft limit again, after an [`Server::is_congested`](super::Server::is_congested) that said yes.
     Relieved {

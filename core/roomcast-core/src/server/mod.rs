@@ -206,6 +206,7 @@ pub struct Server {
     constant: Constants,
     shared_frame: SharedFrame,
     shared_event: SharedEvent,
+    room_events: RoomEvents,
     counters: Counters,
     #[cfg(feature = "test-hooks")]
     test_hooks: test_hooks::TestHooks,
@@ -250,6 +251,7 @@ impl Server {
             constant: Constants::new(),
             shared_frame: SharedFrame::default(),
             shared_event: SharedEvent::default(),
+            room_events: RoomEvents::default(),
             counters: Counters::default(),
             #[cfg(feature = "test-hooks")]
             test_hooks: test_hooks::TestHooks::default(),
@@ -425,6 +427,8 @@ impl Server {
             | Event::Connected(_)
             | Event::Acked { .. }
             | Event::AcksEnded { .. }
+            | Event::RoomJoined { .. }
+            | Event::RoomLeft { .. }
             | Event::Relieved { .. }
             | Event::Cluster(_) => return Some(event),
         };

@@ -49,6 +49,8 @@ impl Server {
             | Event::Message { .. }
             | Event::Closed { .. }
             | Event::Connecting(_)
+            | Event::RoomJoined { .. }
+            | Event::RoomLeft { .. }
             | Event::Relieved { .. }
             | Event::Cluster(_) => (false, None),
         };
