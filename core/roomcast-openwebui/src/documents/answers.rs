@@ -22,6 +22,11 @@ impl OpenWebUi {
             Aim::LoadContent(document) => self.content_loaded(document, reply, cx),
             Aim::Open(document) => self.document_read(document, computed(reply), cx),
             Aim::Work(document) => self.document_worked(document, computed(reply), cx),
+            Aim::Read(socket) => self.long_update_read(socket, computed(reply).flatten(), cx),
+            Aim::Mark(document) => self.content_marked(document, computed(reply).flatten(), cx),
+            Aim::MarkFound { document, query } => {
+                self.found_marked(query, document, computed(reply).flatten(), cx);
+            }
             Aim::Append { document, first, end } => self.appended(document, (first, end), reply.map(drop), cx),
             Aim::Snapshot { document, up_to } => self.snapshotted(document, up_to, reply.map(drop), cx),
             Aim::Shared { document, asked } => self.shared_answered(document, asked, reply, cx),

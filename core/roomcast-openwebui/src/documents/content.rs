@@ -108,6 +108,10 @@ pub(super) struct Content {
     doubtful: Vec<Mark>,
     flying: Option<SaveUnderWay>,
     next: Option<NextSave>,
+    /// A long one whose mark is being made elsewhere. It would be the next.
+    marking: Option<NextSave>,
+    /// What comes behind the next one, where that has waited for too long to be passed over.
+    newer: Option<NextSave>,
     retry_at: Option<Instant>,
     failures: u32,
     /// Marks that survive a crash: of the stored snapshot, and of the log behind it.
@@ -182,6 +186,8 @@ struct Logged {
 /// What is to be done about a content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DueSave {
+    /// Have the mark of this made elsewhere, as it takes long, and tell by [`Content::marked`].
+    Mark(ByteString),
     /// Put this mark into the log, and tell by [`Content::logged`].
     Log(Mark),
     /// Save this. Answer by [`Content::saved`] or [`Content::failed`].
@@ -204,22 +210,23 @@ impl Content {
     /// A member that may write rendered this.
     pub(super) fn put(&mut self, json: ByteString, author: MemberKey, settings: &DocumentSettings, now: Instant) {
         self.current = Some(json.clone());
-        let first = self.next.as_ref().map_or(now, |next| next.first);
+        let place = if self.newer.is_some() { &mut self.newer } else { &mut self.next };
+        let first = place.as_ref().map_or(now, |next| next.first);
         let due = (now + settings.save_after).min(first + settings.save_after_most);
-        self.next = Some(NextSave { json, mark: None, first, due, author: Some(author) });
+        *place = Some(NextSave { json, mark: None, first, due, author: Some(author) });
         self.verification = Verification::Wanted;
     }
 
     /// What a member rendered that has left is saved without delay.
     pub(super) fn author_left(&mut self, author: MemberKey, now: Instant) {
-        if let Some(next) = self.next.as_mut().filter(|next| next.author == Some(author)) {
+        for next in self.next.iter_mut().chain(&mut self.newer).filter(|next| next.author == Some(author)) {
             next.due = next.due.min(now);
         }
     }
 
     /// Everything is saved without delay.
     pub(super) fn flush(&mut self, now: Instant) {
-        if let Some(next) = self.next.as_mut() {
+        for next in self.next.iter_mut().chain(&mut self.newer) {
             next.due = next.due.min(now);
             self.retry_at = None;
         }
@@ -229,6 +236,10 @@ impl Content {
         if self.flying.is_some() || self.timeout(settings)? > now {
             return None;
         }
+        let is_long = |next: &mut NextSave| next.mark.is_none() && next.json.len() > settings.quick_json_bytes();
+        if let Some(next) = self.next.take_if(is_long) {
+            return Some(DueSave::Mark(self.marking.insert(next).json.clone()));
+        }
         let next = self.next.as_mut()?;
         if next.mark.is_none() {
             next.mark = Mark::of(&next.json);
@@ -236,7 +247,7 @@ impl Content {
         let mark = next.mark;
         let latest = self.latest(self.next.as_ref()?, settings);
         if self.doubtful.is_empty() && mark.is_some() && mark == self.saved {
-            self.next = None;
+            self.next = self.newer.take();
             return None;
         }
         if let Some(mark) = mark.filter(|mark| !self.is_durable(*mark)) {
@@ -255,10 +266,23 @@ impl Content {
 
     /// When [`poll`](Self::poll) has something, unless it waits for an answer.
     pub(super) fn timeout(&self, settings: &DocumentSettings) -> Option<Instant> {
-        let next = self.next.as_ref().filter(|_| self.flying.is_none())?;
+        let next = self.next.as_ref().filter(|_| self.flying.is_none() && self.marking.is_none())?;
         let is_waiting = next.mark.is_some_and(|mark| !self.is_durable(mark) && self.is_logged(mark));
         let due = if is_waiting { next.due.max(self.latest(next, settings)) } else { next.due };
         Some(self.retry_at.map_or(due, |retry| due.max(retry)))
+    }
+
+    /// The mark of a long content is made; `None` if it could not be made elsewhere. A newer content takes its place,
+    /// unless it has waited for as long as it may.
+    pub(super) fn marked(&mut self, mark: Option<Mark>, settings: &DocumentSettings, now: Instant) {
+        let Some(old) = self.marking.take() else { return };
+        // One that says nothing is not saved.
+        let Some(mark) = mark.or_else(|| Mark::of(&old.json)) else { return };
+        let is_over = self.latest(&old, settings) <= now;
+        match self.next.take() {
+            Some(newer) if !is_over => self.next = Some(NextSave { first: old.first, ..newer }),
+            newer => (self.next, self.newer) = (Some(NextSave { mark: Some(mark), ..old }), newer),
+        }
     }
 
     /// Until when the log is waited for. What was put off for as long as it may be gives the log its time all the same,
@@ -364,6 +388,7 @@ impl Content {
     pub(super) fn saved(&mut self) {
         if let Some(flying) = self.flying.take() {
             let before = std::mem::replace(&mut self.saved, flying.mark);
+            self.next = self.next.take().or(self.newer.take());
             (self.failures, self.retry_at) = (0, None);
             let doubtful = std::mem::take(&mut self.doubtful);
             before.into_iter().chain(doubtful).for_each(|mark| self.remember(mark));
@@ -396,11 +421,9 @@ impl Content {
 
     /// The note has been read once more, after everything was saved. Where it has an earlier content of its own, the
     /// saved one was written over by a front end that had read the note before: it is saved again.
-    pub(super) fn verify(&mut self, found: Option<&str>, now: Instant) -> ContentFound {
+    pub(super) fn verify(&mut self, found: Option<Mark>, now: Instant) -> ContentFound {
         self.verification = Verification::Needless;
-        let (Some(mark), Some(json)) = (found.and_then(Mark::of), self.current.clone()) else {
-            return ContentFound::AsSaved;
-        };
+        let (Some(mark), Some(json)) = (found, self.current.clone()) else { return ContentFound::AsSaved };
         if self.saved == Some(mark) {
             return ContentFound::AsSaved;
         }
@@ -421,6 +444,7 @@ impl Content {
         let span = settings.save_retry * 2u32.saturating_pow(self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + span.min(settings.save_retry * RETRY_FACTOR_MAX));
+        self.next = self.next.take().or(self.newer.take());
         self.next.get_or_insert(NextSave { json, mark, first, due: now, author });
     }
 
@@ -440,12 +464,13 @@ impl Content {
     /// The note is not there, or cannot be written: nothing is saved any more of what was rendered.
     pub(super) fn give_up(&mut self) {
         (self.flying, self.next, self.retry_at) = (None, None, None);
+        (self.marking, self.newer) = (None, None);
         self.doubtful.clear();
     }
 
     /// Whether everything is saved.
     pub(super) fn is_saved(&self) -> bool {
-        self.flying.is_none() && self.next.is_none()
+        self.flying.is_none() && self.next.is_none() && self.marking.is_none()
     }
 
     /// Whether a mark is found after a crash at any point of the snapshots under way.

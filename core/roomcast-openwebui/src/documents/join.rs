@@ -149,6 +149,7 @@ impl OpenWebUi {
 
     /// The session of a socket ends, or the socket is gone.
     pub(crate) fn leave_documents(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
+        self.finish_reading(socket, cx);
         let documents = self.sockets.get_mut(socket).map(|record| std::mem::take(&mut record.documents));
         for document in documents.unwrap_or_default() {
             self.leave_document(document, MemberKey::Socket(socket), cx);
@@ -177,6 +178,9 @@ impl OpenWebUi {
                     record.documents.retain(|other| *other != document);
                 }
                 self.forget_owed_state(document, socket);
+                if self.documents.beginners.remove(&(document, socket)) {
+                    self.resume_update(socket, Outcome::nothing(), cx);
+                }
                 if cx.server.is_in(socket, &document_room(&name)) {
                     let (target, room) = (Target::Socket(socket), document_room(&name));
                     cx.command(Command::Leave { target, room });

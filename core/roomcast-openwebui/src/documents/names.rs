@@ -5,7 +5,7 @@
 use bytestring::ByteString;
 use roomcast_documents::{DocumentId, QuestionKind};
 
-use crate::query::{Note, StoreAnswer, StoreError};
+use crate::query::{Note, QueryId, StoreAnswer, StoreError};
 use crate::settings::AppLimits;
 use crate::turns::HeldEvent;
 use roomcast_core::server::{AppRequestId, SessionId, SocketId};
@@ -31,6 +31,12 @@ pub(crate) enum Aim {
     Open(DocumentId),
     /// Something else is being computed from it.
     Work(DocumentId),
+    /// A long update of a socket is being read.
+    Read(SocketId),
+    /// The mark of a long content is being made.
+    Mark(DocumentId),
+    /// The same of what the note has, as a store has said it to this question.
+    MarkFound { document: DocumentId, query: QueryId },
     /// To append to its log.
     Append { document: DocumentId, first: u64, end: u64 },
     /// To store a snapshot.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::{DocumentId, DocumentStoreError, Pace};
 
-use super::content::{ContentFound, DueSave, LogEntry};
+use super::content::{ContentFound, DueSave, LogEntry, Mark};
 use super::names::{Aim, MemberKey};
 use super::records::{End, Ending, OpenNote};
 use crate::OpenWebUi;
@@ -142,12 +142,44 @@ impl OpenWebUi {
         if note.end != End::Verifying(query) {
             return;
         }
-        note.end = End::Idle;
-        let found = match reply {
-            Ok(StoreAnswer::NoteContent(content)) => note.content.verify(content.as_deref(), cx.now),
+        match reply {
+            Ok(StoreAnswer::NoteContent(Some(content)))
+                if content.len() > self.settings.documents.quick_json_bytes() =>
+            {
+                self.hand_out(Aim::MarkFound { document, query }, move || Mark::of(&content));
+            }
+            Ok(StoreAnswer::NoteContent(content)) => {
+                self.found_marked(query, document, content.as_deref().and_then(Mark::of), cx);
+            }
             // Whether it was changed cannot be found out.
-            Ok(_) | Err(_) => note.content.give_verification_up(),
-        };
+            Ok(_) | Err(_) => {
+                note.end = End::Idle;
+                let found = note.content.give_verification_up();
+                self.content_found(document, found, cx);
+            }
+        }
+    }
+
+    /// The content that a note has, when it is read once more, is known by its mark.
+    pub(super) fn found_marked(&mut self, query: QueryId, document: DocumentId, found: Option<Mark>, cx: &mut Cx<'_>) {
+        let Some(note) = self.documents.notes.get_mut(&document) else { return };
+        if note.end != End::Verifying(query) {
+            return;
+        }
+        note.end = End::Idle;
+        let found = note.content.verify(found, cx.now);
+        self.content_found(document, found, cx);
+    }
+
+    /// The mark of a long content is made.
+    pub(super) fn content_marked(&mut self, document: DocumentId, mark: Option<Mark>, cx: &mut Cx<'_>) {
+        if let Some(note) = self.documents.notes.get_mut(&document) {
+            note.content.marked(mark, &self.settings.documents, cx.now);
+        }
+        self.advance_content(document, cx);
+    }
+
+    fn content_found(&mut self, document: DocumentId, found: ContentFound, cx: &mut Cx<'_>) {
         match found {
             ContentFound::AsSaved | ContentFound::Foreign => self.end_document(document),
             ContentFound::Earlier => {
@@ -186,6 +218,7 @@ impl OpenWebUi {
         while let Some(note) = self.documents.notes.get_mut(&document) {
             let id = note.id.clone();
             match note.content.poll(&self.settings.documents, cx.now) {
+                Some(DueSave::Mark(json)) => self.hand_out(Aim::Mark(document), move || Mark::of(&json)),
                 Some(DueSave::Log(mark)) => {
                     let entry = LogEntry::Content(mark).write();
                     let sequence = self.documents.machine.annotate(document, entry, cx.now);

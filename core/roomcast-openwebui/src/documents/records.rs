@@ -45,8 +45,12 @@ pub(crate) struct DocumentRecords {
     pub(crate) work: VecDeque<Work<Reply>>,
     /// Long updates that are being tried elsewhere, and what is to be done afterwards.
     pub(super) trying: BTreeMap<MemberKey, Trying>,
+    /// Long updates of sockets that are being read elsewhere.
+    pub(super) reading: BTreeMap<SocketId, UnreadUpdate>,
     /// Sockets that are told the state once it is encoded, and why.
     pub(super) requested: BTreeMap<(DocumentId, SocketId), ToldFor>,
+    /// Sockets whose first update came too late, and is acknowledged with the state once that is encoded.
+    pub(super) beginners: BTreeSet<(DocumentId, SocketId)>,
     pub(super) resets: u64,
     pub(super) contents_saved: u64,
     pub(super) contents_saved_again: u64,
@@ -70,7 +74,9 @@ impl DocumentRecords {
             owed_states: BTreeMap::new(),
             work: VecDeque::new(),
             trying: BTreeMap::new(),
+            reading: BTreeMap::new(),
             requested: BTreeMap::new(),
+            beginners: BTreeSet::new(),
             resets: 0,
             contents_saved: 0,
             contents_saved_again: 0,
@@ -143,7 +149,9 @@ impl DocumentRecords {
             waiting: self.introductions.len()
                 + self.owed_states.len()
                 + self.trying.len()
+                + self.reading.len()
                 + self.requested.len()
+                + self.beginners.len()
                 + self.work.len()
                 + machine.outputs,
             timers: machine.timers + self.due.len() + self.peers.armed(),
@@ -254,6 +262,14 @@ pub(super) struct Trying {
     pub(super) initializes: bool,
     /// The note's content that came with it.
     pub(super) content: Option<ByteString>,
+}
+
+/// A long update of a socket that is being read.
+#[derive(Debug)]
+pub(super) struct UnreadUpdate {
+    pub(super) args: Args,
+    /// The longest update that counts, in bytes.
+    pub(super) bytes_max: usize,
 }
 
 /// What the others are told of a member.

@@ -58,6 +58,13 @@ impl Default for DocumentSettings {
     }
 }
 
+impl DocumentSettings {
+    /// Bytes of JSON that are read at once: an update of [`DocumentsConfig::quick_update_bytes_max`] as an array.
+    pub(super) const fn quick_json_bytes(&self) -> usize {
+        self.machine.quick_update_bytes_max.saturating_mul(JSON_PER_BYTE)
+    }
+}
+
 /// Which front end is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -67,3 +74,6 @@ pub enum Compat {
     /// 0.12.4: a state on join carries the note's content, and of all that initialize a document the first wins.
     V0_12,
 }
+
+/// What a byte takes in an array of numbers, with its comma.
+pub(super) const JSON_PER_BYTE: usize = 4;

@@ -10,6 +10,7 @@ use super::frame::{self, ArgumentWriter, Blob, BlobForm};
 use super::names::MemberKey;
 use super::records::{DocumentRecords, ToldFor, ToldState};
 use crate::OpenWebUi;
+use crate::turn::Outcome;
 use roomcast_core::server::{Command, Cx, Delivery, Emit, SessionId, SocketId, Target};
 use roomcast_core::time::Instant;
 
@@ -52,6 +53,9 @@ impl OpenWebUi {
         let state = Blob::new(state, self.settings.documents.array_bytes_max);
         for member in members {
             let MemberKey::Socket(socket) = *member else { continue };
+            if self.documents.beginners.remove(&(document, socket)) {
+                self.resume_update(socket, Outcome::Done(ArgumentWriter::of_blob(&state)), cx);
+            }
             let Some(why) = self.documents.requested.remove(&(document, socket)) else { continue };
             let session = self.sockets.get(socket).map(|record| record.peer);
             match session.is_some_and(|session| cx.server.is_congested(session)) {

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::{Beginning, Brings, DocumentId, MayBegin, Taken, Writers};
 
-use super::content;
-use super::frame::{self, ArgumentWriter, Blob, BlobForm};
-use super::names::MemberKey;
-use super::names::canonical;
-use super::records::Trying;
+use super::frame::{self, ArgumentWriter, Blob, BlobForm, ReadUpdate, read_update};
+use super::names::{Aim, MemberKey, canonical};
+use super::records::{Trying, UnreadUpdate};
+use super::settings::JSON_PER_BYTE;
 use super::state::state_blob;
 use crate::OpenWebUi;
 use crate::access::Access;
@@ -22,34 +21,60 @@ use roomcast_core::socket_io::Args;
 impl OpenWebUi {
     /// `ydoc:document:update`. Updates of clients that are not in the document are ignored.
     pub(crate) fn document_update(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
-        let id = MemberKey::Socket(socket);
         if args.json().len() > self.update_json_bytes_max(socket) {
             return Outcome::nothing();
         }
-        let Ok(payload) = args.parse::<frame::UpdateEvent<'_>>() else { return Outcome::nothing() };
-        let named = canonical(&payload.document_id, &self.settings.limits);
+        let documents = self.sockets.get(socket).map_or(&[][..], |record| &record.documents);
+        let bytes_max = documents.iter().map(|document| self.update_bytes_max(*document)).max().unwrap_or(0);
+        if args.json().len() > self.settings.documents.quick_json_bytes() {
+            self.documents.reading.insert(socket, UnreadUpdate { args: args.clone(), bytes_max });
+            let args = args.clone();
+            self.hand_out(Aim::Read(socket), move || read_update(&args, bytes_max));
+            return Outcome::Wait(TurnStep::DocumentUpdate);
+        }
+        match read_update(args, bytes_max) {
+            Some(read) => self.update_read(socket, read, cx),
+            None => Outcome::nothing(),
+        }
+    }
+
+    /// A long update has been read.
+    pub(super) fn long_update_read(&mut self, socket: SocketId, read: Option<ReadUpdate>, cx: &mut Cx<'_>) {
+        let is_awaited = self.documents.reading.remove(&socket).is_some();
+        let outcome = match read.filter(|_| is_awaited) {
+            Some(read) => self.update_read(socket, read, cx),
+            None => Outcome::nothing(),
+        };
+        self.resume_update(socket, outcome, cx);
+    }
+
+    /// A socket leaves its documents. What it has sent before is not lost: it is read here and now.
+    pub(super) fn finish_reading(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
+        let Some(UnreadUpdate { args, bytes_max }) = self.documents.reading.remove(&socket) else { return };
+        if let Some(read) = read_update(&args, bytes_max) {
+            self.update_read(socket, read, cx);
+        }
+    }
+
+    fn update_read(&mut self, socket: SocketId, read: ReadUpdate, cx: &mut Cx<'_>) -> Outcome {
+        let id = MemberKey::Socket(socket);
+        let ReadUpdate { document_id, update, content, initializes } = read;
+        let named = canonical(&document_id, &self.settings.limits);
         let joined = named.and_then(|(name, _)| self.documents.joined(&name, id));
         let Some((document, access)) = joined.map(|(document, member)| (document, member.access())) else {
             return Outcome::nothing();
         };
-        let update = match payload.update.map(|value| Blob::read(value, args, self.update_bytes_max(document))) {
-            Some(None) => {
+        let content = content.filter(|_| access == Access::Write);
+        match (update, content) {
+            (Some(Some(blob)), content) if blob.bytes.len() <= self.update_bytes_max(document) => {
+                return self.try_update(document, id, Trying { blob, initializes, content }, cx);
+            }
+            (Some(_), _) => {
                 self.documents.machine.handle_bad(document, id, cx.now);
                 self.pump_documents(cx);
-                return Outcome::nothing();
             }
-            Some(Some(blob)) => Some(blob),
-            None => None,
-        };
-        if let Some(blob) = update {
-            let content = payload.content().filter(|_| access == Access::Write);
-            let trying = Trying { blob, initializes: payload.initializes(), content: content.map(ByteString::from) };
-            return self.try_update(document, id, trying, cx);
-        }
-        if access == Access::Write
-            && let Some(content) = payload.content()
-        {
-            self.put_content(document, id, content, cx);
+            (None, Some(content)) => self.put_content(document, id, content, cx),
+            (None, None) => {}
         }
         Outcome::nothing()
     }
@@ -70,11 +95,18 @@ impl OpenWebUi {
                 self.pump_documents(cx);
                 return Outcome::Wait(TurnStep::DocumentUpdate);
             }
-            if !self.documents.is_empty(document)
-                && let Some(state) = state_blob(&mut self.documents, document, array_bytes_max)
-            {
+            if !self.documents.is_empty(document) {
                 // Another member was first: this one begins from what that one wrote.
-                return Outcome::Done(ArgumentWriter::of_blob(&state));
+                if let MemberKey::Socket(socket) = id
+                    && self.documents.machine.request_state(document, id, cx.now).is_none()
+                {
+                    self.documents.beginners.insert((document, socket));
+                    self.pump_documents(cx);
+                    return Outcome::Wait(TurnStep::DocumentUpdate);
+                }
+                if let Some(state) = state_blob(&mut self.documents, document, array_bytes_max) {
+                    return Outcome::Done(ArgumentWriter::of_blob(&state));
+                }
             }
         }
         match self.take_update(document, id, trying.blob.clone(), cx) {
@@ -140,7 +172,7 @@ impl OpenWebUi {
     ) -> Outcome {
         match (taken, content) {
             (Taken::Applied | Taken::Known | Taken::Waits, Some(content)) => {
-                self.put_content(document, id, &content, cx);
+                self.put_content(document, id, content, cx);
             }
             (Taken::Refused | Taken::Later, _) | (_, None) => {}
         }
@@ -201,15 +233,14 @@ impl OpenWebUi {
         self.tell_those(document, by, reach, (frame::UPDATE, frame.finish()), cx);
     }
 
-    /// The content that a member rendered that may write. None is not a content.
-    pub(super) fn put_content(&mut self, document: DocumentId, id: MemberKey, json: &str, cx: &mut Cx<'_>) {
-        let settings = &self.settings.documents;
-        if json.len() > settings.content_bytes_max || content::says_nothing(json) {
+    /// The content that a member rendered that may write. It says something.
+    pub(super) fn put_content(&mut self, document: DocumentId, id: MemberKey, json: ByteString, cx: &mut Cx<'_>) {
+        if json.len() > self.settings.documents.content_bytes_max {
             return;
         }
         let is_hurried = self.is_hurried();
         if let Some(note) = self.documents.notes.get_mut(&document) {
-            note.content.put(ByteString::from(json), id, &self.settings.documents, cx.now);
+            note.content.put(json, id, &self.settings.documents, cx.now);
             if is_hurried {
                 note.content.flush(cx.now);
             }
@@ -254,6 +285,3 @@ impl OpenWebUi {
         self.settings.documents.machine.limits.resync_bytes_max.saturating_add(known)
     }
 }
-
-/// What a byte takes in an array of numbers, with its comma.
-const JSON_PER_BYTE: usize = 4;

@@ -88,9 +88,9 @@ impl OpenWebUi {
             VisitTask::Write { update, content, intent } => {
                 let changed = self.write_document(document, ticket, update, intent, cx);
                 if changed.is_ok()
-                    && let Some(content) = content
+                    && let Some(content) = content.filter(|json| !content::says_nothing(json))
                 {
-                    self.put_content(document, MemberKey::Visitor(ticket), &content, cx);
+                    self.put_content(document, MemberKey::Visitor(ticket), content, cx);
                 }
                 Response::DocumentUpdated(changed)
             }

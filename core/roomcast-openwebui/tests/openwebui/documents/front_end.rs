@@ -280,7 +280,9 @@ fn of_long_contents_that_come_at_once_the_first_wins_as_well() {
             format!(r#"["ydoc:document:update",{{"document_id":"{NOTE}","update":{update},"initialize":true}}]"#);
         world.send(client, &format!("21{event}"));
     }
-    assert_eq!(world.work.len(), 1);
+    assert_eq!(world.work.len(), 3, "each is parsed");
+    (0..3).for_each(|_| assert!(world.work_one()));
+    assert_eq!(world.work.len(), 1, "and one is tried");
     while world.work_one() {}
     assert_eq!(world.stack.app.document_counters().documents.updates_applied, 1);
     let acks = tabs.map(|client| {
@@ -288,6 +290,49 @@ fn of_long_contents_that_come_at_once_the_first_wins_as_well() {
         said.into_iter().find(|text| text.starts_with("31[")).expect("an ack")
     });
     assert!(acks[0].len() > 40_000 && acks.iter().all(|ack| *ack == acks[0]));
+}
+
+/// The ack of a first update that came too late is the state, which takes long to encode.
+#[test]
+fn a_late_beginner_is_answered_once_the_state_is_encoded() {
+    let mut world = World::with(|settings| {
+        settings.documents.compat = Compat::V0_12;
+        settings.documents.machine.quick_state_bytes_max = 100;
+    });
+    let tabs: [usize; 3] = std::array::from_fn(|_| world.join("alice"));
+    let initialize = |world: &mut World, client: usize| {
+        let update = int_array::encode(&text_update(u8::try_from(client + 1).unwrap(), 0, &"x".repeat(5000)));
+        let update = String::from_utf8(update).unwrap();
+        let payload = format!(r#"{{"document_id":"{NOTE}","update":{update},"initialize":true}}"#);
+        world.send(client, &format!(r#"21["ydoc:document:update",{payload}]"#));
+        format!("31[{update}]")
+    };
+    for client in tabs {
+        world.send(client, r#"2["ydoc:document:join",{"document_id":"note:plan"}]"#);
+        world.read(client);
+    }
+    let first = initialize(&mut world, tabs[0]);
+    assert!(world.read(tabs[0]).contains(&first));
+    // An edit, so that what was encoded is not the state any more.
+    let edit = String::from_utf8(int_array::encode(&text_update(99, 0, "y"))).unwrap();
+    world.send(tabs[0], &format!(r#"2["ydoc:document:update",{{"document_id":"{NOTE}","update":{edit}}}]"#));
+    tabs.into_iter().for_each(|client| drop(world.read(client)));
+    world.is_busy = true;
+    tabs[1..].iter().for_each(|client| drop(initialize(&mut world, *client)));
+    assert_eq!((world.work.len(), world.read(tabs[1]).len()), (1, 0), "nothing is encoded here");
+    // One leaves the document meanwhile: its events go on.
+    world.send(tabs[2], r#"22["ydoc:document:leave",{"document_id":"note:plan"}]"#);
+    world.leave(tabs[2]);
+    while world.work_one() {}
+    let acks: Vec<String> = world.read(tabs[1]).into_iter().filter(|said| said.starts_with("31[")).collect();
+    assert!(acks.len() == 1 && acks[0].len() > first.len(), "{} acks", acks.len());
+    world.leave(tabs[0]);
+    world.leave(tabs[1]);
+    for _ in 0..100 {
+        while world.work_one() {}
+        world.pass_ms(100);
+    }
+    assert_eq!(world.stack.app.audit().documents, Default::default());
 }
 
 // Section 2.5, item 22.

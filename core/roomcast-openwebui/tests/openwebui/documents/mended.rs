@@ -105,6 +105,92 @@ fn members_that_read_nothing_share_one_state() {
     }
 }
 
+/// A browser sends the whole content of a note with each key. It is parsed elsewhere; the others go on meanwhile, and what
+/// the same browser sends behind it waits.
+#[test]
+fn what_is_long_is_parsed_elsewhere() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    let mut bob = Browser::open(&mut world, "alice");
+    settle(&mut world, &mut [&mut alice, &mut bob]);
+    world.is_busy = true;
+    let content = |text: &str| format!(r#"{{"md":"{text}{}","html":"","json":null}}"#, "x".repeat(200_000));
+    let update = alice.edit("typed ");
+    let array = String::from_utf8(roomcast_yjs::int_array::encode(&update)).unwrap();
+    alice.emit(
+        &mut world,
+        "ydoc:document:update",
+        &format!(r#","update":{array},"data":{{"content":{}}}"#, content("1")),
+    );
+    alice.emit(&mut world, "ydoc:document:state", "");
+    bob.type_text(&mut world, "meanwhile ");
+    assert_eq!(world.work.len(), 1, "not parsed yet");
+    alice.pump(&mut world);
+    assert_eq!((alice.updates, alice.has_event("ydoc:document:state")), (1, true));
+    alice.events.clear();
+    assert!(world.work_one() && world.work.is_empty());
+    settle(&mut world, &mut [&mut alice, &mut bob]);
+    assert!(alice.has_event("ydoc:document:state"), "in its turn");
+    assert_eq!(alice.doc.state(), bob.doc.state());
+    // Its mark is made elsewhere too, and what is typed meanwhile is saved behind it.
+    alice.render(&mut world, &content("1"));
+    assert!(world.work_one());
+    world.pass_ms(500);
+    assert_eq!((world.work.len(), world.store.contents().get("plan").map(String::len)), (1, None));
+    assert!(!world.stack.app.is_settled(), "it is still to be saved");
+    alice.render(&mut world, &content("2"));
+    world.work.swap(0, 1);
+    assert!(world.work_one() && world.work_one());
+    world.pass_ms(100);
+    assert!(world.store.contents().is_empty(), "one that is newer waits");
+    while world.work_one() {}
+    world.pass_ms(1000);
+    while world.work_one() {}
+    world.pass_ms(1000);
+    assert!(world.store.contents()["plan"] == content("2"));
+    // One that ends right behind what it has sent loses nothing.
+    alice.render(&mut world, &content("3"));
+    world.leave(alice.client);
+    world.leave(bob.client);
+    while world.work_one() {}
+    world.pass_ms(100);
+    while world.work_one() {}
+    world.pass_ms(100);
+    assert!(world.store.contents()["plan"] == content("3"));
+    for _ in 0..100 {
+        world.pass_ms(100);
+        while world.work_one() {}
+    }
+    assert_eq!(world.stack.app.audit().documents, Default::default());
+}
+
+/// However often a newer one comes while its mark is being made.
+#[test]
+fn a_long_content_that_changes_all_the_time_is_saved_all_the_same() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    alice.pump(&mut world);
+    world.is_busy = true;
+    let content = |n: usize| format!(r#"{{"md":"{n} {}"}}"#, "x".repeat(200_000));
+    let mut saved = Vec::new();
+    for n in 0..300 {
+        alice.render(&mut world, &content(n));
+        world.pass_ms(100);
+        alice.render(&mut world, &content(n));
+        // The parsing of both, or the mark of an earlier one.
+        for _ in 0..2 {
+            world.work_one();
+        }
+        saved.extend(world.store.contents().get("plan").cloned());
+        saved.dedup();
+    }
+    assert!((2..10).contains(&saved.len()), "{} saves in half a minute", saved.len());
+    world.is_busy = false;
+    while world.work_one() {}
+    world.pass_ms(10_000);
+    assert!(world.store.contents()["plan"] == content(299));
+}
+
 /// The server ends before the document would have been looked at.
 #[test]
 fn a_late_write_before_the_end_does_not_win_either() {
