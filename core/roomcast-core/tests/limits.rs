@@ -48,6 +48,87 @@ fn a_post_of_two_million_packets_is_taken_as_it_is_dealt_with() {
     panic!("{count} packets only");
 }
 
+/// The check of a packet stops after a slice, in numbers, strings and objects alike, and others have their turns in between.
+#[test]
+fn a_long_packet_is_checked_in_slices() {
+    const BYTES: usize = 4 << 20;
+    for filling in ["12,", r#"{"a":[true,null]},"#, r#""\n\n\n","#, "1.25e-7,"] {
+        let mut world = World::new(socket_io(1 << 24));
+        let (conn, _) = world.join("/");
+        let event = format!(r#"42["long",[{}0]]"#, filling.repeat(BYTES / filling.len()));
+        for bytes in [client_frame(&event), client_frame(r#"42["behind"]"#)].concat().chunks(16 << 10) {
+            world.feed(conn, bytes);
+        }
+        assert!(world.drain().is_empty() && world.is_paused(conn));
+        let mut slices = 0;
+        let events = loop {
+            assert_eq!(world.server().poll_timeout().unwrap(), (NOW, TimerKind::Intake));
+            world.server().handle_timeout(NOW);
+            slices += 1;
+            let events = world.drain();
+            if !events.is_empty() {
+                break events;
+            }
+        };
+        assert!((30..40).contains(&slices), "{slices} slices");
+        let names = events.iter().map(|event| if let Event::Received { name, .. } = event { &**name } else { "" });
+        assert_eq!(names.collect::<Vec<_>>(), ["long", "behind"]);
+        assert!(!world.is_paused(conn));
+    }
+}
+
+#[test]
+fn a_long_packet_is_taken_although_its_sender_has_gone() {
+    let mut world = World::new(socket_io(1 << 24));
+    let (conn, socket) = world.join("/");
+    world.feed(conn, &client_frame(&format!(r#"42["long",[{}0]]"#, "12,".repeat(1 << 20))));
+    world.end(conn);
+    assert!(world.drain().is_empty());
+    let events = world.settle();
+    assert!(
+        matches!(&events[..], [Event::Received { .. }, Event::Disconnected { socket: gone, .. }] if *gone == socket)
+    );
+    let Event::Received { session, .. } = events[0] else { panic!("{events:?}") };
+    world.command(Command::Handled { session });
+    assert_eq!(world.server().audit(), Audit::default());
+    // One that ends in the middle of its check for another reason leaves nothing either.
+    let (conn, socket) = world.join("/");
+    world.feed(conn, &client_frame(&format!(r#"42["long",[{}0]]"#, "12,".repeat(1 << 20))));
+    world.command(Command::Disconnect { target: Target::Socket(socket), extent: Extent::Connection });
+    world.end(conn);
+    assert!(matches!(&world.settle()[..], [Event::Disconnected { .. }]));
+    assert_eq!(world.server().audit(), Audit::default());
+}
+
+#[test]
+fn a_long_packet_that_is_none_ends_its_session_when_the_check_comes_there() {
+    let mut world = World::new(socket_io(1 << 24));
+    let (conn, _) = world.join("/");
+    world.feed(conn, &client_frame(&format!(r#"42["long",[{}0}}]"#, "12,".repeat(1 << 20))));
+    let [Event::Disconnected { reason, .. }] = &world.settle()[..] else { panic!("not the end") };
+    assert_eq!(*reason, Reason::Fault(PeerError::BadSocketPacket));
+}
+
+#[test]
+fn a_long_packet_of_a_post_is_checked_in_slices() {
+    let mut world = World::new(socket_io(1 << 24));
+    let sid = world.open_polling();
+    world.request(Method::POST, &sid, "40".into());
+    assert!(matches!(&world.drain()[..], [Event::Connected(_)]));
+    let event = format!(r#"42["long",[{}0]]"#, "12,".repeat(1 << 20));
+    let post = world.request(Method::POST, &sid, format!("{event}\x1e42[\"behind\"]"));
+    let names = |events: Vec<Event>| {
+        let name = |event| if let Event::Received { name, .. } = event { name } else { "other".into() };
+        events.into_iter().map(name).collect::<Vec<ByteString>>()
+    };
+    assert!(world.drain().is_empty() && world.answer(post).is_none());
+    assert_eq!(names(world.settle()), ["long", "behind"]);
+    assert_eq!(world.answer(post).as_deref(), Some("ok"));
+    let post = world.request(Method::POST, &sid, event.replace(']', "}"));
+    assert!(matches!(&world.settle()[..], [Event::Disconnected { .. }]));
+    assert_ne!(world.answer(post).as_deref(), Some("ok"));
+}
+
 #[test]
 fn packets_that_ask_for_nothing_are_taken_in_slices() {
     let mut world = World::new(engine_io());
@@ -834,6 +915,13 @@ impl Drop for World {
 
 fn open() -> Config {
     Config::new([Endpoint::socket_io("/io")])
+}
+
+fn socket_io(message_bytes_max: usize) -> Config {
+    let mut config = open();
+    let EndpointKind::SocketIo(engine, _) = &mut config.endpoints[0].kind else { panic!("Socket.IO") };
+    engine.max_payload_bytes = message_bytes_max;
+    config
 }
 
 fn engine_io() -> Config {

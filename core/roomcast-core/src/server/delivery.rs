@@ -236,9 +236,9 @@ impl Server {
 
     /// Has the driver read a stream, or not, as its session and what is kept of it demand.
     pub(super) fn settle_reading(&mut self, conn: ConnId) {
-        let is_behind = self.streams.is_own(conn) == Some(true)
-            && self.streams.session(conn).is_some_and(|session| self.intake.is_behind(session));
-        let has_rest = self.streams.has_rest(conn);
+        let session = self.streams.session(conn).filter(|_| self.streams.is_own(conn) == Some(true));
+        let is_behind = session.is_some_and(|session| self.intake.is_behind(session));
+        let has_rest = self.streams.has_rest(conn) || session.is_some_and(|session| self.is_checking(session));
         if has_rest && !is_behind {
             self.intake.push_ready(Rest::Conn(conn));
         }

@@ -73,6 +73,10 @@ impl Server {
     /// A stream has ended or broken.
     pub(super) fn handle_ws_ended(&mut self, conn: ConnId, now: Instant) {
         let Some(session) = self.streams.session(conn) else { return self.stale() };
+        if self.streams.is_own(conn) == Some(true) && self.is_checking(session) {
+            // What was sent before is not lost.
+            return self.streams.end_later(conn);
+        }
         self.remove_conn(conn);
         self.detach_conn(session, conn, Reason::TransportClose, now);
     }
@@ -85,7 +89,7 @@ impl Server {
         self.intake.handle_handled(session);
         if self.intake.is_behind(session) {
             self.relieve(session);
-            if !self.intake.is_behind(session) && !self.requests.has_packets(session) {
+            if !self.intake.is_behind(session) && !self.requests.has_packets(session) && !self.is_checking(session) {
                 self.finish_post(session);
             }
         }
@@ -111,8 +115,13 @@ impl Server {
         let Some(endpoint) = self.streams.endpoint(conn) else { return };
         let Some(limits) = self.frame_limits.get(endpoint.index()).copied() else { return };
         let Some(session) = self.streams.session(conn) else { return };
+        if self.streams.is_own(conn) == Some(true) {
+            self.check_on(session, now);
+        }
         for _ in 0..SLICE_PACKETS {
-            if self.is_behind(conn) {
+            // A stream becomes its session's own in between.
+            let waits = self.streams.is_own(conn) == Some(true) && self.is_checking(session);
+            if waits || self.is_behind(conn) {
                 break;
             }
             let message_bytes_max = self.message_bytes_max(session, limits.message_bytes_max);
@@ -184,7 +193,13 @@ impl Server {
         if !self.sessions.contains(session) {
             return;
         }
+        if !self.check_on(session, now) {
+            return;
+        }
         for _ in 0..SLICE_PACKETS {
+            if self.is_checking(session) {
+                break;
+            }
             // A client that polls reads and writes by turns: to hold its POST until it polls could wait for ever.
             if self.intake.judge(session, 0) {
                 return self.watch(session);
@@ -195,7 +210,7 @@ impl Server {
                 return self.fault(session, fault, now);
             }
         }
-        if self.requests.has_packets(session) {
+        if self.requests.has_packets(session) || self.is_checking(session) {
             self.intake.push_ready(Rest::Post(session));
         } else if !self.intake.judge(session, 0) {
             self.finish_post(session);

@@ -46,6 +46,7 @@ impl Server {
             upgrade_deadline: None,
             close_deadline: None,
             partial: None,
+            check: None,
             gone: false,
             handshake,
         });

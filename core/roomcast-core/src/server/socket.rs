@@ -19,7 +19,7 @@ use super::fault::PeerError;
 use super::held_answers::HeldAnswer;
 use super::namespaces::SocketStage;
 use super::state::PartialPacket;
-use crate::socket_io::{self, Args, Packet, PacketType};
+use crate::socket_io::{self, Args, Packet, PacketCheck, PacketType};
 use crate::time::Instant;
 
 impl Server {
@@ -36,7 +36,47 @@ impl Server {
             return Err(PeerError::BadSocketPacket);
         }
         let bytes = text.len();
+        if bytes > CHECK_SLICE_BYTES {
+            let check = PacketCheck::begin(text, &limits).map_err(|_| PeerError::BadSocketPacket)?;
+            record.check = Some(Box::new(check));
+            return Ok(());
+        }
         let packet = Packet::decode(text, &limits).map_err(|_| PeerError::BadSocketPacket)?;
+        self.take_packet(session, packet, bytes, now)
+    }
+
+    /// Whether a long packet of a session is being checked, so that what came behind it has to wait.
+    pub(super) fn is_checking(&self, session: SessionId) -> bool {
+        self.sessions.get(session).is_some_and(|record| record.check.is_some())
+    }
+
+    /// Goes on with the check of a session's long packet, if there is one. `false`: that has ended the session.
+    pub(super) fn check_on(&mut self, session: SessionId, now: Instant) -> bool {
+        let Some(record) = self.sessions.get_mut(session) else { return false };
+        let Some(mut check) = record.check.take() else { return true };
+        let taken = match check.step(CHECK_SLICE_BYTES) {
+            // The application has been told that the session ended.
+            _ if record.gone => Ok(()),
+            Ok(None) => {
+                record.check = Some(check);
+                return true;
+            }
+            Ok(Some(packet)) => self.take_packet(session, packet, check.len(), now),
+            Err(_) => Err(PeerError::BadSocketPacket),
+        };
+        let goes_on = taken.is_ok();
+        if let Err(fault) = taken {
+            self.fault(session, fault, now);
+        }
+        let conn = self.sessions.get(session).and_then(|record| record.conn);
+        if let Some(conn) = conn.filter(|conn| self.streams.has_ended(*conn)) {
+            self.handle_ws_ended(conn, now);
+        }
+        goes_on && self.sessions.contains(session)
+    }
+
+    fn take_packet(&mut self, session: SessionId, packet: Packet, bytes: usize, now: Instant) -> Result<(), PeerError> {
+        let Some(record) = self.sessions.get_mut(session) else { return Ok(()) };
         if packet.attachments == 0 {
             return self.handle_socket_packet(session, packet, Vec::new(), now);
         }
@@ -355,6 +395,8 @@ impl Server {
     }
 }
 
+/// Bytes of a packet that are checked at a time: a quarter of a millisecond. The simulator has few that are long.
+const CHECK_SLICE_BYTES: usize = if cfg!(feature = "test-hooks") { 64 } else { 128 << 10 };
 const INVALID_NAMESPACE: &str = r#"{"message":"Invalid namespace"}"#;
 const TOO_MANY_NAMESPACES: &str = r#"{"message":"Too many namespaces"}"#;
 const CONNECT_TIMEOUT: &str = r#"{"message":"Connect timeout"}"#;

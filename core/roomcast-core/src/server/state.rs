@@ -10,7 +10,7 @@ use super::config::EndpointId;
 use super::deadlines::DeadlineKey;
 use super::event::{ConnId, Handshake, Sid};
 use crate::engine_io::session::State;
-use crate::socket_io::Packet;
+use crate::socket_io::{Packet, PacketCheck};
 
 /// The state of one session: its endpoint, its handshake and its transports.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) upgrade_deadline: Option<DeadlineKey>,
     pub(super) close_deadline: Option<DeadlineKey>,
     pub(super) partial: Option<Box<PartialPacket>>,
+    /// A long packet that is being checked. What came behind it waits.
+    pub(super) check: Option<Box<PacketCheck>>,
     /// Whether the application has been told of its end.
     pub(super) gone: bool,
     pub(super) handshake: Arc<Handshake>,

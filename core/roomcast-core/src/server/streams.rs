@@ -41,6 +41,8 @@ struct Stream {
     read_paused: bool,
     /// Whether our half has been shut, or is about to be.
     half_closed: bool,
+    /// Whether the peer has ended it while a packet was being checked, which is taken first.
+    has_ended: bool,
     /// Grows whenever the socket takes bytes.
     progress: u64,
     close_deadline: Option<DeadlineKey>,
@@ -100,6 +102,7 @@ impl Streams {
             blocked: false,
             read_paused: false,
             half_closed: false,
+            has_ended: false,
             progress: 0,
             close_deadline: None,
             partial_deadline: None,
@@ -155,6 +158,18 @@ impl Streams {
             (true, false) => Bytes::copy_from_slice(input),
             (false, false) => [&*stream.rest, input].concat().into(),
         };
+    }
+
+    /// The peer has ended a stream, which is to be dealt with later.
+    pub(super) fn end_later(&mut self, conn: ConnId) {
+        if let Some(stream) = self.0.get_mut(conn) {
+            stream.has_ended = true;
+        }
+    }
+
+    /// Whether the peer has ended a stream that is still here.
+    pub(super) fn has_ended(&self, conn: ConnId) -> bool {
+        self.0.get(conn).is_some_and(|stream| stream.has_ended)
     }
 
     /// Whether bytes are kept, or a fault is, that wait to be handled.

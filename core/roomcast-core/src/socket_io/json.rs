@@ -10,12 +10,14 @@
 //! other members fail (Python stops at 1,000 levels and 4,300 digits). And placeholders have to be found on the way.
 
 mod error;
+mod nesting;
 mod placeholders;
 mod strings;
 
 use std::borrow::Cow;
 
 pub use self::error::JsonError;
+use self::nesting::{Container, Nesting};
 use self::placeholders::{
     Below, Collected, Object, Placeholder, PlaceholderKey, PlaceholderSink, Unwatched, parse_digits,
 };
@@ -63,6 +65,55 @@ pub fn check_value(text: &str, limits: JsonLimits, placeholders: Placeholders) -
         Placeholders::Attachments(count) => Scanner::new(text, limits, Below(count)).whole_value()?,
     }
     Ok(trim(text))
+}
+
+/// The check of one value, piece by piece: a long one holds up nothing else.
+#[derive(Debug)]
+pub struct ValueCheck {
+    limits: JsonLimits,
+    placeholders: Placeholders,
+    paused: PausedScan,
+}
+
+impl ValueCheck {
+    /// A check that has not begun.
+    pub fn new(limits: JsonLimits, placeholders: Placeholders) -> Self {
+        Self { limits, placeholders, paused: PausedScan::default() }
+    }
+
+    /// Checks about `bytes` more of `text`, which has to be the same each time. Whether all of it is checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_value`], once the check comes to the place.
+    pub fn step(&mut self, text: &str, bytes: usize) -> Result<bool, JsonError> {
+        match self.placeholders {
+            Placeholders::Data => self.step_by(text, bytes, Unwatched),
+            Placeholders::Attachments(count) => self.step_by(text, bytes, Below(count)),
+        }
+    }
+
+    fn step_by<W: PlaceholderSink>(&mut self, text: &str, bytes: usize, watch: W) -> Result<bool, JsonError> {
+        let PausedScan { at, open, object, inside } = std::mem::take(&mut self.paused);
+        let pause_at = at.saturating_add(bytes);
+        let scanner = Scanner::new(text, self.limits, watch);
+        let mut scanner = Scanner { at, open, object, inside, pause_at, ..scanner };
+        if scanner.value()? == ScanStop::End {
+            return scanner.end().map(|()| true);
+        }
+        let Scanner { at, open, object, inside, .. } = scanner;
+        self.paused = PausedScan { at, open, object, inside };
+        Ok(false)
+    }
+}
+
+/// Where a check goes on: in front of a value, or within a string.
+#[derive(Debug, Default)]
+struct PausedScan {
+    at: usize,
+    open: Nesting,
+    object: Object,
+    inside: StringUnderWay,
 }
 
 /// Checks values parted by commas, possibly none, and returns them without the blanks around the list.
@@ -163,17 +214,46 @@ struct Scanner<'a, W> {
     limits: JsonLimits,
     open: Nesting,
     object: Object,
+    inside: StringUnderWay,
+    /// Where to stop for now, at the next place where that can be done.
+    pause_at: usize,
     watch: W,
+}
+
+/// The string that a pause came in.
+#[derive(Clone, Copy, Debug, Default)]
+enum StringUnderWay {
+    #[default]
+    Nothing,
+    /// It is a value, not a key.
+    Text,
+    /// A key that began there.
+    Key { start: usize, escapes: Escapes },
+}
+
+/// How far a scan came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ScanStop {
+    /// The outermost value is complete.
+    End,
+    /// There is more of it, which is for the next step.
+    Pause,
 }
 
 impl<'a, W: PlaceholderSink> Scanner<'a, W> {
     fn new(text: &'a str, limits: JsonLimits, watch: W) -> Self {
         let bytes = text.as_bytes();
-        Self { bytes, at: 0, limits, open: Nesting::default(), object: Object::default(), watch }
+        let (open, object) = (Nesting::default(), Object::default());
+        Self { bytes, at: 0, limits, open, object, inside: StringUnderWay::Nothing, pause_at: usize::MAX, watch }
     }
 
     fn whole_value(&mut self) -> Result<(), JsonError> {
         self.value()?;
+        self.end()
+    }
+
+    /// Behind the outermost value.
+    fn end(&mut self) -> Result<(), JsonError> {
         self.skip_blanks();
         if self.at == self.bytes.len() { Ok(()) } else { Err(JsonError::Syntax) }
     }
@@ -193,15 +273,36 @@ impl<'a, W: PlaceholderSink> Scanner<'a, W> {
         }
     }
 
-    /// One value with all that is in it.
-    fn value(&mut self) -> Result<(), JsonError> {
+    /// One value with all that is in it, or the next part of it.
+    fn value(&mut self) -> Result<ScanStop, JsonError> {
         loop {
+            if self.at >= self.pause_at {
+                return Ok(ScanStop::Pause);
+            }
+            match std::mem::take(&mut self.inside) {
+                StringUnderWay::Nothing => {}
+                StringUnderWay::Text => {
+                    if self.text()? == ScanStop::Pause {
+                        return Ok(ScanStop::Pause);
+                    }
+                    if self.ended()? {
+                        return Ok(ScanStop::End);
+                    }
+                    continue;
+                }
+                StringUnderWay::Key { start, escapes } => {
+                    self.rest_of_key(start, escapes)?;
+                    continue;
+                }
+            }
             self.skip_blanks();
             self.check_mark()?;
             match self.peek() {
                 b'"' => {
                     self.at += 1;
-                    self.string()?;
+                    if self.text()? == ScanStop::Pause {
+                        return Ok(ScanStop::Pause);
+                    }
                 }
                 b'-' | b'0'..=b'9' => self.number()?,
                 b'{' => {
@@ -230,7 +331,7 @@ impl<'a, W: PlaceholderSink> Scanner<'a, W> {
                 _ => return Err(JsonError::Syntax),
             }
             if self.ended()? {
-                return Ok(());
+                return Ok(ScanStop::End);
             }
         }
     }
@@ -286,11 +387,26 @@ impl<'a, W: PlaceholderSink> Scanner<'a, W> {
         Ok(())
     }
 
-    /// A key and its colon.
+    /// A string that is a value, or the part of it up to a pause.
+    fn text(&mut self) -> Result<ScanStop, JsonError> {
+        let reached = self.string(&mut Escapes::None)?;
+        if reached == ScanStop::Pause {
+            self.inside = StringUnderWay::Text;
+        }
+        Ok(reached)
+    }
+
+    /// A key and its colon, or the part of it up to a pause.
     fn key(&mut self) -> Result<(), JsonError> {
         self.expect(b'"')?;
-        let start = self.at;
-        let escapes = self.string()?;
+        self.rest_of_key(self.at, Escapes::None)
+    }
+
+    fn rest_of_key(&mut self, start: usize, mut escapes: Escapes) -> Result<(), JsonError> {
+        if self.string(&mut escapes)? == ScanStop::Pause {
+            self.inside = StringUnderWay::Key { start, escapes };
+            return Ok(());
+        }
         if W::WATCHES {
             self.object.members = self.object.members.saturating_add(1);
             self.object.key = PlaceholderKey::of(&self.bytes[start..self.at - 1], escapes);
@@ -299,18 +415,20 @@ impl<'a, W: PlaceholderSink> Scanner<'a, W> {
         self.expect(b':')
     }
 
-    /// The rest of a string, from behind its opening quote.
-    fn string(&mut self) -> Result<Escapes, JsonError> {
-        let mut escapes = Escapes::None;
+    /// The rest of a string, from behind its opening quote. Notes whether it has escapes.
+    fn string(&mut self, escapes: &mut Escapes) -> Result<ScanStop, JsonError> {
         loop {
+            if self.at >= self.pause_at {
+                return Ok(ScanStop::Pause);
+            }
             self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 b'"' => {
                     self.at += 1;
-                    return Ok(escapes);
+                    return Ok(ScanStop::End);
                 }
                 b'\\' => {
-                    escapes = Escapes::Some;
+                    *escapes = Escapes::Some;
                     self.escape()?;
                 }
                 _ => return Err(JsonError::Syntax),
@@ -370,7 +488,9 @@ impl<'a, W: PlaceholderSink> Scanner<'a, W> {
     /// Within an array: steps over integers of up to seven digits, each with its comma. Updates of documents come as long
     /// arrays of bytes, and this takes half the time of one value after the other. What is left is for the general case.
     fn skip_short_integers(&mut self) {
-        while let Some((word, _)) = self.bytes.get(self.at..).and_then(|rest| rest.split_first_chunk::<8>()) {
+        while self.at < self.pause_at
+            && let Some((word, _)) = self.bytes.get(self.at..).and_then(|rest| rest.split_first_chunk::<8>())
+        {
             let digits = digit_run(word);
             let leading_zero = word[0] == b'0' && digits > 1;
             if digits == 0 || leading_zero || digits > self.limits.number_bytes_max || word.get(digits) != Some(&b',') {
@@ -423,7 +543,9 @@ impl<'a, W: PlaceholderSink> Scanner<'a, W> {
 
     #[inline]
     fn skip_blanks(&mut self) {
-        while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
+        let end = self.at.saturating_add(BLANKS_MAX);
+        // What is left of more than that is no value, and no comma.
+        while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') && self.at < end {
             self.at += 1;
         }
     }
@@ -432,48 +554,6 @@ impl<'a, W: PlaceholderSink> Scanner<'a, W> {
     #[inline]
     fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Container {
-    Array,
-    Object,
-}
-
-/// Which containers are open: one bit each, the innermost lowest.
-#[derive(Default)]
-struct Nesting {
-    bits: u128,
-    depth: u32,
-    /// The bits of each full 128 levels further out.
-    outer: Vec<u128>,
-}
-
-impl Nesting {
-    fn push(&mut self, container: Container) {
-        if self.depth > 0 && self.depth.is_multiple_of(u128::BITS) {
-            self.outer.push(self.bits);
-        }
-        self.bits = self.bits << 1 | u128::from(matches!(container, Container::Object));
-        self.depth += 1;
-    }
-
-    fn pop(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-        self.bits >>= 1;
-        if self.depth > 0 && self.depth.is_multiple_of(u128::BITS) {
-            self.bits = self.outer.pop().unwrap_or_default();
-        }
-    }
-
-    #[inline]
-    fn innermost(&self) -> Option<Container> {
-        match (self.depth, self.bits & 1) {
-            (0, _) => None,
-            (_, 0) => Some(Container::Array),
-            (_, _) => Some(Container::Object),
-        }
     }
 }
 
@@ -507,6 +587,9 @@ fn value_end(bytes: &[u8]) -> usize {
     }
     bytes.len()
 }
+
+/// Blanks in a row, in bytes: no program writes as many.
+const BLANKS_MAX: usize = 64 << 10;
 
 /// For texts that have passed a limit already.
 const UNLIMITED: JsonLimits = JsonLimits { depth_max: u32::MAX, number_bytes_max: usize::MAX };
@@ -703,7 +786,58 @@ mod tests {
         }
     }
 
+    #[test]
+    fn blanks_are_few_in_a_row() {
+        for at in ["[@1,2]", "[1@,2]", r#"{"a"@:1}"#, r#"{"a":@1}"#, r#"{"a":1@}"#, r#"{@"a":1}"#, "@1", "1@", "{@}"] {
+            assert_eq!(check(&at.replace('@', &" ".repeat(BLANKS_MAX))).map(drop), Ok(()), "{at}");
+            let more = at.replace('@', &" ".repeat(2 * BLANKS_MAX + 1));
+            assert_eq!(check(&more).map(drop), Err(JsonError::Syntax), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_no_longer_than_it_may_be() {
+        let nested = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        for long in [
+            format!("[{}1]", "12,".repeat(100_000)),
+            format!("[{}1]", "1234567890,".repeat(30_000)),
+            format!("[{}1]", "-1.5e3,".repeat(40_000)),
+            format!("[{nested}{}]", format!(",{nested}").repeat(1500)),
+            format!("\"{}\"", r"\n".repeat(150_000)),
+            format!("{{\"{}\":1}}", r"\u00e9".repeat(50_000)),
+            format!("{{{}\"z\":null}}", "\"a\": {\"b\": true} ,".repeat(15_000)),
+        ] {
+            let mut check = ValueCheck::new(JsonLimits::default(), Placeholders::Data);
+            let mut steps = 1;
+            while !check.step(&long, 1000).unwrap() {
+                steps += 1;
+                assert!(check.paused.at <= steps * (1000 + 64), "{} after {steps} steps", check.paused.at);
+            }
+            assert!(steps >= long.len() / 1100, "{steps} steps for {}", &long[..20]);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_check_in_pieces_says_the_same(
+            text in any_text(),
+            pieces in prop::collection::vec(0..9_usize, 1..5),
+            binary in any::<bool>(),
+        ) {
+            let placeholders = if binary { Placeholders::Attachments(2) } else { Placeholders::Data };
+            let whole = check_value(&text, JsonLimits::default(), placeholders).map(drop);
+            let mut check = ValueCheck::new(JsonLimits::default(), placeholders);
+            let mut piecewise = Ok(false);
+            // A piece of nothing gets nowhere, but loses nothing.
+            for bytes in pieces.iter().chain(&[1]).cycle().take(text.len() * 12 + 12) {
+                piecewise = check.step(&text, *bytes);
+                if piecewise != Ok(false) {
+                    break;
+                }
+            }
+            prop_assert_eq!(piecewise, whole.map(|()| true));
+        }
+
         #[test]
         fn the_verdict_is_that_of_serde_json(text in any_text()) {
             // `IgnoredAny` knows the grammar alone: no depth, no surrogates, no range of numbers.

@@ -13,6 +13,6 @@ pub use args::{Args, ArgsBuilder, ArgsError, Attachment};
 pub use flags::{Delivery, Extent};
 pub use json::{JsonError, JsonLimits};
 pub use packet::{
-    HEADER_BYTES_MAX, Packet, PacketError, PacketLimits, PacketType, ack_args, encode_ack, encode_event, encode_header,
-    is_reserved_event, split_event,
+    HEADER_BYTES_MAX, Packet, PacketCheck, PacketError, PacketLimits, PacketType, ack_args, encode_ack, encode_event,
+    encode_header, is_reserved_event, split_event,
 };

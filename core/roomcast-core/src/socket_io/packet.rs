@@ -9,7 +9,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::args::Args;
-use super::json::{self, JsonError, JsonLimits, Placeholders};
+use super::json::{self, JsonError, JsonLimits, Placeholders, ValueCheck};
 
 /// A Socket.IO packet. Its data is text that was checked, not a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,85 @@ impl Packet {
     ///
     /// Anything else, see [`PacketError`].
     pub fn decode(text: ByteString, limits: &PacketLimits) -> Result<Self, PacketError> {
+        let head = PacketHead::decode(&text, limits)?;
+        let data = decode_data(&head, &text, limits)?;
+        Ok(head.packet(text.slice_ref(data)))
+    }
+
+    /// Appends the text form.
+    ///
+    /// A namespace with a comma or a query in it would be read as another one.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        encode_header(out, self.kind, self.attachments, &self.namespace, self.ack_id);
+        out.extend_from_slice(self.data.as_bytes());
+    }
+}
+
+/// The decoding of a long packet, piece by piece: [`Packet::decode`] takes 2 ms per megabyte.
+#[derive(Debug)]
+pub struct PacketCheck {
+    text: ByteString,
+    head: PacketHead,
+    check: ValueCheck,
+}
+
+impl PacketCheck {
+    /// Decodes what stands in front of the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::decode`].
+    pub fn begin(text: ByteString, limits: &PacketLimits) -> Result<Self, PacketError> {
+        let head = PacketHead::decode(&text, limits)?;
+        if head.data(&text).is_empty() {
+            // What may be empty is checked at once.
+            decode_data(&head, &text, limits)?;
+        }
+        let check = ValueCheck::new(limits.json(), head.placeholders());
+        Ok(Self { text, head, check })
+    }
+
+    /// Checks about `bytes` more of the data. The packet, once all of it is checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::decode`], once the check comes to the place.
+    pub fn step(&mut self, bytes: usize) -> Result<Option<Packet>, PacketError> {
+        let data = self.head.data(&self.text);
+        if !data.is_empty() && !self.check.step(data, bytes).map_err(PacketError::Json)? {
+            return Ok(None);
+        }
+        let data = json::trim(data);
+        if !data.is_empty() && !fits(self.head.kind, data) {
+            return Err(PacketError::Data);
+        }
+        Ok(Some(self.head.clone().packet(self.text.slice_ref(data))))
+    }
+
+    /// Length of the text, in bytes.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether the text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+/// What stands in front of the data of a packet.
+#[derive(Clone, Debug)]
+struct PacketHead {
+    kind: PacketType,
+    attachments: u32,
+    namespace: ByteString,
+    ack_id: Option<u64>,
+    /// Where the data begins.
+    end: usize,
+}
+
+impl PacketHead {
+    fn decode(text: &ByteString, limits: &PacketLimits) -> Result<Self, PacketError> {
         let first = *text.as_bytes().first().ok_or(PacketError::Empty)?;
         let kind = PacketType::from_digit(first).ok_or(PacketError::UnknownType)?;
         let mut rest = &text[1..];
@@ -47,20 +126,24 @@ impl Packet {
             PacketType::Ack | PacketType::BinaryAck => Some(decode_ack_id(&mut rest)?.ok_or(PacketError::AckId)?),
             PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => None,
         };
-        let data = decode_data(kind, attachments, rest, limits)?;
         let namespace = match namespace {
             ROOT => ByteString::from_static(ROOT),
             other => text.slice_ref(other),
         };
-        Ok(Self { kind, attachments, namespace, ack_id, data: text.slice_ref(data) })
+        Ok(Self { kind, attachments, namespace, ack_id, end: text.len() - rest.len() })
     }
 
-    /// Appends the text form.
-    ///
-    /// A namespace with a comma or a query in it would be read as another one.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        encode_header(out, self.kind, self.attachments, &self.namespace, self.ack_id);
-        out.extend_from_slice(self.data.as_bytes());
+    fn data<'a>(&self, text: &'a str) -> &'a str {
+        text.get(self.end..).unwrap_or_default()
+    }
+
+    fn placeholders(&self) -> Placeholders {
+        if self.kind.is_binary() { Placeholders::Attachments(self.attachments) } else { Placeholders::Data }
+    }
+
+    fn packet(self, data: ByteString) -> Packet {
+        let Self { kind, attachments, namespace, ack_id, end: _ } = self;
+        Packet { kind, attachments, namespace, ack_id, data }
     }
 }
 
@@ -131,6 +214,12 @@ pub struct PacketLimits {
     pub json_number_bytes_max: usize,
 }
 
+impl PacketLimits {
+    const fn json(&self) -> JsonLimits {
+        JsonLimits { depth_max: self.json_depth_max, number_bytes_max: self.json_number_bytes_max }
+    }
+}
+
 impl Default for PacketLimits {
     /// 10 attachments, where JavaScript's parser stops (socket.io-parser 4.2.7; a client that is sent more drops its
     /// connection); 256 bytes of namespace; JSON as in [`JsonLimits`].
@@ -151,10 +240,11 @@ impl Default for PacketLimits {
 ///
 /// # Errors
 ///
-/// [`PacketError::Data`] if this is not the data of a decoded event.
+/// [`PacketError::Data`] if this is not the data of a decoded event, or if its name is longer than 256 KiB.
 pub fn split_event(data: &ByteString) -> Result<(ByteString, ByteString), PacketError> {
     let inner = inside_brackets(data)?.strip_prefix('"').ok_or(PacketError::Data)?;
-    let end = json::string_end(inner).ok_or(PacketError::Data)?;
+    let short = &inner[..inner.floor_char_boundary(NAME_BYTES_MAX)];
+    let end = json::string_end(short).ok_or(PacketError::Data)?;
     let name = match json::unescape(&inner[..end]) {
         std::borrow::Cow::Borrowed(raw) => data.slice_ref(raw),
         std::borrow::Cow::Owned(name) => name.into(),
@@ -265,12 +355,12 @@ impl std::error::Error for PacketError {}
 
 fn decode_attachments(rest: &mut &str, limits: &PacketLimits) -> Result<u32, PacketError> {
     let (digits, after) = rest.split_once('-').ok_or(PacketError::Attachments)?;
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if digits.is_empty() || digits.len() > DIGITS_MAX || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(PacketError::Attachments);
     }
     *rest = after;
     // All digits: what does not parse is beyond every limit.
-    match digits.parse() {
+    match digits.parse::<u32>() {
         // The JavaScript parser refuses 0 too: an event without attachments is not binary.
         Ok(0) => Err(PacketError::Attachments),
         Ok(count) if count <= limits.attachments_max => Ok(count),
@@ -292,7 +382,7 @@ fn decode_namespace<'a>(rest: &mut &'a str, limits: &PacketLimits) -> Result<&'a
 }
 
 fn decode_ack_id(rest: &mut &str) -> Result<Option<u64>, PacketError> {
-    let end = rest.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    let end = rest.bytes().take(DIGITS_MAX).take_while(u8::is_ascii_digit).count();
     let (digits, after) = rest.split_at(end);
     *rest = after;
     match digits {
@@ -302,12 +392,8 @@ fn decode_ack_id(rest: &mut &str) -> Result<Option<u64>, PacketError> {
 }
 
 /// The data without the blanks around it, if it is of the shape that the kind has.
-fn decode_data<'a>(
-    kind: PacketType,
-    attachments: u32,
-    rest: &'a str,
-    limits: &PacketLimits,
-) -> Result<&'a str, PacketError> {
+fn decode_data<'a>(head: &PacketHead, text: &'a str, limits: &PacketLimits) -> Result<&'a str, PacketError> {
+    let (kind, rest) = (head.kind, head.data(text));
     if rest.is_empty() {
         return match kind {
             PacketType::Connect | PacketType::Disconnect => Ok(rest),
@@ -318,10 +404,13 @@ fn decode_data<'a>(
             | PacketType::BinaryAck => Err(PacketError::Data),
         };
     }
-    let placeholders = if kind.is_binary() { Placeholders::Attachments(attachments) } else { Placeholders::Data };
-    let limits = JsonLimits { depth_max: limits.json_depth_max, number_bytes_max: limits.json_number_bytes_max };
-    let data = json::check_value(rest, limits, placeholders).map_err(PacketError::Json)?;
-    let fits = match kind {
+    let data = json::check_value(rest, limits.json(), head.placeholders()).map_err(PacketError::Json)?;
+    if fits(kind, data) { Ok(data) } else { Err(PacketError::Data) }
+}
+
+/// Whether a value is of the shape that the kind has.
+fn fits(kind: PacketType, data: &str) -> bool {
+    match kind {
         PacketType::Connect => data.starts_with('{'),
         PacketType::Disconnect => false,
         PacketType::Event | PacketType::BinaryEvent => {
@@ -329,8 +418,7 @@ fn decode_data<'a>(
         }
         PacketType::Ack | PacketType::BinaryAck => data.starts_with('['),
         PacketType::ConnectError => data.starts_with(['{', '"']),
-    };
-    if fits { Ok(data) } else { Err(PacketError::Data) }
+    }
 }
 
 fn inside_brackets(data: &str) -> Result<&str, PacketError> {
@@ -355,6 +443,11 @@ fn push_decimal(out: &mut Vec<u8>, mut value: u64) {
     }
     out.extend_from_slice(&digits[start..]);
 }
+
+/// Length of an event's name, in bytes.
+const NAME_BYTES_MAX: usize = 256 << 10;
+/// Digits of a number in a header: more are beyond 64 bits, but for leading zeros.
+const DIGITS_MAX: usize = 32;
 
 /// The namespace that stands in no header.
 const ROOT: &str = "/";

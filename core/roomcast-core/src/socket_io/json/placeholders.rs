@@ -58,7 +58,7 @@ impl PlaceholderSink for Collected {
 
 /// What matters of the innermost object. A placeholder holds no array or object, so that one of these is enough: an
 /// object around another one cannot be a placeholder any more.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Object {
     /// The key of the value that comes; within an array it is [`PlaceholderKey::Other`].
     pub key: PlaceholderKey,
@@ -75,7 +75,7 @@ impl Object {
         Self { key: PlaceholderKey::Other, members: 0, marked: false, around_another: true, num: None };
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum PlaceholderKey {
     #[default]
     Other,

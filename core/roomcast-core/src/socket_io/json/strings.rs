@@ -53,7 +53,7 @@ pub(crate) fn write_string(out: &mut Vec<u8>, value: &str) {
 }
 
 /// Whether a string has escapes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escapes {
     None,
     Some,
