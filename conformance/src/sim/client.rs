@@ -32,8 +32,19 @@ pub(super) struct Client {
     pub(super) last_heard: Instant,
     /// Whether the network has ended its probe, so that it goes on polling.
     pub(super) probe_lost: bool,
+    /// The limit that it has run into on purpose. It says nothing more.
+    pub(super) provoked: Option<Provoked>,
     partial: Option<(String, usize)>,
     next_ack: u64,
+}
+
+/// What a client has done that the server must end its session for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Provoked {
+    /// What it has exceeded, as the coverage names it.
+    pub(super) limit: &'static str,
+    /// The code of the close frame that tells it.
+    pub(super) close: u16,
 }
 
 /// How far a client is.
@@ -87,6 +98,7 @@ impl Client {
             left: Vec::new(),
             last_heard: Instant::default(),
             probe_lost: false,
+            provoked: None,
             partial: None,
             next_ack: 0,
         }

@@ -4,11 +4,11 @@
 
 use http::Method;
 
-use super::client::Stage;
-use super::model::AUTH;
+use super::client::{Provoked, Stage};
+use super::model::{ACKS_MAX, AUTH, PACKET_BYTES_MAX};
 use super::weather::Weather;
 use super::wires::{NetworkEvent, WsPurpose};
-use super::world::World;
+use super::world::{UNADMITTED_MESSAGE_BYTES_MAX, UNADMITTED_PINNED_BYTES_MAX, World};
 use crate::pair::{Conformance, Via, WALL_MS};
 
 impl World {
@@ -51,11 +51,41 @@ impl World {
         let state = &mut self.clients[client];
         state.stage = if state.via == Via::WebSocket { Stage::Streaming } else { Stage::Polling };
         let (via, epoch) = (state.via, state.epoch);
+        if self.weather == Weather::Storm && via == Via::WebSocket && self.chance(6) {
+            return self.trespass(client);
+        }
         self.ask_for(client, "/");
         if via == Via::Upgrade {
             let delay = self.millis(0, 200);
             self.plan(delay, NetworkEvent::Dial { client, epoch, purpose: WsPurpose::Upgrade });
         }
+    }
+
+    /// A client that was not let in anywhere sends more than it may, or begins and does not go on.
+    fn trespass(&mut self, client: usize) {
+        let long = UNADMITTED_MESSAGE_BYTES_MAX;
+        let (message_bytes, part_bytes, limit, close) = match self.rng.below(3) {
+            0 => (long + 1, usize::MAX, "limit: bytes of a message, not admitted", 1009),
+            1 => (long - 1, UNADMITTED_PINNED_BYTES_MAX + 100, "limit: bytes of all that are not admitted", 1008),
+            _ => (long - 1, 20, "limit: time of a message, not admitted", 1008),
+        };
+        self.write_part(client, &"4".repeat(message_bytes), part_bytes);
+        self.clients[client].provoked = Some(Provoked { limit, close });
+    }
+
+    /// A client begins a message and does not go on.
+    fn fall_silent(&mut self, client: usize) {
+        if self.clients[client].stage == Stage::Streaming {
+            self.write_part(client, r#"42["never"]"#, 5);
+            self.clients[client].provoked = Some(Provoked { limit: "limit: time of a message", close: 1008 });
+        }
+    }
+
+    /// A packet whose attachment is too long for it.
+    fn attach_too_much(&mut self, client: usize) {
+        let attachment = "AAAA".repeat(PACKET_BYTES_MAX / 3 + 1);
+        let packet = [r#"451-["message",{"_placeholder":true,"num":0}]"#.to_owned(), format!("b{attachment}")];
+        self.clients[client].outbox.extend(packet);
     }
 
     /// Every joined socket sends one last event that asks for an ack.
@@ -117,7 +147,11 @@ impl World {
             15..22 => self.call_event(client, &name, &format!(r#""room-cast","{room}",{n},"{}""#, "y".repeat(200))),
             22..25 => self.event(client, &name, &format!(r#""broadcast",{n}"#)),
             25..27 => self.event(client, &name, &format!(r#""typing","{room}",{n}"#)),
-            27..29 => self.event(client, &name, &format!(r#""ask",{n}"#)),
+            27..29 => {
+                // Now and then one more than a socket may have open.
+                let asks = if n < 250 { ACKS_MAX + 1 } else { 1 };
+                (0..asks).for_each(|_| self.event(client, &name, &format!(r#""ask",{n}"#)));
+            }
             29..31 => self.binary(client, &name),
             31 => self.event(client, &name, r#""volatile",5"#),
             32 => self.event(client, &name, r#""burst",40"#),
@@ -144,6 +178,8 @@ impl World {
                 self.event(client, name, &format!(r#""kick",{whole}"#));
             }
             (38, 300..700) => self.intrude(client),
+            (38, 700..800) => self.fall_silent(client),
+            (38, 800..900) => self.attach_too_much(client),
             (39, 600..900) => self.overlap(client),
             (39, 0..50) => {
                 self.meet("habit: says goodbye and goes on");

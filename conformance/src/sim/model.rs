@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomcast_core::engine_io::Packet;
-use roomcast_core::server::{AckEnd, AckId, Connect, EmitId, Event, Reason, Server, SocketId};
+use roomcast_core::server::{AckEnd, AckId, Connect, EmitId, Event, PeerError, Reason, Server, SocketId};
 use roomcast_core::socket_io::Args;
 use roomcast_testkit::{Observer, Trace};
 use serde_json::Value;
@@ -134,6 +134,10 @@ impl Model {
             if server.sid(*socket).is_none() {
                 continue;
             }
+            let asks = self.open_asks(&member.sid);
+            if asks.len() > ACKS_MAX {
+                return Err(format!("{} is still to acknowledge {asks:?}", member.sid));
+            }
             let mut rooms: Vec<_> = server.rooms(*socket).collect();
             rooms.sort_unstable();
             if !rooms.iter().copied().eq(member.rooms.iter().map(String::as_str)) {
@@ -190,6 +194,10 @@ impl Model {
             }
             Event::Disconnected { socket, reason } => {
                 self.coverage.meet(format!("reason: {}", reason_text(*reason)));
+                if *reason == Reason::Fault(PeerError::PayloadTooLarge) {
+                    // No client sends a message of that length: it is a packet with its attachments.
+                    self.coverage.meet("limit: bytes of a packet");
+                }
                 if *reason == Reason::ClientDisconnect && !self.connecting.contains(socket) {
                     self.compare(*socket, Ledger::leave);
                 }
@@ -263,6 +271,9 @@ impl Model {
                 if let Some(member) = self.members.get(&socket).filter(|_| alive) {
                     let id = self.next_packet_id;
                     self.next_packet_id += 1;
+                    if self.asks.values().filter(|asked| asked.sid == member.sid).count() >= ACKS_MAX {
+                        self.coverage.meet("limit: acks of a socket");
+                    }
                     self.asks.insert(emit, EmitToAck { sid: member.sid.clone(), packet_id: id, acks: 0 });
                     self.expect(socket, Some(id), "ask", args);
                 }
@@ -442,6 +453,10 @@ pub(super) const ROOMS_MAX: usize = 3;
 pub(super) const ROOM_BYTES_MAX: usize = 30;
 /// Namespaces that a session may be in.
 pub(super) const NAMESPACES_MAX: usize = 3;
+/// Emits that a socket may still have to acknowledge.
+pub(super) const ACKS_MAX: usize = 2;
+/// Bytes of a packet with its attachments.
+pub(super) const PACKET_BYTES_MAX: usize = 2000;
 /// What clients say when they join `/custom`.
 pub(super) const AUTH: &str = r#"{"a":1}"#;
 

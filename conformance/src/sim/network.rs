@@ -106,7 +106,7 @@ impl World {
     /// A client sends what it has to send, if it can.
     pub(super) fn flush(&mut self, client: usize) {
         let state = &mut self.clients[client];
-        if state.outbox.is_empty() {
+        if state.outbox.is_empty() || state.provoked.is_some() {
             return;
         }
         match state.stage {
@@ -237,6 +237,24 @@ impl World {
         self.plan_up(index);
     }
 
+    /// Writes some of a packet to a client's WebSocket, and nothing behind that.
+    pub(super) fn write_part(&mut self, client: usize, packet: &str, bytes: usize) {
+        let Some(index) = self.ties[client].wire else { return };
+        let mut frame = Vec::new();
+        encode_frame(&mut frame, Fin::Final, Opcode::Text, packet.as_bytes(), Some([1, 2, 3, 4]));
+        self.wires[index].up.extend(frame.into_iter().take(bytes));
+        self.plan_up(index);
+    }
+
+    /// A client is told why its session ends.
+    fn ended_for(&mut self, client: usize, wire: usize, code: u16) {
+        if self.ties[client].wire == Some(wire)
+            && let Some(provoked) = self.clients[client].provoked.filter(|provoked| provoked.close == code)
+        {
+            self.meet(provoked.limit);
+        }
+    }
+
     fn plan_up(&mut self, wire: usize) {
         if !std::mem::replace(&mut self.wires[wire].up_planned, true) {
             let delay = self.delay();
@@ -364,6 +382,7 @@ impl World {
                 Ok(Some(WsMessage::Close(frame))) => {
                     let code = frame.as_ref().map_or(1005, |frame| frame.code.as_u16());
                     self.model_mut().coverage.meet(format!("close {code}"));
+                    self.ended_for(client, index, code);
                     encode_close(&mut self.wires[index].up, frame.map(|frame| (frame.code, "")), Some([1, 2, 3, 4]));
                     self.plan_up(index);
                     continue;

@@ -13,7 +13,7 @@ use roomcast_testkit::Observed;
 
 use super::client::{Client, Stage};
 use super::coverage::Coverage;
-use super::model::{Model, NAMESPACES_MAX, ROOM_BYTES_MAX, ROOMS_MAX};
+use super::model::{ACKS_MAX, Model, NAMESPACES_MAX, PACKET_BYTES_MAX, ROOM_BYTES_MAX, ROOMS_MAX};
 use super::weather::Weather;
 use super::wires::{HttpCall, NetworkEvent, Wire};
 use crate::pair::{Conformance, Host, Profile, Via, WALL_MS, host};
@@ -294,12 +294,22 @@ fn config() -> Config {
     config.limits.namespaces_per_session_max = NAMESPACES_MAX;
     config.limits.attachments_max = 2;
     config.limits.json_depth_max = 6;
+    config.limits.acks_per_socket_max = ACKS_MAX;
+    config.limits.packet_bytes_max = PACKET_BYTES_MAX;
+    config.limits.partial_timeout = PARTIAL_TIMEOUT;
+    config.limits.unadmitted.message_bytes_max = UNADMITTED_MESSAGE_BYTES_MAX;
+    config.limits.unadmitted.pinned_bytes_max = UNADMITTED_PINNED_BYTES_MAX;
     config
 }
 
 const CLIENTS: usize = 9;
 /// Enough for all clients and a few of those whose end the server has not noticed.
 const SESSIONS_MAX: usize = 11;
+/// Shorter than a client without a pong lives.
+const PARTIAL_TIMEOUT: Duration = Duration::from_millis(1200);
+pub(super) const UNADMITTED_MESSAGE_BYTES_MAX: usize = 3000;
+/// One client alone can exceed it.
+pub(super) const UNADMITTED_PINNED_BYTES_MAX: usize = 2500;
 const STORM: Duration = Duration::from_secs(15);
 /// Those who were cut off find out and come back within the first half.
 const FAIR: Duration = Duration::from_secs(10);
