@@ -9,28 +9,29 @@ use std::time::Duration;
 
 /// Looks at the allocator from time to time, for as long as the program runs.
 pub async fn give_back() {
-    let mut free_after = Free::default();
+    let mut resident_after = Resident::default();
     loop {
         tokio::time::sleep(INTERVAL).await;
-        if let Some(bytes) = allocator::free_bytes()
-            && free_after.is_worth_it(bytes)
+        if let (Some(free), Some(resident)) = (allocator::free_bytes(), allocator::resident_bytes())
+            && resident_after.is_worth_it(free, resident)
         {
             allocator::trim();
-            free_after.0 = allocator::free_bytes().unwrap_or(bytes);
-            tracing::debug!(bytes, "free memory is given back");
+            resident_after.0 = allocator::resident_bytes().unwrap_or(resident);
+            tracing::debug!(free, resident, "free memory is given back");
         }
     }
 }
 
-/// The allocator's free bytes after the last time: it counts them whether their pages have been returned or not.
+/// Resident bytes after the last time, or since then if there were fewer. Free bytes alone say too little: the allocator
+/// counts them whether their pages have been returned or not, and a burst between two looks leaves as many as there were.
 #[derive(Default)]
-struct Free(usize);
+struct Resident(usize);
 
-impl Free {
-    /// Whether enough has become free since then. To return pages and to get them again costs time.
-    fn is_worth_it(&mut self, bytes: usize) -> bool {
-        self.0 = self.0.min(bytes);
-        bytes - self.0 >= WORTH_BYTES
+impl Resident {
+    /// Whether enough has come since then, and may be free. To return pages and to get them again costs time.
+    fn is_worth_it(&mut self, free_bytes: usize, resident_bytes: usize) -> bool {
+        self.0 = self.0.min(resident_bytes);
+        free_bytes >= WORTH_BYTES && resident_bytes - self.0 >= WORTH_BYTES
     }
 }
 
@@ -41,6 +42,13 @@ mod allocator {
     pub fn free_bytes() -> Option<usize> {
         // SAFETY: it takes no arguments and writes to nothing of ours.
         Some(unsafe { libc::mallinfo2() }.fordblks)
+    }
+
+    /// Bytes of the heaps and stacks that are in memory.
+    pub fn resident_bytes() -> Option<usize> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+        Some(line.trim().strip_suffix(" kB")?.trim().parse::<usize>().ok()? << 10)
     }
 
     /// Returns free pages to the system.
@@ -58,6 +66,10 @@ mod allocator {
         None
     }
 
+    pub const fn resident_bytes() -> Option<usize> {
+        None
+    }
+
     pub const fn trim() {}
 }
 
@@ -69,23 +81,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_has_become_free_since_is_worth_it() {
-        let mut free = Free::default();
-        assert!(!free.is_worth_it(WORTH_BYTES - 1) && free.is_worth_it(WORTH_BYTES));
-        free.0 = 100 << 20;
-        assert!(!free.is_worth_it(100 << 20));
-        assert!(!free.is_worth_it(90 << 20), "some of it is in use again");
-        assert!(!free.is_worth_it((106 << 20) - 1) && free.is_worth_it(106 << 20));
+    fn only_what_has_come_since_is_worth_it() {
+        const MB: usize = 1 << 20;
+        let mut after = Resident::default();
+        assert!(!after.is_worth_it(WORTH_BYTES - 1, 100 * MB), "it is in use");
+        assert!(!after.is_worth_it(100 * MB, WORTH_BYTES - 1));
+        assert!(after.is_worth_it(WORTH_BYTES, 100 * MB));
+        after.0 = 20 * MB;
+        assert!(!after.is_worth_it(100 * MB, 20 * MB), "it was returned");
+        assert!(!after.is_worth_it(100 * MB, 36 * MB - 1) && after.is_worth_it(100 * MB, 36 * MB));
+        // A burst between two looks takes pages that had been returned, and leaves as many free bytes as there were.
+        assert!(after.is_worth_it(100 * MB, 120 * MB));
+        assert!(!after.is_worth_it(100 * MB, 10 * MB) && after.is_worth_it(100 * MB, 26 * MB));
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn what_a_burst_leaves_behind_is_given_back() {
-        let resident = || {
-            let status = std::fs::read_to_string("/proc/self/status").unwrap();
-            let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-            line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
-        };
+        let resident = || allocator::resident_bytes().unwrap();
         // Small allocations, of which one lasts, above the others.
         let mut burst: Vec<Box<[u8; 1024]>> = (0..64 << 10).map(|n| Box::new([n as u8; 1024])).collect();
         let (last, before) = (burst.pop(), resident());
