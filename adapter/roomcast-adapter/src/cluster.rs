@@ -40,6 +40,13 @@ impl ClusterInbox {
         self.0.send(Mail::Cluster(Box::new(ClusterInput::Subscribed(channel)), None), 0);
     }
 
+    /// A request of this node has reached this many others
+    /// ([`ClusterBody::question`](roomcast_core::cluster::ClusterBody::question)). Only where
+    /// [`Strangers::Counted`](roomcast_core::cluster::Strangers::Counted) are.
+    pub fn reached(&self, request: u64, nodes: u32) {
+        self.0.send(Mail::Cluster(Box::new(ClusterInput::Reached { request, nodes }), None), 0);
+    }
+
     /// The bus is there, or not. Taken to be there at the start.
     pub fn bus(&self, state: BusState) {
         self.0.send(Mail::Cluster(Box::new(ClusterInput::Bus(state)), None), 0);

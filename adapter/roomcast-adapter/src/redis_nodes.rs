@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use roomcast_core::cluster::{
-    BusChannel, BusState, ClusterMessage, ClusterSettings, Codec, DecodeError, NodeId, OccupiedRooms, RoomChannel,
-    Subscriptions,
+    BusChannel, BusState, ClusterMessage, ClusterSettings, Codec, DecodeError, Envelope, NodeId, OccupiedRooms,
+    RoomChannel, Strangers, Subscriptions,
 };
 use roomcast_core::server::App;
 use roomcast_redis::{BusEvent, BusStats, Channel, Delivered, RedisBus, RedisConfig};
@@ -54,7 +54,8 @@ impl RedisNodes {
         self.monitor.clone()
     }
 
-    fn connect(self, node: &NodeId, inbox: ClusterInbox, subscriptions: Subscriptions) -> Result<RedisLink, String> {
+    fn connect(self, node: &NodeId, inbox: ClusterInbox, settings: NodeSettings) -> Result<RedisLink, String> {
+        let NodeSettings { subscriptions, strangers } = settings;
         let Self { config, codec, monitor } = self;
         let occupied = match subscriptions {
             Subscriptions::Everything | Subscriptions::PerRoom => None,
@@ -75,7 +76,7 @@ impl RedisNodes {
         }
         // One server for each: a second one of the same setting is not watched.
         let _ = monitor.bus.set(bus.clone());
-        Ok(RedisLink { bus, codec, rooms, occupied, inbox, counters: monitor.counters })
+        Ok(RedisLink { bus, codec, rooms, occupied, inbox, counters: monitor.counters, strangers })
     }
 }
 
@@ -126,9 +127,16 @@ impl<A: App> Builder<A> {
     /// Makes this server one node of several that meet at a Redis. As [`cluster`](Self::cluster) otherwise.
     #[must_use]
     pub fn redis(self, settings: ClusterSettings, nodes: RedisNodes) -> Self {
-        let subscriptions = settings.subscriptions;
-        self.cluster(settings, move |node, inbox| nodes.connect(node, inbox, subscriptions))
+        let of_node = NodeSettings { subscriptions: settings.subscriptions, strangers: settings.strangers };
+        self.cluster(settings, move |node, inbox| nodes.connect(node, inbox, of_node))
     }
+}
+
+/// What the connection has to know of how its node takes part.
+#[derive(Clone, Copy)]
+struct NodeSettings {
+    subscriptions: Subscriptions,
+    strangers: Strangers,
 }
 
 /// The way out, in the driver.
@@ -140,14 +148,19 @@ struct RedisLink {
     occupied: Option<Arc<Mutex<OccupiedRooms>>>,
     inbox: ClusterInbox,
     counters: Arc<NodeCounters>,
+    strangers: Strangers,
 }
 
 impl ClusterBus for RedisLink {
     fn publish(&mut self, message: ClusterMessage) {
+        let question = message.body.question().filter(|_| self.strangers == Strangers::Counted);
         match self.codec.encode(&message) {
-            Ok(envelope) => {
+            Ok(Envelope { channel, payload }) => {
                 // What is dropped is counted by the bus.
-                let _ = self.bus.publish(envelope.channel, envelope.payload);
+                let _ = match question {
+                    Some(question) => self.bus.publish_question(channel, payload, question),
+                    None => self.bus.publish(channel, payload),
+                };
             }
             Err(error) => {
                 self.counters.unreadable.fetch_add(1, Ordering::Relaxed);
@@ -205,6 +218,8 @@ impl Receiver {
                     self.inbox.subscribed(room);
                 }
             }
+            // This node hears itself.
+            BusEvent::Reached { question, subscribers } => self.inbox.reached(question, subscribers.saturating_sub(1)),
             BusEvent::Down(_) => self.inbox.bus(BusState::Down),
             BusEvent::Up(_) => self.inbox.bus(BusState::Up),
             // An event that is new changes nothing here.

@@ -72,7 +72,28 @@ impl RedisBus {
     ///
     /// It was dropped, and counted: the queue is full, it is too large, or the bus has stopped.
     pub fn publish(&self, channel: impl Into<Bytes>, payload: impl Into<Bytes>) -> Result<(), NotPublished> {
-        self.push(Outgoing { way: PublishWay::Publish, channel: channel.into(), payload: payload.into() })
+        self.push(Outgoing {
+            way: PublishWay::Publish,
+            channel: channel.into(),
+            payload: payload.into(),
+            question: None,
+        })
+    }
+
+    /// The same, and [`BusEvent::Reached`] says how many subscribers got it, under this number. Not in a Redis Cluster, of
+    /// which each node knows its own subscribers alone, and not if the message is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn publish_question(
+        &self,
+        channel: impl Into<Bytes>,
+        payload: impl Into<Bytes>,
+        question: u64,
+    ) -> Result<(), NotPublished> {
+        let question = Some(question);
+        self.push(Outgoing { way: PublishWay::Publish, channel: channel.into(), payload: payload.into(), question })
     }
 
     /// The same to a sharded channel (`SPUBLISH`).
@@ -81,7 +102,12 @@ impl RedisBus {
     ///
     /// As [`publish`](Self::publish).
     pub fn publish_sharded(&self, channel: impl Into<Bytes>, payload: impl Into<Bytes>) -> Result<(), NotPublished> {
-        self.push(Outgoing { way: PublishWay::SPublish, channel: channel.into(), payload: payload.into() })
+        self.push(Outgoing {
+            way: PublishWay::SPublish,
+            channel: channel.into(),
+            payload: payload.into(),
+            question: None,
+        })
     }
 
     /// Wants what is published there. Each call is answered by [`BusEvent::Subscribed`] once Redis has confirmed the

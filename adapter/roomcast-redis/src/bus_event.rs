@@ -21,6 +21,14 @@ pub enum BusEvent {
     Subscribed(Channel),
     /// Redis refuses a subscription. It is tried again with the next connection.
     SubscriptionRefused(Channel, RedisFault),
+    /// What was published by [`publish_question`](crate::RedisBus::publish_question) under this number has reached this many
+    /// subscriptions, those of this node among them.
+    Reached {
+        /// As it was published.
+        question: u64,
+        /// How many subscriptions, exact ones and patterns, Redis has sent it to.
+        subscribers: u32,
+    },
     /// The receiving connection is lost, or could not be made at first: messages of others are missed from now on.
     Down(RedisFault),
     /// The receiving connection is up with all subscriptions, those that were asked for meanwhile too. With how long

@@ -15,6 +15,8 @@ pub(crate) struct Outgoing {
     pub(crate) way: PublishWay,
     pub(crate) channel: Bytes,
     pub(crate) payload: Bytes,
+    /// Given if the owner wants to know how many subscribers got it.
+    pub(crate) question: Option<u64>,
 }
 
 /// How a message is published.
@@ -140,7 +142,12 @@ mod tests {
     }
 
     fn message(bytes: usize) -> Outgoing {
-        Outgoing { way: PublishWay::Publish, channel: Bytes::new(), payload: Bytes::from(vec![0; bytes]) }
+        Outgoing {
+            way: PublishWay::Publish,
+            channel: Bytes::new(),
+            payload: Bytes::from(vec![0; bytes]),
+            question: None,
+        }
     }
 
     #[test]

@@ -12,11 +12,13 @@ use redis::{RedisResult, Value};
 use tokio::select;
 
 use crate::backoff::Backoff;
+use crate::bus_event::BusEvent;
 use crate::connect::{Connector, Link, is_replica, pause};
 use crate::fault::RedisFault;
 use crate::inner::Inner;
 use crate::outbox::{Outgoing, PublishWay};
 use crate::stats::add;
+use crate::url::Servers;
 
 /// Publishes until the bus stops.
 pub(crate) async fn run(inner: &Inner) {
@@ -96,6 +98,12 @@ async fn send(inner: &Inner, link: &mut Link, batch: Vec<Outgoing>) -> Result<()
                 add(&inner.counters.published_bytes, outgoing.bytes());
                 if heard == Value::Int(0) {
                     add(&inner.counters.published_unheard, 1);
+                }
+                if let (Some(question), Value::Int(subscribers)) = (outgoing.question, heard)
+                    && !matches!(inner.config.url.servers, Servers::Cluster(_))
+                {
+                    let subscribers = u32::try_from(subscribers).unwrap_or_default();
+                    inner.tell(BusEvent::Reached { question, subscribers });
                 }
             }
             Err(error) => refused(inner, outgoing, &RedisFault::from(error)),

@@ -111,3 +111,15 @@ impl std::fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
+
+/// Names of channels are text; a pattern has `*`, `?`, `[` and `\`.
+pub(super) fn escape_pattern(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for char in name.chars() {
+        if matches!(char, '*' | '?' | '[' | ']' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    escaped
+}

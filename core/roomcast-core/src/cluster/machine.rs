@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::members::{Freshness, Leaving, Members, MembershipChange, SaidTo};
 use super::message::{ClusterBody, ClusterMessage, NodeId, RoomChannel};
 use super::requests::{ClusterRequests, Ended, LocalShare, Requested};
-use super::settings::ClusterSettings;
+use super::settings::{ClusterSettings, Strangers};
 use super::subscriptions::{RoomSubscriptions, Subscribing};
 use crate::time::Instant;
 
@@ -132,6 +132,7 @@ impl Cluster {
             }
             ClusterBody::Ack { ref token, .. }
             | ClusterBody::Sockets { ref token, .. }
+            | ClusterBody::Rooms { ref token, .. }
             | ClusterBody::ServerReply { ref token, .. } => {
                 let asked = self.requests.asked(token.id).filter(|asked| asked.is_for(&body));
                 let Some(asked) = asked.filter(|_| self.requests.handle_answer(&from, token.id)) else {
@@ -142,10 +143,13 @@ impl Cluster {
             }
             body @ (ClusterBody::Emit(_)
             | ClusterBody::Join { .. }
+            | ClusterBody::JoinRooms { .. }
             | ClusterBody::Leave { .. }
+            | ClusterBody::LeaveRooms { .. }
             | ClusterBody::CloseRoom { .. }
             | ClusterBody::Disconnect { .. }
             | ClusterBody::FetchSockets { .. }
+            | ClusterBody::FetchRooms { .. }
             | ClusterBody::ServerEmit { .. }) => return ClusterHeard::Act(from, body),
         }
         self.settle();
@@ -165,6 +169,11 @@ impl Cluster {
     /// The bus has confirmed a subscription. Whether messages of the channel arrive from now on.
     pub fn handle_subscribed(&mut self, channel: &RoomChannel) -> bool {
         self.subscriptions.handle_subscribed(channel)
+    }
+
+    /// The bus has brought a request of this node to this many others.
+    pub fn handle_reached(&mut self, request: u64, nodes: u32) {
+        self.requests.handle_reached(request, nodes);
     }
 
     /// The sockets here that were asked for acks have answered, or will not.
@@ -273,6 +282,11 @@ impl Cluster {
         self.members.nodes()
     }
 
+    /// Whether a node wants to be told how many sockets were asked for acks on its behalf.
+    pub fn counts_answers(&self, node: &NodeId) -> bool {
+        self.settings.strangers == Strangers::Counted || self.knows(node)
+    }
+
     /// Whether a node is among them.
     pub fn knows(&self, node: &NodeId) -> bool {
         self.members.knows(node)
@@ -339,7 +353,7 @@ pub enum Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Beat, BusPayload, ClusterEmit, Recipients, RequestEnd, RequestToken, Strangers};
+    use crate::cluster::{Beat, BusPayload, ClusterEmit, Recipients, RequestEnd, RequestToken};
     use crate::socket_io::{Args, Delivery};
 
     #[test]

@@ -93,12 +93,26 @@ pub enum ClusterBody {
         /// The room that they join.
         room: ByteString,
     },
+    /// Put sockets into several rooms. Only servers of other makes say it in one message.
+    JoinRooms {
+        /// The sockets that join.
+        recipients: Recipients,
+        /// The rooms that they join.
+        rooms: Vec<ByteString>,
+    },
     /// Take sockets out of a room.
     Leave {
         /// The sockets that leave.
         recipients: Recipients,
         /// The room that they leave.
         room: ByteString,
+    },
+    /// Take sockets out of several rooms. Only servers of other makes say it in one message.
+    LeaveRooms {
+        /// The sockets that leave.
+        recipients: Recipients,
+        /// The rooms that they leave.
+        rooms: Vec<ByteString>,
     },
     /// Take every socket out of a room.
     CloseRoom {
@@ -129,6 +143,22 @@ pub enum ClusterBody {
         token: RequestToken,
         /// Sockets of the sender.
         sockets: Vec<RemoteSocket>,
+    },
+    /// Which rooms have members of yours? Only servers of other makes ask that.
+    FetchRooms {
+        /// The namespace of the rooms.
+        namespace: ByteString,
+        /// Comes back with the answer.
+        token: RequestToken,
+    },
+    /// The answer to [`FetchRooms`](Self::FetchRooms).
+    Rooms {
+        /// The node that asked.
+        to: NodeId,
+        /// As it came with the question.
+        token: RequestToken,
+        /// Rooms that have sockets of the sender, their own ones among them.
+        rooms: Vec<ByteString>,
     },
     /// An event for the applications of the other nodes, not for clients.
     ServerEmit {
@@ -163,14 +193,43 @@ impl ClusterBody {
             Self::AckCount { to, .. }
             | Self::Ack { to, .. }
             | Self::Sockets { to, .. }
+            | Self::Rooms { to, .. }
             | Self::ServerReply { to, .. } => Some(to),
             Self::Emit(_)
             | Self::Join { .. }
+            | Self::JoinRooms { .. }
             | Self::Leave { .. }
+            | Self::LeaveRooms { .. }
             | Self::CloseRoom { .. }
             | Self::Disconnect { .. }
             | Self::FetchSockets { .. }
+            | Self::FetchRooms { .. }
             | Self::ServerEmit { .. }
+            | Self::Heartbeat(_)
+            | Self::Goodbye => None,
+        }
+    }
+
+    /// The number of the request that it makes of all nodes, if it makes one.
+    pub const fn question(&self) -> Option<u64> {
+        match self {
+            Self::Emit(ClusterEmit { ack: Some(token), .. })
+            | Self::FetchSockets { token, .. }
+            | Self::FetchRooms { token, .. }
+            | Self::ServerEmit { token: Some(token), .. } => Some(token.id),
+            Self::Emit(ClusterEmit { ack: None, .. })
+            | Self::ServerEmit { token: None, .. }
+            | Self::AckCount { .. }
+            | Self::Ack { .. }
+            | Self::Join { .. }
+            | Self::JoinRooms { .. }
+            | Self::Leave { .. }
+            | Self::LeaveRooms { .. }
+            | Self::CloseRoom { .. }
+            | Self::Disconnect { .. }
+            | Self::Sockets { .. }
+            | Self::Rooms { .. }
+            | Self::ServerReply { .. }
             | Self::Heartbeat(_)
             | Self::Goodbye => None,
         }

@@ -75,8 +75,19 @@ struct PendingRequest {
     nodes: BTreeMap<NodeId, NodeShare>,
     /// Answers of nodes that were not known when they were asked.
     strangers: u32,
+    /// What these have said of how many they asked.
+    counted: StrangerCounts,
+    /// How many others the bus has brought it to, if it has said so.
+    reached: Option<u32>,
     /// Sockets or nodes that went without an answer.
     gone: u32,
+}
+
+/// What nodes without a name have said together.
+#[derive(Clone, Copy, Debug, Default)]
+struct StrangerCounts {
+    nodes: u32,
+    asked: u32,
 }
 
 /// What is known of one node.
@@ -118,7 +129,9 @@ impl ClusterRequests {
         };
         let nodes = nodes.map(|node| (node.clone(), NodeShare::default())).collect();
         let timer = self.deadlines.arm(deadline, id);
-        self.pending.insert(id, PendingRequest { asked, timer, local, nodes, strangers: 0, gone: 0 });
+        let counted = StrangerCounts::default();
+        self.pending
+            .insert(id, PendingRequest { asked, timer, local, nodes, strangers: 0, counted, reached: None, gone: 0 });
         self.settle(id);
         Some(id)
     }
@@ -131,11 +144,25 @@ impl ClusterRequests {
         }
     }
 
+    /// The bus has brought a request to this many other nodes.
+    pub(super) fn handle_reached(&mut self, id: u64, nodes: u32) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.reached = Some(nodes);
+            self.settle(id);
+        }
+    }
+
     /// A node has said how many sockets it asked. `false`: nothing waits for that.
     pub(super) fn handle_count(&mut self, from: &NodeId, id: u64, count: u32) -> bool {
         let Some(pending) = self.pending.get_mut(&id) else { return false };
-        let Some(share) = pending.nodes.get_mut(from) else { return false };
-        share.counted = Some(count);
+        match pending.nodes.get_mut(from) {
+            Some(share) => share.counted = Some(count),
+            None if self.strangers == Strangers::Counted => {
+                pending.counted.nodes = pending.counted.nodes.saturating_add(1);
+                pending.counted.asked = pending.counted.asked.saturating_add(count);
+            }
+            None => return false,
+        }
         self.settle(id);
         true
     }
@@ -171,6 +198,8 @@ impl ClusterRequests {
                 };
                 // What it has answered stays answered.
                 pending.strangers = pending.strangers.saturating_add(share.answered);
+                pending.counted.nodes = pending.counted.nodes.saturating_add(1);
+                pending.counted.asked = pending.counted.asked.saturating_add(share.answered);
                 pending.gone = pending.gone.saturating_add(owed.saturating_sub(share.answered));
                 touched.push(*id);
             }
@@ -225,13 +254,28 @@ impl PendingRequest {
             return false;
         }
         let are_done = |share: &NodeShare| share.counted.is_some_and(|count| share.answered >= count);
-        match self.asked {
-            Requested::Sockets(_) | Requested::Replies(_) => self.nodes.values().all(|share| share.answered > 0),
-            Requested::AckOfOne(_) if self.totals().1 > 0 && self.totals().0 <= 1 => true,
-            Requested::AckOfOne(_) | Requested::Acks(_) => {
-                strangers == Strangers::Ignore && self.nodes.values().all(are_done)
+        let (asked_count, answered_count) = self.totals();
+        match (self.asked, strangers) {
+            (Requested::Sockets(_) | Requested::Replies(_), Strangers::Counted) => {
+                self.reached.is_some_and(|reached| answered_count.saturating_add(self.gone) >= reached)
+            }
+            (Requested::Sockets(_) | Requested::Replies(_), Strangers::Wait | Strangers::Ignore) => {
+                self.nodes.values().all(|share| share.answered > 0)
+            }
+            (Requested::AckOfOne(_), _) if answered_count > 0 && asked_count <= 1 => true,
+            (Requested::AckOfOne(_) | Requested::Acks(_), Strangers::Ignore) => self.nodes.values().all(are_done),
+            (Requested::AckOfOne(_) | Requested::Acks(_), Strangers::Wait) => false,
+            (Requested::AckOfOne(_) | Requested::Acks(_), Strangers::Counted) => {
+                self.reached.is_some_and(|reached| self.counts() >= reached)
+                    && answered_count.saturating_add(self.gone) >= asked_count
             }
         }
+    }
+
+    /// How many nodes have said how many sockets they asked, or will not any more.
+    fn counts(&self) -> u32 {
+        let named = self.nodes.values().filter(|share| share.counted.is_some()).count();
+        u32::try_from(named).unwrap_or(u32::MAX).saturating_add(self.counted.nodes)
     }
 
     /// How many were asked and how many answered, as far as is known.
@@ -245,7 +289,15 @@ impl PendingRequest {
             Requested::Sockets(_) | Requested::Replies(_) => u32::try_from(self.nodes.len()).unwrap_or(u32::MAX),
         };
         let answered = answered.saturating_add(self.strangers);
-        let asked = asked.saturating_add(self.strangers).saturating_add(self.gone);
+        let asked = match self.asked {
+            Requested::AckOfOne(_) | Requested::Acks(_) => asked.saturating_add(self.counted.asked.max(self.strangers)),
+            Requested::Sockets(_) | Requested::Replies(_) => asked.saturating_add(self.strangers),
+        };
+        let asked = asked.saturating_add(self.gone);
+        let asked = match self.asked {
+            Requested::AckOfOne(_) | Requested::Acks(_) => asked,
+            Requested::Sockets(_) | Requested::Replies(_) => asked.max(self.reached.unwrap_or_default()),
+        };
         (asked.saturating_add(local.asked), answered.saturating_add(local.answered))
     }
 }
@@ -325,6 +377,51 @@ mod tests {
         assert_eq!(requests.poll_ended(), None);
         requests.handle_timeout(at(100));
         assert_eq!(requests.poll_ended().unwrap().end, RequestEnd::TimedOut);
+    }
+
+    #[test]
+    fn a_question_to_counted_strangers_ends_with_the_answer_of_the_last_that_it_has_reached() {
+        let mut requests = ClusterRequests::new(Strangers::Counted, 9);
+        let id = open(&mut requests, Requested::Sockets(1), &["a"]);
+        let stranger = NodeId::unnamed();
+        assert!(requests.handle_answer(&stranger, id) && requests.handle_answer(&node("a"), id));
+        assert_eq!(requests.poll_ended(), None, "there may be any number of them");
+        requests.handle_reached(id, 3);
+        assert_eq!(requests.poll_ended(), None);
+        requests.handle_answer(&stranger, id);
+        let end = RequestEnd::Complete;
+        let ended = Ended { asked: Requested::Sockets(1), asked_count: 3, answered_count: 3, end };
+        assert_eq!(requests.poll_ended(), Some(ended));
+        let silent = open(&mut requests, Requested::Replies(2), &["a"]);
+        requests.handle_reached(silent, 2);
+        requests.handle_answer(&node("a"), silent);
+        requests.handle_timeout(at(100));
+        let end = RequestEnd::TimedOut;
+        let ended = Ended { asked: Requested::Replies(2), asked_count: 2, answered_count: 1, end };
+        assert_eq!(requests.poll_ended(), Some(ended));
+        let alone = open(&mut requests, Requested::Sockets(3), &[]);
+        requests.handle_reached(alone, 0);
+        assert_eq!(requests.poll_ended().unwrap().end, RequestEnd::Gone);
+    }
+
+    #[test]
+    fn acks_of_counted_strangers_end_when_as_many_have_answered_as_they_have_asked() {
+        let mut requests = ClusterRequests::new(Strangers::Counted, 9);
+        let id = open(&mut requests, Requested::Acks(1), &["a", "b"]);
+        let stranger = NodeId::unnamed();
+        requests.handle_local_end(id, LocalShare { asked: 1, answered: 1 });
+        requests.handle_reached(id, 3);
+        assert!(requests.handle_count(&stranger, id, 2) && requests.handle_count(&node("a"), id, 0));
+        requests.handle_answer(&stranger, id);
+        requests.handle_answer(&stranger, id);
+        assert_eq!(requests.poll_ended(), None, "one has not said how many it asked");
+        // It goes without having said it.
+        requests.handle_gone(&node("b"));
+        let end = RequestEnd::Complete;
+        assert_eq!(
+            requests.poll_ended(),
+            Some(Ended { asked: Requested::Acks(1), asked_count: 3, answered_count: 3, end })
+        );
     }
 
     fn open(requests: &mut ClusterRequests, asked: Requested, nodes: &[&str]) -> u64 {

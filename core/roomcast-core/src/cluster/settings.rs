@@ -51,6 +51,10 @@ pub enum Strangers {
     Wait,
     /// They only emit. An emit with ack ends when every known node has said how many it asked and these have answered.
     Ignore,
+    /// They may have sockets, and answer every question as nodes do, without saying who they are: JavaScript servers. How
+    /// many servers a question has reached, the bus says; it ends when as many have answered. Where the bus does not say
+    /// it, a question waits for its deadline.
+    Counted,
 }
 
 /// What the bus brings to a node.

@@ -2,6 +2,8 @@
 //!
 //! Owns: carrying it out among the sockets of this node. Must never know: how a message came here.
 
+use std::collections::BTreeSet;
+
 use bytestring::ByteString;
 
 use super::Server;
@@ -22,6 +24,7 @@ impl Server {
         let Some(link) = self.cluster.as_deref_mut() else { return };
         match input {
             ClusterInput::Message(message) => self.handle_cluster_message(*message, now),
+            ClusterInput::Reached { request, nodes } => link.cluster.handle_reached(request, nodes),
             ClusterInput::Subscribed(channel) => {
                 if link.cluster.handle_subscribed(&channel) {
                     link.held.handle_live(&channel);
@@ -54,6 +57,16 @@ impl Server {
                 let target = self.target_of(recipients);
                 self.join_here(&target, &room, now);
             }
+            ClusterBody::JoinRooms { recipients, rooms } => {
+                let target = self.target_of(recipients);
+                rooms.iter().for_each(|room| self.join_here(&target, room, now));
+            }
+            ClusterBody::LeaveRooms { recipients, rooms } => {
+                let target = self.target_of(recipients);
+                for room in &rooms {
+                    self.namespaces.leave(&target, room);
+                }
+            }
             ClusterBody::Leave { recipients, room } => {
                 let target = self.target_of(recipients);
                 self.leave_here(&target, &room);
@@ -71,6 +84,10 @@ impl Server {
                 let sockets = self.described(&target);
                 self.publish(ClusterBody::Sockets { to: from, token, sockets });
             }
+            ClusterBody::FetchRooms { namespace, token } => {
+                let rooms = self.rooms_here(namespace);
+                self.publish(ClusterBody::Rooms { to: from, token, rooms });
+            }
             ClusterBody::ServerEmit { namespace, name, args, token } => {
                 let Some(args) = self.checked(args) else { return };
                 let reply = token.map(|token| Box::new(ReplyTo { node: from.clone(), token }));
@@ -79,6 +96,7 @@ impl Server {
             ClusterBody::AckCount { .. }
             | ClusterBody::Ack { .. }
             | ClusterBody::Sockets { .. }
+            | ClusterBody::Rooms { .. }
             | ClusterBody::ServerReply { .. }
             | ClusterBody::Heartbeat(_)
             | ClusterBody::Goodbye => debug_assert!(false, "invariant: the cluster machine deals with these"),
@@ -114,7 +132,7 @@ impl Server {
     /// Says how many sockets were asked for acks, to a node that listens to that.
     fn tell_count(&mut self, to: &NodeId, token: Option<RequestToken>, asked: u32) {
         if let Some((token, link)) = token.zip(self.cluster.as_deref_mut())
-            && link.cluster.knows(to)
+            && link.cluster.counts_answers(to)
         {
             link.cluster.publish(ClusterBody::AckCount { to: to.clone(), token, asked });
         }
@@ -183,6 +201,18 @@ impl Server {
             Some(RemoteSocket { sid, rooms: self.namespaces.rooms(socket).map(ByteString::from).collect() })
         };
         selected.into_iter().filter_map(describe).collect()
+    }
+
+    /// The rooms that have members here, sockets' own ones among them.
+    fn rooms_here(&self, namespace: ByteString) -> Vec<ByteString> {
+        let endpoint = self.cluster.as_deref().map_or(super::EndpointId::new(0), |link| link.endpoint);
+        let scope = Scope { endpoint, namespace };
+        let mut rooms = BTreeSet::new();
+        for socket in self.namespaces.everyone(&scope) {
+            rooms.extend(self.namespaces.rooms(socket).map(ByteString::from));
+            rooms.extend(self.namespaces.sid(socket).map(|sid| ByteString::from(sid.as_str())));
+        }
+        rooms.into_iter().collect()
     }
 
     /// Among the sockets here, those that another node means.

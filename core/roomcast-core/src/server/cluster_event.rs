@@ -16,6 +16,14 @@ use crate::socket_io::Args;
 pub enum ClusterInput {
     /// A node said something. Messages of this node that come back are ignored.
     Message(Box<ClusterMessage>),
+    /// The bus has brought a request of this node ([`ClusterBody::question`](crate::cluster::ClusterBody::question)) to this
+    /// many other nodes. Only said where [`Strangers::Counted`](crate::cluster::Strangers::Counted) are.
+    Reached {
+        /// The number of the request.
+        request: u64,
+        /// How many nodes got it, this one not among them.
+        nodes: u32,
+    },
     /// The bus brings the messages of a channel from now on, after [`Output::Subscribe`](super::Output::Subscribe).
     Subscribed(RoomChannel),
     /// The bus is there, or not. At the start it is taken to be there. After an outage the bus connection subscribes again

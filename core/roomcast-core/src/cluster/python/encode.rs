@@ -67,6 +67,10 @@ fn write_body(out: &mut Writer, body: &ClusterBody) -> Result<BusWay, EncodeErro
             Ok(BusWay::All)
         }
         ClusterBody::AckCount { .. }
+        | ClusterBody::JoinRooms { .. }
+        | ClusterBody::LeaveRooms { .. }
+        | ClusterBody::FetchRooms { .. }
+        | ClusterBody::Rooms { .. }
         | ClusterBody::FetchSockets { .. }
         | ClusterBody::Sockets { .. }
         | ClusterBody::ServerEmit { .. }
@@ -117,10 +121,15 @@ fn write_between_nodes(out: &mut Writer, body: &ClusterBody) -> Result<BusWay, E
         }
         ClusterBody::Heartbeat(Beat::Regular) => out.method("heartbeat"),
         ClusterBody::Goodbye => out.method("goodbye"),
+        // What only servers of other makes say, on buses of their own, is among these.
         ClusterBody::Emit(_)
         | ClusterBody::Ack { .. }
         | ClusterBody::Join { .. }
         | ClusterBody::Leave { .. }
+        | ClusterBody::JoinRooms { .. }
+        | ClusterBody::LeaveRooms { .. }
+        | ClusterBody::FetchRooms { .. }
+        | ClusterBody::Rooms { .. }
         | ClusterBody::CloseRoom { .. }
         | ClusterBody::Disconnect { .. } => return Err(EncodeError::Unsupported),
     }

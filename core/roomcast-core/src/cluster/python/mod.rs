@@ -14,7 +14,7 @@ mod encode;
 
 use bytes::Bytes;
 
-use super::codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope, Glance};
+use super::codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope, Glance, escape_pattern};
 use super::message::{ClusterMessage, NodeId, RoomChannel};
 
 /// The codec of python-socketio's dialect (versions 5.14 and later; what 5.13 publishes is a pickle and refused, what it
@@ -104,16 +104,4 @@ impl Codec for Python {
     fn glance<'a>(&self, _channel: &str, payload: &'a [u8]) -> Option<Glance<'a>> {
         decode::glance(payload)
     }
-}
-
-/// Names of channels are text; a pattern has `*`, `?`, `[` and `\`.
-fn escape_pattern(name: &str) -> String {
-    let mut escaped = String::with_capacity(name.len());
-    for char in name.chars() {
-        if matches!(char, '*' | '?' | '[' | ']' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(char);
-    }
-    escaped
 }
