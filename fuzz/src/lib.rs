@@ -20,6 +20,7 @@ pub type TargetBody = fn(&[u8]);
 
 /// Every target by name.
 pub const TARGETS: &[(&str, TargetBody)] = &[
+    ("bus_javascript", bus::bus_javascript),
     ("bus_python", bus::bus_python),
     ("frame", frame::frame),
     ("packet", packet::packet),

@@ -19,6 +19,7 @@
 
 mod codec;
 mod fields;
+mod javascript;
 mod machine;
 mod members;
 mod message;
@@ -34,6 +35,7 @@ mod subscriptions;
 mod tail;
 
 pub use codec::{BusChannel, Codec, DecodeError, EncodeError, Envelope, Glance};
+pub use javascript::JavaScript;
 pub use machine::{BusState, Cluster, ClusterCounters, ClusterHeard, Membership, Wanted};
 pub use members::Leaving;
 pub use message::{

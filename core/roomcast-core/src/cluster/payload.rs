@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::javascript::data::PackedArgs;
 use super::payload_error::BusPayloadError;
 use super::python::data::PythonData;
 use crate::socket_io::Args;
@@ -23,6 +24,7 @@ enum PayloadForm {
     /// Text of JSON values parted by commas, not checked, and the binary messages that it refers to.
     Values(ByteString, Vec<Bytes>),
     Python(PythonData),
+    JavaScript(PackedArgs),
 }
 
 impl BusPayload {
@@ -33,6 +35,10 @@ impl BusPayload {
 
     pub(super) const fn from_python(data: PythonData) -> Self {
         Self(PayloadForm::Python(data))
+    }
+
+    pub(super) const fn from_javascript(packed: PackedArgs) -> Self {
+        Self(PayloadForm::JavaScript(packed))
     }
 
     /// The arguments, checked as those of a client are.
@@ -47,6 +53,7 @@ impl BusPayload {
                 Args::from_received(values, attachments).map_err(BusPayloadError::Args)
             }
             PayloadForm::Python(data) => data.args(),
+            PayloadForm::JavaScript(packed) => packed.args(),
         }
     }
 }

@@ -21,9 +21,8 @@ use self::nesting::{Container, Nesting};
 use self::placeholders::{
     Below, Collected, Object, Placeholder, PlaceholderKey, PlaceholderSink, Unwatched, parse_digits,
 };
-pub(crate) use self::strings::write_string;
 use self::strings::{Escapes, digit_run, plain_run, structure_run};
-pub(super) use self::strings::{string_end, unescape};
+pub(crate) use self::strings::{string_end, unescape, write_string};
 
 /// How far a text may go beyond the grammar's own limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 /// Where the string ends whose opening quote was just before `text`: the place of the closing quote.
-pub(in crate::socket_io) fn string_end(text: &str) -> Option<usize> {
+pub(crate) fn string_end(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
     loop {
@@ -19,7 +19,7 @@ pub(in crate::socket_io) fn string_end(text: &str) -> Option<usize> {
 }
 
 /// What stands between the quotes of a checked string, without its escapes. A lone surrogate becomes U+FFFD.
-pub(in crate::socket_io) fn unescape(raw: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
     let Some(first) = memchr::memchr(b'\\', raw.as_bytes()) else {
         return Cow::Borrowed(raw);
     };
