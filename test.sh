@@ -186,12 +186,15 @@ section_openwebui() {
     "$venv/bin/python" server/python/checks/checks.py --roomcast "$ROOMCAST_PROGRAM"
 }
 
-# Two nodes and real python-socketio servers of several versions on one Redis.
+# Two nodes and real python-socketio servers of several versions on one Redis; the same with JavaScript servers.
 section_bus() {
+    needs node nodejs
+    needs npm npm
     needs python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || debian_packages python3-venv
     needs redis-server redis-server
     cargo build -p roomcast-conformance --bins --locked
+    npm_packages conformance/bus/js
     conformance/bus/run.sh
 }
 

@@ -10,7 +10,9 @@ mod server;
 
 use std::time::Duration;
 
-use roomcast_adapter::core::cluster::{ClusterSettings, Python, RoomChannels, Strangers, Subscriptions};
+use roomcast_adapter::core::cluster::{
+    ClusterSettings, Codec, JavaScript, Python, RoomChannels, Strangers, Subscriptions,
+};
 use roomcast_adapter::redis::{BusStats, RedisConfig, RedisUrl};
 use roomcast_adapter::{AckEnd, RedisMonitor, RedisNodes};
 
@@ -25,14 +27,18 @@ struct Fleet {
 
 impl Fleet {
     fn start(room_channels: RoomChannels) -> Self {
-        let redis = RedisServer::start(&[]);
         let mut settings = ClusterSettings::default();
         settings.strangers = Strangers::Ignore;
         if room_channels == RoomChannels::Own {
             settings.subscriptions = Subscriptions::PerRoom;
         }
+        Self::with(&settings, &Python::default().room_channels(room_channels))
+    }
+
+    fn with<C: Codec + Clone + 'static>(settings: &ClusterSettings, codec: &C) -> Self {
+        let redis = RedisServer::start(&[]);
         let config = RedisConfig::new(RedisUrl::parse(&redis.url()).unwrap());
-        let setting = || RedisNodes::new(config.clone(), Python::default().room_channels(room_channels));
+        let setting = || RedisNodes::new(config.clone(), codec.clone());
         let settings_of_nodes = [setting(), setting()];
         let monitors = [settings_of_nodes[0].monitor(), settings_of_nodes[1].monitor()];
         let [first, second] = settings_of_nodes.map(|nodes| builder().redis(settings.clone(), nodes));
@@ -53,8 +59,14 @@ impl Fleet {
 
 #[test]
 fn an_emit_of_any_node_reaches_the_members_on_all() {
-    for room_channels in [RoomChannels::Shared, RoomChannels::Own, RoomChannels::Pattern] {
-        let Fleet { redis: _redis, nodes, .. } = Fleet::start(room_channels);
+    let python = [RoomChannels::Shared, RoomChannels::Own, RoomChannels::Pattern].map(Fleet::start);
+    let javascript = [Subscriptions::Everything, Subscriptions::PerRoom].map(|subscriptions| {
+        let mut settings = ClusterSettings::default();
+        // How many nodes have to answer, Redis says.
+        (settings.strangers, settings.subscriptions) = (Strangers::Counted, subscriptions);
+        Fleet::with(&settings, &JavaScript::default().subscriptions(subscriptions))
+    });
+    for Fleet { redis: _redis, nodes, .. } in python.into_iter().chain(javascript) {
         let [mut one, mut two] = in_hall(&nodes);
         hear_each_other(&nodes, [&mut one, &mut two]);
         let asking = nodes[0].ask("hall", "well?", Duration::from_secs(60));

@@ -2,12 +2,13 @@
 //!
 //! Owns: its endpoints, namespaces and events. Must never know: the runtime, beyond its timers.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
 use roomcast_auth::{Claim, Claims, Key, Policy, Verifier};
-use roomcast_core::cluster::{ClusterSettings, Python};
+use roomcast_core::cluster::{ClusterSettings, JavaScript, Python, Strangers};
 use roomcast_tokio::redis::{RedisConfig, RedisUrl};
 use roomcast_tokio::{
     Args, ArgsError, Builder, Data, EngineIo, Extent, Handle, Message, Namespace, NoAck, Pattern, Peer, PeerHandlers,
@@ -15,9 +16,10 @@ use roomcast_tokio::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::settings::Settings;
+use crate::fleet::{Fleet, listed};
+use crate::settings::{BusDialect, Settings};
 
-pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, Box<dyn Error>> {
+pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder<Fleet>, Box<dyn Error>> {
     let policy = Policy { required: vec![Claim::Expiry, Claim::Subject], ..Policy::default() };
     let verifier = Verifier::new(policy, vec![Key::hmac(settings.jwt_secret.as_bytes())?])?;
     let engine = EngineIo {
@@ -26,7 +28,7 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
         max_payload_bytes: settings.max_payload,
         ..EngineIo::default()
     };
-    let builder = Builder::new()
+    let builder = Builder::with_app(Fleet::default(), async |question: Infallible| match question {})
         .socket_io("/socket.io", |io| {
             io.engine = engine.clone();
             io.connect_timeout = settings.connect_timeout;
@@ -53,8 +55,19 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
             http::Response::new(Bytes::from(body.unwrap_or_default()))
         });
     let Some(url) = &settings.redis_url else { return Ok(builder) };
-    let nodes = RedisNodes::new(RedisConfig::new(RedisUrl::parse(url)?), Python::default());
-    Ok(builder.redis(ClusterSettings::default(), nodes))
+    let config = RedisConfig::new(RedisUrl::parse(url)?);
+    let mut cluster = ClusterSettings::default();
+    Ok(match settings.dialect {
+        BusDialect::Python => builder.redis(cluster, RedisNodes::new(config, Python::default())),
+        BusDialect::Javascript => {
+            cluster.strangers = Strangers::Counted;
+            builder.redis(cluster, RedisNodes::new(config, JavaScript::default()))
+        }
+        BusDialect::JavascriptSpecific => {
+            cluster.strangers = Strangers::Counted;
+            builder.redis(cluster, RedisNodes::new(config, JavaScript::default().specific_responses()))
+        }
+    })
 }
 
 fn echo(peers: &mut PeerHandlers) {
@@ -145,6 +158,12 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
         let lists = answers.map(|args| serde_json::from_str(&format!("[{}]", args.json())).unwrap_or_default());
         (lists.collect::<Vec<Vec<serde_json::Value>>>(),)
     });
+    // Of all nodes, with all of them: the answers, and whether as many came as were asked for.
+    ns.on("ask-all", async |socket: Socket, Data((room, question)): Data<(String, serde_json::Value)>| {
+        let acks = socket.everyone().to(room).emit_with_ack("question", question, ASK_TIMEOUT).await.ok()?;
+        let answers = acks.answers.into_iter().map(|(_, args)| args).chain(acks.remote);
+        Some(listed(&answers.collect::<Vec<_>>(), acks.asked))
+    });
     ns.on("whoami", async |socket: Socket| WhoAmI {
         sid: socket.sid().to_string(),
         rooms: socket.rooms().await.len(),
@@ -159,6 +178,7 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
         NoAck
     });
     in_rooms(ns);
+    of_others(ns);
     if settings.load != "1" {
         to_all(ns);
     }
@@ -173,6 +193,23 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
             NoAck
         });
     }
+}
+
+/// Rooms and ends of sockets anywhere.
+fn of_others(ns: &mut Namespace) {
+    ns.on("move", async |socket: Socket, Data((whom, from, to)): Data<(String, String, String)>| {
+        socket.everyone().to(whom.as_str()).join(to);
+        socket.everyone().to(whom).leave(from);
+        "moved"
+    });
+    ns.on("disconnect-room", async |socket: Socket, Data((room, whole)): Data<(String, bool)>| {
+        socket.everyone().to(room).disconnect(if whole { Extent::Connection } else { Extent::Namespace });
+        NoAck
+    });
+    ns.on("cast-volatile", async |socket: Socket, Data((room,)): Data<(String,)>, args: Args| {
+        socket.everyone().to(room).volatile().emit("volatile", args.slice_from(1)).await;
+        NoAck
+    });
 }
 
 /// Joins and broadcasts; a load generator has a dialect of its own for these.

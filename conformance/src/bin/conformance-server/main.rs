@@ -3,6 +3,7 @@
 //!
 //! Owns: the start and the end of the process. Must never know: what is served; that is in `handlers`.
 
+mod fleet;
 mod handlers;
 mod settings;
 

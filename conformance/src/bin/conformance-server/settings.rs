@@ -27,12 +27,26 @@ pub struct Settings {
     pub max_payload: usize,
     #[arg(long, env = "JWT_SECRET", default_value = "conformance-secret-conformance-secret", hide_env_values = true)]
     pub jwt_secret: String,
-    /// Redis at which this node meets others, python-socketio's among them.
+    /// Redis at which this node meets others.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+    /// Which servers it meets there, beside nodes.
+    #[arg(long, env = "DIALECT", value_enum, default_value_t = BusDialect::Python)]
+    pub dialect: BusDialect,
     /// `1`: `join` and `broadcast` as the load generator wants them.
     #[arg(long, env = "LOAD", default_value = "0")]
     pub load: String,
+}
+
+/// Whose messages are on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BusDialect {
+    /// python-socketio's.
+    Python,
+    /// `@socket.io/redis-adapter`'s.
+    Javascript,
+    /// The same, with answers over the channel of the asker.
+    JavascriptSpecific,
 }
 
 /// The runtime that drives the server.
