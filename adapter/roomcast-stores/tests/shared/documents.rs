@@ -151,7 +151,12 @@ fn questions_of_the_application_are_answered_from_the_same_place() {
         assert!(matches!(a.answer(append).await, Ok(StoreAnswer::Done)));
         let content_hash = Some(ContentHash(vec![7; 20].into()));
         let snapshot = Bytes::from_static(b"\x00\xfe");
-        let save = Question::SaveSnapshot { document: document(), snapshot, content_hash, up_to_sequence: 1 };
+        let save = Question::SaveSnapshot {
+            document: document(),
+            snapshot,
+            content_hash: content_hash.clone(),
+            up_to_sequence: 1,
+        };
         assert!(matches!(a.answer(save).await, Ok(StoreAnswer::Done)));
         let Ok(StoreAnswer::Document(stored)) = a.answer(Question::LoadDocument { document: document() }).await else {
             panic!("no document");
