@@ -17,7 +17,7 @@ pub(super) enum PackedHead {
     Nil,
     Bool(bool),
     Unsigned(u64),
-    /// Below zero.
+    /// A number below zero; what is not negative is `Unsigned`.
     Negative(i64),
     Float(f64),
     Text(Range<usize>),
