@@ -34,7 +34,8 @@ features+=,roomcast-auth/asymmetric,roomcast-redis/tls,roomcast-tokio/documents,
 features+=,roomcast-adapter/redis,roomcast-stores/redis,roomcast-async-std/documents,roomcast-async-std/stores
 
 # The pure crates, which section wasm compiles one by one.
-pure=(core/*/)
+pure=(core/*/Cargo.toml)
+pure=("${pure[@]%/Cargo.toml}")
 
 section_fmt() {
     cargo fmt --all --check
