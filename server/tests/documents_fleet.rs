@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Client, Program, get};
 use roomcast_auth::sign_hs256;
+use roomcast_testkit::yjs_update::text_update;
 use roomcast_yjs::{Document, DocumentLimits, ProtocolMessage, Source, StateVector, Verdict};
 use server::RedisServer;
 use sqlx::Connection as _;
@@ -123,7 +124,7 @@ impl Provider {
 
     /// Types text behind what this client typed before.
     fn edit(&mut self, said: &str) {
-        let update = text(self.client, self.clock, said);
+        let update = text_update(self.client, self.clock, said);
         assert_eq!(self.doc.apply(&update, Source::Stored), Verdict::Applied);
         self.clock += u32::try_from(said.len()).unwrap();
         self.say(&ProtocolMessage::Update(&update));
@@ -187,30 +188,6 @@ impl Provider {
 enum MessageKind {
     Step2,
     Other,
-}
-
-/// An update in which `client` writes behind what it wrote before.
-fn text(client: u8, clock: u32, said: &str) -> Vec<u8> {
-    let mut update = vec![1, 1, client];
-    integer(&mut update, clock);
-    if clock == 0 {
-        update.extend([4, 1, 1, b't']);
-    } else {
-        update.extend([0x84, client]);
-        integer(&mut update, clock - 1);
-    }
-    integer(&mut update, u32::try_from(said.len()).unwrap());
-    update.extend_from_slice(said.as_bytes());
-    update.push(0);
-    update
-}
-
-fn integer(out: &mut Vec<u8>, mut value: u32) {
-    while value > 0x7f {
-        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).unwrap());
 }
 
 #[test]
@@ -291,7 +268,7 @@ fn of_the_browsers_of_two_nodes_one_loads_the_note() {
         member.send(r#"42["ydoc:document:join",{"document_id":"note:full","user_id":"x","user_name":"X"}]"#);
     }
     // One of them is told that it is alone, sooner or later; it does as a front end does, and then all have it.
-    let content = text(9, 0, "x");
+    let content = text_update(9, 0, "x");
     let numbers = content.iter().map(u8::to_string).collect::<Vec<_>>().join(",");
     let seeds = AtomicUsize::new(0);
     std::thread::scope(|scope| {

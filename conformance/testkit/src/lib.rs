@@ -10,11 +10,13 @@
 //! | [`network`] | [`Network`]: hooks that keep byte streams and responses until a test takes them |
 //! | [`observed`] | [`Observed`]: an application whose events an [`Observer`] sees first |
 //! | [`trace`] | [`Trace`]: a hash of everything that went in and came out |
+//! | [`yjs_update`] | updates of Yjs as a client that types sends them |
 
 pub mod kit;
 pub mod network;
 pub mod observed;
 pub mod trace;
+pub mod yjs_update;
 
 pub use self::kit::{Hooks, Kit, Reading, drain_one};
 pub use self::network::{Network, Stream, StreamEnd};

@@ -14,7 +14,8 @@ use roomcast_documents::{
     QuestionKind, StoredDocument, Taken,
 };
 
-use world::{World, step_1, text};
+use roomcast_testkit::yjs_update::text_update;
+use world::{World, step_1};
 
 #[test]
 fn a_member_that_reads_slowly_is_told_one_state_whatever_it_asks() {
@@ -71,7 +72,7 @@ fn a_whole_document_over_the_limit_is_taken_if_little_of_it_is_new() {
     }
     let mut offline = world.doc(1);
     assert!(offline.state().len() > 3000);
-    assert_eq!(offline.apply(&text(2, 0, "typed offline"), Source::Live), Verdict::Applied);
+    assert_eq!(offline.apply(&text_update(2, 0, "typed offline"), Source::Live), Verdict::Applied);
     // A member of the application has no word for what it knows.
     let joining = Joining { member: 2, user: "bob".into(), access: Access::Write, form: Form::Application };
     let Entered::Now(document) = world.machine.enter(&"plan".into(), joining.clone(), world.now) else { panic!() };
@@ -84,10 +85,10 @@ fn a_whole_document_over_the_limit_is_taken_if_little_of_it_is_new() {
     assert_eq!(bring(&mut world, offline.state()), Taken::Applied);
     assert_eq!(world.doc(1).store().state_vector(), offline.store().state_vector());
     // And the edits behind it arrive.
-    assert_eq!(bring(&mut world, text(2, 13, " and online").into()), Taken::Applied);
+    assert_eq!(bring(&mut world, text_update(2, 13, " and online").into()), Taken::Applied);
     assert_eq!(world.machine.counters().updates_refused, 0);
     // What is new is bounded as before.
-    assert_eq!(offline.apply(&text(3, 0, &"y".repeat(9000)), Source::Stored), Verdict::Applied);
+    assert_eq!(offline.apply(&text_update(3, 0, &"y".repeat(9000)), Source::Stored), Verdict::Applied);
     assert_eq!(bring(&mut world, offline.state()), Taken::Refused);
 }
 
@@ -129,7 +130,7 @@ fn all_documents_together_are_bounded() {
     // Nor does a document grow any more, and its member is not punished for it.
     let before = world.machine.counts().bytes;
     for _ in 0..20 {
-        world.say(3, ProtocolMessage::Update(&text(9, 0, "more")).encode().into());
+        world.say(3, ProtocolMessage::Update(&text_update(9, 0, "more")).encode().into());
     }
     assert_eq!((world.machine.counts().bytes, world.closed.get(&3)), (before, None));
 }

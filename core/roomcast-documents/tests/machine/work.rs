@@ -9,13 +9,14 @@ use roomcast_documents::{
     Access, Brings, DocumentCounts, DocumentId, DocumentNotice, DocumentQuestion, DocumentsConfig, Entered, Flow, Form,
     Joining, Taken,
 };
+use roomcast_testkit::yjs_update::{text_update, write_var_uint};
 
-use super::world::{World, integer, step_1, text};
+use super::world::{World, step_1};
 
 #[test]
 fn a_long_document_is_read_elsewhere_while_others_are_edited() {
     let mut world = World::new(|_| {});
-    world.put_snapshot("long", text(9, 0, &"x".repeat(100_000)));
+    world.put_snapshot("long", text_update(9, 0, &"x".repeat(100_000)));
     world.works = false;
     world.join(1, "long", Access::Write);
     assert_eq!((world.work.len(), world.machine.counters().loads), (1, 0), "it is handed out");
@@ -106,7 +107,7 @@ fn an_update_of_the_application_is_answered_when_it_has_been_tried() {
     let document = enter(&mut world, 1, Access::Write);
     let reader = enter(&mut world, 2, Access::Read);
     assert_eq!(document, reader);
-    let long = Bytes::from(text(1, 0, &"z".repeat(30_000)));
+    let long = Bytes::from(text_update(1, 0, &"z".repeat(30_000)));
     let mut say = |member, update: &Bytes| {
         let taken = world.machine.handle_update(document, member, update.clone(), Brings::Edit, world.now);
         world.run();
@@ -116,10 +117,10 @@ fn an_update_of_the_application_is_answered_when_it_has_been_tried() {
     assert_eq!(say(1, &long), (Taken::Later, vec![(1, Taken::Known)]));
     // A reader's browser sends back what it gets, and may not write.
     assert_eq!(say(2, &long), (Taken::Later, vec![(2, Taken::Known)]));
-    assert_eq!(say(2, &text(2, 0, &"z".repeat(30_000)).into()), (Taken::Later, vec![(2, Taken::Refused)]));
+    assert_eq!(say(2, &text_update(2, 0, &"z".repeat(30_000)).into()), (Taken::Later, vec![(2, Taken::Refused)]));
     // Beyond what can be an edit, a reader's bytes are not looked at.
     let before = world.worked;
-    let whole = Bytes::from(text(2, 0, &"z".repeat(300_000)));
+    let whole = Bytes::from(text_update(2, 0, &"z".repeat(300_000)));
     let taken = world.machine.handle_update(document, 2, whole, Brings::Everything, world.now);
     world.run();
     assert_eq!((taken, world.worked), (Taken::Refused, before));
@@ -131,7 +132,7 @@ fn who_asks_for_a_long_state_is_told_what_was_there_when_it_asked() {
     let document = enter(&mut world, 1, Access::Write);
     let mut clock = 0;
     let mut edit = |world: &mut World| {
-        let update = text(1, clock, &"w".repeat(2000));
+        let update = text_update(1, clock, &"w".repeat(2000));
         clock += 2000;
         let taken = world.machine.handle_update(document, 1, update.into(), Brings::Edit, world.now);
         assert_eq!(taken, Taken::Applied);
@@ -179,7 +180,7 @@ fn providers_that_return_are_told_differences_of_a_long_document() {
         let [(_, message)] = &world.sent[..] else { panic!("{:?}", world.sent.len()) };
         let Ok(ProtocolMessage::SyncStep2(difference)) = ProtocolMessage::decode(message) else { panic!() };
         let mut fresh = Document::default();
-        fresh.apply(&text(1, 0, &"v".repeat((member as usize - 1) * 1000)), Source::Stored);
+        fresh.apply(&text_update(1, 0, &"v".repeat((member as usize - 1) * 1000)), Source::Stored);
         fresh.apply(difference, Source::Stored);
         assert_eq!(clocks(&fresh), [(1, 20_000)]);
     }
@@ -194,12 +195,12 @@ fn a_short_update_that_deletes_much_is_tried_elsewhere() {
     // Every second character is deleted, which leaves tens of thousands of structs.
     for part in 0..8u32 {
         let from = part * 7500;
-        let structs = text(1, from, &"u".repeat(7500));
+        let structs = text_update(1, from, &"u".repeat(7500));
         let mut deletions = vec![1, 1];
-        integer(&mut deletions, 3750);
+        write_var_uint(&mut deletions, 3750);
         for at in 0..3750 {
-            integer(&mut deletions, from + at * 2);
-            integer(&mut deletions, 1);
+            write_var_uint(&mut deletions, from + at * 2);
+            write_var_uint(&mut deletions, 1);
         }
         let update = [&structs[..structs.len() - 1], &deletions].concat();
         world.say(1, ProtocolMessage::Update(&update).encode().into());
@@ -207,12 +208,12 @@ fn a_short_update_that_deletes_much_is_tried_elsewhere() {
     assert!(world.machine.counts().bytes > 512 << 10, "{:?}", world.machine.counts());
     let before = world.worked;
     let mut all = vec![0, 1, 1, 1, 0];
-    integer(&mut all, 60_000);
+    write_var_uint(&mut all, 60_000);
     assert!(all.len() < 10);
     world.say(1, ProtocolMessage::Update(&all).encode().into());
     assert_eq!(world.worked, before + 1);
     // A letter is not.
-    world.say(1, ProtocolMessage::Update(&text(2, 0, "t")).encode().into());
+    world.say(1, ProtocolMessage::Update(&text_update(2, 0, "t")).encode().into());
     assert_eq!(world.worked, before + 1);
 }
 
@@ -224,7 +225,7 @@ fn long_updates_that_wait_are_bounded_and_come_again() {
     for member in 2..5 {
         enter(&mut world, member, Access::Write);
     }
-    let long = |client| Bytes::from(text(client, 0, &"z".repeat(30_000)));
+    let long = |client| Bytes::from(text_update(client, 0, &"z".repeat(30_000)));
     let taken: Vec<Taken> = (1..5u8)
         .map(|client| {
             let update = long(client);

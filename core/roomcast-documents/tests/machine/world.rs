@@ -12,6 +12,7 @@ use roomcast_documents::{
     Documents, DocumentsConfig, Flow, Output, QuestionKind, StoredDocument, Taken,
 };
 use roomcast_stores::MemoryDocuments;
+use roomcast_testkit::yjs_update::text_update;
 
 /// A machine, providers, and a store in memory.
 pub struct World {
@@ -84,7 +85,7 @@ impl World {
     }
 
     pub fn edit(&mut self, member: u32, client: u8, clock: u32, said: &str) {
-        let update = text(client, clock, said);
+        let update = text_update(client, clock, said);
         self.docs.get_mut(&member).unwrap().apply(&update, Source::Stored);
         self.say(member, ProtocolMessage::Update(&update).encode().into());
     }
@@ -216,28 +217,4 @@ impl World {
 
 pub fn step_1() -> Bytes {
     ProtocolMessage::SyncStep1(&[0]).encode().into()
-}
-
-/// An update in which `client` writes behind what it wrote before.
-pub fn text(client: u8, clock: u32, said: &str) -> Vec<u8> {
-    let mut update = vec![1, 1, client];
-    integer(&mut update, clock);
-    if clock == 0 {
-        update.extend([4, 1, 1, b't']);
-    } else {
-        update.extend([0x84, client]);
-        integer(&mut update, clock - 1);
-    }
-    integer(&mut update, u32::try_from(said.len()).unwrap());
-    update.extend_from_slice(said.as_bytes());
-    update.push(0);
-    update
-}
-
-pub fn integer(out: &mut Vec<u8>, mut value: u32) {
-    while value > 0x7f {
-        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).unwrap());
 }

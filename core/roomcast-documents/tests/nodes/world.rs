@@ -12,6 +12,7 @@ use roomcast_documents::{
     Access, Beginning, Brings, Close, DocumentAnswer, DocumentId, DocumentQuestion, DocumentStoreError, Documents,
     DocumentsConfig, Flow, Form, Joining, MayBegin, Output, QuestionKind, read_stored,
 };
+use roomcast_testkit::yjs_update::text_update;
 
 use crate::log::LogOfAll;
 
@@ -247,7 +248,7 @@ impl World {
         if client.form == Form::Application && client.doc.store().is_empty() && said != SEED {
             return;
         }
-        let update = Bytes::from(text(client.yjs, client.clock, said));
+        let update = Bytes::from(text_update(client.yjs, client.clock, said));
         assert_eq!(client.doc.apply(&update, Source::Stored), Verdict::Applied);
         client.clock += u32::try_from(said.len()).unwrap();
         let (node, form) = (client.node, client.form);
@@ -489,27 +490,3 @@ impl World {
 }
 
 const SEED: &str = "the first content";
-
-/// An update in which `client` writes behind what it wrote before.
-fn text(client: u8, clock: u32, said: &str) -> Vec<u8> {
-    let mut update = vec![1, 1, client];
-    integer(&mut update, clock);
-    if clock == 0 {
-        update.extend([4, 1, 1, b't']);
-    } else {
-        update.extend([0x84, client]);
-        integer(&mut update, clock - 1);
-    }
-    integer(&mut update, u32::try_from(said.len()).unwrap());
-    update.extend_from_slice(said.as_bytes());
-    update.push(0);
-    update
-}
-
-fn integer(out: &mut Vec<u8>, mut value: u32) {
-    while value > 0x7f {
-        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).unwrap());
-}

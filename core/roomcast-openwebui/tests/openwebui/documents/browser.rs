@@ -2,6 +2,7 @@
 //!
 //! Owns: what a front end does with each event. Must never know: the server's machine.
 
+use roomcast_testkit::yjs_update::text_update;
 use roomcast_yjs::{Document, DocumentLimits, Source, Verdict, int_array};
 
 use super::super::world::{World, token};
@@ -196,30 +197,6 @@ pub fn settle(world: &mut World, browsers: &mut [&mut Browser]) {
 
 pub fn token_for(user: &str) -> String {
     token(user)
-}
-
-/// An update in which `id` writes `text` behind what it wrote before.
-pub fn text_update(id: u8, clock: u32, text: &str) -> Vec<u8> {
-    let mut update = vec![1, 1, id];
-    integer(&mut update, clock);
-    if clock == 0 {
-        update.extend([4, 1, 1, b't']);
-    } else {
-        update.extend([0x84, id]);
-        integer(&mut update, clock - 1);
-    }
-    integer(&mut update, u32::try_from(text.len()).unwrap());
-    update.extend_from_slice(text.as_bytes());
-    update.push(0);
-    update
-}
-
-fn integer(out: &mut Vec<u8>, mut value: u32) {
-    while value > 0x7f {
-        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).unwrap());
 }
 
 fn strip(payload: &serde_json::Value) -> String {

@@ -1,8 +1,9 @@
 //! Defects of Open WebUI 0.6.41 about documents that are not built again.
+use roomcast_testkit::yjs_update::text_update;
 
 use super::super::store::{Manner, PRIVATE, PUBLIC};
 use super::super::world::World;
-use super::browser::{Browser, NOTE, settle, text_update};
+use super::browser::{Browser, NOTE, settle};
 use roomcast_openwebui::{Request, Response};
 use roomcast_yjs::int_array;
 

@@ -1,8 +1,9 @@
 //! What was observed with the real front end about documents, and the exact form of the events.
+use roomcast_testkit::yjs_update::text_update;
 
 use super::super::store::{Manner, PUBLIC};
 use super::super::world::World;
-use super::browser::{Browser, NOTE, settle, text_update, token_for};
+use super::browser::{Browser, NOTE, settle, token_for};
 use roomcast_openwebui::Compat;
 use roomcast_openwebui::query::Question;
 use roomcast_yjs::int_array;

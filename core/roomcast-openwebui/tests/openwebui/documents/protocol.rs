@@ -1,10 +1,11 @@
 //! y-protocols over plain WebSocket.
 
+use roomcast_testkit::yjs_update::text_update;
 use std::time::Duration;
 
 use super::super::store::{Manner, PRIVATE, PUBLIC};
 use super::super::world::{START_SECS, World, token_of};
-use super::browser::{Browser, NOTE, settle, text_update, token_for};
+use super::browser::{Browser, NOTE, settle, token_for};
 use roomcast_openwebui::{Request, Response};
 use roomcast_yjs::{Document, DocumentLimits, ProtocolMessage, Source, StateVector, Verdict};
 

@@ -8,11 +8,12 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use roomcast_openwebui::Request;
+use roomcast_testkit::yjs_update::text_update;
 use roomcast_yjs::{Source, Verdict};
 
 use super::super::store::Manner;
 use super::super::world::World;
-use super::browser::{Browser, settle, text_update};
+use super::browser::{Browser, settle};
 use super::storing::crash;
 use super::visits::{read_request, write_request};
 

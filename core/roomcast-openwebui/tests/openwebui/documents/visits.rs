@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{DocumentChange, DocumentRefusal, DocumentState, Intent, Request, Response};
+use roomcast_testkit::yjs_update::text_update;
 use roomcast_yjs::{BadUpdate, Source, Verdict};
 
 use super::super::store::Manner;
 use super::super::world::World;
-use super::browser::{Browser, NOTE, text_update, token_for};
+use super::browser::{Browser, NOTE, token_for};
 
 #[test]
 fn members_see_an_edit_in_their_form_and_it_is_stored() {
