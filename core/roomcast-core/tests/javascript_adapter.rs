@@ -2,16 +2,17 @@
 //! `conformance/bus/js/vectors.mjs` makes the vectors; `ROOMCAST_WRITE_VECTORS=1` writes what we publish for it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
 
-use std::path::PathBuf;
+mod dialects;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
+use dialects::{args, emit_to, names, node, resolved, vectors};
 use proptest::prelude::*;
 use roomcast_core::cluster::{
-    Beat, BusChannel, BusPayload, ClusterBody, ClusterEmit, ClusterMessage, Codec, DecodeError, JavaScript, NodeId,
-    Recipients, RemoteSocket, RequestToken, RoomChannel, Subscriptions,
+    Beat, BusChannel, ClusterBody, ClusterEmit, ClusterMessage, Codec, DecodeError, JavaScript, NodeId, Recipients,
+    RemoteSocket, RequestToken, RoomChannel, Subscriptions,
 };
 use roomcast_core::socket_io::{Args, ArgsBuilder, Delivery, Extent};
 use serde_json::{Value, json};
@@ -169,7 +170,7 @@ fn javascript_reads_what_we_publish() {
         .collect();
     if std::env::var_os("ROOMCAST_WRITE_VECTORS").is_some() {
         let text = serde_json::to_string_pretty(&written).unwrap();
-        std::fs::write(vectors("roomcast"), format!("{text}\n")).unwrap();
+        std::fs::write(vectors("javascript-adapter", "roomcast"), format!("{text}\n")).unwrap();
     }
     assert_eq!(read_json("roomcast"), Value::from(written), "run with ROOMCAST_WRITE_VECTORS=1, then vectors.mjs");
     let received = read_json("received");
@@ -427,11 +428,6 @@ fn cases() -> Vec<(&'static str, Vec<ClusterBody>)> {
     ]
 }
 
-fn emit_to(recipients: Recipients, args: Args) -> ClusterBody {
-    let (name, args, delivery) = ("event".into(), BusPayload::from(args), Delivery::Reliable);
-    ClusterBody::Emit(ClusterEmit { recipients, name, args, delivery, ack: None })
-}
-
 fn body() -> impl Strategy<Value = ClusterBody> {
     let emit = (recipients(), name(), args(), any::<bool>(), prop::option::of(token())).prop_map(
         |(recipients, name, args, is_volatile, ack)| {
@@ -483,38 +479,6 @@ fn token() -> impl Strategy<Value = RequestToken> {
     any::<u64>().prop_map(|id| RequestToken { key: "".into(), id })
 }
 
-fn args() -> impl Strategy<Value = Args> {
-    let value = prop_oneof![
-        Just(json!(null)),
-        Just(json!([[]])),
-        any::<i32>().prop_map(Value::from),
-        r#"[a\\",\]}é]{0,6}"#.prop_map(|text| json!({ "k": text })),
-    ];
-    (prop::collection::vec(value, 0..20), prop::option::of(prop::collection::vec(any::<u8>(), 0..300))).prop_map(
-        |(values, bytes)| {
-            let mut builder = ArgsBuilder::new();
-            if let Some(bytes) = bytes {
-                let attachment = builder.attach(bytes.into());
-                builder.push(&attachment).unwrap();
-            }
-            values.iter().for_each(|value| builder.push(value).unwrap());
-            builder.finish().unwrap()
-        },
-    )
-}
-
-/// With payloads read, so that their forms do not matter.
-fn resolved(mut message: ClusterMessage) -> ClusterMessage {
-    if let ClusterBody::Emit(ClusterEmit { args, .. })
-    | ClusterBody::Ack { args, .. }
-    | ClusterBody::ServerEmit { args, .. }
-    | ClusterBody::ServerReply { args, .. } = &mut message.body
-    {
-        *args = args.clone().args().unwrap().into();
-    }
-    message
-}
-
 fn emit(call: &str) -> ClusterEmit {
     let message = decoded(call);
     assert_eq!(message.from.as_str(), if call.starts_with("emitter") { "emitter" } else { "AAAAAA" });
@@ -550,21 +514,8 @@ fn values(args: &Args) -> Value {
     serde_json::from_str(&format!("[{}]", args.json())).unwrap()
 }
 
-fn names(names: &[&str]) -> Vec<ByteString> {
-    names.iter().map(|name| ByteString::from(*name)).collect()
-}
-
-fn node(letter: char) -> NodeId {
-    NodeId::parse(&letter.to_string().repeat(32)).unwrap()
-}
-
 fn read_json(name: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(vectors(name)).unwrap()).unwrap()
-}
-
-fn vectors(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/javascript-adapter");
-    folder.join(format!("{name}.json"))
+    serde_json::from_str(&std::fs::read_to_string(vectors("javascript-adapter", name)).unwrap()).unwrap()
 }
 
 /// What the clients are called, in the order in which they connect.

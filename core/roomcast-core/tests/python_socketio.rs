@@ -2,14 +2,15 @@
 //! vectors; `ROOMCAST_WRITE_VECTORS=1` writes what we publish for it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
 
-use std::path::PathBuf;
+mod dialects;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use dialects::{args, emit_to, names, node, resolved, vectors};
 use proptest::prelude::*;
 use roomcast_core::cluster::{
-    Beat, BusChannel, BusPayload, ClusterBody, ClusterEmit, ClusterMessage, Codec, DecodeError, NodeId, Python,
-    Recipients, RemoteSocket, RequestToken, RoomChannel, RoomChannels,
+    Beat, BusChannel, ClusterBody, ClusterEmit, ClusterMessage, Codec, DecodeError, NodeId, Python, Recipients,
+    RemoteSocket, RequestToken, RoomChannel, RoomChannels,
 };
 use roomcast_core::socket_io::{Args, ArgsBuilder, Delivery, Extent};
 use serde_json::{Value, json};
@@ -121,7 +122,7 @@ fn every_version_reads_what_we_publish() {
             json!({"name": name, "channel": envelope.channel, "payload": text(&envelope.payload)})
         })
         .collect();
-    let path = vectors("roomcast");
+    let path = vectors("python-socketio", "roomcast");
     if std::env::var_os("ROOMCAST_WRITE_VECTORS").is_some() {
         std::fs::write(&path, format!("{:#}\n", Value::from(written.clone()))).unwrap();
     }
@@ -310,11 +311,6 @@ fn cases() -> Vec<(&'static str, ClusterBody)> {
     ]
 }
 
-fn emit_to(recipients: Recipients, args: Args) -> ClusterBody {
-    let (name, args, delivery) = ("event".into(), BusPayload::from(args), Delivery::Reliable);
-    ClusterBody::Emit(ClusterEmit { recipients, name, args, delivery, ack: None })
-}
-
 fn body() -> impl Strategy<Value = ClusterBody> {
     let emit = (recipients(), name(), args(), any::<bool>(), prop::option::of(token())).prop_map(
         |(recipients, name, args, is_volatile, ack)| {
@@ -366,38 +362,6 @@ fn token() -> impl Strategy<Value = RequestToken> {
     (name(), any::<u64>()).prop_map(|(key, id)| RequestToken { key, id })
 }
 
-fn args() -> impl Strategy<Value = Args> {
-    let value = prop_oneof![
-        Just(json!(null)),
-        Just(json!([[]])),
-        any::<i32>().prop_map(Value::from),
-        r#"[a\\",\]}é]{0,6}"#.prop_map(|text| json!({ "k": text })),
-    ];
-    (prop::collection::vec(value, 0..4), prop::option::of(prop::collection::vec(any::<u8>(), 0..9))).prop_map(
-        |(values, bytes)| {
-            let mut builder = ArgsBuilder::new();
-            if let Some(bytes) = bytes {
-                let attachment = builder.attach(bytes.into());
-                builder.push(&attachment).unwrap();
-            }
-            values.iter().for_each(|value| builder.push(value).unwrap());
-            builder.finish().unwrap()
-        },
-    )
-}
-
-/// With payloads read, so that their forms do not matter.
-fn resolved(mut message: ClusterMessage) -> ClusterMessage {
-    if let ClusterBody::Emit(ClusterEmit { args, .. })
-    | ClusterBody::Ack { args, .. }
-    | ClusterBody::ServerEmit { args, .. }
-    | ClusterBody::ServerReply { args, .. } = &mut message.body
-    {
-        *args = args.clone().args().unwrap().into();
-    }
-    message
-}
-
 fn published(version: &str) -> Vec<Value> {
     read_json(version)["published"].as_array().unwrap().clone()
 }
@@ -439,24 +403,12 @@ fn sorted(sent: &Value) -> Value {
     sent.into()
 }
 
-fn names(names: &[&'static str]) -> Vec<ByteString> {
-    names.iter().copied().map(ByteString::from).collect()
-}
-
-fn node(letter: char) -> NodeId {
-    NodeId::parse(&letter.to_string().repeat(32)).unwrap()
-}
-
 fn text(bytes: &Bytes) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
 fn read_json(name: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(vectors(name)).unwrap()).unwrap()
-}
-
-fn vectors(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/python-socketio").join(format!("{name}.json"))
+    serde_json::from_str(&std::fs::read_to_string(vectors("python-socketio", name)).unwrap()).unwrap()
 }
 
 const FIRST: &str = "first-socket-AAAAAAA";
