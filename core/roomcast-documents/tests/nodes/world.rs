@@ -35,7 +35,7 @@ pub struct World {
     pub log: LogOfAll,
     pub nodes: Vec<Node>,
     pub clients: BTreeMap<u32, Client>,
-    events: BTreeMap<(Instant, u64), Happening>,
+    events: BTreeMap<(Instant, u64), ScheduledStep>,
     last_event: u64,
     last_node: u64,
     last_client: u8,
@@ -84,7 +84,7 @@ impl Client {
     }
 }
 
-enum Happening {
+enum ScheduledStep {
     Heard {
         node: u64,
         message: Bytes,
@@ -298,8 +298,8 @@ impl World {
             let Some(next) = deadlines.chain(event).min().filter(|at| *at <= end) else { break };
             self.now = self.now.max(next);
             while let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= self.now) {
-                let happening = entry.remove();
-                self.happen(happening);
+                let step = entry.remove();
+                self.take_step(step);
                 self.run();
             }
             for node in 0..self.nodes.len() {
@@ -311,15 +311,15 @@ impl World {
         self.now = end;
     }
 
-    fn happen(&mut self, happening: Happening) {
+    fn take_step(&mut self, step: ScheduledStep) {
         let now = self.now;
-        match happening {
-            Happening::Heard { node, message } => {
+        match step {
+            ScheduledStep::Heard { node, message } => {
                 if let Some(node) = self.nodes.iter_mut().find(|other| other.number == node) {
                     node.machine.handle_node_message(message, now);
                 }
             }
-            Happening::Asked { node, document, question, answer: fault } => {
+            ScheduledStep::Asked { node, document, question, answer: fault } => {
                 let asked = question.asked();
                 let answer = match fault {
                     Some(StoreTrouble::Before) => Err(DocumentStoreError::Unavailable),
@@ -330,9 +330,9 @@ impl World {
                 };
                 self.conflicts += u64::from(answer == Err(DocumentStoreError::Conflict));
                 let delay = self.rng.below(self.weather.store_delay_max_ms + 1);
-                self.later(delay, Happening::Answered { node, document, asked, answer });
+                self.later(delay, ScheduledStep::Answered { node, document, asked, answer });
             }
-            Happening::Answered { node, document, asked, answer } => {
+            ScheduledStep::Answered { node, document, asked, answer } => {
                 if let Some(node) = self.nodes.iter_mut().find(|other| other.number == node) {
                     node.machine.handle_answer(document, asked, answer, now);
                 }
@@ -340,10 +340,10 @@ impl World {
         }
     }
 
-    fn later(&mut self, delay_ms: u64, happening: Happening) {
+    fn later(&mut self, delay_ms: u64, step: ScheduledStep) {
         self.last_event += 1;
         let at = self.now + Duration::from_millis(delay_ms);
-        self.events.insert((at, self.last_event), happening);
+        self.events.insert((at, self.last_event), step);
     }
 
     fn run(&mut self) {
@@ -377,7 +377,7 @@ impl World {
                 };
                 let delay = self.rng.below(self.weather.store_delay_max_ms + 1);
                 let number = self.nodes[node].number;
-                self.later(delay, Happening::Asked { node: number, document, question, answer: fault });
+                self.later(delay, ScheduledStep::Asked { node: number, document, question, answer: fault });
             }
             Output::Publish { message } => self.publish(node, &message),
             Output::Loaded { document, waiting } => {
@@ -462,7 +462,7 @@ impl World {
             let times = 1 + u64::from(self.chance(self.weather.repeated));
             for _ in 0..times {
                 let delay = self.rng.below(self.weather.bus_delay_max_ms + 1);
-                self.later(delay, Happening::Heard { node: other, message: message.clone() });
+                self.later(delay, ScheduledStep::Heard { node: other, message: message.clone() });
             }
         }
     }
