@@ -281,7 +281,9 @@ fn a_second_program_on_the_same_files_is_refused_or_waits_for_the_first() {
 /// A terminal that is closed, or a service manager that sends SIGHUP first.
 #[test]
 fn hangup_drains_like_the_signal_to_terminate() {
-    let (mut program, address) = Program::serve(&["--drain-seconds", "3600"], &[]);
+    // These tests may themselves run below `nohup`.
+    let by = ["env", "--default-signal=HUP"];
+    let (mut program, address) = Program::serve_by(&by, &["--drain-seconds", "3600"], &[]);
     program.signal("HUP");
     program.stderr.until("shutdown requested");
     assert_eq!(get(address, "/ready").status, 503);
@@ -294,7 +296,7 @@ fn hangup_drains_like_the_signal_to_terminate() {
 /// As `nohup` starts it.
 #[test]
 fn hangup_stays_ignored_where_it_was() {
-    let (mut program, address) = Program::serve_by("nohup", &["--drain-seconds", "3600"], &[]);
+    let (mut program, address) = Program::serve_by(&["nohup"], &["--drain-seconds", "3600"], &[]);
     program.signal("HUP");
     assert_eq!(get(address, "/ready").status, 200);
     program.signal("TERM");

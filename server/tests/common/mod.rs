@@ -50,18 +50,18 @@ pub struct Program {
 impl Program {
     /// Without waiting for anything.
     pub fn spawn(flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::spawn_by(None, flags, variables)
+        Self::spawn_by(&[], flags, variables)
     }
 
-    fn spawn_by(by: Option<&str>, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+    fn spawn_by(by: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let program = env!("CARGO_BIN_EXE_roomcast");
-        let mut command = Command::new(by.unwrap_or(program));
-        let mut child = command
-            .args(by.map(|_| program))
+        let words = [by, &[program]].concat();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .env_clear()
             .envs(variables.iter().copied())
             .args(flags)
@@ -81,9 +81,9 @@ impl Program {
         Self::spawn(&[&["--port", "0"], flags].concat(), variables).listening()
     }
 
-    /// The same, started by a program that becomes it, like `nohup`.
-    pub fn serve_by(by: &str, flags: &[&str], variables: &[(&str, &str)]) -> (Self, SocketAddr) {
-        Self::spawn_by(Some(by), &[&["--port", "0"], flags].concat(), variables).listening()
+    /// The same, started by a command that becomes it, like `nohup`.
+    pub fn serve_by(by: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> (Self, SocketAddr) {
+        Self::spawn_by(by, &[&["--port", "0"], flags].concat(), variables).listening()
     }
 
     fn listening(mut self) -> (Self, SocketAddr) {
