@@ -50,7 +50,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
     rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
-    rules.documents.compat = settings.front_end;
+    rules.release = settings.release;
     rules.documents.machine.writers = if bus.is_some() { Writers::Several } else { Writers::One };
     rules.admin_chats = settings.admin_chats;
     if store.sharing().is_some() {

@@ -90,7 +90,7 @@ mod wire;
 mod writes;
 
 pub use self::app::{Audit, OpenWebUi};
-pub use self::documents::{AppDocumentCounters, AppDocumentCounts, Compat, DocumentSettings};
+pub use self::documents::{AppDocumentCounters, AppDocumentCounts, DocumentSettings};
 pub use self::refusals::{TokenRefusal, TokenRefusals};
 pub use self::requests::{
     DocumentChange, DocumentRefusal, DocumentState, Intent, LiveCounts, LoginInfo, LogoutReason, Notice, Request,
@@ -98,7 +98,9 @@ pub use self::requests::{
 };
 pub use roomcast_documents::Writers;
 
-pub use self::settings::{AdminChats, AppLimits, AuthRequirement, Notices, SessionSharing, Settings, SettingsError};
+pub use self::settings::{
+    AdminChats, AppLimits, AuthRequirement, Notices, Release, SessionSharing, Settings, SettingsError,
+};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

@@ -20,6 +20,8 @@ use roomcast_core::server::{Endpoint, EndpointId, Scope};
 pub struct Settings {
     /// Where the application is served. Sockets elsewhere are not its own.
     pub scope: Scope,
+    /// Which release of Open WebUI is beside this: its front end, its backend and its tables. 0.6.
+    pub release: Release,
     /// Whether a socket needs a login to be let in.
     pub auth: AuthRequirement,
     /// Checks tokens.
@@ -92,6 +94,7 @@ impl Settings {
     pub fn with_verifier(endpoint: EndpointId, verifier: Verifier) -> Self {
         Self {
             scope: Scope { endpoint, namespace: "/".into() },
+            release: Release::V0_6,
             auth: AuthRequirement::Optional,
             verifier,
             query_timeout: Duration::from_secs(5),
@@ -157,6 +160,19 @@ impl Settings {
         };
         NamespaceRule { pattern: Pattern::Exact(self.scope.namespace.to_string()), admission }
     }
+}
+
+/// Which release of Open WebUI is beside this. They differ in rights, in what a socket may do before it has a login, and in
+/// how a browser loads a note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Release {
+    /// 0.6.41 to 0.7: sockets wait for `user-join`, and the one session that a state names loads the note's content into
+    /// an empty document.
+    V0_6,
+    /// 0.12: CONNECT is the login, and without one a socket may not speak. A state on join carries the note's content,
+    /// and of all that initialize a document the first wins.
+    V0_12,
 }
 
 /// Whether a socket needs a login to be let in.

@@ -33,10 +33,9 @@ pub struct Flags {
     /// DATA_DIR), which another program has to fill.
     #[arg(long, env = "ROOMCAST_STORE", value_name = "ROOMCAST_STORE", default_value = "open-webui")]
     pub(super) store: StoreFlag,
-    /// Front end whose way of loading notes is followed: that of Open WebUI 0.6, which puts the content into an empty
-    /// document by itself, or that of 0.12, which receives the content along with the state.
-    #[arg(long, env = "ROOMCAST_FRONT_END", value_name = "ROOMCAST_FRONT_END", default_value = "0.6")]
-    pub(super) front_end: FrontEndFlag,
+    /// Release of Open WebUI beside this, whose front end, rights and tables are followed.
+    #[arg(long, env = "ROOMCAST_RELEASE", value_name = "ROOMCAST_RELEASE", default_value = "0.6")]
+    pub(super) release: ReleaseFlag,
     /// Whether sockets without a valid token are let in, as Open WebUI's front end needs before the login, or refused.
     #[arg(long, env = "ROOMCAST_ENTRY", value_name = "ROOMCAST_ENTRY", default_value = "anyone")]
     pub(super) entry: EntryFlag,
@@ -89,7 +88,7 @@ pub(super) enum EntryFlag {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum FrontEndFlag {
+pub(super) enum ReleaseFlag {
     #[value(name = "0.6")]
     V0_6,
     #[value(name = "0.12")]
@@ -178,7 +177,7 @@ Variables of Open WebUI that roomcast reads, so that one environment serves both
   WEBSOCKET_REDIS_URL, WEBSOCKET_SENTINEL_HOSTS, WEBSOCKET_SENTINEL_PORT, WEBSOCKET_REDIS_CLUSTER
           That Redis [default: REDIS_URL, REDIS_CLUSTER]
   WEBSOCKET_REDIS_ROOM_CHANNELS
-          Whether each room has a channel of its own there [default: False, with --front-end 0.12 True]
+          Whether each room has a channel of its own there [default: False, with --release 0.12 True]
   REDIS_URL, REDIS_SENTINEL_HOSTS, REDIS_SENTINEL_PORT, REDIS_CLUSTER, REDIS_KEY_PREFIX
           Where Open WebUI keeps revoked tokens [default: nowhere; the prefix is open-webui]
   GLOBAL_LOG_LEVEL, SOCKET_LOG_LEVEL

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use roomcast_openwebui::query::Permission;
-use roomcast_openwebui::{AdminChats, AuthRequirement, Compat};
+use roomcast_openwebui::{AdminChats, AuthRequirement, Release};
 use roomcast_stores::DatabaseUrl;
 use roomcast_tokio::core::server::config::{AdmittedBy, HeadersKept, UnadmittedLimits};
 use roomcast_tokio::{HttpLimits, Origins, ServerLimits, Transports, TrustedProxies};
@@ -26,7 +26,7 @@ use tracing_subscriber::filter::Targets;
 use self::environment::Environment;
 pub use self::environment::Problem;
 pub use self::flags::Flags;
-use self::flags::{EntryFlag, FrontEndFlag, StoreFlag, is_at_or_below};
+use self::flags::{EntryFlag, ReleaseFlag, StoreFlag, is_at_or_below};
 pub use self::redis::{BusSettings, RedisSettings};
 pub use self::secret::Secret;
 
@@ -41,8 +41,8 @@ pub struct Settings {
     pub path: String,
     /// Path of the endpoint for y-protocols.
     pub yjs_path: String,
-    /// Front end whose way of loading notes is followed.
-    pub front_end: Compat,
+    /// Release of Open WebUI beside this.
+    pub release: Release,
     /// Whether sockets without a valid token are let in.
     pub entry: AuthRequirement,
     /// Whether admins may read the chats of others.
@@ -162,7 +162,7 @@ impl Settings {
             mode: mode(&environment, &flags)?,
             redis: redis::read(
                 &environment,
-                matches!(flags.front_end, FrontEndFlag::V0_12),
+                matches!(flags.release, ReleaseFlag::V0_12),
                 Duration::from_secs(flags.lease_seconds),
             )?,
             warnings: warnings(&environment, &flags)?,
@@ -176,9 +176,9 @@ impl Settings {
             port: flags.port,
             path: flags.path,
             yjs_path: flags.yjs_path,
-            front_end: match flags.front_end {
-                FrontEndFlag::V0_6 => Compat::V0_6,
-                FrontEndFlag::V0_12 => Compat::V0_12,
+            release: match flags.release {
+                ReleaseFlag::V0_6 => Release::V0_6,
+                ReleaseFlag::V0_12 => Release::V0_12,
             },
         })
     }
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(found, Some(("redis://bus:6379/1".into(), false)));
         assert_eq!((revocations.as_deref(), prefix.as_str()), (Some("redis://common:6379/2"), "open-webui"));
         assert!(warnings.is_empty(), "{warnings:?}");
-        let (found, ..) = redis(&["--front-end", "0.12"], &[manager, common]).unwrap();
+        let (found, ..) = redis(&["--release", "0.12"], &[manager, common]).unwrap();
         assert_eq!(found, Some(("redis://common:6379/2".into(), true)));
         let sentinels = [
             manager,

@@ -47,5 +47,5 @@ mod visits;
 pub use self::counts::{AppDocumentCounters, AppDocumentCounts};
 pub(super) use self::names::{Aim, Joiner, Parked};
 pub(super) use self::records::DocumentRecords;
-pub use self::settings::{Compat, DocumentSettings};
+pub use self::settings::DocumentSettings;
 pub(super) use self::visit::VisitTask;

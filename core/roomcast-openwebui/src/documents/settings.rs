@@ -9,8 +9,6 @@ use roomcast_documents::DocumentsConfig;
 /// How documents are kept and served, as part of the [`Settings`](crate::Settings).
 #[derive(Clone, Debug)]
 pub struct DocumentSettings {
-    /// Which front end is served.
-    pub compat: Compat,
     /// How the document machine keeps and serves them.
     pub machine: DocumentsConfig,
     /// Time for which a join waits for the session of its socket. 10 s.
@@ -41,7 +39,6 @@ pub struct DocumentSettings {
 impl Default for DocumentSettings {
     fn default() -> Self {
         Self {
-            compat: Compat::V0_6,
             machine: DocumentsConfig::default(),
             park_span: Duration::from_secs(10),
             parked_max: 20,
@@ -63,16 +60,6 @@ impl DocumentSettings {
     pub(super) const fn quick_json_bytes(&self) -> usize {
         self.machine.quick_update_bytes_max.saturating_mul(JSON_PER_BYTE)
     }
-}
-
-/// Which front end is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Compat {
-    /// 0.6.41: the one session that a state names loads the note's content into an empty document.
-    V0_6,
-    /// 0.12.4: a state on join carries the note's content, and of all that initialize a document the first wins.
-    V0_12,
 }
 
 /// What a byte takes in an array of numbers, with its comma.

@@ -5,11 +5,11 @@
 
 use roomcast_documents::{Access, DocumentId, MayBegin};
 
-use super::Compat;
 use super::frame::{self, ArgumentWriter, Blob, BlobForm};
 use super::names::MemberKey;
 use super::records::{DocumentRecords, ToldFor, ToldState};
 use crate::OpenWebUi;
+use crate::settings::Release;
 use crate::turn::Outcome;
 use roomcast_core::server::{Command, Cx, Delivery, Emit, SessionId, SocketId, Target};
 use roomcast_core::time::Instant;
@@ -86,7 +86,7 @@ impl OpenWebUi {
     /// A browser of 0.6.41 that has edited while it was away says nothing of it. But to a state of two zeros among
     /// several sessions it answers with its whole document, whereas one that has nothing says nothing.
     fn tell_state_now(&mut self, document: DocumentId, socket: SocketId, why: ToldFor, state: &Blob, cx: &mut Cx<'_>) {
-        let compat = self.settings.documents.compat;
+        let release = self.settings.release;
         let id = MemberKey::Socket(socket);
         let Some(open) = self.documents.machine.get(document) else { return };
         let Some(access) = open.member(id).map(|member| member.access()) else { return };
@@ -100,24 +100,24 @@ impl OpenWebUi {
         let actual =
             |app: &mut Self| app.told(document, state, None, |app| with_sessions(app, state, Sessions::Actual));
         let is_empty = state.bytes == EMPTY;
-        let frames = match (compat, why, is_empty) {
-            (Compat::V0_12, ToldFor::Joined, _) => {
+        let frames = match (release, why, is_empty) {
+            (Release::V0_12, ToldFor::Joined, _) => {
                 let content = self.documents.notes.get(&document).and_then(|note| note.content.current()).cloned();
                 let text = content.clone().unwrap_or_else(|| NULL.into());
                 vec![self.told(document, state, content, |_| {
                     ArgumentWriter::of(&name).blob("state", state).raw("content", &text).finish()
                 })]
             }
-            (Compat::V0_12, ToldFor::Asked | ToldFor::Resync | ToldFor::Seed, _)
-            | (Compat::V0_6, ToldFor::Asked | ToldFor::Seed, false) => {
+            (Release::V0_12, ToldFor::Asked | ToldFor::Resync | ToldFor::Seed, _)
+            | (Release::V0_6, ToldFor::Asked | ToldFor::Seed, false) => {
                 vec![actual(self)]
             }
-            (Compat::V0_6, _, true) => {
+            (Release::V0_6, _, true) => {
                 let is_to_seed = self.is_to_seed(document, id, access, cx.now);
                 let sessions = if is_to_seed { Sessions::Alone } else { Sessions::Several };
                 vec![with_sessions(self, &empty, sessions)]
             }
-            (Compat::V0_6, ToldFor::Joined | ToldFor::Resync, false) => {
+            (Release::V0_6, ToldFor::Joined | ToldFor::Resync, false) => {
                 vec![with_sessions(self, &empty, Sessions::Several), actual(self)]
             }
         };
@@ -158,9 +158,9 @@ impl OpenWebUi {
     /// A member must load the note's content into an empty document: the next that may write, if the one that was asked
     /// has left. Those who may only read keep theirs for themselves.
     pub(super) fn choose_seeder(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
-        match self.settings.documents.compat {
-            Compat::V0_6 => {}
-            Compat::V0_12 => return,
+        match self.settings.release {
+            Release::V0_6 => {}
+            Release::V0_12 => return,
         }
         let is_chosen = self.documents.notes.get(&document).is_none_or(|note| note.seeder.is_some());
         if is_chosen || !self.documents.is_empty(document) {

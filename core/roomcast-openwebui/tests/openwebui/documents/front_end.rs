@@ -4,7 +4,7 @@ use roomcast_testkit::yjs_update::text_update;
 use super::super::store::{Manner, PUBLIC};
 use super::super::world::World;
 use super::browser::{Browser, NOTE, settle, token_for};
-use roomcast_openwebui::Compat;
+use roomcast_openwebui::Release;
 use roomcast_openwebui::query::Question;
 use roomcast_yjs::int_array;
 
@@ -235,7 +235,7 @@ fn a_join_without_access_is_answered_by_an_error_event() {
 
 #[test]
 fn the_newer_front_end_gets_the_content_and_the_first_write_wins() {
-    let mut world = World::with(|settings| settings.documents.compat = Compat::V0_12);
+    let mut world = World::with(|settings| settings.release = Release::V0_12);
     world.store.write_content("plan", Some(r#"{"md":"x"}"#));
     let (one, two) = (world.join("alice"), world.join("alice"));
     for client in [one, two] {
@@ -266,7 +266,7 @@ fn the_newer_front_end_gets_the_content_and_the_first_write_wins() {
 /// Contents of notes are long enough to be tried elsewhere, and two tabs are opened at once.
 #[test]
 fn of_long_contents_that_come_at_once_the_first_wins_as_well() {
-    let mut world = World::with(|settings| settings.documents.compat = Compat::V0_12);
+    let mut world = World::with(|settings| settings.release = Release::V0_12);
     world.store.write_content("plan", Some(r#"{"md":"x"}"#));
     let tabs = [world.join("alice"), world.join("alice"), world.join("alice")];
     for client in tabs {
@@ -297,7 +297,7 @@ fn of_long_contents_that_come_at_once_the_first_wins_as_well() {
 #[test]
 fn a_late_beginner_is_answered_once_the_state_is_encoded() {
     let mut world = World::with(|settings| {
-        settings.documents.compat = Compat::V0_12;
+        settings.release = Release::V0_12;
         settings.documents.machine.quick_state_bytes_max = 100;
     });
     let tabs: [usize; 3] = std::array::from_fn(|_| world.join("alice"));
