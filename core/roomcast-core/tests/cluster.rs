@@ -125,10 +125,19 @@ fn remote_sockets_join_leave_and_are_disconnected() {
         rooms
     };
     assert_eq!((rooms(&mut fleet, a), rooms(&mut fleet, b)), (vec!["blue".to_owned(), "red".to_owned()], vec![]));
+    let left = |fleet: &mut Fleet| -> Vec<(SocketId, String)> {
+        let left = fleet.events(1).filter_map(|event| match event {
+            ClusterEvent::RoomLeft { socket, room } => Some((socket, room.to_string())),
+            _ => None,
+        });
+        left.collect()
+    };
     fleet.command(0, Command::Leave { target: sid_room(a), room: "red".into() });
-    assert_eq!(rooms(&mut fleet, a), ["blue"]);
+    assert_eq!((rooms(&mut fleet, a), left(&mut fleet)), (vec!["blue".to_owned()], vec![(a.socket, "red".to_owned())]));
+    fleet.command(0, Command::Leave { target: sid_room(a), room: "red".into() });
+    assert_eq!(left(&mut fleet), [], "it was not in it");
     fleet.command(0, Command::Leave { target: room("blue"), room: "blue".into() });
-    assert_eq!(rooms(&mut fleet, a), [""; 0]);
+    assert_eq!((rooms(&mut fleet, a), left(&mut fleet)), (vec![], vec![(a.socket, "blue".to_owned())]));
     fleet.command(0, Command::Disconnect { target: sid_room(a), extent: Extent::Namespace });
     assert_eq!((fleet.received(a), fleet.server(1).sid(a.socket)), (vec!["41".to_owned()], None));
     assert!(fleet.server(1).sid(b.socket).is_some());

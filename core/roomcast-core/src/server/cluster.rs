@@ -63,17 +63,15 @@ impl Server {
             }
             ClusterBody::LeaveRooms { recipients, rooms } => {
                 let target = self.target_of(recipients);
-                for room in &rooms {
-                    self.namespaces.leave(&target, room);
-                }
+                rooms.iter().for_each(|room| self.leave_for(&target, room));
             }
             ClusterBody::Leave { recipients, room } => {
                 let target = self.target_of(recipients);
-                self.leave_here(&target, &room);
+                self.leave_for(&target, &room);
             }
             ClusterBody::CloseRoom { namespace, room } => {
                 let target = self.target_of(Recipients::room(namespace, room.clone()));
-                self.leave_here(&target, &room);
+                self.leave_for(&target, &room);
             }
             ClusterBody::Disconnect { recipients, extent } => {
                 let target = self.target_of(recipients);
@@ -100,6 +98,16 @@ impl Server {
             | ClusterBody::ServerReply { .. }
             | ClusterBody::Heartbeat(_)
             | ClusterBody::Goodbye => debug_assert!(false, "invariant: the cluster machine deals with these"),
+        }
+    }
+
+    /// Takes sockets of this node out of a room, of which the application has no other sign.
+    fn leave_for(&mut self, target: &Target, room: &ByteString) {
+        let mut inside = self.namespaces.select(target).unwrap_or_default();
+        inside.retain(|socket| self.is_in(*socket, room));
+        self.leave_here(target, room);
+        for socket in inside {
+            self.cluster_event(ClusterEvent::RoomLeft { socket, room: room.clone() });
         }
     }
 

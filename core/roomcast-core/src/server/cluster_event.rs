@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::handles::EmitId;
+use super::handles::{EmitId, SocketId};
 use super::target::{AckEnd, AckRequest, Target};
 use crate::cluster::{BusState, ClusterMessage, Leaving, NodeId, RequestToken, RoomChannel};
 use crate::socket_io::Args;
@@ -118,6 +118,13 @@ pub enum ClusterEvent {
         answered: u32,
         /// Why it ended.
         end: AckEnd,
+    },
+    /// Another node took a socket of this node out of a room, or closed the room.
+    RoomLeft {
+        /// The socket that was in the room.
+        socket: SocketId,
+        /// The room's name.
+        room: ByteString,
     },
     /// A node is there.
     NodeJoined {

@@ -131,13 +131,16 @@ impl OpenWebUi {
         if room.is_empty() || room.len() > self.settings.limits.id_bytes_max {
             return self.answers.push_back((ticket, Response::Malformed));
         }
-        let sockets = self.sockets_meant(to, cx).len();
-        self.answer_for_all(ticket, to, Response::Done { sockets }, cx);
+        let meant = self.sockets_meant(to, cx);
+        self.answer_for_all(ticket, to, Response::Done { sockets: meant.len() }, cx);
         if let Some(target) = self.target(to, &[], cx) {
-            cx.command(match way {
-                Move::Enter => Command::Join { target, room },
-                Move::Leave => Command::Leave { target, room },
-            });
+            match way {
+                Move::Enter => cx.command(Command::Join { target, room }),
+                Move::Leave => {
+                    cx.command(Command::Leave { target, room: room.clone() });
+                    meant.into_iter().for_each(|socket| self.document_room_left(socket, &room, cx));
+                }
+            }
         }
     }
 

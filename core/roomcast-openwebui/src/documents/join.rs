@@ -163,6 +163,15 @@ impl OpenWebUi {
         self.pump_documents(cx);
     }
 
+    /// A socket is taken out of a room by other parts of Open WebUI: the note is deleted, or its user may not read it any
+    /// more. In the room of a document it hears no changes, and what it sends there counts no more.
+    pub(crate) fn document_room_left(&mut self, socket: SocketId, room: &str, cx: &mut Cx<'_>) {
+        let document = room.strip_prefix(ROOM).and_then(|name| self.documents.machine.named(name));
+        if let Some(document) = document {
+            self.leave_document(document, MemberKey::Socket(socket), cx);
+        }
+    }
+
     /// A member has left, for any reason.
     pub(super) fn member_left(&mut self, document: DocumentId, id: MemberKey, user: &str, cx: &mut Cx<'_>) {
         self.author_leaves(document, id, cx);

@@ -27,6 +27,9 @@ impl OpenWebUi {
 
     /// Something has happened on other nodes. What is not about documents is given back.
     pub(crate) fn node_event(&mut self, event: Box<ClusterEvent>, cx: &mut Cx<'_>) -> Option<Event> {
+        if let ClusterEvent::RoomLeft { socket, room } = &*event {
+            self.document_room_left(*socket, room, cx);
+        }
         let ClusterEvent::ServerReceived { name, args, .. } = &*event else { return Some(Event::Cluster(event)) };
         if *name != DOCUMENT {
             return Some(Event::Cluster(event));

@@ -11,9 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use roomcast_auth::sign_hs256;
+use roomcast_core::cluster::{ClusterBody, ClusterMessage, NodeId};
 use roomcast_core::server::{
-    After, AppRequestId, Command, Config, ConnId, EndpointId, Event, Input, RequestId, Server, SocketId, Stack, Start,
-    TimerKind, Transmit, Upgrade, Work,
+    After, AppRequestId, ClusterConfig, ClusterInput, Command, Config, ConnId, EndpointId, Event, Input, RequestId,
+    Server, SocketId, Stack, Start, TimerKind, Transmit, Upgrade, Work,
 };
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::websocket::{ClientHandshake, Decoder, Fin, FrameLimits, Opcode, Role, WsMessage, encode_frame};
@@ -93,12 +94,22 @@ impl World {
     }
 
     pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::built(change, None)
+    }
+
+    /// The same on a bus, on which [`hear`](Self::hear) is what another node says.
+    pub fn on_bus(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::built(change, Some(ClusterConfig::new(EndpointId::new(0))))
+    }
+
+    fn built(change: impl FnOnce(&mut Settings), cluster: Option<ClusterConfig>) -> Self {
         let mut settings = Settings::new(EndpointId::new(0), SECRET).unwrap();
         settings.notices = Notices::On;
         settings.yjs_endpoint = Some(EndpointId::new(1));
         change(&mut settings);
         let now = Instant::from_millis(1000);
-        let config = Config::new([settings.endpoint("/ws/socket.io"), settings.protocol_endpoint("/ws/yjs")]);
+        let endpoints = [settings.endpoint("/ws/socket.io"), settings.protocol_endpoint("/ws/yjs")];
+        let config = Config { cluster, ..Config::new(endpoints) };
         let wall = WallTime::from_unix_millis(START_MILLIS);
         let server = Server::new(config, Start { node: 0, now, wall, seed: [1; 32] }).unwrap();
         Self {
@@ -254,6 +265,14 @@ impl World {
         self.stack.handle_request(ticket, request, self.now);
         self.run();
         ticket
+    }
+
+    /// Another node says something to all, as a process of Open WebUI does.
+    pub fn hear(&mut self, body: ClusterBody) {
+        let message = ClusterMessage { from: NodeId::from_random([7; 16]), seq: None, body };
+        let input = Input::Cluster(ClusterInput::Message(Box::new(message)));
+        self.stack.server.handle_input(input, self.now);
+        self.run();
     }
 
     /// The one answer to a request, which must have come.

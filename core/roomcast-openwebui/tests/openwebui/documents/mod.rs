@@ -6,5 +6,6 @@ mod front_end;
 mod mended;
 mod protocol;
 mod random;
+mod rooms;
 mod storing;
 mod visits;
