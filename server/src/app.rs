@@ -3,11 +3,12 @@
 //! Owns: which setting goes where. Must never know: flags, sockets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use roomcast_openwebui::{
-    AuthRequirement, Notice, Notices, OpenWebUi, SessionSharing, Settings as Rules, SettingsError, Writers,
+    AuthRequirement, Notice, Notices, OpenWebUi, Release, SessionSharing, Settings as Rules, SettingsError, Writers,
 };
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::{AppHandle, Args, Builder, EngineIo, EventName, Handle, PathMatch, Refusal, Socket};
@@ -50,7 +51,8 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
     rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
-    rules.release = settings.release;
+    follow_release(&mut rules, settings);
+    let release = rules.release;
     rules.documents.machine.writers = if bus.is_some() { Writers::Several } else { Writers::One };
     rules.admin_chats = settings.admin_chats;
     if store.sharing().is_some() {
@@ -94,7 +96,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
                 }
                 ns.on_any(move |socket: Socket, event: EventName, args: Args| {
                     let bridge = forward.clone();
-                    async move { bridge.forward(socket, event, args).await }
+                    async move { unhandled(release, bridge.forward(socket, event, args).await) }
                 });
             });
         })
@@ -109,6 +111,29 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     };
     Ok(pages(api.routes(bridge.routes(builder)), health, metrics))
 }
+
+/// What differs between releases of Open WebUI.
+fn follow_release(rules: &mut Rules, settings: &Settings) {
+    rules.release = settings.release;
+    match settings.release {
+        Release::V0_12 => {
+            rules.recheck_interval = RECHECK_INTERVAL;
+            rules.idle_after = settings.idle_after;
+        }
+        _ => {}
+    }
+}
+
+/// The ack of an event without a handler. Open WebUI 0.12 has one for every name, which returns nothing.
+fn unhandled(release: Release, forwarded: Option<Args>) -> Option<Args> {
+    match release {
+        Release::V0_12 => Some(forwarded.unwrap_or_default()),
+        _ => forwarded,
+    }
+}
+
+/// Time between two checks of a login, as in Open WebUI 0.12.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Notices that an operator should hear of.
 fn log_notice(notice: Notice) {

@@ -34,6 +34,9 @@ pub struct Settings {
     /// The same while the store has not answered, and the least time between two reads of a user's channels that a
     /// client's event leads to. 5 s.
     pub recheck_retry: Duration,
+    /// With [`Release::V0_12`]: time for which a login whose token was found good is not asked about again before an event
+    /// of its socket. 5 s.
+    pub confirm_span: Duration,
     /// Time after `channel:created` when a user's channels are read once more: Open WebUI opens a hidden direct message
     /// again only after it has told so. 1 s.
     pub channels_settle: Duration,
@@ -100,6 +103,7 @@ impl Settings {
             query_timeout: Duration::from_secs(5),
             recheck_interval: Duration::from_secs(60),
             recheck_retry: Duration::from_secs(5),
+            confirm_span: Duration::from_secs(5),
             channels_settle: Duration::from_secs(1),
             typing_span: Duration::from_millis(500),
             read_span: Duration::from_secs(1),

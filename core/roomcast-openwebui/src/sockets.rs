@@ -31,6 +31,7 @@ roomcast_core::slab_key! {
 pub(crate) struct Sockets {
     recheck_interval: Duration,
     recheck_retry: Duration,
+    confirm_span: Duration,
     rng: Rng,
     records: BySocket<SocketRecord>,
     people: Slab<PersonId, Person>,
@@ -51,6 +52,17 @@ pub(crate) enum Check {
     Ask(TokenClaims, u64),
     /// The token of the login has ended.
     Ended,
+}
+
+/// Whether what a login may do has to be asked for again before an event.
+#[derive(Debug)]
+pub(crate) enum LoginTrust {
+    /// There is no login.
+    NoLogin,
+    /// It was found good not long ago.
+    Stands,
+    /// Ask for the token's user; the answer is [`Sockets::handle_confirmed`]'s.
+    Due(TokenClaims, u64),
 }
 
 /// What a check of a login found.
@@ -75,6 +87,7 @@ impl Sockets {
         Self {
             recheck_interval: settings.recheck_interval,
             recheck_retry: settings.recheck_retry,
+            confirm_span: settings.confirm_span,
             rng,
             records: BySocket::default(),
             people: Slab::new(),
@@ -122,6 +135,7 @@ impl Sockets {
                 }
                 login.token = token;
                 login.epoch = epoch;
+                login.trusted_until = Some(now + self.confirm_span);
                 match channels {
                     ChannelRooms::Wanted => login.channels = ChannelRooms::Wanted,
                     ChannelRooms::Unasked => {}
@@ -129,7 +143,8 @@ impl Sockets {
                 false
             }
             None => {
-                record.login = Some(Login { person, token, epoch, channels, expiry_timer });
+                let trusted_until = Some(now + self.confirm_span);
+                record.login = Some(Login { person, token, epoch, channels, expiry_timer, trusted_until });
                 self.logins += 1;
                 true
             }
@@ -214,10 +229,11 @@ impl Sockets {
                 }
             };
         }
-        let Some(login) = record.login.as_ref().filter(|login| login.epoch == epoch) else { return Checked::Stale };
+        let Some(login) = record.login.as_mut().filter(|login| login.epoch == epoch) else { return Checked::Stale };
         let person = login.person;
         match found {
             Ok(Some(user)) => {
+                login.trusted_until = Some(now + self.confirm_span);
                 if let Some(person) = self.people.get_mut(person) {
                     person.user = user;
                 }
@@ -227,6 +243,50 @@ impl Sockets {
             Ok(None) => Checked::Refused,
             Err(_) => {
                 self.arm_check(socket, Again::Soon, now);
+                Checked::Unknown
+            }
+        }
+    }
+
+    /// Whether a login is to be asked about before an event.
+    pub(crate) fn trust(&self, socket: SocketId, now: Instant) -> LoginTrust {
+        let Some(login) = self.records.get(socket).and_then(|record| record.login.as_ref()) else {
+            return LoginTrust::NoLogin;
+        };
+        match login.trusted_until {
+            Some(until) if now < until => LoginTrust::Stands,
+            Some(_) | None => LoginTrust::Due(login.token.clone(), login.epoch),
+        }
+    }
+
+    /// Something about a login may have changed: it is asked about before its next event.
+    pub(crate) fn distrust(&mut self, socket: SocketId) {
+        if let Some(login) = self.records.get_mut(socket).and_then(|record| record.login.as_mut()) {
+            login.trusted_until = None;
+        }
+    }
+
+    /// The store said whose token it is that was asked about before an event. The checks by time go on as they were.
+    pub(crate) fn handle_confirmed<E>(
+        &mut self,
+        socket: SocketId,
+        epoch: u64,
+        found: Result<Option<User>, E>,
+        now: Instant,
+    ) -> Checked {
+        let login = self.records.get_mut(socket).and_then(|record| record.login.as_mut());
+        let Some(login) = login.filter(|login| login.epoch == epoch) else { return Checked::Stale };
+        match found {
+            Ok(Some(user)) => {
+                login.trusted_until = Some(now + self.confirm_span);
+                if let Some(person) = self.people.get_mut(login.person) {
+                    person.user = user;
+                }
+                Checked::Stands
+            }
+            Ok(None) => Checked::Refused,
+            Err(_) => {
+                login.trusted_until = Some(now + self.recheck_retry);
                 Checked::Unknown
             }
         }
@@ -419,6 +479,8 @@ pub(crate) struct Login {
     pub(crate) channels: ChannelRooms,
     /// When the token ends, if it does.
     expiry_timer: Option<TimerKey>,
+    /// Until when it need not be asked about before an event. `None`: something may have changed.
+    trusted_until: Option<Instant>,
 }
 
 /// Whether a socket is in the rooms of its user's channels.

@@ -42,6 +42,12 @@ pub(crate) enum TurnStep {
     DocumentLoad,
     /// A long update of a document is being tried.
     DocumentUpdate,
+    /// The user of the login's token has been asked for again, before this event.
+    Confirm {
+        event: HeldEvent,
+        /// The login as it was then.
+        epoch: u64,
+    },
 }
 
 impl TurnStep {
@@ -60,7 +66,8 @@ impl TurnStep {
             | Self::Chat(_)
             | Self::DocumentJoin(_)
             | Self::DocumentLoad
-            | Self::DocumentUpdate => None,
+            | Self::DocumentUpdate
+            | Self::Confirm { .. } => None,
         }
     }
 
@@ -81,6 +88,12 @@ pub(crate) enum Outcome {
     Wait(TurnStep),
     /// It was refused by [`TurnStep::Admit`], and the socket is gone.
     Gone,
+    /// It is done, and Open WebUI's handler would have failed: it is not acknowledged.
+    Unanswered,
+    /// The socket has to go, after this ack if there is one.
+    Ended(Option<Args>),
+    /// It was only looked at whose it is: it begins now.
+    Again(HeldEvent),
 }
 
 impl Outcome {
@@ -129,6 +142,44 @@ impl BuiltIn {
     /// Whether the event may carry a token, and so comes before a login.
     pub(crate) const fn brings_token(self) -> bool {
         matches!(self, Self::UserJoin | Self::JoinChannels | Self::JoinNote)
+    }
+
+    /// Whether a socket without a login that sends it has to go, with 0.12. The others are about a room, in which no such
+    /// socket is, or bring a token.
+    pub(crate) const fn ends_anonymous(self) -> bool {
+        match self {
+            Self::Heartbeat
+            | Self::Usage
+            | Self::ChatEvents
+            | Self::DocumentJoin
+            | Self::DocumentLeave
+            | Self::DocumentAwareness => true,
+            Self::UserJoin
+            | Self::JoinChannels
+            | Self::JoinNote
+            | Self::ChannelEvents
+            | Self::DocumentState
+            | Self::DocumentUpdate => false,
+        }
+    }
+
+    /// Whether Open WebUI's handler fails, and so does not acknowledge, if the payload is no object. Those of documents
+    /// take their failures for themselves.
+    pub(crate) const fn reads_object(self) -> bool {
+        match self {
+            Self::UserJoin
+            | Self::JoinChannels
+            | Self::JoinNote
+            | Self::Usage
+            | Self::ChannelEvents
+            | Self::ChatEvents => true,
+            Self::Heartbeat
+            | Self::DocumentJoin
+            | Self::DocumentState
+            | Self::DocumentUpdate
+            | Self::DocumentLeave
+            | Self::DocumentAwareness => false,
+        }
     }
 
     /// Whether the event carries what members have written, which has limits of its own.

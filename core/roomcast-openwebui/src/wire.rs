@@ -129,6 +129,19 @@ pub(super) struct ChatRead<'a> {
     pub(super) last_read_at: u64,
 }
 
+/// The ack of `encryption:*` where there is none.
+#[derive(Serialize)]
+pub(super) struct EncryptionRefused {
+    ok: bool,
+    error: &'static str,
+}
+
+impl Default for EncryptionRefused {
+    fn default() -> Self {
+        Self { ok: false, error: "Private chat is unavailable or the session changed." }
+    }
+}
+
 /// `{"type","data"}`.
 #[derive(Serialize)]
 pub(super) struct TypedEvent<T> {

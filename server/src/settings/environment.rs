@@ -106,6 +106,15 @@ impl Environment<'_> {
         Ok(if is_granted { Permission::Granted } else { Permission::Denied })
     }
 
+    /// Time after its last heartbeat for which a session counts: as Open WebUI 0.12 has it, four intervals and 120 s at
+    /// least.
+    pub(super) fn idle_after(&self) -> Result<Duration, Problem> {
+        let text = self.text("WEBSOCKET_HEARTBEAT_INTERVAL")?;
+        // Not a number is its default, and no mistake.
+        let interval = text.map_or(0, |text| text.trim().parse::<i64>().map_or(30, |seconds| seconds.clamp(5, 90)));
+        Ok(Duration::from_secs(interval.unsigned_abs().saturating_mul(4).max(120)))
+    }
+
     pub(super) fn seconds(&self, name: &'static str, default: u64) -> Result<Duration, Problem> {
         let Some(text) = self.text(name)? else { return Ok(Duration::from_secs(default)) };
         match text.trim().parse() {

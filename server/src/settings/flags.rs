@@ -163,6 +163,9 @@ Variables of Open WebUI that roomcast reads, so that one environment serves both
           Seconds [default: 25 and 20]
   WEBSOCKET_EVENT_CALLER_TIMEOUT
           Seconds that a client has to answer a call [default: 60]
+  WEBSOCKET_HEARTBEAT_INTERVAL
+          Seconds between the heartbeats of a front end of 0.12, from 5 to 90: four of them, and 120 at least, are the time
+          after which a session no longer counts [default: 30]
   CORS_ALLOW_ORIGIN, CORS_ALLOW_CUSTOM_SCHEME
           Origins of web pages that may connect, and schemes besides http and https among them [default: * and none]
   JWT_EXPIRES_IN

@@ -49,6 +49,8 @@ pub struct Settings {
     pub admin_chats: AdminChats,
     /// Whether users may use channels where the configuration in the database does not say.
     pub channels_default: Permission,
+    /// Time after its last event for which a login counts as active.
+    pub idle_after: Duration,
     /// Time that a client has to answer a call, unless the caller says otherwise.
     pub call_timeout: Duration,
     /// Transports on offer.
@@ -141,6 +143,7 @@ impl Settings {
             },
             admin_chats: environment.admin_chats()?,
             channels_default: environment.channels_default()?,
+            idle_after: environment.idle_after()?,
             // The default is that of python-socketio's `call`.
             call_timeout: environment.seconds("WEBSOCKET_EVENT_CALLER_TIMEOUT", 60)?,
             transports: environment.transports()?,
@@ -289,6 +292,17 @@ mod tests {
         ] {
             let problem = read(&flags, &variables).unwrap_err().to_string();
             assert!(problem.contains(why) && problem.contains("SECRET_KEY"), "{problem}");
+        }
+    }
+
+    // docs/openwebui-protocol.md, 2.3: four intervals of 5 to 90 s, 120 s at least.
+    #[test]
+    fn a_session_counts_for_four_heartbeats() {
+        for (interval, seconds) in
+            [("", 120), ("1", 120), ("30", 120), ("31", 124), ("90", 360), ("1000", 360), ("-4", 120), ("soon", 120)]
+        {
+            let settings = read(&[], &[("WEBSOCKET_HEARTBEAT_INTERVAL", interval)]).unwrap();
+            assert_eq!(settings.idle_after.as_secs(), seconds, "{interval}");
         }
     }
 

@@ -127,6 +127,7 @@ impl OpenWebUi {
     pub(super) fn refresh(&mut self, user: &str, cx: &mut Cx<'_>) -> usize {
         let sockets = self.sockets.sockets_of(user).to_vec();
         for socket in &sockets {
+            self.sockets.distrust(*socket);
             self.check(*socket, cx);
         }
         sockets.len() + self.doubt_turns(|token| &*token.user == user) + self.refresh_peers(user, cx)
@@ -138,6 +139,7 @@ impl OpenWebUi {
         let sockets: Vec<SocketId> =
             self.sockets.iter().filter(|record| record.has_token(is_of)).map(|record| record.socket).collect();
         for socket in &sockets {
+            self.sockets.distrust(*socket);
             self.check(*socket, cx);
         }
         sockets.len() + self.doubt_turns(is_of) + self.refresh_peers_by_token(jti, cx)

@@ -5,11 +5,14 @@
 
 use bytestring::ByteString;
 
+use super::guard::Guarded;
 use super::{OpenWebUi, found_chat, found_note};
 use crate::purpose::Purpose;
 use crate::query::{QueryId, StoreAnswer, StoreError};
 use crate::refusals::TokenRefusal;
 use crate::requests::LogoutReason;
+use crate::settings::Release;
+use crate::sockets::LoginTrust;
 use crate::turn::{BuiltIn, Outcome, TurnStep, judge};
 use crate::turns::{Arrival, Doubt, HeldEvent, Turn, TurnOrigin};
 use crate::wire;
@@ -26,8 +29,7 @@ impl OpenWebUi {
         cx: &mut Cx<'_>,
     ) -> Option<Event> {
         self.see(socket, cx);
-        if &*name == "heartbeat" && self.turns.is_open(socket) && self.user_of(socket).is_some() {
-            // Says nothing about the other events, and waits for none of them.
+        if &*name == "heartbeat" && self.turns.is_open(socket) && self.may_overtake(socket, &args, cx) {
             let outcome = self.heartbeat(socket, cx);
             self.settle(peer, socket, TurnOrigin::Event(ack), outcome, cx);
             return None;
@@ -126,7 +128,13 @@ impl OpenWebUi {
     }
 
     fn begin(&mut self, peer: SessionId, socket: SocketId, event: HeldEvent, cx: &mut Cx<'_>) -> Option<Event> {
-        let HeldEvent { name, args, ack } = event;
+        let HeldEvent { name, args, ack } = match self.guard(socket, event, cx) {
+            Guarded::Passes(event) => event,
+            Guarded::Ends(outcome, ack) => {
+                self.settle(peer, socket, TurnOrigin::Event(ack), outcome, cx);
+                return None;
+            }
+        };
         let Some(built_in) = BuiltIn::named(&name) else {
             return Some(Event::Received { session: peer, socket, name, args, ack });
         };
@@ -196,6 +204,7 @@ impl OpenWebUi {
             TurnStep::JoinNote(token, note) => self.join_note_answered(socket, token, note, judge(result), cx),
             TurnStep::Note(note) => self.note_answered(socket, &note, found_note(result), cx),
             TurnStep::Chat(request) => self.chat_answered(socket, request, found_chat(result), cx),
+            TurnStep::Confirm { event, epoch } => self.confirmed(socket, (event, epoch), result, cx),
             TurnStep::DocumentJoin(joiner) => self.document_join_answered(socket, joiner, found_note(result), cx),
             // These wait for no question of their own.
             TurnStep::UserJoinChannels
@@ -220,8 +229,19 @@ impl OpenWebUi {
                 }
                 cx.command(Command::Handled { session: peer });
             }
-            (Outcome::Gone, TurnOrigin::Event(_)) => cx.command(Command::Handled { session: peer }),
-            (Outcome::Done(_) | Outcome::Gone, TurnOrigin::Arrival) => {}
+            (Outcome::Gone | Outcome::Unanswered, TurnOrigin::Event(_)) => {
+                cx.command(Command::Handled { session: peer });
+            }
+            (Outcome::Ended(args), TurnOrigin::Event(ack)) => {
+                if let Some((args, ack)) = args.zip(ack) {
+                    cx.command(Command::Ack { socket, ack, args });
+                }
+                cx.command(Command::Handled { session: peer });
+                let (target, extent) = (Target::Socket(socket), Extent::Namespace);
+                cx.command(Command::Disconnect { target, extent });
+            }
+            (Outcome::Again(event), _) => self.turns.hold_first(socket, event),
+            (Outcome::Done(_) | Outcome::Gone | Outcome::Unanswered | Outcome::Ended(_), TurnOrigin::Arrival) => {}
         }
     }
 
@@ -231,6 +251,15 @@ impl OpenWebUi {
             if let Some(event) = self.begin(peer, socket, event, cx) {
                 self.given_back.push_back(event);
             }
+        }
+    }
+
+    /// Whether a heartbeat need not wait for the event before it: it says nothing about the others.
+    fn may_overtake(&self, socket: SocketId, args: &Args, cx: &Cx<'_>) -> bool {
+        match (self.settings.release, self.sockets.trust(socket, cx.now)) {
+            (Release::V0_6, LoginTrust::Due(..) | LoginTrust::Stands) => true,
+            (Release::V0_12, LoginTrust::Stands) => !args.is_empty(),
+            (Release::V0_12, LoginTrust::Due(..)) | (Release::V0_6 | Release::V0_12, LoginTrust::NoLogin) => false,
         }
     }
 

@@ -12,7 +12,7 @@ use super::OpenWebUi;
 use crate::query::{StoreError, User};
 use crate::refusals::TokenRefusal;
 use crate::requests::{LogoutReason, Notice};
-use crate::settings::AuthRequirement;
+use crate::settings::{AuthRequirement, Release};
 use crate::sockets::{ChannelRooms, Last, SocketRecord, Stage};
 use crate::token::TokenClaims;
 use crate::turn::{LoginRefused, Outcome, TurnStep};
@@ -109,6 +109,7 @@ impl OpenWebUi {
         cx: &mut Cx<'_>,
     ) -> Outcome {
         let asked = token.user.clone();
+        let refused = found.as_ref().ok().and_then(|found| found.as_ref().err().copied());
         match self.log_in_if(socket, token, found, ChannelRooms::Wanted, cx) {
             Given::Login(user) => {
                 self.channel_reads.read(&user, cx.now);
@@ -117,7 +118,7 @@ impl OpenWebUi {
             }
             Given::Refused => {
                 self.doubt(socket, &asked, cx);
-                Outcome::nothing()
+                refused.map_or_else(Outcome::nothing, |refused| self.refused_join(refused))
             }
             Given::Unknown => Outcome::nothing(),
         }
@@ -200,13 +201,17 @@ impl OpenWebUi {
             LogoutReason::Replaced => {}
             LogoutReason::Token | LogoutReason::Revoked | LogoutReason::Disconnected => self.unshare(socket, cx),
         }
-        match (self.settings.auth, why) {
-            (AuthRequirement::Required, LogoutReason::Token | LogoutReason::Revoked) => {
+        let may_stay = match (self.settings.auth, self.settings.release) {
+            (AuthRequirement::Optional, Release::V0_6) => true,
+            // The front end of 0.12 comes back by itself, with the token that it has by then.
+            (AuthRequirement::Optional, Release::V0_12) | (AuthRequirement::Required, _) => false,
+        };
+        match why {
+            LogoutReason::Token | LogoutReason::Revoked if !may_stay => {
                 let (target, extent) = (Target::Socket(socket), Extent::Namespace);
                 cx.command(Command::Disconnect { target, extent });
             }
-            (AuthRequirement::Optional, _)
-            | (AuthRequirement::Required, LogoutReason::Replaced | LogoutReason::Disconnected) => {}
+            LogoutReason::Token | LogoutReason::Revoked | LogoutReason::Replaced | LogoutReason::Disconnected => {}
         }
     }
 

@@ -5,6 +5,7 @@
 //! | file | what is composed there |
 //! |---|---|
 //! | `events` | the events of sockets, in turns |
+//! | `guard` | who may send them, with 0.12 |
 //! | `login`, `checks` | how a login begins, ends, and is checked again |
 //! | `sharing` | sessions and uses of models, as other processes are to know them |
 //! | `rooms`, `chats` | channels, notes and chats: rooms, typing, what was read |
@@ -17,6 +18,7 @@ mod chats;
 mod checks;
 mod emitter;
 mod events;
+mod guard;
 mod login;
 mod requests;
 mod rooms;

@@ -145,7 +145,7 @@ impl OpenWebUi {
     }
 
     pub(super) fn channel_events(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
-        let Ok(payload) = args.parse::<wire::ChannelEvents>() else { return Outcome::nothing() };
+        let Ok(payload) = args.parse::<wire::ChannelEvents>() else { return self.unreadable() };
         let Some(channel) = self.id(payload.channel_id) else { return Outcome::nothing() };
         let thread = match payload.message_id {
             Some(message) => match self.id(message) {
@@ -186,8 +186,8 @@ impl OpenWebUi {
     }
 
     pub(super) fn use_model(&mut self, socket: SocketId, args: &Args, cx: &Cx<'_>) -> Outcome {
-        let model = args.parse::<wire::UsageEvent>().ok().and_then(|payload| self.id(payload.model));
-        if let Some(model) = model
+        let Ok(payload) = args.parse::<wire::UsageEvent>() else { return self.unreadable() };
+        if let Some(model) = self.id(payload.model)
             && self.usage.handle_usage(socket, model.clone(), cx.now)
         {
             self.share_use(socket, model, cx);

@@ -54,6 +54,13 @@ impl OpenWebUi {
         }
     }
 
+    /// A login's user has been looked up: the session is stored again if the user has changed.
+    pub(super) fn share_changed(&mut self, socket: SocketId, user: &User, cx: &Cx<'_>) {
+        if let Some(question) = self.session_to_share(socket, user) {
+            self.ask(question, Purpose::Told, cx);
+        }
+    }
+
     /// A socket has no login any more, and is about to have none.
     pub(super) fn unshare(&mut self, socket: SocketId, cx: &Cx<'_>) {
         let Some(record) = self.sockets.get_mut(socket) else { return };

@@ -137,9 +137,12 @@ impl OpenWebUi {
             let Some(trying) = self.documents.trying.remove(&member) else { continue };
             match self.try_update(document, member, trying, cx) {
                 Outcome::Wait(_) => {}
-                outcome @ (Outcome::Done(_) | Outcome::Ask(..) | Outcome::Gone) => {
-                    self.resume_member(member, outcome, cx)
-                }
+                outcome @ (Outcome::Done(_)
+                | Outcome::Ask(..)
+                | Outcome::Gone
+                | Outcome::Unanswered
+                | Outcome::Ended(_)
+                | Outcome::Again(_)) => self.resume_member(member, outcome, cx),
             }
         }
     }
@@ -150,7 +153,12 @@ impl OpenWebUi {
         for (id, trying) in postponed.unwrap_or_default() {
             match self.try_update(document, id, trying, cx) {
                 Outcome::Wait(_) => {}
-                outcome @ (Outcome::Done(_) | Outcome::Ask(..) | Outcome::Gone) => self.resume_member(id, outcome, cx),
+                outcome @ (Outcome::Done(_)
+                | Outcome::Ask(..)
+                | Outcome::Gone
+                | Outcome::Unanswered
+                | Outcome::Ended(_)
+                | Outcome::Again(_)) => self.resume_member(id, outcome, cx),
             }
         }
     }

@@ -14,4 +14,5 @@ mod random;
 mod sharing;
 mod store;
 mod stores;
+mod v0_12;
 mod world;

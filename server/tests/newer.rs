@@ -1,0 +1,34 @@
+//! The program beside Open WebUI 0.12. docs/openwebui-protocol.md, 2.3.
+
+mod common;
+mod fleet;
+
+use common::{Client, Program};
+use fleet::{SECRET, token};
+
+const RELEASE: (&str, &str) = ("ROOMCAST_RELEASE", "0.12");
+
+#[test]
+fn every_event_is_acknowledged_also_one_without_a_handler() {
+    for (release, is_acknowledged) in [("0.12", true), ("0.6", false)] {
+        let variables = [("ROOMCAST_RELEASE", release), ("WEBUI_SECRET_KEY", SECRET)];
+        let (_program, address) = Program::serve(&["--store", "own"], &variables);
+        let mut client = Client::connect(address);
+        client.send(r#"421["no-such",{"a":1}]"#);
+        client.send(r#"422["user-join",{"auth":{"token":"none"}}]"#);
+        let expected: &[&str] = if is_acknowledged { &["431[]", "432[]"] } else { &["432[]"] };
+        for ack in expected {
+            assert_eq!(client.next(), *ack, "{release}");
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_speaks_without_a_login_is_told_to_go() {
+    let variables = [RELEASE, ("WEBUI_SECRET_KEY", SECRET)];
+    let (_program, address) = Program::serve(&["--store", "own"], &variables);
+    let mut client = Client::connect(address);
+    client.send(&format!(r#"421["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("ghost", "t")));
+    client.send(r#"422["heartbeat",{}]"#);
+    assert_eq!(client.next(), "41");
+}
