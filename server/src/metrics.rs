@@ -119,6 +119,7 @@ impl StoreMetrics {
             Question::Channels { .. } => "channels",
             Question::Note { .. } => "note",
             Question::Chat { .. } => "chat",
+            Question::Files { .. } => "files",
             Question::TouchUsers { .. } => "touch_users",
             Question::ReadChannel { .. } => "read_channel",
             Question::ReadChat { .. } => "read_chat",

@@ -16,7 +16,8 @@ use bytestring::ByteString;
 use roomcast_documents::StoredDocument;
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{
-    self, Chat, ContentHash, MessageChange, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels,
+    self, Chat, ChatShare, ContentHash, MessageChange, Note, Question, StoreAnswer, StoreError, Touch, User,
+    UserChannels,
 };
 
 use super::document::SnapshotAndLog;
@@ -258,10 +259,13 @@ impl State {
             }
             Question::Channels { users } => Ok(StoreAnswer::Channels(self.channels(&users))),
             Question::Note { note, user } => Ok(StoreAnswer::Note(self.note(&note, &user))),
-            Question::Chat { chat } => {
+            Question::Chat { chat, .. } => {
                 let at = self.index.chats.get(&chat);
-                Ok(StoreAnswer::Chat(at.map(|at| Chat { owner: self.rows.chats[*at].owner.clone() })))
+                let owner = at.map(|at| self.rows.chats[*at].owner.clone());
+                Ok(StoreAnswer::Chat(owner.map(|owner| Chat { owner, share: ChatShare::None, is_internal: false })))
             }
+            // As 0.6, which does not look at files.
+            Question::Files { files, .. } => Ok(StoreAnswer::Files(vec![true; files.len()])),
             // No other process looks here.
             Question::ShareSession { .. } | Question::UnshareSession { .. } | Question::ShareUse { .. } => {
                 Ok(StoreAnswer::Done)
@@ -394,6 +398,7 @@ impl UserRow {
             name: self.name.clone(),
             role: self.role.clone(),
             profile: profile.to_string().into(),
+            account: None,
         }
     }
 }

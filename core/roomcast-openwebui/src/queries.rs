@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn chat() -> Question {
-        Question::Chat { chat: "c".into() }
+        Question::Chat { chat: "c".into(), user: "u".into() }
     }
 
     fn at(secs: u64) -> Instant {

@@ -1,5 +1,8 @@
 //! What the application asks its stores, and what they answer.
 //!
+//! A store answers for the release of Open WebUI whose tables it has. Where the releases differ, the docs say which one
+//! gives what; a store of roomcast's own answers as 0.6 does.
+//!
 //! Owns: the vocabulary between the machine and every store. Must never know: SQL, Redis, or how an answer is found.
 
 use std::any::Any;
@@ -77,10 +80,19 @@ pub enum Question {
         /// Seconds since the epoch.
         at_secs: u64,
     },
-    /// A chat's owner. Answered by [`StoreAnswer::Chat`].
+    /// A chat's owner, and what others have shared of it with a user. Answered by [`StoreAnswer::Chat`].
     Chat {
         /// Id of the chat.
         chat: ByteString,
+        /// Id of the user.
+        user: ByteString,
+    },
+    /// Which files a user may read, its own among them. Answered by [`StoreAnswer::Files`].
+    Files {
+        /// Id of the user.
+        user: ByteString,
+        /// Ids of the files.
+        files: Vec<ByteString>,
     },
     /// Write `user.last_active_at` of several users, in one transaction; users that are not there are passed over.
     /// Answered by [`StoreAnswer::Done`].
@@ -97,8 +109,9 @@ pub enum Question {
         /// Nanoseconds since the epoch.
         at_nanos: u64,
     },
-    /// Write when a user last read a chat of its own, where the table has a place for it. Answered by
-    /// [`StoreAnswer::Done`].
+    /// Write when a user last read a chat of its own, where the table has a place for it, and cancel the timers that wait
+    /// for that, in one transaction. Answered by [`StoreAnswer::ChatRead`], and by [`StoreAnswer::Done`] in 0.6. Asked
+    /// again after a failure, when the first time may have been carried out after all: then it was not unread any more.
     ReadChat {
         /// Id of the chat.
         chat: ByteString,
@@ -233,6 +246,11 @@ pub enum StoreAnswer {
     Note(Option<Note>),
     /// The chat, or that there is none.
     Chat(Option<Chat>),
+    /// Of each file that was asked for, in the order of the question, whether it may be read. A file that is not there may
+    /// not. In 0.6, which does not look at files, all may.
+    Files(Vec<bool>),
+    /// The chat is marked as read, if there is such a chat of that user. In 0.12.
+    ChatRead(ReadOutcome),
     /// `note.data.content` as JSON text; `None` if there is no such note, or it has none.
     NoteContent(Option<ByteString>),
     /// What is stored of a document; empty if nothing is.
@@ -300,6 +318,46 @@ pub struct User {
     pub role: ByteString,
     /// The row as a JSON object, less the fields that a session pool leaves out.
     pub profile: ByteString,
+    /// What tokens are judged by, and which features the user has. `None` in 0.6.
+    pub account: Option<Account>,
+}
+
+/// A row of `auth` in 0.12, and what the configuration and the groups of its user add to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// `active` of the row; also `false` if there is no row.
+    pub is_active: bool,
+    /// `session_stamp` of the row, which the claim of that name must equal: `None` if the column is NULL.
+    pub session_stamp: Option<ByteString>,
+    /// Whether a second factor is needed.
+    pub mfa: Mfa,
+    /// Which features the user has by its groups and by default. Admins are not bound by them, which the application
+    /// knows.
+    pub features: Features,
+}
+
+/// Whether a login needs a second factor, and whether there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mfa {
+    /// The configuration asks for one: `auth.mfa.enable`.
+    pub is_required: bool,
+    /// But not of logins by OAuth: `auth.mfa.allow_oauth_bypass`.
+    pub oauth_is_exempt: bool,
+    /// But not of logins by a trusted header: `auth.mfa.allow_trusted_header_bypass`.
+    pub trusted_header_is_exempt: bool,
+    /// The account has one: `auth.mfa` has a secret that is not empty, and does not ask for another (`reset_required`).
+    pub is_set_up: bool,
+}
+
+/// Features whose use the real-time layer of 0.12 checks: `features.*` of the permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// `features.notes`.
+    pub notes: Permission,
+    /// `features.channels`.
+    pub channels: Permission,
+    /// `features.encrypted_channels`.
+    pub encrypted_channels: Permission,
 }
 
 /// A row of `note`, as far as access goes, and the groups of the user that asks.
@@ -307,17 +365,43 @@ pub struct User {
 pub struct Note {
     /// Id of the user who owns it.
     pub owner: ByteString,
-    /// `access_control` of the row.
+    /// `access_control` of the row, or the rows of `access_grant` about it: in 0.12 always [`AccessControl::Listed`].
     pub access: AccessControl,
-    /// Ids of the groups of the user that asks.
+    /// Ids of the groups of the user that asks; in 0.12 also of the groups above those.
     pub groups: Vec<ByteString>,
 }
 
-/// A row of `chat`, as far as access goes.
+/// A row of `chat`, as far as access goes. What its owner and admins may do is not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chat {
     /// Id of the user who owns it.
     pub owner: ByteString,
+    /// What others have shared of it with the user that asks. [`ChatShare::None`] in 0.6.
+    pub share: ChatShare,
+    /// `meta.internal` of the row: admins may read it in any case. `false` in 0.6.
+    pub is_internal: bool,
+}
+
+/// What is shared of a chat with a user, by itself or by a folder that it is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChatShare {
+    /// The user has no access but what its role gives.
+    #[default]
+    None,
+    /// The user may read it.
+    Read,
+    /// The user may read it and go on with it: `share_mode` is `continue`.
+    Write,
+}
+
+/// What became of a chat that its owner has read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadOutcome {
+    /// Whether it was unread before.
+    pub was_unread: bool,
+    /// How many unread chats there are in each folder of the user: a JSON object, as `folder_unread_counts` of a
+    /// `chat:list`. An empty object if the chat was not unread.
+    pub folder_unread_counts: ByteString,
 }
 
 /// Why a store has no answer. The peer gets a refusal, and nothing is lost.

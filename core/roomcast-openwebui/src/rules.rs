@@ -1,4 +1,4 @@
-//! `access_control` of notes and channels.
+//! Access rules of notes and channels: `access_control` in 0.6, rows of `access_grant` in 0.12.
 //!
 //! Owns: the form of the rules, and which users they admit. Must never know: rows, sockets or stores.
 
@@ -6,13 +6,13 @@ use bytestring::ByteString;
 use roomcast_documents::Access;
 use serde::Deserialize;
 
-/// `access_control` of a note or channel.
+/// Access rules of a note or channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AccessControl {
     /// SQL NULL or the JSON text `null`: all users may read, only the owner may write.
     #[default]
     Public,
-    /// Lists of users and groups; an empty object lets in only the owner.
+    /// Lists of users and groups; empty ones let in only the owner. To read does not follow from to write.
     Listed {
         /// Users and groups with the right to read.
         read: Grants,
@@ -25,6 +25,9 @@ pub enum AccessControl {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Grants {
+    /// Whether every user is let in: a row of `access_grant` for the user `*`. No column `access_control` says so.
+    #[serde(skip)]
+    pub everyone: bool,
     /// Ids of users that are let in.
     pub user_ids: Vec<String>,
     /// Ids of groups whose members are let in.
@@ -57,7 +60,8 @@ impl AccessControl {
             (Self::Public, Access::Read) => true,
             (Self::Public, Access::Write) => false,
             (Self::Listed { read: grants, .. }, Access::Read) | (Self::Listed { write: grants, .. }, Access::Write) => {
-                grants.user_ids.iter().any(|id| id == user)
+                grants.everyone
+                    || grants.user_ids.iter().any(|id| id == user)
                     || grants.group_ids.iter().any(|id| groups.iter().any(|group| **group == **id))
             }
         }
@@ -73,7 +77,8 @@ mod tests {
         for public in [None, Some("null"), Some(" null ")] {
             assert_eq!(AccessControl::from_column(public), AccessControl::Public);
         }
-        for closed in ["{}", "[]", "7", "{", "{\"read\":7}", "{\"read\":null,\"write\":null}"] {
+        let everyone = r#"{"read":{"everyone":true},"write":{"everyone":true}}"#;
+        for closed in ["{}", "[]", "7", "{", "{\"read\":7}", "{\"read\":null,\"write\":null}", everyone] {
             let access = AccessControl::from_column(Some(closed));
             assert!(!access.grants("u", &["g".into()], Access::Read), "{closed}");
             assert!(!access.grants("u", &["g".into()], Access::Write), "{closed}");
@@ -89,5 +94,12 @@ mod tests {
         assert!(access.grants("x", &["w".into()], Access::Write) && !access.grants("x", &["w".into()], Access::Read));
         assert!(AccessControl::Public.grants("x", &[], Access::Read));
         assert!(!AccessControl::Public.grants("x", &[], Access::Write));
+    }
+
+    #[test]
+    fn a_grant_to_everyone_is_of_its_own_kind_alone() {
+        let access =
+            AccessControl::Listed { read: Grants::default(), write: Grants { everyone: true, ..Grants::default() } };
+        assert!(access.grants("x", &[], Access::Write) && !access.grants("x", &[], Access::Read));
     }
 }

@@ -705,7 +705,7 @@ mod tests {
     }
 
     fn user(id: &'static str) -> User {
-        User { id: id.into(), name: id.into(), role: "user".into(), profile: "{}".into() }
+        User { id: id.into(), name: id.into(), role: "user".into(), profile: "{}".into(), account: None }
     }
 
     fn wall(secs: u64) -> WallTime {

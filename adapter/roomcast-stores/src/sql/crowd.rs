@@ -33,7 +33,7 @@ pub(super) fn users_of(users: &[ByteString], rows: Vec<Vec<Option<String>>>) -> 
         let Ok([Some(id), Some(name), Some(role), Some(profile)]) = <[Option<String>; 4]>::try_from(row) else {
             return Err(StoreError::Corrupt);
         };
-        let user = User { id: id.into(), name: name.into(), role: role.into(), profile: profile.into() };
+        let user = User { id: id.into(), name: name.into(), role: role.into(), profile: profile.into(), account: None };
         found.insert(user.id.clone(), user);
     }
     Ok(users.iter().map(|id| found.get(id).cloned()).collect())

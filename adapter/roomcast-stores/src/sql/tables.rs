@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use roomcast_openwebui::access::AccessControl;
-use roomcast_openwebui::query::{Chat, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
+use roomcast_openwebui::query::{Chat, ChatShare, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
 use sqlx::Connection;
 use tokio::task::spawn_blocking;
 use tokio::time::{error::Elapsed, timeout};
@@ -76,6 +76,7 @@ impl Tables {
             }
             Question::Note { .. }
             | Question::Chat { .. }
+            | Question::Files { .. }
             | Question::NoteContent { .. }
             | Question::LoadDocument { .. } => (LoanPurpose::Read, None),
             Question::ReadChannel { .. }
@@ -129,10 +130,12 @@ impl Tables {
                 let groups = first_column(link.rows(statements::GROUPS, &[Arg::Text(&user)]).await?);
                 Ok(StoreAnswer::Note(Some(Note { owner, access, groups })))
             }
-            Question::Chat { chat } => {
+            Question::Chat { chat, .. } => {
                 let rows = link.rows(statements::CHAT, &[Arg::Text(&chat)]).await?;
-                Ok(StoreAnswer::Chat(first_column(rows).into_iter().next().map(|owner| Chat { owner })))
+                let owner = first_column(rows).into_iter().next();
+                Ok(StoreAnswer::Chat(owner.map(|owner| Chat { owner, share: ChatShare::None, is_internal: false })))
             }
+            Question::Files { files, .. } => Ok(StoreAnswer::Files(vec![true; files.len()])),
             Question::ReadChannel { channel, user, at_nanos } => {
                 link.run(statements::READ_CHANNEL, &[Arg::Text(&channel), Arg::Text(&user), Arg::Number(at_nanos)])
                     .await?;
@@ -155,19 +158,7 @@ impl Tables {
                 Ok(StoreAnswer::NoteContent(content_of(data.as_deref())?.map(ByteString::from)))
             }
             Question::SaveNoteContent { note, content, at_nanos } => {
-                let (contents, id) = (self.contents.clone(), note.clone());
-                // The row is locked meanwhile, so that of two saves one is behind the other.
-                let work = move |stored: Option<&str>| {
-                    let changed = with_content(stored, &content)?;
-                    let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
-                    if contents.is_past(&id, at_nanos) {
-                        return Ok(None);
-                    }
-                    contents.put(&id, at_nanos);
-                    Ok(Some(changed))
-                };
-                self.rewrite(conn, self.dialect.note(), &[Arg::Text(&note), Arg::Number(at_nanos)], work).await?;
-                Ok(StoreAnswer::Done)
+                self.save_note_content(conn, note, content, at_nanos).await.map(|()| StoreAnswer::Done)
             }
             Question::LoadDocument { .. }
             | Question::AppendUpdates { .. }
@@ -179,6 +170,27 @@ impl Tables {
                 _ => Err(StoreError::Unavailable.into()),
             },
         }
+    }
+
+    async fn save_note_content(
+        &self,
+        conn: &mut Conn,
+        note: ByteString,
+        content: ByteString,
+        at_nanos: u64,
+    ) -> Result<(), Fault> {
+        let (contents, id) = (self.contents.clone(), note.clone());
+        // The row is locked meanwhile, so that of two saves one is behind the other.
+        let work = move |stored: Option<&str>| {
+            let changed = with_content(stored, &content)?;
+            let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
+            if contents.is_past(&id, at_nanos) {
+                return Ok(None);
+            }
+            contents.put(&id, at_nanos);
+            Ok(Some(changed))
+        };
+        self.rewrite(conn, self.dialect.note(), &[Arg::Text(&note), Arg::Number(at_nanos)], work).await
     }
 
     /// Reads the one text of a row and writes what comes of it. Others write to the same row: it is locked before it is
@@ -283,14 +295,14 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreE
     let (ids, result): (&[&ByteString], _) = match question {
         Question::Authenticate { user, .. } => (&[user], Ok(StoreAnswer::User(None))),
         Question::Note { note, user } => (&[note, user], Ok(StoreAnswer::Note(None))),
-        Question::Chat { chat } => (&[chat], Ok(StoreAnswer::Chat(None))),
+        Question::Chat { chat, user } => (&[chat, user], Ok(StoreAnswer::Chat(None))),
         Question::ReadChannel { channel, user, .. } => (&[channel, user], Ok(StoreAnswer::Done)),
         Question::ReadChat { chat, user, .. } => (&[chat, user], Ok(StoreAnswer::Done)),
         Question::ChangeMessage { chat, .. } => (&[chat], Err(StoreError::NotFound)),
         Question::NoteContent { note } => (&[note], Ok(StoreAnswer::NoteContent(None))),
         Question::SaveNoteContent { note, .. } => (&[note], Err(StoreError::NotFound)),
-        // Of several users some may be there.
-        Question::Channels { .. } | Question::TouchUsers { .. } => return None,
+        // Of several users or files some may be there.
+        Question::Channels { .. } | Question::TouchUsers { .. } | Question::Files { .. } => return None,
         Question::LoadDocument { .. }
         | Question::AppendUpdates { .. }
         | Question::SaveSnapshot { .. }

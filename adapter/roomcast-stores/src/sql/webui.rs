@@ -100,6 +100,7 @@ fn is_of_documents(question: &Question) -> bool {
         | Question::Channels { .. }
         | Question::Note { .. }
         | Question::Chat { .. }
+        | Question::Files { .. }
         | Question::ShareSession { .. }
         | Question::UnshareSession { .. }
         | Question::ShareUse { .. }

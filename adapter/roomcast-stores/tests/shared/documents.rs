@@ -163,6 +163,6 @@ fn questions_of_the_application_are_answered_from_the_same_place() {
         };
         assert_eq!((stored.snapshot.as_deref(), stored.content_hash), (Some(&b"\x00\xfe"[..]), content_hash));
         assert_eq!((stored.updates.len(), stored.last_sequence), (0, 1));
-        assert!(!RedisDocuments::answers(&Question::Chat { chat: "c".into() }));
+        assert!(!RedisDocuments::answers(&Question::Chat { chat: "c".into(), user: "ann".into() }));
     });
 }

@@ -75,7 +75,10 @@ fn a_file_that_cannot_be_written_to_is_not_ready() {
         assert_eq!(store.ready().await, Ok(()));
         let mut other = connect(&path).await;
         sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-        assert!(matches!(store.ask(Question::Chat { chat: "c".into() }).await, Ok(StoreAnswer::Chat(None))));
+        assert!(matches!(
+            store.ask(Question::Chat { chat: "c".into(), user: "ann".into() }).await,
+            Ok(StoreAnswer::Chat(None))
+        ));
         assert_eq!(store.ready().await, Err(StoreError::Unavailable));
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
         assert_eq!(store.ready().await, Ok(()));
@@ -127,7 +130,10 @@ fn a_full_disk_is_not_ready() {
             assert_eq!(store.ready().await, Err(StoreError::Unavailable));
         }
         assert_eq!(append(3, 900_000).await.unwrap_err(), StoreError::Unavailable);
-        assert!(matches!(store.ask(Question::Chat { chat: "c".into() }).await, Ok(StoreAnswer::Chat(None))));
+        assert!(matches!(
+            store.ask(Question::Chat { chat: "c".into(), user: "ann".into() }).await,
+            Ok(StoreAnswer::Chat(None))
+        ));
         drop(filler);
         std::fs::remove_file(disk.join("filler")).unwrap();
         assert_eq!(store.ready().await, Ok(()));

@@ -32,7 +32,7 @@ fn tasks_wait_at_a_gate() {
         let asked: Vec<_> = (0..3)
             .map(|_| {
                 let memory = memory.clone();
-                tokio::spawn(async move { memory.ask(Question::Chat { chat: "c".into() }).await })
+                tokio::spawn(async move { memory.ask(Question::Chat { chat: "c".into(), user: "ann".into() }).await })
             })
             .collect();
         gate.reached(3).await;

@@ -61,7 +61,10 @@ pub async fn suite(place: &StoreUnderTest) {
     what_is_not_there(place).await;
     questions_given_up(place).await;
     place.store.close().await;
-    assert!(matches!(ask(place, Question::Chat { chat: "c".into() }).await, Err(StoreError::Unavailable)));
+    assert!(matches!(
+        ask(place, Question::Chat { chat: "c".into(), user: "ann".into() }).await,
+        Err(StoreError::Unavailable)
+    ));
     assert_eq!(place.store.ready().await, Err(StoreError::Unavailable));
 }
 
@@ -141,8 +144,8 @@ async fn channels(place: &StoreUnderTest) {
 async fn notes(place: &StoreUnderTest) {
     let closed = AccessControl::Listed { read: Grants::default(), write: Grants::default() };
     let listed = AccessControl::Listed {
-        read: Grants { user_ids: vec!["bob".into()], group_ids: vec!["g1".into()] },
-        write: Grants { user_ids: Vec::new(), group_ids: vec!["g2".into()] },
+        read: Grants { user_ids: vec!["bob".into()], group_ids: vec!["g1".into()], ..Grants::default() },
+        write: Grants { user_ids: Vec::new(), group_ids: vec!["g2".into()], ..Grants::default() },
     };
     for (note, access) in [
         ("public-null", AccessControl::Public),
@@ -161,7 +164,9 @@ async fn notes(place: &StoreUnderTest) {
 
 async fn chats(place: &StoreUnderTest) {
     for chat in ["c", "empty", "null"] {
-        let Ok(StoreAnswer::Chat(Some(found))) = ask(place, Question::Chat { chat: chat.into() }).await else {
+        let Ok(StoreAnswer::Chat(Some(found))) =
+            ask(place, Question::Chat { chat: chat.into(), user: "ann".into() }).await
+        else {
             panic!("{chat}");
         };
         assert_eq!(&*found.owner, "ann");
@@ -370,7 +375,10 @@ async fn what_is_not_there(place: &StoreUnderTest) {
     for id in ["nothing", "", "c\0", "'; --"] {
         let id = ByteString::from(id);
         assert_eq!(authenticate(place, &id, None, None).await, None);
-        assert!(matches!(ask(place, Question::Chat { chat: id.clone() }).await, Ok(StoreAnswer::Chat(None))));
+        assert!(matches!(
+            ask(place, Question::Chat { chat: id.clone(), user: "ann".into() }).await,
+            Ok(StoreAnswer::Chat(None))
+        ));
         let note = Question::Note { note: id.clone(), user: "ann".into() };
         assert!(matches!(ask(place, note).await, Ok(StoreAnswer::Note(None))));
         assert!(matches!(

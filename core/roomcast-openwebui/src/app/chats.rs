@@ -40,9 +40,10 @@ impl OpenWebUi {
                     (Some(ChatAccess::Write | ChatAccess::Read) | None, _) => answer(false),
                 }
             }
-            ("last_read_at", Some(chat)) => {
-                Outcome::Ask(Question::Chat { chat: chat.clone() }, TurnStep::Chat(ChatRequest::LastRead(chat)))
-            }
+            ("last_read_at", Some(chat)) => match self.chat_question(socket, &chat) {
+                Some(question) => Outcome::Ask(question, TurnStep::Chat(ChatRequest::LastRead(chat))),
+                None => Outcome::nothing(),
+            },
             ("join" | "leave" | "typing", None) => answer(false),
             _ => Outcome::nothing(),
         }
@@ -121,7 +122,16 @@ impl OpenWebUi {
         if known >= self.settings.limits.chats_per_socket_max {
             return answer(false);
         }
-        Outcome::Ask(Question::Chat { chat: chat.clone() }, TurnStep::Chat(ChatRequest::Join(chat)))
+        match self.chat_question(socket, &chat) {
+            Some(question) => Outcome::Ask(question, TurnStep::Chat(ChatRequest::Join(chat))),
+            None => answer(false),
+        }
+    }
+
+    /// What the user of a socket may do with a chat, unless it has none.
+    fn chat_question(&self, socket: SocketId, chat: &ByteString) -> Option<Question> {
+        let user = self.user_of(socket)?.id.clone();
+        Some(Question::Chat { chat: chat.clone(), user })
     }
 }
 

@@ -72,7 +72,7 @@ impl OpenWebUi {
             self.ask(question, Purpose::NoteRoom { socket, epoch, note }, cx);
         }
         for chat in chats {
-            let question = Question::Chat { chat: chat.clone() };
+            let question = Question::Chat { chat: chat.clone(), user: user.clone() };
             self.ask(question, Purpose::ChatRoom { socket, epoch, chat }, cx);
         }
         self.recheck_documents(socket, cx);

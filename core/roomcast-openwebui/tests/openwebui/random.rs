@@ -175,7 +175,8 @@ impl Run {
             Step::AnswerOddly { which } => {
                 if let Some(index) = nth(which, self.world.waiting.len()) {
                     let mut query = self.world.waiting.remove(index).unwrap();
-                    query.question = roomcast_openwebui::query::Question::Chat { chat: "talk".into() };
+                    query.question =
+                        roomcast_openwebui::query::Question::Chat { chat: "talk".into(), user: "bob".into() };
                     self.world.answer(query);
                 }
             }

@@ -79,7 +79,7 @@ fn a_late_answer_is_ignored() {
     // Nor does an answer to nothing, or of the wrong kind, do any harm.
     world.send(alice, r#"22["join-note",{"note_id":"plan"}]"#);
     let mut query = world.waiting.pop_front().unwrap();
-    query.question = Question::Chat { chat: "talk".into() };
+    query.question = Question::Chat { chat: "talk".into(), user: "bob".into() };
     world.answer(query);
     assert_eq!(world.read(alice), [ERROR, "32[]"]);
 }
