@@ -249,7 +249,8 @@ impl DocumentsApp {
                 | Output::Tagged { .. }
                 | Output::Renumbered { .. }
                 | Output::MayBegin { .. }
-                | Output::Left { .. } => {}
+                | Output::Left { .. }
+                | Output::Stored { .. } => {}
             }
         }
     }

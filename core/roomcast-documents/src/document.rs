@@ -56,6 +56,18 @@ impl<M: Copy + Ord> OpenDocument<M> {
         self.live().map_or(0, |live| live.journal.last_sequence())
     }
 
+    /// How many changes this program has made since the document was loaded: those of its members, not those of other
+    /// nodes. After an update was taken, it is stored once so many are.
+    pub fn changes(&self) -> u64 {
+        self.live().map_or(0, |live| live.journal.changes())
+    }
+
+    /// How many of the [changes](Self::changes), from the first on, are known to be stored.
+    /// [`Output::Stored`](crate::Output::Stored) says when there are more.
+    pub fn stored_changes(&self) -> u64 {
+        self.live().map_or(0, |live| live.journal.stored_changes())
+    }
+
     pub(crate) fn live(&self) -> Option<&Live<M>> {
         match &self.stage {
             Stage::Live(live) => Some(live),
@@ -94,6 +106,8 @@ pub(crate) struct Live<M> {
     pub(crate) preamble: Option<Bytes>,
     /// Step 2 with the whole state, made once for all members that ask for it. Taken back by each change.
     pub(crate) whole: Option<Bytes>,
+    /// How many changes the owner knows to be stored.
+    pub(crate) stored_told: u64,
     /// When the last member left.
     pub(crate) left_at: Instant,
     pub(crate) idle: Idle,

@@ -95,6 +95,13 @@ pub enum Output<M> {
         /// Not [`Taken::Later`].
         taken: Taken,
     },
+    /// More of a document's [changes](crate::OpenDocument::changes) are known to be stored.
+    Stored {
+        /// The document.
+        document: DocumentId,
+        /// How many are, from the first on. They survive a crash.
+        changes: u64,
+    },
     /// An update of a member of [`Form::Application`](crate::Form::Application) was refused.
     Refused {
         /// The document.

@@ -180,6 +180,7 @@ impl<M: Copy + Ord> Documents<M> {
         self.advance_replica(document, now);
         self.advance_journal(document, now);
         self.start_work(document, now);
+        self.tell_stored(document);
         let keep_for = self.config.keep_for;
         let Some(live) = self.live(document) else { return };
         let is_over = live.is_over();
@@ -244,6 +245,14 @@ impl<M: Copy + Ord> Documents<M> {
         }
     }
 
+    fn tell_stored(&mut self, document: DocumentId) {
+        let Some(live) = self.live_mut(document) else { return };
+        let changes = live.journal.stored_changes();
+        if std::mem::replace(&mut live.stored_told, changes) < changes {
+            self.output(Output::Stored { document, changes });
+        }
+    }
+
     fn arm(&mut self, document: DocumentId, due: Option<Instant>) {
         let Some(open) = self.documents.get_mut(document) else { return };
         if open.timer.map(|(at, _)| at) == due {
@@ -293,6 +302,7 @@ fn live<M: Copy + Ord>(opened: ReadDocument, config: &DocumentsConfig, pace: Pac
         work_queue: WorkQueue::new(),
         preamble,
         whole: None,
+        stored_told: 0,
         left_at: Instant::default(),
         idle: Idle::No,
         counted_bytes: 0,

@@ -12,6 +12,7 @@ use super::refusals::TokenRefusal;
 use super::token::TokenClaims;
 pub(crate) use super::turns::HeldEvent;
 use roomcast_core::socket_io::Args;
+use roomcast_documents::DocumentId;
 
 /// How far an event is, and what it needs to go on.
 #[derive(Debug)]
@@ -88,7 +89,9 @@ pub(crate) enum Outcome {
     Wait(TurnStep),
     /// It was refused by [`TurnStep::Admit`], and the socket is gone.
     Gone,
-    /// It is done, and Open WebUI's handler would have failed: it is not acknowledged.
+    /// It is done: acknowledge it with these once the document is stored as it is now.
+    Stored(DocumentId, Args),
+    /// It is done, and is not acknowledged, as where Open WebUI's handler would have failed.
     Unanswered,
     /// The socket has to go, after this ack if there is one.
     Ended(Option<Args>),

@@ -23,10 +23,12 @@ use roomcast_time::Instant;
 pub struct Journal {
     times: JournalTimes,
     /// Changes that are not known to be stored, oldest first; their numbers end at `last`.
-    unstored: VecDeque<Bytes>,
+    unstored: VecDeque<UnstoredChange>,
     unstored_bytes: usize,
     /// The number of the last change.
     last: u64,
+    /// Changes that were made here, stored or not.
+    changes: u64,
     /// The last change that a stored snapshot holds.
     snapshot_at: u64,
     /// Changes of `unstored`, from its front, that an append under way carries.
@@ -37,6 +39,8 @@ pub struct Journal {
     /// The last change that was given up for a snapshot because appends failed. Until a snapshot holds it, nothing is
     /// appended: the log would have a gap.
     gap_end: Option<u64>,
+    /// How many changes had been made here before the first of those that were given up.
+    given_up_from: Option<u64>,
     /// When the first change since the last snapshot came.
     dirty_since: Option<Instant>,
     changed_at: Instant,
@@ -47,6 +51,14 @@ pub struct Journal {
     /// Whether the last entry of the log is known to be another program's.
     last_by: LastWriter,
     currency: Currency,
+}
+
+/// A change that is not known to be stored.
+#[derive(Debug)]
+struct UnstoredChange {
+    /// How many changes had been made here before this one.
+    before: u64,
+    update: Bytes,
 }
 
 /// Who writes to the log of a document.
@@ -160,11 +172,13 @@ impl Journal {
             unstored: VecDeque::new(),
             unstored_bytes: 0,
             last: last_sequence,
+            changes: 0,
             snapshot_at: last_sequence.saturating_sub(log_len),
             appending: 0,
             snapshotting: None,
             append_due: None,
             gap_end: None,
+            given_up_from: None,
             dirty_since: (log_len > 0).then_some(now),
             changed_at: now,
             append_retry: Retry::default(),
@@ -190,7 +204,8 @@ impl Journal {
         self.changed_at = now;
         self.dirty_since.get_or_insert(now);
         self.unstored_bytes += update.len();
-        self.unstored.push_back(update);
+        self.unstored.push_back(UnstoredChange { before: self.changes, update });
+        self.changes += 1;
         self.append_due.get_or_insert(now + self.times.append_after);
         if self.is_full() {
             self.append_due = Some(now);
@@ -221,7 +236,7 @@ impl Journal {
     /// No append may be [under way](Self::is_appending).
     pub fn handle_others(&mut self, entry: &[u8], now: Instant) -> Moved {
         debug_assert!(self.appending == 0, "numbers of an append under way are fixed");
-        if self.unstored.front().is_some_and(|own| own == entry) {
+        if self.unstored.front().is_some_and(|own| own.update == entry) {
             self.drop_front(1);
             return Moved::No;
         }
@@ -270,10 +285,10 @@ impl Journal {
     /// Removes a change that was not appended.
     pub fn withdraw(&mut self, change: &[u8]) {
         if self.appending == 0
-            && let Some(place) = self.unstored.iter().position(|own| own == change)
+            && let Some(place) = self.unstored.iter().position(|own| own.update == change)
         {
             let gone = self.unstored.remove(place);
-            self.unstored_bytes -= gone.map_or(0, |gone| gone.len());
+            self.unstored_bytes -= gone.map_or(0, |gone| gone.update.len());
             self.last -= 1;
         }
     }
@@ -287,7 +302,7 @@ impl Journal {
                 self.snapshot_at = up_to;
                 self.dirty_since = (self.last > up_to).then_some(now);
                 if self.gap_end.is_some_and(|end| end <= up_to) {
-                    (self.gap_end, self.append_retry) = (None, Retry::default());
+                    (self.gap_end, self.append_retry, self.given_up_from) = (None, Retry::default(), None);
                 }
                 self.drop_covered(up_to);
             }
@@ -319,7 +334,7 @@ impl Journal {
         if self.append_due().is_some_and(|due| due <= now) {
             self.appending = self.unstored.len();
             let count = u64::try_from(self.appending).unwrap_or(0);
-            let updates = self.unstored.iter().cloned().collect();
+            let updates = self.unstored.iter().map(|change| change.update.clone()).collect();
             return Some(Write::Append { first_sequence: self.last + 1 - count, updates });
         }
         None
@@ -368,7 +383,8 @@ impl Journal {
 
     /// The changes that an append under way carries, with the number of the first.
     pub fn appending(&self) -> (u64, Vec<Bytes>) {
-        (self.logged_sequence() + 1, self.unstored.iter().take(self.appending).cloned().collect())
+        let carried = self.unstored.iter().take(self.appending).map(|change| change.update.clone());
+        (self.logged_sequence() + 1, carried.collect())
     }
 
     /// The number of the last entry of the log that is known to be there. With [`Writers::Several`] alone.
@@ -384,6 +400,17 @@ impl Journal {
     /// The number of the last change, which may not be appended yet.
     pub fn last_sequence(&self) -> u64 {
         self.last
+    }
+
+    /// How many changes were made here since the document was loaded.
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// How many of these, from the first on, are known to be stored: they survive a crash.
+    pub fn stored_changes(&self) -> u64 {
+        let first_unstored = self.unstored.front().map(|change| change.before);
+        self.given_up_from.or(first_unstored).unwrap_or(self.changes)
     }
 
     fn append_due(&self) -> Option<Instant> {
@@ -426,6 +453,8 @@ impl Journal {
     fn give_up_if_failing(&mut self) {
         let is_one = self.writers == Writers::One;
         if is_one && self.is_full() && self.appending == 0 && self.append_retry.failures > 0 {
+            let first = self.unstored.front().map(|change| change.before);
+            self.given_up_from = self.given_up_from.or(first);
             (self.unstored, self.unstored_bytes, self.append_due) = (VecDeque::new(), 0, None);
             self.gap_end = Some(self.last);
         }
@@ -445,7 +474,7 @@ impl Journal {
     }
 
     fn drop_front(&mut self, count: usize) {
-        self.unstored_bytes -= self.unstored.drain(..count).map(|update| update.len()).sum::<usize>();
+        self.unstored_bytes -= self.unstored.drain(..count).map(|change| change.update.len()).sum::<usize>();
         if self.unstored.capacity() > CAPACITY_KEPT {
             self.unstored.shrink_to(self.unstored.len().max(CAPACITY_KEPT));
         }
@@ -500,6 +529,44 @@ mod tests {
         journal.handle_snapshotted(Written::Stored, at(2020));
         assert!(journal.is_stored());
         assert_eq!(journal.poll_timeout(), None);
+    }
+
+    #[test]
+    fn changes_count_as_stored_from_the_first_on_however_they_were() {
+        let times = JournalTimes { unstored_bytes_max: 10, ..JournalTimes::default() };
+        let mut journal = Journal::new(times, 7, 0, at(0));
+        journal.handle_change(Bytes::from_static(b"one"), at(0));
+        assert!(journal.poll_write(at(40)).is_some());
+        journal.handle_change(Bytes::from_static(b"two"), at(41));
+        assert_eq!((journal.changes(), journal.stored_changes()), (2, 0));
+        journal.handle_appended(Written::Stored, at(42));
+        assert_eq!((journal.changes(), journal.stored_changes()), (2, 1), "the second was not carried");
+        // Given up while the store fails: they are stored with the snapshot that holds them, and not before.
+        assert!(journal.poll_write(at(42)).is_some());
+        journal.handle_appended(Written::Failed, at(43));
+        journal.handle_change(Bytes::from_static(b"a long one"), at(44));
+        assert!(journal.unstored.is_empty());
+        assert_eq!((journal.changes(), journal.stored_changes()), (3, 1));
+        assert_eq!(journal.poll_write(at(44)), Some(Write::Snapshot { up_to_sequence: 10 }));
+        journal.handle_change(Bytes::from_static(b"four"), at(45));
+        assert_eq!((journal.changes(), journal.stored_changes()), (4, 1));
+        journal.handle_snapshotted(Written::Stored, at(46));
+        assert_eq!((journal.changes(), journal.stored_changes()), (4, 3));
+    }
+
+    #[test]
+    fn a_change_that_is_withdrawn_makes_no_later_one_stored() {
+        let mut journal = Journal::new(JournalTimes::default(), 0, 0, at(0)).with_writers(Writers::Several);
+        for change in [&b"in front"[..], b"one", b"two"] {
+            journal.handle_change(Bytes::from_static(change), at(0));
+        }
+        journal.withdraw(b"in front");
+        assert_eq!((journal.changes(), journal.stored_changes()), (3, 1), "there is no first one to be stored");
+        journal.withdraw(b"two");
+        assert_eq!((journal.changes(), journal.stored_changes()), (3, 1));
+        assert!(journal.poll_write(at(40)).is_some());
+        journal.handle_appended(Written::Stored, at(41));
+        assert_eq!(journal.stored_changes(), 3);
     }
 
     #[test]

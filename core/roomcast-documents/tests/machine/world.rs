@@ -177,6 +177,7 @@ impl World {
                 | Output::Annotated { .. }
                 | Output::Tagged { .. }
                 | Output::Renumbered { .. }
+                | Output::Stored { .. }
                 | Output::MayBegin { .. }
                 | Output::Left { .. } => {}
             }

@@ -63,11 +63,12 @@ fn check(world: &mut World, seed: u64) {
 
 #[test]
 fn browsers_of_all_nodes_and_the_store_end_with_the_same_and_nothing_acknowledged_is_lost() {
-    let (mut dropped, mut conflicts) = (0, 0);
+    let (mut dropped, mut conflicts, mut acked) = (0, 0, 0);
     for seed in 0..seeds() {
         let world = play(seed, false);
-        (dropped, conflicts) = (dropped + world.dropped, conflicts + world.conflicts);
+        (dropped, conflicts, acked) = (dropped + world.dropped, conflicts + world.conflicts, acked + world.acked);
     }
+    assert!(acked > 20 * seeds(), "{acked} edits were acknowledged");
     assert!(dropped > 0 && conflicts > 0, "the weather was foul: {dropped} {conflicts}");
 }
 

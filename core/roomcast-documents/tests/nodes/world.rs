@@ -46,6 +46,7 @@ pub struct World {
     pub published: u64,
     pub dropped: u64,
     pub conflicts: u64,
+    pub acked: u64,
 }
 
 pub struct Node {
@@ -54,6 +55,8 @@ pub struct Node {
     pub machine: Documents<u32>,
     is_to_begin: bool,
     seeder: Option<u32>,
+    /// Edits that are acknowledged once so many changes are stored: the Yjs client, and how far.
+    unacked: Vec<(u64, u8, u32)>,
 }
 
 pub struct Client {
@@ -130,6 +133,7 @@ impl World {
             published: 0,
             dropped: 0,
             conflicts: 0,
+            acked: 0,
         };
         for _ in 0..nodes {
             let node = world.process(is_to_begin);
@@ -142,7 +146,7 @@ impl World {
         self.last_node += 1;
         let config = DocumentsConfig { writers: Writers::Several, ..DocumentsConfig::default() };
         let machine = Documents::new(config, self.rng.keyed_hash());
-        Node { number: self.last_node, machine, is_to_begin, seeder: None }
+        Node { number: self.last_node, machine, is_to_begin, seeder: None, unacked: Vec::new() }
     }
 
     pub fn chance(&mut self, of_thousand: u64) -> bool {
@@ -251,7 +255,7 @@ impl World {
         let update = Bytes::from(text_update(client.yjs, client.clock, said));
         assert_eq!(client.doc.apply(&update, Source::Stored), Verdict::Applied);
         client.clock += u32::try_from(said.len()).unwrap();
-        let (node, form) = (client.node, client.form);
+        let (node, form, edited) = (client.node, client.form, (client.yjs, client.clock));
         let machine = &mut self.nodes[node].machine;
         match form {
             Form::Protocol => {
@@ -263,7 +267,28 @@ impl World {
                 }
             }
         }
+        self.edited(node, edited);
         self.run();
+    }
+
+    /// An edit that a node has taken is acknowledged when the node says that it is stored.
+    fn edited(&mut self, node: usize, (yjs, clock): (u8, u32)) {
+        let Node { machine, unacked, .. } = &mut self.nodes[node];
+        let Some(open) = machine.named(NAME).and_then(|document| machine.get(document)) else { return };
+        let vector = open.content().map(|content| content.store().state_vector());
+        if vector.is_some_and(|vector| vector.iter().any(|(id, known)| id.as_u64() == u64::from(yjs) && known >= clock))
+        {
+            unacked.push((open.changes(), yjs, clock));
+        }
+    }
+
+    fn acknowledge(&mut self, node: usize, stored: u64) {
+        for (_, yjs, clock) in
+            self.nodes[node].unacked.extract_if(.., |(changes, ..)| *changes <= stored).collect::<Vec<_>>()
+        {
+            self.acked += 1;
+            self.keep(yjs, clock);
+        }
     }
 
     /// A process ends without a word, with all its browsers. Another one takes its place.
@@ -409,7 +434,9 @@ impl World {
             Output::Resync { document, member } => self.told_state(node, document, member),
             Output::MayBegin { document } => self.choose_seeder(node, document),
             Output::Idle { document } => {
-                self.nodes[node].machine.drop_idle(document);
+                if self.nodes[node].machine.drop_idle(document) {
+                    assert!(self.nodes[node].unacked.is_empty(), "everything is stored");
+                }
             }
             Output::Close { member, close } => {
                 assert_eq!(close, Close::Again);
@@ -417,6 +444,7 @@ impl World {
                     self.rejoin(member, node);
                 }
             }
+            Output::Stored { changes, .. } => self.acknowledge(node, changes),
             Output::Left { .. } | Output::Joined { .. } => {}
             Output::Handled { .. }
             | Output::Notice(_)

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 
 use super::guard::Guarded;
 use super::{OpenWebUi, found_chat, found_note};
+use crate::documents::HeldAck;
 use crate::purpose::Purpose;
 use crate::query::{QueryId, StoreAnswer, StoreError};
 use crate::refusals::TokenRefusal;
@@ -229,6 +230,13 @@ impl OpenWebUi {
                 }
                 cx.command(Command::Handled { session: peer });
             }
+            (Outcome::Stored(document, args), TurnOrigin::Event(ack)) => {
+                if let Some(ack) = ack {
+                    self.ack_when_stored(document, HeldAck { socket, ack, args }, cx);
+                }
+                // What comes behind it does not wait for the store.
+                cx.command(Command::Handled { session: peer });
+            }
             (Outcome::Gone | Outcome::Unanswered, TurnOrigin::Event(_)) => {
                 cx.command(Command::Handled { session: peer });
             }
@@ -241,7 +249,10 @@ impl OpenWebUi {
                 cx.command(Command::Disconnect { target, extent });
             }
             (Outcome::Again(event), _) => self.turns.hold_first(socket, event),
-            (Outcome::Done(_) | Outcome::Gone | Outcome::Unanswered | Outcome::Ended(_), TurnOrigin::Arrival) => {}
+            (
+                Outcome::Done(_) | Outcome::Stored(..) | Outcome::Gone | Outcome::Unanswered | Outcome::Ended(_),
+                TurnOrigin::Arrival,
+            ) => {}
         }
     }
 

@@ -210,6 +210,7 @@ impl OpenWebUi {
     fn handle_disconnected(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Option<Stage> {
         self.log_out(socket, LogoutReason::Disconnected, cx);
         self.unshare(socket, cx);
+        self.documents.unstored_acks.forget_socket(socket);
         let record = self.sockets.remove(socket)?;
         for parked in &record.parked {
             self.documents.unpark_timer(parked);

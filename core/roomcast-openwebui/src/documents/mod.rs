@@ -16,6 +16,7 @@
 //! | `load`, `persist` | a note's content and its document from the stores, and to them |
 //! | `content` | the rendered content of notes |
 //! | `update`, `cursors` | what sockets send |
+//! | `unstored_acks` | acks of updates, until the store has these |
 //! | `peers`, `protocol` | members by y-protocols |
 //! | `nodes` | what nodes tell each other that share a document |
 //! | `visits` | what the rest of the program reads and writes |
@@ -40,6 +41,7 @@ mod records;
 mod rights;
 mod settings;
 mod state;
+mod unstored_acks;
 mod update;
 mod visit;
 mod visits;
@@ -48,4 +50,5 @@ pub use self::counts::{AppDocumentCounters, AppDocumentCounts};
 pub(super) use self::names::{Aim, Joiner, Parked};
 pub(super) use self::records::DocumentRecords;
 pub use self::settings::DocumentSettings;
+pub(super) use self::unstored_acks::HeldAck;
 pub(super) use self::visit::VisitTask;

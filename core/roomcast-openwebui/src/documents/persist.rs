@@ -10,10 +10,11 @@ use roomcast_documents::{DocumentId, DocumentStoreError, Pace};
 use super::content::{ContentFound, DueSave, LogEntry, Mark};
 use super::names::{Aim, MemberKey};
 use super::records::{End, Ending, OpenNote};
+use super::unstored_acks::HeldAck;
 use crate::OpenWebUi;
 use crate::purpose::Purpose;
 use crate::query::{QueryId, Question, StoreAnswer, StoreError};
-use roomcast_core::server::Cx;
+use roomcast_core::server::{Command, Cx};
 use roomcast_core::time::Instant;
 
 impl OpenWebUi {
@@ -58,6 +59,21 @@ impl OpenWebUi {
         }
         self.documents.machine.handle_appended(document, result.map_err(store_error), cx.now);
         self.advance_content(document, cx);
+    }
+
+    /// Acknowledges an event once all is stored that its document has now.
+    pub(crate) fn ack_when_stored(&mut self, document: DocumentId, held: HeldAck, cx: &mut Cx<'_>) {
+        let Some(open) = self.documents.machine.get(document) else { return };
+        let (changes, stored) = (open.changes(), open.stored_changes());
+        self.documents.unstored_acks.hold(document, changes, held);
+        self.ack_stored(document, stored, cx);
+    }
+
+    /// So many changes of a document are stored.
+    pub(super) fn ack_stored(&mut self, document: DocumentId, changes: u64, cx: &mut Cx<'_>) {
+        while let Some(HeldAck { socket, ack, args }) = self.documents.unstored_acks.pop(document, changes) {
+            cx.command(Command::Ack { socket, ack, args });
+        }
     }
 
     /// A snapshot has come to its end.

@@ -94,19 +94,22 @@ impl OpenWebUi {
                         cx.command(Command::Handled { session });
                     }
                 }
-                Output::Close { member, close } => {
-                    if let Some(session) = peer(member) {
-                        self.peer_ended(session);
-                        cx.command(closing(session, close));
-                    }
-                }
+                Output::Close { member, close } => self.peer_to_close(member, close, cx),
                 Output::Notice(notice) => self.document_notice(notice),
-                output @ (Output::Publish { .. }
+                output @ (Output::Stored { .. }
+                | Output::Publish { .. }
                 | Output::Annotated { .. }
                 | Output::Tagged { .. }
                 | Output::Renumbered { .. }
-                | Output::MayBegin { .. }) => self.carry_out_for_nodes(output, cx),
+                | Output::MayBegin { .. }) => self.carry_out_for_log(output, cx),
             }
+        }
+    }
+
+    fn peer_to_close(&mut self, member: MemberKey, close: Close, cx: &mut Cx<'_>) {
+        if let Some(session) = peer(member) {
+            self.peer_ended(session);
+            cx.command(closing(session, close));
         }
     }
 
@@ -125,10 +128,11 @@ impl OpenWebUi {
         }
     }
 
-    /// What is said only where several nodes share the documents.
+    /// What is said of the log, and of the other nodes that may share it.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are carried out above")]
-    fn carry_out_for_nodes(&mut self, output: Output<MemberKey>, cx: &mut Cx<'_>) {
+    fn carry_out_for_log(&mut self, output: Output<MemberKey>, cx: &mut Cx<'_>) {
         match output {
+            Output::Stored { document, changes } => self.ack_stored(document, changes, cx),
             Output::Publish { message } => self.tell_nodes(message, cx),
             Output::Annotated { document, sequence, entry } => {
                 self.entry_learned(document, sequence, &entry);

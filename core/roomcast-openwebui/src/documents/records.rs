@@ -16,6 +16,7 @@ use super::frame::Blob;
 use super::names::{MemberKey, Parked};
 use super::peers::Peers;
 use super::settings::DocumentSettings;
+use super::unstored_acks::UnstoredAcks;
 use super::visit::Visits;
 use crate::query::{QueryId, Reply, StoredNoteDocument};
 use roomcast_core::rng::KeyedHash;
@@ -51,6 +52,8 @@ pub(crate) struct DocumentRecords {
     pub(super) requested: BTreeMap<(DocumentId, SocketId), ToldFor>,
     /// Sockets whose first update came too late, and is acknowledged with the state once that is encoded.
     pub(super) beginners: BTreeSet<(DocumentId, SocketId)>,
+    /// Acks of updates that are not stored yet.
+    pub(crate) unstored_acks: UnstoredAcks,
     pub(super) resets: u64,
     pub(super) contents_saved: u64,
     pub(super) contents_saved_again: u64,
@@ -77,6 +80,7 @@ impl DocumentRecords {
             reading: BTreeMap::new(),
             requested: BTreeMap::new(),
             beginners: BTreeSet::new(),
+            unstored_acks: UnstoredAcks::default(),
             resets: 0,
             contents_saved: 0,
             contents_saved_again: 0,
@@ -95,6 +99,7 @@ impl DocumentRecords {
 
     /// A document is not in memory any more.
     pub(super) fn forget(&mut self, document: DocumentId) -> Option<OpenNote> {
+        self.unstored_acks.forget_document(document);
         let note = self.notes.remove(&document)?;
         if let Some((_, timer)) = note.timer {
             self.due.cancel(timer);
@@ -152,6 +157,7 @@ impl DocumentRecords {
                 + self.reading.len()
                 + self.requested.len()
                 + self.beginners.len()
+                + self.unstored_acks.len()
                 + self.work.len()
                 + machine.outputs,
             timers: machine.timers + self.due.len() + self.peers.armed(),

@@ -54,7 +54,7 @@ impl OpenWebUi {
         for member in members {
             let MemberKey::Socket(socket) = *member else { continue };
             if self.documents.beginners.remove(&(document, socket)) {
-                self.resume_update(socket, Outcome::Done(ArgumentWriter::of_blob(&state)), cx);
+                self.resume_update(socket, Outcome::Stored(document, ArgumentWriter::of_blob(&state)), cx);
             }
             let Some(why) = self.documents.requested.remove(&(document, socket)) else { continue };
             let session = self.sockets.get(socket).map(|record| record.peer);

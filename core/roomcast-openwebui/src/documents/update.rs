@@ -105,7 +105,7 @@ impl OpenWebUi {
                     return Outcome::Wait(TurnStep::DocumentUpdate);
                 }
                 if let Some(state) = state_blob(&mut self.documents, document, array_bytes_max) {
-                    return Outcome::Done(ArgumentWriter::of_blob(&state));
+                    return Outcome::Stored(document, ArgumentWriter::of_blob(&state));
                 }
             }
         }
@@ -138,6 +138,7 @@ impl OpenWebUi {
             match self.try_update(document, member, trying, cx) {
                 Outcome::Wait(_) => {}
                 outcome @ (Outcome::Done(_)
+                | Outcome::Stored(..)
                 | Outcome::Ask(..)
                 | Outcome::Gone
                 | Outcome::Unanswered
@@ -154,6 +155,7 @@ impl OpenWebUi {
             match self.try_update(document, id, trying, cx) {
                 Outcome::Wait(_) => {}
                 outcome @ (Outcome::Done(_)
+                | Outcome::Stored(..)
                 | Outcome::Ask(..)
                 | Outcome::Gone
                 | Outcome::Unanswered
@@ -185,8 +187,12 @@ impl OpenWebUi {
             (Taken::Refused | Taken::Later, _) | (_, None) => {}
         }
         match taken {
-            Taken::Applied if initializes => Outcome::Done(ArgumentWriter::of_blob(&blob)),
-            Taken::Applied | Taken::Known | Taken::Waits | Taken::Refused | Taken::Later => Outcome::nothing(),
+            Taken::Applied if initializes => Outcome::Stored(document, ArgumentWriter::of_blob(&blob)),
+            // What is known may have come a moment ago, and not be stored either.
+            Taken::Applied | Taken::Known => Outcome::Stored(document, Args::empty()),
+            // It is nowhere but in memory, and its sender is asked for everything.
+            Taken::Waits => Outcome::Unanswered,
+            Taken::Refused | Taken::Later => Outcome::nothing(),
         }
     }
 

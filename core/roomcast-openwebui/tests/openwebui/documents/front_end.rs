@@ -32,6 +32,7 @@ fn events_are_as_recorded() {
     // A client's own bytes go on, blanks and all.
     let update = "[1,1,1,0, 4,1,1,116,2,104,105,0]";
     world.send(one, &format!(r#"23["ydoc:document:update",{{"document_id":"note:plan","user_id":"x","socket_id":"y","update":{update}}}]"#));
+    world.pass_ms(40);
     assert_eq!(world.read(one), ["33[]"]);
     let relayed = format!(
         r#"2["ydoc:document:update",{{"document_id":"note:plan","user_id":"alice","update":{update},"socket_id":"{}"}}]"#,
@@ -253,8 +254,9 @@ fn the_newer_front_end_gets_the_content_and_the_first_write_wins() {
     };
     let ((first, stored), (second, _)) = (initialize(1), initialize(2));
     world.send(two, &first);
-    assert_eq!(world.read(two), [format!("31[{stored}]")]);
     world.send(one, &second);
+    world.pass_ms(40);
+    assert_eq!(world.read(two), [format!("31[{stored}]")]);
     assert_eq!(world.read(one).pop(), Some(format!("31[{stored}]")));
     assert_eq!(world.stack.app.document_counters().documents.updates_applied, 1);
     // A content alone is saved.
@@ -286,6 +288,7 @@ fn of_long_contents_that_come_at_once_the_first_wins_as_well() {
     assert_eq!(world.work.len(), 1, "and one is tried");
     while world.work_one() {}
     assert_eq!(world.stack.app.document_counters().documents.updates_applied, 1);
+    world.pass_ms(40);
     let acks = tabs.map(|client| {
         let said = world.read(client);
         said.into_iter().find(|text| text.starts_with("31[")).expect("an ack")
@@ -313,6 +316,7 @@ fn a_late_beginner_is_answered_once_the_state_is_encoded() {
         world.read(client);
     }
     let first = initialize(&mut world, tabs[0]);
+    world.pass_ms(40);
     assert!(world.read(tabs[0]).contains(&first));
     // An edit, so that what was encoded is not the state any more.
     let edit = String::from_utf8(int_array::encode(&text_update(99, 0, "y"))).unwrap();
@@ -325,6 +329,7 @@ fn a_late_beginner_is_answered_once_the_state_is_encoded() {
     world.send(tabs[2], r#"22["ydoc:document:leave",{"document_id":"note:plan"}]"#);
     world.leave(tabs[2]);
     while world.work_one() {}
+    world.pass_ms(40);
     let acks: Vec<String> = world.read(tabs[1]).into_iter().filter(|said| said.starts_with("31[")).collect();
     assert!(acks.len() == 1 && acks[0].len() > first.len(), "{} acks", acks.len());
     world.leave(tabs[0]);

@@ -8,7 +8,8 @@ use super::browser::{Browser, NOTE, settle};
 use roomcast_core::server::App;
 use roomcast_openwebui::query::Question;
 use roomcast_openwebui::{Request, Response};
-use roomcast_yjs::{Document, DocumentLimits, Source};
+use roomcast_testkit::yjs_update::text_update;
+use roomcast_yjs::{Document, DocumentLimits, Source, int_array};
 
 #[test]
 fn a_failed_load_refuses_and_never_serves_an_empty_document() {
@@ -41,6 +42,87 @@ fn a_failed_load_refuses_and_never_serves_an_empty_document() {
     alice.pump(&mut world);
     assert_eq!(alice.events, [r#"error {"message":"Failed to join document"}"#]);
     assert_eq!(world.store.stored(NOTE).updates.len(), 1);
+}
+
+/// The others hear of an update at once; its sender is told that it is taken when it survives a crash.
+#[test]
+fn an_update_is_relayed_at_once_and_acknowledged_when_it_is_stored() {
+    let mut world = World::new();
+    let mut alice = Browser::open(&mut world, "alice");
+    let mut other = Browser::look(&mut world, "alice");
+    alice.pump(&mut world);
+    other.pump(&mut world);
+    let edit = |id: u8| String::from_utf8(int_array::encode(&text_update(id, 0, "x"))).unwrap();
+    let update = |ack: u32, id: u8| {
+        format!(r#"2{ack}["ydoc:document:update",{{"document_id":"{NOTE}","update":{}}}]"#, edit(id))
+    };
+    let acks = |world: &mut World, client: usize| {
+        let said = world.read(client).into_iter();
+        said.filter(|said| said.starts_with('3')).collect::<Vec<_>>()
+    };
+    world.pass_ms(100);
+    world.store.manner = Manner::Later;
+    world.waiting.clear();
+    world.send(alice.client, &update(1, 90));
+    let heard = world.read(other.client);
+    assert!(heard.iter().any(|said| said.starts_with(r#"2["ydoc:document:update""#)), "{heard:?}");
+    // The same once more is known, and no more stored than the first.
+    world.send(other.client, &update(5, 90));
+    // What comes behind an update does not wait for its ack.
+    world.send(alice.client, r#"22["ydoc:document:state",{"document_id":"note:plan"}]"#);
+    world.pass_ms(100);
+    assert_eq!((acks(&mut world, alice.client), acks(&mut world, other.client)), (vec!["32[]".to_owned()], vec![]));
+    // While the store has it on its way, more comes: that is another append.
+    world.send(alice.client, &update(3, 91));
+    let append = world.waiting.iter().position(|query| matches!(query.question, Question::AppendUpdates { .. }));
+    let append = world.waiting.remove(append.unwrap()).unwrap();
+    world.answer(append);
+    assert_eq!(
+        (acks(&mut world, alice.client), acks(&mut world, other.client)),
+        (vec!["31[]".to_owned()], vec!["35[]".to_owned()])
+    );
+    world.store.manner = Manner::AtOnce;
+    world.answer_waiting();
+    world.pass_ms(100);
+    assert_eq!(acks(&mut world, alice.client), ["33[]"]);
+    // All of it is stored: nothing new is acknowledged at once.
+    world.send(alice.client, &update(4, 91));
+    assert_eq!(acks(&mut world, alice.client), ["34[]"]);
+}
+
+/// While the store fails, nothing is acknowledged; when it is well again, everything is, also what was given up for a
+/// snapshot.
+#[test]
+fn no_update_is_acknowledged_while_the_store_fails() {
+    for unstored_bytes_max in [100, 4 << 20] {
+        let mut world =
+            World::with(|settings| settings.documents.machine.journal.unstored_bytes_max = unstored_bytes_max);
+        let alice = Browser::open(&mut world, "alice");
+        world.pass_ms(3000);
+        world.read(alice.client);
+        world.store.manner = Manner::Failing;
+        for id in 90..100 {
+            let update = String::from_utf8(int_array::encode(&text_update(id, 0, "some text"))).unwrap();
+            let payload = format!(r#"{{"document_id":"{NOTE}","update":{update}}}"#);
+            world.send(alice.client, &format!(r#"2{id}["ydoc:document:update",{payload}]"#));
+            world.pass_ms(500);
+            assert_eq!(world.read(alice.client), [""; 0]);
+        }
+        let state = world.stack.app.audit().documents.waiting;
+        world.store.manner = Manner::AtOnce;
+        world.pass_ms(60_000);
+        let acks: Vec<String> = (90..100).map(|id| format!("3{id}[]")).collect();
+        assert_eq!(world.read(alice.client), acks);
+        assert_eq!((state, world.stack.app.audit().documents.waiting), (10, 0));
+        let mut crashed = crash(&world);
+        let read = || Request::DocumentState { document: NOTE.into(), user: None };
+        let states = [world.ask(read()), {
+            crashed.request(read());
+            crashed.answers.remove(0).1
+        }];
+        let [Response::Document(Ok(lived)), Response::Document(Ok(stored))] = states else { panic!("{states:?}") };
+        assert_eq!(lived.state, stored.state);
+    }
 }
 
 #[test]
