@@ -24,7 +24,7 @@ use super::document::SnapshotAndLog;
 use super::index::Index;
 use super::latest::Latest;
 use super::message::change_chat;
-use super::note::{content_of, with_content};
+use super::note::{content_of, files_of, with_members};
 use super::revocation::{RevocableToken, Revocations, Revoked};
 use super::rows::{Rows, UserRow};
 use super::store::Store;
@@ -277,7 +277,11 @@ impl State {
                 let data = self.index.notes.get(&note).and_then(|at| self.rows.notes[*at].data.as_deref());
                 Ok(StoreAnswer::NoteContent(content_of(data)?.map(ByteString::from)))
             }
-            Question::SaveNoteContent { note, content, at_nanos } => self.save_note_content(&note, &content, at_nanos),
+            Question::NoteFiles { note } => {
+                let data = self.index.notes.get(&note).and_then(|at| self.rows.notes[*at].data.as_deref());
+                Ok(StoreAnswer::NoteFiles(files_of(data)?.into_iter().map(ByteString::from).collect()))
+            }
+            Question::SaveNoteData { note, data, at_nanos } => self.save_note_data(&note, &data, at_nanos),
             Question::LoadDocument { document } => Ok(StoreAnswer::Document(self.stored(&document))),
             Question::AppendUpdates { document, first_sequence, updates } => {
                 let appended = self.documents.entry(document).or_default().append(first_sequence, updates);
@@ -353,18 +357,15 @@ impl State {
     }
 
     /// Keeps the content unless a later one is kept.
-    fn save_note_content(
-        &mut self,
-        note: &ByteString,
-        content: &str,
-        at_nanos: u64,
-    ) -> Result<StoreAnswer, StoreError> {
+    fn save_note_data(&mut self, note: &ByteString, data: &str, at_nanos: u64) -> Result<StoreAnswer, StoreError> {
         let at = *self.index.notes.get(note).ok_or(StoreError::NotFound)?;
         let row = &mut self.rows.notes[at];
-        let changed = with_content(row.data.as_deref(), content)?;
+        let changed = with_members(row.data.as_deref(), data)?;
         if !self.contents.is_past(note, at_nanos) {
             self.contents.put(note, at_nanos);
-            (row.data, row.updated_at_nanos) = (Some(changed.into()), Some(at_nanos));
+            if let Some(changed) = changed {
+                (row.data, row.updated_at_nanos) = (Some(changed.into()), Some(at_nanos));
+            }
         }
         Ok(StoreAnswer::Done)
     }

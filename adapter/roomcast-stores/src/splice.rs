@@ -32,6 +32,11 @@ impl<'a> Object<'a> {
         self.members.iter().rfind(|(name, _)| name == key).map(|(_, value)| *value)
     }
 
+    /// Its members in order. Of several with one key each is there.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.members.iter().map(|(name, value)| (&**name, *value))
+    }
+
     /// Its text with this value for a key.
     pub(super) fn with(&self, key: &str, value: &str) -> String {
         match self.member(key) {

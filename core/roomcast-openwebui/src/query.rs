@@ -136,14 +136,20 @@ pub enum Question {
         /// Id of the note.
         note: ByteString,
     },
-    /// Let this be `content` of a note's data; the rest of the data stays as it is. One that comes late, behind one of
-    /// these with a later time, is passed over; when others wrote to the row does not matter. Answered by
-    /// [`StoreAnswer::Done`]; [`StoreError::NotFound`] if there is no such note.
-    SaveNoteContent {
+    /// Ids of the files that are attached to a note: those of `files` of its data whose type is `file`. Answered by
+    /// [`StoreAnswer::NoteFiles`].
+    NoteFiles {
         /// Id of the note.
         note: ByteString,
-        /// A JSON object.
-        content: ByteString,
+    },
+    /// Let these be members of a note's data; the rest of the data stays as it is. Where they are there already, nothing
+    /// is written. One that comes late, behind one of these with a later time, is passed over; when others wrote to the
+    /// row does not matter. Answered by [`StoreAnswer::Done`]; [`StoreError::NotFound`] if there is no such note.
+    SaveNoteData {
+        /// Id of the note.
+        note: ByteString,
+        /// A JSON object of the members, `content` among them or not. A content is an object.
+        data: ByteString,
         /// For `updated_at`: nanoseconds since the Unix epoch, greater than in every earlier save even if the wall
         /// clock is set back.
         at_nanos: u64,
@@ -253,6 +259,8 @@ pub enum StoreAnswer {
     ChatRead(ReadOutcome),
     /// `note.data.content` as JSON text; `None` if there is no such note, or it has none.
     NoteContent(Option<ByteString>),
+    /// Ids of the files that are attached to the note; none if there is no such note.
+    NoteFiles(Vec<ByteString>),
     /// What is stored of a document; empty if nothing is.
     Document(StoredNoteDocument),
     /// To [`Question::SharedDocument`].

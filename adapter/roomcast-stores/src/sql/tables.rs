@@ -25,7 +25,7 @@ use super::statements::{self, Dialect, Rewrite, Schema};
 use super::together::{self, Crowds, Together};
 use crate::latest::Latest;
 use crate::message::change_chat;
-use crate::note::{content_of, with_content};
+use crate::note::{content_of, files_of, with_members};
 
 /// Tables of Open WebUI's shape.
 #[derive(Debug)]
@@ -78,11 +78,12 @@ impl Tables {
             | Question::Chat { .. }
             | Question::Files { .. }
             | Question::NoteContent { .. }
+            | Question::NoteFiles { .. }
             | Question::LoadDocument { .. } => (LoanPurpose::Read, None),
             Question::ReadChannel { .. }
             | Question::ReadChat { .. }
             | Question::ChangeMessage { .. }
-            | Question::SaveNoteContent { .. }
+            | Question::SaveNoteData { .. }
             | Question::AppendUpdates { .. }
             | Question::SaveSnapshot { .. }
             | Question::SharedDocument(_) => (LoanPurpose::Write, Some(self.together.write())),
@@ -153,12 +154,17 @@ impl Tables {
                 self.rewrite(conn, self.dialect.chat(), &[Arg::Text(&chat)], work).await.map(|()| StoreAnswer::Done)
             }
             Question::NoteContent { note } => {
-                let rows = link.rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?;
-                let data = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
-                Ok(StoreAnswer::NoteContent(content_of(data.as_deref())?.map(ByteString::from)))
+                let data = first_column(link.rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?);
+                let content = content_of(data.first().map(|data| &**data))?;
+                Ok(StoreAnswer::NoteContent(content.map(ByteString::from)))
             }
-            Question::SaveNoteContent { note, content, at_nanos } => {
-                self.save_note_content(conn, note, content, at_nanos).await.map(|()| StoreAnswer::Done)
+            Question::NoteFiles { note } => {
+                let data = first_column(link.rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?);
+                let files = files_of(data.first().map(|data| &**data))?;
+                Ok(StoreAnswer::NoteFiles(files.into_iter().map(ByteString::from).collect()))
+            }
+            Question::SaveNoteData { note, data, at_nanos } => {
+                self.save_note_data(conn, note, data, at_nanos).await.map(|()| StoreAnswer::Done)
             }
             Question::LoadDocument { .. }
             | Question::AppendUpdates { .. }
@@ -172,23 +178,23 @@ impl Tables {
         }
     }
 
-    async fn save_note_content(
+    async fn save_note_data(
         &self,
         conn: &mut Conn,
         note: ByteString,
-        content: ByteString,
+        data: ByteString,
         at_nanos: u64,
     ) -> Result<(), Fault> {
         let (contents, id) = (self.contents.clone(), note.clone());
         // The row is locked meanwhile, so that of two saves one is behind the other.
         let work = move |stored: Option<&str>| {
-            let changed = with_content(stored, &content)?;
+            let changed = with_members(stored, &data)?;
             let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
             if contents.is_past(&id, at_nanos) {
                 return Ok(None);
             }
             contents.put(&id, at_nanos);
-            Ok(Some(changed))
+            Ok(changed)
         };
         self.rewrite(conn, self.dialect.note(), &[Arg::Text(&note), Arg::Number(at_nanos)], work).await
     }
@@ -300,7 +306,8 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreE
         Question::ReadChat { chat, user, .. } => (&[chat, user], Ok(StoreAnswer::Done)),
         Question::ChangeMessage { chat, .. } => (&[chat], Err(StoreError::NotFound)),
         Question::NoteContent { note } => (&[note], Ok(StoreAnswer::NoteContent(None))),
-        Question::SaveNoteContent { note, .. } => (&[note], Err(StoreError::NotFound)),
+        Question::NoteFiles { note } => (&[note], Ok(StoreAnswer::NoteFiles(Vec::new()))),
+        Question::SaveNoteData { note, .. } => (&[note], Err(StoreError::NotFound)),
         // Of several users or files some may be there.
         Question::Channels { .. } | Question::TouchUsers { .. } | Question::Files { .. } => return None,
         Question::LoadDocument { .. }

@@ -109,6 +109,7 @@ fn is_of_documents(question: &Question) -> bool {
         | Question::ReadChat { .. }
         | Question::ChangeMessage { .. }
         | Question::NoteContent { .. }
-        | Question::SaveNoteContent { .. } => false,
+        | Question::NoteFiles { .. }
+        | Question::SaveNoteData { .. } => false,
     }
 }

@@ -59,7 +59,13 @@ fn a_copy_has_what_was_stored_and_goes_its_own_way() {
     let updates = vec!["a".into(), "b".into()];
     memory.answer(Question::AppendUpdates { document: document(), first_sequence: 1, updates }).unwrap();
     let save = |memory: &Memory, content: &'static str, at_nanos| {
-        memory.answer(Question::SaveNoteContent { note: note(), content: content.into(), at_nanos }).unwrap();
+        memory
+            .answer(Question::SaveNoteData {
+                note: note(),
+                data: format!(r#"{{"content":{content}}}"#).into(),
+                at_nanos,
+            })
+            .unwrap();
         value(memory, Cell::Note("private"))
     };
     let saved = save(&memory, r#"{"md":"first"}"#, 9);

@@ -242,11 +242,9 @@ async fn note_contents(place: &StoreUnderTest) {
     };
     assert_eq!(content("listed").await.as_deref(), Some(r#"{"md": "caf\u00e9", "json": null}"#));
     assert_eq!(content("private").await, None);
-    let save = |note: &str, content: &'static str| Question::SaveNoteContent {
-        note: note.into(),
-        content: content.into(),
-        at_nanos: 1_700_000_000_123_456_789,
-    };
+    let put =
+        |note: &str, data: &str, at_nanos| Question::SaveNoteData { note: note.into(), data: data.into(), at_nanos };
+    let save = |note: &str, content: &str| put(note, &content_alone(content), 1_700_000_000_123_456_789);
     done(place, save("listed", r#"{"md":"é\u0000"}"#)).await;
     done(place, save("private", "{}")).await;
     let after = NOTE.replace(r#"{"md": "caf\u00e9", "json": null}"#, r#"{"md":"é"}"#);
@@ -255,6 +253,21 @@ async fn note_contents(place: &StoreUnderTest) {
     assert_eq!(place.peek.peek(Cell::Note("public-null")).await, None);
     assert_eq!(place.peek.peek(Cell::NoteUpdatedAt("listed")).await.as_deref(), Some("1700000000123456789"));
     assert!(matches!(ask(place, save("listed", "[]")).await, Err(StoreError::Corrupt)));
+    let updated_at = async |note| place.peek.peek(Cell::NoteUpdatedAt(note)).await.unwrap();
+    // Other members of the data; what is there already is no change.
+    let files = r#"{"files":[{"type":"file","id":"f1"},{"type":"note","id":"n"}]}"#;
+    done(place, put("listed", files, 1_700_000_000_123_456_790)).await;
+    assert_eq!(updated_at("listed").await, "1700000000123456790");
+    let same = r#"{"content":{"md":"\u00e9"},"files":[{"id":"f1","type":"file"},{"type":"note","id":"n"}]}"#;
+    done(place, put("listed", same, 1_700_000_000_123_456_791)).await;
+    assert_eq!(updated_at("listed").await, "1700000000123456790");
+    assert_eq!(content("listed").await.as_deref(), Some(r#"{"md":"é"}"#));
+    for (note, attached) in [("listed", vec!["f1"]), ("private", vec![]), ("nothing", vec![]), ("c\0", vec![])] {
+        let Ok(StoreAnswer::NoteFiles(files)) = ask(place, Question::NoteFiles { note: note.into() }).await else {
+            panic!("{note}")
+        };
+        assert_eq!(files, attached, "{note}");
+    }
     late_note_contents(place).await;
     for id in ["nothing", "c\0"] {
         assert_eq!(content(id).await, None);
@@ -262,15 +275,19 @@ async fn note_contents(place: &StoreUnderTest) {
     }
 }
 
+/// Data with this content and nothing else.
+fn content_alone(content: &str) -> String {
+    format!(r#"{{"content":{content}}}"#)
+}
+
 /// A save that was given up may be carried out behind the one in its place. Of two of one moment the second counts, and
 /// the moment at which others wrote to the row says nothing.
 async fn late_note_contents(place: &StoreUnderTest) {
     let note = async || place.peek.peek(Cell::Note("private")).await.unwrap();
     let updated_at = async || place.peek.peek(Cell::NoteUpdatedAt("private")).await.unwrap();
-    let save = |content: &'static str, at_nanos| Question::SaveNoteContent {
-        note: "private".into(),
-        content: content.into(),
-        at_nanos,
+    let save = |content: &'static str, at_nanos| {
+        let data = content_alone(content).into();
+        Question::SaveNoteData { note: "private".into(), data, at_nanos }
     };
     let first = 1_700_000_000_123_456_789;
     for (content, at_nanos, stored, stored_at) in [
@@ -292,8 +309,8 @@ async fn late_note_contents(place: &StoreUnderTest) {
         .rev()
         .map(|at| {
             let store = place.store.clone();
-            let content = format!(r#"{{"md":"{at}"}}"#).into();
-            let question = Question::SaveNoteContent { note: "private".into(), content, at_nanos: first + at };
+            let data = content_alone(&format!(r#"{{"md":"{at}"}}"#)).into();
+            let question = Question::SaveNoteData { note: "private".into(), data, at_nanos: first + at };
             tokio::spawn(async move { store.ask(question).await })
         })
         .collect();

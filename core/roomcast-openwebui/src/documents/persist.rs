@@ -244,7 +244,8 @@ impl OpenWebUi {
                 }
                 Some(DueSave::Save(content)) => {
                     let at_nanos = self.documents.save_moment(cx.server.wall());
-                    let question = Question::SaveNoteContent { note: id, content, at_nanos };
+                    let data = format!(r#"{{"content":{content}}}"#).into();
+                    let question = Question::SaveNoteData { note: id, data, at_nanos };
                     self.ask(question, Purpose::Document(Aim::SaveContent(document)), cx);
                 }
                 None => break,

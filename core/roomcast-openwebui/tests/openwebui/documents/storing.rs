@@ -176,7 +176,7 @@ fn a_crash_between_any_two_writes_loses_nothing_and_resets_nothing() {
         while let Some(query) = world.waiting.pop_front() {
             let is_write = matches!(
                 query.question,
-                Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } | Question::SaveNoteContent { .. }
+                Question::AppendUpdates { .. } | Question::SaveSnapshot { .. } | Question::SaveNoteData { .. }
             );
             world.answer(query);
             if is_write {
@@ -308,13 +308,13 @@ fn contents_are_saved_once_while_somebody_types_and_again_after_a_failure() {
     }
     let saves = |world: &mut World| {
         let all = world.questions();
-        all.into_iter().filter(|question| matches!(question, Question::SaveNoteContent { .. })).count()
+        all.into_iter().filter(|question| matches!(question, Question::SaveNoteData { .. })).count()
     };
     assert_eq!(saves(&mut world), 2);
     world.pass_ms(1000);
     assert_eq!((saves(&mut world), world.store.contents()["plan"].clone()), (1, alice.content()));
     // One that fails is tried again, even if it was carried out.
-    world.store.mutes = Some(|question| matches!(question, Question::SaveNoteContent { .. }));
+    world.store.mutes = Some(|question| matches!(question, Question::SaveNoteData { .. }));
     alice.type_text(&mut world, "x");
     world.pass_ms(1000);
     assert_eq!(saves(&mut world), 1);
@@ -418,7 +418,7 @@ fn a_save_that_fails_keeps_the_document_and_is_tried_again_at_growing_intervals(
     let kinds: [fn(&Question) -> bool; 3] = [
         |question| matches!(question, Question::AppendUpdates { .. }),
         |question| matches!(question, Question::SaveSnapshot { .. }),
-        |question| matches!(question, Question::SaveNoteContent { .. }),
+        |question| matches!(question, Question::SaveNoteData { .. }),
     ];
     for fails in kinds {
         let mut world = World::new();
@@ -463,7 +463,7 @@ fn a_slow_store_gets_one_write_of_each_kind_at_a_time() {
             world.pass_ms(100);
             assert!(writes(&world, |question| matches!(question, Question::AppendUpdates { .. })) <= 1);
             assert!(writes(&world, |question| matches!(question, Question::SaveSnapshot { .. })) <= 1);
-            assert!(writes(&world, |question| matches!(question, Question::SaveNoteContent { .. })) <= 1);
+            assert!(writes(&world, |question| matches!(question, Question::SaveNoteData { .. })) <= 1);
         }
         for query in std::mem::take(&mut world.waiting) {
             world.answer(query);
