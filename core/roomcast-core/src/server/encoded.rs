@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::config::Compression;
 use crate::engine_io::PayloadWriter;
-use crate::websocket::{Opcode, SERVER_HEADER_BYTES_MAX, server_header};
+use crate::websocket::{Deflater, Opcode, SERVER_HEADER_BYTES_MAX, compressed_header, server_header};
 
 /// One packet as it goes out: whole WebSocket frames, header and all. Server frames are not masked, so the same bytes
 /// serve every recipient; the long-polling form is a part of them, or made once when the first poll wants it.
@@ -19,13 +20,17 @@ pub(super) struct Encoded {
     start: usize,
     parts: EncodedParts,
     base64: OnceLock<Box<[Bytes]>>,
+    /// The same with compressed messages, where that is shorter; made when the first recipient wants it.
+    deflated: OnceLock<Option<Arc<Encoded>>>,
 }
 
 /// The Engine.IO packets in an [`Encoded`].
 #[derive(Debug)]
 enum EncodedParts {
-    /// Frames without a long-polling form: control frames and messages of bare WebSockets.
+    /// Frames without a long-polling form, to be sent as they are: control frames, and rests.
     Frames,
+    /// A message of a bare WebSocket.
+    Bare(Part),
     One(Part),
     Many(Box<[Part]>),
 }
@@ -44,6 +49,15 @@ enum PartKind {
     Binary,
 }
 
+impl PartKind {
+    const fn opcode(self) -> Opcode {
+        match self {
+            Self::Text => Opcode::Text,
+            Self::Binary => Opcode::Binary,
+        }
+    }
+}
+
 impl Encoded {
     /// An Engine.IO text packet (with its type digit) and the binary messages that belong to it.
     pub(super) fn packet(capacity: usize, write: impl FnOnce(&mut Vec<u8>), attachments: &[Bytes]) -> Arc<Self> {
@@ -54,21 +68,39 @@ impl Encoded {
         let start = put_header(&mut bytes, Opcode::Text);
         let first = Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: bytes.len(), kind: PartKind::Text };
         if attachments.is_empty() {
-            return Arc::new(Self { bytes, start, parts: EncodedParts::One(first), base64: OnceLock::new() });
+            return Arc::new(Self {
+                bytes,
+                start,
+                parts: EncodedParts::One(first),
+                base64: OnceLock::new(),
+                deflated: OnceLock::new(),
+            });
         }
         let mut parts = Vec::with_capacity(1 + attachments.len());
         parts.push(first);
         for attachment in attachments {
             parts.push(append_binary(&mut bytes, attachment));
         }
-        Arc::new(Self { bytes, start, parts: EncodedParts::Many(parts.into()), base64: OnceLock::new() })
+        Arc::new(Self {
+            bytes,
+            start,
+            parts: EncodedParts::Many(parts.into()),
+            base64: OnceLock::new(),
+            deflated: OnceLock::new(),
+        })
     }
 
     /// An Engine.IO binary message.
     pub(super) fn binary(payload: &[u8]) -> Arc<Self> {
         let mut bytes = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
         let part = append_binary(&mut bytes, payload);
-        Arc::new(Self { bytes, start: 0, parts: EncodedParts::One(part), base64: OnceLock::new() })
+        Arc::new(Self {
+            bytes,
+            start: 0,
+            parts: EncodedParts::One(part),
+            base64: OnceLock::new(),
+            deflated: OnceLock::new(),
+        })
     }
 
     /// A frame without a long-polling form.
@@ -76,13 +108,26 @@ impl Encoded {
         let header = server_header(opcode, payload.len());
         let mut bytes = Vec::with_capacity(header.as_slice().len() + payload.len());
         bytes.extend_from_slice(header.as_slice());
+        let payload_start = bytes.len();
         bytes.extend_from_slice(payload);
-        Self::frames(bytes)
+        let part = |kind| EncodedParts::Bare(Part { frame: 0, payload: payload_start, end: bytes.len(), kind });
+        let parts = match opcode {
+            Opcode::Text => part(PartKind::Text),
+            Opcode::Binary => part(PartKind::Binary),
+            Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => EncodedParts::Frames,
+        };
+        Arc::new(Self { bytes, start: 0, parts, base64: OnceLock::new(), deflated: OnceLock::new() })
     }
 
     /// Frames, encoded already, without a long-polling form.
     pub(super) fn frames(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self { bytes, start: 0, parts: EncodedParts::Frames, base64: OnceLock::new() })
+        Arc::new(Self {
+            bytes,
+            start: 0,
+            parts: EncodedParts::Frames,
+            base64: OnceLock::new(),
+            deflated: OnceLock::new(),
+        })
     }
 
     /// Bytes on a WebSocket.
@@ -113,10 +158,40 @@ impl Encoded {
 
     fn parts(&self) -> &[Part] {
         match &self.parts {
-            EncodedParts::Frames => &[],
+            EncodedParts::Frames | EncodedParts::Bare(_) => &[],
             EncodedParts::One(part) => std::slice::from_ref(part),
             EncodedParts::Many(parts) => parts,
         }
+    }
+
+    /// The same packet with compressed messages, if that is shorter. `None`: it goes out as it is.
+    fn deflated(&self, compression: Compression, deflater: &mut Deflater) -> Option<&Arc<Self>> {
+        if self.len() < compression.threshold_bytes {
+            return None;
+        }
+        self.deflated.get_or_init(|| self.deflate(compression, deflater)).as_ref()
+    }
+
+    fn deflate(&self, compression: Compression, deflater: &mut Deflater) -> Option<Arc<Self>> {
+        let parts = match &self.parts {
+            EncodedParts::Bare(part) => std::slice::from_ref(part),
+            EncodedParts::Frames | EncodedParts::One(_) | EncodedParts::Many(_) => self.parts(),
+        };
+        let (mut bytes, mut payload, mut left) = (Vec::new(), Vec::new(), compression.bytes_max);
+        for part in parts {
+            let plain = self.bytes.get(part.payload..part.end).unwrap_or(&[]);
+            payload.clear();
+            let is_worth_it = (compression.threshold_bytes..=left).contains(&plain.len());
+            if is_worth_it && deflater.deflate(plain, &mut payload) {
+                left -= plain.len();
+                bytes.extend_from_slice(compressed_header(part.kind.opcode(), payload.len()).as_slice());
+                bytes.extend_from_slice(&payload);
+            } else {
+                bytes.extend_from_slice(self.bytes.get(part.frame..part.end).unwrap_or(&[]));
+            }
+        }
+        bytes.shrink_to_fit();
+        (left < compression.bytes_max).then(|| Self::frames(bytes))
     }
 
     /// `b` and base64 of each binary packet, at the packet's index (Engine.IO protocol, "Packet encoding").
@@ -155,6 +230,9 @@ fn put_header(bytes: &mut [u8], opcode: Opcode) -> usize {
     start
 }
 
+/// What a compressed message refers to at most.
+const FULL_WINDOW_BYTES: usize = 1 << 15;
+
 /// A part of an [`Encoded`], as bytes of a WebSocket.
 #[derive(Clone, Debug)]
 pub(super) struct Slice {
@@ -175,6 +253,24 @@ impl Slice {
             taken => packet.parts().get(taken).map_or(packet.start, |part| part.frame),
         };
         Self { packet, start }
+    }
+
+    /// The same for a peer that takes compressed messages and has a window of so many bytes for them.
+    pub(super) fn deflated(
+        packet: Arc<Encoded>,
+        parts_taken: usize,
+        compression: Compression,
+        window_bytes: usize,
+        deflater: &mut Deflater,
+    ) -> Self {
+        // What is no longer than the window needs none that is larger.
+        if parts_taken == 0
+            && (window_bytes >= FULL_WINDOW_BYTES || packet.len() <= window_bytes)
+            && let Some(deflated) = packet.deflated(compression, deflater)
+        {
+            return Self::whole(deflated.clone());
+        }
+        Self::rest(packet, parts_taken)
     }
 
     /// Takes bytes off the front; as many as there are at most.

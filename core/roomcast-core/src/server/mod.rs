@@ -82,7 +82,7 @@ pub use self::app::{App, AppRequestId, Cx, ServerView, Stack, Work};
 pub use self::cluster_event::{ClusterCommand, ClusterEvent, ClusterInput, FetchId, FetchedSocket, ReplyTo};
 use self::cluster_link::ClusterLink;
 pub use self::config::{ClusterConfig, Config, ConfigError, Endpoint, EndpointId};
-use self::config::{EndpointKind, EngineIo, WebSocket};
+use self::config::{Compression, EndpointKind, EngineIo, WebSocket};
 use self::deadlines::Deadlines;
 use self::encoded::Encoded;
 pub use self::event::*;
@@ -235,7 +235,7 @@ impl Server {
             sessions: Slab::new(),
             session_sids: KeyedMap::with_hasher(rng.keyed_hash()),
             queues: OutboundQueues::new(limits.queue_soft_bytes, limits.queue_bytes_max),
-            streams: Streams::default(),
+            streams: Streams::new(config.endpoints.iter().map(compression).collect()),
             requests: Requests::new(&config.endpoints),
             namespaces: Namespaces::new(rng.fork(), watched.map(|cluster| cluster.endpoint)),
             acks: PendingAcks::new(limits.acks_per_socket_max),
@@ -560,6 +560,14 @@ fn frame_limits(endpoint: &Endpoint) -> FrameLimits {
         EndpointKind::WebSocket(ws) => {
             FrameLimits { message_bytes_max: ws.message_bytes_max, fragments_max: ws.fragments_max }
         }
+    }
+}
+
+fn compression(endpoint: &Endpoint) -> Option<Compression> {
+    match &endpoint.kind {
+        EndpointKind::SocketIo(EngineIo { compression, .. }, _)
+        | EndpointKind::EngineIo(EngineIo { compression, .. })
+        | EndpointKind::WebSocket(WebSocket { compression, .. }) => *compression,
     }
 }
 

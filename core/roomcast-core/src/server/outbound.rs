@@ -200,19 +200,29 @@ impl Outbound {
     /// Takes the next packet for a WebSocket.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Slice> {
+        self.pop_as(Slice::rest)
+    }
+
+    /// The same, in the form that `slice` gives to a packet of which so many parts were taken.
+    #[inline]
+    fn pop_as(&mut self, slice: impl FnOnce(Arc<Encoded>, usize) -> Slice) -> Option<Slice> {
         let packet = self.queue.pop_front()?;
         self.bytes -= packet.len();
-        let slice = Slice::rest(packet, std::mem::take(&mut self.parts_taken) as usize);
+        let slice = slice(packet, std::mem::take(&mut self.parts_taken) as usize);
         self.caught_up();
         Some(slice)
     }
 
-    /// Fills a transmit.
+    /// Fills a transmit with packets in the form that `slice` gives them.
     #[inline]
-    pub(super) fn pop_transmit(&mut self, transmit: &mut Transmit) {
+    pub(super) fn pop_transmit(
+        &mut self,
+        transmit: &mut Transmit,
+        mut slice: impl FnMut(Arc<Encoded>, usize) -> Slice,
+    ) {
         self.flow = SessionFlow::Open;
         while !transmit.is_full()
-            && let Some(slice) = self.pop()
+            && let Some(slice) = self.pop_as(&mut slice)
         {
             transmit.push(slice);
         }

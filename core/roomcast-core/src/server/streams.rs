@@ -8,19 +8,25 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 
-use super::config::EndpointId;
+use super::config::{Compression, EndpointId};
 use super::deadlines::DeadlineKey;
 use super::encoded::{Encoded, Slice};
 use super::event::{ConnId, SessionId};
 use super::outbound::{Outbound, PriorityQueue};
 use super::transmit::{After, Transmit};
 use crate::slab::Slab;
-use crate::websocket::{self, CloseCode, Decoder, FrameLimits, Role, WsError, WsMessage};
+use crate::websocket::{self, CloseCode, Decoder, DeflateAgreement, Deflater, FrameLimits, Role, WsError, WsMessage};
 
 /// The machine of WebSocket streams.
-#[derive(Debug, Default)]
-pub(super) struct Streams(Slab<ConnId, Stream>);
+#[derive(Debug)]
+pub(super) struct Streams {
+    slab: Slab<ConnId, Stream>,
+    /// By the number of the endpoint.
+    compression: Vec<Option<Compression>>,
+    deflater: Deflater,
+}
 
 /// A WebSocket's byte stream.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ struct Stream {
     endpoint: EndpointId,
     session: SessionId,
     role: StreamRole,
+    /// Bytes of the window for compressed messages that its peer has; none if they were not agreed on.
+    window_bytes: u32,
     decoder: Decoder,
     /// What was read and not decoded. Empty as long as messages are taken as they come.
     rest: Bytes,
@@ -88,13 +96,30 @@ pub(super) enum Announce {
 }
 
 impl Streams {
+    /// `compression`: by the number of the endpoint.
+    pub(super) fn new(compression: Vec<Option<Compression>>) -> Self {
+        Self { slab: Slab::new(), compression, deflater: Deflater::default() }
+    }
+
+    /// What is agreed on with the client of a request.
+    pub(super) fn agree(&self, endpoint: EndpointId, request: &HeaderMap) -> Option<DeflateAgreement> {
+        self.compression.get(endpoint.index()).copied().flatten().and_then(|_| DeflateAgreement::choose(request))
+    }
+
     /// A new stream.
-    pub(super) fn open(&mut self, endpoint: EndpointId, session: SessionId, role: StreamRole) -> ConnId {
-        self.0.insert(Stream {
+    pub(super) fn open(
+        &mut self,
+        endpoint: EndpointId,
+        session: SessionId,
+        role: StreamRole,
+        deflate: Option<DeflateAgreement>,
+    ) -> ConnId {
+        self.slab.insert(Stream {
             endpoint,
             session,
             role,
-            decoder: Decoder::new(Role::Server),
+            window_bytes: deflate.map_or(0, |agreement| agreement.window_bytes() as u32),
+            decoder: if deflate.is_some() { Decoder::inflating(Role::Server) } else { Decoder::new(Role::Server) },
             rest: Bytes::new(),
             failed: None,
             priority: PriorityQueue::default(),
@@ -111,13 +136,13 @@ impl Streams {
 
     /// Ends a stream. Its deadlines; `None` for a stale handle.
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<[Option<DeadlineKey>; 2]> {
-        self.0.remove(conn).map(|stream| [stream.close_deadline, stream.partial_deadline])
+        self.slab.remove(conn).map(|stream| [stream.close_deadline, stream.partial_deadline])
     }
 
     /// The next message. `input` is what was read just now, and is taken up to the end of that message; bytes of earlier
     /// reads come first.
     pub(super) fn decode(&mut self, conn: ConnId, limits: &FrameLimits, input: &mut &[u8]) -> Decoded {
-        let Some(stream) = self.0.get_mut(conn) else { return Decoded::Nothing };
+        let Some(stream) = self.slab.get_mut(conn) else { return Decoded::Nothing };
         match stream.role {
             StreamRole::Own | StreamRole::Probe | StreamRole::Closing => {}
             // Nothing more is of interest; the peer's end of the stream is.
@@ -152,7 +177,7 @@ impl Streams {
 
     /// Keeps bytes that are not to be decoded yet.
     pub(super) fn keep(&mut self, conn: ConnId, input: &[u8]) {
-        let Some(stream) = self.0.get_mut(conn) else { return };
+        let Some(stream) = self.slab.get_mut(conn) else { return };
         stream.rest = match (stream.rest.is_empty(), input.is_empty()) {
             (_, true) => return,
             (true, false) => Bytes::copy_from_slice(input),
@@ -162,21 +187,21 @@ impl Streams {
 
     /// The peer has ended a stream, which is to be dealt with later.
     pub(super) fn end_later(&mut self, conn: ConnId) {
-        if let Some(stream) = self.0.get_mut(conn) {
+        if let Some(stream) = self.slab.get_mut(conn) {
             stream.has_ended = true;
         }
     }
 
     /// Whether the peer has ended a stream that is still here.
     pub(super) fn has_ended(&self, conn: ConnId) -> bool {
-        self.0.get(conn).is_some_and(|stream| stream.has_ended)
+        self.slab.get(conn).is_some_and(|stream| stream.has_ended)
     }
 
     /// Whether bytes are kept, or a fault is, that wait to be handled.
     pub(super) fn has_rest(&self, conn: ConnId) -> bool {
-        self.0.get(conn).is_some_and(|stream| match stream.role {
+        self.slab.get(conn).is_some_and(|stream| match stream.role {
             StreamRole::Own | StreamRole::Probe | StreamRole::Closing => {
-                !stream.rest.is_empty() || stream.failed.is_some()
+                !stream.rest.is_empty() || stream.failed.is_some() || stream.decoder.is_inflating()
             }
             StreamRole::Closed | StreamRole::Failed => false,
         })
@@ -184,26 +209,26 @@ impl Streams {
 
     /// Notes whether the driver is to read the stream; `true` if that is news to it.
     pub(super) fn set_read_paused(&mut self, conn: ConnId, paused: bool) -> bool {
-        self.0.get_mut(conn).is_some_and(|stream| std::mem::replace(&mut stream.read_paused, paused) != paused)
+        self.slab.get_mut(conn).is_some_and(|stream| std::mem::replace(&mut stream.read_paused, paused) != paused)
     }
 
     /// Queues a frame before the session's queue.
     pub(super) fn push_priority(&mut self, conn: ConnId, packet: Arc<Encoded>) -> Announce {
-        let Some(stream) = self.0.get_mut(conn) else { return Announce::No };
+        let Some(stream) = self.slab.get_mut(conn) else { return Announce::No };
         stream.priority.push_back(Slice::whole(packet));
         stream.announce()
     }
 
     /// Makes a probing stream its session's transport. Whether its socket takes bytes.
     pub(super) fn take_over(&mut self, conn: ConnId) -> Option<bool> {
-        let stream = self.0.get_mut(conn)?;
+        let stream = self.slab.get_mut(conn)?;
         stream.role = StreamRole::Own;
         Some(!stream.blocked)
     }
 
     /// Begins to close, unless that has begun: the close frame goes behind what is queued.
     pub(super) fn close(&mut self, conn: ConnId, code: Option<CloseCode>) -> Option<Announce> {
-        let stream = self.0.get_mut(conn)?;
+        let stream = self.slab.get_mut(conn)?;
         match stream.role {
             StreamRole::Own | StreamRole::Probe => {}
             StreamRole::Closing | StreamRole::Closed | StreamRole::Failed => return None,
@@ -214,7 +239,7 @@ impl Streams {
 
     /// The peer closes. `None`: the close handshake is done and nothing is left to be sent.
     pub(super) fn closed_by_peer(&mut self, conn: ConnId, code: Option<CloseCode>) -> Option<Announce> {
-        let stream = self.0.get_mut(conn)?;
+        let stream = self.slab.get_mut(conn)?;
         match stream.role {
             StreamRole::Closing if stream.priority.is_empty() && !stream.blocked => None,
             StreamRole::Closing => {
@@ -234,7 +259,7 @@ impl Streams {
     /// shut, and what still comes is discarded: closing at once could reset the connection under the close frame.
     /// The session's queue must have been [moved](Self::move_queue_to_conn) before.
     pub(super) fn fail(&mut self, conn: ConnId, error: WsError) -> Announce {
-        let Some(stream) = self.0.get_mut(conn) else { return Announce::No };
+        let Some(stream) = self.slab.get_mut(conn) else { return Announce::No };
         let role = std::mem::replace(&mut stream.role, StreamRole::Failed);
         stream.failed = None;
         match role {
@@ -246,7 +271,7 @@ impl Streams {
 
     /// Makes what an ended session left to be sent the stream's own.
     pub(super) fn move_queue_to_conn(&mut self, conn: ConnId, queue: &mut Outbound) {
-        let Some(stream) = self.0.get_mut(conn) else { return };
+        let Some(stream) = self.slab.get_mut(conn) else { return };
         while let Some(slice) = queue.pop() {
             stream.priority.push_back(slice);
         }
@@ -254,24 +279,24 @@ impl Streams {
 
     /// Notes until when a closing stream must be gone.
     pub(super) fn set_close_deadline(&mut self, conn: ConnId, deadline: Option<DeadlineKey>) {
-        if let Some(stream) = self.0.get_mut(conn) {
+        if let Some(stream) = self.slab.get_mut(conn) {
             stream.close_deadline = deadline;
         }
     }
 
     /// Whether a message is under way on an open stream.
     pub(super) fn is_partial(&self, conn: ConnId) -> bool {
-        self.is_own(conn).is_some() && self.0.get(conn).is_some_and(|stream| !stream.decoder.is_idle())
+        self.is_own(conn).is_some() && self.slab.get(conn).is_some_and(|stream| !stream.decoder.is_idle())
     }
 
     /// Until when the message under way must be whole, to be changed.
     pub(super) fn partial_deadline(&mut self, conn: ConnId) -> Option<&mut Option<DeadlineKey>> {
-        self.0.get_mut(conn).map(|stream| &mut stream.partial_deadline)
+        self.slab.get_mut(conn).map(|stream| &mut stream.partial_deadline)
     }
 
     /// Bytes that were read and are no message yet.
     pub(super) fn pinned_bytes(&self, conn: ConnId) -> usize {
-        self.0.get(conn).map_or(0, |stream| stream.decoder.buffered_bytes() + stream.rest.len())
+        self.slab.get(conn).map_or(0, |stream| stream.decoder.buffered_bytes() + stream.rest.len())
     }
 
     /// Fills a transmit from the priority queue and, behind it, from the session's queue in `queue`, which is asked for
@@ -283,7 +308,8 @@ impl Streams {
         transmit: &mut Transmit,
         queue: impl FnOnce(SessionId) -> Option<&'a mut Outbound>,
     ) -> Option<SessionId> {
-        let stream = self.0.get_mut(conn)?;
+        let Self { slab, compression, deflater } = self;
+        let stream = slab.get_mut(conn)?;
         stream.blocked = false;
         while !transmit.is_full()
             && let Some(slice) = stream.priority.pop_front()
@@ -298,7 +324,16 @@ impl Streams {
                     if !transmit.is_full()
                         && let Some(queue) = queue(stream.session)
                     {
-                        queue.pop_transmit(transmit);
+                        let compression = compression.get(stream.endpoint.index()).copied().flatten();
+                        match compression.filter(|_| stream.window_bytes > 0) {
+                            None => queue.pop_transmit(transmit, Slice::rest),
+                            Some(compression) => {
+                                let window = stream.window_bytes as usize;
+                                queue.pop_transmit(transmit, |packet, parts_taken| {
+                                    Slice::deflated(packet, parts_taken, compression, window, deflater)
+                                });
+                            }
+                        }
                         watched = queue.watched.then_some(stream.session);
                     }
                 }
@@ -317,7 +352,7 @@ impl Streams {
     /// Takes back the rest of a transmit that the socket did not accept. Returns whether the stream is its session's
     /// own transport; `None` for a stale handle.
     pub(super) fn handle_refused(&mut self, conn: ConnId, rest: &mut Transmit) -> Option<bool> {
-        let stream = self.0.get_mut(conn)?;
+        let stream = self.slab.get_mut(conn)?;
         if !rest.was_advanced() {
             stream.progress = stream.progress.saturating_sub(1);
         }
@@ -329,22 +364,22 @@ impl Streams {
     }
 
     pub(super) fn contains(&self, conn: ConnId) -> bool {
-        self.0.contains(conn)
+        self.slab.contains(conn)
     }
 
     /// Where a stream came in.
     pub(super) fn endpoint(&self, conn: ConnId) -> Option<EndpointId> {
-        self.0.get(conn).map(|stream| stream.endpoint)
+        self.slab.get(conn).map(|stream| stream.endpoint)
     }
 
     /// Whose stream it is.
     pub(super) fn session(&self, conn: ConnId) -> Option<SessionId> {
-        self.0.get(conn).map(|stream| stream.session)
+        self.slab.get(conn).map(|stream| stream.session)
     }
 
     /// Whether an open stream is its session's own; `None` if it closes.
     pub(super) fn is_own(&self, conn: ConnId) -> Option<bool> {
-        match self.0.get(conn)?.role {
+        match self.slab.get(conn)?.role {
             StreamRole::Own => Some(true),
             StreamRole::Probe => Some(false),
             StreamRole::Closing | StreamRole::Failed | StreamRole::Closed => None,
@@ -358,22 +393,22 @@ impl Streams {
 
     /// Grows whenever the socket takes bytes.
     pub(super) fn progress(&self, conn: ConnId) -> u64 {
-        self.0.get(conn).map_or(0, |stream| stream.progress)
+        self.slab.get(conn).map_or(0, |stream| stream.progress)
     }
 
     /// Bytes in the priority queue of a stream.
     pub(super) fn priority_bytes(&self, conn: ConnId) -> usize {
-        self.0.get(conn).map_or(0, |stream| stream.priority.bytes())
+        self.slab.get(conn).map_or(0, |stream| stream.priority.bytes())
     }
 
     /// How many streams there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.slab.len()
     }
 
     /// Bytes in all priority queues.
     pub(super) fn total_bytes(&self) -> usize {
-        self.0.iter().map(|(_, stream)| stream.priority.bytes()).sum()
+        self.slab.iter().map(|(_, stream)| stream.priority.bytes()).sum()
     }
 }
 

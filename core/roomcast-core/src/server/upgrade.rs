@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue, ORIGIN};
+use http::header::{HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS};
 use http::{Request, Response};
 
 use super::config::{EndpointId, EndpointKind, Transports};
@@ -19,7 +19,7 @@ use super::streams::StreamRole;
 use super::{Server, outbound_of};
 use crate::engine_io::session::{Action, SessionEvent, State};
 use crate::time::Instant;
-use crate::websocket::{self, CloseCode};
+use crate::websocket::{self, CloseCode, DeflateAgreement};
 
 impl Server {
     /// A request that asks for a WebSocket.
@@ -28,8 +28,12 @@ impl Server {
         let origin = request.headers().get(ORIGIN);
         let refused = match self.admit_upgrade(endpoint, request, origin) {
             Ok(existing) => match websocket::handshake::accept(request) {
-                Ok(response) => {
-                    let accepted = self.accept_upgrade(endpoint, request, existing, response, now);
+                Ok(mut response) => {
+                    let deflate = self.streams.agree(endpoint, request.headers());
+                    if let Some(agreement) = deflate {
+                        response.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, agreement.header());
+                    }
+                    let accepted = self.accept_upgrade(endpoint, request, existing, (response, deflate), now);
                     self.finish(now);
                     return accepted;
                 }
@@ -86,12 +90,12 @@ impl Server {
         endpoint: EndpointId,
         request: &Request<()>,
         existing: Option<SessionId>,
-        response: Response<()>,
+        (response, deflate): (Response<()>, Option<DeflateAgreement>),
         now: Instant,
     ) -> Upgrade {
         let conn = match existing {
             Some(session) => {
-                let conn = self.streams.open(endpoint, session, StreamRole::Probe);
+                let conn = self.streams.open(endpoint, session, StreamRole::Probe, deflate);
                 let action = self.advance(session, SessionEvent::WsArrived, Reason::TransportClose, now);
                 if action == Action::AttachProbe {
                     self.attach_probe(session, conn, now);
@@ -104,7 +108,7 @@ impl Server {
             None => {
                 let handshake = Arc::new(Handshake::with(request, &self.config.limits.handshake_headers));
                 let session = self.open_session(endpoint, State::WebSocket, handshake, now);
-                let conn = self.streams.open(endpoint, session, StreamRole::Own);
+                let conn = self.streams.open(endpoint, session, StreamRole::Own, deflate);
                 if let (Some(record), Some(queue)) =
                     (self.sessions.get_mut(session), self.queues.get_mut(outbound_of(session)))
                 {

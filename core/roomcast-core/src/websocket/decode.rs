@@ -11,7 +11,8 @@ use std::fmt;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::frame::{FrameHeader, HEADER_BYTES_MAX};
+use super::deflate::Inflating;
+use super::frame::{FrameHeader, FrameRules, HEADER_BYTES_MAX};
 use super::mask::append_masked;
 use super::{CloseFrame, Fin, Opcode, Role, WsError};
 
@@ -30,18 +31,27 @@ use super::{CloseFrame, Fin, Opcode, Role, WsError};
 /// assert_eq!((input, decoder.buffered_bytes()), (&[][..], 1));
 /// ```
 pub struct Decoder {
-    role: Role,
+    rules: FrameRules,
     state: State,
 }
 
 impl Decoder {
     /// A decoder for what the peer of a `role` sends.
     pub const fn new(role: Role) -> Self {
-        Self { role, state: State::Idle }
+        Self { rules: FrameRules { role, deflate: false }, state: State::Idle }
+    }
+
+    /// The same where permessage-deflate was agreed on: messages may be compressed, each by itself. The limit on a message
+    /// is one on both forms.
+    pub const fn inflating(role: Role) -> Self {
+        Self { rules: FrameRules { role, deflate: true }, state: State::Idle }
     }
 
     /// Takes bytes off the front of `input` up to the end of the next message. `Ok(None)`: more bytes are needed, and all
-    /// of `input` was taken. Call it until then.
+    /// of `input` was taken, unless [`is_inflating`](Self::is_inflating). Call it until then.
+    ///
+    /// A compressed message is expanded by about 256 KiB in each call, so that a few bytes that stand for many do not
+    /// hold up the caller.
     ///
     /// A [`WsMessage::Close`] is the last message; what comes after it is taken and thrown away
     /// ([RFC 6455 §1.4](https://www.rfc-editor.org/rfc/rfc6455#section-1.4)).
@@ -52,24 +62,25 @@ impl Decoder {
     /// connection with [`WsError::close_code`].
     pub fn decode(&mut self, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<WsMessage>, WsError> {
         let decoded = match &mut self.state {
-            State::Idle => match decode_whole(self.role, limits, input) {
+            State::Idle => match decode_whole(self.rules, limits, input) {
                 Ok(None) if !input.is_empty() => {
                     let mut partial = Box::<PartialMessage>::default();
-                    let decoded = partial.decode(self.role, limits, input);
+                    let decoded = partial.decode(self.rules, limits, input);
                     if !partial.is_empty() {
                         self.state = State::Partial(partial);
                     }
-                    decoded
+                    self.begin_inflating(decoded, limits)
                 }
                 decoded => decoded,
             },
             State::Partial(partial) => {
-                let decoded = partial.decode(self.role, limits, input);
+                let decoded = partial.decode(self.rules, limits, input);
                 if partial.is_empty() {
                     self.state = State::Idle;
                 }
-                decoded
+                self.begin_inflating(decoded, limits)
             }
+            State::Inflating(_) => self.go_on_inflating(limits),
             State::Closed => {
                 *input = &[];
                 Ok(None)
@@ -87,10 +98,40 @@ impl Decoder {
         decoded
     }
 
+    fn begin_inflating(
+        &mut self,
+        decoded: Result<Option<Whole>, WsError>,
+        limits: &FrameLimits,
+    ) -> Result<Option<WsMessage>, WsError> {
+        match decoded? {
+            None => Ok(None),
+            Some(Whole::Message(message)) => Ok(Some(message)),
+            Some(Whole::Compressed(kind, payload)) => {
+                self.state = State::Inflating(Box::new((kind, Inflating::new(payload))));
+                self.go_on_inflating(limits)
+            }
+        }
+    }
+
+    fn go_on_inflating(&mut self, limits: &FrameLimits) -> Result<Option<WsMessage>, WsError> {
+        let State::Inflating(inflating) = &mut self.state else { return Ok(None) };
+        let (kind, inflating) = &mut **inflating;
+        let Some(payload) = inflating.go_on(limits.message_bytes_max)? else { return Ok(None) };
+        let message = data_message(*kind, payload)?;
+        self.state = State::Idle;
+        Ok(Some(message))
+    }
+
+    /// Whether a compressed message is there and not expanded yet, which [`decode`](Self::decode) goes on with, with or
+    /// without more bytes.
+    pub const fn is_inflating(&self) -> bool {
+        matches!(self.state, State::Inflating(_))
+    }
+
     /// Whether nothing has begun: no part of a frame and no fragment of a message is kept.
     pub fn is_idle(&self) -> bool {
         match self.state {
-            State::Partial(_) => false,
+            State::Partial(_) | State::Inflating(_) => false,
             State::Idle | State::Closed | State::Failed(_) => true,
         }
     }
@@ -99,6 +140,7 @@ impl Decoder {
     pub fn buffered_bytes(&self) -> usize {
         match &self.state {
             State::Partial(partial) => partial.buffered_bytes(),
+            State::Inflating(inflating) => inflating.1.buffered_bytes(),
             State::Idle | State::Closed | State::Failed(_) => 0,
         }
     }
@@ -110,11 +152,12 @@ impl fmt::Debug for Decoder {
         let state = match &self.state {
             State::Idle => "Idle",
             State::Partial(_) => "Partial",
+            State::Inflating(_) => "Inflating",
             State::Closed => "Closed",
             State::Failed(_) => "Failed",
         };
         f.debug_struct("Decoder")
-            .field("role", &self.role)
+            .field("role", &self.rules.role)
             .field("state", &state)
             .field("buffered_bytes", &self.buffered_bytes())
             .finish()
@@ -148,9 +191,17 @@ pub enum WsMessage {
 enum State {
     Idle,
     Partial(Box<PartialMessage>),
+    /// A compressed message is whole.
+    Inflating(Box<(DataKind, Inflating)>),
     /// The peer has sent its close.
     Closed,
     Failed(WsError),
+}
+
+/// A message of which all bytes have come.
+enum Whole {
+    Message(WsMessage),
+    Compressed(DataKind, Vec<u8>),
 }
 
 /// The part of a frame or of a fragmented message that has been received.
@@ -165,6 +216,7 @@ struct PartialMessage {
     control: Vec<u8>,
     /// The data message under way. While it is `Some`, control frames may arrive in between.
     kind: Option<DataKind>,
+    is_compressed: bool,
     /// How many frames of that message have begun.
     fragments: u32,
     /// The payload of that message.
@@ -189,11 +241,11 @@ enum DataKind {
 }
 
 impl PartialMessage {
-    fn decode(&mut self, role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<WsMessage>, WsError> {
+    fn decode(&mut self, rules: FrameRules, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Whole>, WsError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
-                None => match self.take_header(role, input)? {
+                None => match self.take_header(rules, input)? {
                     Some(header) => self.begin_frame(header, limits)?,
                     None => return Ok(None),
                 },
@@ -209,11 +261,11 @@ impl PartialMessage {
         }
     }
 
-    fn take_header(&mut self, role: Role, input: &mut &[u8]) -> Result<Option<FrameHeader>, WsError> {
+    fn take_header(&mut self, rules: FrameRules, input: &mut &[u8]) -> Result<Option<FrameHeader>, WsError> {
         let kept = usize::from(self.header_len);
         let copied = input.len().min(HEADER_BYTES_MAX - kept);
         self.header[kept..kept + copied].copy_from_slice(&input[..copied]);
-        match FrameHeader::parse(&self.header[..kept + copied], role)? {
+        match FrameHeader::parse(&self.header[..kept + copied], rules)? {
             Some((header, header_len)) => {
                 debug_assert!(header_len > kept, "a header that was complete before is not kept");
                 self.header_len = 0;
@@ -247,8 +299,9 @@ impl PartialMessage {
                 return Err(WsError::MessageTooBig);
             }
             self.fragments += 1;
+            self.is_compressed |= header.is_compressed;
         }
-        let FrameHeader { fin, opcode, payload_len, mask } = header;
+        let FrameHeader { fin, opcode, payload_len, mask, is_compressed: _ } = header;
         Ok(PartialFrame { fin, opcode, mask, remaining: payload_len as usize })
     }
 
@@ -263,8 +316,8 @@ impl PartialMessage {
         }
         frame.remaining -= bytes.len();
         match (frame.opcode.is_control(), self.kind) {
-            (false, Some(DataKind::Text)) => self.check_text(),
-            (false, Some(DataKind::Binary) | None) | (true, _) => Ok(()),
+            (false, Some(DataKind::Text)) if !self.is_compressed => self.check_text(),
+            (false, Some(DataKind::Text | DataKind::Binary) | None) | (true, _) => Ok(()),
         }
     }
 
@@ -280,14 +333,18 @@ impl PartialMessage {
         Ok(())
     }
 
-    fn end_frame(&mut self, frame: PartialFrame) -> Result<Option<WsMessage>, WsError> {
+    fn end_frame(&mut self, frame: PartialFrame) -> Result<Option<Whole>, WsError> {
         if frame.opcode.is_control() {
-            return control_message(frame.opcode, std::mem::take(&mut self.control));
+            let message = control_message(frame.opcode, std::mem::take(&mut self.control))?;
+            return Ok(message.map(Whole::Message));
         }
         match (frame.fin, self.kind) {
             (Fin::Final, Some(kind)) => {
                 let ended = std::mem::take(self);
-                data_message(kind, ended.payload).map(Some)
+                if ended.is_compressed {
+                    return Ok(Some(Whole::Compressed(kind, ended.payload)));
+                }
+                data_message(kind, ended.payload).map(|message| Some(Whole::Message(message)))
             }
             (Fin::More, _) | (Fin::Final, None) => Ok(None),
         }
@@ -304,10 +361,10 @@ impl PartialMessage {
 
 /// The message that stands whole, in a single frame, at the start of `input`. `Ok(None)`: it is none of that, or against
 /// the limits, and nothing was taken.
-fn decode_whole(role: Role, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<WsMessage>, WsError> {
-    let Some((header, header_len)) = FrameHeader::parse(input, role)? else { return Ok(None) };
+fn decode_whole(rules: FrameRules, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<WsMessage>, WsError> {
+    let Some((header, header_len)) = FrameHeader::parse(input, rules)? else { return Ok(None) };
     let rest = &input[header_len..];
-    if header.fin == Fin::More || header.payload_len > rest.len() as u64 {
+    if header.fin == Fin::More || header.is_compressed || header.payload_len > rest.len() as u64 {
         return Ok(None);
     }
     let (bytes, rest) = rest.split_at(header.payload_len as usize);

@@ -18,7 +18,7 @@
 //! ```
 
 use super::close::CODE_BYTES;
-use super::frame::{CONTROL_BYTES_MAX, FIN_BIT, LENGTH_IN_2_BYTES, LENGTH_IN_8_BYTES, MASK_BIT};
+use super::frame::{COMPRESSED_BIT, CONTROL_BYTES_MAX, FIN_BIT, LENGTH_IN_2_BYTES, LENGTH_IN_8_BYTES, MASK_BIT};
 use super::mask::append_masked;
 use super::{CloseCode, Fin, Opcode};
 
@@ -26,6 +26,14 @@ use super::{CloseCode, Fin, Opcode};
 /// payload of `payload_len` bytes. The payload of a control frame has at most 125 bytes.
 pub fn server_header(opcode: Opcode, payload_len: usize) -> ServerHeader {
     header(Fin::Final, opcode, payload_len)
+}
+
+/// The same for a payload that a [`Deflater`](super::Deflater) made, to a peer that has agreed to that
+/// ([RFC 7692 §6](https://www.rfc-editor.org/rfc/rfc7692#section-6)).
+pub fn compressed_header(opcode: Opcode, payload_len: usize) -> ServerHeader {
+    let mut header = header(Fin::Final, opcode, payload_len);
+    header.bytes[0] |= COMPRESSED_BIT;
+    header
 }
 
 /// The header of a server's frame, made by [`server_header`].

@@ -10,7 +10,7 @@ use super::close_code::CloseCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WsError {
-    /// RSV1, RSV2 or RSV3 is set though no extension gives it a meaning
+    /// RSV1, RSV2 or RSV3 is set though no extension gives it a meaning there
     /// ([§5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
     ReservedBits,
     /// Opcode 3–7 or 11–15 (§5.2).
@@ -35,6 +35,8 @@ pub enum WsError {
     MessageTooBig,
     /// A message of more frames than [`FrameLimits::fragments_max`](super::FrameLimits::fragments_max).
     FragmentsTooMany,
+    /// A compressed message that is none ([RFC 7692 §7.2.2](https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2)).
+    DeflateInvalid,
     /// A text message that is not UTF-8 ([§8.1](https://www.rfc-editor.org/rfc/rfc6455#section-8.1)).
     TextInvalid,
     /// A close body of one byte ([§5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1)).
@@ -61,7 +63,7 @@ impl WsError {
             | Self::ContinuationExpected
             | Self::CloseTooShort
             | Self::CloseCodeInvalid => CloseCode::PROTOCOL,
-            Self::TextInvalid | Self::CloseReasonInvalid => CloseCode::INVALID_DATA,
+            Self::DeflateInvalid | Self::TextInvalid | Self::CloseReasonInvalid => CloseCode::INVALID_DATA,
             Self::MessageTooBig | Self::FragmentsTooMany => CloseCode::TOO_BIG,
         }
     }
@@ -82,6 +84,7 @@ impl fmt::Display for WsError {
             Self::ContinuationExpected => "new message inside a fragmented one",
             Self::MessageTooBig => "message too big",
             Self::FragmentsTooMany => "message of too many frames",
+            Self::DeflateInvalid => "compressed message is invalid",
             Self::TextInvalid => "text is not UTF-8",
             Self::CloseTooShort => "close body of one byte",
             Self::CloseCodeInvalid => "close code that must not be sent",

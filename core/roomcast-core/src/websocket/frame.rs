@@ -15,6 +15,14 @@ pub enum Role {
     Client,
 }
 
+/// What is known of a peer before its first frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameRules {
+    pub(super) role: Role,
+    /// Whether permessage-deflate was agreed on: RSV1 in the first frame of a message says that it is compressed.
+    pub(super) deflate: bool,
+}
+
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -72,18 +80,29 @@ pub(super) struct FrameHeader {
     /// Below 2^63; below 126 in a control frame.
     pub(super) payload_len: u64,
     pub(super) mask: Option<[u8; 4]>,
+    /// The message that begins with it is compressed.
+    pub(super) is_compressed: bool,
 }
 
 impl FrameHeader {
     /// Reads the header at the start of `bytes`, and tells how long it is. `None`: more bytes are needed.
     ///
     /// Each check stands where the bytes it reads are complete, so a fault is found at the same byte however they are cut.
-    pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<(Self, usize)>, WsError> {
+    pub(super) fn parse(bytes: &[u8], rules: FrameRules) -> Result<Option<(Self, usize)>, WsError> {
         let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
-        if first & RESERVED_BITS != 0 {
+        let is_compressed = rules.deflate && first & RESERVED_BITS == COMPRESSED_BIT;
+        if first & RESERVED_BITS != 0 && !is_compressed {
             return Err(WsError::ReservedBits);
         }
         let opcode = Opcode::from_bits(first & OPCODE_BITS).ok_or(WsError::ReservedOpcode)?;
+        // RFC 7692 section 6.1: the bit stands in the first frame of a message alone.
+        match opcode {
+            Opcode::Text | Opcode::Binary => {}
+            Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong if is_compressed => {
+                return Err(WsError::ReservedBits);
+            }
+            Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => {}
+        }
         let fin = if first & FIN_BIT != 0 { Fin::Final } else { Fin::More };
         if opcode.is_control() && fin == Fin::More {
             return Err(WsError::ControlFragmented);
@@ -91,7 +110,7 @@ impl FrameHeader {
 
         let Some((&second, rest)) = rest.split_first() else { return Ok(None) };
         let masked = second & MASK_BIT != 0;
-        match role {
+        match rules.role {
             Role::Server if !masked => return Err(WsError::MaskMissing),
             Role::Client if masked => return Err(WsError::MaskUnexpected),
             Role::Server | Role::Client => {}
@@ -107,7 +126,7 @@ impl FrameHeader {
             None if masked => return Ok(None),
             Some(_) | None => (None, rest),
         };
-        Ok(Some((Self { fin, opcode, payload_len, mask }, bytes.len() - rest.len())))
+        Ok(Some((Self { fin, opcode, payload_len, mask, is_compressed }, bytes.len() - rest.len())))
     }
 }
 
@@ -141,6 +160,8 @@ pub(super) const FIN_BIT: u8 = 0x80;
 pub(super) const MASK_BIT: u8 = 0x80;
 pub(super) const LENGTH_IN_2_BYTES: u8 = 126;
 pub(super) const LENGTH_IN_8_BYTES: u8 = 127;
+/// RSV1 (RFC 7692 section 6).
+pub(super) const COMPRESSED_BIT: u8 = 0x40;
 const RESERVED_BITS: u8 = 0x70;
 const OPCODE_BITS: u8 = 0x0f;
 
@@ -158,46 +179,75 @@ mod tests {
                 (0, 8..=10, 0) => Err(WsError::ControlFragmented),
                 (0, _, _) => Ok(None),
             };
-            assert_eq!(FrameHeader::parse(&[first], Role::Server), expected, "{first:#x}");
+            assert_eq!(parse(&[first], Role::Server), expected, "{first:#x}");
         }
     }
 
     #[test]
     fn masks_are_demanded_of_clients_and_refused_from_servers() {
-        assert_eq!(FrameHeader::parse(&[0x81, 0x05], Role::Server), Err(WsError::MaskMissing));
-        assert_eq!(FrameHeader::parse(&[0x81, 0x85], Role::Client), Err(WsError::MaskUnexpected));
-        assert_eq!(FrameHeader::parse(&[0x81, 0x85, 1, 2, 3], Role::Server), Ok(None));
-        let header = FrameHeader { fin: Fin::Final, opcode: Opcode::Text, payload_len: 5, mask: Some([1, 2, 3, 4]) };
-        assert_eq!(FrameHeader::parse(&[0x81, 0x85, 1, 2, 3, 4, 9], Role::Server), Ok(Some((header, 6))));
+        assert_eq!(parse(&[0x81, 0x05], Role::Server), Err(WsError::MaskMissing));
+        assert_eq!(parse(&[0x81, 0x85], Role::Client), Err(WsError::MaskUnexpected));
+        assert_eq!(parse(&[0x81, 0x85, 1, 2, 3], Role::Server), Ok(None));
+        let header = FrameHeader {
+            fin: Fin::Final,
+            opcode: Opcode::Text,
+            payload_len: 5,
+            mask: Some([1, 2, 3, 4]),
+            is_compressed: false,
+        };
+        assert_eq!(parse(&[0x81, 0x85, 1, 2, 3, 4, 9], Role::Server), Ok(Some((header, 6))));
         let header = FrameHeader { mask: None, ..header };
-        assert_eq!(FrameHeader::parse(&[0x81, 0x05], Role::Client), Ok(Some((header, 2))));
+        assert_eq!(parse(&[0x81, 0x05], Role::Client), Ok(Some((header, 2))));
     }
 
     #[test]
     fn control_frames_are_short() {
         // Autobahn 2.5: 126 and 127 announce a longer one, regardless of what follows.
         for first in [0x88, 0x89, 0x8a] {
-            assert!(matches!(FrameHeader::parse(&[first, 125], Role::Client), Ok(Some((_, 2)))));
-            assert_eq!(FrameHeader::parse(&[first, 126], Role::Client), Err(WsError::ControlTooLong));
-            assert_eq!(FrameHeader::parse(&[first, 127], Role::Client), Err(WsError::ControlTooLong));
+            assert!(matches!(parse(&[first, 125], Role::Client), Ok(Some((_, 2)))));
+            assert_eq!(parse(&[first, 126], Role::Client), Err(WsError::ControlTooLong));
+            assert_eq!(parse(&[first, 127], Role::Client), Err(WsError::ControlTooLong));
         }
     }
 
     #[test]
     fn lengths_are_minimal_and_below_two_to_the_63() {
-        let parse = |bytes: &[u8]| {
-            FrameHeader::parse(bytes, Role::Client).map(|found| found.map(|(header, len)| (header.payload_len, len)))
-        };
-        let eight = |len: u64| parse(&[&[0x82, 127][..], &len.to_be_bytes()].concat());
-        assert_eq!(parse(&[0x82, 126, 0, 126]), Ok(Some((126, 4))));
-        assert_eq!(parse(&[0x82, 126, 0xff, 0xff]), Ok(Some((65535, 4))));
-        assert_eq!(parse(&[0x82, 126, 0, 125]), Err(WsError::LengthNotMinimal));
-        assert_eq!(parse(&[0x82, 126, 1]), Ok(None));
+        let length =
+            |bytes: &[u8]| parse(bytes, Role::Client).map(|found| found.map(|(header, len)| (header.payload_len, len)));
+        let eight = |len: u64| length(&[&[0x82, 127][..], &len.to_be_bytes()].concat());
+        assert_eq!(length(&[0x82, 126, 0, 126]), Ok(Some((126, 4))));
+        assert_eq!(length(&[0x82, 126, 0xff, 0xff]), Ok(Some((65535, 4))));
+        assert_eq!(length(&[0x82, 126, 0, 125]), Err(WsError::LengthNotMinimal));
+        assert_eq!(length(&[0x82, 126, 1]), Ok(None));
         assert_eq!(eight(65536), Ok(Some((65536, 10))));
         assert_eq!(eight(65535), Err(WsError::LengthNotMinimal));
         assert_eq!(eight(0), Err(WsError::LengthNotMinimal));
         assert_eq!(eight(i64::MAX as u64), Ok(Some((i64::MAX as u64, 10))));
         assert_eq!(eight(1 << 63), Err(WsError::LengthTopBit));
         assert_eq!(eight(u64::MAX), Err(WsError::LengthTopBit));
+    }
+
+    /// RFC 7692 section 6.1.
+    #[test]
+    fn the_bit_of_compression_stands_at_the_start_of_messages_alone() {
+        let rules = FrameRules { role: Role::Client, deflate: true };
+        for first in 0..=u8::MAX {
+            let is_start = matches!(first & 0x0f, 1 | 2);
+            let found = FrameHeader::parse(&[first, 0], rules);
+            match first & 0x70 {
+                0 => assert!(!matches!(found, Ok(Some((header, _))) if header.is_compressed), "{first:#x}"),
+                0x40 if is_start => {
+                    assert!(matches!(found, Ok(Some((header, _))) if header.is_compressed), "{first:#x}")
+                }
+                _ if (first & 0x0f) < 3 || (8..11).contains(&(first & 0x0f)) => {
+                    assert_eq!(found, Err(WsError::ReservedBits), "{first:#x}");
+                }
+                _ => assert!(found.is_err(), "{first:#x}"),
+            }
+        }
+    }
+
+    fn parse(bytes: &[u8], role: Role) -> Result<Option<(FrameHeader, usize)>, WsError> {
+        FrameHeader::parse(bytes, FrameRules { role, deflate: false })
     }
 }

@@ -8,13 +8,17 @@
 //! 24 bytes. Sending needs no state at all: [`server_header`] writes the header in front of a payload that every
 //! recipient shares, [`encode_frame`] writes a whole frame for either side.
 //!
-//! No extension is offered or accepted, so permessage-deflate is not spoken; no subprotocol is negotiated.
+//! permessage-deflate ([RFC 7692](https://www.rfc-editor.org/rfc/rfc7692)) is spoken without context takeover:
+//! [`DeflateAgreement::choose`] looks at what a request offers, [`Decoder::inflating`] takes compressed messages, and
+//! a [`Deflater`] makes them, once for all recipients. No subprotocol is negotiated.
 
 mod close;
 mod close_code;
 mod decode;
+mod deflate;
 mod encode;
 mod error;
+mod extension;
 mod frame;
 pub mod handshake;
 mod mask;
@@ -22,7 +26,9 @@ mod mask;
 pub use close::CloseFrame;
 pub use close_code::CloseCode;
 pub use decode::{Decoder, FrameLimits, WsMessage};
-pub use encode::{SERVER_HEADER_BYTES_MAX, ServerHeader, encode_close, encode_frame, server_header};
+pub use deflate::Deflater;
+pub use encode::{SERVER_HEADER_BYTES_MAX, ServerHeader, compressed_header, encode_close, encode_frame, server_header};
 pub use error::WsError;
+pub use extension::DeflateAgreement;
 pub use frame::{Fin, Opcode, Role};
 pub use handshake::{ClientHandshake, HandshakeError};
