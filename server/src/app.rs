@@ -11,6 +11,7 @@ use roomcast_openwebui::{
     AuthRequirement, Notice, Notices, OpenWebUi, Release, SessionSharing, Settings as Rules, SettingsError, Writers,
 };
 use roomcast_tokio::core::server::EndpointId;
+use roomcast_tokio::core::server::config::WebSocket;
 use roomcast_tokio::{AppHandle, Args, Builder, EngineIo, EventName, Handle, PathMatch, Refusal, Socket};
 
 use crate::api::{Api, Means};
@@ -64,7 +65,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     if tracing::enabled!(tracing::Level::DEBUG) {
         rules.notices = Notices::On;
     }
-    let protocol = rules.protocol();
+    let protocol = WebSocket { compression: settings.compression, ..rules.protocol() };
     rules.documents.peers_per_user_max = settings.providers_per_user_max;
     let api = Api {
         key: api_key.map(Arc::new),
@@ -86,6 +87,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
                 transports: settings.transports,
                 ping_interval: settings.ping_interval,
                 ping_timeout: settings.ping_timeout,
+                compression: settings.compression,
                 ..Rules::engine()
             };
             io.namespace("/", |ns| {

@@ -39,6 +39,10 @@ pub struct Flags {
     /// Whether sockets without a valid token are let in, as Open WebUI's front end needs before the login, or refused.
     #[arg(long, env = "ROOMCAST_ENTRY", value_name = "ROOMCAST_ENTRY", default_value = "anyone")]
     pub(super) entry: EntryFlag,
+    /// Whether messages on WebSockets are compressed for clients that offer it (permessage-deflate): less traffic for more
+    /// processor time.
+    #[arg(long, env = "ROOMCAST_COMPRESSION", value_name = "ROOMCAST_COMPRESSION", default_value = "off")]
+    pub(super) compression: CompressionFlag,
     /// What is logged to standard error: a level, or levels by component such as info,roomcast_stores=debug.
     #[arg(long, env = "ROOMCAST_LOG", value_name = "ROOMCAST_LOG")]
     pub(super) log: Option<Targets>,
@@ -85,6 +89,12 @@ pub struct Flags {
 pub(super) enum EntryFlag {
     Anyone,
     Authenticated,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum CompressionFlag {
+    On,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -20,13 +20,13 @@ use roomcast_openwebui::query::Permission;
 use roomcast_openwebui::{AdminChats, AuthRequirement, Release};
 use roomcast_stores::DatabaseUrl;
 use roomcast_tokio::core::server::config::{AdmittedBy, HeadersKept, UnadmittedLimits};
-use roomcast_tokio::{HttpLimits, Origins, ServerLimits, Transports, TrustedProxies};
+use roomcast_tokio::{Compression, HttpLimits, Origins, ServerLimits, Transports, TrustedProxies};
 use tracing_subscriber::filter::Targets;
 
 use self::environment::Environment;
 pub use self::environment::Problem;
 pub use self::flags::Flags;
-use self::flags::{EntryFlag, ReleaseFlag, StoreFlag, is_at_or_below};
+use self::flags::{CompressionFlag, EntryFlag, ReleaseFlag, StoreFlag, is_at_or_below};
 pub use self::redis::{BusSettings, RedisSettings};
 pub use self::secret::Secret;
 
@@ -45,6 +45,8 @@ pub struct Settings {
     pub release: Release,
     /// Whether sockets without a valid token are let in.
     pub entry: AuthRequirement,
+    /// Whether messages are compressed for clients that offer it.
+    pub compression: Option<Compression>,
     /// Whether admins may read the chats of others.
     pub admin_chats: AdminChats,
     /// Whether users may use channels where the configuration in the database does not say.
@@ -140,6 +142,10 @@ impl Settings {
             entry: match flags.entry {
                 EntryFlag::Anyone => AuthRequirement::Optional,
                 EntryFlag::Authenticated => AuthRequirement::Required,
+            },
+            compression: match flags.compression {
+                CompressionFlag::On => Some(Compression::default()),
+                CompressionFlag::Off => None,
             },
             admin_chats: environment.admin_chats()?,
             channels_default: environment.channels_default()?,

@@ -11,8 +11,8 @@ use roomcast_auth::{Claim, Claims, Key, Policy, Verifier};
 use roomcast_core::cluster::{ClusterSettings, JavaScript, Python, Strangers};
 use roomcast_tokio::redis::{RedisConfig, RedisUrl};
 use roomcast_tokio::{
-    Args, ArgsError, Builder, Data, EngineIo, Extent, Handle, Message, Namespace, NoAck, Pattern, Peer, PeerHandlers,
-    RedisNodes, Refusal, Runtime, Socket, wall_now,
+    Args, ArgsError, Builder, Compression, Data, EngineIo, Extent, Handle, Message, Namespace, NoAck, Pattern, Peer,
+    PeerHandlers, RedisNodes, Refusal, Runtime, Socket, wall_now,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +22,12 @@ use crate::settings::{BusDialect, Settings};
 pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder<Fleet>, Box<dyn Error>> {
     let policy = Policy { required: vec![Claim::Expiry, Claim::Subject], ..Policy::default() };
     let verifier = Verifier::new(policy, vec![Key::hmac(settings.jwt_secret.as_bytes())?])?;
+    let compression = (settings.compression == "1").then(Compression::default);
     let engine = EngineIo {
         ping_interval: settings.ping_interval,
         ping_timeout: settings.ping_timeout,
         max_payload_bytes: settings.max_payload,
+        compression,
         ..EngineIo::default()
     };
     let builder = Builder::with_app(Fleet::default(), async |question: Infallible| match question {})
@@ -48,6 +50,7 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder<Fl
         .web_socket("/websocket", |ws| {
             ws.ws.message_bytes_max = 64 << 20;
             ws.ws.fragments_max = 100_000;
+            ws.ws.compression = compression;
             echo(&mut ws.peers);
         })
         .page("/debug/audit", async |_request: http::Request<Bytes>, handle: Handle| {

@@ -27,6 +27,9 @@ pub struct Settings {
     pub max_payload: usize,
     #[arg(long, env = "JWT_SECRET", default_value = "conformance-secret-conformance-secret", hide_env_values = true)]
     pub jwt_secret: String,
+    /// `1`: messages are compressed for clients that offer it.
+    #[arg(long, env = "COMPRESSION", default_value = "0")]
+    pub compression: String,
     /// Redis at which this node meets others.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
