@@ -132,7 +132,7 @@ fn a_compressed_message_may_come_in_fragments_cut_anywhere() {
 }
 
 struct World {
-    kit: Kit<Received, Network>,
+    kit: Kit<Arrivals, Network>,
     clients: Vec<Client>,
 }
 
@@ -144,9 +144,9 @@ struct Client {
 
 /// Keeps what arrived, as the event's name and the length of its arguments.
 #[derive(Default)]
-struct Received(Vec<String>);
+struct Arrivals(Vec<String>);
 
-impl App for Received {
+impl App for Arrivals {
     roomcast_testkit::without_stores!();
 
     fn handle_event(&mut self, event: Event, cx: &mut Cx<'_>) -> Option<Event> {
@@ -171,7 +171,7 @@ impl World {
         engine.compression = compression;
         let start = Start { node: 0, now: NOW, wall: WallTime::from_unix_millis(1_800_000_000_000), seed: [3; 32] };
         let server = Server::new(config, start).unwrap();
-        Self { kit: Kit::new(Stack::new(server, Received::default()), Network::default(), NOW), clients: Vec::new() }
+        Self { kit: Kit::new(Stack::new(server, Arrivals::default()), Network::default(), NOW), clients: Vec::new() }
     }
 
     /// A client that offers this and is in the namespace. What it was told of that is read.

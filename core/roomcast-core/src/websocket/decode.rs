@@ -100,13 +100,13 @@ impl Decoder {
 
     fn begin_inflating(
         &mut self,
-        decoded: Result<Option<Whole>, WsError>,
+        decoded: Result<Option<ReceivedMessage>, WsError>,
         limits: &FrameLimits,
     ) -> Result<Option<WsMessage>, WsError> {
         match decoded? {
             None => Ok(None),
-            Some(Whole::Message(message)) => Ok(Some(message)),
-            Some(Whole::Compressed(kind, payload)) => {
+            Some(ReceivedMessage::Message(message)) => Ok(Some(message)),
+            Some(ReceivedMessage::Compressed(kind, payload)) => {
                 self.state = State::Inflating(Box::new((kind, Inflating::new(payload))));
                 self.go_on_inflating(limits)
             }
@@ -199,7 +199,7 @@ enum State {
 }
 
 /// A message of which all bytes have come.
-enum Whole {
+enum ReceivedMessage {
     Message(WsMessage),
     Compressed(DataKind, Vec<u8>),
 }
@@ -241,7 +241,12 @@ enum DataKind {
 }
 
 impl PartialMessage {
-    fn decode(&mut self, rules: FrameRules, limits: &FrameLimits, input: &mut &[u8]) -> Result<Option<Whole>, WsError> {
+    fn decode(
+        &mut self,
+        rules: FrameRules,
+        limits: &FrameLimits,
+        input: &mut &[u8],
+    ) -> Result<Option<ReceivedMessage>, WsError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
@@ -333,18 +338,18 @@ impl PartialMessage {
         Ok(())
     }
 
-    fn end_frame(&mut self, frame: PartialFrame) -> Result<Option<Whole>, WsError> {
+    fn end_frame(&mut self, frame: PartialFrame) -> Result<Option<ReceivedMessage>, WsError> {
         if frame.opcode.is_control() {
             let message = control_message(frame.opcode, std::mem::take(&mut self.control))?;
-            return Ok(message.map(Whole::Message));
+            return Ok(message.map(ReceivedMessage::Message));
         }
         match (frame.fin, self.kind) {
             (Fin::Final, Some(kind)) => {
                 let ended = std::mem::take(self);
                 if ended.is_compressed {
-                    return Ok(Some(Whole::Compressed(kind, ended.payload)));
+                    return Ok(Some(ReceivedMessage::Compressed(kind, ended.payload)));
                 }
-                data_message(kind, ended.payload).map(|message| Some(Whole::Message(message)))
+                data_message(kind, ended.payload).map(|message| Some(ReceivedMessage::Message(message)))
             }
             (Fin::More, _) | (Fin::Final, None) => Ok(None),
         }

@@ -65,7 +65,7 @@ impl DeflateAgreement {
                     agreement = Self { window_bits: window_bits(bits)?, is_window_named: true };
                     2
                 }
-                // What clients send is taken whatever their window; a hint needs no answer (§7.1.2.2).
+                // Messages of clients with any window are taken; a hint needs no answer (§7.1.2.2).
                 ("client_max_window_bits", bits) => {
                     if let Some(bits) = bits {
                         window_bits(bits)?;
