@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use roomcast_openwebui::{
-    AuthRequirement, Notice, Notices, OpenWebUi, Release, SessionSharing, Settings as Rules, SettingsError, Writers,
+    AuthRequirement, DocumentSettings, Notice, Notices, OpenWebUi, Release, SessionSharing, Settings as Rules,
+    SettingsError, Writers,
 };
 use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::core::server::config::WebSocket;
@@ -117,6 +118,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
 /// What differs between releases of Open WebUI.
 fn follow_release(rules: &mut Rules, settings: &Settings) {
     rules.release = settings.release;
+    rules.documents = DocumentSettings::of(settings.release);
     match settings.release {
         Release::V0_12 => {
             rules.recheck_interval = RECHECK_INTERVAL;

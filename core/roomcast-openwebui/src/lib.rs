@@ -48,7 +48,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`settings`] | what it is told before it starts |
+//! | [`settings`], `release` | what it is told before it starts |
 //! | [`query`], [`access`], `rules` | the vocabulary with the stores, and access rights |
 //! | `requests`, `refusals` | the vocabulary with the rest of the program |
 //! | `wire`, `token`, `chat`, `turn`, `purpose` | payloads and rooms, and the words of the machines below |
@@ -74,6 +74,7 @@ mod queries;
 pub mod query;
 mod ration;
 mod refusals;
+mod release;
 mod requests;
 mod rules;
 pub mod settings;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::documents::DocumentSettings;
+pub use super::release::Release;
 use roomcast_auth::{Claim, Dates, Key, Policy, SetupError, Verifier};
 use roomcast_core::server::config::{
     Admission, EndpointKind, EngineIo, ErrorStyle, NamespaceRule, Origins, PathMatch, Pattern, SocketIo, WebSocket,
@@ -71,7 +72,7 @@ pub struct Settings {
     /// Where documents are served by y-protocols, if they are: an endpoint of
     /// [`protocol_endpoint`](Settings::protocol_endpoint).
     pub yjs_endpoint: Option<EndpointId>,
-    /// How documents are kept and served.
+    /// How documents are kept and served. [`DocumentSettings::of`] are the defaults with another release.
     pub documents: DocumentSettings,
     /// Bounds on everything that peers can make grow.
     pub limits: AppLimits,
@@ -164,19 +165,6 @@ impl Settings {
         };
         NamespaceRule { pattern: Pattern::Exact(self.scope.namespace.to_string()), admission }
     }
-}
-
-/// Which release of Open WebUI is beside this. They differ in rights, in what a socket may do before it has a login, and in
-/// how a browser loads a note.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Release {
-    /// 0.6.41 to 0.7: sockets wait for `user-join`, and the one session that a state names loads the note's content into
-    /// an empty document.
-    V0_6,
-    /// 0.12: CONNECT is the login, and without one a socket may not speak. A state on join carries the note's content,
-    /// and of all that initialize a document the first wins.
-    V0_12,
 }
 
 /// Whether a socket needs a login to be let in.

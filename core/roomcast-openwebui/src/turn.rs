@@ -6,7 +6,7 @@
 use bytestring::ByteString;
 
 use super::chat::ChatRequest;
-use super::documents::Joiner;
+use super::documents::{FilesTurn, Joiner};
 use super::query::{Question, StoreAnswer, StoreError, User};
 use super::refusals::TokenRefusal;
 use super::token::TokenClaims;
@@ -43,6 +43,8 @@ pub(crate) enum TurnStep {
     DocumentLoad,
     /// A long update of a document is being tried.
     DocumentUpdate,
+    /// The files of an update have been asked for.
+    DocumentFiles(Box<FilesTurn>),
     /// The user of the login's token has been asked for again, before this event.
     Confirm {
         event: HeldEvent,
@@ -68,6 +70,7 @@ impl TurnStep {
             | Self::DocumentJoin(_)
             | Self::DocumentLoad
             | Self::DocumentUpdate
+            | Self::DocumentFiles(_)
             | Self::Confirm { .. } => None,
         }
     }

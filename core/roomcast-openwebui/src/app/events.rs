@@ -207,6 +207,7 @@ impl OpenWebUi {
             TurnStep::Chat(request) => self.chat_answered(socket, request, found_chat(result), cx),
             TurnStep::Confirm { event, epoch } => self.confirmed(socket, (event, epoch), result, cx),
             TurnStep::DocumentJoin(joiner) => self.document_join_answered(socket, joiner, found_note(result), cx),
+            TurnStep::DocumentFiles(turn) => self.document_files_answered(socket, turn, result, cx),
             // These wait for no question of their own.
             TurnStep::UserJoinChannels
             | TurnStep::Channels

@@ -31,6 +31,8 @@ impl OpenWebUi {
             Aim::Snapshot { document, up_to } => self.snapshotted(document, up_to, reply.map(drop), cx),
             Aim::Shared { document, asked } => self.shared_answered(document, asked, reply, cx),
             Aim::SaveContent(document) => self.content_saved(document, reply.map(drop), cx),
+            Aim::SaveFields(document) => self.fields_saved(document, reply.map(drop), cx),
+            Aim::SaveRights(document) => self.save_rights_answered(document, note(reply), cx),
             Aim::Verify(document) => self.content_verified(id, document, reply, cx),
             Aim::Rights { document, socket, epoch } => {
                 self.document_rights_answered(document, (socket, epoch), note(reply), cx)

@@ -17,7 +17,7 @@ use sha1::{Digest, Sha1};
 
 use super::names::MemberKey;
 use super::settings::DocumentSettings;
-use crate::query::ContentHash;
+use crate::query::{ContentHash, User};
 use roomcast_core::time::Instant;
 
 /// What tells one content from another: the first bytes of its SHA-1.
@@ -157,12 +157,20 @@ struct Coming {
     marks: Vec<Mark>,
 }
 
+/// Who rendered a content.
+#[derive(Clone, Debug)]
+pub(super) struct ContentAuthor {
+    pub(super) member: MemberKey,
+    /// As it was then; `None` if no rights need to be looked at.
+    pub(super) user: Option<User>,
+}
+
 #[derive(Debug)]
 struct SaveUnderWay {
     json: ByteString,
     mark: Option<Mark>,
     first: Instant,
-    author: Option<MemberKey>,
+    author: Option<ContentAuthor>,
 }
 
 #[derive(Debug)]
@@ -172,7 +180,13 @@ struct NextSave {
     mark: Option<Mark>,
     first: Instant,
     due: Instant,
-    author: Option<MemberKey>,
+    author: Option<ContentAuthor>,
+}
+
+impl NextSave {
+    fn is_of(&self, member: MemberKey) -> bool {
+        self.author.as_ref().is_some_and(|author| author.member == member)
+    }
 }
 
 /// A mark in the log.
@@ -208,7 +222,7 @@ impl Content {
     }
 
     /// A member that may write rendered this.
-    pub(super) fn put(&mut self, json: ByteString, author: MemberKey, settings: &DocumentSettings, now: Instant) {
+    pub(super) fn put(&mut self, json: ByteString, author: ContentAuthor, settings: &DocumentSettings, now: Instant) {
         self.current = Some(json.clone());
         let place = if self.newer.is_some() { &mut self.newer } else { &mut self.next };
         let first = place.as_ref().map_or(now, |next| next.first);
@@ -219,7 +233,7 @@ impl Content {
 
     /// What a member rendered that has left is saved without delay.
     pub(super) fn author_left(&mut self, author: MemberKey, now: Instant) {
-        for next in self.next.iter_mut().chain(&mut self.newer).filter(|next| next.author == Some(author)) {
+        for next in self.next.iter_mut().chain(&mut self.newer).filter(|next| next.is_of(author)) {
             next.due = next.due.min(now);
         }
     }
@@ -399,6 +413,22 @@ impl Content {
         }
     }
 
+    /// Whether a save is under way.
+    pub(super) const fn is_flying(&self) -> bool {
+        self.flying.is_some()
+    }
+
+    /// Whose content is being saved.
+    pub(super) fn author(&self) -> Option<User> {
+        self.flying.as_ref()?.author.as_ref()?.user.clone()
+    }
+
+    /// What was to be saved must not be: its author may not write any more.
+    pub(super) fn refused(&mut self) {
+        self.flying = None;
+        self.next = self.next.take().or(self.newer.take());
+    }
+
     /// The note had this content before the saved one.
     fn remember(&mut self, mark: Mark) {
         self.earlier.retain(|earlier| *earlier != mark);
@@ -548,14 +578,14 @@ mod tests {
         for stored in [Stored::Before, Stored::Behind, Stored::Unknown] {
             let mut content = Content::loaded(Some(first.into()), vec![a]);
             let at = |secs: u64| Instant::from_millis(secs * 1000);
-            let author = MemberKey::Socket(SlabKey::from_parts(0, 0));
-            content.put(second.into(), author, &settings, at(0));
+            let author = || ContentAuthor { member: MemberKey::Socket(SlabKey::from_parts(0, 0)), user: None };
+            content.put(second.into(), author(), &settings, at(0));
             assert_eq!(content.poll(&settings, at(1)), Some(DueSave::Log(b)));
             content.logged(b, 7);
-            content.put(first.into(), author, &settings, at(1));
+            content.put(first.into(), author(), &settings, at(1));
             content.appended(7, 8);
             assert_eq!(content.snapshot(8).map(|hash| marks_of(&hash)), Some(vec![a]));
-            content.put(second.into(), author, &settings, at(2));
+            content.put(second.into(), author(), &settings, at(2));
             match stored {
                 Stored::Before => content.snapshotted(8),
                 Stored::Behind | Stored::Unknown => {}
@@ -585,12 +615,13 @@ mod tests {
 
     #[test]
     fn a_snapshot_carries_so_many_earlier_contents_and_no_more() {
-        let (settings, author) = (DocumentSettings::default(), MemberKey::Socket(SlabKey::from_parts(0, 0)));
+        let settings = DocumentSettings::default();
+        let author = || ContentAuthor { member: MemberKey::Socket(SlabKey::from_parts(0, 0)), user: None };
         let json = |n: usize| ByteString::from(format!(r#"{{"md":"{n}"}}"#));
         let mut content = Content::default();
         for n in 0..EARLIER_MAX + 10 {
             let now = Instant::from_millis(10_000 * (n as u64 + 1));
-            content.put(json(n), author, &settings, now);
+            content.put(json(n), author(), &settings, now);
             content.flush(now);
             let sequence = n as u64 + 1;
             let Some(DueSave::Log(mark)) = content.poll(&settings, now) else { panic!("{n} is new") };

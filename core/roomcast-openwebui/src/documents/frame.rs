@@ -2,13 +2,18 @@
 //!
 //! Owns: names, payloads and their exact form. Must never know: when one is sent.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::content::says_nothing;
+use super::fields::{AttachedFiles, DataFields};
+use crate::settings::Release;
 use roomcast_core::socket_io::{Args, Attachment};
+use roomcast_documents::Brings;
 use roomcast_yjs::int_array;
 
 /// What names a document.
@@ -37,6 +42,17 @@ pub(super) struct UpdateEvent<'a> {
     initialize: Option<&'a RawValue>,
 }
 
+impl<'a> UpdateEvent<'a> {
+    /// What is in the place of the update. 0.12 counts an empty list as none.
+    fn update(&self, release: Release) -> Option<&'a RawValue> {
+        let is_empty = |value: &&RawValue| value.get().strip_prefix('[').is_some_and(|rest| rest.trim() == "]");
+        match release {
+            Release::V0_6 => self.update,
+            Release::V0_12 => self.update.filter(|value| !is_empty(value)),
+        }
+    }
+}
+
 impl UpdateEvent<'_> {
     /// Whether it counts only as the first one.
     fn initializes(&self) -> bool {
@@ -63,17 +79,44 @@ pub(super) struct ReadUpdate {
     pub(super) update: Option<Option<Blob>>,
     /// The note's content, unless it says nothing.
     pub(super) content: Option<ByteString>,
+    /// Other members of the note's data. None with 0.6.
+    pub(super) fields: DataFields,
+    /// Files that are attached by those.
+    pub(super) files: AttachedFiles,
     /// Whether it counts only as the first one.
     pub(super) initializes: bool,
+    /// Whether it is all that its sender has.
+    pub(super) brings: Brings,
+}
+
+/// An update that waits for what a store says of its files.
+#[derive(Debug)]
+pub(crate) struct FilesTurn {
+    pub(super) read: ReadUpdate,
+    /// Those that have not been looked at.
+    pub(super) files: BTreeSet<ByteString>,
 }
 
 /// Reads an update with all that came with it. That takes 4 ms per megabyte.
-pub(super) fn read_update(args: &Args, bytes_max: usize) -> Option<ReadUpdate> {
+pub(super) fn read_update(args: &Args, bytes_max: usize, release: Release) -> Option<ReadUpdate> {
     let payload = args.parse::<UpdateEvent<'_>>().ok()?;
-    let update = payload.update.map(|value| Blob::read(value, args, bytes_max));
+    let update = payload.update(release).map(|value| Blob::read(value, args, bytes_max));
     let content = payload.content().filter(|json| !says_nothing(json)).map(ByteString::from);
     let initializes = payload.initializes();
-    Some(ReadUpdate { document_id: payload.document_id, update, content, initializes })
+    let is_attached =
+        update.as_ref().is_some_and(|blob| blob.as_ref().is_some_and(|blob| matches!(blob.form, BlobForm::Attachment)));
+    let (is_whole, fields) = match release {
+        Release::V0_6 => (is_attached, DataFields::default()),
+        // What a browser was asked for comes without a content.
+        Release::V0_12 => {
+            let fields = payload.data.map(DataFields::read).unwrap_or_default();
+            (is_attached || payload.data.is_none() && !initializes, fields)
+        }
+    };
+    let update = update.map(|blob| blob.map(|blob| blob.told_by(release)));
+    let files = fields.files();
+    let brings = if is_whole { Brings::Everything } else { Brings::Edit };
+    Some(ReadUpdate { document_id: payload.document_id, update, content, fields, files, initializes, brings })
 }
 
 /// Bytes in the form in which they came, or in which they are sent.
@@ -103,6 +146,14 @@ impl Blob {
         let placeholder: Attachment = serde_json::from_str(text).ok()?;
         let bytes = args.attachment(placeholder)?;
         (bytes.len() <= bytes_max).then(|| Self { bytes: Bytes::copy_from_slice(bytes), form: BlobForm::Attachment })
+    }
+
+    /// The same in a form in which browsers of a release are told: 0.12 sends arrays alone.
+    pub(super) fn told_by(self, release: Release) -> Self {
+        match (release, &self.form) {
+            (Release::V0_12, BlobForm::Attachment) => Self::new(self.bytes, usize::MAX),
+            (Release::V0_6 | Release::V0_12, BlobForm::Attachment | BlobForm::Array(_)) => self,
+        }
     }
 
     /// Bytes that no browser sent: an array up to this length.
@@ -222,4 +273,5 @@ pub(super) const AWARENESS: ByteString = ByteString::from_static("ydoc:awareness
 pub(super) const JOINED: ByteString = ByteString::from_static("ydoc:user:joined");
 pub(super) const LEFT: ByteString = ByteString::from_static("ydoc:user:left");
 pub(super) const JOIN_REFUSED: &str = r#"{"message":"Failed to join document"}"#;
+pub(super) const FILES_REFUSED: &str = r#"{"message":"Cannot attach files you cannot access"}"#;
 pub(super) const UPDATE_REFUSED: &str = r#"{"message":"Failed to update document"}"#;

@@ -9,10 +9,12 @@ use roomcast_documents::{Admitted, DocumentId, Entered, Form, Joining};
 
 use super::frame::{self, ArgumentWriter};
 
-use super::names::{Joiner, MemberKey, Parked, canonical};
+use super::names::{CanonicalName, Joiner, MemberKey, Parked};
 use super::records::{End, Introduction, ToldFor};
-use crate::access::{self, Access};
-use crate::query::{Note, Question, StoreError};
+use super::rights::{may_open_notes, rights};
+use crate::access::Access;
+use crate::query::{Note, Question, StoreError, User};
+use crate::settings::Release;
 use crate::turn::{HeldEvent, Outcome, TurnStep};
 use crate::{OpenWebUi, wire};
 use roomcast_core::server::{Command, Cx, Delivery, Emit, Reach, Selection, SocketId, Target};
@@ -21,14 +23,17 @@ use roomcast_core::socket_io::Args;
 impl OpenWebUi {
     /// A socket with a login asks to join.
     pub(crate) fn document_join(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
-        let limits = &self.settings.limits;
+        let (limits, release) = (&self.settings.limits, self.settings.release);
         let named = args.parse::<frame::Join>().ok();
-        let Some((join, (document, note))) =
-            named.and_then(|join| canonical(&join.document_id, limits).map(|ids| (join, ids)))
+        let Some((join, CanonicalName { id: document, note })) =
+            named.and_then(|join| CanonicalName::of(&join.document_id, limits, release).map(|name| (join, name)))
         else {
             return self.refuse_join(socket, cx);
         };
-        let Some(user) = self.user_of(socket).map(|user| user.id.clone()) else { return self.refuse_join(socket, cx) };
+        let may_try = |user: &&User| release == Release::V0_6 || note.is_none() || may_open_notes(user);
+        let Some(user) = self.user_of(socket).filter(may_try).map(|user| user.id.clone()) else {
+            return self.refuse_join(socket, cx);
+        };
         let joined = self.sockets.get(socket).map_or(0, |record| record.documents.len());
         let is_in = self.documents.joined(&document, MemberKey::Socket(socket)).is_some();
         if !is_in && joined >= self.settings.documents.documents_per_session_max {
@@ -36,8 +41,11 @@ impl OpenWebUi {
         }
         let color = join.user_color.filter(|color| color.len() <= COLOR_BYTES_MAX);
         let color = color.map_or(ByteString::from_static(NO_COLOR), ByteString::from);
-        let question = Question::Note { note, user: user.clone() };
-        Outcome::Ask(question, TurnStep::DocumentJoin(Joiner { document, user, color }))
+        let joiner = Joiner { document, user: user.clone(), color };
+        match note {
+            Some(note) => Outcome::Ask(Question::Note { note, user }, TurnStep::DocumentJoin(joiner)),
+            None => self.let_socket_in(socket, joiner, Access::Write, cx),
+        }
     }
 
     pub(crate) fn document_join_answered(
@@ -47,11 +55,18 @@ impl OpenWebUi {
         found: Result<Option<Note>, StoreError>,
         cx: &mut Cx<'_>,
     ) -> Outcome {
-        let Joiner { document, user: asked, color } = joiner;
-        let user = self.user_of(socket).filter(|user| user.id == asked);
-        let Some((user, row)) = user.zip(found.ok().flatten()) else { return self.refuse_join(socket, cx) };
-        let access = [Access::Write, Access::Read].into_iter().find(|access| access::may(user, &row, *access));
-        let Some(access) = access else { return self.refuse_join(socket, cx) };
+        let user = self.user_of(socket).filter(|user| user.id == joiner.user);
+        let row = found.ok().flatten();
+        match user.and_then(|user| rights(user, row.as_ref(), self.settings.release)) {
+            Some(access) => self.let_socket_in(socket, joiner, access, cx),
+            None => self.refuse_join(socket, cx),
+        }
+    }
+
+    /// A socket may join, and its document is loaded if it is not in memory.
+    fn let_socket_in(&mut self, socket: SocketId, joiner: Joiner, access: Access, cx: &mut Cx<'_>) -> Outcome {
+        let Joiner { document, user: _, color } = joiner;
+        let Some(user) = self.user_of(socket) else { return self.refuse_join(socket, cx) };
         let introduction = Introduction { name: user.name.clone(), color };
         let (member, user) = (MemberKey::Socket(socket), user.id.clone());
         let joining = Joining { member, user, access, form: Form::Application };
@@ -142,7 +157,10 @@ impl OpenWebUi {
     /// `ydoc:document:leave`, of members, for themselves.
     pub(crate) fn document_leave(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         if let Some(document) = self.joined_as(socket, args) {
-            self.leave_document(document, MemberKey::Socket(socket), cx);
+            let member = MemberKey::Socket(socket);
+            self.documents.says_goodbye = Some(member);
+            self.leave_document(document, member, cx);
+            self.documents.says_goodbye = None;
         }
         Outcome::nothing()
     }
@@ -200,8 +218,11 @@ impl OpenWebUi {
             // The others have not heard of it.
             MemberKey::Visitor(_) => return,
         }
-        let left = ArgumentWriter::of(&name).text("user_id", user).finish();
-        self.tell_others(document, Some(id), frame::LEFT, left, cx);
+        // With 0.12 that is told of who says so, and not of one that is lost.
+        if self.settings.release == Release::V0_6 || self.documents.says_goodbye == Some(id) {
+            let left = ArgumentWriter::of(&name).text("user_id", user).finish();
+            self.tell_others(document, Some(id), frame::LEFT, left, cx);
+        }
         self.choose_seeder(document, cx);
     }
 
@@ -235,8 +256,8 @@ impl OpenWebUi {
     /// The document that an event of a member names.
     fn joined_as(&self, socket: SocketId, args: &Args) -> Option<DocumentId> {
         let named = args.parse::<frame::DocumentNamed>().ok()?;
-        let (document, _) = canonical(&named.document_id, &self.settings.limits)?;
-        self.documents.joined(&document, MemberKey::Socket(socket)).map(|(document, _)| document)
+        let name = CanonicalName::of(&named.document_id, &self.settings.limits, self.settings.release)?;
+        self.documents.joined(&name.id, MemberKey::Socket(socket)).map(|(document, _)| document)
     }
 
     /// An event to all sockets in a document but one, on all nodes.

@@ -22,14 +22,15 @@ use crate::turn::Outcome;
 use roomcast_core::server::Cx;
 
 impl OpenWebUi {
-    /// Asks both stores.
+    /// Asks both stores; the own one alone about a document that is no note's.
     pub(super) fn load_document(&mut self, document: DocumentId, name: ByteString, cx: &Cx<'_>) {
-        let note = ByteString::from(name.strip_prefix(PREFIX).unwrap_or(&name));
+        let note = name.strip_prefix(PREFIX).map(ByteString::from);
         let load = Question::LoadDocument { document: name };
-        let load = self.ask(load, Purpose::Document(Aim::Load(document)), cx);
-        let content = Question::NoteContent { note: note.clone() };
-        let content = self.ask(content, Purpose::Document(Aim::LoadContent(document)), cx);
-        self.documents.notes.insert(document, OpenNote::loading(note, [load, content]));
+        let mut queries = vec![self.ask(load, Purpose::Document(Aim::Load(document)), cx)];
+        if let Some(note) = note.clone() {
+            queries.push(self.ask(Question::NoteContent { note }, Purpose::Document(Aim::LoadContent(document)), cx));
+        }
+        self.documents.notes.insert(document, OpenNote::loading(note, queries));
     }
 
     pub(super) fn document_loaded(

@@ -14,20 +14,25 @@
 //! | `state` | what members are told of the state, and who loads a note |
 //! | `rights` | whether members may still do what they could |
 //! | `load`, `persist` | a note's content and its document from the stores, and to them |
-//! | `content` | the rendered content of notes |
+//! | `content`, `fields` | the rendered content of notes, and other members of their data |
+//! | `saves` | how both are saved |
+//! | `files` | files that come attached to a note |
 //! | `update`, `cursors` | what sockets send |
 //! | `unstored_acks` | acks of updates, until the store has these |
 //! | `peers`, `protocol` | members by y-protocols |
 //! | `nodes` | what nodes tell each other that share a document |
 //! | `visits` | what the rest of the program reads and writes |
 //!
-//! A document is a note's: its id is `note:` and the note's. It is loaded with its first member, and leaves memory a while
+//! A document is a note's: its id is `note:` and the note's. With 0.12 there are others, of any id, which have no content
+//! and are open to all who have a login. It is loaded with its first member, and leaves memory a while
 //! after its last member has left and everything is stored.
 
 mod answers;
 mod content;
 mod counts;
 mod cursors;
+mod fields;
+mod files;
 mod frame;
 mod join;
 mod load;
@@ -39,6 +44,7 @@ mod protocol;
 mod pump;
 mod records;
 mod rights;
+mod saves;
 mod settings;
 mod state;
 mod unstored_acks;
@@ -47,6 +53,7 @@ mod visit;
 mod visits;
 
 pub use self::counts::{AppDocumentCounters, AppDocumentCounts};
+pub(super) use self::frame::FilesTurn;
 pub(super) use self::names::{Aim, Joiner, Parked};
 pub(super) use self::records::DocumentRecords;
 pub use self::settings::DocumentSettings;

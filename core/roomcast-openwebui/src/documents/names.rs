@@ -6,7 +6,7 @@ use bytestring::ByteString;
 use roomcast_documents::{DocumentId, QuestionKind};
 
 use crate::query::{Note, QueryId, StoreAnswer, StoreError};
-use crate::settings::AppLimits;
+use crate::settings::{AppLimits, Release};
 use crate::turns::HeldEvent;
 use roomcast_core::server::{AppRequestId, SessionId, SocketId};
 use roomcast_core::timer::FifoKey;
@@ -43,6 +43,10 @@ pub(crate) enum Aim {
     Snapshot { document: DocumentId, up_to: u64 },
     /// To save the note's content.
     SaveContent(DocumentId),
+    /// To save other members of the note's data.
+    SaveFields(DocumentId),
+    /// To see whether the author of what is to be saved may still write.
+    SaveRights(DocumentId),
     /// What nodes ask who share a document.
     Shared { document: DocumentId, asked: QuestionKind },
     /// To see whether the note still has the content that was saved.
@@ -70,7 +74,32 @@ pub(crate) struct Parked {
     pub(crate) timer: FifoKey,
 }
 
-/// The one id of a document, under any of its aliases, and the note's. `None`: there is no such document.
+/// A document's one id, under any of its aliases, and its note's.
+#[derive(Clone, Debug)]
+pub(super) struct CanonicalName {
+    pub(super) id: ByteString,
+    /// `None`: it is no note's. Such documents are there with 0.12 alone, for all who have a login.
+    pub(super) note: Option<ByteString>,
+}
+
+impl CanonicalName {
+    /// `None`: there is no such document.
+    pub(super) fn of(document: &str, limits: &AppLimits, release: Release) -> Option<Self> {
+        let is_of_note = document.starts_with(PREFIX) || document.starts_with(ALIAS);
+        match release {
+            Release::V0_12 if !is_of_note => {
+                let is_sound = !document.is_empty() && !document.contains(char::is_control);
+                (is_sound && document.len() <= limits.id_bytes_max).then(|| Self { id: document.into(), note: None })
+            }
+            Release::V0_6 | Release::V0_12 => {
+                let (id, note) = canonical(document, limits)?;
+                Some(Self { id, note: Some(note) })
+            }
+        }
+    }
+}
+
+/// The same of a document that is a note's.
 pub(super) fn canonical(document: &str, limits: &AppLimits) -> Option<(ByteString, ByteString)> {
     let note = document.strip_prefix(PREFIX).or_else(|| document.strip_prefix(ALIAS))?;
     if note.is_empty() || document.len() > limits.id_bytes_max {

@@ -9,13 +9,12 @@ use roomcast_documents::{DocumentId, DocumentStoreError, Pace};
 
 use super::content::{ContentFound, DueSave, LogEntry, Mark};
 use super::names::{Aim, MemberKey};
-use super::records::{End, Ending, OpenNote};
+use super::records::{End, Ending, OpenNote, SavedPart};
 use super::unstored_acks::HeldAck;
 use crate::OpenWebUi;
 use crate::purpose::Purpose;
 use crate::query::{QueryId, Question, StoreAnswer, StoreError};
 use roomcast_core::server::{Command, Cx};
-use roomcast_core::time::Instant;
 
 impl OpenWebUi {
     pub(super) fn append_updates(
@@ -117,6 +116,7 @@ impl OpenWebUi {
             note.content.author_left(id, cx.now);
             if is_last {
                 note.content.flush(cx.now);
+                note.fields.flush(cx.now);
             }
         }
         self.advance_content(document, cx);
@@ -127,7 +127,7 @@ impl OpenWebUi {
     pub(super) fn document_idle(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
         let Some(note) = self.documents.notes.get_mut(&document) else { return };
         note.end = End::Idle;
-        if !note.content.is_saved() {
+        if !note.is_saved() {
             return;
         }
         if note.content.is_verified() {
@@ -138,8 +138,8 @@ impl OpenWebUi {
 
     /// Reads a note once more.
     fn verify_content(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
-        let Some(note) = self.documents.notes.get(&document) else { return };
-        let question = Question::NoteContent { note: note.id.clone() };
+        let Some(note) = self.documents.notes.get(&document).and_then(|note| note.id.clone()) else { return };
+        let question = Question::NoteContent { note };
         let query = self.ask(question, Purpose::Document(Aim::Verify(document)), cx);
         if let Some(note) = self.documents.notes.get_mut(&document) {
             note.end = End::Verifying(query);
@@ -211,6 +211,7 @@ impl OpenWebUi {
         for document in documents {
             if let Some(note) = self.documents.notes.get_mut(&document) {
                 note.content.flush(cx.now);
+                note.fields.flush(cx.now);
             }
             self.advance_content(document, cx);
         }
@@ -232,7 +233,10 @@ impl OpenWebUi {
     /// Does what is due of a note's content, and arms its next deadline.
     pub(super) fn advance_content(&mut self, document: DocumentId, cx: &mut Cx<'_>) {
         while let Some(note) = self.documents.notes.get_mut(&document) {
-            let id = note.id.clone();
+            // One save at a time, so that none comes late behind another.
+            if note.fields.is_flying() {
+                break;
+            }
             match note.content.poll(&self.settings.documents, cx.now) {
                 Some(DueSave::Mark(json)) => self.hand_out(Aim::Mark(document), move || Mark::of(&json)),
                 Some(DueSave::Log(mark)) => {
@@ -243,25 +247,24 @@ impl OpenWebUi {
                     }
                 }
                 Some(DueSave::Save(content)) => {
-                    let at_nanos = self.documents.save_moment(cx.server.wall());
+                    let author = note.content.author();
                     let data = format!(r#"{{"content":{content}}}"#).into();
-                    let question = Question::SaveNoteData { note: id, data, at_nanos };
-                    self.ask(question, Purpose::Document(Aim::SaveContent(document)), cx);
+                    self.save_data(document, (data, SavedPart::Content), author, cx);
                 }
                 None => break,
             }
         }
+        self.advance_fields(document, cx);
         // Nothing stays in memory for a while before the server ends.
-        let is_due = |note: &OpenNote| {
-            note.content.is_saved() && !note.content.is_verified() && !matches!(note.end, End::Verifying(_))
-        };
+        let is_due =
+            |note: &OpenNote| note.is_saved() && !note.content.is_verified() && !matches!(note.end, End::Verifying(_));
         if self.flushes.is_ending() && self.documents.notes.get(&document).is_some_and(is_due) {
             self.verify_content(document, cx);
         }
         self.arm_content(document);
         self.pump_documents(cx);
         let is_over = self.documents.notes.get(&document);
-        if is_over.is_some_and(|note| note.end == End::Idle && note.content.is_saved()) {
+        if is_over.is_some_and(|note| note.end == End::Idle && note.is_saved()) {
             self.document_idle(document, cx);
         }
     }
@@ -284,7 +287,14 @@ impl OpenWebUi {
 
     pub(super) fn arm_content(&mut self, document: DocumentId) {
         let Some(note) = self.documents.notes.get_mut(&document) else { return };
-        let due: Option<Instant> = note.content.timeout(&self.settings.documents);
+        let due = match (note.content.is_flying(), note.fields.is_flying()) {
+            (false, false) => {
+                let content = note.content.timeout(&self.settings.documents);
+                content.into_iter().chain(note.fields.timeout()).min()
+            }
+            // What comes behind a save waits for it.
+            (true, _) | (_, true) => None,
+        };
         if note.timer.map(|(at, _)| at) == due {
             return;
         }

@@ -78,6 +78,7 @@ impl OpenWebUi {
         reply: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
+        let release = self.settings.release;
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
         if peer.query.take_if(|query| *query == id).is_none() {
             return;
@@ -86,7 +87,7 @@ impl OpenWebUi {
             PeerStage::Authenticating | PeerStage::Rechecking => self.peer_user_answered(session, reply, cx),
             PeerStage::Checking => match super::names::note(reply) {
                 Ok(found) => {
-                    let access = peer.user.as_ref().and_then(|user| rights(user, found.as_ref()));
+                    let access = peer.user.as_ref().and_then(|user| rights(user, found.as_ref(), release));
                     match access {
                         Some(access) => self.let_peer_in(session, access, cx),
                         None => self.deny_peer(session, cx),
@@ -97,7 +98,7 @@ impl OpenWebUi {
             PeerStage::RecheckingRights => {
                 peer.stage = PeerStage::In;
                 let found = super::names::note(reply);
-                let access = found.map(|found| peer.user.as_ref().and_then(|user| rights(user, found.as_ref())));
+                let access = found.map(|found| rights(peer.user.as_ref()?, found.as_ref(), release));
                 let document = self.documents.machine.document_of(MemberKey::Peer(session));
                 match (access, document) {
                     (Ok(Some(access)), Some(document)) => {

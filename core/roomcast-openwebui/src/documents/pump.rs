@@ -55,6 +55,7 @@ impl OpenWebUi {
                 Output::Updated { document, by, user, update, relay } => {
                     if let Some(note) = self.documents.notes.get_mut(&document) {
                         note.told = None;
+                        note.state_bytes = note.state_bytes.map(|bytes| bytes.saturating_add(update.len()));
                     }
                     match relay {
                         Relay::Wanted => self.relay_to_sockets(document, (by, &user), update, cx),

@@ -8,17 +8,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents as machine;
-use roomcast_documents::DocumentId;
+use roomcast_documents::{Brings, DocumentId};
 
 use super::content::{Content, is_update};
 use super::counts::{AppDocumentCounters, AppDocumentCounts};
+use super::fields::{DataFields, UnsavedFields};
 use super::frame::Blob;
 use super::names::{MemberKey, Parked};
 use super::peers::Peers;
 use super::settings::DocumentSettings;
 use super::unstored_acks::UnstoredAcks;
 use super::visit::Visits;
-use crate::query::{QueryId, Reply, StoredNoteDocument};
+use crate::query::{QueryId, Reply, StoredNoteDocument, User};
 use roomcast_core::rng::KeyedHash;
 use roomcast_core::server::{SessionId, SocketId, Work};
 use roomcast_core::socket_io::Args;
@@ -39,7 +40,9 @@ pub(crate) struct DocumentRecords {
     /// What the others will be told of members that wait for their document.
     pub(super) introductions: BTreeMap<MemberKey, Introduction>,
     /// The update that is being handled, in the form in which it came.
-    pub(super) relayed: Option<Blob>,
+    pub(super) relayed: Option<Relayed>,
+    /// The member that is about to leave because it said so.
+    pub(super) says_goodbye: Option<MemberKey>,
     /// States that sockets are told once they have taken what was sent to them before.
     pub(super) owed_states: BTreeMap<SessionId, BTreeMap<(DocumentId, SocketId), ToldFor>>,
     /// What takes long, on its way to another thread.
@@ -74,6 +77,7 @@ impl DocumentRecords {
             due: Timers::new(),
             introductions: BTreeMap::new(),
             relayed: None,
+            says_goodbye: None,
             owed_states: BTreeMap::new(),
             work: VecDeque::new(),
             trying: BTreeMap::new(),
@@ -137,7 +141,7 @@ impl DocumentRecords {
     pub(crate) fn unstored(&self, ending: Ending) -> usize {
         let is_stored = |document: &DocumentId| self.machine.get(*document).is_none_or(|open| open.is_stored());
         let is_looked_at = |content: &Content| ending == Ending::No || content.is_verified();
-        let is_over = |note: &OpenNote| note.content.is_saved() && is_looked_at(&note.content);
+        let is_over = |note: &OpenNote| note.is_saved() && is_looked_at(&note.content);
         self.notes.iter().filter(|(document, note)| !is_over(note) || !is_stored(document)).count()
     }
 
@@ -188,11 +192,17 @@ impl DocumentRecords {
 /// What is kept of a note while its document is in memory.
 #[derive(Debug)]
 pub(super) struct OpenNote {
-    /// The note's id.
-    pub(super) id: ByteString,
+    /// The note's id; `None` of a document that is no note's, which has no content.
+    pub(super) id: Option<ByteString>,
     /// What the stores have said of it, until the document is open.
     pub(super) loading: Option<Loading>,
     pub(super) content: Content,
+    /// Other members of the note's data that are to be saved.
+    pub(super) fields: UnsavedFields,
+    /// What is saved once it is known that its author still may.
+    pub(super) checking: Option<CheckedSave>,
+    /// The state's bytes are this many or fewer. `None`: they have not been counted.
+    pub(super) state_bytes: Option<usize>,
     /// The member that was asked to load the note's content into the empty document.
     pub(super) seeder: Option<MemberKey>,
     /// Whose long update is being tried that is to be the first one.
@@ -208,11 +218,15 @@ pub(super) struct OpenNote {
 }
 
 impl OpenNote {
-    pub(super) fn loading(id: ByteString, queries: [QueryId; 2]) -> Self {
+    pub(super) fn loading(id: Option<ByteString>, queries: Vec<QueryId>) -> Self {
+        let content = if id.is_some() { None } else { Some(None) };
         Self {
             id,
-            loading: Some(Loading { queries, stored: None, content: None }),
+            loading: Some(Loading { queries, stored: None, content }),
             content: Content::default(),
+            fields: UnsavedFields::default(),
+            checking: None,
+            state_bytes: None,
             seeder: None,
             initializer: None,
             postponed: Vec::new(),
@@ -222,6 +236,34 @@ impl OpenNote {
             end: End::NotYet,
         }
     }
+
+    /// Whether all is saved that members have sent for the note.
+    pub(super) fn is_saved(&self) -> bool {
+        self.content.is_saved() && self.fields.is_saved()
+    }
+}
+
+/// An update as it is relayed.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    pub(super) blob: Blob,
+    pub(super) initializes: bool,
+}
+
+/// Data of a note, before they are saved.
+#[derive(Debug)]
+pub(super) struct CheckedSave {
+    pub(super) data: ByteString,
+    pub(super) part: SavedPart,
+    /// Who sent it, with the role of that time.
+    pub(super) author: User,
+}
+
+/// Which part of a note's data is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SavedPart {
+    Content,
+    Fields,
 }
 
 /// A state as sockets were told it.
@@ -253,7 +295,7 @@ pub(super) enum End {
 /// What the stores have said of a note and its document.
 #[derive(Debug)]
 pub(super) struct Loading {
-    pub(super) queries: [QueryId; 2],
+    pub(super) queries: Vec<QueryId>,
     pub(super) stored: Option<StoredNoteDocument>,
     /// `content` of the note's data, which may be none.
     pub(super) content: Option<Option<ByteString>>,
@@ -266,8 +308,12 @@ pub(super) struct Trying {
     pub(super) blob: Blob,
     /// Whether it counts only as the first one, and is then acknowledged with itself.
     pub(super) initializes: bool,
+    /// Whether it is all that its sender has.
+    pub(super) brings: Brings,
     /// The note's content that came with it.
     pub(super) content: Option<ByteString>,
+    /// And other members of its data.
+    pub(super) fields: DataFields,
 }
 
 /// A long update of a socket that is being read.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use roomcast_documents::DocumentsConfig;
 
+use crate::release::Release;
+
 /// How documents are kept and served, as part of the [`Settings`](crate::Settings).
 #[derive(Clone, Debug)]
 pub struct DocumentSettings {
@@ -17,7 +19,11 @@ pub struct DocumentSettings {
     pub parked_max: usize,
     /// Documents that one session may be in. 20.
     pub documents_per_session_max: usize,
-    /// Bytes of a state above which it goes to browsers as a binary attachment, in place of a JSON array. 64 KiB.
+    /// Bytes of a document's state above which no update is taken that adds to it. What is stored is loaded regardless. No
+    /// limit; with 0.12, 2 MiB.
+    pub state_bytes_max: usize,
+    /// Bytes of a state above which it goes to browsers as a binary attachment, in place of a JSON array. 64 KiB. With
+    /// 0.12, all go as arrays.
     pub array_bytes_max: usize,
     /// Bytes of one awareness update of the application protocol. 64 KiB.
     pub awareness_bytes_max: usize,
@@ -43,6 +49,7 @@ impl Default for DocumentSettings {
             park_span: Duration::from_secs(10),
             parked_max: 20,
             documents_per_session_max: 20,
+            state_bytes_max: usize::MAX,
             array_bytes_max: 64 << 10,
             awareness_bytes_max: 64 << 10,
             save_after: Duration::from_millis(500),
@@ -56,11 +63,29 @@ impl Default for DocumentSettings {
 }
 
 impl DocumentSettings {
+    /// The defaults with a release of Open WebUI. 0.12 has limits of its own: 2 MiB for an update, of any number of structs,
+    /// and for a state.
+    pub fn of(release: Release) -> Self {
+        let mut settings = Self::default();
+        match release {
+            Release::V0_6 => {}
+            Release::V0_12 => {
+                let limits = &mut settings.machine.limits;
+                (limits.update_bytes_max, limits.resync_bytes_max) = (NEWER_BYTES_MAX, NEWER_BYTES_MAX);
+                limits.update_structs_max = usize::MAX;
+                settings.state_bytes_max = NEWER_BYTES_MAX;
+            }
+        }
+        settings
+    }
+
     /// Bytes of JSON that are read at once: an update of [`DocumentsConfig::quick_update_bytes_max`] as an array.
     pub(super) const fn quick_json_bytes(&self) -> usize {
         self.machine.quick_update_bytes_max.saturating_mul(JSON_PER_BYTE)
     }
 }
 
+/// `MAX_DOCUMENT_SIZE` of Open WebUI 0.12.
+const NEWER_BYTES_MAX: usize = 2 << 20;
 /// What a byte takes in an array of numbers, with its comma.
 pub(super) const JSON_PER_BYTE: usize = 4;

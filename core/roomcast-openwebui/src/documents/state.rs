@@ -26,7 +26,7 @@ impl OpenWebUi {
             let owed = self.documents.owed_states.entry(session).or_default();
             owed.entry((document, socket)).or_insert(why)
         } else {
-            let (id, array_bytes_max) = (MemberKey::Socket(socket), self.settings.documents.array_bytes_max);
+            let (id, array_bytes_max) = (MemberKey::Socket(socket), self.array_bytes_max());
             let is_in = self.documents.machine.get(document).is_some_and(|open| open.member(id).is_some());
             if !is_in {
                 return;
@@ -50,7 +50,7 @@ impl OpenWebUi {
         state: Bytes,
         cx: &mut Cx<'_>,
     ) {
-        let state = Blob::new(state, self.settings.documents.array_bytes_max);
+        let state = Blob::new(state, self.array_bytes_max());
         for member in members {
             let MemberKey::Socket(socket) = *member else { continue };
             if self.documents.beginners.remove(&(document, socket)) {
@@ -83,8 +83,17 @@ impl OpenWebUi {
         });
     }
 
-    /// A browser of 0.6.41 that has edited while it was away says nothing of it. But to a state of two zeros among
-    /// several sessions it answers with its whole document, whereas one that has nothing says nothing.
+    /// Bytes of a state up to which it goes to browsers as an array.
+    pub(super) fn array_bytes_max(&self) -> usize {
+        match self.settings.release {
+            Release::V0_6 => self.settings.documents.array_bytes_max,
+            Release::V0_12 => usize::MAX,
+        }
+    }
+
+    /// A browser that has edited while it was away says nothing of it. But to a state of two zeros it answers with its
+    /// whole document. One that has nothing says nothing: that of 0.6.41 if there are several sessions, and that of 0.12,
+    /// if it knows a content, asks to be the first with that, and is answered with the state.
     fn tell_state_now(&mut self, document: DocumentId, socket: SocketId, why: ToldFor, state: &Blob, cx: &mut Cx<'_>) {
         let release = self.settings.release;
         let id = MemberKey::Socket(socket);
@@ -99,19 +108,18 @@ impl OpenWebUi {
         // Who is in beside a state that is not empty decides on nothing: all share what the first of them was told.
         let actual =
             |app: &mut Self| app.told(document, state, None, |app| with_sessions(app, state, Sessions::Actual));
+        let without_content = || ArgumentWriter::of(&name).blob("state", &empty).raw("content", NULL).finish();
         let is_empty = state.bytes == EMPTY;
         let frames = match (release, why, is_empty) {
-            (Release::V0_12, ToldFor::Joined, _) => {
-                let content = self.documents.notes.get(&document).and_then(|note| note.content.current()).cloned();
-                let text = content.clone().unwrap_or_else(|| NULL.into());
-                vec![self.told(document, state, content, |_| {
-                    ArgumentWriter::of(&name).blob("state", state).raw("content", &text).finish()
-                })]
+            (Release::V0_12, ToldFor::Joined, true) => vec![self.told_joined(document, state)],
+            (Release::V0_12, ToldFor::Joined, false) => {
+                vec![without_content(), self.told_joined(document, state)]
             }
-            (Release::V0_12, ToldFor::Asked | ToldFor::Resync | ToldFor::Seed, _)
-            | (Release::V0_6, ToldFor::Asked | ToldFor::Seed, false) => {
-                vec![actual(self)]
-            }
+            (Release::V0_12, ToldFor::Resync, true) => vec![without_content()],
+            (Release::V0_12, ToldFor::Resync, false) => vec![without_content(), actual(self)],
+            // Nothing is told of a document that has never been written to.
+            (Release::V0_12, ToldFor::Asked | ToldFor::Seed, true) => Vec::new(),
+            (Release::V0_6 | Release::V0_12, ToldFor::Asked | ToldFor::Seed, false) => vec![actual(self)],
             (Release::V0_6, _, true) => {
                 let is_to_seed = self.is_to_seed(document, id, access, cx.now);
                 let sessions = if is_to_seed { Sessions::Alone } else { Sessions::Several };
@@ -125,6 +133,16 @@ impl OpenWebUi {
             let (target, name) = (Target::Socket(socket), frame::STATE);
             cx.command(Command::Emit(Emit { target, name, args, delivery: Delivery::Reliable, ack: None }));
         }
+    }
+
+    /// The state for who joins a document of 0.12, with the note's content.
+    fn told_joined(&mut self, document: DocumentId, state: &Blob) -> Args {
+        let Some(name) = self.documents.name(document) else { return Args::empty() };
+        let content = self.documents.notes.get(&document).and_then(|note| note.content.current()).cloned();
+        let text = content.clone().unwrap_or_else(|| NULL.into());
+        self.told(document, state, content, |_| {
+            ArgumentWriter::of(&name).blob("state", state).raw("content", &text).finish()
+        })
     }
 
     /// A state as a socket is told it. What is long is made once for all who are told the same, so that the server encodes
@@ -241,7 +259,7 @@ pub(super) fn state_blob(
 }
 
 const EMPTY: &[u8] = &[0, 0];
-const EMPTY_ARRAY: &str = "[0,0]";
+pub(super) const EMPTY_ARRAY: &str = "[0,0]";
 const NULL: &str = "null";
 /// Shorter ones are made for each.
 const SHARED_BYTES_MIN: usize = 1024;

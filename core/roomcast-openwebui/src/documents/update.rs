@@ -7,15 +7,19 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_documents::{Beginning, Brings, DocumentId, MayBegin, Taken, Writers};
 
-use super::frame::{self, ArgumentWriter, Blob, BlobForm, ReadUpdate, read_update};
-use super::names::{Aim, MemberKey, canonical};
-use super::records::{Trying, UnreadUpdate};
+use super::content::ContentAuthor;
+use super::fields::DataFields;
+use super::files::FilesVerdict;
+use super::frame::{self, ArgumentWriter, Blob, ReadUpdate, read_update};
+use super::names::{Aim, CanonicalName, MemberKey};
+use super::records::{Relayed, Trying, UnreadUpdate};
 use super::settings::JSON_PER_BYTE;
-use super::state::state_blob;
+use super::state::{EMPTY_ARRAY, state_blob};
 use crate::OpenWebUi;
 use crate::access::Access;
+use crate::settings::Release;
 use crate::turn::{Outcome, TurnStep};
-use roomcast_core::server::{Cx, Reach, SocketId};
+use roomcast_core::server::{Command, Cx, Delivery, Emit, Reach, SocketId, Target};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
@@ -26,13 +30,14 @@ impl OpenWebUi {
         }
         let documents = self.sockets.get(socket).map_or(&[][..], |record| &record.documents);
         let bytes_max = documents.iter().map(|document| self.update_bytes_max(*document)).max().unwrap_or(0);
+        let release = self.settings.release;
         if args.json().len() > self.settings.documents.quick_json_bytes() {
             self.documents.reading.insert(socket, UnreadUpdate { args: args.clone(), bytes_max });
             let args = args.clone();
-            self.hand_out(Aim::Read(socket), move || read_update(&args, bytes_max));
+            self.hand_out(Aim::Read(socket), move || read_update(&args, bytes_max, release));
             return Outcome::Wait(TurnStep::DocumentUpdate);
         }
-        match read_update(args, bytes_max) {
+        match read_update(args, bytes_max, release) {
             Some(read) => self.update_read(socket, read, cx),
             None => Outcome::nothing(),
         }
@@ -51,37 +56,88 @@ impl OpenWebUi {
     /// A socket leaves its documents. What it has sent before is not lost: it is read here and now.
     pub(super) fn finish_reading(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
         let Some(UnreadUpdate { args, bytes_max }) = self.documents.reading.remove(&socket) else { return };
-        if let Some(read) = read_update(&args, bytes_max) {
+        if let Some(read) = read_update(&args, bytes_max, self.settings.release) {
             self.update_read(socket, read, cx);
         }
     }
 
-    fn update_read(&mut self, socket: SocketId, read: ReadUpdate, cx: &mut Cx<'_>) -> Outcome {
+    pub(super) fn update_read(&mut self, socket: SocketId, read: ReadUpdate, cx: &mut Cx<'_>) -> Outcome {
         let id = MemberKey::Socket(socket);
-        let ReadUpdate { document_id, update, content, initializes } = read;
-        let named = canonical(&document_id, &self.settings.limits);
-        let joined = named.and_then(|(name, _)| self.documents.joined(&name, id));
+        let named = CanonicalName::of(&read.document_id, &self.settings.limits, self.settings.release);
+        let joined = named.as_ref().and_then(|name| self.documents.joined(&name.id, id));
         let Some((document, access)) = joined.map(|(document, member)| (document, member.access())) else {
             return Outcome::nothing();
         };
-        let content = content.filter(|_| access == Access::Write);
-        match (update, content) {
-            (Some(Some(blob)), content) if blob.bytes.len() <= self.update_bytes_max(document) => {
-                return self.try_update(document, id, Trying { blob, initializes, content }, cx);
+        let read = match (access, named.and_then(|name| name.note)) {
+            (Access::Write, Some(note)) => match self.pass_files(socket, note, read, cx) {
+                FilesVerdict::Pass(read) => read,
+                FilesVerdict::Instead(outcome) => return outcome,
+            },
+            (Access::Write, None) | (Access::Read, _) => read,
+        };
+        let ReadUpdate { update, content, fields, initializes, brings, .. } = read;
+        let (content, fields) = match access {
+            Access::Write => (content, fields),
+            Access::Read => (None, DataFields::default()),
+        };
+        match update {
+            Some(Some(blob)) if blob.bytes.len() <= self.update_bytes_max(document) => {
+                if access == Access::Write && !self.has_room(document, blob.bytes.len(), brings) {
+                    self.tell_error(socket, frame::UPDATE_REFUSED, cx);
+                    return Outcome::nothing();
+                }
+                return self.try_update(document, id, Trying { blob, initializes, brings, content, fields }, cx);
             }
-            (Some(_), _) => {
+            Some(_) => {
                 self.documents.machine.handle_bad(document, id, cx.now);
                 self.pump_documents(cx);
             }
-            (None, Some(content)) => self.put_content(document, id, content, cx),
-            (None, None) => {}
+            None => self.put_data(document, id, (content, fields), cx),
         }
         Outcome::nothing()
     }
 
+    /// Whether a state may grow by an update. A whole document has all in it that is known, and so is as long as the state
+    /// that comes of it.
+    fn has_room(&mut self, document: DocumentId, bytes: usize, brings: Brings) -> bool {
+        let bytes_max = self.settings.documents.state_bytes_max;
+        if bytes_max == usize::MAX {
+            return true;
+        }
+        let fits = |known: usize| match brings {
+            Brings::Edit => known.saturating_add(bytes) <= bytes_max,
+            Brings::Everything => known <= bytes_max && bytes <= bytes_max,
+        };
+        let known = self.documents.notes.get(&document).and_then(|note| note.state_bytes);
+        if known.is_some_and(fits) {
+            return true;
+        }
+        // What was added up is too much, but some of it may be gone.
+        let Some(known) = self.documents.machine.state(document).map(|state| state.len()) else { return false };
+        if let Some(note) = self.documents.notes.get_mut(&document) {
+            note.state_bytes = Some(known);
+        }
+        fits(known)
+    }
+
+    fn put_data(
+        &mut self,
+        document: DocumentId,
+        id: MemberKey,
+        (content, fields): (Option<ByteString>, DataFields),
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some(content) = content {
+            self.put_content(document, id, content, cx);
+        }
+        if !fields.is_empty() {
+            self.put_fields(document, id, fields, cx);
+        }
+    }
+
     /// Has an update tried, and deals with what came with it.
     fn try_update(&mut self, document: DocumentId, id: MemberKey, trying: Trying, cx: &mut Cx<'_>) -> Outcome {
-        let array_bytes_max = self.settings.documents.array_bytes_max;
+        let array_bytes_max = self.array_bytes_max();
         let access = self.documents.machine.get(document).and_then(|open| open.member(id)).map(|m| m.access());
         if access == Some(Access::Write) && trying.initializes {
             if self.documents.notes.get(&document).is_some_and(|note| note.initializer.is_some()) {
@@ -109,7 +165,7 @@ impl OpenWebUi {
                 }
             }
         }
-        match self.take_update(document, id, trying.blob.clone(), cx) {
+        match self.take_update(document, id, &trying, cx) {
             Taken::Later => {
                 if let Some(note) = self.documents.notes.get_mut(&document).filter(|_| trying.initializes) {
                     note.initializer = Some(id);
@@ -176,15 +232,17 @@ impl OpenWebUi {
         &mut self,
         document: DocumentId,
         id: MemberKey,
-        Trying { blob, initializes, content }: Trying,
+        Trying { blob, initializes, brings, content, fields }: Trying,
         taken: Taken,
         cx: &mut Cx<'_>,
     ) -> Outcome {
-        match (taken, content) {
-            (Taken::Applied | Taken::Known | Taken::Waits, Some(content)) => {
-                self.put_content(document, id, content, cx);
-            }
-            (Taken::Refused | Taken::Later, _) | (_, None) => {}
+        match taken {
+            Taken::Applied | Taken::Known | Taken::Waits => self.put_data(document, id, (content, fields), cx),
+            Taken::Refused | Taken::Later => {}
+        }
+        match (taken, brings) {
+            (Taken::Applied | Taken::Known, Brings::Everything) => self.ask_content(document, id, cx),
+            (Taken::Waits | Taken::Refused | Taken::Later, _) | (_, Brings::Edit) => {}
         }
         match taken {
             Taken::Applied if initializes => Outcome::Stored(document, ArgumentWriter::of_blob(&blob)),
@@ -196,13 +254,30 @@ impl OpenWebUi {
         }
     }
 
+    /// A browser of 0.12 has come back and brought all that it has, without a content. What it wrote while it was away, and
+    /// what was written at once before all left, has been rendered by none. To an update of another it answers with its
+    /// content half a second later, also if there is nothing in it.
+    fn ask_content(&self, document: DocumentId, id: MemberKey, cx: &mut Cx<'_>) {
+        let is_note = self.documents.notes.get(&document).is_some_and(|note| note.id.is_some());
+        let (Release::V0_12, MemberKey::Socket(socket), true) = (self.settings.release, id, is_note) else { return };
+        let Some(open) = self.documents.machine.get(document) else { return };
+        let Some(member) = open.member(id) else { return };
+        let frame = ArgumentWriter::of(open.name()).text("user_id", member.user()).raw("update", EMPTY_ARRAY);
+        let (target, args) = (Target::Socket(socket), frame.text("socket_id", "").finish());
+        let (name, delivery) = (frame::UPDATE, Delivery::Reliable);
+        cx.command(Command::Emit(Emit { target, name, args, delivery, ack: None }));
+    }
+
     /// `ydoc:awareness:update`: to the others as it is.
     pub(crate) fn document_awareness(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         if args.json().len() > self.settings.documents.awareness_bytes_max.saturating_mul(JSON_PER_BYTE) {
             return Outcome::nothing();
         }
         let Ok(payload) = args.parse::<frame::UpdateEvent<'_>>() else { return Outcome::nothing() };
-        let Some((name, _)) = canonical(&payload.document_id, &self.settings.limits) else {
+        let release = self.settings.release;
+        let Some(CanonicalName { id: name, .. }) =
+            CanonicalName::of(&payload.document_id, &self.settings.limits, release)
+        else {
             return Outcome::nothing();
         };
         let bytes_max = self.settings.documents.awareness_bytes_max;
@@ -210,7 +285,9 @@ impl OpenWebUi {
         if let Some((document, member)) = self.documents.joined(&name, id)
             && let Some(blob) = payload.update.and_then(|value| Blob::read(value, args, bytes_max))
         {
-            let args = ArgumentWriter::of(&name).text("user_id", member.user()).blob("update", &blob).finish();
+            let user = member.user().clone();
+            let blob = blob.told_by(release);
+            let args = ArgumentWriter::of(&name).text("user_id", &user).blob("update", &blob).finish();
             self.cursors_announced(document, socket, &blob.bytes);
             self.tell_others(document, Some(id), frame::AWARENESS, args, cx);
         }
@@ -227,17 +304,21 @@ impl OpenWebUi {
     ) {
         let Some(name) = self.documents.name(document) else { return };
         let is_same = |blob: &&Blob| blob.bytes.as_ptr() == update.as_ptr() && blob.bytes.len() == update.len();
-        let trying = || self.documents.trying.get(&by?).map(|trying| &trying.blob);
-        let blob = match self.documents.relayed.as_ref().or_else(trying).filter(is_same) {
+        let trying = || self.documents.trying.get(&by?).map(|trying| (&trying.blob, trying.initializes));
+        let sent = self.documents.relayed.as_ref().map(|sent| (&sent.blob, sent.initializes)).or_else(trying);
+        let blob = match sent.map(|(blob, _)| blob).filter(is_same) {
             // What a browser sent goes on in its own words.
             Some(blob) => blob.clone(),
-            None => Blob::new(update, self.settings.documents.array_bytes_max),
+            None => Blob::new(update, self.array_bytes_max()),
         };
         let sid = match by {
             Some(MemberKey::Socket(socket)) => self.sockets.get(socket).map(|record| record.sid),
             Some(MemberKey::Peer(_) | MemberKey::Visitor(_)) | None => None,
         };
         let sid = sid.as_ref().map_or("", |sid| sid.as_str());
+        // The one update in which browsers do not name their user.
+        let is_first = self.settings.release == Release::V0_12 && sent.is_some_and(|(_, initializes)| initializes);
+        let user = if is_first { sid } else { user };
         let frame = ArgumentWriter::of(&name).text("user_id", user).blob("update", &blob).text("socket_id", sid);
         // Other nodes that have the document read of it in the log.
         let reach = match self.settings.documents.machine.writers {
@@ -249,12 +330,13 @@ impl OpenWebUi {
 
     /// The content that a member rendered that may write. It says something.
     pub(super) fn put_content(&mut self, document: DocumentId, id: MemberKey, json: ByteString, cx: &mut Cx<'_>) {
-        if json.len() > self.settings.documents.content_bytes_max {
+        let is_note = self.documents.notes.get(&document).is_some_and(|note| note.id.is_some());
+        if json.len() > self.settings.documents.content_bytes_max || !is_note {
             return;
         }
-        let is_hurried = self.is_hurried();
+        let (is_hurried, author) = (self.is_hurried(), ContentAuthor { member: id, user: self.author_of(id) });
         if let Some(note) = self.documents.notes.get_mut(&document) {
-            note.content.put(json, id, &self.settings.documents, cx.now);
+            note.content.put(json, author, &self.settings.documents, cx.now);
             if is_hurried {
                 note.content.flush(cx.now);
             }
@@ -263,14 +345,10 @@ impl OpenWebUi {
         self.advance_content(document, cx);
     }
 
-    fn take_update(&mut self, document: DocumentId, id: MemberKey, blob: Blob, cx: &mut Cx<'_>) -> Taken {
-        // What a browser was asked for comes as an attachment; everything else as an array.
-        let brings = match blob.form {
-            BlobForm::Attachment => Brings::Everything,
-            BlobForm::Array(_) => Brings::Edit,
-        };
-        let update = blob.bytes.clone();
-        self.documents.relayed = Some(blob);
+    fn take_update(&mut self, document: DocumentId, id: MemberKey, trying: &Trying, cx: &mut Cx<'_>) -> Taken {
+        let Trying { blob, initializes, brings, .. } = trying;
+        let (update, brings) = (blob.bytes.clone(), *brings);
+        self.documents.relayed = Some(Relayed { blob: blob.clone(), initializes: *initializes });
         let taken = self.documents.machine.handle_update(document, id, update, brings, cx.now);
         self.pump_documents(cx);
         self.documents.relayed = None;

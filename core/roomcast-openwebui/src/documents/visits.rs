@@ -22,6 +22,7 @@ use crate::access::Access;
 use crate::purpose::Purpose;
 use crate::query::{Note, Question, StoreAnswer, StoreError};
 use crate::requests::{DocumentChange, DocumentRefusal, DocumentState, Intent};
+use crate::settings::Release;
 use crate::{OpenWebUi, Response, turn};
 use roomcast_core::server::{AppRequestId, Cx};
 
@@ -60,6 +61,7 @@ impl OpenWebUi {
         reply: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
+        let release = self.settings.release;
         let Some(visit) = self.documents.visits.0.get_mut(&ticket) else { return };
         let asked = match &visit.asks {
             RightsFor::Asked => match turn::user(reply) {
@@ -67,7 +69,9 @@ impl OpenWebUi {
                 Ok(None) => Err(DocumentRefusal::Forbidden),
                 Err(_) => Err(DocumentRefusal::Unavailable),
             },
-            RightsFor::Program | RightsFor::Known(_) => may_visit(visit, super::names::note(reply)).map(|()| None),
+            RightsFor::Program | RightsFor::Known(_) => {
+                may_visit(visit, super::names::note(reply), release).map(|()| None)
+            }
         };
         match asked {
             Ok(Some(user)) => {
@@ -169,12 +173,12 @@ impl OpenWebUi {
 }
 
 /// What a request's note says of it.
-fn may_visit(visit: &Visit, found: Result<Option<Note>, StoreError>) -> Result<(), DocumentRefusal> {
+fn may_visit(visit: &Visit, found: Result<Option<Note>, StoreError>, release: Release) -> Result<(), DocumentRefusal> {
     let found = found.map_err(|_| DocumentRefusal::Unavailable)?;
     let note = found.ok_or(DocumentRefusal::NoSuchDocument)?;
     let granted = match &visit.asks {
         RightsFor::Program => Some(Access::Write),
-        RightsFor::Known(user) => rights(user, Some(&note)),
+        RightsFor::Known(user) => rights(user, Some(&note), release),
         RightsFor::Asked => None,
     };
     match (granted, visit.task.access()) {

@@ -3,11 +3,13 @@
 //! Owns: the manner in which questions are answered, which writes were carried out, and the rows that tests begin with.
 //! Must never know: the machine, or how a question is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use bytestring::ByteString;
-use roomcast_openwebui::query::{MessageChange, Permission, Query, Question, Reply, StoreAnswer, StoreError, User};
+use roomcast_openwebui::query::{
+    Account, Features, MessageChange, Mfa, Permission, Query, Question, Reply, StoreAnswer, StoreError, User,
+};
 use roomcast_stores::{
     ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, Memory, NoteRow, Rows, UserRow,
 };
@@ -18,6 +20,10 @@ pub struct Store {
     pub manner: Manner,
     /// Questions that fail, in every manner.
     pub refuses: Option<fn(&Question) -> bool>,
+    /// Users without the permission for notes.
+    pub without_notes: BTreeSet<String>,
+    /// Files that only admins may read.
+    pub unreadable: BTreeSet<String>,
     /// Questions that are carried out, and said to have failed.
     pub mutes: Option<fn(&Question) -> bool>,
     /// How many writes were carried out.
@@ -77,6 +83,8 @@ impl Store {
             memory,
             manner: Manner::AtOnce,
             refuses: None,
+            without_notes: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             mutes: None,
             writes: 0,
             changes: BTreeMap::new(),
@@ -98,7 +106,16 @@ impl Store {
 
     fn carry_out(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
         self.note_shared(&question);
-        let result = self.memory.answer(question.clone());
+        let mut result = self.memory.answer(question.clone());
+        match (&mut result, &question) {
+            (Ok(StoreAnswer::User(Some(user))), _) if self.without_notes.contains(&*user.id) => {
+                user.account = Some(without_notes());
+            }
+            (Ok(StoreAnswer::Files(may_read)), Question::Files { files, .. }) => {
+                *may_read = files.iter().map(|file| !self.unreadable.contains(&**file)).collect();
+            }
+            _ => {}
+        }
         if matches!(result, Ok(StoreAnswer::Done)) {
             self.writes += 1;
             if let Question::ChangeMessage { chat, message, changes } = question {
@@ -164,6 +181,14 @@ impl Store {
         });
     }
 
+    /// Sets a user's permission for notes.
+    pub fn set_notes(&mut self, user: &str, permission: Permission) {
+        match permission {
+            Permission::Granted => self.without_notes.remove(user),
+            Permission::Denied => self.without_notes.insert(user.to_owned()),
+        };
+    }
+
     pub fn enter_channel(&self, user: &str, channel: &str) {
         self.edit(|rows| {
             let new = || ChannelRow {
@@ -208,6 +233,11 @@ impl Store {
     pub fn write_content(&self, note: &str, content: Option<&str>) {
         let data = content.map(|content| format!(r#"{{"content":{content}}}"#).into());
         self.edit(|rows| rows.notes.iter_mut().find(|row| *row.id == *note).unwrap().data = data);
+    }
+
+    /// Writes all of a note's data.
+    pub fn write_data(&self, note: &str, data: &str) {
+        self.edit(|rows| rows.notes.iter_mut().find(|row| *row.id == *note).unwrap().data = Some(data.into()));
     }
 
     /// A chat with the empty message `m`.
@@ -263,6 +293,12 @@ impl Store {
         notes.filter_map(content).collect()
     }
 
+    /// All of a note's data.
+    pub fn data(&self, note: &str) -> Option<String> {
+        let rows = self.rows();
+        rows.notes.iter().find(|row| *row.id == *note)?.data.as_ref().map(ToString::to_string)
+    }
+
     /// When notes were last saved, in nanoseconds, by id.
     pub fn saved_at(&self) -> BTreeMap<String, u64> {
         let notes = self.rows().notes.into_iter();
@@ -276,6 +312,13 @@ impl Store {
         let chat: serde_json::Value = serde_json::from_str(row.chat.as_deref().unwrap()).unwrap();
         chat["history"]["messages"][message]["content"].as_str().unwrap().to_owned()
     }
+}
+
+/// An account that has all but notes.
+fn without_notes() -> Account {
+    let (notes, channels, encrypted_channels) = (Permission::Denied, Permission::Granted, Permission::Denied);
+    let features = Features { notes, channels, encrypted_channels };
+    Account { is_active: true, session_stamp: None, mfa: Mfa::default(), features }
 }
 
 /// A row, which is made if it is missing.
