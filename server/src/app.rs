@@ -39,6 +39,8 @@ pub struct Parts {
     pub seed: [u8; 32],
     /// Randomness by which this process is told from the one before it.
     pub instance: [u8; 16],
+    /// Release of Open WebUI beside this.
+    pub release: Release,
     /// The way to other nodes.
     pub bus: Option<Bus>,
 }
@@ -49,12 +51,11 @@ pub struct Parts {
 ///
 /// The secret cannot be used as one.
 pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
-    let Parts { secret, api_key, store, metrics, health, seed, instance, bus } = parts;
+    let Parts { secret, api_key, store, metrics, health, seed, instance, release, bus } = parts;
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
     rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
-    follow_release(&mut rules, settings);
-    let release = rules.release;
+    follow_release(&mut rules, release, settings);
     rules.documents.machine.writers = if bus.is_some() { Writers::Several } else { Writers::One };
     rules.admin_chats = settings.admin_chats;
     if store.sharing().is_some() {
@@ -116,10 +117,10 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
 }
 
 /// What differs between releases of Open WebUI.
-fn follow_release(rules: &mut Rules, settings: &Settings) {
-    rules.release = settings.release;
-    rules.documents = DocumentSettings::of(settings.release);
-    match settings.release {
+fn follow_release(rules: &mut Rules, release: Release, settings: &Settings) {
+    rules.release = release;
+    rules.documents = DocumentSettings::of(release);
+    match release {
         Release::V0_12 => {
             rules.recheck_interval = RECHECK_INTERVAL;
             rules.idle_after = settings.idle_after;

@@ -5,6 +5,7 @@
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use roomcast_openwebui::Release;
 use roomcast_tokio::core::cluster::{ClusterSettings, Python, RoomChannels, Subscriptions};
 use roomcast_tokio::redis::{BusStats, RedisConfig};
 use roomcast_tokio::{RedisMonitor, RedisNodes};
@@ -21,16 +22,17 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// The bus of these settings: python-socketio's, which Open WebUI speaks.
-    pub fn new(settings: &BusSettings) -> Self {
+    /// The bus of these settings: python-socketio's, which this release of Open WebUI speaks.
+    pub fn new(settings: &BusSettings, release: Release) -> Self {
+        let has_room_channels = settings.has_room_channels(release);
         let mut cluster = ClusterSettings::default();
         cluster.subscriptions = Subscriptions::Filtered;
         let mut codec = Python::default();
-        if settings.has_room_channels {
+        if has_room_channels {
             cluster.subscriptions = Subscriptions::PerRoom;
             codec = codec.room_channels(RoomChannels::Own);
         }
-        tracing::info!(url = %settings.url, has_room_channels = settings.has_room_channels, "the bus is Redis");
+        tracing::info!(url = %settings.url, has_room_channels, "the bus is Redis");
         Self { settings: cluster, nodes: RedisNodes::new(RedisConfig::new(settings.url.clone()), codec) }
     }
 }

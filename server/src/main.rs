@@ -86,18 +86,25 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
         .await
         .map_err(|error| FatalError::Bind(settings.host.clone(), settings.port, error))?;
     let address = listener.local_addr().map_err(FatalError::Runtime)?;
-    let signals = Signals::listen().map_err(FatalError::Runtime)?;
+    let mut signals = Signals::listen().map_err(FatalError::Runtime)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
     let mut metrics = Metrics::new();
-    let bus = settings.redis.bus.as_ref().map(Bus::new);
-    let monitor = bus.as_ref().map(|bus| bus.nodes.monitor());
-    metrics.bus.clone_from(&monitor);
     let (mut seed, mut instance) = ([0; 32], [0; 16]);
     getrandom::fill(&mut seed).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
     getrandom::fill(&mut instance).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
-    let store = StoreClient::open(settings, metrics.store.clone(), instance).await.map_err(FatalError::Store)?;
+    let (store, release) = tokio::select! {
+        opened = StoreClient::open(settings, metrics.store.clone(), instance) => opened.map_err(FatalError::Store)?,
+        // A database may be waited for.
+        signal = signals.next() => {
+            tracing::info!(signal, "ended before it served anything");
+            return Ok(());
+        }
+    };
+    let bus = settings.redis.bus.as_ref().map(|bus| Bus::new(bus, release));
+    let monitor = bus.as_ref().map(|bus| bus.nodes.monitor());
+    metrics.bus.clone_from(&monitor);
     let (secret, api_key, demo) = match &settings.mode {
         Mode::Production(secret, _) => (secret.clone(), settings.api_key.clone(), None),
         Mode::Demo(_) => {
@@ -107,8 +114,17 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
     };
     let health = Health::new(store.clone());
     let lag = metrics.lag.clone();
-    let parts =
-        app::Parts { secret, api_key, store: store.clone(), metrics, health: health.clone(), seed, instance, bus };
+    let parts = app::Parts {
+        secret,
+        api_key,
+        store: store.clone(),
+        metrics,
+        health: health.clone(),
+        seed,
+        instance,
+        release,
+        bus,
+    };
     let server =
         app::builder(settings, parts).map_err(FatalError::Application)?.start(Tokio).map_err(FatalError::Start)?;
     tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));

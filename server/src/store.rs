@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use roomcast_openwebui::Release;
 use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer, StoreError};
 use roomcast_stores::shared::{RedisDocuments, RedisRevocations};
 use roomcast_stores::{
@@ -56,10 +57,20 @@ impl StoreClient {
     ///
     /// # Errors
     ///
-    /// The store cannot be used. A database of Open WebUI that is unreachable at the moment is no error: it is asked
-    /// again with every question.
-    pub async fn open(settings: &Settings, metrics: StoreMetrics, instance: [u8; 16]) -> Result<Self, StoreFailure> {
-        let options = || DatabaseOptions { channels_default: settings.channels_default, ..DatabaseOptions::default() };
+    /// The store cannot be used. A database of Open WebUI that is unreachable at the moment is no error: it is waited for
+    /// until it tells its release, or if that is named, it is asked again with every question.
+    pub async fn open(
+        settings: &Settings,
+        metrics: StoreMetrics,
+        instance: [u8; 16],
+    ) -> Result<(Self, Release), StoreFailure> {
+        let options = || DatabaseOptions {
+            features_default: settings.features_default,
+            mfa_default: settings.mfa_default,
+            stored_config: settings.stored_config,
+            ..DatabaseOptions::default()
+        };
+        let mut release = settings.release.unwrap_or(Release::V0_6);
         let (store, own): (Arc<dyn Store>, Arc<dyn Own>) = match &settings.mode {
             Mode::Demo(path) => {
                 let store = Arc::new(own(path, options(), settings.handover).await?);
@@ -76,8 +87,10 @@ impl StoreClient {
             }
             Mode::Production(_, StoreAt::WebUi { url, schema, beside }) => {
                 let own: Arc<dyn Own> = Arc::new(own(beside, options(), settings.handover).await?);
-                let options = DatabaseOptions { schema: schema.clone(), ..options() };
-                (Arc::new(web_ui(url, options, own.clone()).await?), own)
+                let options = DatabaseOptions { schema: schema.clone(), release: settings.release, ..options() };
+                let (store, found) = web_ui(url, options, own.clone()).await?;
+                release = found;
+                (Arc::new(store), own)
             }
         };
         let shared = match &settings.redis.revocations {
@@ -97,7 +110,7 @@ impl StoreClient {
             }
             None => None,
         };
-        Ok(Self {
+        let client = Self {
             store,
             own,
             shared,
@@ -106,7 +119,8 @@ impl StoreClient {
             metrics,
             in_flight: Arc::default(),
             token_lifetime: settings.token_lifetime,
-        })
+        };
+        Ok((client, release))
     }
 
     /// Asks a question. It counts as under way from this call on, even before the future is polled.
@@ -306,15 +320,73 @@ async fn own(path: &Path, options: DatabaseOptions, handover: Duration) -> Resul
     opened.map_err(|error| StoreFailure::Own(path.to_owned(), error))
 }
 
-async fn web_ui(url: &DatabaseUrl, options: DatabaseOptions, own: Arc<dyn Own>) -> Result<WebUi, StoreFailure> {
-    let store = WebUi::open(url, options, own).map_err(StoreFailure::WebUi)?;
-    match store.examine().await {
-        Ok(()) => tracing::info!("the store is Open WebUI's database"),
-        Err(error) if error.is_transient() => tracing::warn!(%error, "Open WebUI's database cannot be used yet"),
-        Err(error) => return Err(StoreFailure::WebUi(error)),
-    }
-    Ok(store)
+/// Opens Open WebUI's database, and finds out its release unless it is named.
+async fn web_ui(
+    url: &DatabaseUrl,
+    options: DatabaseOptions,
+    own: Arc<dyn Own>,
+) -> Result<(WebUi, Release), StoreFailure> {
+    let open = |release| {
+        WebUi::open(url, DatabaseOptions { release, ..options.clone() }, own.clone()).map_err(StoreFailure::WebUi)
+    };
+    let store = open(options.release)?;
+    let release = match (store.examine().await, options.release) {
+        (Ok(release), _) => {
+            tracing::info!(release = release_name(release), "the store is Open WebUI's database");
+            return Ok((store, release));
+        }
+        (Err(error), Some(release)) if error.is_transient() => {
+            tracing::warn!(%error, "Open WebUI's database cannot be used yet");
+            release
+        }
+        (Err(error), None) if error.is_transient() => {
+            tracing::warn!(
+                %error,
+                "waiting for Open WebUI's database, whose tables tell its release; with ROOMCAST_RELEASE roomcast starts \
+                 without it"
+            );
+            let release = told_by_tables(|| open(None), error).await?;
+            tracing::info!(release = release_name(release), "the store is Open WebUI's database");
+            release
+        }
+        (Err(error), _) => return Err(StoreFailure::WebUi(error)),
+    };
+    Ok((open(Some(release))?, release))
 }
+
+/// Looks until the tables are the same for a while: an Open WebUI that starts on an empty database makes those of all
+/// earlier releases on its way.
+async fn told_by_tables(
+    open: impl Fn() -> Result<WebUi, StoreFailure>,
+    first: OpenError,
+) -> Result<Release, StoreFailure> {
+    let (mut last, mut same) = (Err(first), 0);
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        // One that knows of no release yet.
+        let found = open()?.examine().await;
+        same = if found == last { same + 1 } else { 0 };
+        match &found {
+            Ok(release) if same >= LOOKS_TO_TRUST => return Ok(*release),
+            Err(error) if !error.is_transient() && same >= LOOKS_TO_DESPAIR => {
+                return Err(StoreFailure::WebUi(error.clone()));
+            }
+            Ok(_) | Err(_) => last = found,
+        }
+    }
+}
+
+/// As in the setting.
+fn release_name(release: Release) -> &'static str {
+    if release == Release::V0_12 { "0.12" } else { "0.6" }
+}
+
+/// How often a database is looked at that does not tell its release yet.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// So many looks in a row find the same release before it is believed.
+const LOOKS_TO_TRUST: u32 = 3;
+/// So many find the same fault before it is one.
+const LOOKS_TO_DESPAIR: u32 = 30;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longer than a store takes for one question.

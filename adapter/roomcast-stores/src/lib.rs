@@ -60,7 +60,7 @@ pub use self::sql::{DatabaseOptions, OpenError, SUPPORTED_VERSIONS};
 #[cfg(all(feature = "sqlite", feature = "openwebui"))]
 pub use self::sql::{Embedded, Seeded};
 #[cfg(all(any(feature = "sqlite", feature = "postgres"), feature = "openwebui"))]
-pub use self::sql::{Own, WebUi};
+pub use self::sql::{Own, StoredConfig, WebUi};
 #[cfg(feature = "openwebui")]
 pub use self::store::Store;
 

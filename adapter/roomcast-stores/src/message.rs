@@ -10,6 +10,23 @@ use roomcast_openwebui::query::{MessageChange, StoreError};
 
 use super::splice::{BLANK, Object, checked, present, quoted};
 
+/// What became of a chat and its message.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    expect(dead_code, reason = "rows of messages are in SQL")
+)]
+pub(crate) struct ChangedMessage {
+    /// Id of the message, as it is stored.
+    pub(crate) id: String,
+    /// The chat's JSON.
+    pub(crate) chat: String,
+    /// The message's JSON.
+    pub(crate) message: String,
+    /// Whether there was no such message before.
+    pub(crate) is_new: bool,
+}
+
 /// The chat's JSON after the changes; `None` if they change nothing. `chat` is the column: SQL NULL, or text.
 ///
 /// # Errors
@@ -20,18 +37,80 @@ pub(crate) fn change_chat(
     message: &str,
     changes: &[MessageChange],
 ) -> Result<Option<String>, StoreError> {
+    Ok(change_with(chat, message, changes, |made, _| Ok(made))?.map(|changed| changed.chat))
+}
+
+/// The same as Open WebUI 0.12 does it: a message that is made here has its place among the others, by the one that
+/// names it as its child, and the moment `now_secs`.
+///
+/// # Errors
+///
+/// As [`change_chat`].
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn change_chat_of_0_12(
+    chat: Option<&str>,
+    message: &str,
+    changes: &[MessageChange],
+    now_secs: u64,
+) -> Result<Option<ChangedMessage>, StoreError> {
+    change_with(chat, message, changes, |made, messages| {
+        let parent = parent_of(message, messages)?;
+        let role = match parent.as_ref().map(|(_, role)| role.as_str()) {
+            Some("assistant") => "user",
+            Some(_) | None => "assistant",
+        };
+        let id = parent.map_or_else(|| "null".to_owned(), |(id, _)| quoted(&id));
+        let mut made = made;
+        for (key, value) in [
+            ("parentId", id),
+            ("childrenIds", "[]".to_owned()),
+            ("role", quoted(role)),
+            ("timestamp", now_secs.to_string()),
+        ] {
+            made = Object::parse(Some(&made))?.with(key, &value);
+        }
+        Ok(made)
+    })
+}
+
+/// The message that names this one as its child, and its role.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn parent_of(message: &str, messages: &Object<'_>) -> Result<Option<(String, String)>, StoreError> {
+    for (id, other) in messages.members() {
+        // What is no message has no children.
+        let Ok(other) = Object::parse(Some(other)) else { continue };
+        let children = other.member("childrenIds").and_then(|list| serde_json::from_str::<Vec<String>>(list).ok());
+        if children.is_some_and(|children| children.iter().any(|child| child == message)) {
+            let role = other.member("role").and_then(|role| serde_json::from_str(role).ok());
+            return Ok(Some((id.to_owned(), role.unwrap_or_default())));
+        }
+    }
+    Ok(None)
+}
+
+/// Changes a message; one that is made here is handed to `complete` with the others.
+fn change_with(
+    chat: Option<&str>,
+    message: &str,
+    changes: &[MessageChange],
+    complete: impl FnOnce(String, &Object<'_>) -> Result<String, StoreError>,
+) -> Result<Option<ChangedMessage>, StoreError> {
     let message = message.replace('\0', "");
     let chat = Object::parse(chat)?;
     let history = Object::parse(chat.member("history"))?;
     let messages = Object::parse(history.member("messages"))?;
     let stored = messages.member(&message);
-    let Some(changed) = change_message(stored, &message, changes)? else { return Ok(None) };
+    let Some(mut changed) = change_message(stored, &message, changes)? else { return Ok(None) };
+    let is_new = stored.is_none();
+    if is_new {
+        changed = complete(changed, &messages)?;
+    }
     let messages = messages.with(&message, &changed);
     let mut history = history.with("messages", &messages);
-    if stored.is_none() {
+    if is_new {
         history = Object::parse(Some(&history))?.with("currentId", &quoted(&message));
     }
-    Ok(Some(chat.with("history", &history)))
+    Ok(Some(ChangedMessage { chat: chat.with("history", &history), id: message, message: changed, is_new }))
 }
 
 /// Statuses and further content need a message; what else is written makes one.
@@ -142,6 +221,26 @@ mod tests {
             let history = r#"{"history":{"messages":{"m":{"id":"m","files":[1]}},"currentId":"m"}}"#;
             assert_eq!(made, history, "{empty:?}");
         }
+    }
+
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[test]
+    fn a_message_that_is_made_in_0_12_has_its_place_among_the_others() {
+        for (other, role) in [("user", "assistant"), ("assistant", "user"), ("system", "assistant")] {
+            let before = format!(
+                r#"{{"history":{{"messages":{{"o":{{"role":"{other}","childrenIds":["x","m"]}},"p":7}},"currentId":"o"}}}}"#
+            );
+            let changes = [MessageChange::ReplaceContent("a".into())];
+            let changed = change_chat_of_0_12(Some(&before), "m", &changes, 9).unwrap().unwrap();
+            let made =
+                format!(r#"{{"id":"m","content":"a","parentId":"o","childrenIds":[],"role":"{role}","timestamp":9}}"#);
+            assert_eq!((changed.message, changed.is_new), (made.clone(), true));
+            let chat = before.replace(r#""p":7"#, &format!(r#""p":7,"m":{made}"#));
+            assert_eq!(changed.chat, chat.replace(r#""currentId":"o""#, r#""currentId":"m""#));
+        }
+        let made = change_chat_of_0_12(None, "m", &[MessageChange::ExtendFiles("[1]".into())], 9).unwrap().unwrap();
+        let message = r#"{"id":"m","files":[1],"parentId":null,"childrenIds":[],"role":"assistant","timestamp":9}"#;
+        assert_eq!(made.message, message);
     }
 
     #[test]

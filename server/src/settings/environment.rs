@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use roomcast_openwebui::AdminChats;
-use roomcast_openwebui::query::Permission;
-use roomcast_stores::DatabaseUrl;
+use roomcast_openwebui::query::{Features, Mfa, Permission};
+use roomcast_stores::{DatabaseUrl, StoredConfig};
 use roomcast_tokio::{Origins, Transports};
 use tracing::level_filters::LevelFilter;
 
@@ -100,10 +100,29 @@ impl Environment<'_> {
         Ok(if self.is_true("ENABLE_ADMIN_CHAT_ACCESS")? { AdminChats::Readable } else { AdminChats::Closed })
     }
 
-    /// Whether users may use channels where the configuration in the database does not say.
-    pub(super) fn channels_default(&self) -> Result<Permission, Problem> {
-        let is_granted = self.is_true("USER_PERMISSIONS_FEATURES_CHANNELS")?;
-        Ok(if is_granted { Permission::Granted } else { Permission::Denied })
+    /// What users have where the configuration in the database does not say.
+    pub(super) fn features_default(&self) -> Result<Features, Problem> {
+        let permission = |is_granted| if is_granted { Permission::Granted } else { Permission::Denied };
+        Ok(Features {
+            notes: permission(self.is_true("USER_PERMISSIONS_FEATURES_NOTES")?),
+            channels: permission(self.is_true("USER_PERMISSIONS_FEATURES_CHANNELS")?),
+            encrypted_channels: permission(self.switch("USER_PERMISSIONS_FEATURES_ENCRYPTED_CHANNELS", false)?),
+        })
+    }
+
+    /// When a second factor is needed where the configuration in the database does not say.
+    pub(super) fn mfa_default(&self) -> Result<Mfa, Problem> {
+        Ok(Mfa {
+            is_required: self.switch("ENABLE_MFA", false)?,
+            oauth_is_exempt: self.switch("MFA_ALLOW_OAUTH_BYPASS", false)?,
+            trusted_header_is_exempt: self.switch("MFA_ALLOW_TRUSTED_HEADER_BYPASS", false)?,
+            is_set_up: false,
+        })
+    }
+
+    /// Whether the configuration in the database counts.
+    pub(super) fn stored_config(&self) -> Result<StoredConfig, Problem> {
+        Ok(if self.is_true("ENABLE_PERSISTENT_CONFIG")? { StoredConfig::Read } else { StoredConfig::Ignored })
     }
 
     /// Time after its last heartbeat for which a session counts: as Open WebUI 0.12 has it, four intervals and 120 s at

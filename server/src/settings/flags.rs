@@ -33,8 +33,9 @@ pub struct Flags {
     /// DATA_DIR), which another program has to fill.
     #[arg(long, env = "ROOMCAST_STORE", value_name = "ROOMCAST_STORE", default_value = "open-webui")]
     pub(super) store: StoreFlag,
-    /// Release of Open WebUI beside this, whose front end, rights and tables are followed.
-    #[arg(long, env = "ROOMCAST_RELEASE", value_name = "ROOMCAST_RELEASE", default_value = "0.6")]
+    /// Release of Open WebUI beside this, whose front end, rights and tables are followed: the one that the tables tell,
+    /// unless it is named.
+    #[arg(long, env = "ROOMCAST_RELEASE", value_name = "ROOMCAST_RELEASE", default_value = "auto")]
     pub(super) release: ReleaseFlag,
     /// Whether sockets without a valid token are let in, as Open WebUI's front end needs before the login, or refused.
     #[arg(long, env = "ROOMCAST_ENTRY", value_name = "ROOMCAST_ENTRY", default_value = "anyone")]
@@ -99,6 +100,7 @@ pub(super) enum CompressionFlag {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ReleaseFlag {
+    Auto,
     #[value(name = "0.6")]
     V0_6,
     #[value(name = "0.12")]

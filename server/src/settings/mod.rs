@@ -16,9 +16,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use roomcast_openwebui::query::Permission;
+use roomcast_openwebui::query::{Features, Mfa};
 use roomcast_openwebui::{AdminChats, AuthRequirement, Release};
-use roomcast_stores::DatabaseUrl;
+use roomcast_stores::{DatabaseUrl, StoredConfig};
 use roomcast_tokio::core::server::config::{AdmittedBy, HeadersKept, UnadmittedLimits};
 use roomcast_tokio::{Compression, HttpLimits, Origins, ServerLimits, Transports, TrustedProxies};
 use tracing_subscriber::filter::Targets;
@@ -41,16 +41,20 @@ pub struct Settings {
     pub path: String,
     /// Path of the endpoint for y-protocols.
     pub yjs_path: String,
-    /// Release of Open WebUI beside this.
-    pub release: Release,
+    /// Release of Open WebUI beside this: the one that its tables tell, if this is `None`.
+    pub release: Option<Release>,
     /// Whether sockets without a valid token are let in.
     pub entry: AuthRequirement,
     /// Whether messages are compressed for clients that offer it.
     pub compression: Option<Compression>,
     /// Whether admins may read the chats of others.
     pub admin_chats: AdminChats,
-    /// Whether users may use channels where the configuration in the database does not say.
-    pub channels_default: Permission,
+    /// What users have where the configuration in the database does not say.
+    pub features_default: Features,
+    /// When a second factor is needed where the configuration in the database does not say.
+    pub mfa_default: Mfa,
+    /// Whether the configuration in the database counts.
+    pub stored_config: StoredConfig,
     /// Time after its last event for which a login counts as active.
     pub idle_after: Duration,
     /// Time that a client has to answer a call, unless the caller says otherwise.
@@ -148,7 +152,9 @@ impl Settings {
                 CompressionFlag::Off => None,
             },
             admin_chats: environment.admin_chats()?,
-            channels_default: environment.channels_default()?,
+            features_default: environment.features_default()?,
+            mfa_default: environment.mfa_default()?,
+            stored_config: environment.stored_config()?,
             idle_after: environment.idle_after()?,
             // The default is that of python-socketio's `call`.
             call_timeout: environment.seconds("WEBSOCKET_EVENT_CALLER_TIMEOUT", 60)?,
@@ -169,11 +175,7 @@ impl Settings {
             providers_per_user_max: flags.providers_per_user_max,
             token_lifetime: environment.token_lifetime()?,
             mode: mode(&environment, &flags)?,
-            redis: redis::read(
-                &environment,
-                matches!(flags.release, ReleaseFlag::V0_12),
-                Duration::from_secs(flags.lease_seconds),
-            )?,
+            redis: redis::read(&environment, Duration::from_secs(flags.lease_seconds))?,
             warnings: warnings(&environment, &flags)?,
             logs: levels::targets(
                 environment.level("GLOBAL_LOG_LEVEL")?,
@@ -186,8 +188,9 @@ impl Settings {
             path: flags.path,
             yjs_path: flags.yjs_path,
             release: match flags.release {
-                ReleaseFlag::V0_6 => Release::V0_6,
-                ReleaseFlag::V0_12 => Release::V0_12,
+                ReleaseFlag::Auto => None,
+                ReleaseFlag::V0_6 => Some(Release::V0_6),
+                ReleaseFlag::V0_12 => Some(Release::V0_12),
             },
         })
     }
@@ -271,6 +274,7 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use roomcast_openwebui::query::Permission;
 
     use super::*;
 
@@ -369,18 +373,21 @@ mod tests {
         let redis = |flags: &[&str], variables: &[(&'static str, &str)]| {
             let variables = [variables, &[("WEBUI_SECRET_KEY", SECRET)]].concat();
             let settings = read(&[&["--store", "own"], flags].concat(), &variables)?;
-            let bus = settings.redis.bus.map(|bus| (bus.url.to_string(), bus.has_room_channels));
+            let of = |bus: &BusSettings| [Release::V0_6, Release::V0_12].map(|release| bus.has_room_channels(release));
+            let bus = settings.redis.bus.map(|bus| (bus.url.to_string(), of(&bus)));
             let revocations = settings.redis.revocations.map(|url| url.to_string());
             Ok::<_, Problem>((bus, revocations, settings.redis.prefix, settings.warnings))
         };
         let (manager, bus) = (("WEBSOCKET_MANAGER", "redis"), ("WEBSOCKET_REDIS_URL", "redis://bus/1"));
         let common = ("REDIS_URL", "redis://:secret@common/2");
         let (found, revocations, prefix, warnings) = redis(&[], &[manager, bus, common]).unwrap();
-        assert_eq!(found, Some(("redis://bus:6379/1".into(), false)));
+        assert_eq!(found, Some(("redis://bus:6379/1".into(), [false, true])));
         assert_eq!((revocations.as_deref(), prefix.as_str()), (Some("redis://common:6379/2"), "open-webui"));
         assert!(warnings.is_empty(), "{warnings:?}");
-        let (found, ..) = redis(&["--release", "0.12"], &[manager, common]).unwrap();
-        assert_eq!(found, Some(("redis://common:6379/2".into(), true)));
+        for (value, has_room_channels) in [("", [false, true]), ("True", [true, true]), ("false", [false, false])] {
+            let (found, ..) = redis(&[], &[manager, common, ("WEBSOCKET_REDIS_ROOM_CHANNELS", value)]).unwrap();
+            assert_eq!(found, Some(("redis://common:6379/2".into(), has_room_channels)), "{value}");
+        }
         let sentinels = [
             manager,
             ("REDIS_URL", "redis://room/0"),
@@ -472,12 +479,38 @@ mod tests {
     }
 
     #[test]
-    fn the_default_for_channels_comes_from_the_environment() {
-        let default = |value| read(&[], &[("USER_PERMISSIONS_FEATURES_CHANNELS", value)]).unwrap().channels_default;
-        assert_eq!(
-            (default(""), default("true"), default("False")),
-            (Permission::Granted, Permission::Granted, Permission::Denied)
-        );
+    fn what_the_configuration_does_not_say_comes_from_the_environment() {
+        use Permission::{Denied, Granted};
+        let settings = read(&[], &[]).unwrap();
+        let features = Features { notes: Granted, channels: Granted, encrypted_channels: Denied };
+        assert_eq!((settings.features_default, settings.mfa_default), (features, Mfa::default()));
+        assert_eq!(settings.stored_config, StoredConfig::Read);
+        let variables = [
+            ("USER_PERMISSIONS_FEATURES_NOTES", "False"),
+            ("USER_PERMISSIONS_FEATURES_CHANNELS", "false"),
+            ("USER_PERMISSIONS_FEATURES_ENCRYPTED_CHANNELS", "True"),
+            ("ENABLE_MFA", "true"),
+            ("MFA_ALLOW_OAUTH_BYPASS", "True"),
+            ("MFA_ALLOW_TRUSTED_HEADER_BYPASS", "true"),
+            ("ENABLE_PERSISTENT_CONFIG", "False"),
+        ];
+        let settings = read(&[], &variables).unwrap();
+        let features = Features { notes: Denied, channels: Denied, encrypted_channels: Granted };
+        let mfa = Mfa { is_required: true, oauth_is_exempt: true, trusted_header_is_exempt: true, ..Mfa::default() };
+        assert_eq!((settings.features_default, settings.mfa_default), (features, mfa));
+        assert_eq!(settings.stored_config, StoredConfig::Ignored);
+    }
+
+    #[test]
+    fn a_release_is_told_by_the_tables_unless_it_is_named() {
+        for (flags, release) in [
+            (&[][..], None),
+            (&["--release", "auto"], None),
+            (&["--release", "0.6"], Some(Release::V0_6)),
+            (&["--release", "0.12"], Some(Release::V0_12)),
+        ] {
+            assert_eq!(read(flags, &[]).unwrap().release, release, "{flags:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use roomcast_openwebui::Release;
 use roomcast_tokio::redis::{RedisUrl, RedisUrlError};
 
 use super::environment::{Environment, Problem};
@@ -24,18 +25,21 @@ pub struct RedisSettings {
 pub struct BusSettings {
     /// Where Redis is: one server, Sentinels or a cluster.
     pub url: RedisUrl,
-    /// Whether each room has a channel of its own, as in Open WebUI 0.12.
-    pub has_room_channels: bool,
+    /// Whether each room has a channel of its own; as the release of Open WebUI has it by itself, if this is `None`.
+    pub room_channels: Option<bool>,
     /// Time after which what a silent node has stored there counts as left behind.
     pub lease: Duration,
 }
 
-/// Reads the variables. `has_room_channels` is the default of the version of Open WebUI beside this.
-pub(super) fn read(
-    environment: &Environment<'_>,
-    has_room_channels: bool,
-    lease: Duration,
-) -> Result<RedisSettings, Problem> {
+impl BusSettings {
+    /// Whether each room has a channel of its own, beside this release of Open WebUI: since 0.12 it has.
+    pub fn has_room_channels(&self, release: Release) -> bool {
+        self.room_channels.unwrap_or(release == Release::V0_12)
+    }
+}
+
+/// Reads the variables.
+pub(super) fn read(environment: &Environment<'_>, lease: Duration) -> Result<RedisSettings, Problem> {
     let common = url(environment, &COMMON)?;
     let bus = match environment.text("WEBSOCKET_MANAGER")?.as_deref() {
         None => None,
@@ -44,8 +48,10 @@ pub(super) fn read(
             let url = url.ok_or_else(|| {
                 Problem::new("WEBSOCKET_MANAGER", "is redis, and neither WEBSOCKET_REDIS_URL nor REDIS_URL says which")
             })?;
-            let has_room_channels = environment.switch("WEBSOCKET_REDIS_ROOM_CHANNELS", has_room_channels)?;
-            Some(BusSettings { url, has_room_channels, lease })
+            let name = "WEBSOCKET_REDIS_ROOM_CHANNELS";
+            let is_set = environment.text(name)?.is_some();
+            let room_channels = if is_set { Some(environment.switch(name, false)?) } else { None };
+            Some(BusSettings { url, room_channels, lease })
         }
         Some(_) => return Err(Problem::new("WEBSOCKET_MANAGER", "must be redis, or not be set")),
     };

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytestring::ByteString;
 use roomcast_openwebui::query::{Permission, StoreError, Touch, User, UserChannels};
 
+use super::options::StoredConfig;
+
 /// A JSON array of the ids that a database can hold: PostgreSQL refuses texts with NUL.
 pub(super) fn ids_of(users: &[ByteString]) -> String {
     let ids: BTreeSet<&str> = users.iter().map(|user| &**user).filter(|id| !id.contains('\0')).collect();
@@ -66,6 +68,7 @@ struct Memberships {
 pub(super) fn channels_of(
     users: &[ByteString],
     rows: Vec<Vec<Option<String>>>,
+    config: StoredConfig,
     unsaid: Permission,
 ) -> Result<Vec<UserChannels>, StoreError> {
     let mut found = Memberships::default();
@@ -82,7 +85,10 @@ pub(super) fn channels_of(
             "grant" => found.of_group.entry(first).or_default().push(second.into()),
             "in" => found.groups.entry(first).or_default().push(second),
             "group" => drop(found.said.insert(first, permission(&second)?)),
-            "default" => found.default = Some(permission(&second)?),
+            "default" => match config {
+                StoredConfig::Read => found.default = Some(permission(&second)?),
+                StoredConfig::Ignored => {}
+            },
             _ => return Err(StoreError::Corrupt),
         }
     }
@@ -112,7 +118,7 @@ fn permission(said: &str) -> Result<Permission, StoreError> {
 }
 
 /// What Python takes for true.
-fn is_true(value: &serde_json::Value) -> bool {
+pub(super) fn is_true(value: &serde_json::Value) -> bool {
     match value {
         serde_json::Value::Null => false,
         serde_json::Value::Bool(value) => *value,
@@ -174,14 +180,17 @@ mod tests {
             row("default", None, Some("false")),
         ];
         let users = ["ann", "bob", "eve", "a\0"].map(ByteString::from_static);
-        let found = channels_of(&users, rows, Permission::Granted).unwrap();
+        let found = channels_of(&users, rows, StoredConfig::Read, Permission::Granted).unwrap();
         let channels = |at: usize| found[at].channels.iter().map(|id| &**id).collect::<Vec<_>>();
         assert_eq!((channels(0), channels(1)), (vec!["hall", "pair", "team"], vec!["board", "hall"]));
         assert_eq!((channels(2), channels(3)), (vec!["hall"], vec![]));
         let permissions: Vec<_> = found.iter().map(|user| user.permission).collect();
         use Permission::{Denied, Granted};
         assert_eq!(permissions, [Denied, Granted, Denied, Denied]);
-        assert_eq!(channels_of(&users, vec![row("other", None, Some("x"))], Granted), Err(StoreError::Corrupt));
+        assert_eq!(
+            channels_of(&users, vec![row("other", None, Some("x"))], StoredConfig::Read, Granted),
+            Err(StoreError::Corrupt)
+        );
     }
 
     #[test]
@@ -200,7 +209,7 @@ mod tests {
             rows.push(row("in", Some("u"), Some(&group)));
             rows.push(row(kind, Some(&group), Some(text)));
         }
-        Ok(channels_of(&["u".into()], rows, unsaid)?[0].permission)
+        Ok(channels_of(&["u".into()], rows, StoredConfig::Read, unsaid)?[0].permission)
     }
 
     fn row(kind: &str, first: Option<&str>, second: Option<&str>) -> Vec<Option<String>> {

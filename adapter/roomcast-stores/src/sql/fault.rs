@@ -5,6 +5,8 @@
 use std::fmt;
 
 #[cfg(feature = "openwebui")]
+use roomcast_openwebui::Release;
+#[cfg(feature = "openwebui")]
 use roomcast_openwebui::query::StoreError;
 
 use super::open_error::OpenError;
@@ -22,6 +24,9 @@ pub(super) enum Fault {
     /// It lacks a column.
     #[cfg(feature = "openwebui")]
     Missing { table: &'static str, column: &'static str },
+    /// Its tables are those of another release than is expected.
+    #[cfg(feature = "openwebui")]
+    OtherRelease { found: Release, wanted: Release },
     /// It took too long.
     Late,
 }
@@ -53,7 +58,7 @@ impl Fault {
             Self::Sql(error) => of_sql(error),
             Self::Stored(kind) => *kind,
             #[cfg(feature = "openwebui")]
-            Self::NoTables | Self::Missing { .. } => FaultKind::Unavailable,
+            Self::NoTables | Self::Missing { .. } | Self::OtherRelease { .. } => FaultKind::Unavailable,
             Self::Late => FaultKind::Unavailable,
         }
     }
@@ -64,6 +69,10 @@ impl Fault {
             Self::NoTables => OpenError::NoTables,
             #[cfg(feature = "openwebui")]
             Self::Missing { table, column } => OpenError::Missing { table, column },
+            #[cfg(feature = "openwebui")]
+            Self::OtherRelease { found, wanted } => {
+                OpenError::OtherRelease { found: release_name(*found), wanted: release_name(*wanted) }
+            }
             Self::Late => OpenError::Unreachable("it does not answer in time".to_owned()),
             Self::Stored(kind) => OpenError::Unreadable(format!("{kind:?}")),
             Self::Sql(error) if of_sql(error) == FaultKind::Unavailable => OpenError::Unreachable(error.to_string()),
@@ -82,6 +91,8 @@ impl fmt::Display for Fault {
             Self::NoTables => f.write_str("there are no tables of Open WebUI"),
             #[cfg(feature = "openwebui")]
             Self::Missing { table, column } => write!(f, "\"{table}\" has no column \"{column}\""),
+            #[cfg(feature = "openwebui")]
+            Self::OtherRelease { .. } => self.open_error().fmt(f),
             Self::Late => f.write_str("it took too long"),
         }
     }
@@ -144,6 +155,12 @@ fn of_postgres(code: &str) -> FaultKind {
         Some("22" | "42" | "XX") => FaultKind::Corrupt,
         _ => FaultKind::Unavailable,
     }
+}
+
+/// As in the setting that chooses a release.
+#[cfg(feature = "openwebui")]
+fn release_name(release: Release) -> &'static str {
+    if release == Release::V0_12 { "0.12" } else { "0.6" }
 }
 
 const SQLSTATE_LENGTH: usize = 5;

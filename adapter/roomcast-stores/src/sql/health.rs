@@ -22,7 +22,11 @@ impl DatabaseHealth {
     pub(super) fn ill(&self, fault: &Fault) {
         match fault.kind() {
             FaultKind::Unavailable => {
-                if self.is_ill.swap(true, Ordering::Relaxed) {
+                if let Fault::OtherRelease { .. } = fault {
+                    if !self.is_ill.swap(true, Ordering::Relaxed) {
+                        tracing::error!(%fault, "the database has become another beneath this program");
+                    }
+                } else if self.is_ill.swap(true, Ordering::Relaxed) {
                     tracing::debug!(%fault, "the database does not answer");
                 } else {
                     tracing::warn!(%fault, "the database does not answer");

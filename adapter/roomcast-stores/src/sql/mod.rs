@@ -7,10 +7,14 @@
 //!
 //! Owns: questions in SQL. Must never know: what the answers are for.
 
+#[cfg(feature = "openwebui")]
+mod accounts;
 #[cfg(all(feature = "sqlite", feature = "openwebui"))]
 mod application_documents;
 #[cfg(feature = "openwebui")]
 mod batches;
+#[cfg(feature = "openwebui")]
+mod chat_reads;
 #[cfg(feature = "openwebui")]
 mod crowd;
 #[cfg(feature = "sqlite")]
@@ -21,10 +25,20 @@ mod fault;
 #[cfg(feature = "sqlite")]
 mod file;
 #[cfg(feature = "openwebui")]
+mod file_access;
+#[cfg(feature = "openwebui")]
+mod grants;
+#[cfg(feature = "openwebui")]
 mod health;
+#[cfg(feature = "openwebui")]
+mod messages;
 mod open_error;
 mod options;
 mod pool;
+#[cfg(feature = "openwebui")]
+mod release_0_12;
+#[cfg(feature = "openwebui")]
+mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite_documents;
 #[cfg(feature = "openwebui")]
@@ -40,6 +54,8 @@ mod webui;
 pub use self::embedded::{Embedded, Seeded};
 pub use self::open_error::{OpenError, SUPPORTED_VERSIONS};
 pub use self::options::DatabaseOptions;
+#[cfg(feature = "openwebui")]
+pub use self::options::StoredConfig;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite_documents::SqliteDocuments;
 #[cfg(feature = "openwebui")]

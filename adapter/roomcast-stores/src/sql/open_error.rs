@@ -8,8 +8,8 @@ use std::fmt;
 /// Versions of Open WebUI whose databases can be used.
 ///
 /// 0.6.41 added columns that are needed here (`channel_member.last_read_at`, `channel.archived_at`); 0.8 moved the rules
-/// of `access_control` into a table that is not read here.
-pub const SUPPORTED_VERSIONS: &str = "0.6.41 to 0.7.x";
+/// of `access_control` into a table, and what 0.12 judges tokens by (`auth.session_stamp`) came after that.
+pub const SUPPORTED_VERSIONS: &str = "0.6.41 to 0.7.x and 0.12.4";
 
 /// Why a database cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,14 @@ pub enum OpenError {
         /// The name of the missing column.
         column: &'static str,
     },
+    /// The tables are those of another release of Open WebUI than is expected: than the options name, or than they were when
+    /// they were first looked at.
+    OtherRelease {
+        /// The release whose tables they are.
+        found: &'static str,
+        /// The release that is expected.
+        wanted: &'static str,
+    },
     /// Another program has the file open: two would write over each other's documents.
     Locked,
     /// The file is not one that roomcast has created.
@@ -53,6 +61,7 @@ impl OpenError {
             | Self::NoEncryption
             | Self::Unreadable(_)
             | Self::Missing { .. }
+            | Self::OtherRelease { .. }
             | Self::Locked
             | Self::NotOurs
             | Self::Later { .. } => false,
@@ -76,6 +85,11 @@ impl fmt::Display for OpenError {
                 f,
                 "the table \"{table}\" has no column \"{column}\": this is not the database of a supported version, \
                  which are those of Open WebUI {SUPPORTED_VERSIONS}"
+            ),
+            Self::OtherRelease { found, wanted } => write!(
+                f,
+                "its tables are those of Open WebUI {found}, and those of {wanted} were expected; after an upgrade of Open \
+                 WebUI roomcast has to be started again"
             ),
             Self::Locked => f.write_str("another program has the file open; two must not write to it at the same time"),
             Self::NotOurs => f.write_str("the file is an SQLite database, but not one that roomcast has created"),

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 #[cfg(feature = "openwebui")]
-use roomcast_openwebui::query::Permission;
+use roomcast_openwebui::Release;
+#[cfg(feature = "openwebui")]
+use roomcast_openwebui::query::{Features, Mfa, Permission};
 
 /// How a database is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +27,30 @@ pub struct DatabaseOptions {
     /// The schema of the tables in PostgreSQL: `DATABASE_SCHEMA`.
     #[cfg(feature = "openwebui")]
     pub schema: Option<String>,
-    /// Whether users may use channels where neither their groups nor the stored configuration say:
-    /// `USER_PERMISSIONS_FEATURES_CHANNELS`. They may.
+    /// The release of Open WebUI whose tables are expected. The one that the tables tell, if this is `None`.
     #[cfg(feature = "openwebui")]
-    pub channels_default: Permission,
+    pub release: Option<Release>,
+    /// Features that users have where neither their groups nor the stored configuration say:
+    /// `USER_PERMISSIONS_FEATURES_NOTES` and so on. Notes and channels.
+    #[cfg(feature = "openwebui")]
+    pub features_default: Features,
+    /// When a second factor is needed, where the stored configuration does not say: `ENABLE_MFA` and so on. Whether there
+    /// is one says the account. Never.
+    #[cfg(feature = "openwebui")]
+    pub mfa_default: Mfa,
+    /// Whether the stored configuration counts: `ENABLE_PERSISTENT_CONFIG`. It does.
+    #[cfg(feature = "openwebui")]
+    pub stored_config: StoredConfig,
+}
+
+/// Whether the configuration in the database counts.
+#[cfg(feature = "openwebui")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredConfig {
+    /// It counts, before the defaults.
+    Read,
+    /// The defaults alone count.
+    Ignored,
 }
 
 impl Default for DatabaseOptions {
@@ -43,11 +65,22 @@ impl Default for DatabaseOptions {
             #[cfg(feature = "openwebui")]
             schema: None,
             #[cfg(feature = "openwebui")]
-            channels_default: Permission::Granted,
+            release: None,
+            #[cfg(feature = "openwebui")]
+            features_default: Features {
+                notes: Permission::Granted,
+                channels: Permission::Granted,
+                encrypted_channels: Permission::Denied,
+            },
+            #[cfg(feature = "openwebui")]
+            mfa_default: Mfa::default(),
+            #[cfg(feature = "openwebui")]
+            stored_config: StoredConfig::Read,
         }
     }
 }
 
 /// Columns that Open WebUI's session pool leaves out of a user.
 #[cfg(feature = "openwebui")]
-const PERSONAL: &[&str] = &["profile_image_url", "profile_banner_image_url", "date_of_birth", "bio", "gender"];
+const PERSONAL: &[&str] =
+    &["profile_image_url", "profile_banner_image_url", "date_of_birth", "bio", "gender", "variables"];

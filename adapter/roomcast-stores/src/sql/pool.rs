@@ -187,16 +187,46 @@ pub(super) enum Arg<'a> {
     Nothing,
 }
 
-#[cfg(all(feature = "sqlite", feature = "openwebui"))]
+#[cfg(feature = "openwebui")]
 impl<'a> Arg<'a> {
     pub(super) fn text(text: Option<&'a str>) -> Self {
         text.map_or(Self::Nothing, Self::Text)
     }
 
+    #[cfg(feature = "sqlite")]
     pub(super) fn number(number: Option<u64>) -> Self {
         number.map_or(Self::Nothing, Self::Number)
     }
 }
+
+/// Awaits work on `$link` within one transaction of a connection, which keeps others from writing in SQLite from its
+/// beginning, and commits it. In PostgreSQL the statements lock rows.
+#[cfg(feature = "openwebui")]
+macro_rules! transaction {
+    ($conn:expr, $link:ident => $work:expr) => {{
+        use sqlx::Connection as _;
+        match $conn {
+            #[cfg(feature = "sqlite")]
+            $crate::sql::pool::Conn::Sqlite(conn) => {
+                let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+                let mut $link = $crate::sql::pool::Executor::Sqlite(&mut transaction);
+                let done = $work.await?;
+                transaction.commit().await?;
+                done
+            }
+            #[cfg(feature = "postgres")]
+            $crate::sql::pool::Conn::Postgres(conn) => {
+                let mut transaction = conn.begin().await?;
+                let mut $link = $crate::sql::pool::Executor::Postgres(&mut transaction);
+                let done = $work.await?;
+                transaction.commit().await?;
+                done
+            }
+        }
+    }};
+}
+#[cfg(feature = "openwebui")]
+pub(super) use transaction;
 
 /// Binds the values and runs a statement; the two databases have the same names for it and no type in common.
 macro_rules! statement {

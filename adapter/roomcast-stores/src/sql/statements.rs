@@ -1,15 +1,9 @@
-//! The statements, and what has to be there for them.
+//! The statements for Open WebUI 0.6 and for roomcast's own file, where rules are columns `access_control`, and those that
+//! 0.12 has as well.
 //!
-//! Owns: SQL text, for SQLite and PostgreSQL, and the reading of a database's own description. Must never know:
-//! connections, or what an answer is for.
+//! Owns: SQL text, for SQLite and PostgreSQL. Must never know: connections, or what an answer is for.
 
 use std::fmt::Write;
-use std::sync::Arc;
-
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
-
-use super::fault::Fault;
-use super::pool::{Arg, Executor};
 
 /// Which words a database understands, and whose rules it follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,21 +88,26 @@ impl Dialect {
         }
     }
 
-    /// Names and types of the columns of table `$1`, in order.
-    fn columns(self) -> &'static str {
+    /// Of the tables in the JSON array `$1`: table, and names and types of its columns, in order.
+    pub(super) fn columns(self) -> &'static str {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Own | Self::Sqlite => "SELECT name, lower(type) FROM pragma_table_info($1)",
+            Self::Own | Self::Sqlite => {
+                "SELECT t.value, c.name, lower(c.type) FROM json_each($1) t JOIN pragma_table_info(t.value) c \
+                 ORDER BY t.key, c.cid"
+            }
             #[cfg(feature = "postgres")]
             Self::Postgres => {
-                "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
-                 WHERE attrelid = to_regclass(quote_ident($1)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+                "SELECT t.name, a.attname::text, format_type(a.atttypid, NULL) \
+                 FROM jsonb_array_elements_text($1::jsonb) t(name) \
+                 JOIN pg_attribute a ON a.attrelid = to_regclass(quote_ident(t.name)) \
+                 WHERE a.attnum > 0 AND NOT a.attisdropped ORDER BY t.name, a.attnum"
             }
         }
     }
 
     /// The users in the JSON array `$1`: id, name, role, and these columns of the row as one JSON object.
-    fn users(self, columns: &[(String, String)]) -> String {
+    pub(super) fn users(self, columns: &[(String, String)]) -> String {
         let mut fields = String::new();
         for (name, kind) in columns {
             let comma = if fields.is_empty() { "" } else { ", " };
@@ -233,65 +232,5 @@ pub(super) const READ_CHANNEL: &str =
 /// User `$2` has read its chat `$1` at `$3`.
 pub(super) const READ_CHAT: &str = "UPDATE chat SET last_read_at = $3 WHERE id = $1 AND user_id = $2";
 
-/// What was found in a database.
-#[derive(Debug)]
-pub(super) struct Schema {
-    users: SqlStr,
-    /// Whether a chat has a place for the moment when it was last read.
-    pub(super) has_read_mark: bool,
-}
-
-impl Schema {
-    /// Looks whether all is there that is needed.
-    pub(super) async fn read(link: &mut Executor<'_>, dialect: Dialect, without: &[String]) -> Result<Self, Fault> {
-        let mut users = SqlSafeStr::into_sql_str("");
-        let mut has_read_mark = false;
-        for (table, needed) in NEEDED {
-            let rows = link.rows(dialect.columns(), &[Arg::Text(table)]).await?;
-            let columns: Vec<(String, String)> = rows
-                .into_iter()
-                .filter_map(|row| match <[Option<String>; 2]>::try_from(row) {
-                    Ok([Some(name), Some(kind)]) => Some((name, kind)),
-                    Ok(_) | Err(_) => None,
-                })
-                .collect();
-            let has = |column: &str| columns.iter().any(|(name, _)| name == column);
-            if *table == "user" && columns.is_empty() {
-                return Err(Fault::NoTables);
-            }
-            if let Some(column) = needed.iter().find(|column| !has(column)) {
-                return Err(Fault::Missing { table, column });
-            }
-            match *table {
-                "user" => {
-                    let kept: Vec<_> = columns.into_iter().filter(|(name, _)| !without.contains(name)).collect();
-                    // Made of column names alone, and they are quoted.
-                    users = AssertSqlSafe(Arc::<str>::from(dialect.users(&kept))).into_sql_str();
-                }
-                "chat" => has_read_mark = has("last_read_at"),
-                _ => {}
-            }
-        }
-        Ok(Self { users, has_read_mark })
-    }
-
-    /// The users in the JSON array `$1`: id, name, role and profile.
-    pub(super) fn users(&self) -> SqlStr {
-        self.users.clone()
-    }
-}
-
-/// Tables and columns without which nothing can be answered.
-const NEEDED: &[(&str, &[&str])] = &[
-    ("user", &["id", "name", "role", "last_active_at"]),
-    ("group", &["id", "permissions"]),
-    ("group_member", &["group_id", "user_id"]),
-    ("channel", &["id", "user_id", "type", "access_control", "archived_at", "deleted_at"]),
-    ("channel_member", &["channel_id", "user_id", "is_active", "last_read_at", "updated_at"]),
-    ("note", &["id", "user_id", "access_control", "data", "updated_at"]),
-    ("chat", &["id", "user_id", "chat", "updated_at"]),
-    ("config", &["id", "data"]),
-];
-
 /// Columns of `user` that hold JSON even where they were declared as text.
-const JSON_IN_TEXT: &[&str] = &["info", "oauth", "settings"];
+const JSON_IN_TEXT: &[&str] = &["info", "oauth", "settings", "scim", "variables"];

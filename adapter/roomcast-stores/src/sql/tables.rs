@@ -3,25 +3,28 @@
 //! Owns: which statements answer a question, within which time, and in which transaction. Must never know: whose tables
 //! they are beyond their [`Dialect`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytestring::ByteString;
+use roomcast_openwebui::Release;
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{Chat, ChatShare, Note, Question, StoreAnswer, StoreError, Touch, User, UserChannels};
-use sqlx::Connection;
 use tokio::task::spawn_blocking;
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::{Instant, error::Elapsed, timeout};
 
+use super::accounts::accounts_of;
 #[cfg(feature = "sqlite")]
 use super::application_documents;
 use super::crowd;
 use super::fault::{Fault, FaultKind};
+use super::grants::GrantStatements;
 use super::health::DatabaseHealth;
 use super::open_error::OpenError;
 use super::options::DatabaseOptions;
-use super::pool::{Arg, Conn, Executor, LoanPurpose, Pool};
-use super::statements::{self, Dialect, Rewrite, Schema};
+use super::pool::{Arg, Conn, Executor, LoanPurpose, Pool, transaction};
+use super::schema::Schema;
+use super::statements::{self, Dialect, Rewrite};
 use super::together::{self, Crowds, Together};
 use crate::latest::Latest;
 use crate::message::change_chat;
@@ -33,8 +36,10 @@ pub(super) struct Tables {
     pool: Pool,
     dialect: Dialect,
     options: DatabaseOptions,
-    /// What is known of the database, until it proves wrong.
-    schema: Mutex<Option<Arc<Schema>>>,
+    /// What is known of the database and since when, until it proves wrong.
+    schema: Mutex<Option<(Arc<Schema>, Instant)>>,
+    /// Whose tables they were when they were first looked at. Another release has to be asked other questions.
+    release: OnceLock<Release>,
     contents: Arc<Mutex<Latest>>,
     health: DatabaseHealth,
     together: Together,
@@ -48,6 +53,7 @@ impl Tables {
             dialect,
             options,
             schema: Mutex::default(),
+            release: OnceLock::new(),
             contents: Arc::default(),
             health: DatabaseHealth::default(),
             together: Together::new(),
@@ -94,10 +100,10 @@ impl Tables {
     }
 
     /// Whether the database is there and has what is needed.
-    pub(super) async fn examine(&self) -> Result<(), OpenError> {
+    pub(super) async fn examine(&self) -> Result<Release, OpenError> {
         let mut conn = self.pool.acquire(LoanPurpose::Read).await.map_err(|fault| fault.open_error())?;
         let result = timeout(self.options.statement_timeout, self.read_schema(&mut conn)).await;
-        self.settle(conn, result).map(drop).map_err(|fault| fault.open_error())
+        self.settle(conn, result).map(|schema| schema.release).map_err(|fault| fault.open_error())
     }
 
     pub(super) async fn close(&self) {
@@ -114,6 +120,10 @@ impl Tables {
 
     /// Answers a question, unless it is answered together with others, or without the database.
     async fn answer(&self, conn: &mut Conn, question: Question) -> Result<StoreAnswer, Fault> {
+        let schema = self.schema(conn).await?;
+        if let Some(grants) = &schema.grants {
+            return self.answer_by_grants(conn, grants, question).await;
+        }
         let mut link = conn.link();
         match question {
             Question::Authenticate { .. }
@@ -137,34 +147,20 @@ impl Tables {
                 Ok(StoreAnswer::Chat(owner.map(|owner| Chat { owner, share: ChatShare::None, is_internal: false })))
             }
             Question::Files { files, .. } => Ok(StoreAnswer::Files(vec![true; files.len()])),
-            Question::ReadChannel { channel, user, at_nanos } => {
-                link.run(statements::READ_CHANNEL, &[Arg::Text(&channel), Arg::Text(&user), Arg::Number(at_nanos)])
-                    .await?;
-                Ok(StoreAnswer::Done)
-            }
+            Question::ReadChannel { .. }
+            | Question::NoteContent { .. }
+            | Question::NoteFiles { .. }
+            | Question::SaveNoteData { .. } => self.answer_by_both(conn, question).await,
             Question::ReadChat { chat, user, at_secs } => {
-                if self.schema(conn).await?.has_read_mark {
+                if schema.has_read_mark {
                     let args = [Arg::Text(&chat), Arg::Text(&user), Arg::Number(at_secs)];
-                    conn.link().run(statements::READ_CHAT, &args).await?;
+                    link.run(statements::READ_CHAT, &args).await?;
                 }
                 Ok(StoreAnswer::Done)
             }
             Question::ChangeMessage { chat, message, changes } => {
                 let work = move |stored: Option<&str>| change_chat(stored, &message, &changes);
                 self.rewrite(conn, self.dialect.chat(), &[Arg::Text(&chat)], work).await.map(|()| StoreAnswer::Done)
-            }
-            Question::NoteContent { note } => {
-                let data = first_column(link.rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?);
-                let content = content_of(data.first().map(|data| &**data))?;
-                Ok(StoreAnswer::NoteContent(content.map(ByteString::from)))
-            }
-            Question::NoteFiles { note } => {
-                let data = first_column(link.rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?);
-                let files = files_of(data.first().map(|data| &**data))?;
-                Ok(StoreAnswer::NoteFiles(files.into_iter().map(ByteString::from).collect()))
-            }
-            Question::SaveNoteData { note, data, at_nanos } => {
-                self.save_note_data(conn, note, data, at_nanos).await.map(|()| StoreAnswer::Done)
             }
             Question::LoadDocument { .. }
             | Question::AppendUpdates { .. }
@@ -175,6 +171,59 @@ impl Tables {
                 // Open WebUI has no tables for them.
                 _ => Err(StoreError::Unavailable.into()),
             },
+        }
+    }
+
+    /// The same, where the tables are those of 0.12.
+    async fn answer_by_grants(
+        &self,
+        conn: &mut Conn,
+        grants: &GrantStatements,
+        question: Question,
+    ) -> Result<StoreAnswer, Fault> {
+        match question {
+            Question::Note { note, user } => grants.answer_note(&mut conn.link(), &note, &user).await,
+            Question::Chat { chat, user } => grants.answer_chat(&mut conn.link(), &chat, &user).await,
+            Question::Files { user, files } => grants.answer_files(&mut conn.link(), &user, &files).await,
+            Question::ReadChat { chat, user, at_secs } => grants.answer_read_chat(conn, &chat, &user, at_secs).await,
+            Question::ChangeMessage { chat, message, changes } => {
+                grants.answer_change_message(conn, &chat, &message, changes).await
+            }
+            Question::ReadChannel { .. }
+            | Question::NoteContent { .. }
+            | Question::NoteFiles { .. }
+            | Question::SaveNoteData { .. } => self.answer_by_both(conn, question).await,
+            Question::Authenticate { .. }
+            | Question::Channels { .. }
+            | Question::TouchUsers { .. }
+            | Question::ShareSession { .. }
+            | Question::UnshareSession { .. }
+            | Question::ShareUse { .. }
+            | Question::LoadDocument { .. }
+            | Question::AppendUpdates { .. }
+            | Question::SaveSnapshot { .. }
+            | Question::SharedDocument(_) => Err(StoreError::Unavailable.into()),
+        }
+    }
+
+    /// The same, where both releases have the same columns for it.
+    async fn answer_by_both(&self, conn: &mut Conn, question: Question) -> Result<StoreAnswer, Fault> {
+        if let Question::ReadChannel { channel, user, at_nanos } = question {
+            let args = [Arg::Text(&channel), Arg::Text(&user), Arg::Number(at_nanos)];
+            conn.link().run(statements::READ_CHANNEL, &args).await?;
+            Ok(StoreAnswer::Done)
+        } else if let Question::NoteContent { note } = question {
+            let data = first_column(conn.link().rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?);
+            let content = content_of(data.first().map(|data| &**data))?;
+            Ok(StoreAnswer::NoteContent(content.map(ByteString::from)))
+        } else if let Question::NoteFiles { note } = question {
+            let data = first_column(conn.link().rows(statements::NOTE_DATA, &[Arg::Text(&note)]).await?);
+            let files = files_of(data.first().map(|data| &**data))?;
+            Ok(StoreAnswer::NoteFiles(files.into_iter().map(ByteString::from).collect()))
+        } else if let Question::SaveNoteData { note, data, at_nanos } = question {
+            self.save_note_data(conn, note, data, at_nanos).await.map(|()| StoreAnswer::Done)
+        } else {
+            Err(StoreError::Unavailable.into())
         }
     }
 
@@ -205,34 +254,27 @@ impl Tables {
     where
         W: FnOnce(Option<&str>) -> Result<Option<String>, StoreError> + Send + 'static,
     {
-        match conn {
-            #[cfg(feature = "sqlite")]
-            Conn::Sqlite(conn) => {
-                let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-                rewrite(Executor::Sqlite(&mut transaction), sql, args, work).await?;
-                Ok(transaction.commit().await?)
-            }
-            #[cfg(feature = "postgres")]
-            Conn::Postgres(conn) => {
-                let mut transaction = conn.begin().await?;
-                rewrite(Executor::Postgres(&mut transaction), sql, args, work).await?;
-                Ok(transaction.commit().await?)
-            }
-        }
+        transaction!(conn, link => rewrite(&mut link, sql, args, work));
+        Ok(())
     }
 
     async fn schema(&self, conn: &mut Conn) -> Result<Arc<Schema>, Fault> {
         let known = self.schema.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
-            Some(schema) => Ok(schema),
-            None => self.read_schema(conn).await,
+            // Open WebUI may be upgraded at any time, and most statements would still find what they name.
+            Some((schema, read_at)) if read_at.elapsed() < SCHEMA_AGE_MAX => Ok(schema),
+            Some(_) | None => self.read_schema(conn).await,
         }
     }
 
     async fn read_schema(&self, conn: &mut Conn) -> Result<Arc<Schema>, Fault> {
-        let schema = Schema::read(&mut conn.link(), self.dialect, &self.options.profile_without).await?;
-        let schema = Arc::new(schema);
-        *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = Some(schema.clone());
+        let wanted = self.options.release.or(self.release.get().copied());
+        let read = Schema::read(&mut conn.link(), self.dialect, &self.options.profile_without, wanted).await;
+        let read = read.map(Arc::new);
+        let known = read.as_ref().ok().map(|schema| (schema.clone(), Instant::now()));
+        *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        let schema = read?;
+        self.release.get_or_init(|| schema.release);
         Ok(schema)
     }
 }
@@ -266,22 +308,39 @@ impl Crowds for Tables {
 
     async fn users(&self, conn: &mut Conn, users: &[ByteString]) -> Result<Vec<Option<User>>, Fault> {
         let schema = self.schema(conn).await?;
-        let rows = conn.link().rows(schema.users(), &[Arg::Text(&crowd::ids_of(users))]).await?;
-        Ok(crowd::users_of(users, rows)?)
+        let ids = crowd::ids_of(users);
+        let rows = conn.link().rows(schema.users(), &[Arg::Text(&ids)]).await?;
+        let mut found = crowd::users_of(users, rows)?;
+        if let Some(grants) = &schema.grants {
+            let rows = conn.link().rows(grants.accounts.clone(), &[Arg::Text(&ids)]).await?;
+            let accounts = accounts_of(users, rows, &self.options)?;
+            for (user, account) in found.iter_mut().zip(accounts) {
+                if let Some(user) = user {
+                    user.account = Some(account);
+                }
+            }
+        }
+        Ok(found)
     }
 
     async fn channels(&self, conn: &mut Conn, users: &[ByteString]) -> Result<Vec<UserChannels>, Fault> {
-        let rows = conn.link().rows(self.dialect.channels(), &[Arg::Text(&crowd::ids_of(users))]).await?;
-        Ok(crowd::channels_of(users, rows, self.options.channels_default)?)
+        let schema = self.schema(conn).await?;
+        let (ids, mut link) = (crowd::ids_of(users), conn.link());
+        let rows = match &schema.grants {
+            Some(grants) => link.rows(grants.channels.clone(), &[Arg::Text(&ids)]).await?,
+            None => link.rows(self.dialect.channels(), &[Arg::Text(&ids)]).await?,
+        };
+        Ok(crowd::channels_of(users, rows, self.options.stored_config, self.options.features_default.channels)?)
     }
 
     async fn touch(&self, conn: &mut Conn, touches: &[Touch]) -> Result<(), Fault> {
+        self.schema(conn).await?;
         conn.link().run(self.dialect.touch_users(), &[Arg::Text(&crowd::moments_of(touches))]).await?;
         Ok(())
     }
 }
 
-async fn rewrite<W>(mut link: Executor<'_>, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
+async fn rewrite<W>(link: &mut Executor<'_>, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>
 where
     W: FnOnce(Option<&str>) -> Result<Option<String>, StoreError> + Send + 'static,
 {
@@ -324,4 +383,7 @@ fn first_column(rows: Vec<Vec<Option<String>>>) -> Vec<ByteString> {
 }
 
 /// A longer text is not cut on a thread that other tasks wait for.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
+pub(super) const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the database is taken for what it was found to be.
+const SCHEMA_AGE_MAX: Duration = Duration::from_secs(60);

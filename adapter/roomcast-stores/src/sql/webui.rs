@@ -1,4 +1,4 @@
-//! The tables of an Open WebUI beside this server, up to its version 0.7.
+//! The tables of an Open WebUI beside this server, of its releases 0.6 and 0.12.
 //!
 //! Nothing is made or altered but the values that its own real-time layer would write. The journal mode of a file stays
 //! as it is.
@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use roomcast_openwebui::Release;
 use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 
 use super::open_error::OpenError;
@@ -51,12 +52,13 @@ impl WebUi {
         Ok(Self { tables: Arc::new(Tables::new(pool, dialect, options)), own })
     }
 
-    /// Looks whether the database is there and has what is needed, for a message at the start.
+    /// Looks whether the database is there and has what is needed, and for which release of Open WebUI. From the first
+    /// time on, tables of another release are refused: what the application asks is not what they answer.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Unreachable`] may pass by itself; the others will not.
-    pub async fn examine(&self) -> Result<(), OpenError> {
+    /// [`OpenError::Unreachable`] and [`OpenError::NoTables`] may pass by themselves; the others will not.
+    pub async fn examine(&self) -> Result<Release, OpenError> {
         self.tables.examine().await
     }
 }
@@ -78,7 +80,7 @@ impl Store for WebUi {
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>> {
         Box::pin(async {
             self.own.ready().await?;
-            self.examine().await.map_err(|_| StoreError::Unavailable)
+            self.examine().await.map(drop).map_err(|_| StoreError::Unavailable)
         })
     }
 

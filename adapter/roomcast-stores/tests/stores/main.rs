@@ -11,6 +11,8 @@ mod world;
 
 #[cfg(feature = "sqlite")]
 mod embedded;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod grants;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

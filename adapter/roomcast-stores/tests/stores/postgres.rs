@@ -224,7 +224,7 @@ fn connect_options(server: &PostgresServer) -> PgConnectOptions {
         .database("postgres")
 }
 
-async fn connect(server: &PostgresServer) -> PgConnection {
+pub async fn connect(server: &PostgresServer) -> PgConnection {
     connect_options(server).connect().await.unwrap()
 }
 
