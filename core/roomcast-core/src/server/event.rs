@@ -309,9 +309,11 @@ impl Sid {
         Self(text)
     }
 
-    /// From text, if it has the length.
+    /// From text, if it has the length and the characters: a name of a room that is as long is no session id.
     pub fn parse(text: &str) -> Option<Self> {
-        text.as_bytes().try_into().ok().map(Self)
+        let characters: [u8; Self::LEN] = text.as_bytes().try_into().ok()?;
+        let is_base64url = |character: &u8| character.is_ascii_alphanumeric() || matches!(character, b'-' | b'_');
+        characters.iter().all(is_base64url).then_some(Self(characters))
     }
 
     /// The characters.
@@ -517,6 +519,17 @@ pub struct Emit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_id_is_told_from_other_names_by_its_length_and_characters() {
+        for sid in ["abcdefghij0123456789", "ABCDEFGHIJ_-_-_-_-_-"] {
+            assert_eq!(Sid::parse(sid).map(|sid| sid.as_str().to_owned()).as_deref(), Some(sid));
+        }
+        for name in ["lobby:0123456789abcd", "room.0123456789abcde", "a room with 20 signs", "äöüäöüäöüä", "abc", ""]
+        {
+            assert_eq!(Sid::parse(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn each_reason_has_the_text_of_socket_io_servers() {

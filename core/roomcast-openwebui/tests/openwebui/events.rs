@@ -356,6 +356,20 @@ fn a_request_means_all_or_several_rooms_less_some_sockets() {
     ));
 }
 
+/// A session that is not here may be on another node; what cannot be a session's id is on none.
+#[test]
+fn on_a_bus_a_room_as_long_as_a_session_id_is_taken_for_no_session() {
+    let mut world = World::on_bus(|_| {});
+    let bob = world.join("bob");
+    let room = "channel:0123456789ab";
+    assert_eq!(room.len(), world.clients[bob].sid.len());
+    world.ask(Request::Enter { to: To::Socket(world.clients[bob].sid.as_str().into()), room: room.into() });
+    assert!(matches!(world.ask(emit(To::Socket(room.into()), "events", "{}")), Response::Gone));
+    assert_eq!(world.read(bob), [""; 0]);
+    let elsewhere = "abcdefghij0123456789";
+    assert!(matches!(world.ask(emit(To::Socket(elsewhere.into()), "events", "{}")), Response::Emitted));
+}
+
 // Section 2.2, `events` with ack.
 #[test]
 fn a_call_is_answered_by_the_ack_or_says_why_not() {
