@@ -124,6 +124,7 @@ impl OpenWebUi {
             self.waiter_admitted(document, joining, cx);
         }
         self.end_visits(document, cx);
+        self.ask_for_cursors(document, cx);
         self.documents.machine.settle(document, cx.now);
     }
 

@@ -17,7 +17,7 @@
 //! | `content`, `fields` | the rendered content of notes, and other members of their data |
 //! | `saves` | how both are saved |
 //! | `files` | files that come attached to a note |
-//! | `update`, `cursors` | what sockets send |
+//! | `update`, `cursors`, `cursor_ids` | what sockets send |
 //! | `unstored_acks` | acks of updates, until the store has these |
 //! | `peers`, `protocol` | members by y-protocols |
 //! | `nodes` | what nodes tell each other that share a document |
@@ -30,6 +30,7 @@
 mod answers;
 mod content;
 mod counts;
+mod cursor_ids;
 mod cursors;
 mod fields;
 mod files;

@@ -10,6 +10,7 @@ use roomcast_core::socket_io::{Args, Attachment};
 use roomcast_documents::{DocumentId, DocumentQuestion, QuestionKind};
 
 use super::content::{LogEntry, marks_of};
+use super::cursors::CURSORS;
 use super::names::Aim;
 use super::persist::store_error;
 use crate::OpenWebUi;
@@ -26,19 +27,28 @@ impl OpenWebUi {
     }
 
     /// Something has happened on other nodes. What is not about documents is given back.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are not about documents")]
     pub(crate) fn node_event(&mut self, event: Box<ClusterEvent>, cx: &mut Cx<'_>) -> Option<Event> {
         if let ClusterEvent::RoomLeft { socket, room } = &*event {
             self.document_room_left(*socket, room, cx);
         }
-        let ClusterEvent::ServerReceived { name, args, .. } = &*event else { return Some(Event::Cluster(event)) };
-        if *name != DOCUMENT {
-            return Some(Event::Cluster(event));
+        match &*event {
+            ClusterEvent::NodeJoined { node } => self.ask_node_for_cursors(node, cx),
+            ClusterEvent::NodeLeft { node, .. } => self.withdraw_cursors_of(node, cx),
+            ClusterEvent::ServerReceived { node, name, args, .. } if *name == CURSORS => {
+                self.hear_of_cursors(node, args, cx);
+                return None;
+            }
+            ClusterEvent::ServerReceived { name, args, .. } if *name == DOCUMENT => {
+                if let Some(message) = message(args) {
+                    self.documents.machine.handle_node_message(message, cx.now);
+                    self.pump_documents(cx);
+                }
+                return None;
+            }
+            _ => {}
         }
-        if let Some(message) = message(args) {
-            self.documents.machine.handle_node_message(message, cx.now);
-            self.pump_documents(cx);
-        }
-        None
+        Some(Event::Cluster(event))
     }
 
     pub(super) fn ask_shared(&mut self, document: DocumentId, question: DocumentQuestion, cx: &Cx<'_>) {

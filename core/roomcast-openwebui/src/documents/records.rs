@@ -12,6 +12,7 @@ use roomcast_documents::{Brings, DocumentId};
 
 use super::content::{Content, is_update};
 use super::counts::{AppDocumentCounters, AppDocumentCounts};
+use super::cursor_ids::CursorIds;
 use super::fields::{DataFields, UnsavedFields};
 use super::frame::Blob;
 use super::names::{MemberKey, Parked};
@@ -115,6 +116,11 @@ impl DocumentRecords {
         self.machine.get(document).map(|open| open.name().clone())
     }
 
+    /// What is kept of a note whose document is in memory under this name.
+    pub(super) fn note_named(&mut self, document: &str) -> Option<&mut OpenNote> {
+        self.notes.get_mut(&self.machine.named(document)?)
+    }
+
     /// Whether a document has nothing in it, as far as it is loaded.
     pub(super) fn is_empty(&self, document: DocumentId) -> bool {
         let content = self.machine.get(document).and_then(|open| open.content());
@@ -212,7 +218,7 @@ pub(super) struct OpenNote {
     /// The last long state that sockets were told, for all who are told the same.
     pub(super) told: Option<ToldState>,
     /// Awareness ids that sockets have announced.
-    pub(super) cursors: BTreeMap<SocketId, BTreeSet<u64>>,
+    pub(super) cursors: CursorIds,
     pub(super) timer: Option<(Instant, TimerKey)>,
     pub(super) end: End,
 }
@@ -231,7 +237,7 @@ impl OpenNote {
             initializer: None,
             postponed: Vec::new(),
             told: None,
-            cursors: BTreeMap::new(),
+            cursors: CursorIds::default(),
             timer: None,
             end: End::NotYet,
         }

@@ -288,7 +288,7 @@ impl OpenWebUi {
             let user = member.user().clone();
             let blob = blob.told_by(release);
             let args = ArgumentWriter::of(&name).text("user_id", &user).blob("update", &blob).finish();
-            self.cursors_announced(document, socket, &blob.bytes);
+            self.cursors_announced(document, socket, &blob.bytes, cx);
             self.tell_others(document, Some(id), frame::AWARENESS, args, cx);
         }
         Outcome::nothing()

@@ -57,6 +57,8 @@ pub struct Outside {
     /// Whether what takes long is held back until [`World::work_one`].
     pub is_busy: bool,
     pub work: VecDeque<Work<Reply>>,
+    /// What was said to other nodes.
+    pub published: Vec<ClusterMessage>,
 }
 
 impl Deref for World {
@@ -94,15 +96,29 @@ impl World {
     }
 
     pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::built(change, None)
+        Self::built(change, None, 1)
     }
 
     /// The same on a bus, on which [`hear`](Self::hear) is what another node says.
     pub fn on_bus(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::built(change, Some(ClusterConfig::new(EndpointId::new(0))))
+        Self::node(1, change)
     }
 
-    fn built(change: impl FnOnce(&mut Settings), cluster: Option<ClusterConfig>) -> Self {
+    /// One of several on a bus: its messages are [`published`](Outside::published), and [heard](Self::hear_all) by others.
+    pub fn node(number: u8, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::built(change, Some(ClusterConfig::new(EndpointId::new(0))), number)
+    }
+
+    /// Takes what other nodes have published.
+    pub fn hear_all(&mut self, messages: &[ClusterMessage]) {
+        for message in messages {
+            let input = Input::Cluster(ClusterInput::Message(Box::new(message.clone())));
+            self.stack.server.handle_input(input, self.now);
+            self.run();
+        }
+    }
+
+    fn built(change: impl FnOnce(&mut Settings), cluster: Option<ClusterConfig>, number: u8) -> Self {
         let mut settings = Settings::new(EndpointId::new(0), SECRET).unwrap();
         settings.notices = Notices::On;
         settings.yjs_endpoint = Some(EndpointId::new(1));
@@ -111,7 +127,7 @@ impl World {
         let endpoints = [settings.endpoint("/ws/socket.io"), settings.protocol_endpoint("/ws/yjs")];
         let config = Config { cluster, ..Config::new(endpoints) };
         let wall = WallTime::from_unix_millis(START_MILLIS);
-        let server = Server::new(config, Start { node: 0, now, wall, seed: [1; 32] }).unwrap();
+        let server = Server::new(config, Start { node: 0, now, wall, seed: [number; 32] }).unwrap();
         Self {
             stack: Stack::new(server, OpenWebUi::new(settings, [2; 32])),
             now,
@@ -128,6 +144,7 @@ impl World {
                 replies: VecDeque::new(),
                 is_busy: false,
                 work: VecDeque::new(),
+                published: Vec::new(),
             },
             tickets: 0,
         }
@@ -433,6 +450,10 @@ impl Hooks<OpenWebUi> for Outside {
             return None;
         }
         Some(work.run())
+    }
+
+    fn publish(&mut self, message: ClusterMessage) {
+        self.published.push(message);
     }
 
     fn app_response(&mut self, id: AppRequestId, response: Response) {

@@ -305,6 +305,62 @@ fn the_cursors_of_those_who_leave_are_withdrawn() {
     assert!(!world.read(alice.client).concat().contains("ydoc:awareness:update"));
 }
 
+/// A node that is lost has withdrawn nothing: the others tell their own sockets, less what has moved to another node.
+#[test]
+fn the_cursors_of_a_lost_node_are_withdrawn_by_the_others() {
+    let mut nodes = [1, 2, 3].map(|number| World::node(number, |_| {}));
+    nodes.iter_mut().for_each(|node| node.pass_ms(1));
+    exchange(&mut nodes);
+    let mut tabs: Vec<Browser> = nodes.iter_mut().take(2).map(|node| Browser::open(node, "alice")).collect();
+    let announce = |node: &mut World, tab: &mut Browser, state: &str| {
+        let bytes: Vec<String> = state.bytes().map(|byte| byte.to_string()).collect();
+        tab.emit(node, "ydoc:awareness:update", &format!(r#","update":[{}]"#, bytes.join(",")));
+    };
+    exchange(&mut nodes);
+    announce(&mut nodes[1], &mut tabs[1], r#"{"7":{"cursor":1},"9":{"cursor":2}}"#);
+    exchange(&mut nodes);
+    assert!(nodes[0].read(tabs[0].client).concat().contains("ydoc:awareness:update"), "it is seen on another node");
+    // The document is opened at the third node when the cursors are there already.
+    let mut third = Browser::open(&mut nodes[2], "alice");
+    exchange(&mut nodes);
+    // The browser comes to the first node, before the second is known to be lost.
+    let mut moved = Browser::open(&mut nodes[0], "alice");
+    announce(&mut nodes[0], &mut moved, r#"{"9":{"cursor":3}}"#);
+    for _ in 0..30 {
+        nodes.iter_mut().for_each(|node| node.pass_ms(1000));
+        // It says nothing any more.
+        nodes[1].published.clear();
+        exchange(&mut nodes);
+    }
+    let withdrawn: Vec<String> = r#"{"7":{}}"#.bytes().map(|byte| byte.to_string()).collect();
+    let expected = format!(
+        r#"["ydoc:awareness:update",{{"document_id":"{NOTE}","user_id":"alice","update":[{}]}}]"#,
+        withdrawn.join(",")
+    );
+    for (node, client) in [(0, tabs[0].client), (0, moved.client), (2, third.client)] {
+        let said = nodes[node].read(client);
+        assert_eq!(said.iter().filter(|said| said.ends_with(&expected)).count(), 1, "{node}: {said:?}");
+    }
+    third.pump(&mut nodes[2]);
+}
+
+/// Each node hears what the others have published, until there is no more.
+fn exchange(nodes: &mut [World; 3]) {
+    loop {
+        let mut is_quiet = true;
+        for from in 0..3 {
+            let published = std::mem::take(&mut nodes[from].published);
+            is_quiet &= published.is_empty();
+            for to in (0..3).filter(|to| *to != from) {
+                nodes[to].hear_all(&published);
+            }
+        }
+        if is_quiet {
+            return;
+        }
+    }
+}
+
 /// A browser of 0.6.41 answers with its whole document, of which almost all is known.
 #[test]
 fn a_long_note_takes_what_was_typed_offline() {
