@@ -258,6 +258,28 @@ fn redis_may_go_away_and_come_back_while_both_nodes_are_written_to() {
     assert_eq!(bob.doc.store().state_vector(), alice.doc.store().state_vector());
 }
 
+/// What would keep the other nodes waiting: that it has the document in memory, and that it may begin it.
+#[test]
+fn a_node_that_ends_in_order_releases_the_documents_it_had() {
+    let mut fleet = Fleet::start("release");
+    let member = Client::join(fleet.nodes[0].1, &token("alice"));
+    member.send(r#"42["ydoc:document:join",{"document_id":"note:full","user_id":"x","user_name":"X"}]"#);
+    let mut alice = fleet.provider(0, "alice", 1);
+    alice.edit("something");
+    let keys = |fleet: &Fleet| {
+        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut fleet.redis.admin()).unwrap();
+        let of_node = |key: &String| key.ends_with(":claim") || key.ends_with(":nodes");
+        keys.into_iter().filter(|key| key.contains("roomcast:document") && of_node(key)).count()
+    };
+    while keys(&fleet) < 2 {}
+    fleet.nodes[0].0.signal("TERM");
+    fleet.nodes[0].0.end();
+    assert_eq!(keys(&fleet), 0, "neither a claim nor a presence");
+    let mut bob = fleet.provider(1, "bob", 2);
+    assert_eq!(bob.clock_of(1), 9, "and all is stored");
+    bob.edit("more");
+}
+
 /// Open WebUI 0.6.41: a browser that is named alone loads the note's content into the empty document.
 #[test]
 fn of_the_browsers_of_two_nodes_one_loads_the_note() {

@@ -399,7 +399,7 @@ impl App for DocumentsApp {
     }
 
     fn handle_end(&mut self, cx: &mut Cx<'_>) {
-        self.documents.set_pace(Pace::Hurried, cx.now);
+        self.documents.set_pace(Pace::Final, cx.now);
         self.pump(cx);
     }
 

@@ -58,8 +58,11 @@ pub struct Documents<M> {
 pub enum Pace {
     /// At the intervals of [`DocumentsConfig::journal`], and at once when the last member has left.
     Spaced,
-    /// At once: the server ends, or a request waits for it.
+    /// At once: a request waits for it.
     Hurried,
+    /// At once, and a document without members does not stay in memory: the server ends, and other nodes are not to wait
+    /// for it.
+    Final,
 }
 
 impl<M: Copy + Ord> Documents<M> {

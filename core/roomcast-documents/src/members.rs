@@ -78,7 +78,7 @@ impl<M: Copy + Ord> Documents<M> {
         live.idle = Idle::No;
         match pace {
             Pace::Spaced => live.journal.reopen(),
-            Pace::Hurried => {}
+            Pace::Hurried | Pace::Final => {}
         }
         self.counters.kept_joins += u64::from(comes_back);
         if form == Form::Protocol {

@@ -3,6 +3,8 @@
 //! Owns: that a document is loaded once for all who wait, never served unless all of it could be read, and when it leaves
 //! memory. Must never know: how a store keeps it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomcast_core::time::Instant;
@@ -150,7 +152,7 @@ impl<M: Copy + Ord> Documents<M> {
         for document in documents {
             if let Some(live) = self.live_mut(document) {
                 match pace {
-                    Pace::Hurried => live.journal.close(),
+                    Pace::Hurried | Pace::Final => live.journal.close(),
                     Pace::Spaced if !live.members.is_empty() => live.journal.reopen(),
                     Pace::Spaced => {}
                 }
@@ -181,7 +183,10 @@ impl<M: Copy + Ord> Documents<M> {
         self.advance_journal(document, now);
         self.start_work(document, now);
         self.tell_stored(document);
-        let keep_for = self.config.keep_for;
+        let keep_for = match self.pace {
+            Pace::Spaced | Pace::Hurried => self.config.keep_for,
+            Pace::Final => Duration::ZERO,
+        };
         let Some(live) = self.live(document) else { return };
         let is_over = live.is_over();
         let idle_at = (is_over && live.idle == Idle::No).then(|| live.left_at + keep_for);
@@ -288,7 +293,7 @@ fn live<M: Copy + Ord>(opened: ReadDocument, config: &DocumentsConfig, pace: Pac
         Writers::Several => Some(Replica::new(config.awareness, now)),
     };
     match pace {
-        Pace::Hurried => journal.close(),
+        Pace::Hurried | Pace::Final => journal.close(),
         Pace::Spaced => {}
     }
     Live {

@@ -58,6 +58,11 @@ impl LogOfAll {
         }
     }
 
+    /// Nodes that have the document in memory, and whether one may begin it.
+    pub fn held(&self) -> (usize, bool) {
+        (self.holders.len(), self.claim.is_some())
+    }
+
     /// The store crashes, and comes back without its last entries.
     pub fn lose(&mut self, entries: u64) {
         let last = self.last.saturating_sub(entries).max(self.up_to);

@@ -109,6 +109,22 @@ fn without_the_bus_nodes_hear_of_each_other_by_the_store() {
     assert!(world.conflicts > 0);
 }
 
+/// The next one does not wait until its claim and its presence have expired.
+#[test]
+fn a_node_that_ends_in_order_keeps_no_other_waiting() {
+    let mut world = World::new(3, 2, true);
+    world.weather = FAIR;
+    let one = world.join(0);
+    world.pass(Duration::from_secs(3));
+    world.edit(one, "more");
+    world.pass(Duration::from_secs(7));
+    assert_eq!(world.log.held(), (1, true), "it has begun the document, and has it in memory");
+    world.end(0);
+    world.pass(Duration::from_millis(100));
+    assert_eq!((world.log.held(), world.nodes[0].machine.counts().open), ((0, false), 0));
+    check(&mut world, 3);
+}
+
 /// As after a crash of the store that had not written everything to its disk.
 #[test]
 fn what_a_store_has_lost_is_stored_again_by_the_nodes_that_have_it() {

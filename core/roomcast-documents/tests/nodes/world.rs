@@ -10,7 +10,7 @@ use roomcast_documents::yjs::journal::Writers;
 use roomcast_documents::yjs::{Document, DocumentLimits, ProtocolMessage, Source, StateVector, Verdict};
 use roomcast_documents::{
     Access, Beginning, Brings, Close, DocumentAnswer, DocumentId, DocumentQuestion, DocumentStoreError, Documents,
-    DocumentsConfig, Flow, Form, Joining, MayBegin, Output, QuestionKind, read_stored,
+    DocumentsConfig, Flow, Form, Joining, MayBegin, Output, Pace, QuestionKind, read_stored,
 };
 use roomcast_testkit::yjs_update::text_update;
 
@@ -296,6 +296,15 @@ impl World {
         self.clients.retain(|_, client| client.node != node);
         let is_to_begin = self.nodes[node].is_to_begin;
         self.nodes[node] = self.process(is_to_begin);
+    }
+
+    /// A process ends in order: its browsers' connections are closed, and it stores what it has.
+    pub fn end(&mut self, node: usize) {
+        let ids: Vec<u32> = self.clients.iter().filter(|(_, client)| client.node == node).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.leave(id));
+        let now = self.now;
+        self.nodes[node].machine.set_pace(Pace::Final, now);
+        self.run();
     }
 
     /// All that a node says it has stored has to be there at the end.

@@ -215,7 +215,8 @@ impl OpenWebUi {
             }
             self.advance_content(document, cx);
         }
-        self.documents.machine.set_pace(Pace::Hurried, cx.now);
+        let pace = if self.flushes.is_ending() { Pace::Final } else { Pace::Hurried };
+        self.documents.machine.set_pace(pace, cx.now);
         self.pump_documents(cx);
     }
 

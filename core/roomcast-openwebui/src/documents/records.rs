@@ -143,12 +143,18 @@ impl DocumentRecords {
     }
 
     /// Documents that hold something which the stores do not have. Before the server ends, a note whose content was saved
-    /// is looked at once more, for which there is no time later.
+    /// is looked at once more, for which there is no time later, and a document leaves memory, so that other nodes hear of
+    /// it.
     pub(crate) fn unstored(&self, ending: Ending) -> usize {
         let is_stored = |document: &DocumentId| self.machine.get(*document).is_none_or(|open| open.is_stored());
         let is_looked_at = |content: &Content| ending == Ending::No || content.is_verified();
         let is_over = |note: &OpenNote| note.is_saved() && is_looked_at(&note.content);
-        self.notes.iter().filter(|(document, note)| !is_over(note) || !is_stored(document)).count()
+        let is_kept = |document: &DocumentId| {
+            ending == Ending::Yes && self.machine.get(*document).is_some_and(|open| open.members().is_empty())
+        };
+        let is_unstored =
+            |(document, note): &(&DocumentId, &OpenNote)| !is_over(note) || !is_stored(document) || is_kept(document);
+        self.notes.iter().filter(is_unstored).count()
     }
 
     pub(crate) fn counts(&self) -> AppDocumentCounts {
