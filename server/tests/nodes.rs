@@ -74,6 +74,15 @@ fn sessions_and_members_of_another_node_are_found_with_their_users() {
 }
 
 #[test]
+fn the_active_users_of_all_nodes_are_told_by_each() {
+    let pair = TwoNodes::start();
+    for node in 0..2 {
+        let (status, said) = pair.api(node, "/api/usage", "{}");
+        assert_eq!((status, said.as_str()), (200, r#"{"models":[],"users":["ada","ben"]}"#), "{node}");
+    }
+}
+
+#[test]
 fn sockets_of_another_node_enter_leave_and_end() {
     let mut pair = TwoNodes::start();
     let (ada, ben) = (pair.ada.sid.clone(), pair.ben.sid.clone());

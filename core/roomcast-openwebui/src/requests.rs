@@ -101,7 +101,7 @@ pub enum Request {
         /// Name of the room.
         room: ByteString,
     },
-    /// The users with an active login, in order. Answered by [`Response::Users`].
+    /// The users with an active login on any node that answers in time, in order. Answered by [`Response::Users`].
     ActiveUsers,
     /// The models that are in use. Answered by [`Response::Models`].
     ModelsInUse,

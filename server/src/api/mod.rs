@@ -10,7 +10,7 @@
 //! | `/api/disconnect` | `{to, extent?}` | `{"sockets":1}` |
 //! | `/api/members` | `{to}` | `{"members":[{"session","user":{id,name,role} ∣ null}]}` |
 //! | `/api/session` | `{session}` | `{"session","user":{…} ∣ null,"rooms":[…]}` |
-//! | `/api/usage` | `{}` | `{"models":[…],"users":[…]}`: ids of models in use and of active users |
+//! | `/api/usage` | `{}` | `{"models":[…],"users":[…]}`: ids of models in use and of active users, on all nodes |
 //! | `/api/batch` | `{requests: [{route: "emit", body}]}` | `{"results":[{"status":200,"body":{…}}]}` |
 //! | `/api/refresh` | `{user}` | `{"sockets":1}` |
 //! | `/api/revoke` | `{user}` or `{jti, ends_at?}` | `{"sockets":1}` |

@@ -424,7 +424,7 @@ impl OpenWebUi {
             },
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.protocol_event(event, cx),
             Event::Cluster(event) => match self.node_event(event, cx)? {
-                Event::Cluster(event) => self.handle_fetched(*event),
+                Event::Cluster(event) => self.handle_fetched(*event, cx),
                 event => Some(event),
             },
             Event::Relieved { session } => {

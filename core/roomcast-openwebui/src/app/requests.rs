@@ -15,8 +15,8 @@ use crate::requests::{LoginInfo, Request, Response, SocketInfo, SocketPlace, To}
 use crate::sockets::Stage;
 use crate::wire;
 use roomcast_core::server::{
-    AckRequest, AppRequestId, ClusterCommand, ClusterEvent, Command, Cx, Delivery, Emit, Event, Extent, Selection, Sid,
-    SocketId, Target,
+    AckRequest, AppRequestId, ClusterCommand, ClusterEvent, Command, Cx, Delivery, Emit, Event, Extent, ReplyTo,
+    Selection, Sid, SocketId, Target,
 };
 use roomcast_core::socket_io::Args;
 
@@ -42,7 +42,7 @@ impl OpenWebUi {
             Request::ReadChannels { user } => Response::Done { sockets: self.channels_changed(&user, cx) },
             Request::Login { socket } => Response::Login(self.login(socket).map(Box::new)),
             Request::RoomUsers { room } => Response::Users(self.users_in(&room, cx)),
-            Request::ActiveUsers => Response::Users(self.active_users()),
+            Request::ActiveUsers => return self.active_users_of_all(ticket, cx),
             Request::ModelsInUse => Response::Models(self.usage.models().cloned().collect()),
             Request::Counts => Response::Counts(Box::new(self.pool())),
             Request::DocumentState { document, user } => {
@@ -166,10 +166,42 @@ impl OpenWebUi {
         }
     }
 
-    /// Something happened on other nodes: given back unless it answers a request.
+    /// Answers with the active users of all nodes.
+    fn active_users_of_all(&mut self, ticket: AppRequestId, cx: &mut Cx<'_>) {
+        let here = self.active_users();
+        if cx.server.nodes().next().is_none() {
+            return self.answers.push_back((ticket, Response::Users(here)));
+        }
+        let emit = self.elsewhere.open_users(ticket, here.into_iter().collect());
+        let ack = Some(AckRequest { emit, timeout: self.settings.fetch_timeout });
+        let namespace = self.settings.scope.namespace.clone();
+        let ask = ClusterCommand::ServerEmit { namespace, name: ACTIVE_USERS, args: Args::empty(), ack };
+        cx.command(Command::Cluster(ask));
+    }
+
+    fn tell_active_users(&self, reply: Option<Box<ReplyTo>>, cx: &mut Cx<'_>) {
+        let users: Vec<&str> = self.activity.users().map(|user| &**user).collect();
+        if let Some(reply) = reply {
+            cx.command(Command::Cluster(ClusterCommand::ServerReply { reply, args: wire::args(&users) }));
+        }
+    }
+
+    /// Something happened on other nodes: given back unless it is about a request.
     #[expect(clippy::wildcard_enum_match_arm, reason = "what is another's goes on, also an event that is new")]
-    pub(super) fn handle_fetched(&mut self, event: ClusterEvent) -> Option<Event> {
+    pub(super) fn handle_fetched(&mut self, event: ClusterEvent, cx: &mut Cx<'_>) -> Option<Event> {
         match event {
+            ClusterEvent::ServerReceived { name, reply, .. } if name == ACTIVE_USERS => {
+                self.tell_active_users(reply, cx);
+                None
+            }
+            ClusterEvent::ServerReplied { emit, args, .. } if elsewhere::asks_for_users(emit) => {
+                self.elsewhere.handle_users(emit, args.parse().unwrap_or_default());
+                None
+            }
+            ClusterEvent::ServerRepliesEnded { emit, .. } if elsewhere::asks_for_users(emit) => {
+                self.answers.extend(self.elsewhere.handle_users_ended(emit));
+                None
+            }
             ClusterEvent::SocketsFetched { fetch, sockets, .. } if elsewhere::is_own(fetch) => {
                 self.answers.extend(self.elsewhere.handle_fetched(fetch, sockets));
                 None
@@ -227,6 +259,9 @@ impl OpenWebUi {
         Ok(())
     }
 }
+
+/// What nodes ask each other, in the namespace of the application.
+const ACTIVE_USERS: ByteString = ByteString::from_static("roomcast:active-users");
 
 /// Which way sockets move.
 #[derive(Clone, Copy, Debug)]

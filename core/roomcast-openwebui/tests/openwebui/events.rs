@@ -356,6 +356,39 @@ fn a_request_means_all_or_several_rooms_less_some_sockets() {
     ));
 }
 
+#[test]
+fn the_active_users_are_those_of_all_nodes_that_answer() {
+    let mut nodes = [1, 2].map(|number| World::node(number, |_| {}));
+    let exchange = |nodes: &mut [World; 2]| {
+        while nodes.iter().any(|node| !node.published.is_empty()) {
+            for (from, to) in [(0, 1), (1, 0)] {
+                let published = std::mem::take(&mut nodes[from].published);
+                nodes[to].hear_all(&published);
+            }
+        }
+    };
+    nodes.iter_mut().for_each(|node| node.pass_ms(1));
+    exchange(&mut nodes);
+    let clients = [nodes[0].join("alice"), nodes[1].join("bob")];
+    nodes[1].join("alice");
+    let users = |nodes: &mut [World; 2]| {
+        let ticket = nodes[0].request(Request::ActiveUsers);
+        exchange(nodes);
+        nodes[0].answer_to(ticket)
+    };
+    let Some(Response::Users(found)) = users(&mut nodes) else { panic!("no answer") };
+    assert_eq!(found, ["alice", "bob"]);
+    nodes[1].leave(clients[1]);
+    let Some(Response::Users(found)) = users(&mut nodes) else { panic!("no answer") };
+    assert_eq!(found, ["alice"]);
+    // One that is gone, and not known to be, is waited for in bounds.
+    let ticket = nodes[0].request(Request::ActiveUsers);
+    assert!(nodes[0].answer_to(ticket).is_none());
+    nodes[0].pass_ms(2000);
+    assert!(matches!(nodes[0].answer_to(ticket), Some(Response::Users(found)) if found == ["alice"]));
+    assert_eq!(nodes[0].stack.app.audit().fetches, 0);
+}
+
 /// A session that is not here may be on another node; what cannot be a session's id is on none.
 #[test]
 fn on_a_bus_a_room_as_long_as_a_session_id_is_taken_for_no_session() {
