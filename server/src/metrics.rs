@@ -209,6 +209,9 @@ fn register_counters(registry: &mut Registry, counters: Counters) {
         peer_faults,
         reserved_refused,
         stale_handles,
+        sockets_recovered,
+        recoveries_failed,
+        packets_replayed,
     } = counters;
     for (name, help, value) in [
         ("sessions_opened", "Sessions opened", sessions_opened),
@@ -222,6 +225,9 @@ fn register_counters(registry: &mut Registry, counters: Counters) {
         ("peer_faults", "Sessions and requests ended for a fault of the peer", peer_faults),
         ("reserved_refused", "Emits of event names that clients reserve", reserved_refused),
         ("stale_handles", "Inputs and commands with a stale handle", stale_handles),
+        ("sockets_recovered", "Sockets that came back as they were", sockets_recovered),
+        ("recoveries_failed", "Sockets that asked for it and came back as new ones", recoveries_failed),
+        ("packets_replayed", "Packets sent to sockets that had missed them", packets_replayed),
     ] {
         registry.register(name, help, ConstCounter::new(value));
     }
@@ -244,6 +250,8 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         unadmitted_bytes,
         outputs,
         cluster,
+        recovery,
+        recovery_bytes,
     } = audit;
     for (name, help, value) in [
         ("sessions", "Engine.IO sessions", sessions),
@@ -261,6 +269,8 @@ fn register_audit(registry: &mut Registry, audit: Audit) {
         ("unadmitted_bytes", "Bytes held for clients that are not logged in", unadmitted_bytes),
         ("outputs", "Outputs not polled yet", outputs),
         ("cluster_pending", "Requests to other nodes, subscriptions and answers that wait for them", cluster),
+        ("recovery", "Sockets that can be recovered, and packets kept for them", recovery),
+        ("recovery_bytes", "Bytes of packets and of sockets that are away", recovery_bytes),
     ] {
         gauge(registry, name, help, value);
     }
@@ -509,6 +519,9 @@ mod tests {
         peer_faults: 109,
         reserved_refused: 110,
         stale_handles: 111,
+        sockets_recovered: 112,
+        recoveries_failed: 113,
+        packets_replayed: 114,
     };
     const AUDIT: Audit = Audit {
         sessions: 201,
@@ -526,6 +539,8 @@ mod tests {
         outputs: 213,
         unread: 214,
         cluster: 215,
+        recovery: 216,
+        recovery_bytes: 217,
     };
 
     fn pool() -> LiveCounts {

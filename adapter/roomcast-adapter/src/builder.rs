@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use roomcast_core::cluster::{ClusterSettings, NodeId};
 use roomcast_core::server::config::{
-    Admission, EndpointKind, EngineIo, NamespaceRule, Origins, PathMatch, Pattern, ServerLimits, SocketIo, WebSocket,
+    Admission, ConnectionRecovery, EndpointKind, EngineIo, NamespaceRule, Origins, PathMatch, Pattern, ServerLimits,
+    SocketIo, WebSocket,
 };
 use roomcast_core::server::{App, Config, Endpoint};
 
@@ -109,6 +110,7 @@ impl<A: App> Builder<A> {
             origins: Origins::Any,
             engine: EngineIo::default(),
             connect_timeout: SocketIo::default().connect_timeout,
+            recovery: None,
             namespaces: Vec::new(),
             twice: Vec::new(),
         };
@@ -122,7 +124,7 @@ impl<A: App> Builder<A> {
                 admission: if routes.admit.is_some() { Admission::Ask } else { Admission::Open },
             })
             .collect();
-        let socket = SocketIo { namespaces, connect_timeout: io.connect_timeout };
+        let socket = SocketIo { namespaces, connect_timeout: io.connect_timeout, recovery: io.recovery };
         self.config.endpoints.push(Endpoint {
             path: path.into(),
             path_match: PathMatch::Exact,
@@ -278,6 +280,25 @@ pub struct SocketIoRoutes {
     pub engine: EngineIo,
     /// Time in which a connection must have joined a namespace. 45 s.
     pub connect_timeout: Duration,
+    /// Connection state recovery: what clients get back that lost their connection. None; it has a price, see there.
+    ///
+    /// ```
+    /// use roomcast_adapter::{Builder, ConnectionRecovery, Socket};
+    ///
+    /// let builder = Builder::new().socket_io("/socket.io", |io| {
+    ///     io.recovery = Some(ConnectionRecovery::default());
+    ///     io.namespace("/", |ns| {
+    ///         ns.on_connect(async |socket: Socket| {
+    ///             if !socket.recovered() {
+    ///                 // New, or away for too long: it is in no room yet, and has to be told how things stand.
+    ///                 socket.join("news");
+    ///             }
+    ///         });
+    ///     });
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub recovery: Option<ConnectionRecovery>,
     namespaces: Vec<NamespaceRoutes>,
     twice: Vec<String>,
 }

@@ -69,7 +69,9 @@ pub use ipnet::IpNet;
 pub use roomcast_core as core;
 pub use roomcast_core::server::{
     AckEnd, Delivery, Extent, Handshake, Message, Reason, Sid, SocketId,
-    config::{Compression, EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits, Transports},
+    config::{
+        Compression, ConnectionRecovery, EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits, Transports,
+    },
 };
 pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};
 

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use futures_channel::oneshot;
 use roomcast_core::server::{
@@ -135,6 +136,35 @@ impl Socket {
     /// The value of this type that was kept with this socket.
     pub fn extension<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.presence.extension()
+    }
+
+    /// Whether the client is back after it lost its connection: with the same sid, in the same rooms, and told what it has
+    /// missed. Only where [`SocketIoRoutes::recovery`](crate::SocketIoRoutes::recovery) is on. What the socket before was
+    /// [`extend`](Self::extend)ed with is not there; [`recovered_data`](Self::recovered_data) is.
+    pub fn recovered(&self) -> bool {
+        self.presence.connect.recovered.is_some()
+    }
+
+    /// Keeps something with a connected client, in place of what was kept before, for when it comes back. Nothing without
+    /// [`SocketIoRoutes::recovery`](crate::SocketIoRoutes::recovery).
+    ///
+    /// ```
+    /// # use roomcast_adapter::Socket;
+    /// async fn name(socket: Socket) {
+    ///     match socket.recovered_data() {
+    ///         Some(name) => tracing::info!(?name, "is back"),
+    ///         None => socket.keep_data("a new name"),
+    ///     }
+    /// }
+    /// ```
+    pub fn keep_data(&self, data: impl Into<Bytes>) {
+        self.shared.command(Command::KeepData { socket: self.id(), data: data.into() });
+    }
+
+    /// What was kept with the client by [`keep_data`](Self::keep_data) before it lost its connection; `None` if it is not
+    /// [`recovered`](Self::recovered).
+    pub fn recovered_data(&self) -> Option<&Bytes> {
+        self.presence.connect.recovered.as_ref().map(|recovered| &recovered.data)
     }
 
     /// The rooms it has joined; empty once it is gone.

@@ -36,6 +36,9 @@ const io = new SocketServer({
   serveClient: false,
   destroyUpgrade: false,
   cleanupEmptyChildNamespaces: true,
+  ...(Number(env.RECOVERY) && {
+    connectionStateRecovery: { maxDisconnectionDuration: Number(env.RECOVERY), skipMiddlewares: false },
+  }),
 });
 io.attach(http);
 

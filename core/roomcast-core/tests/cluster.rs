@@ -13,6 +13,7 @@ use roomcast_core::cluster::{
     BusPayload, BusState, ClusterBody, ClusterEmit, ClusterMessage, ClusterSettings, Leaving, NodeId, Recipients,
     RequestToken, RoomChannel, Strangers, Subscriptions,
 };
+use roomcast_core::server::config::{ConnectionRecovery, EndpointKind, EngineIo, SocketIo};
 use roomcast_core::server::{
     AckEnd, AckRequest, Audit, ClusterCommand, ClusterConfig, ClusterEvent, ClusterInput, Command, Config, ConnId,
     Delivery, Emit, EmitId, Endpoint, EndpointId, Event, Extent, FetchId, Input, Reach, RequestId, Scope, Selection,
@@ -290,8 +291,43 @@ fn rooms_without_members_are_not_subscribed_to() {
     assert_eq!((fleet.subscriptions(0), fleet.server(0).audit().cluster), (0, 0));
 }
 
+/// Also where each room has a channel: it is subscribed to for as long as the client may come back.
+#[test]
+fn what_other_nodes_say_while_a_client_is_away_is_kept_for_it() {
+    for subscriptions in [Subscriptions::Everything, Subscriptions::PerRoom] {
+        let mut settings = settings();
+        settings.subscriptions = subscriptions;
+        let mut fleet = Fleet::recovering(2, settings);
+        let client = fleet.client_in(0, "red");
+        let channels = fleet.subscriptions(0);
+        let auth = fleet.answer.replace("40{\"sid\"", "{\"sid\"");
+        fleet.nodes[0].input(Input::WsEnded { conn: client.conn });
+        fleet.settle();
+        for (target, name) in [(room("red"), "a"), (sid_room(client), "b"), (Target::everyone(scope()), "c")] {
+            fleet.emit(1, target, name);
+        }
+        fleet.emit(1, room("blue"), "not for it");
+        assert_eq!(fleet.subscriptions(0), channels);
+        let back = fleet.client_with(0, &auth);
+        assert_eq!(back.sid, client.sid);
+        let names = fleet.received(back).into_iter().map(|text| text.split('"').nth(1).unwrap().to_owned());
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b", "c"], "{subscriptions:?}");
+        fleet.emit(1, room("red"), "d");
+        assert_eq!((fleet.received(back).len(), fleet.subscriptions(0)), (1, channels));
+        fleet.nodes[0].input(Input::WsEnded { conn: back.conn });
+        fleet.pass(Duration::from_secs(119));
+        assert_eq!(fleet.subscriptions(0), channels);
+        fleet.pass(Duration::from_secs(2));
+        assert_eq!((fleet.subscriptions(0), fleet.server(0).audit().recovery), (0, 0));
+    }
+}
+
 /// Nodes on a bus that delivers at once and in order.
 struct Fleet {
+    /// The answer to the last CONNECT.
+    answer: String,
+    /// What came with it.
+    unread: Vec<String>,
     nodes: Vec<Kit<(), Node>>,
     now: Instant,
     /// A node that the bus does not reach.
@@ -364,14 +400,25 @@ impl Fleet {
     }
 
     fn with(nodes: u8, settings: ClusterSettings) -> Self {
+        Self::at(nodes, settings, Endpoint::socket_io("/socket.io"))
+    }
+
+    fn recovering(nodes: u8, settings: ClusterSettings) -> Self {
+        let recovery = Some(ConnectionRecovery::default());
+        let kind = EndpointKind::SocketIo(EngineIo::default(), SocketIo { recovery, ..SocketIo::default() });
+        Self::at(nodes, settings, Endpoint { kind, ..Endpoint::socket_io("/socket.io") })
+    }
+
+    fn at(nodes: u8, settings: ClusterSettings, endpoint: Endpoint) -> Self {
         let now = Instant::from_millis(1);
         let nodes = (0..nodes).map(|node| {
             let cluster = Some(ClusterConfig { settings: settings.clone(), ..ClusterConfig::new(EndpointId::new(0)) });
-            let config = Config { cluster, ..Config::new([Endpoint::socket_io("/socket.io")]) };
+            let config = Config { cluster, ..Config::new([endpoint.clone()]) };
             let start = Start { node: node.into(), now, wall: WallTime::default(), seed: [node; 32] };
             Kit::new(Stack::new(Server::new(config, start).unwrap(), ()), Node::default(), now)
         });
-        let mut fleet = Self { nodes: nodes.collect(), now, cut: None, confirms: true };
+        let mut fleet =
+            Self { answer: String::new(), unread: Vec::new(), nodes: nodes.collect(), now, cut: None, confirms: true };
         fleet.pass(Duration::ZERO);
         let known = fleet.nodes.len() - 1;
         assert!(fleet.nodes.iter().all(|node| node.stack.server.nodes().count() == known));
@@ -379,13 +426,21 @@ impl Fleet {
     }
 
     fn client(&mut self, node: usize) -> Client {
+        let client = self.client_with(node, "");
+        if self.confirms {
+            assert_eq!(self.received(client), [""; 0]);
+        }
+        client
+    }
+
+    fn client_with(&mut self, node: usize, auth: &str) -> Client {
         let target = "/socket.io?EIO=4&transport=websocket".parse().unwrap();
         let request = ClientHandshake::new([0; 16]).request(&"localhost".parse().unwrap(), &target);
         let now = self.now;
         let Upgrade::Accept(conn, _) = self.server(node).handle_upgrade(EndpointId::new(0), &request, now) else {
             panic!("a good handshake")
         };
-        self.says_on(node, conn, "40");
+        self.says_on(node, conn, &format!("40{auth}"));
         let connected = self.nodes[node].hooks.events.iter().find_map(|event| match event {
             Event::Connected(connect) => Some((connect.socket, connect.sid)),
             _ => None,
@@ -394,8 +449,10 @@ impl Fleet {
         self.nodes[node].hooks.events.clear();
         let client = Client { node, conn, socket, sid };
         if self.confirms {
-            let first: Vec<_> = self.received(client);
-            assert!(matches!(&first[..], [connect] if connect.starts_with("40{")), "{first:?}");
+            let mut received = self.received(client);
+            self.answer = received.remove(0);
+            assert!(self.answer.starts_with("40{"), "{}", self.answer);
+            self.unread = received;
         }
         client
     }
@@ -497,7 +554,7 @@ impl Fleet {
     /// The text packets that a client got since the last call.
     fn received(&mut self, client: Client) -> Vec<String> {
         let bytes = self.nodes[client.node].hooks.received.remove(&client.conn).unwrap_or_default();
-        let (mut rest, mut packets) = (&bytes[..], Vec::new());
+        let (mut rest, mut packets) = (&bytes[..], std::mem::take(&mut self.unread));
         while let [0x81, len @ 0..126, tail @ ..] = rest {
             let (text, tail) = tail.split_at(usize::from(*len));
             packets.push(String::from_utf8(text.to_vec()).unwrap());

@@ -12,9 +12,9 @@ import { basename } from "node:path";
 import { createInterface } from "node:readline";
 import { after, it } from "node:test";
 
-import { WAIT_MS, elapse, within } from "../../../wait.mjs";
+import { WAIT_MS, elapse, until, within } from "../../../wait.mjs";
 
-export { WAIT_MS, elapse, within };
+export { WAIT_MS, elapse, until, within };
 
 /** Things that arrive, for a test to take one by one without missing any. */
 export class Inbox {
@@ -121,6 +121,11 @@ export async function startServer(profile, port) {
     port: PORT,
     pid: child.pid,
     profile,
+    /** Ends the server without a word. */
+    async kill() {
+      child.kill("SIGKILL");
+      await within(exited, "end of the server after SIGKILL");
+    },
     /** Asks the server to end, and demands that it does so in good order. */
     async stop() {
       child.kill("SIGTERM");

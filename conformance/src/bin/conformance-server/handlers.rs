@@ -11,8 +11,8 @@ use roomcast_auth::{Claim, Claims, Key, Policy, Verifier};
 use roomcast_core::cluster::{ClusterSettings, JavaScript, Python, Strangers};
 use roomcast_tokio::redis::{RedisConfig, RedisUrl};
 use roomcast_tokio::{
-    Args, ArgsError, Builder, Compression, Data, EngineIo, Extent, Handle, Message, Namespace, NoAck, Pattern, Peer,
-    PeerHandlers, RedisNodes, Refusal, Runtime, Socket, wall_now,
+    Args, ArgsError, Builder, Compression, ConnectionRecovery, Data, EngineIo, Extent, Handle, Message, Namespace,
+    NoAck, Pattern, Peer, PeerHandlers, RedisNodes, Refusal, Runtime, Socket, wall_now,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder<Fl
         .socket_io("/socket.io", |io| {
             io.engine = engine.clone();
             io.connect_timeout = settings.connect_timeout;
+            let max_age = settings.recovery;
+            io.recovery = (!max_age.is_zero()).then(|| ConnectionRecovery { max_age, ..ConnectionRecovery::default() });
             for open in ["/", "/custom"] {
                 io.namespace(open, |ns| open_to_all(ns, runtime.clone(), settings));
             }

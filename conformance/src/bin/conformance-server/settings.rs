@@ -25,6 +25,9 @@ pub struct Settings {
     pub connect_timeout: Duration,
     #[arg(long, env = "MAX_PAYLOAD", default_value_t = 1_000_000)]
     pub max_payload: usize,
+    /// How long clients that lost their connection are remembered; 0: not at all.
+    #[arg(long, env = "RECOVERY", default_value = "0", value_parser = millis())]
+    pub recovery: Duration,
     #[arg(long, env = "JWT_SECRET", default_value = "conformance-secret-conformance-secret", hide_env_values = true)]
     pub jwt_secret: String,
     /// `1`: messages are compressed for clients that offer it.

@@ -114,11 +114,15 @@ impl Server {
     /// An event of another node for sockets here. Nothing of its payload is read where none is meant.
     fn emit_for(&mut self, from: NodeId, emit: ClusterEmit, now: Instant) {
         let ClusterEmit { recipients, name, args, delivery, ack } = emit;
-        let Some(link) = self.cluster.as_deref_mut() else { return };
-        let scope = Scope { endpoint: link.endpoint, namespace: recipients.namespace.clone() };
-        let is_meant = |room: &ByteString| self.namespaces.is_occupied(&scope, room);
-        if !(recipients.rooms.iter().any(is_meant) || recipients.rooms.is_empty() && self.namespaces.is_there(&scope)) {
-            link.cluster.counters_mut().without_recipients += 1;
+        let Some(endpoint) = self.cluster.as_deref().map(|link| link.endpoint) else { return };
+        let scope = Scope { endpoint, namespace: recipients.namespace.clone() };
+        let is_meant =
+            |room: &ByteString| self.namespaces.is_occupied(&scope, room) || self.is_awaited(&scope, Some(room));
+        let is_there = || self.namespaces.is_there(&scope) || self.is_awaited(&scope, None);
+        if !(recipients.rooms.iter().any(is_meant) || recipients.rooms.is_empty() && is_there()) {
+            if let Some(link) = self.cluster.as_deref_mut() {
+                link.cluster.counters_mut().without_recipients += 1;
+            }
             return self.tell_count(&from, ack, 0);
         }
         if socket_io::is_reserved_event(&name) {

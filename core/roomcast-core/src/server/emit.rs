@@ -28,6 +28,7 @@ impl Server {
             Command::Emit(emit) => self.emit(&emit, now),
             Command::Ack { socket, ack, args } => self.send_ack(socket, ack, args),
             Command::Send { session, message } => self.send_message(session, &message),
+            Command::KeepData { socket, data } => self.keep_data(socket, data),
             Command::Admit { session } => self.unadmitted.stop(session),
             Command::Handled { session } => self.handled(session),
             Command::Join { target, room } => {
@@ -64,6 +65,9 @@ impl Server {
             self.counters.reserved_refused += 1;
             return asker.into_iter().for_each(|(asker, _)| self.end_without_recipients(asker));
         }
+        if let Some(sent_on) = self.sent_on(emit) {
+            return self.emit(&sent_on, now);
+        }
         if self.cluster.is_some()
             && let Some(recipients) = self.recipients_of(&emit.target)
         {
@@ -76,6 +80,9 @@ impl Server {
     pub(super) fn emit_here(&mut self, emit: &Emit, asker: Option<(Asker, Duration)>, now: Instant) {
         if let Some((asker, timeout)) = asker {
             self.emit_asking(emit, asker, timeout, now);
+            return;
+        }
+        if self.emit_recoverable(emit, now) {
             return;
         }
         let Some(namespace) = self.namespaces.name_of_target(&emit.target).cloned() else {
@@ -147,8 +154,10 @@ impl Server {
         // A name cut out of a larger message would keep all of that in memory as long as the room lives.
         let room = ByteString::from(&**room);
         let outside = self.watched(target, |server, socket| !server.is_in(socket, &room));
+        let remembered = self.remembered_of(target);
         let found = self.namespaces.join(target, &room, self.config.limits.rooms_per_socket_max);
         self.count_stale(found);
+        self.note_rooms(remembered, &room, now);
         for socket in outside {
             if self.is_in(socket, &room) {
                 self.event(Event::RoomJoined { socket, room: room.clone() });
@@ -162,7 +171,9 @@ impl Server {
     /// Takes sockets of this node out of a room.
     pub(super) fn leave_here(&mut self, target: &Target, room: &ByteString) -> Lookup {
         let inside = self.watched(target, |server, socket| server.is_in(socket, room));
+        let remembered = self.remembered_of(target);
         let found = self.namespaces.leave(target, room);
+        self.note_rooms(remembered, room, self.now);
         for socket in inside {
             self.event(Event::RoomLeft { socket, room: room.clone() });
         }
@@ -199,6 +210,7 @@ impl Server {
                 Extent::Connection => {
                     for socket in self.namespaces.of(session).to_vec() {
                         self.send_disconnect(session, socket);
+                        self.forget_recovery(socket);
                     }
                     self.advance(session, SessionEvent::CloseCommand, Reason::ForcedClose, now);
                 }
@@ -214,6 +226,7 @@ impl Server {
         for session in sessions {
             self.advance(session, SessionEvent::CloseCommand, Reason::ShuttingDown, now);
         }
+        self.recoveries.iter_mut().flatten().for_each(|recovery| recovery.clear());
     }
 
     fn count_stale(&mut self, found: Lookup) {

@@ -209,8 +209,18 @@ pub struct Connect {
     pub namespace: ByteString,
     /// The auth payload: a JSON object, or empty if the client gave none.
     pub auth: ByteString,
+    /// Given if the client is back after its connection was lost: it has its sid and is in its rooms, once it is let in, and
+    /// it is sent what it missed. See [`ConnectionRecovery`](super::config::ConnectionRecovery).
+    pub recovered: Option<RecoveredState>,
     /// The request that opened the session.
     pub request: Arc<Handshake>,
+}
+
+/// What the application kept with a socket that is back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredState {
+    /// As [`Command::KeepData`] gave it last; empty if it did not.
+    pub data: Bytes,
 }
 
 /// The request that opened a session, as text: what an application may want to look at, in one small allocation that
@@ -398,6 +408,21 @@ impl Reason {
         }
     }
 
+    /// Whether the client may come back as the same socket: the connection failed, or was closed as if it had. (The same as
+    /// in socket.io 4.8, and `TooSlow`, which it does not know.)
+    pub(super) const fn is_recoverable(self) -> bool {
+        match self {
+            Self::TransportClose
+            | Self::TransportError
+            | Self::PingTimeout
+            | Self::ForcedClose
+            | Self::ClosedWith(_)
+            | Self::ShuttingDown
+            | Self::TooSlow => true,
+            Self::ClientDisconnect | Self::ServerDisconnect | Self::ConnectTimeout | Self::Fault(_) => false,
+        }
+    }
+
     /// What a close frame says then (RFC 6455 section 7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
@@ -455,6 +480,14 @@ pub enum Command {
     Admit {
         /// The session of the peer.
         session: SessionId,
+    },
+    /// Keep something with a connected socket, for when its connection is lost and it comes back. Only where
+    /// [connection state recovery](super::config::ConnectionRecovery) is on.
+    KeepData {
+        /// The socket that it is about.
+        socket: SocketId,
+        /// Comes back in [`Connect::recovered`]. In place of what was kept before.
+        data: Bytes,
     },
     /// An event or message has been dealt with: one for each.
     Handled {

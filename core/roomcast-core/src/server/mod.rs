@@ -16,6 +16,7 @@
 //! | `namespaces` | sockets, rooms, targets |
 //! | `intake` | what the application has not dealt with |
 //! | `unadmitted` | what peers pin that are not admitted yet |
+//! | `recovery`, `remembered`, `packet_log`, `position` | sockets that may come back, and what they may have missed |
 //! | `held_answers`, `../cluster` | answers that wait for the bus; the other nodes |
 //!
 //! The composition, each file using those above it:
@@ -23,8 +24,10 @@
 //! | file | what |
 //! |---|---|
 //! | [`config`], [`event`], `handles`, `target`, [`cluster_event`], [`fault`] | vocabulary: settings, inputs and outputs, faults and what peers are told |
+//! | `counts` | what is counted, for tests and metrics |
 //! | `delivery` | what goes out by which machine |
 //! | `session` | Engine.IO sessions: open, upgrade, end |
+//! | `restore` | sockets that come back; events that are kept for them |
 //! | `socket` | Socket.IO: connect, events, acks, disconnect |
 //! | `emit` | commands of the application |
 //! | `cluster_link`, `publish`, `cluster` | what other nodes are told and say |
@@ -38,6 +41,7 @@ mod cluster;
 pub mod cluster_event;
 mod cluster_link;
 pub mod config;
+mod counts;
 mod deadlines;
 mod delivery;
 mod emit;
@@ -52,12 +56,17 @@ mod inbound;
 mod intake;
 mod namespaces;
 mod outbound;
+mod packet_log;
 #[cfg(feature = "test-hooks")]
 mod planted;
 mod poll_body;
+mod position;
 mod publish;
 mod queues;
+mod recovery;
+mod remembered;
 mod requests;
+mod restore;
 mod session;
 mod shared_frame;
 mod socket;
@@ -83,6 +92,7 @@ pub use self::cluster_event::{ClusterCommand, ClusterEvent, ClusterInput, FetchI
 use self::cluster_link::ClusterLink;
 pub use self::config::{ClusterConfig, Config, ConfigError, Endpoint, EndpointId};
 use self::config::{Compression, EndpointKind, EngineIo, WebSocket};
+pub use self::counts::{Audit, Counters};
 use self::deadlines::Deadlines;
 use self::encoded::Encoded;
 pub use self::event::*;
@@ -91,6 +101,7 @@ use self::heartbeats::Heartbeats;
 use self::intake::{Intake, IntakeLimits};
 use self::namespaces::Namespaces;
 use self::queues::OutboundQueues;
+use self::recovery::Recovery;
 use self::requests::Requests;
 use self::shared_frame::{SharedEvent, SharedFrame};
 use self::state::Session;
@@ -200,6 +211,8 @@ pub struct Server {
     deadlines: Deadlines,
     intake: Intake,
     unadmitted: Unadmitted,
+    /// By endpoint; empty if none has it.
+    recoveries: Vec<Option<Box<Recovery>>>,
     cluster: Option<Box<ClusterLink>>,
 
     outputs: VecDeque<Queued>,
@@ -247,6 +260,7 @@ impl Server {
                 queue_soft_bytes: limits.queue_soft_bytes,
             }),
             unadmitted: Unadmitted::new(limits.unadmitted.pinned_bytes_max),
+            recoveries: Recovery::of_endpoints(&config, &mut rng),
             outputs: VecDeque::new(),
             constant: Constants::new(),
             shared_frame: SharedFrame::default(),
@@ -291,6 +305,9 @@ impl Server {
         }
         while let Some((kind, subject)) = self.deadlines.poll_missed(now) {
             self.handle_missed(kind, subject, now);
+        }
+        for recovery in self.recoveries.iter_mut().flatten() {
+            recovery.handle_timeout(now);
         }
         if let Some(link) = self.cluster.as_deref_mut() {
             link.cluster.handle_timeout(now);
@@ -339,6 +356,7 @@ impl Server {
             self.acks.poll_timeout().map(|at| (at, TimerKind::Ack)),
             self.namespaces.poll_timeout().map(|at| (at, TimerKind::Connect)),
             self.deadlines.poll_timeout(),
+            self.recovery_timeout().map(|at| (at, TimerKind::Recovery)),
             self.cluster.as_deref().and_then(ClusterLink::poll_timeout).map(|at| (at, TimerKind::Cluster)),
         ]
         .into_iter()
@@ -381,6 +399,8 @@ impl Server {
             outputs: self.outputs.len() + self.queues.unpolled(),
             unread: self.intake.ready_count() + self.intake.held_count(),
             cluster: self.cluster.as_deref().map_or(0, ClusterLink::live),
+            recovery: self.recoveries.iter().flatten().map(|recovery| recovery.live()).sum(),
+            recovery_bytes: self.recoveries.iter().flatten().map(|recovery| recovery.bytes()).sum(),
         }
     }
 
@@ -459,68 +479,6 @@ pub enum Head {
     Continue(RequestId),
     /// Answer this; the body is of no interest.
     Refuse(Box<::http::Response<Bytes>>),
-}
-
-/// Counts of live state, all of which must be zero once every session has ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Audit {
-    /// Sessions on endpoints of every kind.
-    pub sessions: usize,
-    /// WebSocket streams.
-    pub conns: usize,
-    /// HTTP requests under way.
-    pub requests: usize,
-    /// Presences in namespaces.
-    pub sockets: usize,
-    /// Namespaces with at least one socket.
-    pub namespaces: usize,
-    /// Rooms with at least one socket.
-    pub rooms: usize,
-    /// Engine.IO session ids that are known.
-    pub session_sids: usize,
-    /// Socket.IO ids that are known.
-    pub socket_sids: usize,
-    /// Emits whose acks are awaited.
-    pub acks: usize,
-    /// Armed deadlines.
-    pub timers: usize,
-    /// Bytes that wait to be sent.
-    pub queued_bytes: usize,
-    /// Bytes of memory pinned by peers that are not admitted yet.
-    pub unadmitted_bytes: usize,
-    /// Outputs that have not been polled.
-    pub outputs: usize,
-    /// Peers with bytes that were read and not processed, and events that are held back.
-    pub unread: usize,
-    /// Requests to other nodes and of other nodes, subscriptions, and answers that wait for them.
-    pub cluster: usize,
-}
-
-/// Totals since startup, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Counters {
-    /// Sessions opened.
-    pub sessions_opened: u64,
-    /// Sockets connected to a namespace.
-    pub sockets_connected: u64,
-    /// Engine.IO packets and bare messages received.
-    pub packets_received: u64,
-    /// Packets put into queues, once per recipient.
-    pub packets_queued: u64,
-    /// Volatile packets dropped, once per recipient.
-    pub volatile_dropped: u64,
-    /// Upgrades from polling to WebSocket that were completed.
-    pub upgrades: u64,
-    /// Sessions closed as too slow.
-    pub too_slow: u64,
-    /// Sessions ended for a missing pong.
-    pub pings_unanswered: u64,
-    /// Sessions and requests ended for a fault of the peer.
-    pub peer_faults: u64,
-    /// Emits of an event name that clients reserve, which were not sent.
-    pub reserved_refused: u64,
-    /// Inputs and commands with a stale handle.
-    pub stale_handles: u64,
 }
 
 /// Whether new peers are taken.

@@ -125,6 +125,13 @@ impl Namespaces {
         socket
     }
 
+    /// Gives a connecting socket the sid that it had before.
+    pub(super) fn rename(&mut self, socket: SocketId, sid: Sid) {
+        let Some(record) = self.sockets.get_mut(socket) else { return };
+        self.sids.remove(&std::mem::replace(&mut record.sid, sid));
+        self.sids.insert(sid, socket);
+    }
+
     /// Connects a socket. The auth payloads that waited for it; `None` if it is not connecting.
     pub(super) fn let_in(&mut self, socket: SocketId) -> Option<VecDeque<ByteString>> {
         let Self { sockets, connecting, namespaces, .. } = self;

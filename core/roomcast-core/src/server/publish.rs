@@ -8,8 +8,10 @@ use bytestring::ByteString;
 use super::acks::Asker;
 use super::cluster_event::{ClusterCommand, ClusterEvent, FetchId, FetchedSocket};
 use super::cluster_link::{ClusterLink, Fetching};
-use super::event::{AckEnd, AckRequest, Emit, EmitId, Event, Output, Reach, Target};
+use super::event::{AckEnd, AckRequest, Emit, EmitId, Event, Output, Reach, Scope, Target};
 use super::held_answers::HeldAnswer;
+use super::namespaces::Namespaces;
+use super::recovery::Recovery;
 use super::{Queued, Server, Sid};
 use crate::cluster::{
     BusPayload, ClusterBody, ClusterEmit, Ended, Membership, Recipients, RequestEnd, RequestToken, Requested,
@@ -171,7 +173,7 @@ impl Server {
         if link.cluster.settings().subscriptions != Subscriptions::PerRoom {
             return;
         }
-        follow_rooms(link, &mut self.namespaces);
+        follow_rooms(link, &mut self.namespaces, &mut self.recoveries);
         for socket in self.namespaces.select(target).unwrap_or_default() {
             let Some(scope) = self.namespaces.scope(socket).filter(|scope| scope.endpoint == link.endpoint) else {
                 continue;
@@ -195,7 +197,7 @@ impl Server {
     /// Hands on what the machines of the cluster have to say.
     pub(super) fn settle_cluster(&mut self, now: Instant) {
         let Some(link) = self.cluster.as_deref_mut() else { return };
-        follow_rooms(link, &mut self.namespaces);
+        follow_rooms(link, &mut self.namespaces, &mut self.recoveries);
         let late = link.held.handle_timeout(now);
         link.cluster.counters_mut().joins_unconfirmed += late;
         while let Some(membership) = self.cluster.as_deref_mut().and_then(|link| link.cluster.poll_membership()) {
@@ -258,10 +260,22 @@ impl Server {
     }
 }
 
-/// Subscribes to rooms that have members here, and to no others.
-fn follow_rooms(link: &mut ClusterLink, namespaces: &mut super::namespaces::Namespaces) {
+/// Subscribes to rooms that have members here, or had when a member's connection was lost that may come back, and to no
+/// others.
+fn follow_rooms(link: &mut ClusterLink, namespaces: &mut Namespaces, recoveries: &mut [Option<Box<Recovery>>]) {
+    let mut recovery = recoveries.get_mut(link.endpoint.index()).and_then(|recovery| recovery.as_deref_mut());
     while let Some((channel, is_there)) = namespaces.poll_room_change() {
-        link.cluster.set_wanted(channel, if is_there { Wanted::Yes } else { Wanted::No });
+        let is_awaited = |recovery: &Recovery| recovery.is_awaited(&channel.namespace, Some(&channel.room));
+        let is_wanted = is_there || recovery.as_deref().is_some_and(is_awaited);
+        link.cluster.set_wanted(channel, if is_wanted { Wanted::Yes } else { Wanted::No });
+    }
+    while let Some(channel) = recovery.as_deref_mut().and_then(Recovery::poll_released) {
+        let scope = Scope { endpoint: link.endpoint, namespace: channel.namespace.clone() };
+        if link.cluster.settings().subscriptions != Subscriptions::Everything
+            && !namespaces.is_occupied(&scope, &channel.room)
+        {
+            link.cluster.set_wanted(channel, Wanted::No);
+        }
     }
 }
 

@@ -304,6 +304,7 @@ impl Server {
     /// Tells the application that a socket, detached or not, is gone: it leaves its rooms and answers no acks any more.
     pub(super) fn end_socket(&mut self, socket: SocketId, reason: Reason) {
         let session = self.namespaces.session(socket);
+        self.lose(socket, reason);
         let Some(removed) = self.namespaces.remove(socket) else { return };
         self.acks.handle_gone(socket);
         self.forward_acks();

@@ -179,7 +179,9 @@ impl Server {
         let sid = self.new_sid();
         let scope = Scope { endpoint, namespace };
         let socket = self.namespaces.open(session, scope, sid, now + timeout);
+        let is_returning = self.handle_return(socket, &auth, now);
         match admission {
+            Admission::Ask if is_returning && self.skips_readmission(endpoint) => self.let_in(socket, auth),
             Admission::Open => self.let_in(socket, auth),
             Admission::Ask | Admission::Closed => {
                 if let Some(connect) = self.connect(socket, auth) {
@@ -202,6 +204,7 @@ impl Server {
         let Some(waiting) = self.namespaces.let_in(socket) else { return };
         let Some(connect) = self.connect(socket, auth) else { return };
         let session = connect.session;
+        let missed = self.restore(socket);
         if self.cluster.is_some() {
             let sid = ByteString::from(connect.sid.as_str());
             self.await_channel(&Target::Socket(socket), &sid, self.now);
@@ -217,7 +220,12 @@ impl Server {
                 self.send_connected(socket);
             }
         }
+        self.send_missed(session, &missed);
+        let is_back = connect.recovered.is_some();
         self.event(Event::Connected(Box::new(connect)));
+        if is_back {
+            self.tell_restored_rooms(socket);
+        }
         for _ in waiting {
             self.handled(session);
         }
@@ -241,6 +249,7 @@ impl Server {
     /// Removes a connecting socket and says why. The next CONNECT for the same namespace, which waited, has its turn.
     fn turn_away(&mut self, socket: SocketId, data: &str, now: Instant) {
         let Some(session) = self.namespaces.session(socket) else { return };
+        self.forget_recovery(socket);
         let Some(removed) = self.namespaces.remove(socket) else { return };
         self.send_connect_error(session, &removed.scope.namespace, data);
         for auth in removed.waiting {
@@ -260,6 +269,7 @@ impl Server {
             endpoint: scope.endpoint,
             namespace: scope.namespace.clone(),
             auth,
+            recovered: self.recovered_state(socket),
             request,
         })
     }
@@ -267,10 +277,15 @@ impl Server {
     pub(super) fn send_connected(&mut self, socket: SocketId) {
         let (Some(session), Some(sid)) = (self.namespaces.session(socket), self.namespaces.sid(socket)) else { return };
         let Some(namespace) = self.namespaces.scope(socket).map(|scope| scope.namespace.clone()) else { return };
-        self.send_packet(session, 32 + namespace.len(), |out| {
+        let pid = self.pid(socket);
+        self.send_packet(session, 64 + namespace.len(), |out| {
             socket_io::encode_header(out, PacketType::Connect, 0, &namespace, None);
             out.extend_from_slice(br#"{"sid":""#);
             out.extend_from_slice(sid.as_str().as_bytes());
+            if let Some(pid) = pid {
+                out.extend_from_slice(br#"","pid":""#);
+                out.extend_from_slice(pid.as_str().as_bytes());
+            }
             out.extend_from_slice(br#""}"#);
         });
     }

@@ -22,6 +22,8 @@ pub enum TimerKind {
     Partial,
     /// An ack is overdue.
     Ack,
+    /// What is kept for clients that may come back is too old.
+    Recovery,
     /// A heartbeat or an answer of the cluster.
     Cluster,
     /// The application's.

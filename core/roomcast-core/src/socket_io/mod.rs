@@ -14,5 +14,5 @@ pub use flags::{Delivery, Extent};
 pub use json::{JsonError, JsonLimits};
 pub use packet::{
     HEADER_BYTES_MAX, Packet, PacketCheck, PacketError, PacketLimits, PacketType, ack_args, encode_ack, encode_event,
-    encode_header, is_reserved_event, split_event,
+    encode_event_at, encode_header, is_reserved_event, split_event,
 };

@@ -304,6 +304,16 @@ pub fn encode_event(out: &mut Vec<u8>, namespace: &str, ack_id: Option<u64>, eve
     out.push(b']');
 }
 
+/// The same without an ack, and with the offset of
+/// [connection state recovery](https://socket.io/docs/v4/connection-state-recovery) behind the arguments.
+pub fn encode_event_at(out: &mut Vec<u8>, namespace: &str, event: &str, args: &Args, offset: &str) {
+    encode_event(out, namespace, None, event, args);
+    out.pop();
+    out.push(b',');
+    json::write_string(out, offset);
+    out.push(b']');
+}
+
 /// Appends an ack: ACK, or BINARY_ACK if there are attachments, which the caller sends behind it in order.
 pub fn encode_ack(out: &mut Vec<u8>, namespace: &str, ack_id: u64, args: &Args) {
     out.reserve(HEADER_BYTES_MAX + namespace.len() + args.json().len());

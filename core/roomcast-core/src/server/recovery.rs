@@ -1,0 +1,412 @@
+//! Connection state recovery: sockets whose connections were lost, and the packets that they may have missed.
+//!
+//! Owns: which sockets may come back, for how long, in what memory, and what each has missed. Must never know: packets'
+//! contents, sessions, how a connection was lost.
+//!
+//! Socket.IO 4.6, [Connection state recovery](https://socket.io/docs/v4/connection-state-recovery): a client is told a
+//! private id beside its sid, and finds an offset behind the arguments of each event. It comes back with both.
+//! What it has missed is what the log has behind its offset and was meant for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::config::{Config, ConnectionRecovery, EndpointKind};
+use super::encoded::Encoded;
+use super::event::{Sid, SocketId};
+use super::packet_log::{Dropped, LogLimits, LoggedFor, LoggedPacket, PacketLog};
+use super::position::Position;
+use super::remembered::Remembered;
+use crate::cluster::RoomChannel;
+use crate::rng::{KeyedMap, Rng};
+use crate::time::Instant;
+use crate::timer::{TimerKey, Timers};
+
+/// The machine of recovery at one endpoint.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    settings: ConnectionRecovery,
+    /// A client that is there has answered a ping that was sent within this time.
+    silence_max: Duration,
+    log: PacketLog,
+    connected: BTreeMap<SocketId, Remembered>,
+    /// Sockets that are coming back and are not let in yet.
+    returning: BTreeMap<SocketId, Lost>,
+    lost: KeyedMap<Sid, Lost>,
+    expiries: Timers<Sid>,
+    lost_bytes: usize,
+    /// Handles of connections that were lost, and the sids of their sockets.
+    former: BTreeMap<SocketId, Former>,
+    /// Given if other nodes are to be heard on behalf of sockets that are away.
+    awaited: Option<AwaitedRooms>,
+    rng: Rng,
+}
+
+/// A socket whose connection was lost.
+#[derive(Debug)]
+struct Lost {
+    socket: Remembered,
+    at: Instant,
+    timer: TimerKey,
+    bytes: usize,
+}
+
+/// Rooms that sockets that are away are in, their own ones among them, and by how many.
+#[derive(Debug, Default)]
+struct AwaitedRooms {
+    counts: BTreeMap<RoomChannel, usize>,
+    /// Those that none is in any more.
+    released: Vec<RoomChannel>,
+}
+
+/// A socket that a stale handle was of.
+#[derive(Clone, Debug)]
+pub(super) struct Former {
+    pub(super) namespace: ByteString,
+    pub(super) sid: Sid,
+}
+
+impl Recovery {
+    /// A machine that remembers nothing yet. A client answers a ping within `ping_timeout`, and is sent the next one
+    /// within `ping_interval`.
+    pub(super) fn new(
+        settings: ConnectionRecovery,
+        ping_interval: Duration,
+        ping_timeout: Duration,
+        mut rng: Rng,
+    ) -> Self {
+        let silence_max = ping_interval + ping_timeout * 2;
+        let limits = LogLimits {
+            age_max: settings.max_age + silence_max,
+            bytes_max: settings.packet_bytes_max,
+            packets_max: settings.packets_max,
+        };
+        let tag = random_sid(&mut rng).as_str().get(..TAG_LEN).unwrap_or_default().into();
+        Self {
+            settings,
+            silence_max,
+            log: PacketLog::new(tag, limits),
+            connected: BTreeMap::new(),
+            returning: BTreeMap::new(),
+            lost: KeyedMap::with_hasher(rng.keyed_hash()),
+            expiries: Timers::new(),
+            lost_bytes: 0,
+            former: BTreeMap::new(),
+            awaited: None,
+            rng,
+        }
+    }
+
+    /// Counts the rooms of sockets that are away from now on.
+    fn with_awaited_rooms(mut self) -> Self {
+        self.awaited = Some(AwaitedRooms::default());
+        self
+    }
+
+    /// The machines of those endpoints that have one, by endpoint; none if no endpoint has one.
+    pub(super) fn of_endpoints(config: &Config, rng: &mut Rng) -> Vec<Option<Box<Self>>> {
+        let shared = config.cluster.as_ref().map(|cluster| cluster.endpoint.index());
+        let mut machine = |index: usize, kind: &EndpointKind| match kind {
+            EndpointKind::SocketIo(engine, socket) => socket.recovery.clone().map(|settings| {
+                let machine = Self::new(settings, engine.ping_interval, engine.ping_timeout, rng.fork());
+                Box::new(if shared == Some(index) { machine.with_awaited_rooms() } else { machine })
+            }),
+            EndpointKind::EngineIo(_) | EndpointKind::WebSocket(_) => None,
+        };
+        let endpoints = config.endpoints.iter().enumerate();
+        let machines: Vec<_> = endpoints.map(|(index, endpoint)| machine(index, &endpoint.kind)).collect();
+        if machines.iter().any(Option::is_some) { machines } else { Vec::new() }
+    }
+
+    /// Its settings.
+    pub(super) const fn settings(&self) -> &ConnectionRecovery {
+        &self.settings
+    }
+
+    /// Gives back the socket of a private id to a new connection, once; its sid. `None`: it is not known, too long gone,
+    /// of another namespace, or something that it missed is not in the log any more.
+    pub(super) fn handle_return(
+        &mut self,
+        socket: SocketId,
+        namespace: &str,
+        pid: &str,
+        offset: Option<&str>,
+        now: Instant,
+    ) -> Option<Sid> {
+        self.handle_timeout(now);
+        let pid = Sid::parse(pid)?;
+        if self.lost.get(&pid)?.socket.namespace != *namespace {
+            return None;
+        }
+        let mut lost = self.take(pid)?;
+        let position = match offset {
+            Some(offset) => self.log.read_offset(offset),
+            // It has been sent nothing.
+            None => Some(Position::default()),
+        };
+        let is_whole = position.is_some_and(|position| {
+            lost.socket.base.join(&position);
+            self.is_kept(&lost, self.log.dropped()) && self.is_kept(&lost, lost.socket.forgotten())
+        });
+        if !is_whole {
+            self.forget(&lost.socket);
+            return None;
+        }
+        lost.socket.base.join(&self.log.dropped().position);
+        let sid = lost.socket.sid;
+        self.returning.insert(socket, lost);
+        Some(sid)
+    }
+
+    /// A socket is let in. Gives back what it has missed, in order, if it has come back.
+    pub(super) fn handle_connected(
+        &mut self,
+        socket: SocketId,
+        namespace: &ByteString,
+        sid: Sid,
+        now: Instant,
+    ) -> Option<Vec<Arc<Encoded>>> {
+        if let Some(Lost { socket: mut remembered, .. }) = self.returning.remove(&socket) {
+            let is_meant =
+                |logged: &&LoggedPacket| *logged.namespace == *remembered.namespace && remembered.was_meant(logged);
+            let missed = self.log.behind(&remembered.base).filter(is_meant);
+            let missed = missed.map(|logged| Arc::clone(&logged.packet)).collect();
+            // It has all before the first that it missed, until it says more.
+            let mut base = remembered.base.clone();
+            let others = self.log.behind(&remembered.base).take_while(|logged| !is_meant(logged));
+            others.for_each(|logged| base.advance(logged.origin, logged.number));
+            remembered.base = base;
+            remembered.since = now;
+            self.release(&remembered);
+            self.connected.insert(socket, remembered);
+            return Some(missed);
+        }
+        let (pid, base) = (random_sid(&mut self.rng), self.log.position().clone());
+        // The name may be a part of a long message.
+        let namespace = ByteString::from(&**namespace);
+        self.connected.insert(socket, Remembered::new(pid, sid, namespace, base, now));
+        None
+    }
+
+    /// The connection of a socket is lost: it may come back.
+    pub(super) fn handle_lost(&mut self, socket: SocketId, now: Instant) {
+        let (mut remembered, at) = match (self.returning.remove(&socket), self.connected.remove(&socket)) {
+            // Lost again before it was let in: its time goes on.
+            (Some(lost), _) => (lost.socket, lost.at),
+            (None, Some(remembered)) => {
+                if let Some(awaited) = &mut self.awaited {
+                    channels(&remembered).for_each(|channel| *awaited.counts.entry(channel).or_default() += 1);
+                }
+                (remembered, now)
+            }
+            (None, None) => return,
+        };
+        let former = Former { namespace: remembered.namespace.clone(), sid: remembered.sid };
+        self.former.insert(socket, former);
+        remembered.former.push(socket);
+        if remembered.former.len() > FORMER_MAX {
+            self.former.remove(&remembered.former.remove(0));
+        }
+        let (pid, bytes) = (remembered.pid, remembered.bytes());
+        let timer = self.expiries.arm(at + self.settings.max_age, pid);
+        self.lost_bytes += bytes;
+        self.lost.insert(pid, Lost { socket: remembered, at, timer, bytes });
+        while (self.lost.len() > self.settings.sessions_max || self.lost_bytes > self.settings.session_bytes_max)
+            && let Some(oldest) = self.expiries.pop_due(END_OF_TIME)
+        {
+            self.forget_lost(oldest);
+        }
+    }
+
+    /// A socket is gone for good.
+    pub(super) fn handle_gone(&mut self, socket: SocketId) {
+        if let Some(lost) = self.returning.remove(&socket) {
+            self.forget(&lost.socket);
+        }
+        if let Some(remembered) = self.connected.remove(&socket) {
+            self.forget_former(&remembered);
+        }
+        self.settle();
+    }
+
+    /// Whether a socket is in a room, as it has just joined or left.
+    pub(super) fn set_room(&mut self, socket: SocketId, room: &ByteString, is_in: bool, now: Instant) {
+        let Some(remembered) = self.connected.get_mut(&socket) else { return };
+        let position = self.log.position();
+        if is_in {
+            remembered.enter(room, position);
+        } else {
+            remembered.leave(room, position, &self.log.dropped().position, now);
+        }
+    }
+
+    /// Keeps something of the application's with a socket.
+    pub(super) fn set_data(&mut self, socket: SocketId, data: Bytes) {
+        if let Some(lost) = self.returning.get_mut(&socket) {
+            lost.socket.data = data;
+        } else if let Some(remembered) = self.connected.get_mut(&socket) {
+            remembered.data = data;
+        }
+    }
+
+    /// Logs a packet, and has it encoded with its offset. Without a socket that could miss it, it is not kept.
+    pub(super) fn append(
+        &mut self,
+        namespace: &str,
+        meant_for: LoggedFor,
+        now: Instant,
+        encode: impl FnOnce(&str) -> Arc<Encoded>,
+    ) -> Arc<Encoded> {
+        let packet = self.log.append(namespace, meant_for, now, encode);
+        self.settle();
+        packet
+    }
+
+    /// The offset of a packet that is not logged: that of the last one.
+    pub(super) fn offset(&self) -> String {
+        self.log.offset()
+    }
+
+    /// The socket that comes back or is connected.
+    pub(super) fn remembered(&self, socket: SocketId) -> Option<&Remembered> {
+        self.connected.get(&socket).or_else(|| Some(&self.returning.get(&socket)?.socket))
+    }
+
+    /// Whether a socket comes back and is not let in yet.
+    pub(super) fn is_returning(&self, socket: SocketId) -> bool {
+        self.returning.contains_key(&socket)
+    }
+
+    /// The socket that a stale handle was of.
+    pub(super) fn former(&self, socket: SocketId) -> Option<&Former> {
+        self.former.get(&socket)
+    }
+
+    /// Whether a socket that is away is in a room, or, without one, in a namespace. Only where rooms are counted.
+    pub(super) fn is_awaited(&self, namespace: &str, room: Option<&str>) -> bool {
+        let Some(awaited) = &self.awaited else { return false };
+        let first = RoomChannel { namespace: namespace.into(), room: room.unwrap_or_default().into() };
+        let found = awaited.counts.range(first..).next();
+        found.is_some_and(|(channel, _)| {
+            *channel.namespace == *namespace && room.is_none_or(|room| *channel.room == *room)
+        })
+    }
+
+    /// The next room that no socket that is away is in any more.
+    pub(super) fn poll_released(&mut self) -> Option<RoomChannel> {
+        self.awaited.as_mut()?.released.pop()
+    }
+
+    /// Forgets those who have been gone too long, and packets that no socket can miss any more.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(pid) = self.expiries.pop_due(now) {
+            self.forget_lost(pid);
+        }
+        self.log.handle_timeout(now);
+        self.settle();
+    }
+
+    /// Forgets all sockets that are not connected: the server ends.
+    pub(super) fn clear(&mut self) {
+        while let Some(pid) = self.expiries.pop_due(END_OF_TIME) {
+            self.forget_lost(pid);
+        }
+        self.settle();
+    }
+
+    /// The next deadline.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.expiries.next_deadline(), self.log.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Sockets and packets that are kept.
+    pub(super) fn live(&self) -> usize {
+        self.connected.len() + self.returning.len() + self.lost.len() + self.former.len() + self.log.len()
+    }
+
+    /// Bytes that lost sockets and packets take.
+    pub(super) const fn bytes(&self) -> usize {
+        self.lost_bytes + self.log.bytes()
+    }
+
+    /// Whether a client has all that was dropped. What was dropped before its last sign of life, it has received, if it
+    /// was connected all the time since.
+    fn is_kept(&self, lost: &Lost, dropped: &Dropped) -> bool {
+        let is_received = |at: Instant| at + self.silence_max <= lost.at;
+        lost.socket.base.reaches(&dropped.position) || is_received(lost.socket.since) && is_received(dropped.until)
+    }
+
+    fn take(&mut self, pid: Sid) -> Option<Lost> {
+        let lost = self.lost.remove(&pid)?;
+        self.expiries.cancel(lost.timer);
+        self.lost_bytes -= lost.bytes;
+        Some(lost)
+    }
+
+    fn forget_lost(&mut self, pid: Sid) {
+        if let Some(lost) = self.take(pid) {
+            self.forget(&lost.socket);
+        }
+    }
+
+    /// A socket that was away does not come back.
+    fn forget(&mut self, remembered: &Remembered) {
+        self.forget_former(remembered);
+        self.release(remembered);
+    }
+
+    /// A socket is not away any more.
+    fn release(&mut self, remembered: &Remembered) {
+        if let Some(awaited) = &mut self.awaited {
+            channels(remembered).for_each(|channel| awaited.release(channel));
+        }
+    }
+
+    fn forget_former(&mut self, remembered: &Remembered) {
+        for socket in &remembered.former {
+            self.former.remove(socket);
+        }
+    }
+
+    /// Without a socket that could miss it, no packet is kept.
+    fn settle(&mut self) {
+        if self.connected.is_empty() && self.returning.is_empty() && self.lost.is_empty() && self.log.len() > 0 {
+            self.log.clear();
+        }
+    }
+}
+
+impl AwaitedRooms {
+    fn release(&mut self, channel: RoomChannel) {
+        let Some(count) = self.counts.get_mut(&channel) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.counts.remove(&channel);
+            self.released.push(channel);
+        }
+    }
+}
+
+/// The rooms of a socket, its own among them.
+fn channels(remembered: &Remembered) -> impl Iterator<Item = RoomChannel> {
+    let own = ByteString::from(remembered.sid.as_str());
+    let rooms = remembered.rooms().cloned().chain([own]);
+    rooms.map(|room| RoomChannel { namespace: remembered.namespace.clone(), room })
+}
+
+/// 120 random bits.
+fn random_sid(rng: &mut Rng) -> Sid {
+    let mut raw = [0; 15];
+    rng.fill(&mut raw);
+    Sid::from_bytes(raw)
+}
+
+/// Every deadline has passed by then.
+const END_OF_TIME: Instant = Instant::from_nanos(u64::MAX);
+/// Characters of the tag in offsets, 6 bits each: two servers in a row that draw the same would take each other's offsets.
+const TAG_LEN: usize = 6;
+/// Handles of earlier connections by which a socket is still reached.
+const FORMER_MAX: usize = 8;
