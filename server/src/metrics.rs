@@ -392,13 +392,15 @@ mod tests {
                 101,
                 "sessions_opened_total sockets_connected_total packets_received_total packets_queued_total \
                    volatile_dropped_total upgrades_total too_slow_total pings_unanswered_total peer_faults_total \
-                   reserved_refused_total stale_handles_total",
+                   reserved_refused_total stale_handles_total \
+                   sockets_recovered_total recoveries_failed_total packets_replayed_total",
             ),
             (
                 201,
                 "server_sessions server_websockets server_requests server_sockets server_namespaces server_rooms \
                    server_session_sids server_socket_sids server_acks server_timers server_queued_bytes \
-                   server_unadmitted_bytes server_outputs server_unread server_cluster_pending",
+                   server_unadmitted_bytes server_outputs server_unread server_cluster_pending \
+                   server_recovery server_recovery_bytes",
             ),
             (
                 301,
