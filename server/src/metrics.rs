@@ -437,6 +437,8 @@ mod tests {
             "unknown_user",
             "role",
             "revoked",
+            "wrong_kind",
+            "second_factor",
             "unavailable",
         ]) {
             let name = format!("app_tokens_refused_total{{reason=\"{reason}\"}}");
@@ -604,6 +606,8 @@ mod tests {
             &mut refused.unknown_user,
             &mut refused.role,
             &mut refused.revoked,
+            &mut refused.wrong_kind,
+            &mut refused.second_factor,
             &mut refused.unavailable,
         ];
         numbers.into_iter().zip(601..).for_each(|(number, value)| *number = value);

@@ -20,12 +20,16 @@ pub enum TokenRefusal {
     NotYetValid,
     /// The token cannot be read, or lacks a claim.
     Malformed,
-    /// The store has no such user.
+    /// The store has no such user, or its account is not active.
     UnknownUser,
     /// The user's role may not log in: `pending`, or one that is not known.
     Role,
     /// The token, or all tokens of its user, have been revoked.
     Revoked,
+    /// The token is of a kind that gives no login. In 0.12, as the next.
+    WrongKind,
+    /// The login was without the second factor that is asked for, or the user has none.
+    SecondFactor,
     /// The store did not answer. The token is tried again.
     Unavailable,
 }
@@ -41,6 +45,8 @@ impl TokenRefusal {
             Self::UnknownUser => "unknown_user",
             Self::Role => "role",
             Self::Revoked => "revoked",
+            Self::WrongKind => "wrong_kind",
+            Self::SecondFactor => "second_factor",
             Self::Unavailable => "unavailable",
         }
     }
@@ -113,19 +119,23 @@ pub struct TokenRefusals {
     pub not_yet_valid: u64,
     /// The token cannot be read, or lacks a claim.
     pub malformed: u64,
-    /// The store has no such user.
+    /// The store has no such user, or its account is not active.
     pub unknown_user: u64,
     /// The user's role may not log in: `pending`, or one that is not known.
     pub role: u64,
     /// The token, or all tokens of its user, have been revoked.
     pub revoked: u64,
+    /// The token is of a kind that gives no login. In 0.12, as the next.
+    pub wrong_kind: u64,
+    /// The login was without the second factor that is asked for, or the user has none.
+    pub second_factor: u64,
     /// The store did not answer. The token is tried again.
     pub unavailable: u64,
 }
 
 impl TokenRefusals {
     /// The counters with their names, for the labels of a metric.
-    pub fn by_reason(&self) -> [(&'static str, u64); 8] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 10] {
         [
             ("bad_signature", self.bad_signature),
             ("expired", self.expired),
@@ -134,6 +144,8 @@ impl TokenRefusals {
             ("unknown_user", self.unknown_user),
             ("role", self.role),
             ("revoked", self.revoked),
+            ("wrong_kind", self.wrong_kind),
+            ("second_factor", self.second_factor),
             ("unavailable", self.unavailable),
         ]
     }
@@ -147,6 +159,8 @@ impl TokenRefusals {
             TokenRefusal::UnknownUser => &mut self.unknown_user,
             TokenRefusal::Role => &mut self.role,
             TokenRefusal::Revoked => &mut self.revoked,
+            TokenRefusal::WrongKind => &mut self.wrong_kind,
+            TokenRefusal::SecondFactor => &mut self.second_factor,
             TokenRefusal::Unavailable => &mut self.unavailable,
         }
     }

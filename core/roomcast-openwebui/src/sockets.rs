@@ -340,6 +340,14 @@ impl Sockets {
         self.user_of(socket).filter(|_| login.epoch == epoch)
     }
 
+    /// The token that was asked about at this epoch: that of the login, or of one that could not be looked up.
+    pub(crate) fn token_at(&self, socket: SocketId, epoch: u64) -> Option<TokenClaims> {
+        let record = self.records.get(socket)?;
+        let wanted = record.wanted.as_ref().filter(|wanted| wanted.epoch == epoch).map(|wanted| &wanted.token);
+        let standing = record.login.as_ref().filter(|login| login.epoch == epoch).map(|login| &login.token);
+        wanted.or(standing).cloned()
+    }
+
     /// The sockets on which a user is logged in, in the order of the logins.
     pub(crate) fn sockets_of(&self, user: &str) -> &[SocketId] {
         let person = self.by_user.get(user).and_then(|id| self.people.get(*id));
@@ -540,6 +548,7 @@ fn moment(at: WallTime, wall: WallTime, now: Instant) -> Instant {
 mod tests {
     use super::*;
     use crate::testing::{peer, socket};
+    use crate::token::TokenOrigin;
     use roomcast_core::server::EndpointId;
 
     #[test]
@@ -701,7 +710,13 @@ mod tests {
     }
 
     fn token(user: &'static str, ends: Option<u64>) -> TokenClaims {
-        TokenClaims { user: user.into(), jti: None, issued_at_secs: None, expires: ends.map(wall) }
+        TokenClaims {
+            user: user.into(),
+            jti: None,
+            issued_at_secs: None,
+            expires: ends.map(wall),
+            origin: TokenOrigin::default(),
+        }
     }
 
     fn user(id: &'static str) -> User {

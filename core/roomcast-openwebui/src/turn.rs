@@ -205,6 +205,8 @@ pub(crate) enum LoginRefused {
     Unknown,
     Role,
     Revoked,
+    Kind,
+    SecondFactor,
 }
 
 impl From<LoginRefused> for TokenRefusal {
@@ -213,15 +215,26 @@ impl From<LoginRefused> for TokenRefusal {
             LoginRefused::Unknown => Self::UnknownUser,
             LoginRefused::Role => Self::Role,
             LoginRefused::Revoked => Self::Revoked,
+            LoginRefused::Kind => Self::WrongKind,
+            LoginRefused::SecondFactor => Self::SecondFactor,
         }
     }
 }
 
 /// A store's answer about a token's user: admitted, refused with a reason, or no answer.
-pub(crate) fn judge(result: Result<StoreAnswer, StoreError>) -> Result<Result<User, LoginRefused>, StoreError> {
+pub(crate) fn judge(
+    result: Result<StoreAnswer, StoreError>,
+    token: &TokenClaims,
+) -> Result<Result<User, LoginRefused>, StoreError> {
+    judge_by(result, Some(token))
+}
+
+fn judge_by(
+    result: Result<StoreAnswer, StoreError>,
+    token: Option<&TokenClaims>,
+) -> Result<Result<User, LoginRefused>, StoreError> {
     match result {
-        Ok(StoreAnswer::User(Some(user))) if may_log_in(&user) => Ok(Ok(user)),
-        Ok(StoreAnswer::User(Some(_))) => Ok(Err(LoginRefused::Role)),
+        Ok(StoreAnswer::User(Some(user))) => Ok(may_log_in(&user, token).map(|()| user)),
         Ok(StoreAnswer::User(None)) => Ok(Err(LoginRefused::Unknown)),
         Ok(StoreAnswer::Revoked) => Ok(Err(LoginRefused::Revoked)),
         Ok(_) => Err(StoreError::Corrupt),
@@ -230,18 +243,25 @@ pub(crate) fn judge(result: Result<StoreAnswer, StoreError>) -> Result<Result<Us
 }
 
 /// The user that a store has admitted, if it is one.
-pub(crate) fn admitted(result: &Result<StoreAnswer, StoreError>) -> Option<&User> {
+pub(crate) fn admitted<'a>(result: &'a Result<StoreAnswer, StoreError>, token: &TokenClaims) -> Option<&'a User> {
     match result {
-        Ok(StoreAnswer::User(user)) => user.as_ref().filter(|user| may_log_in(user)),
+        Ok(StoreAnswer::User(user)) => user.as_ref().filter(|user| may_log_in(user, Some(token)).is_ok()),
         Ok(_) | Err(_) => None,
     }
 }
 
-/// The same without the reason.
-pub(crate) fn user(result: Result<StoreAnswer, StoreError>) -> Result<Option<User>, StoreError> {
-    judge(result).map(Result::ok)
+/// The same without the reason. `token`: by which it asks, if it is by one.
+pub(crate) fn user(
+    result: Result<StoreAnswer, StoreError>,
+    token: Option<&TokenClaims>,
+) -> Result<Option<User>, StoreError> {
+    judge_by(result, token).map(Result::ok)
 }
 
-fn may_log_in(user: &User) -> bool {
-    matches!(&*user.role, "admin" | "user")
+/// In the order of Open WebUI 0.12: what the account says of the token, then the role.
+fn may_log_in(user: &User, token: Option<&TokenClaims>) -> Result<(), LoginRefused> {
+    if let Some((account, token)) = user.account.as_ref().zip(token) {
+        token.origin.judge(account)?;
+    }
+    matches!(&*user.role, "admin" | "user").then_some(()).ok_or(LoginRefused::Role)
 }

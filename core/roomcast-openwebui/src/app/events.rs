@@ -198,11 +198,26 @@ impl OpenWebUi {
             (step, result)
         };
         match step {
-            TurnStep::Connect(token) => self.connect_answered(socket, token, judge(result), cx),
-            TurnStep::Admit(token) => self.admit_answered(socket, token, judge(result), cx),
-            TurnStep::UserJoin(token) => self.user_join_answered(socket, token, judge(result), cx),
-            TurnStep::JoinChannels(token) => self.join_channels_answered(socket, token, judge(result), cx),
-            TurnStep::JoinNote(token, note) => self.join_note_answered(socket, token, note, judge(result), cx),
+            TurnStep::Connect(token) => {
+                let found = judge(result, &token);
+                self.connect_answered(socket, token, found, cx)
+            }
+            TurnStep::Admit(token) => {
+                let found = judge(result, &token);
+                self.admit_answered(socket, token, found, cx)
+            }
+            TurnStep::UserJoin(token) => {
+                let found = judge(result, &token);
+                self.user_join_answered(socket, token, found, cx)
+            }
+            TurnStep::JoinChannels(token) => {
+                let found = judge(result, &token);
+                self.join_channels_answered(socket, token, found, cx)
+            }
+            TurnStep::JoinNote(token, note) => {
+                let found = judge(result, &token);
+                self.join_note_answered(socket, token, note, found, cx)
+            }
             TurnStep::Note(note) => self.note_answered(socket, &note, found_note(result), cx),
             TurnStep::Chat(request) => self.chat_answered(socket, request, found_chat(result), cx),
             TurnStep::Confirm { event, epoch } => self.confirmed(socket, (event, epoch), result, cx),

@@ -67,8 +67,9 @@ impl OpenWebUi {
         result: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) -> Outcome {
-        let changed = admitted(&result).cloned();
-        let found = judge(result);
+        let Some(token) = self.sockets.token_at(socket, epoch) else { return Outcome::Again(event) };
+        let changed = admitted(&result, &token).cloned();
+        let found = judge(result, &token);
         if let Ok(Err(refused)) = found {
             self.refused(Some(socket), refused.into(), cx);
         }
@@ -91,9 +92,14 @@ impl OpenWebUi {
     pub(super) fn refused_join(&self, refused: LoginRefused) -> Outcome {
         match (self.settings.release, refused) {
             (Release::V0_12, LoginRefused::Unknown) => Outcome::Unanswered,
-            (Release::V0_6 | Release::V0_12, LoginRefused::Unknown | LoginRefused::Role | LoginRefused::Revoked) => {
-                Outcome::nothing()
-            }
+            (
+                Release::V0_6 | Release::V0_12,
+                LoginRefused::Unknown
+                | LoginRefused::Role
+                | LoginRefused::Revoked
+                | LoginRefused::Kind
+                | LoginRefused::SecondFactor,
+            ) => Outcome::nothing(),
         }
     }
 

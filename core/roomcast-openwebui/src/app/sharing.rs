@@ -20,8 +20,7 @@ impl OpenWebUi {
         step: &TurnStep,
         result: &Result<StoreAnswer, StoreError>,
     ) -> Option<(Question, User)> {
-        step.token()?;
-        let user = admitted(result)?;
+        let user = admitted(result, step.token()?)?;
         Some((self.session_to_share(socket, user)?, user.clone()))
     }
 
@@ -32,12 +31,14 @@ impl OpenWebUi {
         reply: Result<StoreAnswer, StoreError>,
         cx: &mut Cx<'_>,
     ) {
-        let question = admitted(&reply).and_then(|user| Some((self.session_to_share(socket, user)?, user.clone())));
+        let Some(token) = self.sockets.token_at(socket, epoch) else { return };
+        let question =
+            admitted(&reply, &token).and_then(|user| Some((self.session_to_share(socket, user)?, user.clone())));
         match question {
             Some((question, user)) => {
                 self.ask(question, Purpose::Shared { socket, epoch, user }, cx);
             }
-            None => self.checked(socket, epoch, judge(reply), cx),
+            None => self.checked(socket, epoch, judge(reply, &token), cx),
         }
     }
 

@@ -118,7 +118,7 @@ impl OpenWebUi {
         let Some(peer) = self.documents.peers.get_mut(session) else { return };
         let is_in = peer.stage.is_in();
         let next = if is_in { PeerStage::RecheckingRights } else { PeerStage::Checking };
-        match turn::user(reply) {
+        match turn::user(reply, peer.token.as_ref()) {
             Ok(Some(user)) => {
                 let question = Question::Note { note: peer.note.clone(), user: user.id.clone() };
                 peer.user = Some(user);

@@ -64,7 +64,7 @@ impl OpenWebUi {
         let release = self.settings.release;
         let Some(visit) = self.documents.visits.0.get_mut(&ticket) else { return };
         let asked = match &visit.asks {
-            RightsFor::Asked => match turn::user(reply) {
+            RightsFor::Asked => match turn::user(reply, None) {
                 Ok(Some(user)) => Ok(Some(user)),
                 Ok(None) => Err(DocumentRefusal::Forbidden),
                 Err(_) => Err(DocumentRefusal::Unavailable),

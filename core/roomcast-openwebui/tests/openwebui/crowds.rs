@@ -206,7 +206,7 @@ fn refused_tokens_are_counted_by_reason() {
     world.store.manner = Manner::Failing;
     world.join("bob");
     let counted = world.stack.app.token_refusals();
-    assert_eq!(counted.by_reason().map(|(_, count)| count), [1, 1, 1, 2, 1, 1, 1, 1], "{counted:?}");
+    assert_eq!(counted.by_reason().map(|(_, count)| count), [1, 1, 1, 2, 1, 1, 1, 0, 0, 1], "{counted:?}");
     let Response::Counts(pool) = world.ask(Request::Counts) else { panic!("pool") };
     assert_eq!(pool.token_refusals, counted);
 }

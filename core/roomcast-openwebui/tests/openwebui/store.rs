@@ -8,7 +8,8 @@ use std::ops::Deref;
 
 use bytestring::ByteString;
 use roomcast_openwebui::query::{
-    Account, Features, MessageChange, Mfa, Permission, Query, Question, Reply, StoreAnswer, StoreError, User,
+    Account, Chat, ChatShare, Features, MessageChange, Mfa, Permission, Query, Question, ReadOutcome, Reply,
+    StoreAnswer, StoreError, User,
 };
 use roomcast_stores::{
     ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, Memory, NoteRow, Rows, UserRow,
@@ -33,6 +34,13 @@ pub struct Store {
     /// What other processes are told: profiles by socket, and seconds by socket and model.
     pub sessions: BTreeMap<String, String>,
     pub uses: BTreeMap<(String, String), u64>,
+    /// What a database of 0.12 has besides, by user and by user and chat.
+    pub accounts: BTreeMap<String, Account>,
+    pub shares: BTreeMap<(String, String), ChatShare>,
+    /// Chats of which no admin's setting keeps admins out.
+    pub internal_chats: BTreeSet<String>,
+    /// Chats that are unread, with the counts that are told once they are read. Empty in 0.6.
+    pub unread: Option<BTreeMap<String, String>>,
 }
 
 /// How questions are answered.
@@ -90,6 +98,10 @@ impl Store {
             changes: BTreeMap::new(),
             sessions: BTreeMap::new(),
             uses: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            internal_chats: BTreeSet::new(),
+            unread: None,
         }
     }
 
@@ -106,7 +118,8 @@ impl Store {
 
     fn carry_out(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
         self.note_shared(&question);
-        let mut result = self.memory.answer(question.clone());
+        let answer = self.memory.answer(question.clone());
+        let mut result = answer.map(|answer| self.as_newer(&question, answer));
         match (&mut result, &question) {
             (Ok(StoreAnswer::User(Some(user))), _) if self.without_notes.contains(&*user.id) => {
                 user.account = Some(without_notes());
@@ -123,6 +136,47 @@ impl Store {
             }
         }
         result
+    }
+}
+
+/// What a database of 0.12 knows more.
+impl Store {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are as they were")]
+    fn as_newer(&mut self, question: &Question, answer: StoreAnswer) -> StoreAnswer {
+        match (question, answer) {
+            (_, StoreAnswer::User(Some(user))) => {
+                let account = self.accounts.get(&*user.id).cloned();
+                StoreAnswer::User(Some(User { account, ..user }))
+            }
+            (Question::Chat { chat, user }, StoreAnswer::Chat(Some(row))) => {
+                let share = self.shares.get(&(user.to_string(), chat.to_string())).copied().unwrap_or_default();
+                let is_internal = self.internal_chats.contains(&**chat);
+                StoreAnswer::Chat(Some(Chat { share, is_internal, ..row }))
+            }
+            (Question::ReadChat { chat, .. }, StoreAnswer::Done) => match self.unread.as_mut() {
+                Some(unread) => {
+                    let counts = unread.remove(&**chat);
+                    let was_unread = counts.is_some();
+                    let folder_unread_counts = counts.unwrap_or_else(|| "{}".to_owned()).into();
+                    self.writes += 1;
+                    StoreAnswer::ChatRead(ReadOutcome { was_unread, folder_unread_counts })
+                }
+                None => StoreAnswer::Done,
+            },
+            (_, answer) => answer,
+        }
+    }
+
+    /// A user's account in 0.12, as it is without a second factor and with all features.
+    pub fn put_account(&mut self, user: &str, change: impl FnOnce(&mut Account)) {
+        let granted = Permission::Granted;
+        let account = self.accounts.entry(user.to_owned()).or_insert_with(|| Account {
+            is_active: true,
+            session_stamp: None,
+            mfa: Mfa::default(),
+            features: Features { notes: granted, channels: granted, encrypted_channels: granted },
+        });
+        change(account);
     }
 }
 
