@@ -26,6 +26,7 @@ impl Bus {
     pub fn new(settings: &BusSettings, release: Release) -> Self {
         let has_room_channels = settings.has_room_channels(release);
         let mut cluster = ClusterSettings::default();
+        cluster.watches = release.watches();
         cluster.subscriptions = Subscriptions::Filtered;
         let mut codec = Python::default();
         if has_room_channels {

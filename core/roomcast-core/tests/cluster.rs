@@ -10,8 +10,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use http::Response;
 use roomcast_core::cluster::{
-    BusPayload, BusState, ClusterBody, ClusterEmit, ClusterMessage, ClusterSettings, Leaving, NodeId, Recipients,
-    RequestToken, RoomChannel, Strangers, Subscriptions,
+    BusPayload, BusState, ClusterBody, ClusterEmit, ClusterMessage, ClusterSettings, EmitWatch, Leaving, NodeId,
+    Recipients, RequestToken, RoomChannel, Strangers, Subscriptions,
 };
 use roomcast_core::server::config::{ConnectionRecovery, EndpointKind, EngineIo, SocketIo};
 use roomcast_core::server::{
@@ -62,6 +62,27 @@ fn a_sid_is_a_room_on_any_node_and_what_is_local_is_not_published() {
     assert_eq!(fleet.server(0).cluster_counters().unwrap().published, before);
     fleet.emit(0, sid_room(there), "far");
     assert_eq!([here, there].map(|client| fleet.received(client).len()), [2, 1]);
+}
+
+#[test]
+fn an_application_is_told_of_the_emits_of_others_that_it_watches_for() {
+    let watch = EmitWatch { name: "news".into(), room_start: "re".into() };
+    let mut settings = ClusterSettings::default();
+    settings.watches = vec![watch];
+    let mut fleet = Fleet::with(2, settings);
+    let members = [(0, "red"), (1, "red"), (1, "blue")].map(|(node, room)| fleet.client_in(node, room));
+    for (to, name) in [("red", "other"), ("blue", "news"), ("red", "news"), ("rest", "news")] {
+        fleet.emit(0, room(to), name);
+    }
+    let mut told = |node| -> Vec<_> {
+        let told = fleet.events(node).filter_map(|event| match event {
+            ClusterEvent::Emitted { room, name, args } => Some(format!("{room} {name} {}", args.json())),
+            _ => None,
+        });
+        told.collect()
+    };
+    assert_eq!((told(0), told(1)), (vec![], vec!["red news 1".to_owned()]));
+    assert_eq!(fleet.received(members[1]).len(), 2, "its members have it");
 }
 
 #[test]

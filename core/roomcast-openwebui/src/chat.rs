@@ -4,6 +4,8 @@
 
 use bytestring::ByteString;
 
+use super::settings::Release;
+
 /// What is wanted of a chat that the store has been asked for.
 #[derive(Debug)]
 pub(crate) enum ChatRequest {
@@ -12,6 +14,10 @@ pub(crate) enum ChatRequest {
 }
 
 /// Whether a chat is in the database.
-pub(crate) fn is_saved(chat: &str) -> bool {
-    !chat.is_empty() && !chat.starts_with("local:")
+pub(crate) fn is_saved(chat: &str, release: Release) -> bool {
+    let others: &[&str] = match release {
+        Release::V0_6 => &["local:"],
+        Release::V0_12 => &["local:", "temporary:", "channel:"],
+    };
+    !chat.is_empty() && !others.iter().any(|start| chat.starts_with(start))
 }

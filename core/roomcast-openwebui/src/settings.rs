@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::documents::DocumentSettings;
 pub use super::release::Release;
+use super::wire;
 use roomcast_auth::{Claim, Dates, Key, Policy, SetupError, Verifier};
+use roomcast_core::cluster::EmitWatch;
 use roomcast_core::server::config::{
     Admission, EndpointKind, EngineIo, ErrorStyle, NamespaceRule, Origins, PathMatch, Pattern, SocketIo, WebSocket,
 };
@@ -164,6 +166,18 @@ impl Settings {
             AuthRequirement::Required => Admission::Ask,
         };
         NamespaceRule { pattern: Pattern::Exact(self.scope.namespace.to_string()), admission }
+    }
+}
+
+impl Release {
+    /// What [`ClusterSettings::watches`](roomcast_core::cluster::ClusterSettings::watches) should be on a bus with Open
+    /// WebUI's processes: for a new direct message or group they tell its users, and put only their own sockets into its
+    /// room.
+    pub fn watches(self) -> Vec<EmitWatch> {
+        match self {
+            Self::V0_6 => Vec::new(),
+            Self::V0_12 => vec![EmitWatch { name: wire::CHANNEL_EVENTS, room_start: wire::USER_ROOM.into() }],
+        }
     }
 }
 

@@ -58,6 +58,27 @@ pub(super) struct ChatEvents {
     pub(super) data: ClientEvent,
 }
 
+/// The same from 0.12, of which the parts are looked at one by one, as Open WebUI does.
+#[derive(Deserialize)]
+pub(super) struct LooseChatEvents {
+    #[serde(default)]
+    chat_id: serde_json::Value,
+    data: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl LooseChatEvents {
+    pub(super) fn chat_id(&self) -> Option<&str> {
+        self.chat_id.as_str()
+    }
+
+    /// `None`: it has no kind.
+    pub(super) fn event(self) -> Option<ClientEvent> {
+        let mut data = self.data?;
+        let kind = data.get("type")?.as_str()?.to_owned();
+        Some(ClientEvent { kind, data: data.remove("data") })
+    }
+}
+
 /// What kind of event it is. Its own data are looked at once that is known.
 #[derive(Deserialize)]
 pub(super) struct ClientEvent {
@@ -127,6 +148,9 @@ pub(super) struct ChatList<'a> {
 pub(super) struct ChatRead<'a> {
     pub(super) chat_id: &'a str,
     pub(super) last_read_at: u64,
+    /// A JSON object, if the chat was unread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) folder_unread_counts: Option<&'a serde_json::value::RawValue>,
 }
 
 /// The ack of `encryption:*` where there is none.
@@ -193,7 +217,7 @@ fn room(prefix: &str, id: &str) -> ByteString {
 pub(super) const USER_ROOM: &str = "user:";
 pub(super) const CHANNEL_ROOM: &str = "channel:";
 pub(super) const NOTE_ROOM: &str = "note:";
-const CHAT_ROOM: &str = "chat:";
+pub(super) const CHAT_ROOM: &str = "chat:";
 
 pub(super) const EVENTS: ByteString = ByteString::from_static("events");
 pub(super) const CHANNEL_EVENTS: ByteString = ByteString::from_static("events:channel");

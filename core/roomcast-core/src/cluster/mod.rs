@@ -46,6 +46,6 @@ pub use payload::BusPayload;
 pub use payload_error::BusPayloadError;
 pub use python::{Python, RoomChannels};
 pub use requests::{Ended, LocalShare, RequestEnd, Requested};
-pub use settings::{ClusterSettings, Strangers, Subscriptions};
+pub use settings::{ClusterSettings, EmitWatch, Strangers, Subscriptions};
 pub use shards::{Origin, Route, Shards};
 pub use subscriptions::Subscribing;

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
+
 /// How a node takes part in a cluster.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -21,6 +23,8 @@ pub struct ClusterSettings {
     pub subscriptions: Subscriptions,
     /// Time after which a join is acknowledged although the subscription to its room is not confirmed. 2 s.
     pub subscribe_timeout: Duration,
+    /// Emits of other nodes that the application is told of, beside the sockets that get them. None.
+    pub watches: Vec<EmitWatch>,
     /// Nodes that are known at most; the heartbeats of further ones are ignored. 1,024.
     pub nodes_max: usize,
     /// Requests to other nodes that wait at most; one more ends at once. 100,000.
@@ -36,10 +40,21 @@ impl Default for ClusterSettings {
             strangers: Strangers::Wait,
             subscriptions: Subscriptions::Everything,
             subscribe_timeout: Duration::from_secs(2),
+            watches: Vec::new(),
             nodes_max: 1024,
             requests_max: 100_000,
         }
     }
+}
+
+/// Emits of other nodes to one room with members here, of which the application is told by
+/// [`ClusterEvent::Emitted`](crate::server::ClusterEvent::Emitted): all that have both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmitWatch {
+    /// The event's name.
+    pub name: ByteString,
+    /// What the room's name begins with.
+    pub room_start: ByteString,
 }
 
 /// Nodes that send no heartbeats: Python and JavaScript servers on the same bus.

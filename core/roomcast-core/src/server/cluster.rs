@@ -130,6 +130,7 @@ impl Server {
             return;
         }
         let Some(args) = self.checked(args) else { return };
+        self.tell_watched(&recipients, &name, &args);
         let target = self.target_of(recipients);
         let emit = Emit { target, name, args, delivery, ack: None };
         let Some(token) = ack else { return self.emit_here(&emit, None, now) };
@@ -139,6 +140,17 @@ impl Server {
         let asker = Asker::Relay(link.open_relay(relay));
         let asked = self.emit_asking(&emit, asker, timeout, now);
         self.tell_count(&from, Some(token), asked);
+    }
+
+    /// Tells the application of an emit that it watches for.
+    fn tell_watched(&mut self, recipients: &Recipients, name: &ByteString, args: &Args) {
+        let [room] = &recipients.rooms[..] else { return };
+        let Some(link) = self.cluster.as_deref() else { return };
+        let watches = &link.cluster.settings().watches;
+        if watches.iter().any(|watch| watch.name == *name && room.starts_with(&*watch.room_start)) {
+            let (room, name, args) = (room.clone(), name.clone(), args.clone());
+            self.cluster_event(ClusterEvent::Emitted { room, name, args });
+        }
     }
 
     /// Says how many sockets were asked for acks, to a node that listens to that.

@@ -119,6 +119,16 @@ pub enum ClusterEvent {
         /// Why it ended.
         end: AckEnd,
     },
+    /// Another node emitted an event to a room with members here, which [`EmitWatch`](crate::cluster::EmitWatch) asks to
+    /// be told of. The sockets have it.
+    Emitted {
+        /// The room's name.
+        room: ByteString,
+        /// The event's name.
+        name: ByteString,
+        /// Its arguments.
+        args: Args,
+    },
     /// Another node took a socket of this node out of a room, or closed the room.
     RoomLeft {
         /// The socket that was in the room.

@@ -2,7 +2,7 @@
 //!
 //! Owns: a chat's room and presence. Must never know: a chat's messages.
 //!
-//! A chat is its owner's; admins may look at it. Shared chats and folders of 0.12.4 have no tables in 0.6.41.
+//! A chat is its owner's; admins may look at it, in 0.12 also those with whom it is shared.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,27 @@ use bytestring::ByteString;
 
 use super::OpenWebUi;
 use crate::chat::{ChatRequest, is_saved};
-use crate::query::{Chat, Question, StoreError};
+use crate::query::{Chat, Question, ReadOutcome, StoreError};
+use crate::requests::To;
+use crate::settings::Release;
 use crate::sockets::ChatAccess;
 use crate::turn::{Outcome, TurnStep};
 use crate::typing::TypingPlace;
-use crate::wire::{self, ChatList, ChatPresence, ChatRead, TypedEvent, UserJoinAck, UsersEvent};
+use crate::wire::{self, ChatList, ChatPresence, ChatRead, ClientEvent, TypedEvent, UserJoinAck, UsersEvent};
 use crate::writes::Row;
-use roomcast_core::server::{Command, Cx, SocketId, Target};
+use roomcast_core::server::{ClusterEvent, Command, Cx, SocketId, Target};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
     pub(super) fn chat_events(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
-        let Ok(payload) = args.parse::<wire::ChatEvents>() else { return Outcome::nothing() };
-        let chat = payload.chat_id.and_then(|chat| self.id(chat)).filter(|chat| is_saved(chat));
-        match (&*payload.data.kind, chat) {
+        let (chat, data) = match self.chat_payload(args) {
+            Ok(Some(payload)) => payload,
+            Ok(None) => return Outcome::nothing(),
+            Err(unreadable) => return unreadable,
+        };
+        let release = self.settings.release;
+        let chat = chat.and_then(|chat| self.id(chat)).filter(|chat| is_saved(chat, release));
+        match (&*data.kind, chat) {
             ("join", Some(chat)) => self.join_chat(socket, chat),
             ("leave", Some(chat)) => {
                 self.leave_chat(socket, &chat, cx);
@@ -31,7 +38,7 @@ impl OpenWebUi {
             }
             ("typing", Some(chat)) => {
                 let access = self.sockets.get(socket).and_then(|record| record.chats.get(&chat));
-                match (access, payload.data.typing()) {
+                match (access, data.typing()) {
                     (Some(ChatAccess::Write), Some(typing)) => {
                         self.typing.handle_typing(socket, TypingPlace::Chat(chat), typing, cx.now);
                         self.tell_typing(cx);
@@ -46,6 +53,18 @@ impl OpenWebUi {
             },
             ("join" | "leave" | "typing", None) => answer(false),
             _ => Outcome::nothing(),
+        }
+    }
+
+    /// The chat's id, if there is one, and what is said of it. `Ok(None)`: nothing that has a kind.
+    fn chat_payload(&self, args: &Args) -> Result<Option<(Option<String>, ClientEvent)>, Outcome> {
+        match self.settings.release {
+            Release::V0_6 => Ok(args.parse::<wire::ChatEvents>().ok().map(|payload| (payload.chat_id, payload.data))),
+            Release::V0_12 => {
+                let payload = args.parse::<wire::LooseChatEvents>().map_err(|_| self.unreadable())?;
+                let chat = payload.chat_id().map(str::to_owned);
+                Ok(payload.event().map(|event| (chat, event)))
+            }
         }
     }
 
@@ -67,6 +86,7 @@ impl OpenWebUi {
             }
         };
         let access = self.user_of(socket).and_then(|user| self.chat_access(user, found.as_ref()));
+        let is_owner = self.user_of(socket).is_some_and(|user| found.is_some_and(|chat| chat.owner == user.id));
         match (request, access) {
             (ChatRequest::Join(chat), Some(access)) => {
                 self.join(socket, wire::chat_room(&chat), cx);
@@ -77,20 +97,60 @@ impl OpenWebUi {
                 answer(true)
             }
             (ChatRequest::Join(_), None) => answer(false),
-            (ChatRequest::LastRead(chat), Some(ChatAccess::Write)) => {
+            (ChatRequest::LastRead(chat), _) if is_owner => {
                 let user = self.user_of(socket).map(|user| user.id.clone()).unwrap_or_default();
                 self.put_read(socket, Row::Chat { chat, user }, cx.server.wall().as_unix_secs(), cx);
                 Outcome::nothing()
             }
-            (ChatRequest::LastRead(_), Some(ChatAccess::Read) | None) => Outcome::nothing(),
+            (ChatRequest::LastRead(_), Some(ChatAccess::Read | ChatAccess::Write) | None) => Outcome::nothing(),
         }
     }
 
     /// When a chat was read has been written: its owner's lists of chats follow.
-    pub(super) fn chat_read(&self, chat: &str, user: &str, last_read_at: u64, cx: &mut Cx<'_>) {
-        let read = ChatRead { chat_id: chat, last_read_at };
+    pub(super) fn chat_read(
+        &self,
+        (chat, user): (&str, &str),
+        last_read_at: u64,
+        outcome: Option<&ReadOutcome>,
+        cx: &mut Cx<'_>,
+    ) {
+        let counts = outcome.filter(|outcome| outcome.was_unread).map(|outcome| &*outcome.folder_unread_counts);
+        let folder_unread_counts = counts.and_then(|counts| serde_json::from_str(counts).ok());
+        let read = ChatRead { chat_id: chat, last_read_at, folder_unread_counts };
         let args = wire::args(&ChatList { chat_id: chat, data: TypedEvent { kind: "chat:list", data: read } });
         self.emit_to_room(wire::user_room(user), wire::EVENTS, args, cx);
+    }
+
+    /// Processes of Open WebUI took a socket out of a chat's room, or told of something that concerns the rooms of a user.
+    /// They tell the others in the room.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "others are for documents, or the program")]
+    pub(super) fn chat_event_of_node(&mut self, event: &ClusterEvent, cx: &Cx<'_>) {
+        match event {
+            ClusterEvent::RoomLeft { socket, room } => {
+                self.chat_room_left(*socket, room);
+            }
+            ClusterEvent::Emitted { room, name, args } => {
+                self.look_for_channels(&To::Room(room.clone()), name, args.get(0).unwrap_or_default(), cx);
+            }
+            _ => {}
+        }
+    }
+
+    /// A socket has left a room. Whether that was a chat's that it was in, with 0.12.
+    pub(super) fn chat_room_left(&mut self, socket: SocketId, room: &str) -> bool {
+        let chat = match self.settings.release {
+            Release::V0_6 => None,
+            Release::V0_12 => room.strip_prefix(wire::CHAT_ROOM),
+        };
+        let record = self.sockets.get_mut(socket);
+        chat.zip(record).is_some_and(|(chat, record)| record.chats.remove(chat).is_some())
+    }
+
+    /// The others are told that a socket has left a chat's room.
+    pub(super) fn chat_left(&mut self, room: &str, cx: &mut Cx<'_>) {
+        if let Some(chat) = room.strip_prefix(wire::CHAT_ROOM) {
+            self.publish_presence(chat, cx);
+        }
     }
 
     /// Takes a socket out of a chat's room, if it is in it.

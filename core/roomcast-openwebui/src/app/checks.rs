@@ -9,7 +9,7 @@ use super::OpenWebUi;
 use super::login::UserFound;
 use crate::access::{self, Access};
 use crate::purpose::Purpose;
-use crate::query::{Chat, Note, Question, StoreError, User};
+use crate::query::{Chat, ChatShare, Note, Permission, Question, StoreError, User};
 use crate::refusals::TokenRefusal;
 use crate::requests::LogoutReason;
 use crate::settings::AdminChats;
@@ -89,7 +89,7 @@ impl OpenWebUi {
     ) {
         let Some(user) = self.sockets.user_at(socket, epoch) else { return };
         let may_stay = match found {
-            Ok(Some(note)) => access::may(user, note, Access::Read),
+            Ok(Some(note)) => may_use_notes(user) && access::may(user, note, Access::Read),
             Ok(None) => false,
             Err(_) => true,
         };
@@ -161,10 +161,20 @@ impl OpenWebUi {
         if chat.owner == user.id {
             return Some(ChatAccess::Write);
         }
-        let is_admin = &*user.role == "admin";
-        match self.settings.admin_chats {
-            AdminChats::Readable => is_admin.then_some(ChatAccess::Read),
-            AdminChats::Closed => None,
+        let is_readable = match self.settings.admin_chats {
+            AdminChats::Readable => true,
+            AdminChats::Closed => chat.is_internal,
+        };
+        match chat.share {
+            ChatShare::Write => Some(ChatAccess::Write),
+            ChatShare::Read => Some(ChatAccess::Read),
+            ChatShare::None => (is_readable && &*user.role == "admin").then_some(ChatAccess::Read),
         }
     }
+}
+
+/// Whether a user has the feature of notes, which 0.6 does not look at.
+pub(super) fn may_use_notes(user: &User) -> bool {
+    let features = user.account.as_ref().map(|account| account.features);
+    &*user.role == "admin" || features.is_none_or(|features| features.notes == Permission::Granted)
 }

@@ -10,6 +10,7 @@ use super::OpenWebUi;
 use crate::chat::is_saved;
 use crate::query::MessageChange;
 use crate::requests::{Response, StoreChange, To};
+use crate::settings::Release;
 use crate::{wire, writes};
 use roomcast_core::server::{Command, Cx, Delivery, Emit};
 use roomcast_core::socket_io::{Args, is_reserved_event};
@@ -28,7 +29,7 @@ impl OpenWebUi {
         let Some(target) = self.target(to, skip, cx) else { return Response::Gone };
         let data = args.get(0).unwrap_or_default();
         let change = match (change, to) {
-            (StoreChange::Message, To::User(_)) if event == wire::EVENTS => message_change(data),
+            (StoreChange::Message, To::User(_)) if event == wire::EVENTS => message_change(data, self.settings.release),
             (StoreChange::Message | StoreChange::Nothing, _) => None,
         };
         if let Some((chat, message, change)) = change {
@@ -38,16 +39,21 @@ impl OpenWebUi {
             }
             self.writes.put_change(&chat, &message, change, cx.now);
         }
-        if event == wire::CHANNEL_EVENTS && is_channel_created(data) {
-            // For a new direct message or group there is no other sign that its users belong into a new room.
-            for user in users_meant(to) {
-                if !self.sockets.sockets_of(&user).is_empty() {
-                    self.channel_reads.handle_created(&user, cx.now);
-                }
-            }
-        }
+        self.look_for_channels(to, &event, data, cx);
         cx.command(Command::Emit(Emit { target, name: event, args, delivery: Delivery::Reliable, ack: None }));
         Response::Emitted
+    }
+
+    /// For a new direct message or group there is no other sign that its users belong into a new room.
+    pub(super) fn look_for_channels(&mut self, to: &To, event: &str, data: &str, cx: &Cx<'_>) {
+        if *event != *wire::CHANNEL_EVENTS || !is_channel_created(data) {
+            return;
+        }
+        for user in users_meant(to) {
+            if !self.sockets.sockets_of(&user).is_empty() {
+                self.channel_reads.handle_created(&user, cx.now);
+            }
+        }
     }
 
     /// Whether an event that enters by roomcast may have this name.
@@ -75,9 +81,9 @@ fn users_meant(to: &To) -> Vec<ByteString> {
 }
 
 /// What an `events` changes, and of which message in which chat. As Open WebUI 0.6.41's `get_event_emitter`.
-fn message_change(data: &str) -> Option<(ByteString, ByteString, MessageChange)> {
+fn message_change(data: &str, release: Release) -> Option<(ByteString, ByteString, MessageChange)> {
     let envelope: EventEnvelope<'_> = serde_json::from_str(data).ok()?;
-    let chat = envelope.chat_id.filter(|chat| is_saved(chat))?;
+    let chat = envelope.chat_id.filter(|chat| is_saved(chat, release))?;
     let message = envelope.message_id.filter(|message| !message.is_empty())?;
     let event: EventData<'_> = serde_json::from_str(envelope.data?.get()).ok()?;
     let kind = event.kind?;
@@ -181,7 +187,7 @@ mod tests {
             (r#"{"type":"citation","data":{"type":null}}"#, AppendSource(r#"{"type":null}"#.into())),
         ] {
             let data = format!(r#"{{"chat_id":"c","message_id":"m","data":{event}}}"#);
-            assert_eq!(message_change(&data), Some(("c".into(), "m".into(), change)), "{event}");
+            assert_eq!(message_change(&data, Release::V0_6), Some(("c".into(), "m".into(), change)), "{event}");
         }
     }
 
@@ -203,7 +209,7 @@ mod tests {
             "[]".to_owned(),
             "7".to_owned(),
         ] {
-            assert_eq!(message_change(&data), None, "{data}");
+            assert_eq!(message_change(&data, Release::V0_6), None, "{data}");
         }
     }
 }

@@ -36,7 +36,7 @@ use crate::elsewhere::Elsewhere;
 use crate::flushes::Flushes;
 use crate::purpose::Purpose;
 use crate::queries::{Late, Queries};
-use crate::query::{Chat, Note, Query, QueryId, Question, Reply, StoreAnswer, StoreError, User};
+use crate::query::{Chat, Note, Query, QueryId, Question, ReadOutcome, Reply, StoreAnswer, StoreError, User};
 use crate::ration::Rations;
 use crate::refusals::{Refusals, TokenRefusal, TokenRefusals};
 use crate::requests::{LiveCounts, LogoutReason, Notice, Request, Response};
@@ -249,9 +249,10 @@ impl OpenWebUi {
             }
             Purpose::Document(aim) => self.document_answered(id, aim, reply, cx),
             Purpose::Write(write) => {
+                let outcome = read_outcome(&reply);
                 let written = self.writes.handle_result(write, id, reply.map(drop), cx.now);
                 if let Some((Row::Chat { chat, user }, at_secs)) = written {
-                    self.chat_read(&chat, &user, at_secs, cx);
+                    self.chat_read((&chat, &user), at_secs, outcome.as_ref(), cx);
                 }
             }
             Purpose::Touches(flight) => self.touches.handle_answer(flight, reply.map(drop), cx.now),
@@ -423,10 +424,13 @@ impl OpenWebUi {
                 Some(Stage::In) | None => Some(Event::Disconnected { socket, reason }),
             },
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.protocol_event(event, cx),
-            Event::Cluster(event) => match self.node_event(event, cx)? {
-                Event::Cluster(event) => self.handle_fetched(*event, cx),
-                event => Some(event),
-            },
+            Event::Cluster(event) => {
+                self.chat_event_of_node(&event, cx);
+                match self.node_event(event, cx)? {
+                    Event::Cluster(event) => self.handle_fetched(*event, cx),
+                    event => Some(event),
+                }
+            }
             Event::Relieved { session } => {
                 self.documents_relieved(session, cx);
                 Some(Event::Relieved { session })
@@ -578,6 +582,13 @@ pub struct Audit {
     pub timers: usize,
     /// Outputs that have not been polled.
     pub outputs: usize,
+}
+
+fn read_outcome(reply: &Result<StoreAnswer, StoreError>) -> Option<ReadOutcome> {
+    match reply {
+        Ok(StoreAnswer::ChatRead(outcome)) => Some(outcome.clone()),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 fn found_note(reply: Result<StoreAnswer, StoreError>) -> Result<Option<Note>, StoreError> {

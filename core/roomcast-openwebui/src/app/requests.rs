@@ -138,7 +138,12 @@ impl OpenWebUi {
                 Move::Enter => cx.command(Command::Join { target, room }),
                 Move::Leave => {
                     cx.command(Command::Leave { target, room: room.clone() });
-                    meant.into_iter().for_each(|socket| self.document_room_left(socket, &room, cx));
+                    for socket in meant {
+                        self.document_room_left(socket, &room, cx);
+                        if self.chat_room_left(socket, &room) {
+                            self.chat_left(&room, cx);
+                        }
+                    }
                 }
             }
         }

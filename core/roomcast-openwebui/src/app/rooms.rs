@@ -6,6 +6,7 @@
 use bytestring::ByteString;
 
 use super::OpenWebUi;
+use super::checks::may_use_notes;
 use super::login::{Given, UserFound};
 use crate::access::{self, Access};
 use crate::query::{Note, Permission, Question, StoreError, User, UserChannels};
@@ -132,7 +133,9 @@ impl OpenWebUi {
     ) -> Outcome {
         match found {
             Ok(Some(row)) => {
-                let may_read = self.user_of(socket).is_some_and(|user| access::may(user, &row, Access::Read));
+                let may_read = self
+                    .user_of(socket)
+                    .is_some_and(|user| may_use_notes(user) && access::may(user, &row, Access::Read));
                 let joined = cx.server.rooms(socket).filter(|room| room.starts_with(wire::NOTE_ROOM)).count();
                 if may_read && joined < self.settings.limits.notes_per_socket_max {
                     self.join(socket, wire::note_room(note), cx);

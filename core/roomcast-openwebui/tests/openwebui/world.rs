@@ -123,6 +123,10 @@ impl World {
         settings.notices = Notices::On;
         settings.yjs_endpoint = Some(EndpointId::new(1));
         change(&mut settings);
+        let cluster = cluster.map(|mut cluster| {
+            cluster.settings.watches = settings.release.watches();
+            cluster
+        });
         let now = Instant::from_millis(1000);
         let endpoints = [settings.endpoint("/ws/socket.io"), settings.protocol_endpoint("/ws/yjs")];
         let config = Config { cluster, ..Config::new(endpoints) };

@@ -1,6 +1,8 @@
 //! What is otherwise beside Open WebUI 0.12. Section 2.3 of the protocol.
 
+mod chats;
 mod entry;
+mod rooms;
 mod tokens;
 
 use roomcast_openwebui::{Release, Settings};
@@ -14,10 +16,19 @@ fn world() -> World {
 
 fn world_with(change: impl FnOnce(&mut Settings)) -> World {
     World::with(|settings| {
-        settings.release = Release::V0_12;
-        settings.recheck_interval = std::time::Duration::from_secs(30);
+        newer(settings);
         change(settings);
     })
+}
+
+/// The same on a bus with processes of Open WebUI.
+fn world_on_bus() -> World {
+    World::on_bus(newer)
+}
+
+fn newer(settings: &mut Settings) {
+    settings.release = Release::V0_12;
+    settings.recheck_interval = std::time::Duration::from_secs(30);
 }
 
 /// A client that has connected with a user's token, as the front end of 0.12 does.
