@@ -77,6 +77,28 @@ impl From<AuthError> for TokenRefusal {
     }
 }
 
+/// Why a verified token gives no login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginRefused {
+    Unknown,
+    Role,
+    Revoked,
+    Kind,
+    SecondFactor,
+}
+
+impl From<LoginRefused> for TokenRefusal {
+    fn from(refused: LoginRefused) -> Self {
+        match refused {
+            LoginRefused::Unknown => Self::UnknownUser,
+            LoginRefused::Role => Self::Role,
+            LoginRefused::Revoked => Self::Revoked,
+            LoginRefused::Kind => Self::WrongKind,
+            LoginRefused::SecondFactor => Self::SecondFactor,
+        }
+    }
+}
+
 /// The counters, and the signatures that no notice has told of yet.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {

@@ -6,7 +6,7 @@
 use bytestring::ByteString;
 
 use super::query::{Account, Mfa, Question};
-use super::turn::LoginRefused;
+use super::refusals::LoginRefused;
 use roomcast_auth::Claims;
 use roomcast_core::time::WallTime;
 
@@ -30,7 +30,7 @@ pub(crate) struct TokenOrigin {
     has_second_factor: bool,
 }
 
-/// `typ`.
+/// What a token may be used for: the claim `typ`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum TokenKind {
     /// `session`, or nothing.
@@ -41,7 +41,7 @@ enum TokenKind {
     Other,
 }
 
-/// `auth_method`.
+/// How a user has logged in: the claim `auth_method`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum LoginMethod {
     OAuth,

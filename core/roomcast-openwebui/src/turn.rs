@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use super::chat::ChatRequest;
 use super::documents::{FilesTurn, Joiner};
 use super::query::{Question, StoreAnswer, StoreError, User};
-use super::refusals::TokenRefusal;
+use super::refusals::LoginRefused;
 use super::token::TokenClaims;
 pub(crate) use super::turns::HeldEvent;
 use roomcast_core::socket_io::Args;
@@ -196,28 +196,6 @@ impl BuiltIn {
     /// Whether the event asks a store each time, or is told to a whole room.
     pub(crate) const fn is_dear(self) -> bool {
         matches!(self, Self::UserJoin | Self::JoinChannels | Self::JoinNote | Self::ChatEvents)
-    }
-}
-
-/// Why a verified token gives no login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LoginRefused {
-    Unknown,
-    Role,
-    Revoked,
-    Kind,
-    SecondFactor,
-}
-
-impl From<LoginRefused> for TokenRefusal {
-    fn from(refused: LoginRefused) -> Self {
-        match refused {
-            LoginRefused::Unknown => Self::UnknownUser,
-            LoginRefused::Role => Self::Role,
-            LoginRefused::Revoked => Self::Revoked,
-            LoginRefused::Kind => Self::WrongKind,
-            LoginRefused::SecondFactor => Self::SecondFactor,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: a chat's room and presence. Must never know: a chat's messages.
 //!
-//! A chat is its owner's; admins may look at it, in 0.12 also those with whom it is shared.
+//! A chat is its owner's; admins may look at it, and so may those that it is shared with in 0.12.
 
 use std::collections::BTreeMap;
 

@@ -5,8 +5,9 @@
 
 use bytestring::ByteString;
 
+use super::OpenWebUi;
+use super::found::{found_chat, found_note};
 use super::guard::Guarded;
-use super::{OpenWebUi, found_chat, found_note};
 use crate::documents::HeldAck;
 use crate::purpose::Purpose;
 use crate::query::{QueryId, StoreAnswer, StoreError};

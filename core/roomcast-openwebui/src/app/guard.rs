@@ -5,10 +5,11 @@
 
 use super::OpenWebUi;
 use crate::query::{StoreAnswer, StoreError};
+use crate::refusals::LoginRefused;
 use crate::requests::LogoutReason;
 use crate::settings::Release;
 use crate::sockets::{Checked, LoginTrust};
-use crate::turn::{BuiltIn, HeldEvent, LoginRefused, Outcome, TurnStep, admitted, judge};
+use crate::turn::{BuiltIn, HeldEvent, Outcome, TurnStep, admitted, judge};
 use crate::wire;
 use roomcast_core::server::{AckId, Cx, SocketId};
 use roomcast_core::socket_io::Args;

@@ -10,12 +10,12 @@ use bytestring::ByteString;
 
 use super::OpenWebUi;
 use crate::query::{StoreError, User};
-use crate::refusals::TokenRefusal;
+use crate::refusals::{LoginRefused, TokenRefusal};
 use crate::requests::{LogoutReason, Notice};
 use crate::settings::{AuthRequirement, Release};
 use crate::sockets::{ChannelRooms, Last, SocketRecord, Stage};
 use crate::token::TokenClaims;
-use crate::turn::{LoginRefused, Outcome, TurnStep};
+use crate::turn::{Outcome, TurnStep};
 use crate::wire::{self, TokenPayload, UserJoinAck};
 use roomcast_core::server::{Command, Connect, Cx, Extent, SocketId, Target};
 use roomcast_core::socket_io::Args;

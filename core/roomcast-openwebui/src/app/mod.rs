@@ -9,6 +9,7 @@
 //! | `login`, `checks` | how a login begins, ends, and is checked again |
 //! | `sharing` | sessions and uses of models, as other processes are to know them |
 //! | `rooms`, `chats` | channels, notes and chats: rooms, typing, what was read |
+//! | `found` | what a store has found, by its kind |
 //! | `emitter`, `requests` | what the rest of the program asks for |
 //!
 //! To add a timer or an event to a machine, change the machine and its lines in [`OpenWebUi::pump`],
@@ -18,6 +19,7 @@ mod chats;
 mod checks;
 mod emitter;
 mod events;
+mod found;
 mod guard;
 mod login;
 mod requests;
@@ -28,6 +30,7 @@ use std::collections::VecDeque;
 
 use bytestring::ByteString;
 
+use self::found::{found_chat, found_note, read_outcome};
 use crate::activity::{Activity, ActivityChange};
 use crate::calls::{self, Calls};
 use crate::channel_reads::ChannelReads;
@@ -36,7 +39,7 @@ use crate::elsewhere::Elsewhere;
 use crate::flushes::Flushes;
 use crate::purpose::Purpose;
 use crate::queries::{Late, Queries};
-use crate::query::{Chat, Note, Query, QueryId, Question, ReadOutcome, Reply, StoreAnswer, StoreError, User};
+use crate::query::{Query, QueryId, Question, Reply, StoreAnswer, StoreError, User};
 use crate::ration::Rations;
 use crate::refusals::{Refusals, TokenRefusal, TokenRefusals};
 use crate::requests::{LiveCounts, LogoutReason, Notice, Request, Response};
@@ -582,27 +585,4 @@ pub struct Audit {
     pub timers: usize,
     /// Outputs that have not been polled.
     pub outputs: usize,
-}
-
-fn read_outcome(reply: &Result<StoreAnswer, StoreError>) -> Option<ReadOutcome> {
-    match reply {
-        Ok(StoreAnswer::ChatRead(outcome)) => Some(outcome.clone()),
-        Ok(_) | Err(_) => None,
-    }
-}
-
-fn found_note(reply: Result<StoreAnswer, StoreError>) -> Result<Option<Note>, StoreError> {
-    match reply {
-        Ok(StoreAnswer::Note(found)) => Ok(found),
-        Ok(_) => Err(StoreError::Corrupt),
-        Err(error) => Err(error),
-    }
-}
-
-fn found_chat(reply: Result<StoreAnswer, StoreError>) -> Result<Option<Chat>, StoreError> {
-    match reply {
-        Ok(StoreAnswer::Chat(found)) => Ok(found),
-        Ok(_) => Err(StoreError::Corrupt),
-        Err(error) => Err(error),
-    }
 }

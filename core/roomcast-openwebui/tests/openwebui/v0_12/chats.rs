@@ -36,7 +36,7 @@ fn joining_and_leaving_are_answered_with_yes_or_no() {
 }
 
 #[test]
-fn a_chat_is_joined_by_those_with_whom_it_is_shared() {
+fn a_chat_is_joined_by_those_that_it_is_shared_with() {
     let mut world = world();
     let (bob, carol) = (connect(&mut world, "bob"), connect(&mut world, "carol"));
     assert!(!join(&mut world, carol));
