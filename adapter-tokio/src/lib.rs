@@ -33,6 +33,8 @@
 //! # }
 //! ```
 //!
+//! On several threads, where one is not enough: [`start_shards`].
+//!
 //! Yjs documents for stock providers of y-websocket, with rights and a store:
 //!
 #![cfg_attr(all(feature = "documents", feature = "sqlite"), doc = "```no_run")]
@@ -84,6 +86,8 @@
 //! `TcpListener` and `TcpStream`, and `tower_service::Service`.
 #![forbid(unsafe_code)]
 
+mod shards;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -94,6 +98,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
+pub use crate::shards::{TokioThread, start_shards};
 pub use roomcast_adapter::*;
 #[cfg(feature = "stores")]
 pub use roomcast_stores as stores;

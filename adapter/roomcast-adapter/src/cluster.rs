@@ -9,6 +9,7 @@ use roomcast_core::cluster::{BusState, ClusterMessage, ClusterSettings, NodeId, 
 use roomcast_core::server::ClusterInput;
 
 use crate::mailbox::{Mail, Shared};
+use crate::siblings::Siblings;
 use crate::sync::lock;
 
 /// Carries messages from this node to the others. The way back is a [`ClusterInbox`]. It is called by the driver and must
@@ -27,29 +28,53 @@ pub trait ClusterBus: Send + 'static {
 /// Where a bus puts what it brings to a node. It keeps no server alive; once that has ended, nothing happens. Cheap to
 /// clone.
 #[derive(Clone, Debug)]
-pub struct ClusterInbox(Arc<Shared>);
+pub struct ClusterInbox {
+    shared: Arc<Shared>,
+    /// Where this is the inbox of an outer bus: the shards of this process, which have a bus of their own.
+    siblings: Option<Arc<Siblings>>,
+}
 
 impl ClusterInbox {
     /// A node said something. `held` is dropped when the server has dealt with it: a bus may bound by that what it brings.
     pub fn message(&self, message: ClusterMessage, held: Option<Box<dyn Send>>) {
-        self.0.send(Mail::Cluster(Box::new(ClusterInput::Message(Box::new(message))), held), 0);
+        if self.siblings.as_ref().is_some_and(|siblings| siblings.have(&message.from)) {
+            return;
+        }
+        self.shared.send(Mail::Cluster(Box::new(ClusterInput::Message(Box::new(message))), held), 0);
     }
 
     /// A subscription is confirmed: one call for each [`ClusterBus::subscribe`], in their order.
     pub fn subscribed(&self, channel: RoomChannel) {
-        self.0.send(Mail::Cluster(Box::new(ClusterInput::Subscribed(channel)), None), 0);
+        self.shared.send(Mail::Cluster(Box::new(ClusterInput::Subscribed(channel)), None), 0);
     }
 
     /// A request of this node has reached this many others
     /// ([`ClusterBody::question`](roomcast_core::cluster::ClusterBody::question)). Only where
     /// [`Strangers::Counted`](roomcast_core::cluster::Strangers::Counted) are.
     pub fn reached(&self, request: u64, nodes: u32) {
-        self.0.send(Mail::Cluster(Box::new(ClusterInput::Reached { request, nodes }), None), 0);
+        self.shared.send(Mail::Cluster(Box::new(ClusterInput::Reached { request, nodes }), None), 0);
     }
 
     /// The bus is there, or not. Taken to be there at the start.
     pub fn bus(&self, state: BusState) {
-        self.0.send(Mail::Cluster(Box::new(ClusterInput::Bus(state)), None), 0);
+        if let Some(siblings) = &self.siblings {
+            // For the core there is one bus, and between shards it is there. What others have missed is made up for once
+            // they are there again.
+            siblings.set_outer_down(state == BusState::Down);
+            match state {
+                BusState::Down => return,
+                BusState::Up => self.tell_bus(BusState::Down),
+            }
+        }
+        self.tell_bus(state);
+    }
+
+    pub(crate) const fn new(shared: Arc<Shared>, siblings: Option<Arc<Siblings>>) -> Self {
+        Self { shared, siblings }
+    }
+
+    fn tell_bus(&self, state: BusState) {
+        self.shared.send(Mail::Cluster(Box::new(ClusterInput::Bus(state)), None), 0);
     }
 }
 
@@ -70,8 +95,8 @@ impl NodeSetup {
         Self { settings, connect: Box::new(connect) }
     }
 
-    pub(crate) fn connect(self, node: &NodeId, shared: Arc<Shared>) -> Result<Box<dyn ClusterBus>, String> {
-        (self.connect)(node, ClusterInbox(shared))
+    pub(crate) fn connect(self, node: &NodeId, inbox: ClusterInbox) -> Result<Box<dyn ClusterBus>, String> {
+        (self.connect)(node, inbox)
     }
 }
 

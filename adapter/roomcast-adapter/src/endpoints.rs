@@ -2,7 +2,7 @@
 //!
 //! Owns: the endpoints' paths and the limits on requests to them. Must never know: handlers.
 
-use roomcast_core::server::config::EndpointKind;
+use roomcast_core::server::config::{EndpointKind, PathMatch};
 use roomcast_core::server::{Config, EndpointId};
 
 use crate::http_limits::HttpLimits;
@@ -36,6 +36,25 @@ impl Endpoints {
     /// The path with which an endpoint is registered.
     pub(crate) fn path(&self, endpoint: EndpointId) -> &str {
         self.config.endpoints.get(endpoint.index()).map_or("", |endpoint| &endpoint.path)
+    }
+
+    /// The path of an endpoint for all those below it, where clients with the same path belong together.
+    pub(crate) fn path_below(&self, endpoint: EndpointId) -> Option<&str> {
+        let endpoint = self.config.endpoints.get(endpoint.index())?;
+        match (&endpoint.kind, endpoint.path_match) {
+            (EndpointKind::WebSocket(_), PathMatch::Below) => Some(&endpoint.path),
+            _ => None,
+        }
+    }
+
+    /// The paths of all endpoints, in their order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.config.endpoints.iter().map(|endpoint| &*endpoint.path)
+    }
+
+    /// Whether there is Socket.IO.
+    pub(crate) fn has_socket_io(&self) -> bool {
+        self.position(|endpoint| matches!(endpoint.kind, EndpointKind::SocketIo(..))).is_some()
     }
 
     /// Largest body of a request to an endpoint, in bytes.

@@ -3,7 +3,6 @@
 //! Owns: [`Handle`] and its own life. What it can do to sockets stands with these. Must never know: the driver's insides.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -40,7 +39,7 @@ pub struct Handle {
 
 impl Handle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        shared.owners.fetch_add(1, Ordering::AcqRel);
+        shared.group.own();
         Self { shared }
     }
 
@@ -49,12 +48,22 @@ impl Handle {
         self.shared.endpoints.endpoint(path)
     }
 
-    /// What must be all zeros once all clients have left; `None` if the server has ended.
+    /// What must be all zeros once all clients have left, all shards together; `None` if the server has ended.
     pub async fn audit(&self) -> Option<Audit> {
-        self.look(|snapshot| snapshot.server.audit()).await
+        let mut sum = Audit::default();
+        for shard in self.shards() {
+            sum += shard.look(|snapshot| snapshot.server.audit()).await?;
+        }
+        Some(sum)
     }
 
-    /// How busy the task is that serves all connections.
+    /// The handles of the [shards](crate::Server::start_shards) of this server, in their order: what is asked of one of
+    /// them about sessions, sockets and load is said of that shard alone. A server that was not started in shards has one.
+    pub fn shards(&self) -> Vec<Self> {
+        self.shared.group.alive().map(Self::new).collect()
+    }
+
+    /// How busy the task is that serves all connections of this shard.
     pub fn driver_load(&self) -> DriverLoad {
         self.shared.load.take()
     }
@@ -64,10 +73,17 @@ impl Handle {
     /// or after `grace`, when those that are left are cut off; and when an application has written what it had to, for
     /// which it has up to 10 s more.
     pub async fn shutdown(&self, grace: Duration) {
-        let (sender, done) = oneshot::channel();
-        self.shared.send(Mail::Shutdown(grace, sender), 0);
-        // Dropped with the driver, it has ended too.
-        let _ = done.await;
+        let end = |shard: Self| {
+            let (sender, done) = oneshot::channel();
+            shard.shared.send(Mail::Shutdown(grace, sender), 0);
+            done
+        };
+        // All begin before one has ended.
+        let ending: Vec<_> = self.shards().into_iter().map(end).collect();
+        for done in ending {
+            // Dropped with the driver, it has ended too.
+            let _ = done.await;
+        }
     }
 
     /// Resolves when the server begins to end.
@@ -108,8 +124,6 @@ impl Clone for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.shared.owners.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.send(Mail::Nudge, 0);
-        }
+        self.shared.disown();
     }
 }

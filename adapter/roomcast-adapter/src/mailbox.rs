@@ -22,6 +22,7 @@ use crate::endpoints::Endpoints;
 use crate::flow::FlowGate;
 use crate::load::LoadMeter;
 use crate::presence::Snapshot;
+use crate::shard_group::ShardGroup;
 use crate::sync::{lock, remember};
 
 /// Something for the driver.
@@ -48,6 +49,8 @@ pub(crate) enum Mail {
     App,
     /// End the server within this time.
     Shutdown(Duration, oneshot::Sender<()>),
+    /// Another shard has ended: begin to end, if that has not begun.
+    SiblingEnded,
     /// Something changed that only matters to a server which ends.
     Nudge,
 }
@@ -74,8 +77,19 @@ pub(crate) struct UpgradeRequest {
     pub(crate) endpoint: EndpointId,
     pub(crate) request: http::Request<()>,
     pub(crate) stream: OnUpgrade,
+    /// Whose event loop watches the stream.
+    pub(crate) home: StreamHome,
     pub(crate) guard: Option<Arc<AddressGuard>>,
     pub(crate) response: oneshot::Sender<Box<http::Response<Bytes>>>,
+}
+
+/// Whose event loop watches a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamHome {
+    /// That of the driver.
+    Here,
+    /// Another shard's, or one of the program's own.
+    Elsewhere,
 }
 
 /// Shared by the driver, the handles and the HTTP side.
@@ -83,8 +97,8 @@ pub(crate) struct Shared {
     mailbox: Mutex<Mailbox>,
     /// The last taking of mail whose turn is over, IO included.
     turns_done: AtomicU64,
-    /// Handles and services: the driver ends with the last of them.
-    pub(crate) owners: AtomicUsize,
+    /// The shards of the same server.
+    pub(crate) group: Arc<ShardGroup<Self>>,
     /// Handlers that run in tasks of their own.
     busy_handlers: AtomicUsize,
     /// HTTP connections of `serve`.
@@ -144,20 +158,21 @@ impl Posted {
 impl Shared {
     pub(crate) fn new(
         endpoints: Endpoints,
-        addresses: Addresses,
+        addresses: Arc<Addresses>,
+        group: Arc<ShardGroup<Self>>,
         sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
     ) -> Self {
         Self {
+            group,
             mailbox: Mutex::new(Mailbox { awake: true, ..Mailbox::default() }),
             turns_done: AtomicU64::new(0),
-            owners: AtomicUsize::new(0),
             busy_handlers: AtomicUsize::new(0),
             http_conns: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             stop_waiters: Mutex::default(),
             next_http_ticket: AtomicU64::new(0),
             partial_body_bytes: AtomicUsize::new(0),
-            addresses: Arc::new(addresses),
+            addresses,
             load: LoadMeter::default(),
             endpoints,
             sleep,
@@ -232,6 +247,22 @@ impl Shared {
             mailbox.turn_waiters.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// A handle is gone. With the last one all shards end.
+    pub(crate) fn disown(&self) {
+        if self.group.disown() {
+            for shard in self.group.alive() {
+                shard.send(Mail::Nudge, 0);
+            }
+        }
+    }
+
+    /// The driver of this shard is gone, and so the others are to end.
+    pub(crate) fn tell_siblings(&self) {
+        for shard in self.group.alive().filter(|other| !std::ptr::eq(Arc::as_ptr(other), self)) {
+            shard.send(Mail::SiblingEnded, 0);
+        }
     }
 
     /// The driver wants to sleep; `false` if there is something to do after all.

@@ -56,6 +56,16 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn downcast(&self, upgraded: Upgraded) -> Result<(Self::Stream, Bytes), Upgraded> {
         upgraded.downcast::<Self::Stream>().map(|parts| (parts.io, parts.read_buf))
     }
+
+    /// Takes over a stream that the event loop of another shard has watched so far. Where all share one there is nothing
+    /// to do.
+    ///
+    /// # Errors
+    ///
+    /// The event loop does not take it. The stream is closed.
+    fn adopt(&self, stream: Self::Stream) -> io::Result<Self::Stream> {
+        Ok(stream)
+    }
 }
 
 /// A [`Runtime`]'s timers for hyper.

@@ -263,15 +263,21 @@ impl Handle {
     pub async fn socket(&self, namespace: impl Into<ByteString>, sid: impl Into<String>) -> Option<Socket> {
         let scope = Scope { endpoint: self.shared().endpoints.first_socket_io(), namespace: namespace.into() };
         let sid = sid.into();
-        let found = self.look(move |now| find(now, now.server.socket(&scope, &sid)?));
-        Some(Socket::new(self.shared().clone(), found.await??))
+        let shard = self.shared().group.of_sid(&sid).map_or_else(|| self.clone(), Self::new);
+        let found = shard.look(move |now| find(now, now.server.socket(&scope, &sid)?));
+        Some(Socket::new(shard.shared().clone(), found.await??))
     }
 }
 
 impl Broadcast {
     /// Excludes this socket from the recipients.
     pub fn except_socket(mut self, socket: &Socket) -> Self {
-        self.selection.except_sockets.push(socket.id());
+        if Arc::ptr_eq(&self.shared, socket.shared()) {
+            self.selection.except_sockets.push(socket.id());
+        } else {
+            // Of another shard, where alone its handle means something. Its sid is a room of its own.
+            self.selection.except_rooms.push(socket.sid().as_str().to_owned().into());
+        }
         self
     }
 }

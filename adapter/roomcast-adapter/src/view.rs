@@ -56,7 +56,7 @@ impl std::fmt::Debug for View<'_> {
 }
 
 impl Handle {
-    /// Looks at the server between two of its inputs; `None` if it has ended. The closure runs in the driver and holds
+    /// Looks at the server, or at this [shard](Handle::shards) of it, between two of its inputs; `None` if it has ended. The closure runs in the driver and holds
     /// all clients up: it should be quick.
     pub async fn query<T, F>(&self, look: F) -> Option<T>
     where
@@ -69,9 +69,22 @@ impl Handle {
 }
 
 impl Broadcast {
-    /// The sockets that are meant, on this node.
+    /// The sockets that are meant, in this process.
     pub async fn sockets(self) -> Vec<Socket> {
         let Self { shared, selection, .. } = self;
-        Handle::new(shared).query(move |view| view.select(&selection).collect()).await.unwrap_or_default()
+        let mut found = Vec::new();
+        for shard in Handle::new(shared.clone()).shards() {
+            let mut selection = selection.clone();
+            if !Arc::ptr_eq(shard.shared(), &shared) {
+                // Handles of sockets mean something on their own shard alone.
+                selection.except_sockets.clear();
+                if !std::mem::take(&mut selection.sockets).is_empty() && selection.rooms.is_empty() {
+                    continue;
+                }
+            }
+            found
+                .extend(shard.query(move |view| view.select(&selection).collect::<Vec<_>>()).await.unwrap_or_default());
+        }
+        found
     }
 }

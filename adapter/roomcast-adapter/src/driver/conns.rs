@@ -18,7 +18,7 @@ use roomcast_core::time::Instant;
 use super::memory::{shrink_queue, shrink_slots};
 use crate::addresses::AddressGuard;
 use crate::http::head_watch::HeadWatch;
-use crate::mailbox::{ConnWaker, Shared};
+use crate::mailbox::{ConnWaker, Shared, StreamHome};
 use crate::runtime::Runtime;
 
 /// All streams, by the slot of their handle.
@@ -45,7 +45,7 @@ pub(super) struct Conn<R: Runtime> {
 
 pub(super) enum Stream<R: Runtime> {
     /// The 101 is on its way.
-    Upgrading(OnUpgrade),
+    Upgrading(OnUpgrade, StreamHome),
     Plain(R::Stream),
     /// Any other transport of HTTP: TLS, a pipe.
     Other(Box<Upgraded>),
@@ -89,7 +89,12 @@ impl<R: Runtime> Conns<R> {
     }
 
     /// A stream that will be there when the upgrade is done.
-    pub(super) fn insert(&mut self, id: ConnId, upgrade: OnUpgrade, guard: Option<Arc<AddressGuard>>) {
+    pub(super) fn insert(
+        &mut self,
+        id: ConnId,
+        (upgrade, home): (OnUpgrade, StreamHome),
+        guard: Option<Arc<AddressGuard>>,
+    ) {
         let slot = id.slot();
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
@@ -97,7 +102,7 @@ impl<R: Runtime> Conns<R> {
         let index = u32::try_from(slot).unwrap_or(u32::MAX);
         let conn = Conn {
             id,
-            stream: Stream::Upgrading(upgrade),
+            stream: Stream::Upgrading(upgrade, home),
             waker: Arc::new(ConnWaker::new(self.shared.clone(), index)),
             head: Vec::new(),
             reading: Reading::Open,
@@ -174,7 +179,7 @@ impl<R: Runtime> Conn<R> {
         for _ in 0..READS_PER_CONN {
             let mut buf = ReadBuf::new(scratch);
             let read = match &mut self.stream {
-                Stream::Upgrading(_) => return StreamFate::Stays,
+                Stream::Upgrading(..) => return StreamFate::Stays,
                 Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf.unfilled()),
                 Stream::Other(stream) => Pin::new(&mut **stream).poll_read(cx, buf.unfilled()),
             };
@@ -254,7 +259,7 @@ impl<R: Runtime> Conn<R> {
             return self.write_head(cx, transmit);
         } else if let Some(bytes) = transmit.single() {
             match &mut self.stream {
-                Stream::Upgrading(_) => Poll::Pending,
+                Stream::Upgrading(..) => Poll::Pending,
                 Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
                 Stream::Other(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
             }
@@ -263,7 +268,7 @@ impl<R: Runtime> Conn<R> {
             let count = transmit.slices(&mut slices);
             let slices = &slices[..count.min(SLICES)];
             match &mut self.stream {
-                Stream::Upgrading(_) => Poll::Pending,
+                Stream::Upgrading(..) => Poll::Pending,
                 Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
                 Stream::Other(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
             }
@@ -282,7 +287,7 @@ impl<R: Runtime> Conn<R> {
         let count = 1 + transmit.slices(rest);
         let slices = &slices[..count];
         let written = match &mut self.stream {
-            Stream::Upgrading(_) => Poll::Pending,
+            Stream::Upgrading(..) => Poll::Pending,
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Other(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         };
@@ -300,7 +305,7 @@ impl<R: Runtime> Conn<R> {
 
     fn close_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match &mut self.stream {
-            Stream::Upgrading(_) => Poll::Ready(Ok(())),
+            Stream::Upgrading(..) => Poll::Ready(Ok(())),
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Other(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
@@ -308,26 +313,35 @@ impl<R: Runtime> Conn<R> {
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match &mut self.stream {
-            Stream::Upgrading(_) | Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Upgrading(..) | Stream::Plain(_) => Poll::Ready(Ok(())),
             Stream::Other(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 }
 
-/// The plain stream, with what is still to be written to it and what had already been read from it.
-pub(super) fn unwrap<R: Runtime>(runtime: &R, upgraded: Upgraded) -> (Stream<R>, Vec<u8>, Bytes) {
+/// The plain stream, with what is still to be written to it and what had already been read from it. `None` if this
+/// driver's event loop cannot take it over.
+pub(super) fn unwrap<R: Runtime>(
+    runtime: &R,
+    upgraded: Upgraded,
+    home: StreamHome,
+) -> Option<(Stream<R>, Vec<u8>, Bytes)> {
+    let plain = |stream| match home {
+        StreamHome::Here => Some(Stream::Plain(stream)),
+        StreamHome::Elsewhere => runtime.adopt(stream).ok().map(Stream::Plain),
+    };
     let upgraded = match upgraded.downcast::<HeadWatch<R::Stream>>() {
         Ok(parts) => {
             let (stream, head) = parts.io.into_parts();
-            return (Stream::Plain(stream), head, parts.read_buf);
+            return Some((plain(stream)?, head, parts.read_buf));
         }
         Err(upgraded) => upgraded,
     };
-    match runtime.downcast(upgraded) {
-        Ok((stream, early)) => (Stream::Plain(stream), Vec::new(), early),
+    Some(match runtime.downcast(upgraded) {
+        Ok((stream, early)) => (plain(stream)?, Vec::new(), early),
         // It hands out by itself what had been read.
         Err(upgraded) => (Stream::Other(Box::new(upgraded)), Vec::new(), Bytes::new()),
-    }
+    })
 }
 
 /// A system call for this many bytes costs little beside what is done with them.

@@ -24,13 +24,14 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         let id = conn.id;
         let waker = Waker::from(conn.waker.clone());
         let cx = &mut Context::from_waker(&waker);
-        if let Stream::Upgrading(upgrade) = &mut conn.stream {
+        if let Stream::Upgrading(upgrade, home) = &mut conn.stream {
+            let home = *home;
             let Poll::Ready(upgraded) = Pin::new(upgrade).poll(cx) else { return 0 };
-            let Ok(upgraded) = upgraded else {
+            let Some((stream, head, early)) = upgraded.ok().and_then(|stream| unwrap(&self.runtime, stream, home))
+            else {
                 self.conn_gone(id, StreamFate::Ended, now);
                 return 0;
             };
-            let (stream, head, early) = unwrap(&self.runtime, upgraded);
             (conn.stream, conn.head) = (stream, head);
             if !conn.head.is_empty() && conn.writing == Writing::Idle {
                 conn.writing = Writing::Listed;
@@ -82,7 +83,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     fn write_next(&mut self, slice: &mut TimeSlice, now: Instant) -> bool {
         let Some(id) = self.conns.writable.pop_front() else { return false };
         if let Some(conn) = self.conns.conn(id).filter(|conn| conn.writing == Writing::Listed) {
-            if matches!(conn.stream, Stream::Upgrading(_)) {
+            if matches!(conn.stream, Stream::Upgrading(..)) {
                 conn.writing = Writing::Blocked;
             } else {
                 conn.writing = Writing::Idle;

@@ -46,10 +46,11 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Mail::Query(look) => look(Snapshot { server: &self.stack.server, presences: &self.presences }),
             Mail::Cluster(input, held) => {
                 self.stack.server.handle_input(Input::Cluster(*input), now);
-                drop(held);
+                self.held.extend(held);
             }
             Mail::App => self.handle_app_letters(now),
             Mail::Shutdown(grace, waiter) => self.end(grace, Some(waiter), now),
+            Mail::SiblingEnded => self.end_with_sibling(now),
             Mail::Nudge => {}
         }
     }
@@ -134,7 +135,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     fn upgrade(&mut self, request: UpgradeRequest, now: Instant) {
-        let UpgradeRequest { endpoint, request, stream, guard, response } = request;
+        let UpgradeRequest { endpoint, request, stream, home, guard, response } = request;
         if response.is_canceled() {
             return;
         }
@@ -145,7 +146,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                     conn = conn.as_u64(),
                     "WebSocket accepted"
                 );
-                self.conns.insert(conn, stream, guard);
+                self.conns.insert(conn, (stream, home), guard);
                 let _ = response.send(Box::new(accepted.map(|()| Bytes::new())));
                 self.ready.extend(self.conns.list(conn));
             }

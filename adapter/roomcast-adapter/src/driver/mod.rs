@@ -56,6 +56,8 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     app: AppSide<A>,
     /// The way to other nodes.
     bus: Option<Box<dyn ClusterBus>>,
+    /// What messages of the bus have brought along, until the core has been heard out on them.
+    held: Vec<Box<dyn Send>>,
     conns: Conns<R>,
     /// The core may use a slot again before it has been asked for the
     /// response to the request that had it before.
@@ -130,6 +132,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     ) -> Self {
         Self {
             bus,
+            held: Vec::new(),
             conns: Conns::new(shared.clone()),
             runtime,
             shared,
@@ -194,6 +197,9 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         for _ in 0..ROUNDS_PER_TURN {
             self.handle_mail(slice, now);
             let is_heard = self.handle_outputs(slice, now);
+            if is_heard {
+                self.held.clear();
+            }
             self.handle_app_outputs();
             self.take();
             let is_quiet = is_heard && self.mail.is_empty() && self.running.is_empty();
@@ -303,13 +309,14 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         shrink_queue(&mut self.mail);
         shrink_queue(&mut self.ready);
         shrink_list(&mut self.woken);
+        shrink_list(&mut self.held);
         shrink_slots(&mut self.presences);
         shrink_slots(&mut self.peers);
     }
 
     /// Whether the server has come to its end.
     fn has_ended(&mut self, mut quiet: Quiet, slice: &mut TimeSlice, now: Instant) -> bool {
-        if self.ending.is_none() && self.shared.owners.load(Ordering::Acquire) == 0 {
+        if self.ending.is_none() && self.shared.group.is_abandoned() {
             self.end(ENDING_SPAN, None, now);
             quiet = self.settle(slice, now);
         }
@@ -328,6 +335,13 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
         }
         let Some(ending) = &self.ending else { return false };
         ending.phase == EndPhase::App && (self.stack.app.is_settled() || ending.deadline <= now)
+    }
+
+    /// Another shard has ended. Half a server is none.
+    fn end_with_sibling(&mut self, now: Instant) {
+        if self.ending.is_none() {
+            self.end(ENDING_SPAN, None, now);
+        }
     }
 
     fn end(&mut self, grace: Duration, waiter: Option<oneshot::Sender<()>>, now: Instant) {
@@ -392,6 +406,7 @@ impl<R: Runtime, A: App + 'static> Future for Driver<R, A> {
 impl<R: Runtime, A: App> Drop for Driver<R, A> {
     fn drop(&mut self) {
         self.shared.close();
+        self.shared.tell_siblings();
         self.app.close();
     }
 }

@@ -11,7 +11,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_channel::oneshot;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -22,18 +21,19 @@ use super::service::{CameBy, Responding, Service, last, plain};
 use crate::addresses::TooMany;
 use crate::mailbox::{Mail, Shared, Stopped};
 use crate::runtime::{HyperTimer, Runtime};
-use crate::server::Server;
+use crate::server::{Server, ServerShard};
 
 impl<R: Runtime> Server<R> {
     /// Accepts connections until the server is [shut down](crate::Handle::shutdown). Returns when all connections are
     /// closed.
     pub async fn serve(self, mut listener: R::Listener) {
-        let shared = self.service.handle().shared().clone();
+        let handle = self.handle();
+        let shared = handle.shared();
         let mut stopped = pin!(Stopped::new(shared.clone()));
         let mut trouble = AcceptTrouble::default();
         loop {
             let accepted = {
-                let mut accept = pin!(self.runtime.accept(&mut listener));
+                let mut accept = pin!(self.first.runtime.accept(&mut listener));
                 poll_fn(|cx| {
                     if stopped.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(None);
@@ -56,15 +56,13 @@ impl<R: Runtime> Server<R> {
                             continue;
                         }
                     };
-                    let via = CameBy { peer: address, guard };
-                    let conn = connection(self.runtime.clone(), self.service.clone(), stream, via);
-                    self.runtime.spawn(conn);
+                    self.spread(stream, CameBy { peer: address, guard });
                 }
                 Some(Err(error)) if is_of_one_connection(&error) => {}
                 Some(Err(error)) => {
                     // Out of file descriptors, most likely: clients that leave make room.
                     let pause = trouble.again(&error);
-                    let mut pause = pin!(self.runtime.sleep(pause));
+                    let mut pause = pin!(self.first.runtime.sleep(pause));
                     poll_fn(|cx| {
                         if stopped.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { pause.as_mut().poll(cx) }
                     })
@@ -73,10 +71,22 @@ impl<R: Runtime> Server<R> {
             }
         }
         drop(listener);
-        let (sender, ended) = oneshot::channel();
-        shared.send(Mail::Shutdown(Duration::MAX, sender), 0);
-        // Dropped with the driver, it has ended too.
-        let _ = ended.await;
+        handle.shutdown(Duration::MAX).await;
+    }
+
+    /// Gives a connection to the shard whose turn it is.
+    fn spread(&self, stream: R::Stream, via: CameBy) {
+        let ServerShard { runtime, service } = self.next_shard();
+        if self.more.is_empty() {
+            return runtime.spawn(connection(runtime.clone(), service.clone(), stream, via));
+        }
+        let (on, service) = (runtime.clone(), service.clone());
+        runtime.spawn(async move {
+            // One that cannot be taken over is closed, as if it had not been accepted.
+            if let Ok(stream) = on.adopt(stream) {
+                connection(on, service, stream, via).await;
+            }
+        });
     }
 }
 

@@ -22,8 +22,9 @@ use roomcast_core::server::{EndpointId, PeerError, RequestId};
 
 use crate::addresses::{AddressGuard, ClientAddress, TooMany};
 use crate::handle::Handle;
-use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, Shared, UpgradeRequest};
+use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, Shared, StreamHome, UpgradeRequest};
 use crate::registry::Pages;
+use crate::shard_group::{name_below, sid_of};
 
 /// The server as a service: a tower `Service` for HTTP requests, to be mounted in a web framework or served by hyper
 /// (with upgrades). Cheap to clone.
@@ -60,6 +61,7 @@ impl Service {
             return last(plain(StatusCode::BAD_REQUEST, "exactly one Host, please"));
         }
         let shared = self.handle.shared();
+        let by_serve = parts.extensions.get::<CameBy>().is_some();
         let Ok(guard) = admit(shared, &mut parts) else {
             tracing::debug!(path = parts.uri.path(), "a request too many from this address");
             return plain(StatusCode::TOO_MANY_REQUESTS, "too many connections");
@@ -73,11 +75,16 @@ impl Service {
             return self.page(parts, body).await;
         };
         let upgrade = parts.extensions.remove::<OnUpgrade>();
+        let elsewhere = elsewhere(shared, endpoint, &parts.uri, by_serve);
+        let shared = elsewhere.as_ref().unwrap_or(shared);
         let request = Request::from_parts(parts, ());
         if asks_for_web_socket(request.headers()) {
             let Some(stream) = upgrade else { return fault(PeerError::BadHandshake) };
             let (response, responded) = oneshot::channel();
-            shared.send(Mail::Upgrade(Box::new(UpgradeRequest { endpoint, request, stream, guard, response })), 0);
+            let is_here = by_serve && Arc::ptr_eq(shared, self.handle.shared());
+            let home = if is_here { StreamHome::Here } else { StreamHome::Elsewhere };
+            let asked = UpgradeRequest { endpoint, request, stream, home, guard, response };
+            shared.send(Mail::Upgrade(Box::new(asked)), 0);
             return finish(responded.await.ok());
         }
         match ask(shared, endpoint, request, body).await {
@@ -165,6 +172,19 @@ pub(super) struct CameBy {
     pub(super) peer: IpAddr,
     /// `None` for a proxy's.
     pub(super) guard: Option<Arc<AddressGuard>>,
+}
+
+/// The shard that a request is for, if there are several: its session's, that of others with the same path, and for a
+/// new session the one whose turn it is, unless that has been decided with its connection.
+fn elsewhere(shared: &Shared, endpoint: EndpointId, uri: &http::Uri, by_serve: bool) -> Option<Arc<Shared>> {
+    let group = &shared.group;
+    let met_at = shared.endpoints.path_below(endpoint).map(|path| name_below(uri.path(), path));
+    match (sid_of(uri.query()), met_at) {
+        (_, Some(name)) => group.of_name(&name),
+        (Some(sid), None) => group.of_sid(sid),
+        (None, None) if by_serve => None,
+        (None, None) => group.next(),
+    }
 }
 
 /// Counts a request whose connection does not count: it came through a proxy, or by way of a web framework.

@@ -136,9 +136,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// Over a WebSocket whose handshake is done.
+    pub fn raw(stream: TcpStream) -> Self {
+        let socket = WebSocket::from_raw_socket(stream, tungstenite::protocol::Role::Client, None);
+        Self { socket, sid: String::new() }
+    }
+
     pub fn connect(address: SocketAddr) -> Self {
-        let socket = WebSocket::from_raw_socket(connect(address), tungstenite::protocol::Role::Client, None);
-        let mut client = Self { socket, sid: String::new() };
+        let mut client = Self::raw(connect(address));
         assert!(client.next().starts_with("0{"));
         let joined = client.ask("40");
         client.sid = joined.split('"').nth(3).unwrap().to_owned();
@@ -166,6 +171,12 @@ impl Client {
         }
     }
 
+    /// Until the connection is over, and what comes before is passed over.
+    pub fn ends(&mut self) -> bool {
+        while self.socket.read().is_ok() {}
+        true
+    }
+
     pub fn next_binary(&mut self) -> Vec<u8> {
         match self.socket.read().unwrap() {
             Message::Binary(bytes) => bytes.to_vec(),
@@ -176,11 +187,17 @@ impl Client {
 
 /// A WebSocket whose handshake is done.
 pub fn connect(address: SocketAddr) -> TcpStream {
+    connect_to(address, "/socket.io/?EIO=4&transport=websocket")
+}
+
+/// The same at another path.
+pub fn connect_to(address: SocketAddr, target: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-                   Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                   Sec-WebSocket-Version: 13\r\n\r\n";
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -326,6 +326,22 @@ impl Sid {
         characters.iter().all(is_base64url).then_some(Self(characters))
     }
 
+    /// The number of the node that has made it, see [`Start::node`](super::Start::node). `None` if no node makes such ids.
+    ///
+    /// ```
+    /// # use roomcast_core::server::Sid;
+    /// assert_eq!(Sid::parse("AAEAAAAAAAAAAAAAAAAA").and_then(|sid| sid.node()), Some(1));
+    /// assert_eq!(Sid::parse("********************").and_then(|sid| sid.node()), None);
+    /// ```
+    pub fn node(&self) -> Option<u16> {
+        use base64::Engine as _;
+        let mut raw = [0; 3];
+        let head = self.0.get(..4)?;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode_slice(head, &mut raw).ok()?;
+        let [high, low, _] = raw;
+        Some(u16::from_be_bytes([high, low]))
+    }
+
     /// The characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("")

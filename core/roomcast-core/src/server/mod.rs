@@ -37,6 +37,7 @@
 
 mod acks;
 pub mod app;
+mod audit_sum;
 mod cluster;
 pub mod cluster_event;
 mod cluster_link;
