@@ -37,6 +37,26 @@ impl SnapshotAndLog {
         Ok(())
     }
 
+    /// As [`append`](Self::append), where several write to one document: behind the last entry, or where the same is.
+    #[cfg(feature = "openwebui")]
+    pub(super) fn append_behind(&mut self, first_sequence: u64, updates: Vec<Bytes>) -> Result<(), DocumentStoreError> {
+        let ends_at = first_sequence.saturating_add(updates.len() as u64);
+        let is_next = first_sequence == self.last_sequence + 1;
+        let is_there = first_sequence > self.up_to_sequence && ends_at <= self.last_sequence + 1;
+        if is_next || is_there { self.append(first_sequence, updates) } else { Err(DocumentStoreError::Conflict) }
+    }
+
+    /// What is behind an entry.
+    #[cfg(feature = "openwebui")]
+    pub(super) fn since(&self, after_sequence: u64) -> StoredDocument {
+        let whole = self.load();
+        if after_sequence < self.up_to_sequence {
+            return whole;
+        }
+        let updates = self.log.range(after_sequence.saturating_add(1)..).map(|(_, update)| update.clone()).collect();
+        StoredDocument { snapshot: None, tag: None, updates, ..whole }
+    }
+
     pub(super) fn save(&mut self, snapshot: Bytes, tag: Option<Bytes>, up_to_sequence: u64) {
         if up_to_sequence < self.up_to_sequence {
             return;

@@ -8,6 +8,8 @@
 //! | `Embedded` | `openwebui`, `sqlite` | `Store` | an SQLite file of roomcast's own |
 //! | `WebUi` | `openwebui`, `sqlite` or `postgres` | `Store` | the tables of an Open WebUI, and an `Embedded` beside them |
 //!
+//! `ShardDocuments` lets the shards of one program share the documents of a store.
+//!
 //! Without `openwebui`, nothing of the application is compiled. With it, a `DatabaseUrl` in SQLAlchemy's form says which
 //! database is meant; `yrs` adds `documents`: the text of a note, and edits by the server; `redis` adds `shared`: what the
 //! nodes of a fleet share with Open WebUI.
@@ -18,6 +20,8 @@
 #[cfg(feature = "openwebui")]
 mod database_url;
 mod document;
+#[cfg(feature = "openwebui")]
+mod document_form;
 #[cfg(feature = "yrs")]
 pub mod documents;
 #[cfg(feature = "openwebui")]
@@ -35,6 +39,8 @@ mod note;
 mod revocation;
 #[cfg(feature = "openwebui")]
 mod rows;
+#[cfg(feature = "openwebui")]
+mod shard_documents;
 #[cfg(feature = "redis")]
 pub mod shared;
 #[cfg(feature = "openwebui")]
@@ -53,6 +59,8 @@ pub use self::memory_documents::MemoryDocuments;
 pub use self::revocation::{RevocableToken, Revocations};
 #[cfg(feature = "openwebui")]
 pub use self::rows::{ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, NoteRow, Rows, UserRow};
+#[cfg(feature = "openwebui")]
+pub use self::shard_documents::ShardDocuments;
 #[cfg(feature = "sqlite")]
 pub use self::sql::SqliteDocuments;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytestring::ByteString;
-use roomcast_documents::StoredDocument;
+use roomcast_documents::{DocumentAnswer, DocumentQuestion, StoredDocument};
 use roomcast_openwebui::access::AccessControl;
 use roomcast_openwebui::query::{
     self, Chat, ChatShare, ContentHash, MessageChange, Note, Question, StoreAnswer, StoreError, Touch, User,
@@ -292,10 +292,32 @@ impl State {
                 self.documents.entry(document).or_default().save(snapshot, tag, up_to_sequence);
                 Ok(StoreAnswer::Done)
             }
-            // One program has it.
-            Question::SharedDocument(_) => Err(StoreError::Unavailable),
+            Question::SharedDocument(question) => self.shared_document(question).map(StoreAnswer::SharedDocument),
             Question::ChangeMessage { chat, message, changes } => self.change_message(&chat, &message, &changes),
         }
+    }
+
+    /// What shards of this process ask. Who of them may do what is not decided here.
+    fn shared_document(&mut self, question: DocumentQuestion) -> Result<DocumentAnswer, StoreError> {
+        match question {
+            DocumentQuestion::Load { document } => Ok(DocumentAnswer::Loaded(self.since(&document, 0))),
+            DocumentQuestion::Since { document, after_sequence, .. } => {
+                Ok(DocumentAnswer::Loaded(self.since(&document, after_sequence)))
+            }
+            DocumentQuestion::Append { document, first_sequence, updates } => {
+                let appended = self.documents.entry(document).or_default().append_behind(first_sequence, updates);
+                appended.map(|()| DocumentAnswer::Done).map_err(|_| StoreError::Conflict)
+            }
+            DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence } => {
+                self.documents.entry(document).or_default().save(snapshot, tag, up_to_sequence);
+                Ok(DocumentAnswer::Done)
+            }
+            DocumentQuestion::Claim { .. } | DocumentQuestion::Release { .. } => Err(StoreError::Unavailable),
+        }
+    }
+
+    fn since(&self, document: &str, after_sequence: u64) -> StoredDocument {
+        self.documents.get(document).map(|found| found.since(after_sequence)).unwrap_or_default()
     }
 
     /// A document in the application's words.

@@ -14,11 +14,12 @@ use bytestring::ByteString;
 use roomcast_documents::{
     Claimed, DocumentAnswer, DocumentQuestion, DocumentStore, DocumentStoreError, Holding, StoredDocument,
 };
-use roomcast_openwebui::query::{self, ContentHash, Question, StoreAnswer, StoreError};
+use roomcast_openwebui::query::{Question, StoreAnswer, StoreError};
 use roomcast_redis::redis::{Cmd, FromRedisValue, cmd};
 use roomcast_redis::{RedisFault, RedisKeys};
 
 use super::keys::{DocumentKeys, Keys};
+use crate::document_form::{as_document_question, is_of_document};
 
 /// A [`DocumentStore`] for several programs: documents in Redis, below `{prefix}:roomcast:document:`. They live as long as
 /// Redis keeps them, which its persistence decides; a node that has a document in memory stores it again.
@@ -38,13 +39,7 @@ impl RedisDocuments {
 
     /// Whether a question of the application is one about documents.
     pub const fn answers(question: &Question) -> bool {
-        matches!(
-            question,
-            Question::LoadDocument { .. }
-                | Question::AppendUpdates { .. }
-                | Question::SaveSnapshot { .. }
-                | Question::SharedDocument(_)
-        )
+        is_of_document(question)
     }
 
     /// Answers a question of the application about a document.
@@ -52,35 +47,9 @@ impl RedisDocuments {
     /// # Errors
     ///
     /// See [`StoreError`]. A question about anything else has no answer here.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are no questions about documents")]
     pub async fn answer(&self, question: Question) -> Result<StoreAnswer, StoreError> {
-        let question = match question {
-            Question::LoadDocument { document } => DocumentQuestion::Load { document },
-            Question::AppendUpdates { document, first_sequence, updates } => {
-                DocumentQuestion::Append { document, first_sequence, updates }
-            }
-            Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } => {
-                let tag = content_hash.map(|hash| Bytes::copy_from_slice(&hash.0));
-                DocumentQuestion::Snapshot { document, snapshot, tag, up_to_sequence }
-            }
-            Question::SharedDocument(question) => {
-                return self.ask(question).await.map(StoreAnswer::SharedDocument).map_err(told);
-            }
-            _ => return Err(StoreError::Unavailable),
-        };
-        match self.ask(question).await.map_err(told)? {
-            DocumentAnswer::Loaded(StoredDocument { snapshot, tag, updates, last_sequence, is_held }) => {
-                let content_hash = tag.map(ContentHash);
-                Ok(StoreAnswer::Document(query::StoredNoteDocument {
-                    snapshot,
-                    content_hash,
-                    updates,
-                    last_sequence,
-                    is_held,
-                }))
-            }
-            DocumentAnswer::Done | DocumentAnswer::Claimed(_) => Ok(StoreAnswer::Done),
-        }
+        let (question, form) = as_document_question(question).ok_or(StoreError::Unavailable)?;
+        self.ask(question).await.map(|answer| form.of(answer)).map_err(told)
     }
 
     async fn run<T: FromRedisValue>(&self, script: Cmd) -> Result<T, DocumentStoreError> {

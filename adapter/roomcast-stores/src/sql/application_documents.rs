@@ -6,7 +6,7 @@ use roomcast_documents::StoredDocument;
 use roomcast_openwebui::query::{self, ContentHash, Question, StoreAnswer, StoreError};
 use sqlx::sqlite::SqliteConnection;
 
-use super::documents::{append, load, save};
+use super::documents::{answer_shard, append, load, save};
 use super::fault::Fault;
 
 /// Answers a question of the application about a document.
@@ -20,6 +20,8 @@ pub(super) async fn answer(conn: &mut SqliteConnection, question: Question) -> R
     } else if let Question::SaveSnapshot { document, snapshot, content_hash, up_to_sequence } = question {
         let tag = content_hash.as_ref().map(|hash| &hash.0[..]);
         save(conn, &document, &snapshot, tag, up_to_sequence).await.map(|()| StoreAnswer::Done)
+    } else if let Question::SharedDocument(question) = question {
+        answer_shard(conn, question).await.map(StoreAnswer::SharedDocument)
     } else {
         Err(StoreError::Unavailable.into())
     }

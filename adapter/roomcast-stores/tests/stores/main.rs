@@ -6,6 +6,7 @@
 
 mod documents;
 mod memory;
+mod shards;
 mod suite;
 mod world;
 
