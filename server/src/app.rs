@@ -16,14 +16,15 @@ use roomcast_tokio::core::server::config::WebSocket;
 use roomcast_tokio::{AppHandle, Args, Builder, EngineIo, EventName, Handle, PathMatch, Refusal, Socket};
 
 use crate::api::{Api, Means};
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, BridgeDesk};
 use crate::bus::Bus;
 use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::settings::{Secret, Settings};
+use crate::shard_apps::ShardApps;
 use crate::store::StoreClient;
 
-/// Parts of a server besides its settings.
+/// Parts of a shard besides its settings.
 pub struct Parts {
     /// The key that signs tokens.
     pub secret: Secret,
@@ -43,6 +44,10 @@ pub struct Parts {
     pub release: Release,
     /// The way to other nodes.
     pub bus: Option<Bus>,
+    /// The application, in all shards.
+    pub shards: ShardApps,
+    /// What the bridges of all shards share.
+    pub bridge: BridgeDesk,
 }
 
 /// Puts the server together; the caller starts it.
@@ -51,12 +56,13 @@ pub struct Parts {
 ///
 /// The secret cannot be used as one.
 pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
-    let Parts { secret, api_key, store, metrics, health, seed, instance, release, bus } = parts;
+    let Parts { secret, api_key, store, metrics, health, seed, instance, release, bus, shards, bridge } = parts;
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
     rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
     follow_release(&mut rules, release, settings);
-    rules.documents.machine.writers = if bus.is_some() { Writers::Several } else { Writers::One };
+    let is_alone = bus.is_none() && settings.shards.get() == 1;
+    rules.documents.machine.writers = if is_alone { Writers::One } else { Writers::Several };
     rules.admin_chats = settings.admin_chats;
     if store.sharing().is_some() {
         rules.sharing = SessionSharing::On;
@@ -71,12 +77,13 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     rules.documents.peers_per_user_max = settings.providers_per_user_max;
     let api = Api {
         key: api_key.map(Arc::new),
-        means: Means { store: store.clone(), call_timeout_max: rules.call_timeout_max },
+        means: Means { store: store.clone(), call_timeout_max: rules.call_timeout_max, shards: shards.clone() },
         call_timeout: settings.call_timeout,
         metrics: metrics.api.clone(),
     };
     let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.ask(query));
-    let bridge = Bridge::new(api.clone(), builder.app_link(), instance);
+    shards.add(builder.app_link());
+    let bridge = Bridge::new(api.clone(), builder.app_link(), instance, bridge);
     let forward = bridge.clone();
     let builder = builder
         .on_notice(log_notice)
@@ -113,7 +120,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
         Some(Bus { settings, nodes }) => builder.redis(settings, nodes),
         None => builder,
     };
-    Ok(pages(api.routes(bridge.routes(builder)), health, metrics))
+    Ok(pages(api.routes(bridge.routes(builder)), health, (metrics, shards)))
 }
 
 /// What differs between releases of Open WebUI.
@@ -157,7 +164,7 @@ fn log_notice(notice: Notice) {
     }
 }
 
-fn pages(builder: Builder<OpenWebUi>, health: Health, metrics: Metrics) -> Builder<OpenWebUi> {
+fn pages(builder: Builder<OpenWebUi>, health: Health, (metrics, shards): (Metrics, ShardApps)) -> Builder<OpenWebUi> {
     let ready = health.clone();
     builder
         .page("/health", move |_: Request<Bytes>, _: Handle| std::future::ready(health.health()))
@@ -165,5 +172,7 @@ fn pages(builder: Builder<OpenWebUi>, health: Health, metrics: Metrics) -> Build
             let health = ready.clone();
             async move { health.ready().await }
         })
-        .app_page("/metrics", move |_: Request<Bytes>, app: AppHandle<OpenWebUi>| metrics::page(metrics.clone(), app))
+        .app_page("/metrics", move |_: Request<Bytes>, app: AppHandle<OpenWebUi>| {
+            metrics::page(metrics.clone(), shards.clone(), app)
+        })
 }

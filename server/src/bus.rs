@@ -33,14 +33,41 @@ impl Bus {
             cluster.subscriptions = Subscriptions::PerRoom;
             codec = codec.room_channels(RoomChannels::Own);
         }
-        tracing::info!(url = %settings.url, has_room_channels, "the bus is Redis");
         Self { settings: cluster, nodes: RedisNodes::new(RedisConfig::new(settings.url.clone()), codec) }
     }
 }
 
-/// Registers what the connection to Redis has done.
-pub fn register(registry: &mut Registry, monitor: &RedisMonitor) {
-    let stats = monitor.stats().unwrap_or_default();
+/// What several connections have done together. That all are there is said if all are.
+fn sum(monitors: &[RedisMonitor]) -> BusStats {
+    let mut sum = BusStats::default();
+    (sum.is_publishing, sum.is_receiving) = (true, true);
+    for stats in monitors.iter().map(|monitor| monitor.stats().unwrap_or_default()) {
+        sum.is_publishing &= stats.is_publishing;
+        sum.is_receiving &= stats.is_receiving;
+        sum.queued += stats.queued;
+        sum.queued_bytes += stats.queued_bytes;
+        sum.inbound_bytes += stats.inbound_bytes;
+        sum.subscriptions += stats.subscriptions;
+        sum.connections_lost += stats.connections_lost;
+        sum.gaps += stats.gaps;
+        sum.published += stats.published;
+        sum.published_unheard += stats.published_unheard;
+        sum.dropped_full += stats.dropped_full;
+        sum.dropped_large += stats.dropped_large;
+        sum.dropped_late += stats.dropped_late;
+        sum.lost_in_flight += stats.lost_in_flight;
+        sum.denied += stats.denied;
+        sum.received += stats.received;
+        sum.received_dropped += stats.received_dropped;
+        sum.gap_span += stats.gap_span;
+    }
+    sum
+}
+
+/// Registers what the connections to Redis have done, one of each shard.
+pub fn register(registry: &mut Registry, monitors: &[RedisMonitor]) {
+    let stats = sum(monitors);
+    let total = |count: fn(&RedisMonitor) -> u64| monitors.iter().map(count).sum();
     let BusStats { is_publishing, is_receiving, queued, queued_bytes, inbound_bytes, subscriptions, .. } = stats;
     for (name, help, value) in [
         ("publishing", "1 while messages can be published", usize::from(is_publishing)),
@@ -64,8 +91,8 @@ pub fn register(registry: &mut Registry, monitor: &RedisMonitor) {
         ("denied", "Messages and subscriptions that the ACL does not allow", stats.denied),
         ("received", "Messages received, this node's own among them", stats.received),
         ("received_dropped", "Messages received and dropped, as too many were not dealt with", stats.received_dropped),
-        ("passed_over", "Messages for rooms without members here, dropped unread", monitor.passed_over()),
-        ("unreadable", "Messages that cannot be read or written in the dialect", monitor.unreadable()),
+        ("passed_over", "Messages for rooms without members here, dropped unread", total(RedisMonitor::passed_over)),
+        ("unreadable", "Messages that cannot be read or written in the dialect", total(RedisMonitor::unreadable)),
     ] {
         registry.register(name, help, ConstCounter::new(value));
     }

@@ -11,6 +11,7 @@
 //! | `sharing` | sessions and models in use, as others find them in Redis |
 //! | `app` | endpoints, application and pages, put together |
 //! | `api`, `health`, `metrics` | the pages |
+//! | `shard_apps` | the application in all shards, for pages that one of them serves |
 //! | `bridge` | the connections of the backend's own processes |
 //! | `memory` | what a burst took, given back |
 //! | `sessions` | how many clients came and left, for the log |
@@ -27,6 +28,7 @@ mod metrics;
 mod reply;
 mod sessions;
 mod settings;
+mod shard_apps;
 mod sharing;
 mod signals;
 mod store;
@@ -39,16 +41,18 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use roomcast_openwebui::SettingsError;
-use roomcast_tokio::{Handle, StartError, Tokio};
+use roomcast_tokio::{Handle, Runtime, Server, StartError, Tokio, start_shards};
 use tokio::net::{TcpListener, TcpSocket};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::bridge::BridgeDesk;
 use crate::bus::Bus;
 use crate::demo::Demo;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::settings::{Flags, Mode, Settings};
+use crate::shard_apps::ShardApps;
 use crate::signals::Signals;
 use crate::store::StoreClient;
 
@@ -66,7 +70,8 @@ fn main() -> ExitCode {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     tracing_subscriber::registry().with(settings.logs.clone()).with(lines).init();
-    // One thread serves all clients: messages do not cross threads on their way.
+    // One thread serves all clients, unless the settings say otherwise: messages do not cross threads on their way. With
+    // several shards, this one only accepts connections.
     let run = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -85,15 +90,12 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
     let listener = listen(&settings.host, settings.port)
         .await
         .map_err(|error| FatalError::Bind(settings.host.clone(), settings.port, error))?;
-    let address = listener.local_addr().map_err(FatalError::Runtime)?;
     let mut signals = Signals::listen().map_err(FatalError::Runtime)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
     let mut metrics = Metrics::new();
-    let (mut seed, mut instance) = ([0; 32], [0; 16]);
-    getrandom::fill(&mut seed).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
-    getrandom::fill(&mut instance).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
+    let instance = random()?;
     let (store, release) = tokio::select! {
         opened = StoreClient::open(settings, metrics.store.clone(), instance) => opened.map_err(FatalError::Store)?,
         // A database may be waited for.
@@ -102,9 +104,9 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
             return Ok(());
         }
     };
-    let bus = settings.redis.bus.as_ref().map(|bus| Bus::new(bus, release));
-    let monitor = bus.as_ref().map(|bus| bus.nodes.monitor());
-    metrics.bus.clone_from(&monitor);
+    let bus = |_| settings.redis.bus.as_ref().map(|bus| Bus::new(bus, release));
+    let buses: Vec<_> = (0..settings.shards.get()).map(bus).collect();
+    metrics.bus = buses.iter().flatten().map(|bus| bus.nodes.monitor()).collect();
     let (secret, api_key, demo) = match &settings.mode {
         Mode::Production(secret, _) => (secret.clone(), settings.api_key.clone(), None),
         Mode::Demo(_) => {
@@ -113,33 +115,75 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
         }
     };
     let health = Health::new(store.clone());
-    let lag = metrics.lag.clone();
-    let parts = app::Parts {
-        secret,
-        api_key,
-        store: store.clone(),
-        metrics,
-        health: health.clone(),
-        seed,
-        instance,
-        release,
-        bus,
-    };
-    let server =
-        app::builder(settings, parts).map_err(FatalError::Application)?.start(Tokio).map_err(FatalError::Start)?;
-    tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
-    tokio::spawn(sessions::log(server.handle()));
-    tokio::spawn(memory::give_back());
-    tokio::spawn(lag.measure(server.handle()));
-    announce(address, &settings.path, demo.as_ref());
-    server.serve(listener).await;
-    if let Some(monitor) = monitor {
-        monitor.closed().await;
+    let (shards, bridge) = (ShardApps::default(), BridgeDesk::default());
+    let mut builders = Vec::new();
+    for (shard, bus) in (0..).zip(buses) {
+        let parts = app::Parts {
+            secret: secret.clone(),
+            api_key: api_key.clone(),
+            store: store.of_shard(shard),
+            metrics: metrics.clone(),
+            health: health.clone(),
+            seed: random()?,
+            instance,
+            release,
+            bus,
+            shards: shards.clone(),
+            bridge: bridge.clone(),
+        };
+        builders.push(app::builder(settings, parts).map_err(FatalError::Application)?);
     }
-    // Clients that left may have caused writes that are still under way.
-    store.close().await;
-    tracing::info!("shutdown complete");
-    Ok(())
+    let program = RunningProgram { listener, signals, metrics, store, health, demo };
+    match <[_; 1]>::try_from(builders) {
+        Ok([builder]) => program.serve(settings, builder.start(Tokio).map_err(FatalError::Start)?).await,
+        Err(builders) => {
+            let mut builders = builders.into_iter();
+            let next = |_| builders.next().expect("invariant: there is a builder for each shard");
+            let (server, _apps) = start_shards(settings.shards, next).map_err(FatalError::Start)?;
+            tracing::info!(shards = settings.shards, "several threads serve clients");
+            program.serve(settings, server).await
+        }
+    }
+}
+
+/// What there is beside the server.
+struct RunningProgram {
+    listener: TcpListener,
+    signals: Signals,
+    metrics: Metrics,
+    store: StoreClient,
+    health: Health,
+    demo: Option<Demo>,
+}
+
+impl RunningProgram {
+    async fn serve<R: Runtime<Listener = TcpListener>>(
+        self,
+        settings: &Settings,
+        server: Server<R>,
+    ) -> Result<(), FatalError> {
+        let Self { listener, signals, metrics, store, health, demo } = self;
+        let address = listener.local_addr().map_err(FatalError::Runtime)?;
+        tokio::spawn(end_on_signal(signals, server.handle(), health, settings.drain, settings.grace));
+        tokio::spawn(sessions::log(server.handle()));
+        tokio::spawn(memory::give_back());
+        tokio::spawn(metrics.lag.measure(server.handle()));
+        announce(address, &settings.path, demo.as_ref());
+        server.serve(listener).await;
+        for monitor in &metrics.bus {
+            monitor.closed().await;
+        }
+        // Clients that left may have caused writes that are still under way.
+        store.close().await;
+        tracing::info!("shutdown complete");
+        Ok(())
+    }
+}
+
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], FatalError> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
+    Ok(bytes)
 }
 
 /// Listens on the first address of `host` that can be bound.

@@ -21,6 +21,7 @@ use roomcast_tokio::core::server::{Audit, Counters};
 use roomcast_tokio::{AppHandle, Handle, RedisMonitor};
 use tokio::time::MissedTickBehavior;
 
+use crate::shard_apps::ShardApps;
 use crate::{bus, reply};
 
 /// Everything that the program counts itself.
@@ -32,14 +33,14 @@ pub struct Metrics {
     pub api: ApiMetrics,
     /// Lag of the driver.
     pub lag: Lag,
-    /// The connection to Redis.
-    pub bus: Option<RedisMonitor>,
+    /// The connections to Redis, one of each shard.
+    pub bus: Vec<RedisMonitor>,
 }
 
 impl Metrics {
     /// Nothing is counted yet.
     pub fn new() -> Self {
-        Self { store: StoreMetrics::new(), api: ApiMetrics::default(), lag: Lag::new(), bus: None }
+        Self { store: StoreMetrics::new(), api: ApiMetrics::default(), lag: Lag::new(), bus: Vec::new() }
     }
 }
 
@@ -63,17 +64,21 @@ impl Lag {
         Self(Histogram::new(BUCKETS_SECONDS))
     }
 
-    /// Measures twice a second, until the server ends.
+    /// Measures twice a second, until the server ends: one shard after the other.
     pub async fn measure(self, handle: Handle) {
         let mut ticks = tokio::time::interval(LAG_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // From the moment when this task was due: a thread that is kept busy delays it as well.
             let due_at = ticks.tick().await;
-            if handle.query(|_| ()).await.is_none() {
-                return;
+            for (place, shard) in handle.shards().into_iter().enumerate() {
+                // Of the first shard alone: a thread that accepts besides is kept busy as well.
+                let asked_at = if place == 0 { due_at } else { tokio::time::Instant::now() };
+                if shard.query(|_| ()).await.is_none() {
+                    return;
+                }
+                self.0.observe(asked_at.elapsed().as_secs_f64());
             }
-            self.0.observe(due_at.elapsed().as_secs_f64());
         }
     }
 }
@@ -143,12 +148,18 @@ impl StoreMetrics {
 }
 
 /// Responds with all metrics.
-pub async fn page(metrics: Metrics, app: AppHandle<OpenWebUi>) -> Response<Bytes> {
-    let server = app.handle().query(|view| (view.server.counters(), view.server.audit())).await;
-    let pool = app.ask(Request::Counts).await;
-    let (Some((counters, audit)), Some(openwebui::Response::Counts(pool))) = (server, pool) else {
-        return reply::body(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the server has ended");
-    };
+pub async fn page(metrics: Metrics, shards: ShardApps, app: AppHandle<OpenWebUi>) -> Response<Bytes> {
+    let (mut counters, mut audit, mut pool) = (Counters::default(), Audit::default(), LiveCounts::default());
+    for shard in shards.all(&app) {
+        let server = shard.handle().query(|view| (view.server.counters(), view.server.audit())).await;
+        let counts = shard.ask(Request::Counts).await;
+        let (Some((of_shard, live)), Some(openwebui::Response::Counts(counts))) = (server, counts) else {
+            return reply::body(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the server has ended");
+        };
+        counters += of_shard;
+        audit += live;
+        pool += *counts;
+    }
     match write(&metrics, counters, audit, &pool) {
         Ok(text) => reply::body(StatusCode::OK, CONTENT_TYPE, text),
         Err(fmt::Error) => reply::body(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "cannot be written"),
@@ -165,8 +176,8 @@ fn write(metrics: &Metrics, counters: Counters, audit: Audit, pool: &LiveCounts)
     register_audit(registry.sub_registry_with_prefix("server"), audit);
     register_pool(registry.sub_registry_with_prefix("app"), pool);
     metrics.store.register(registry);
-    if let Some(monitor) = &metrics.bus {
-        bus::register(registry.sub_registry_with_prefix("redis"), monitor);
+    if !metrics.bus.is_empty() {
+        bus::register(registry.sub_registry_with_prefix("redis"), &metrics.bus);
     }
     let help = "Requests to the HTTP API, by route and status";
     registry.register("api_requests", help, metrics.api.0.clone());
@@ -492,7 +503,7 @@ mod tests {
     /// What an operator reads about is there under that name.
     #[test]
     fn documented_metrics_exist() {
-        let metrics = Metrics { bus: Some(RedisMonitor::default()), ..Metrics::new() };
+        let metrics = Metrics { bus: vec![RedisMonitor::default()], ..Metrics::new() };
         metrics.store.answered("note", Duration::ZERO, Some(&StoreError::Unavailable));
         metrics.api.responded("/api/emit", StatusCode::OK);
         let text = write(&metrics, COUNTERS, AUDIT, &pool()).unwrap();

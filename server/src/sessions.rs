@@ -14,8 +14,13 @@ pub async fn log(handle: Handle) {
             () = handle.stopped() => return,
             () = tokio::time::sleep(SPAN) => {}
         }
-        let numbers = handle.query(|view| (view.server.counters().sessions_opened, view.server.audit().sessions));
-        let Some((opened_total, open)) = numbers.await else { return };
+        let (mut opened_total, mut open) = (0, 0);
+        for shard in handle.shards() {
+            let numbers = shard.query(|view| (view.server.counters().sessions_opened, view.server.audit().sessions));
+            let Some((opened_of_shard, open_there)) = numbers.await else { return };
+            opened_total += opened_of_shard;
+            open += open_there;
+        }
         let opened = opened_total - opened_before;
         let closed = (open_before as u64 + opened).saturating_sub(open as u64);
         if opened + closed > 0 {

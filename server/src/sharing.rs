@@ -1,4 +1,5 @@
-//! Sessions and uses of models in Redis, where Open WebUI's processes and other nodes look for them.
+//! Sessions and uses of models in Redis, where Open WebUI's processes and other nodes look for them, or in memory, for the
+//! shards of a process that is the only one.
 //!
 //! Owns: what should be stored there of this node, and that it is brought there in the end: in order, again after a
 //! failure, and anew where it was lost. Must never know: the layout, or what is asked of it.
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use roomcast_openwebui::query::{Question, StoreError};
-use roomcast_stores::shared::{Lease, RedisState, SharedState};
+use roomcast_stores::shared::{Lease, MemoryState, RedisState, SharedState};
 use roomcast_tokio::redis::{RedisConfig, RedisFault, RedisKeys};
 use roomcast_tokio::wall_now;
 use tokio::sync::{Notify, oneshot};
@@ -57,12 +58,19 @@ impl Sharing {
     pub fn start(settings: &BusSettings, prefix: &str, instance: [u8; 16]) -> Result<Self, RedisFault> {
         let keys = RedisKeys::start(RedisConfig::new(settings.url.clone()))?;
         let node: String = instance.iter().map(|byte| format!("{byte:02x}")).collect();
-        let state: Arc<dyn SharedState> = Arc::new(RedisState::new(keys, prefix, &node, settings.lease));
+        Ok(Self::of(Arc::new(RedisState::new(keys, prefix, &node, settings.lease)), settings.lease / 3))
+    }
+
+    /// Begins to share between the shards of this process, which is the only one.
+    pub fn in_memory() -> Self {
+        Self::of(Arc::new(MemoryState::new()), SWEEP_INTERVAL)
+    }
+
+    fn of(state: Arc<dyn SharedState>, renewal: Duration) -> Self {
         let desk = Arc::new(SharingDesk::default());
-        let worker = tokio::spawn(
-            SharingWorker { state: state.clone(), desk: desk.clone(), stored: BTreeSet::new() }.run(settings.lease / 3),
-        );
-        Ok(Self { state, desk, worker: Arc::new(Mutex::new(Some(worker))) })
+        let worker = SharingWorker { state: state.clone(), desk: desk.clone(), stored: BTreeSet::new() };
+        let worker = tokio::spawn(worker.run(renewal));
+        Self { state, desk, worker: Arc::new(Mutex::new(Some(worker))) }
     }
 
     /// Takes what the application tells other processes; `None` for every other question. It is taken with this call; the

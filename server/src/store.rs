@@ -13,7 +13,8 @@ use roomcast_openwebui::Release;
 use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer, StoreError};
 use roomcast_stores::shared::{RedisDocuments, RedisRevocations};
 use roomcast_stores::{
-    DatabaseOptions, DatabaseUrl, Embedded, OpenError, Own, RevocableToken, Revocations, Rows, Seeded, Store, WebUi,
+    DatabaseOptions, DatabaseUrl, Embedded, OpenError, Own, RevocableToken, Revocations, Rows, Seeded, ShardDocuments,
+    Store, WebUi,
 };
 use roomcast_tokio::redis::{RedisConfig, RedisFault, RedisKeys};
 use roomcast_tokio::wall_now;
@@ -34,12 +35,47 @@ pub struct StoreClient {
     shared: Option<RedisRevocations>,
     /// What other processes are told, if there are any.
     sharing: Option<Sharing>,
-    /// The documents, if other nodes have them too.
-    documents: Option<RedisDocuments>,
+    /// The documents, if other nodes or shards have them too.
+    documents: CommonDocuments,
     metrics: StoreMetrics,
     in_flight: Arc<InFlight>,
     /// Lifetime of tokens, if they end.
     token_lifetime: Option<Duration>,
+}
+
+/// The documents as a shard sees them.
+#[derive(Clone)]
+enum CommonDocuments {
+    /// They are this shard's alone, and in its store.
+    None,
+    /// Several processes have them.
+    Redis { keys: RedisKeys, prefix: String, process: String, documents: RedisDocuments },
+    /// The shards of this process have them.
+    Shards(ShardDocuments),
+}
+
+impl CommonDocuments {
+    fn in_redis(keys: RedisKeys, prefix: &str, process: String, shard: u16) -> Self {
+        let documents = RedisDocuments::new(keys.clone(), prefix, &format!("{process}-{shard}"));
+        Self::Redis { keys, prefix: prefix.to_owned(), process, documents }
+    }
+
+    fn of_shard(&self, shard: u16) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Redis { keys, prefix, process, .. } => Self::in_redis(keys.clone(), prefix, process.clone(), shard),
+            Self::Shards(documents) => Self::Shards(documents.of_shard(shard)),
+        }
+    }
+
+    /// Gives the question back if it is not about documents that are shared.
+    async fn answer(self, question: Question) -> Result<Result<StoreAnswer, StoreError>, Question> {
+        match self {
+            Self::Redis { documents, .. } if RedisDocuments::answers(&question) => Ok(documents.answer(question).await),
+            Self::Shards(documents) if ShardDocuments::answers(&question) => Ok(documents.answer(question).await),
+            Self::None | Self::Redis { .. } | Self::Shards(_) => Err(question),
+        }
+    }
 }
 
 /// Counts the questions without an answer.
@@ -100,15 +136,18 @@ impl StoreClient {
             }
             None => None,
         };
-        let sharing = settings.redis.bus.as_ref().map(|bus| Sharing::start(bus, &settings.redis.prefix, instance));
-        let sharing = sharing.transpose().map_err(StoreFailure::Redis)?;
-        let documents = match &settings.redis.bus {
+        let (sharing, documents) = match &settings.redis.bus {
             Some(bus) => {
+                let prefix = &settings.redis.prefix;
+                let sharing = Sharing::start(bus, prefix, instance).map_err(StoreFailure::Redis)?;
                 let keys = RedisKeys::start(RedisConfig::new(bus.url.clone())).map_err(StoreFailure::Redis)?;
-                let node: String = instance.iter().map(|byte| format!("{byte:02x}")).collect();
-                Some(RedisDocuments::new(keys, &settings.redis.prefix, &node))
+                let process: String = instance.iter().map(|byte| format!("{byte:02x}")).collect();
+                (Some(sharing), CommonDocuments::in_redis(keys, prefix, process, 0))
             }
-            None => None,
+            None if settings.shards.get() > 1 => {
+                (Some(Sharing::in_memory()), CommonDocuments::Shards(ShardDocuments::new(store.clone())))
+            }
+            None => (None, CommonDocuments::None),
         };
         let client = Self {
             store,
@@ -123,13 +162,19 @@ impl StoreClient {
         Ok((client, release))
     }
 
+    /// The same store for another shard of this process.
+    #[must_use]
+    pub fn of_shard(&self, shard: u16) -> Self {
+        Self { documents: self.documents.of_shard(shard), ..self.clone() }
+    }
+
     /// Asks a question. It counts as under way from this call on, even before the future is polled.
     pub fn ask(&self, query: Query) -> impl Future<Output = Reply> + Send + use<> {
         let guard = InFlightGuard::new(self.in_flight.clone());
         let (store, metrics, shared) = (self.store.clone(), self.metrics.clone(), self.shared.clone());
         // In the order of the questions.
         let told = self.sharing.as_ref().and_then(|sharing| sharing.take(&query.question));
-        let documents = self.documents.clone().filter(|_| RedisDocuments::answers(&query.question));
+        let documents = self.documents.clone();
         async move {
             let _guard = guard;
             let (id, kind, asked_at) = (query.id, StoreMetrics::kind(&query.question), Instant::now());
@@ -138,9 +183,9 @@ impl StoreClient {
                     told.await;
                     Ok(StoreAnswer::Done)
                 }
-                (None, Ok(false)) => match documents {
-                    Some(documents) => documents.answer(query.question).await,
-                    None => store.ask(query.question).await,
+                (None, Ok(false)) => match documents.answer(query.question).await {
+                    Ok(answer) => answer,
+                    Err(question) => store.ask(question).await,
                 },
                 (None, Ok(true)) => Ok(StoreAnswer::Revoked),
                 (None, Err(error)) => Err(error),

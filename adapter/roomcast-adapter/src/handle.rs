@@ -63,6 +63,11 @@ impl Handle {
         self.shared.group.alive().map(Self::new).collect()
     }
 
+    /// Whether this is a handle of the same [shard](Self::shards).
+    pub fn is_same_shard(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// How busy the task is that serves all connections of this shard.
     pub fn driver_load(&self) -> DriverLoad {
         self.shared.load.take()

@@ -20,13 +20,13 @@ use roomcast_adapter::{
 use roomcast_tokio::{TokioThread, start_shards};
 
 /// A server in two shards, and the thread that accepts its connections.
-struct Sharded {
+struct ShardedServer {
     address: SocketAddr,
     handle: Handle,
     ended: Receiver<()>,
 }
 
-impl Sharded {
+impl ShardedServer {
     fn start(build: impl FnMut(u16) -> Builder + Send + 'static) -> Self {
         Self::serve(|| start_shards(2.try_into().unwrap(), build).unwrap().0)
     }
@@ -86,7 +86,7 @@ impl Sharded {
 
 #[test]
 fn clients_of_both_shards_hear_every_handle_and_each_other() {
-    let server = Sharded::start(|_| builder());
+    let server = ShardedServer::start(|_| builder());
     let [mut one, mut two] = server.in_hall();
     for shard in server.handle.shards() {
         smol::block_on(shard.of("/").to("hall").emit("news", "dinner"));
@@ -109,7 +109,7 @@ fn clients_of_both_shards_hear_every_handle_and_each_other() {
 
 #[test]
 fn a_socket_is_found_and_left_out_by_any_shard() {
-    let server = Sharded::start(|_| builder());
+    let server = ShardedServer::start(|_| builder());
     let [mut one, mut two] = server.in_hall();
     for shard in server.handle.shards() {
         let sids = [one.sid.clone(), two.sid.clone()];
@@ -128,7 +128,7 @@ fn a_socket_is_found_and_left_out_by_any_shard() {
 
 #[test]
 fn acks_come_from_both_shards_and_rooms_are_joined_left_and_disconnected_on_both() {
-    let server = Sharded::start(|_| builder());
+    let server = ShardedServer::start(|_| builder());
     let [mut one, mut two] = server.in_hall();
     for shard in server.handle.shards() {
         let asking = shard.of("/").to("hall").emit_with_ack("well?", (), PATIENCE);
@@ -153,7 +153,7 @@ fn acks_come_from_both_shards_and_rooms_are_joined_left_and_disconnected_on_both
 
 #[test]
 fn an_emit_to_a_room_does_not_reach_shards_without_members() {
-    let server = Sharded::start(|_| builder());
+    let server = ShardedServer::start(|_| builder());
     let [mut one, mut two] = server.in_hall();
     let received = || server.ask(|view| view.server.cluster_counters().unwrap().received);
     assert_eq!(one.ask(r#"421["leave","hall"]"#), "431[]");
@@ -175,7 +175,7 @@ fn an_emit_to_a_room_does_not_reach_shards_without_members() {
 
 #[test]
 fn a_session_is_polled_by_connections_of_both_shards() {
-    let server = Sharded::start(|_| builder());
+    let server = ShardedServer::start(|_| builder());
     let polling: Vec<_> = (0..2).map(|_| PollingClient::open(server.address)).collect();
     let mut client = Client::connect(server.address);
     assert_eq!(client.ask(r#"421["join","hall"]"#), "431[]");
@@ -203,7 +203,7 @@ fn a_session_is_polled_by_connections_of_both_shards() {
 
 #[test]
 fn a_session_is_upgraded_by_a_connection_of_the_other_shard() {
-    let server = Sharded::start(|_| builder());
+    let server = ShardedServer::start(|_| builder());
     for _ in 0..2 {
         let client = PollingClient::open(server.address);
         client.post("40");
@@ -224,7 +224,7 @@ fn a_session_is_upgraded_by_a_connection_of_the_other_shard() {
 
 #[test]
 fn bare_websockets_of_one_path_meet_on_one_shard() {
-    let server = Sharded::start(|shard| {
+    let server = ShardedServer::start(|shard| {
         builder().web_socket("/notes", |ws| {
             ws.path_match = PathMatch::Below;
             ws.peers.on_open(move |peer: Peer| async move {
@@ -248,7 +248,7 @@ fn bare_websockets_of_one_path_meet_on_one_shard() {
 
 #[test]
 fn the_end_of_one_shard_is_the_end_of_all() {
-    let server = Sharded::start(|_| builder());
+    let server = ShardedServer::start(|_| builder());
     let [mut one, mut two] = server.in_hall();
     let broken = smol::block_on(server.handle.shards()[1].query(|_| panic!("planted")));
     assert!(broken.is_none());
@@ -259,7 +259,7 @@ fn the_end_of_one_shard_is_the_end_of_all() {
 
 #[test]
 fn a_server_ends_with_its_last_handle() {
-    let server = Sharded::start(|_| builder());
+    let server = ShardedServer::start(|_| builder());
     let (mut one, handle) = (Client::connect(server.address), server.handle.clone());
     // `serve` has one of its own, which it gives back with the others.
     let other = handle.shards().pop().unwrap();
@@ -310,7 +310,7 @@ fn shards_of_two_processes_are_one_server_and_each_message_comes_once() {
     let (bus, outer) = (MemoryBus::new(), Outer::default());
     let process = || {
         let (bus, outer) = (bus.clone(), outer.clone());
-        Sharded::start(move |_| {
+        ShardedServer::start(move |_| {
             let (bus, outer) = (bus.clone(), outer.clone());
             let mut settings = ClusterSettings::default();
             settings.strangers = Strangers::Ignore;
@@ -322,7 +322,7 @@ fn shards_of_two_processes_are_one_server_and_each_message_comes_once() {
     };
     let processes = [process(), process()];
     while processes.iter().any(|process| process.known() != [3, 3]) {}
-    let mut clients: Vec<_> = processes.iter().flat_map(Sharded::in_hall).collect();
+    let mut clients: Vec<_> = processes.iter().flat_map(ShardedServer::in_hall).collect();
     for shard in processes.iter().flat_map(|process| process.handle.shards()) {
         smol::block_on(shard.of("/").to("hall").emit("one", ()));
         smol::block_on(shard.of("/").emit("two", ()));

@@ -2,6 +2,8 @@
 //!
 //! Owns: what is counted. Must never know: where the figures go.
 
+use std::ops::AddAssign;
+
 /// How much there is of documents now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
@@ -66,4 +68,52 @@ pub struct DocumentCounters {
     pub node_messages_unreadable: u64,
     /// Times the store had lost the end of a document's log.
     pub logs_lost: u64,
+}
+
+impl AddAssign for DocumentCounters {
+    fn add_assign(&mut self, other: Self) {
+        // Taken apart, so that a field more does not go unseen.
+        let Self {
+            loads,
+            loads_failed,
+            refused_full,
+            kept_joins,
+            updates_applied,
+            updates_known,
+            updates_held,
+            updates_delayed,
+            updates_refused,
+            frames_encoded,
+            resyncs,
+            states_delayed,
+            appends,
+            appends_failed,
+            snapshots,
+            snapshots_failed,
+            conflicts,
+            updates_from_nodes,
+            node_messages_unreadable,
+            logs_lost,
+        } = other;
+        self.loads += loads;
+        self.loads_failed += loads_failed;
+        self.refused_full += refused_full;
+        self.kept_joins += kept_joins;
+        self.updates_applied += updates_applied;
+        self.updates_known += updates_known;
+        self.updates_held += updates_held;
+        self.updates_delayed += updates_delayed;
+        self.updates_refused += updates_refused;
+        self.frames_encoded += frames_encoded;
+        self.resyncs += resyncs;
+        self.states_delayed += states_delayed;
+        self.appends += appends;
+        self.appends_failed += appends_failed;
+        self.snapshots += snapshots;
+        self.snapshots_failed += snapshots_failed;
+        self.conflicts += conflicts;
+        self.updates_from_nodes += updates_from_nodes;
+        self.node_messages_unreadable += node_messages_unreadable;
+        self.logs_lost += logs_lost;
+    }
 }

@@ -79,6 +79,7 @@ mod requests;
 mod rules;
 pub mod settings;
 mod sockets;
+mod sums;
 #[cfg(test)]
 mod testing;
 mod token;

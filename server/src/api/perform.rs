@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 
 use super::api_error::ApiError;
 use super::request::{Operation, Revocation};
+use crate::shard_apps::ShardApps;
 use crate::sharing::Sharing;
 use crate::store::StoreClient;
 
@@ -31,6 +32,8 @@ pub struct Means {
     pub store: StoreClient,
     /// The longest that a call may wait.
     pub call_timeout_max: Duration,
+    /// The application, in all shards.
+    pub shards: ShardApps,
 }
 
 /// A response as JSON, or why there is none.
@@ -120,6 +123,9 @@ async fn ask(means: &Means, request: Request, app: &AppHandle<OpenWebUi>) -> Don
             | Request::Leave { to: To::Socket(_), .. }
     );
     let call = as_call(means, &request);
+    if matches!(request, Request::Refresh { .. } | Request::RefreshToken { .. } | Request::ReadChannels { .. }) {
+        return everywhere(means, &request, app).await;
+    }
     match (app.ask(request).await, call) {
         (Some(openwebui::Response::Done { sockets: 0 }), _) if names_session => Err(ApiError::gone()),
         (Some(openwebui::Response::Gone), Some((sharing, call))) => call_elsewhere(sharing, call, app).await,
@@ -130,6 +136,15 @@ async fn ask(means: &Means, request: Request, app: &AppHandle<OpenWebUi>) -> Don
         (Some(answer), _) => respond(&answer),
         (None, _) => Err(ApiError::shutting_down()),
     }
+}
+
+/// Has every shard do the same among its own sockets.
+async fn everywhere(means: &Means, request: &Request, app: &AppHandle<OpenWebUi>) -> Done {
+    let answers = means.shards.ask(app, request).await.ok_or_else(ApiError::shutting_down)?;
+    let sockets = |answer: &openwebui::Response| {
+        if let openwebui::Response::Done { sockets } = answer { *sockets } else { 0 }
+    };
+    respond(&openwebui::Response::Done { sockets: answers.iter().map(sockets).sum() })
 }
 
 /// An event for one session that has to acknowledge it.
@@ -282,17 +297,20 @@ async fn session(means: &Means, sid: ByteString, app: &AppHandle<OpenWebUi>) -> 
 }
 
 async fn usage(means: &Means, app: &AppHandle<OpenWebUi>) -> Done {
-    let (models, users) = (app.ask(Request::ModelsInUse).await, app.ask(Request::ActiveUsers).await);
-    let (Some(openwebui::Response::Models(models)), Some(openwebui::Response::Users(users))) = (models, users) else {
-        return Err(ApiError::shutting_down());
-    };
-    let models: BTreeSet<ByteString> = match means.store.sharing() {
+    let (mut models, mut users) = (BTreeSet::new(), BTreeSet::new());
+    for shard in means.shards.all(app) {
+        let (used, active) = (shard.ask(Request::ModelsInUse).await, shard.ask(Request::ActiveUsers).await);
+        let (Some(openwebui::Response::Models(used)), Some(openwebui::Response::Users(active))) = (used, active) else {
+            return Err(ApiError::shutting_down());
+        };
+        models.extend(used);
+        users.extend(active);
+    }
+    if let Some(sharing) = means.store.sharing() {
         // What is not stored yet is known here.
-        Some(sharing) => models.into_iter().chain(sharing.models_in_use().await.unwrap_or_default()).collect(),
-        None => models.into_iter().collect(),
-    };
-    let text = |ids: Vec<ByteString>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let models = models.into_iter().collect();
+        models.extend(sharing.models_in_use().await.unwrap_or_default());
+    }
+    let text = |ids: BTreeSet<ByteString>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     Ok(json!({ "models": text(models), "users": text(users) }).to_string())
 }
 

@@ -52,15 +52,21 @@ pub struct Bridge {
     link: AppLink<OpenWebUi>,
     /// Tells this process from the one before it.
     instance: Arc<str>,
+    desk: BridgeDesk,
+}
+
+/// What the bridges of all shards share.
+#[derive(Clone, Default)]
+pub struct BridgeDesk {
     listeners: Arc<Mutex<Listeners>>,
     taken: Arc<Mutex<LastNumbers>>,
 }
 
 impl Bridge {
-    /// No client is there yet. `instance`: 16 random bytes.
-    pub fn new(api: Api, link: AppLink<OpenWebUi>, instance: [u8; 16]) -> Self {
+    /// No client of this shard is there yet. `instance`: 16 random bytes.
+    pub fn new(api: Api, link: AppLink<OpenWebUi>, instance: [u8; 16], desk: BridgeDesk) -> Self {
         let instance = instance.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
-        Self { api, link, instance, listeners: Arc::default(), taken: Arc::default() }
+        Self { api, link, instance, desk }
     }
 
     /// Adds the endpoint.
@@ -101,7 +107,7 @@ impl Bridge {
         });
         let bridge = self.clone();
         ns.on("listen", move |socket: Socket, Data((events,)): Data<(Vec<Listening>,)>| {
-            let mut listeners = lock(&bridge.listeners);
+            let mut listeners = lock(&bridge.desk.listeners);
             for Listening(event, user) in events {
                 listeners.add(event, user, &socket);
             }
@@ -109,7 +115,7 @@ impl Bridge {
         });
         let bridge = self.clone();
         ns.on("unlisten", move |socket: Socket, Data((events,)): Data<(Vec<String>,)>| {
-            let mut listeners = lock(&bridge.listeners);
+            let mut listeners = lock(&bridge.desk.listeners);
             for event in events {
                 listeners.remove(&event, &socket);
             }
@@ -117,7 +123,7 @@ impl Bridge {
         });
         let bridge = self.clone();
         ns.on_disconnect(move |socket: Socket| {
-            lock(&bridge.listeners).forget(&socket);
+            lock(&bridge.desk.listeners).forget(&socket);
             tracing::info!(sid = socket.sid().as_str(), "a backend process left the bridge");
             std::future::ready(())
         });
@@ -132,7 +138,7 @@ impl Bridge {
 
     fn hello(&self, socket: &Socket, client: String) -> serde_json::Value {
         tracing::info!(sid = socket.sid().as_str(), "a backend process is connected by the bridge");
-        let taken = lock(&self.taken).last(&client);
+        let taken = lock(&self.desk.taken).last(&client);
         socket.extend(BridgeClient(client));
         json!({
             "instance": &*self.instance,
@@ -148,7 +154,7 @@ impl Bridge {
             return malformed();
         };
         // Marked before it is carried out: a client that asks meanwhile must not send it again.
-        if !lock(&self.taken).take(&client.0, number) {
+        if !lock(&self.desk.taken).take(&client.0, number) {
             return json!({ "refused": [] });
         }
         let refused = match self.carry_out(ApiRoute::Batch, body, &self.app(socket)).await {
@@ -190,7 +196,7 @@ impl Bridge {
 
     /// An event of a browser that neither the application nor another handler knows.
     pub async fn forward(&self, socket: Socket, EventName(event): EventName, args: Args) -> Option<Args> {
-        let (listener, user) = lock(&self.listeners).of(&event)?;
+        let (listener, user) = lock(&self.desk.listeners).of(&event)?;
         if let Some(user) = user {
             let login = self.app(&socket).ask(Request::Login { socket: socket.id() }).await?;
             let Response::Login(Some(login)) = login else { return None };

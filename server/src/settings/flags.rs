@@ -3,6 +3,7 @@
 //! Owns: their names, ranges, defaults and help texts. Must never know: Open WebUI's variables, or what a value is used for.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use http::HeaderName;
 use roomcast_stores::SUPPORTED_VERSIONS;
@@ -59,6 +60,9 @@ pub struct Flags {
     /// Seconds after which the sessions of a node that has crashed are removed from Redis by another one.
     #[arg(long, env = "ROOMCAST_LEASE_SECONDS", value_name = "ROOMCAST_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(super) lease_seconds: u64,
+    /// Threads that serve clients, each with a share of them. One is enough for most: see docs/performance.md.
+    #[arg(long, env = "ROOMCAST_SHARDS", value_name = "ROOMCAST_SHARDS", default_value_t = NonZeroU16::MIN, value_parser = clap::value_parser!(NonZeroU16))]
+    pub(super) shards: NonZeroU16,
     /// Clients at one time; more are answered 503.
     #[arg(long, env = "ROOMCAST_SESSIONS_MAX", value_name = "ROOMCAST_SESSIONS_MAX", default_value_t = ServerLimits::default().sessions_max, value_parser = at_least::<1>)]
     pub(super) sessions_max: usize,
@@ -237,6 +241,8 @@ mod tests {
             ["--path", "/wß"],
             ["--yjs-path", "/ready"],
             ["--drain-seconds", "3601"],
+            ["--shards", "0"],
+            ["--shards", "65536"],
             ["--store", "mine"],
             ["--connections-per-address-max", "0"],
             ["--trusted-proxies", "*"],

@@ -13,6 +13,7 @@ mod redis;
 mod secret;
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,7 +68,9 @@ pub struct Settings {
     pub ping_timeout: Duration,
     /// Web origins that may connect.
     pub origins: Origins,
-    /// Bounds on what clients can make grow.
+    /// Threads that serve clients.
+    pub shards: NonZeroU16,
+    /// Bounds on what clients can make grow, for each shard.
     pub limits: ServerLimits,
     /// Bounds on HTTP requests.
     pub http_limits: HttpLimits,
@@ -132,16 +135,6 @@ impl Settings {
         if is_at_or_below(path, yjs_path) || is_at_or_below(yjs_path, path) {
             return Err(Problem::new("ROOMCAST_YJS_PATH", "and ROOMCAST_PATH must not lie below one another"));
         }
-        let defaults = ServerLimits::default();
-        let limits = ServerLimits {
-            sessions_max: flags.sessions_max,
-            queue_bytes_max: flags.queue_bytes_max,
-            queue_soft_bytes: defaults.queue_soft_bytes.min(flags.queue_bytes_max),
-            // Sockets are open to those who are not logged in; what is kept of them is small until they are.
-            unadmitted: UnadmittedLimits { admitted_by: AdmittedBy::Application, ..UnadmittedLimits::default() },
-            handshake_headers: HeadersKept::Listed(Vec::new()),
-            ..defaults
-        };
         Ok(Self {
             entry: match flags.entry {
                 EntryFlag::Anyone => AuthRequirement::Optional,
@@ -162,7 +155,8 @@ impl Settings {
             ping_interval: environment.seconds("WEBSOCKET_SERVER_PING_INTERVAL", 25)?,
             ping_timeout: environment.seconds("WEBSOCKET_SERVER_PING_TIMEOUT", 20)?,
             origins: environment.origins()?,
-            limits,
+            shards: flags.shards,
+            limits: limits(&flags),
             http_limits: HttpLimits {
                 page_body_bytes_max: flags.api_bytes_max,
                 conns_per_address_max: flags.connections_per_address_max.unwrap_or(usize::MAX),
@@ -193,6 +187,21 @@ impl Settings {
                 ReleaseFlag::V0_12 => Some(Release::V0_12),
             },
         })
+    }
+}
+
+/// What clients can make grow in each shard.
+fn limits(flags: &Flags) -> ServerLimits {
+    let defaults = ServerLimits::default();
+    ServerLimits {
+        // Connections are spread in turn.
+        sessions_max: flags.sessions_max.div_ceil(usize::from(flags.shards.get())),
+        queue_bytes_max: flags.queue_bytes_max,
+        queue_soft_bytes: defaults.queue_soft_bytes.min(flags.queue_bytes_max),
+        // Sockets are open to those who are not logged in; what is kept of them is small until they are.
+        unadmitted: UnadmittedLimits { admitted_by: AdmittedBy::Application, ..UnadmittedLimits::default() },
+        handshake_headers: HeadersKept::Listed(Vec::new()),
+        ..defaults
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns: the seam [`SharedState`]. Must never know: Redis, a socket.
 
 mod keys;
+mod memory_state;
 mod redis_documents;
 mod redis_revocations;
 mod redis_state;
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use bytestring::ByteString;
 use roomcast_openwebui::query::StoreError;
 
+pub use self::memory_state::MemoryState;
 pub use self::redis_documents::RedisDocuments;
 pub use self::redis_revocations::RedisRevocations;
 pub use self::redis_state::RedisState;

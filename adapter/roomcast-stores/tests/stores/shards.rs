@@ -11,9 +11,9 @@ use roomcast_stores::{Memory, Rows, ShardDocuments, Store};
 use crate::run;
 
 /// Two shards on one store.
-struct Shards([ShardDocuments; 2]);
+struct TwoShards([ShardDocuments; 2]);
 
-impl Shards {
+impl TwoShards {
     fn on(store: Arc<dyn Store>) -> Self {
         let first = ShardDocuments::new(store);
         let second = first.of_shard(1);
@@ -70,7 +70,7 @@ impl Shards {
 
 /// The same for every store.
 async fn share(store: Arc<dyn Store>) {
-    let shards = Shards::on(store);
+    let shards = TwoShards::on(store);
     assert_eq!(shards.since(0, 0, Holding::Untold).await, StoredDocument::default());
     appends(&shards).await;
     snapshots(&shards).await;
@@ -78,7 +78,7 @@ async fn share(store: Arc<dyn Store>) {
 }
 
 /// Of two that append at one place one is refused, and reads what it lacks.
-async fn appends(shards: &Shards) {
+async fn appends(shards: &TwoShards) {
     assert_eq!(shards.append(0, 1, &["one", "two"]).await, Ok(()));
     for first_sequence in [1, 2, 4] {
         assert_eq!(shards.append(1, first_sequence, &["other"]).await, Err(StoreError::Conflict), "{first_sequence}");
@@ -92,7 +92,7 @@ async fn appends(shards: &Shards) {
     assert_eq!(texts(&shards.since(0, 0, Holding::Untold).await), ["one", "two", "three"]);
 }
 
-async fn snapshots(shards: &Shards) {
+async fn snapshots(shards: &TwoShards) {
     shards.snapshot(0, 2, "one two").await;
     shards.snapshot(1, 1, "one").await;
     // Who has the log up to the cut needs no snapshot.
@@ -126,7 +126,7 @@ fn documents_of_shards_have_one_order_in_a_file_which_keeps_it() {
         let path = folder.path().join("roomcast.db");
         share(Arc::new(Embedded::open(&path, crate::patient()).await.unwrap())).await;
         // As after a crash: nothing was closed.
-        let again = Shards::on(Arc::new(Embedded::open(&path, crate::patient()).await.unwrap()));
+        let again = TwoShards::on(Arc::new(Embedded::open(&path, crate::patient()).await.unwrap()));
         let stored = again.since(1, 0, Holding::Untold).await;
         assert_eq!((stored.snapshot.as_deref(), texts(&stored)), (Some(&b"all"[..]), vec!["ten"]));
         assert_eq!(again.append(1, 10, &["other"]).await, Err(StoreError::Conflict));
@@ -136,7 +136,7 @@ fn documents_of_shards_have_one_order_in_a_file_which_keeps_it() {
 #[test]
 fn one_shard_may_begin_a_document_and_another_when_it_has_left_or_its_time_is_over() {
     run(async {
-        let shards = Shards::on(Arc::new(Memory::new(Rows::default())));
+        let shards = TwoShards::on(Arc::new(Memory::new(Rows::default())));
         let long = Duration::from_secs(3600);
         assert_eq!(shards.claim(0, 0, long).await, Ok(Claimed::Granted));
         assert_eq!(shards.claim(0, 0, long).await, Ok(Claimed::Granted), "renewed");
@@ -156,7 +156,7 @@ fn one_shard_may_begin_a_document_and_another_when_it_has_left_or_its_time_is_ov
 #[test]
 fn a_shard_tells_the_others_that_it_has_a_document_in_memory() {
     run(async {
-        let shards = Shards::on(Arc::new(Memory::new(Rows::default())));
+        let shards = TwoShards::on(Arc::new(Memory::new(Rows::default())));
         shards.since(0, 0, Holding::Untold).await;
         assert!(!shards.is_held(1).await);
         shards.since(0, 0, Holding::Told).await;
@@ -170,7 +170,7 @@ fn a_shard_tells_the_others_that_it_has_a_document_in_memory() {
 fn other_questions_and_a_store_that_fails_have_no_answer() {
     run(async {
         let store = Memory::new(Rows::default());
-        let shards = Shards::on(Arc::new(store.clone()));
+        let shards = TwoShards::on(Arc::new(store.clone()));
         let other = || Question::Note { note: "n".into(), user: "u".into() };
         assert!(!ShardDocuments::answers(&other()));
         assert!(matches!(shards.0[0].answer(other()).await, Err(StoreError::Unavailable)));

@@ -31,13 +31,11 @@
 //! | `socket` | Socket.IO: connect, events, acks, disconnect |
 //! | `emit` | commands of the application |
 //! | `cluster_link`, `publish`, `cluster` | what other nodes are told and say |
-//! | `http`, `upgrade` | requests and handshakes that come in |
-//! | `inbound` | bytes and bodies that come in |
+//! | `http`, `upgrade`, `inbound` | requests, handshakes, bytes and bodies that come in |
 //! | [`app`] | a machine on top, run together with the server |
 
 mod acks;
 pub mod app;
-mod audit_sum;
 mod cluster;
 pub mod cluster_event;
 mod cluster_link;
@@ -73,6 +71,7 @@ mod shared_frame;
 mod socket;
 mod state;
 mod streams;
+mod sums;
 mod target;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;

@@ -2,6 +2,8 @@
 //!
 //! Owns: the numbers that metrics and tests see. Must never know: how they are counted.
 
+use std::ops::AddAssign;
+
 use roomcast_documents as machine;
 
 /// How much there is of documents now.
@@ -42,4 +44,32 @@ pub struct AppDocumentCounters {
     pub contents_saved_again: u64,
     /// Contents of notes given up: the note is gone.
     pub contents_lost: u64,
+}
+
+impl AddAssign for AppDocumentCounts {
+    fn add_assign(&mut self, other: Self) {
+        // Taken apart, so that a field more does not go unseen.
+        let Self { open, members, pending_updates, bytes, parked_joins, peers, visits, waiting, timers } = other;
+        self.open += open;
+        self.members += members;
+        self.pending_updates += pending_updates;
+        self.bytes += bytes;
+        self.parked_joins += parked_joins;
+        self.peers += peers;
+        self.visits += visits;
+        self.waiting += waiting;
+        self.timers += timers;
+    }
+}
+
+impl AddAssign for AppDocumentCounters {
+    fn add_assign(&mut self, other: Self) {
+        // Taken apart, so that a field more does not go unseen.
+        let Self { documents, resets, contents_saved, contents_saved_again, contents_lost } = other;
+        self.documents += documents;
+        self.resets += resets;
+        self.contents_saved += contents_saved;
+        self.contents_saved_again += contents_saved_again;
+        self.contents_lost += contents_lost;
+    }
 }
