@@ -1,6 +1,6 @@
 //! How long Open WebUI's tables take when all users come back at once, and when all of them send a heartbeat.
 //!
-//! `cargo run --release -p roomcast-stores --features sqlite --example crowd [USERS]`
+//! `cargo run --release -p roomcast-stores --features openwebui,sqlite --example crowd [USERS [0.6|0.12]]`
 //!
 //! Each user asks what the application asks at a login: who it is and which channels it is in. Then 2,000 heartbeats
 //! arrive at once while another process writes to the same file, as Open WebUI does.
@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use roomcast_openwebui::Release;
 use roomcast_openwebui::query::{Question, StoreAnswer, Touch};
 use roomcast_stores::{DatabaseOptions, DatabaseUrl, Embedded, Store, WebUi};
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -21,17 +22,25 @@ type BoxedError = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), BoxedError> {
     let users = std::env::args().nth(1).map_or(Ok(10_000), |text| text.parse())?;
+    let release = match std::env::args().nth(2).as_deref() {
+        None | Some("0.6") => Release::V0_6,
+        Some("0.12") => Release::V0_12,
+        Some(_) => return Err("0.6 or 0.12".into()),
+    };
     let folder = std::env::temp_dir().join(format!("roomcast-crowd-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let measured = runtime.block_on(measure(&folder, users));
+    let measured = runtime.block_on(measure(&folder, users, release));
     std::fs::remove_dir_all(&folder)?;
     measured
 }
 
-async fn measure(folder: &Path, users: usize) -> Result<(), BoxedError> {
+async fn measure(folder: &Path, users: usize, release: Release) -> Result<(), BoxedError> {
     let path = folder.join("webui.db");
-    fill(&path, users).await?;
+    match release {
+        Release::V0_12 => fill_0_12(&path, users).await?,
+        _ => fill(&path, users).await?,
+    }
     let own = Arc::new(Embedded::open(&folder.join("roomcast.db"), DatabaseOptions::default()).await?);
     let url = DatabaseUrl::Sqlite { path: path.clone() };
     let store = Arc::new(WebUi::open(&url, DatabaseOptions::default(), own)?);
@@ -111,7 +120,7 @@ fn write_beside(path: &Path, ended: &AtomicBool) -> Result<(usize, Duration), sq
         let (mut writes, mut longest) = (0, Duration::ZERO);
         while !ended.load(Ordering::Relaxed) {
             let started = Instant::now();
-            sqlx::query("UPDATE config SET version = version + 1").execute(&mut conn).await?;
+            sqlx::query("UPDATE channel SET name = name WHERE id = 'public-0'").execute(&mut conn).await?;
             longest = longest.max(started.elapsed());
             writes += 1;
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -145,6 +154,48 @@ async fn fill(path: &Path, users: usize) -> Result<(), BoxedError> {
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 10)
          INSERT INTO channel (id, user_id, name, access_control) SELECT 'public-' || i, 'nobody', i, 'null' FROM n;
          INSERT INTO config (data, version) VALUES ('{{}}', 0);
+         COMMIT;"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await?;
+    conn.close().await?;
+    Ok(())
+}
+
+/// The same in 0.12, each group below the one before it, five deep.
+async fn fill_0_12(path: &Path, users: usize) -> Result<(), BoxedError> {
+    let file = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false);
+    let mut conn = file.journal_mode(SqliteJournalMode::Wal).connect().await?;
+    sqlx::raw_sql(include_str!("../tests/stores/grants/webui-0.12.4.sql")).execute(&mut conn).await?;
+    let sql = format!(
+        "CREATE INDEX ix_group_member_user_id_group_id ON group_member (user_id, group_id);
+         CREATE INDEX idx_access_grant_resource ON access_grant (resource_type, resource_id);
+         CREATE INDEX idx_access_grant_principal ON access_grant (principal_type, principal_id);
+         BEGIN;
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {users})
+         INSERT INTO \"user\" (id, name, role, profile_image_url, last_active_at, settings)
+         SELECT 'user-' || i, 'User ' || i, 'user', printf('%.2000c', 'x'), 0, '{{\"ui\":{{\"theme\":\"dark\"}}}}' FROM n;
+         INSERT INTO auth (id, active, session_stamp) SELECT id, 1, 'stamp of ' || id FROM \"user\";
+         INSERT INTO config (key, value) VALUES ('user.permissions', '{{\"features\":{{\"notes\":true}}}}');
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 50)
+         INSERT INTO \"group\" (id, name, permissions, parent_group_id)
+         SELECT 'group-' || i, i, '{{\"features\":{{\"channels\":true}}}}',
+                CASE WHEN i % 5 > 0 THEN 'group-' || (i - 1) END FROM n;
+         INSERT INTO group_member (id, group_id, user_id)
+         SELECT 'm' || rowid, 'group-' || (rowid % 50), id FROM \"user\";
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 1000)
+         INSERT INTO channel (id, user_id, name, type) SELECT 'channel-' || i, 'user-0', i, 'group' FROM n;
+         INSERT INTO channel_member (id, channel_id, user_id, is_active, joined_at)
+         SELECT 'm' || rowid, 'channel-' || (rowid % 1000), id, 1, 0 FROM \"user\";
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 100)
+         INSERT INTO channel (id, user_id, name) SELECT 'open-' || i, 'nobody', i FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 100)
+         INSERT INTO access_grant SELECT 'o' || i, 'channel', 'open-' || i, 'group', 'group-' || (i % 50), 'read', 0 FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 10)
+         INSERT INTO channel (id, user_id, name) SELECT 'public-' || i, 'nobody', i FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 10)
+         INSERT INTO access_grant SELECT 'p' || i, 'channel', 'public-' || i, 'user', '*', 'read', 0 FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {users})
+         INSERT INTO access_grant SELECT 'n' || i, 'note', 'note-' || i, 'user', 'user-' || i, 'read', 0 FROM n;
          COMMIT;"
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await?;
