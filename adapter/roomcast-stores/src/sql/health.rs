@@ -10,11 +10,14 @@ use super::fault::{Fault, FaultKind};
 #[derive(Debug, Default)]
 pub(super) struct DatabaseHealth {
     is_ill: AtomicBool,
+    /// Whether it has been said that the tables are another release's, which a restart of the database often comes before.
+    is_foreign: AtomicBool,
 }
 
 impl DatabaseHealth {
     pub(super) fn well(&self) {
         if self.is_ill.load(Ordering::Relaxed) && self.is_ill.swap(false, Ordering::Relaxed) {
+            self.is_foreign.store(false, Ordering::Relaxed);
             tracing::info!("the database answers again");
         }
     }
@@ -23,7 +26,8 @@ impl DatabaseHealth {
         match fault.kind() {
             FaultKind::Unavailable => {
                 if let Fault::OtherRelease { .. } = fault {
-                    if !self.is_ill.swap(true, Ordering::Relaxed) {
+                    self.is_ill.store(true, Ordering::Relaxed);
+                    if !self.is_foreign.swap(true, Ordering::Relaxed) {
                         tracing::error!(%fault, "the database has become another beneath this program");
                     }
                 } else if self.is_ill.swap(true, Ordering::Relaxed) {
