@@ -41,6 +41,11 @@ pub(crate) fn of_result<T: Serialize>(value: &T) -> Option<Result<Args, ArgsErro
     value.serialize(ResultOnly).ok()
 }
 
+/// The same as an `Err` of this text.
+pub(crate) fn error_args(error: &str) -> Args {
+    Args::from_serialize(&ErrorArgument { error }).unwrap_or_default()
+}
+
 /// Serializes a [`Result`], which serde knows as an enum of this name, and refuses anything else.
 struct ResultOnly;
 

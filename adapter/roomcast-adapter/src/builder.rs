@@ -2,8 +2,10 @@
 //!
 //! Owns: [`Builder`] and what is registered on it. Must never know: a runtime.
 
+use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,9 +20,13 @@ use crate::addresses::TrustedProxies;
 use crate::app::{AppHandle, AppLink, AppMail, AskStore, OnNotice};
 use crate::cluster::{ClusterBus, ClusterInbox, NodeSetup};
 use crate::handle::Handle;
-use crate::handler::{Closed, Connected, Connecting, Disconnected, Handler, MessageReceived, Opened, Received};
+use crate::handler::{
+    Arriving, Closed, Connected, Connecting, Disconnected, Handler, HandlerInput, MessageReceived, Opened, Received,
+};
+use crate::handler_arguments::StateType;
 use crate::http_limits::HttpLimits;
-use crate::registry::{HandlerFn, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
+use crate::registry::{Gate, HandlerFn, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
+use crate::states::States;
 
 /// The endpoints of a server, the handlers of their events, and its limits. [`start`](Self::start) makes a server of them.
 ///
@@ -65,6 +71,9 @@ pub struct Builder<A: App = ()> {
     pub(crate) on_notice: Option<OnNotice<A>>,
     /// What has been registered a second time.
     pub(crate) twice: Vec<String>,
+    pub(crate) states: States,
+    /// The states that handlers take.
+    pub(crate) needed: Vec<StateType>,
 }
 
 impl Builder {
@@ -103,6 +112,15 @@ impl<A: App> Builder<A> {
         self
     }
 
+    /// A value that handlers take as [`State`](crate::State): one of each type.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        if !self.states.insert(value) {
+            self.twice.push(format!("the state {}", type_name::<T>()));
+        }
+        self
+    }
+
     /// Socket.IO at this path. Namespaces that are not registered are refused.
     #[must_use]
     pub fn socket_io(mut self, path: impl Into<String>, set_up: impl FnOnce(&mut SocketIoRoutes)) -> Self {
@@ -113,15 +131,17 @@ impl<A: App> Builder<A> {
             recovery: None,
             namespaces: Vec::new(),
             twice: Vec::new(),
+            needed: Vec::new(),
         };
         set_up(&mut io);
         self.twice.append(&mut io.twice);
+        self.needed.append(&mut io.needed);
         let namespaces = io
             .namespaces
             .iter()
             .map(|routes| NamespaceRule {
                 pattern: routes.pattern.clone(),
-                admission: if routes.admit.is_some() { Admission::Ask } else { Admission::Open },
+                admission: if routes.admit.is_empty() { Admission::Open } else { Admission::Ask },
             })
             .collect();
         let socket = SocketIo { namespaces, connect_timeout: io.connect_timeout, recovery: io.recovery };
@@ -143,6 +163,7 @@ impl<A: App> Builder<A> {
         set_up(&mut eio);
         let path = path.into();
         self.twice.extend(eio.peers.twice.iter().map(|what| format!("{what} of {path}")));
+        self.needed.append(&mut eio.peers.needed);
         self.config.endpoints.push(Endpoint {
             path,
             path_match: PathMatch::Exact,
@@ -165,6 +186,7 @@ impl<A: App> Builder<A> {
         set_up(&mut ws);
         let path = path.into();
         self.twice.extend(ws.peers.twice.iter().map(|what| format!("{what} of {path}")));
+        self.needed.append(&mut ws.peers.needed);
         self.config.endpoints.push(Endpoint {
             path,
             path_match: ws.path_match,
@@ -262,6 +284,8 @@ impl<A: App> Builder<A> {
             store: None,
             on_notice: None,
             twice: Vec::new(),
+            states: States::default(),
+            needed: Vec::new(),
         }
     }
 }
@@ -301,6 +325,7 @@ pub struct SocketIoRoutes {
     pub recovery: Option<ConnectionRecovery>,
     namespaces: Vec<NamespaceRoutes>,
     twice: Vec<String>,
+    needed: Vec<StateType>,
 }
 
 impl SocketIoRoutes {
@@ -316,15 +341,20 @@ impl SocketIoRoutes {
         }
         let routes = NamespaceRoutes {
             pattern,
-            admit: None,
+            admit: Arc::default(),
+            before: Arc::default(),
             connected: None,
             disconnected: None,
             events: BTreeMap::new(),
             any: None,
         };
-        let mut namespace = Namespace { routes, twice: Vec::new() };
+        let mut namespace =
+            Namespace { routes, admit: Vec::new(), before: Vec::new(), twice: Vec::new(), needed: Vec::new() };
         set_up(&mut namespace);
         self.twice.append(&mut namespace.twice);
+        self.needed.append(&mut namespace.needed);
+        namespace.routes.admit = Arc::new(namespace.admit);
+        namespace.routes.before = Arc::new(namespace.before);
         self.namespaces.push(namespace.routes);
     }
 }
@@ -336,32 +366,57 @@ impl std::fmt::Debug for SocketIoRoutes {
 }
 
 /// A namespace in the making. Handlers of one socket run one after the other, in the order of what happened; those of
-/// different sockets run side by side. One that panics is logged, and sends no ack.
+/// different sockets run side by side. One that panics is logged, and its ack is `{"error":"internal error"}`.
 pub struct Namespace {
     routes: NamespaceRoutes,
+    admit: Vec<Gate<Connecting>>,
+    before: Vec<Gate<Arriving>>,
     twice: Vec<String>,
+    needed: Vec<StateType>,
 }
 
 impl Namespace {
     /// Admits clients to the namespace, or refuses them with a payload. Nothing can be sent to the socket yet; rooms
     /// that it [`join`](crate::Socket::join)s are joined when it is let in, and what it
     /// [`extend`](crate::Socket::extend)s the socket with is there for the other handlers.
+    ///
+    /// Several are asked one after the other, in the order of their registration; the first that refuses decides.
     pub fn admit<M>(&mut self, handler: impl Handler<Connecting, M>) {
-        if self.routes.admit.replace(HandlerFn::admit(handler)).is_some() {
-            self.note_twice("`admit`");
-        }
+        self.note(&handler);
+        self.admit.push(Gate::admit(handler));
+    }
+
+    /// Looks at each event that has a handler before that is called, or refuses it: then its ack is the refusal's payload.
+    /// Several are asked one after the other, in the order of their registration; the first that refuses decides.
+    ///
+    /// ```
+    /// # use roomcast_adapter::{EventName, Extension, Namespace, Refusal};
+    /// struct Guest(bool);
+    ///
+    /// fn set_up(ns: &mut Namespace) {
+    ///     ns.before(async |EventName(event): EventName, guest: Extension<Guest>| {
+    ///         if guest.0 && event.starts_with("edit:") { Err(Refusal::new("log in first")) } else { Ok(()) }
+    ///     });
+    /// }
+    /// ```
+    pub fn before<M>(&mut self, handler: impl Handler<Arriving, M>) {
+        self.note(&handler);
+        self.before.push(Gate::before(handler));
     }
 
     /// A client has connected. Its events wait until this handler is done.
     pub fn on_connect<M>(&mut self, handler: impl Handler<Connected, M>) {
+        self.note(&handler);
         if self.routes.connected.replace(HandlerFn::hook(handler)).is_some() {
             self.note_twice("`on_connect`");
         }
     }
 
     /// A client sent this event. What the handler returns is the ack, if the client wants one: the elements of a tuple
-    /// are its arguments, and `()` is none. [`NoAck`](crate::NoAck) stands for no ack at all.
+    /// are its arguments, and `()` is none. [`NoAck`](crate::NoAck) stands for no ack at all, and an [`AckSender`](crate::AckSender) as an argument sends
+    /// it later. Where the handler cannot be called the ack is `{"error": …}`, which says why.
     pub fn on<M>(&mut self, name: impl Into<String>, handler: impl Handler<Received, M>) {
+        self.note(&handler);
         let name = name.into();
         if self.routes.events.insert(name.clone(), HandlerFn::event(handler)).is_some() {
             self.note_twice(&format!("the handler of {name:?}"));
@@ -370,6 +425,7 @@ impl Namespace {
 
     /// A client sent an event that has no handler.
     pub fn on_any<M>(&mut self, handler: impl Handler<Received, M>) {
+        self.note(&handler);
         if self.routes.any.replace(HandlerFn::event(handler)).is_some() {
             self.note_twice("`on_any`");
         }
@@ -377,9 +433,14 @@ impl Namespace {
 
     /// A client left. It is in no room any more, and what is sent to it is dropped.
     pub fn on_disconnect<M>(&mut self, handler: impl Handler<Disconnected, M>) {
+        self.note(&handler);
         if self.routes.disconnected.replace(HandlerFn::hook(handler)).is_some() {
             self.note_twice("`on_disconnect`");
         }
+    }
+
+    fn note<C: HandlerInput, M>(&mut self, handler: &impl Handler<C, M>) {
+        self.needed.append(&mut handler.arguments().states);
     }
 
     fn note_twice(&mut self, what: &str) {
@@ -424,11 +485,13 @@ pub struct WebSocketRoutes {
 pub struct PeerHandlers {
     routes: PeerRoutes,
     twice: Vec<&'static str>,
+    needed: Vec<StateType>,
 }
 
 impl PeerHandlers {
     /// A client is there.
     pub fn on_open<M>(&mut self, handler: impl Handler<Opened, M>) {
+        self.needed.append(&mut handler.arguments().states);
         if self.routes.opened.replace(HandlerFn::hook(handler)).is_some() {
             self.twice.push("`on_open`");
         }
@@ -436,6 +499,7 @@ impl PeerHandlers {
 
     /// A client sent a message.
     pub fn on_message<M>(&mut self, handler: impl Handler<MessageReceived, M>) {
+        self.needed.append(&mut handler.arguments().states);
         if self.routes.message.replace(HandlerFn::message(handler)).is_some() {
             self.twice.push("`on_message`");
         }
@@ -443,6 +507,7 @@ impl PeerHandlers {
 
     /// A client is gone.
     pub fn on_close<M>(&mut self, handler: impl Handler<Closed, M>) {
+        self.needed.append(&mut handler.arguments().states);
         if self.routes.closed.replace(HandlerFn::hook(handler)).is_some() {
             self.twice.push("`on_close`");
         }

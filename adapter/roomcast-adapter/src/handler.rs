@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::ack_result::{ErrorArgs, of_result};
 use crate::args::{Fallible, Raw, Typed};
 use crate::handle::Handle;
+use crate::handler_arguments::HandlerArguments;
 use crate::peer::Peer;
 use crate::socket::Socket;
 
@@ -23,9 +24,20 @@ use crate::socket::Socket;
 /// six arguments which the input `C` can give (see [`Extract`]).
 ///
 /// `M` only tells the compiler what the arguments are; there is nothing to write for it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handler here",
+    label = "not a handler of `{C}`",
+    note = "a handler is an async function or closure (`async |…| …`, not `|…| …`) of up to six arguments",
+    note = "each argument has to be one that this kind of handler gives, see the implementations of `Extract`: what a client sent is `Data<T>`, where `T` implements `serde::Deserialize` and is owned",
+    note = "an event's handler returns anything that implements `serde::Serialize`, or a `Result` whose error implements `serde::Serialize` or `ErrorArgs`; `admit` and `before` return nothing or `Result<(), impl Into<Refusal>>`; all others return nothing",
+    note = "everything that it holds across an `.await` has to be `Send`"
+)]
 pub trait Handler<C: HandlerInput, M>: Send + Sync + 'static {
     /// Calls the function with the arguments that it asks for.
     fn call(&self, input: C) -> impl Future<Output = Result<C::Outcome, Rejection>> + Send;
+
+    /// What the types of its arguments say.
+    fn arguments(&self) -> HandlerArguments;
 }
 
 /// What a handler is called with: something that happened to a client.
@@ -35,6 +47,12 @@ pub trait HandlerInput: Send + 'static {
 }
 
 /// An argument of a handler.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no argument for handlers of `{C}`",
+    label = "not an argument of this handler",
+    note = "what a client sent is `Data<T>`, where `T` implements `serde::Deserialize` and is owned",
+    note = "a value that the builder was given is `State<T>`, one that was kept with the socket `Extension<T>`"
+)]
 pub trait Extract<C>: Sized + Send {
     /// Takes it from what happened.
     ///
@@ -42,9 +60,18 @@ pub trait Extract<C>: Sized + Send {
     ///
     /// The client sent something else: the handler is not called.
     fn extract(input: &C) -> Result<Self, Rejection>;
+
+    /// Notes what its type asks for before the server starts. Nothing, for most.
+    fn describe(_arguments: &mut HandlerArguments) {}
 }
 
 /// What a handler may return.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}` here",
+    label = "not an answer",
+    note = "an event's handler returns anything that implements `serde::Serialize`, or a `Result` whose error implements `serde::Serialize` or `ErrorArgs`",
+    note = "`admit` and `before` return nothing or `Result<(), impl Into<Refusal>>`, all others nothing"
+)]
 pub trait IntoOutcome<A, M> {
     /// Makes the answer.
     fn into_outcome(self) -> A;
@@ -66,6 +93,10 @@ pub struct Received {
     pub(crate) args: Args,
     pub(crate) ack: Option<AckId>,
 }
+
+/// A client sent an event, which a [`before`](crate::Namespace::before) handler may refuse.
+#[derive(Clone, Debug)]
+pub struct Arriving(pub(crate) Received);
 
 /// A client left a namespace.
 #[derive(Clone, Debug)]
@@ -136,13 +167,28 @@ impl Refusal {
     }
 }
 
-/// A handler was not called: what the client sent does not fit its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejection(pub ArgsError);
+/// Why a handler was not called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// What the client sent does not fit an argument.
+    Args {
+        /// How.
+        error: ArgsError,
+        /// The same in words, with the field and the place, as far as they are known.
+        why: String,
+    },
+    /// There is no value of this type, which is the program's fault.
+    Missing(&'static str),
+}
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Args { error, why } if why.is_empty() => error.fmt(f),
+            Self::Args { why, .. } => f.write_str(why),
+            Self::Missing(name) => write!(f, "there is no {name}"),
+        }
     }
 }
 
@@ -170,6 +216,10 @@ impl HandlerInput for Connected {
 
 impl HandlerInput for Received {
     type Outcome = Ack;
+}
+
+impl HandlerInput for Arriving {
+    type Outcome = Result<(), Refusal>;
 }
 
 impl HandlerInput for Disconnected {
@@ -265,6 +315,12 @@ extract! {
         Args = |it| it.args.clone();
         EventName = |it| EventName(it.name.clone());
     }
+    Arriving {
+        Socket = |it| it.0.socket.clone();
+        Handle = |it| it.0.socket.handle();
+        Args = |it| it.0.args.clone();
+        EventName = |it| EventName(it.0.name.clone());
+    }
     Disconnected {
         Socket = |it| it.0.clone();
         Handle = |it| it.0.handle();
@@ -288,7 +344,13 @@ extract! {
 
 impl<T: DeserializeOwned + Send> Extract<Received> for Data<T> {
     fn extract(it: &Received) -> Result<Self, Rejection> {
-        it.args.parse().map(Data).map_err(Rejection)
+        it.args.parse_or_why().map(Data).map_err(|why| Rejection::Args { error: ArgsError::Deserialize, why })
+    }
+}
+
+impl<T: DeserializeOwned + Send> Extract<Arriving> for Data<T> {
+    fn extract(it: &Arriving) -> Result<Self, Rejection> {
+        Self::extract(&it.0)
     }
 }
 
@@ -307,13 +369,22 @@ impl<T: DeserializeOwned + Send> Extract<Connected> for Data<T> {
 /// Anything that may fail, as a result: the handler is called either way.
 impl<C, T: Extract<C>> Extract<C> for Result<T, ArgsError> {
     fn extract(it: &C) -> Result<Self, Rejection> {
-        Ok(T::extract(it).map_err(|rejection| rejection.0))
+        match T::extract(it) {
+            Ok(value) => Ok(Ok(value)),
+            Err(Rejection::Args { error, .. }) => Ok(Err(error)),
+            Err(missing @ Rejection::Missing(_)) => Err(missing),
+        }
+    }
+
+    fn describe(arguments: &mut HandlerArguments) {
+        T::describe(arguments);
     }
 }
 
 fn auth<T: DeserializeOwned>(socket: &Socket) -> Result<Data<T>, Rejection> {
     let text = if socket.auth().is_empty() { "{}" } else { socket.auth() };
-    serde_json::from_str(text).map(Data).map_err(|_| Rejection(ArgsError::Deserialize))
+    let because = |error: serde_json::Error| Rejection::Args { error: ArgsError::Deserialize, why: error.to_string() };
+    serde_json::from_str(text).map(Data).map_err(because)
 }
 
 macro_rules! handler {
@@ -331,6 +402,13 @@ macro_rules! handler {
                     Ok(self($(<$argument as Extract<C>>::extract(_input)?,)*))
                 })(&input);
                 async move { Ok(called?.await.into_outcome()) }
+            }
+
+            fn arguments(&self) -> HandlerArguments {
+                #[allow(unused_mut, reason = "a handler may take nothing")]
+                let mut arguments = HandlerArguments::default();
+                $(<$argument as Extract<C>>::describe(&mut arguments);)*
+                arguments
             }
         }
     };

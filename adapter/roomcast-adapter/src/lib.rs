@@ -31,6 +31,7 @@
 #![deny(unsafe_code)]
 
 mod ack_result;
+mod ack_sender;
 mod acks;
 mod addresses;
 mod app;
@@ -47,11 +48,13 @@ mod endpoints;
 mod flow;
 mod handle;
 mod handler;
+mod handler_arguments;
 mod handler_queue;
 mod http;
 mod http_limits;
 mod load;
 mod mailbox;
+mod own_handlers;
 mod peer;
 mod presence;
 #[cfg(feature = "redis")]
@@ -64,6 +67,8 @@ mod shard_group;
 mod shard_hub;
 mod siblings;
 mod socket;
+mod state;
+mod states;
 mod sync;
 mod view;
 mod worker;
@@ -79,6 +84,7 @@ pub use roomcast_core::server::{
 pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};
 
 pub use crate::ack_result::ErrorArgs;
+pub use crate::ack_sender::AckSender;
 pub use crate::acks::{AckError, AckFuture, Acks, AcksFuture};
 pub use crate::addresses::{ClientAddress, TrustedProxies};
 pub use crate::app::{AppHandle, AppLink};
@@ -92,9 +98,10 @@ pub use crate::documents::DocumentRoutes;
 pub use crate::emit_error::EmitError;
 pub use crate::handle::Handle;
 pub use crate::handler::{
-    Ack, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, HandlerInput, IntoOutcome,
-    MessageReceived, NoAck, Opened, Received, Refusal, Rejection,
+    Ack, Arriving, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, HandlerInput,
+    IntoOutcome, MessageReceived, NoAck, Opened, Received, Refusal, Rejection,
 };
+pub use crate::handler_arguments::HandlerArguments;
 pub use crate::http::head_watch::read_with;
 pub use crate::http::service::{Responding, Service};
 pub use crate::http_limits::HttpLimits;
@@ -106,6 +113,7 @@ pub use crate::runtime::Runtime;
 pub use crate::sent::Sent;
 pub use crate::server::{Server, StartError};
 pub use crate::socket::Socket;
+pub use crate::state::{Extension, State};
 pub use crate::view::View;
 #[cfg(feature = "redis")]
 pub use roomcast_redis as redis;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
-use roomcast_core::server::{ClusterInput, Command, Emit, EndpointId, RequestId, SessionId};
+use roomcast_core::server::{ClusterInput, Command, Emit, EndpointId, RequestId, SessionId, SocketId};
 
 use crate::acks::Acks;
 use crate::addresses::{AddressGuard, Addresses};
@@ -22,7 +22,11 @@ use crate::endpoints::Endpoints;
 use crate::flow::FlowGate;
 use crate::load::LoadMeter;
 use crate::presence::Snapshot;
+<<<<<<< HEAD
 use crate::shard_group::ShardGroup;
+=======
+use crate::states::States;
+>>>>>>> 9cf3981 (Give handlers state, extensions, later acks and handlers before them)
 use crate::sync::{lock, remember};
 
 /// Something for the driver.
@@ -31,6 +35,8 @@ pub(crate) enum Mail {
     Command(Command),
     /// A command to one peer, whose sender may want to wait while the peer is congested.
     Paced(Command, SessionId, Arc<FlowGate>),
+    /// Take a socket out of all rooms that it has joined.
+    LeaveAll(SocketId),
     /// An emit whose acks are wanted.
     Ask(Emit, Duration, oneshot::Sender<Acks>),
     /// An HTTP request: its head, and its body unless that follows as [`Mail::Body`].
@@ -111,6 +117,7 @@ pub(crate) struct Shared {
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) load: LoadMeter,
     pub(crate) endpoints: Endpoints,
+    pub(crate) states: States,
     pub(crate) sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
 }
 
@@ -158,8 +165,13 @@ impl Posted {
 impl Shared {
     pub(crate) fn new(
         endpoints: Endpoints,
+<<<<<<< HEAD
         addresses: Arc<Addresses>,
         group: Arc<ShardGroup<Self>>,
+=======
+        addresses: Addresses,
+        states: States,
+>>>>>>> 9cf3981 (Give handlers state, extensions, later acks and handlers before them)
         sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
     ) -> Self {
         Self {
@@ -175,6 +187,7 @@ impl Shared {
             addresses,
             load: LoadMeter::default(),
             endpoints,
+            states,
             sleep,
         }
     }

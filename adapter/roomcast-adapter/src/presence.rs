@@ -23,6 +23,7 @@ pub(crate) struct Presence {
     pub(crate) queue: HandlerQueue,
     pub(crate) flow: Arc<FlowGate>,
     connected: AtomicBool,
+    has_handlers: AtomicBool,
     /// Rooms to join once it is let in; `None` from then on.
     joining: Mutex<Option<Vec<ByteString>>>,
     /// Tasks that wait for its end; `None` once it has ended.
@@ -40,6 +41,7 @@ impl Presence {
             queue: HandlerQueue::default(),
             flow: Arc::default(),
             connected: AtomicBool::new(false),
+            has_handlers: AtomicBool::new(false),
             joining: Mutex::default(),
             end_waiters: Mutex::new(Some(Vec::new())),
             extensions: Mutex::default(),
@@ -79,6 +81,11 @@ impl Presence {
         }
     }
 
+    /// Forgets the rooms that it was to join.
+    pub(crate) fn leave_all(&self) {
+        lock(&self.joining).iter_mut().for_each(Vec::clear);
+    }
+
     pub(crate) fn begin(&self) {
         self.connected.store(true, Ordering::Release);
     }
@@ -96,6 +103,16 @@ impl Presence {
         extensions.retain(|known| !known.as_ref().is::<T>());
         extensions.push(Arc::new(value));
         extensions.shrink_to_fit();
+    }
+
+    /// It has handlers of its own from now on, among its extensions.
+    pub(crate) fn has_handlers(&self) {
+        self.has_handlers.store(true, Ordering::Release);
+    }
+
+    /// Whether it was ever given a handler of its own.
+    pub(crate) fn may_have_handlers(&self) -> bool {
+        self.has_handlers.load(Ordering::Acquire)
     }
 
     pub(crate) fn id(&self) -> SocketId {

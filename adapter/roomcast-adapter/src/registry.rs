@@ -10,10 +10,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use roomcast_core::server::config::Pattern;
 use roomcast_core::server::{Command, EndpointId};
+use roomcast_core::socket_io::Args;
 
+use crate::ack_result::error_args;
 use crate::handle::Handle;
 use crate::handler::{
-    Ack, Closed, Connected, Connecting, Disconnected, Handler, HandlerInput, MessageReceived, Opened, Received, Refusal,
+    Ack, Arriving, Closed, Connected, Connecting, Disconnected, Handler, HandlerInput, MessageReceived, Opened,
+    Received, Refusal, Rejection,
 };
 use crate::handler_queue::{HandlerJob, guarded};
 
@@ -28,7 +31,10 @@ pub(crate) enum KindRoutes {
 /// The handlers of a namespace.
 pub(crate) struct NamespaceRoutes {
     pub(crate) pattern: Pattern,
-    pub(crate) admit: Option<HandlerFn<Connecting>>,
+    /// Asked in order; none: all are let in.
+    pub(crate) admit: Arc<Vec<Gate<Connecting>>>,
+    /// Asked in order, about each event that has a handler.
+    pub(crate) before: Arc<Vec<Gate<Arriving>>>,
     pub(crate) connected: Option<HandlerFn<Connected>>,
     pub(crate) disconnected: Option<HandlerFn<Disconnected>>,
     pub(crate) events: BTreeMap<String, HandlerFn<Received>>,
@@ -50,6 +56,49 @@ impl<C> HandlerFn<C> {
     pub(crate) fn job(&self, input: C) -> HandlerJob {
         (self.0)(input)
     }
+}
+
+/// A handler that may refuse, with its type erased.
+pub(crate) struct Gate<C>(Box<dyn Fn(C) -> Decision + Send + Sync>);
+
+/// What such a handler decides, in time.
+pub(crate) struct Decision(Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>);
+
+impl Gate<Connecting> {
+    /// Who is not let in is not told what was expected; the log is.
+    pub(crate) fn admit<M>(handler: impl Handler<Connecting, M>) -> Self {
+        Self::new(handler, |_fault| Refusal::new("not admitted"))
+    }
+}
+
+impl Gate<Arriving> {
+    pub(crate) fn before<M>(handler: impl Handler<Arriving, M>) -> Self {
+        Self::new(handler, |fault| Refusal::new(&fault.message()))
+    }
+}
+
+impl<C: HandlerInput<Outcome = Result<(), Refusal>>> Gate<C> {
+    fn new<M>(handler: impl Handler<C, M>, refusal: fn(&HandlerFault) -> Refusal) -> Self {
+        let handler = Arc::new(handler);
+        Self(Box::new(move |input| {
+            let handler = handler.clone();
+            Decision(Box::pin(async move {
+                match run(&*handler, input).await {
+                    Ok(decision) => decision,
+                    Err(fault) => Err(refusal(&fault)),
+                }
+            }))
+        }))
+    }
+}
+
+/// Asks one after the other; the first that refuses decides.
+async fn pass<C: Clone>(gates: &[Gate<C>], input: C) -> Result<(), Refusal> {
+    for Gate(gate) in gates {
+        let Decision(decision) = gate(input.clone());
+        decision.await?;
+    }
+    Ok(())
 }
 
 /// What answers an HTTP request beside the endpoints.
@@ -121,35 +170,60 @@ impl Routes {
     }
 }
 
-impl HandlerFn<Connecting> {
-    /// Lets the client in or refuses it.
-    pub(crate) fn admit<M>(handler: impl Handler<Connecting, M>) -> Self {
-        let handler = Arc::new(handler);
-        Self(Box::new(move |input| {
-            let (handler, socket) = (handler.clone(), input.0.clone());
-            HandlerJob::new(async move {
-                let decision = run(&*handler, input).await.unwrap_or_else(|| Err(Refusal::new("not admitted")));
-                match decision {
-                    Ok(()) => socket.accept(),
-                    Err(Refusal(data)) => {
-                        tracing::debug!(refusal = %data, "not admitted");
-                        socket.shared().command(Command::Refuse { socket: socket.id(), data });
-                    }
+impl NamespaceRoutes {
+    /// Lets a client in or refuses it; `None` if all are let in.
+    pub(crate) fn admission(&self, input: Connecting) -> Option<HandlerJob> {
+        if self.admit.is_empty() {
+            return None;
+        }
+        let gates = self.admit.clone();
+        Some(HandlerJob::new(async move {
+            let socket = input.0.clone();
+            match pass(&gates, input).await {
+                Ok(()) => socket.accept(),
+                Err(Refusal(data)) => {
+                    tracing::debug!(refusal = %data, "not admitted");
+                    socket.shared().command(Command::Refuse { socket: socket.id(), data });
                 }
-            })
+            }
         }))
+    }
+
+    /// Handles an event by this handler, unless it is refused before.
+    pub(crate) fn job(&self, handler: &HandlerFn<Received>, input: Received) -> HandlerJob {
+        if self.before.is_empty() {
+            return handler.job(input);
+        }
+        let (gates, arriving) = (self.before.clone(), Arriving(input.clone()));
+        // Does nothing before it is awaited.
+        let job = handler.job(input);
+        HandlerJob::new(async move {
+            let Received { socket, ack, .. } = arriving.0.clone();
+            let Err(Refusal(data)) = pass(&gates, arriving).await else { return job.await };
+            tracing::debug!(refusal = %data, "an event is refused");
+            if let Some(ack) = ack {
+                socket.ack(ack, Args::from_checked(data, Vec::new()));
+            }
+            socket.shared().command(Command::Handled { session: socket.session() });
+        })
     }
 }
 
 impl HandlerFn<Received> {
     /// Acknowledges if the client asks for it.
     pub(crate) fn event<M>(handler: impl Handler<Received, M>) -> Self {
+        let sends_ack = handler.arguments().sends_ack;
         let handler = Arc::new(handler);
         Self(Box::new(move |input| {
             let (handler, socket, ack) = (handler.clone(), input.socket.clone(), input.ack);
             HandlerJob::new(async move {
-                let outcome = run(&*handler, input).await;
-                if let (Some(ack), Some(Ack(Some(args)))) = (ack, outcome) {
+                let args = match run(&*handler, input).await {
+                    Ok(Ack(args)) => args.filter(|_| !sends_ack),
+                    // Its `AckSender`, which may be elsewhere by now, answers for it.
+                    Err(HandlerFault::Panicked) if sends_ack => None,
+                    Err(fault) => Some(error_args(&fault.message())),
+                };
+                if let (Some(ack), Some(args)) = (ack, args) {
                     socket.ack(ack, args);
                 }
                 socket.shared().command(Command::Handled { session: socket.session() });
@@ -164,7 +238,8 @@ impl HandlerFn<MessageReceived> {
         Self(Box::new(move |input| {
             let (handler, peer) = (handler.clone(), input.0.clone());
             HandlerJob::new(async move {
-                run(&*handler, input).await;
+                // What goes wrong is in the log.
+                let _ = run(&*handler, input).await;
                 peer.shared().command(Command::Handled { session: peer.session() });
             })
         }))
@@ -178,19 +253,42 @@ impl<C: HandlerInput<Outcome = ()>> HandlerFn<C> {
         Self(Box::new(move |input| {
             let handler = handler.clone();
             HandlerJob::new(async move {
-                run(&*handler, input).await;
+                // What goes wrong is in the log.
+                let _ = run(&*handler, input).await;
             })
         }))
     }
 }
 
-/// Calls a handler; `None` if it panicked or if what happened does not fit its arguments.
-async fn run<C: HandlerInput, M>(handler: &impl Handler<C, M>, input: C) -> Option<C::Outcome> {
-    match guarded(async move { handler.call(input).await }).await? {
-        Ok(outcome) => Some(outcome),
-        Err(rejection) => {
-            tracing::debug!(%rejection, "a handler was not called");
-            None
+/// Why nothing came of a handler.
+enum HandlerFault {
+    /// It was not called.
+    Rejected(Rejection),
+    /// It panicked.
+    Panicked,
+}
+
+impl HandlerFault {
+    /// What the client is told. The program's own faults are nothing that it could do something about.
+    fn message(&self) -> String {
+        match self {
+            Self::Rejected(rejection @ Rejection::Args { .. }) => format!("invalid arguments: {rejection}"),
+            Self::Rejected(Rejection::Missing(_)) | Self::Panicked => "internal error".to_owned(),
         }
+    }
+}
+
+/// Calls a handler. What goes wrong is logged, in the span of the event.
+async fn run<C: HandlerInput, M>(handler: &impl Handler<C, M>, input: C) -> Result<C::Outcome, HandlerFault> {
+    match guarded(async move { handler.call(input).await }).await {
+        Some(Ok(outcome)) => Ok(outcome),
+        Some(Err(rejection)) => {
+            match rejection {
+                Rejection::Args { .. } => tracing::debug!(%rejection, "a handler was not called"),
+                Rejection::Missing(_) => tracing::error!(%rejection, "a handler was not called"),
+            }
+            Err(HandlerFault::Rejected(rejection))
+        }
+        None => Err(HandlerFault::Panicked),
     }
 }

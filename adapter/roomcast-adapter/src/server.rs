@@ -139,6 +139,17 @@ impl<A: App + Send + 'static> Builder<A> {
         if let Some(what) = self.twice.into_iter().next() {
             return Err(StartError::RegisteredTwice(what));
         }
+<<<<<<< HEAD
+=======
+        if let Some(missing) = self.needed.iter().find(|needed| !self.states.has(needed.id)) {
+            return Err(StartError::StateMissing(missing.name));
+        }
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
+        let clock = Clock::start();
+        let start = Start { node: self.node, now: clock.now(), wall: wall_now(), seed };
+        let addresses = Addresses::new(self.proxies, self.http.conns_per_address_max);
+>>>>>>> 9cf3981 (Give handlers state, extensions, later acks and handlers before them)
         let endpoints = Endpoints::new(&self.config, self.http);
         let place = places.take(&endpoints, || Addresses::new(self.proxies, self.http.conns_per_address_max))?;
         let clock = Clock::start();
@@ -160,7 +171,11 @@ impl<A: App + Send + 'static> Builder<A> {
             let runtime = runtime.clone();
             Box::new(move |span| Sleep(Box::pin(runtime.sleep(span))))
         };
+<<<<<<< HEAD
         let shared = Arc::new(Shared::new(endpoints, place.addresses, places.group.clone(), sleep));
+=======
+        let shared = Arc::new(Shared::new(endpoints, addresses, self.states, sleep));
+>>>>>>> 9cf3981 (Give handlers state, extensions, later acks and handlers before them)
         let service = Service::new(Handle::new(shared.clone()), Pages::new(self.pages));
         let stack = core::Stack::new(core, self.app);
         let app = AppSide::new(self.store, self.on_notice, self.app_mail.clone());
@@ -271,6 +286,8 @@ pub enum StartError {
     Config(ConfigError),
     /// Two handlers, pages or namespaces are registered for the same thing: which one. Only the last would be called.
     RegisteredTwice(String),
+    /// A handler takes a state of this type, which the builder was not given.
+    StateMissing(&'static str),
     /// The operating system gives no random numbers.
     NoRandomness,
     /// The bus of the cluster cannot be used: why.
@@ -288,6 +305,9 @@ impl std::fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::RegisteredTwice(what) => write!(f, "{what} is registered twice"),
+            Self::StateMissing(name) => {
+                write!(f, "a handler takes State<{name}>, and the builder was given none (Builder::state)")
+            }
             Self::Bus(why) => write!(f, "the bus of the cluster cannot be used: {why}"),
             Self::Thread(why) => write!(f, "there is no thread for a shard: {why}"),
             Self::ShardCount => f.write_str("there are no shards, or too many"),

@@ -3,6 +3,7 @@
 //! Owns: [`Socket`]: what a handler can learn about a client and do to it. Must never know: transports.
 
 use std::any::Any;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,12 @@ impl Socket {
         if let Some(room) = self.presence.leave(room.into()) {
             self.shared.command(Command::Leave { target: Target::Socket(self.id()), room });
         }
+    }
+
+    /// Takes this client out of all rooms but its own.
+    pub fn leave_all(&self) {
+        self.presence.leave_all();
+        self.shared.send(Mail::LeaveAll(self.id()), 0);
     }
 
     /// Ends the client's presence in this namespace, or its whole connection.
@@ -252,6 +259,10 @@ impl Socket {
         self.shared.send(Mail::Command(Command::Ack { socket: self.id(), ack, args }), bytes);
     }
 
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
     pub(crate) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -285,6 +296,21 @@ impl Broadcast {
 /// The socket of a handle, unless it is gone.
 pub(crate) fn find(now: Snapshot<'_>, id: SocketId) -> Option<Arc<Presence>> {
     now.presences.get(id.slot())?.as_ref().filter(|presence| presence.id() == id).cloned()
+}
+
+/// The same client's presence in the same namespace of the same server.
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.presence, &other.presence)
+    }
+}
+
+impl Eq for Socket {}
+
+impl Hash for Socket {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.presence).hash(state);
+    }
 }
 
 impl std::fmt::Debug for Socket {

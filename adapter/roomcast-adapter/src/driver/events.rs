@@ -14,6 +14,7 @@ use crate::acks::Acks;
 use crate::args::weight;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, MessageReceived, Opened, Received};
 use crate::handler_queue::HandlerJob;
+use crate::own_handlers::own_handler;
 use crate::peer::Peer;
 use crate::presence::Presence;
 use crate::runtime::Runtime;
@@ -27,12 +28,14 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             Event::Received { session, socket, name, args, ack } => {
                 let Some(presence) = self.presence(socket).cloned() else { return self.handled(session) };
                 let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
-                match routes.and_then(|routes| routes.events.get(&*name).or(routes.any.as_ref())) {
-                    Some(call) => {
+                let own = own_handler(&presence, &name);
+                let call = own.as_deref().or_else(|| routes?.events.get(&*name).or(routes?.any.as_ref()));
+                match call.zip(routes) {
+                    Some((call, routes)) => {
                         let socket = Socket::new(self.shared.clone(), presence.clone());
                         let bytes = if self.lending.is_empty() { 0 } else { weight(&args) };
                         let span = self.span(&presence, &name);
-                        let job = call.job(Received { socket, name, args, ack }).in_span(span);
+                        let job = routes.job(call, Received { socket, name, args, ack }).in_span(span);
                         self.run(HandlerOwner::Socket(presence), job);
                         if !self.lending.is_empty() {
                             self.lend(session, bytes, now);
@@ -130,10 +133,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     fn connecting(&mut self, connect: Box<Connect>) {
         let presence = self.add_presence(connect);
         let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
-        match routes.and_then(|routes| routes.admit.as_ref()) {
-            Some(call) => {
+        let connecting = Connecting(Socket::new(self.shared.clone(), presence.clone()));
+        match routes.and_then(|routes| routes.admission(connecting)) {
+            Some(job) => {
                 presence.hold_joins();
-                let job = call.job(Connecting(Socket::new(self.shared.clone(), presence.clone())));
                 let job = job.in_span(self.span(&presence, "admit"));
                 self.run(HandlerOwner::Socket(presence), job);
             }

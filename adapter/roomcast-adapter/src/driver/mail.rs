@@ -3,6 +3,7 @@
 //! Owns: HTTP requests and commands on their way into the core. Must never know: how they came.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_channel::oneshot;
 use roomcast_core::server::{
     AckRequest, App, Command, Emit, EmitId, EndpointId, Head, Input, RequestId, SessionId, Target, Upgrade,
@@ -36,6 +37,12 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 self.command(command, now);
                 if self.stack.server.is_congested(session) && flow.set_congested() {
                     self.congested.entry(session).or_default().push(flow);
+                }
+            }
+            Mail::LeaveAll(socket) => {
+                let rooms: Vec<ByteString> = self.stack.server.rooms(socket).map(ByteString::from).collect();
+                for room in rooms {
+                    self.command(Command::Leave { target: Target::Socket(socket), room }, now);
                 }
             }
             Mail::Ask(emit, timeout, acks) => self.ask(emit, timeout, acks, now),

@@ -130,6 +130,15 @@ impl Args {
         from_values(self.iter()).map_err(|_| ArgsError::Deserialize)
     }
 
+    /// As [`parse`](Self::parse), for programs that tell what is wrong.
+    ///
+    /// # Errors
+    ///
+    /// In words: what was expected, what was found, and where.
+    pub fn parse_or_why<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
+        from_values(self.iter()).map_err(|error| error.to_string())
+    }
+
     /// The arguments from the `first` one on; empty if there are not as many.
     ///
     /// The text is shared, and so are all attachments if the dropped arguments refer to none. Otherwise the remaining
