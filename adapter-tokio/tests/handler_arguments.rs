@@ -12,17 +12,17 @@ use roomcast_tokio::{
 };
 
 #[derive(Default)]
-struct Visits(AtomicU64);
+struct HitCounter(AtomicU64);
 
-struct User(&'static str);
+struct LoggedIn(&'static str);
 
 #[test]
 fn a_state_is_shared_by_all_handlers() {
-    let server = start(Builder::new().state(Visits::default()).state("a text"), |ns| {
-        ns.on_connect(async |visits: State<Visits>| {
+    let server = start(Builder::new().state(HitCounter::default()).state("a text"), |ns| {
+        ns.on_connect(async |visits: State<HitCounter>| {
             visits.0.fetch_add(1, Ordering::Relaxed);
         });
-        ns.on("visits", async |visits: State<Visits>, text: State<&'static str>| {
+        ns.on("visits", async |visits: State<HitCounter>, text: State<&'static str>| {
             (visits.0.load(Ordering::Relaxed), *text)
         });
     });
@@ -35,31 +35,31 @@ fn a_state_that_is_missing_or_given_twice_is_an_error_at_the_start() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     for set_up in [
-        (|ns| ns.on("x", async |_: State<Visits>| {})) as fn(&mut Namespace),
-        |ns| ns.admit(async |_: State<Visits>| {}),
-        |ns| ns.before(async |_: State<Visits>| {}),
-        |ns| ns.on_connect(async |_: State<Visits>| {}),
-        |ns| ns.on_any(async |_: Socket, _: State<Visits>| {}),
-        |ns| ns.on_disconnect(async |_: State<Visits>| {}),
+        (|ns| ns.on("x", async |_: State<HitCounter>| {})) as fn(&mut Namespace),
+        |ns| ns.admit(async |_: State<HitCounter>| {}),
+        |ns| ns.before(async |_: State<HitCounter>| {}),
+        |ns| ns.on_connect(async |_: State<HitCounter>| {}),
+        |ns| ns.on_any(async |_: Socket, _: State<HitCounter>| {}),
+        |ns| ns.on_disconnect(async |_: State<HitCounter>| {}),
     ] {
         let start = |builder: Builder| builder.socket_io("/io", |io| io.namespace("/", set_up)).start(Tokio);
-        let missing = start(Builder::new().state(User("of another type"))).err();
-        assert!(matches!(missing, Some(StartError::StateMissing(name)) if name.ends_with("Visits")), "{missing:?}");
-        assert!(start(Builder::new().state(Visits::default())).is_ok());
+        let missing = start(Builder::new().state(LoggedIn("of another type"))).err();
+        assert!(matches!(missing, Some(StartError::StateMissing(name)) if name.ends_with("HitCounter")), "{missing:?}");
+        assert!(start(Builder::new().state(HitCounter::default())).is_ok());
     }
-    let twice = Builder::new().state(Visits::default()).state(Visits::default()).start(Tokio).err();
-    assert!(matches!(twice, Some(StartError::RegisteredTwice(what)) if what.contains("Visits")));
-    let peers = Builder::new().engine_io("/eio", |eio| eio.peers.on_open(async |_: State<Visits>| {}));
+    let twice = Builder::new().state(HitCounter::default()).state(HitCounter::default()).start(Tokio).err();
+    assert!(matches!(twice, Some(StartError::RegisteredTwice(what)) if what.contains("HitCounter")));
+    let peers = Builder::new().engine_io("/eio", |eio| eio.peers.on_open(async |_: State<HitCounter>| {}));
     assert!(matches!(peers.start(Tokio).err(), Some(StartError::StateMissing(_))));
 }
 
 #[test]
 fn an_extension_of_the_socket_is_an_argument_and_a_missing_one_no_secret_of_the_server() {
     let server = root(|ns| {
-        ns.admit(async |socket: Socket| socket.extend(User("ada")));
-        ns.on("whoami", async |user: Extension<User>| user.0);
-        ns.on("missing", async |_: Extension<Visits>| "called");
-        ns.on("maybe", async |visits: Option<Extension<Visits>>| visits.is_some());
+        ns.admit(async |socket: Socket| socket.extend(LoggedIn("ada")));
+        ns.on("whoami", async |user: Extension<LoggedIn>| user.0);
+        ns.on("missing", async |_: Extension<HitCounter>| "called");
+        ns.on("maybe", async |visits: Option<Extension<HitCounter>>| visits.is_some());
     });
     let mut client = server.client();
     assert_eq!(client.ask(r#"421["whoami"]"#), r#"431["ada"]"#);

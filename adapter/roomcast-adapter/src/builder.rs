@@ -25,7 +25,7 @@ use crate::handler::{
 };
 use crate::handler_arguments::StateType;
 use crate::http_limits::HttpLimits;
-use crate::registry::{Gate, HandlerFn, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
+use crate::registry::{HandlerFn, HandlerGate, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
 use crate::states::States;
 
 /// The endpoints of a server, the handlers of their events, and its limits. [`start`](Self::start) makes a server of them.
@@ -369,8 +369,8 @@ impl std::fmt::Debug for SocketIoRoutes {
 /// different sockets run side by side. One that panics is logged, and its ack is `{"error":"internal error"}`.
 pub struct Namespace {
     routes: NamespaceRoutes,
-    admit: Vec<Gate<Connecting>>,
-    before: Vec<Gate<Arriving>>,
+    admit: Vec<HandlerGate<Connecting>>,
+    before: Vec<HandlerGate<Arriving>>,
     twice: Vec<String>,
     needed: Vec<StateType>,
 }
@@ -383,7 +383,7 @@ impl Namespace {
     /// Several are asked one after the other, in the order of their registration; the first that refuses decides.
     pub fn admit<M>(&mut self, handler: impl Handler<Connecting, M>) {
         self.note(&handler);
-        self.admit.push(Gate::admit(handler));
+        self.admit.push(HandlerGate::admit(handler));
     }
 
     /// Looks at each event that has a handler before that is called, or refuses it: then its ack is the refusal's payload.
@@ -401,7 +401,7 @@ impl Namespace {
     /// ```
     pub fn before<M>(&mut self, handler: impl Handler<Arriving, M>) {
         self.note(&handler);
-        self.before.push(Gate::before(handler));
+        self.before.push(HandlerGate::before(handler));
     }
 
     /// A client has connected. Its events wait until this handler is done.

@@ -173,7 +173,7 @@ impl Refusal {
 pub enum Rejection {
     /// What the client sent does not fit an argument.
     Args {
-        /// How.
+        /// What kind of misfit it is.
         error: ArgsError,
         /// The same in words, with the field and the place, as far as they are known.
         why: String,

@@ -32,9 +32,9 @@ pub(crate) enum KindRoutes {
 pub(crate) struct NamespaceRoutes {
     pub(crate) pattern: Pattern,
     /// Asked in order; none: all are let in.
-    pub(crate) admit: Arc<Vec<Gate<Connecting>>>,
+    pub(crate) admit: Arc<Vec<HandlerGate<Connecting>>>,
     /// Asked in order, about each event that has a handler.
-    pub(crate) before: Arc<Vec<Gate<Arriving>>>,
+    pub(crate) before: Arc<Vec<HandlerGate<Arriving>>>,
     pub(crate) connected: Option<HandlerFn<Connected>>,
     pub(crate) disconnected: Option<HandlerFn<Disconnected>>,
     pub(crate) events: BTreeMap<String, HandlerFn<Received>>,
@@ -59,25 +59,25 @@ impl<C> HandlerFn<C> {
 }
 
 /// A handler that may refuse, with its type erased.
-pub(crate) struct Gate<C>(Box<dyn Fn(C) -> Decision + Send + Sync>);
+pub(crate) struct HandlerGate<C>(Box<dyn Fn(C) -> Decision + Send + Sync>);
 
 /// What such a handler decides, in time.
 pub(crate) struct Decision(Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>);
 
-impl Gate<Connecting> {
+impl HandlerGate<Connecting> {
     /// Who is not let in is not told what was expected; the log is.
     pub(crate) fn admit<M>(handler: impl Handler<Connecting, M>) -> Self {
         Self::new(handler, |_fault| Refusal::new("not admitted"))
     }
 }
 
-impl Gate<Arriving> {
+impl HandlerGate<Arriving> {
     pub(crate) fn before<M>(handler: impl Handler<Arriving, M>) -> Self {
         Self::new(handler, |fault| Refusal::new(&fault.message()))
     }
 }
 
-impl<C: HandlerInput<Outcome = Result<(), Refusal>>> Gate<C> {
+impl<C: HandlerInput<Outcome = Result<(), Refusal>>> HandlerGate<C> {
     fn new<M>(handler: impl Handler<C, M>, refusal: fn(&HandlerFault) -> Refusal) -> Self {
         let handler = Arc::new(handler);
         Self(Box::new(move |input| {
@@ -93,8 +93,8 @@ impl<C: HandlerInput<Outcome = Result<(), Refusal>>> Gate<C> {
 }
 
 /// Asks one after the other; the first that refuses decides.
-async fn pass<C: Clone>(gates: &[Gate<C>], input: C) -> Result<(), Refusal> {
-    for Gate(gate) in gates {
+async fn pass<C: Clone>(gates: &[HandlerGate<C>], input: C) -> Result<(), Refusal> {
+    for HandlerGate(gate) in gates {
         let Decision(decision) = gate(input.clone());
         decision.await?;
     }
@@ -264,7 +264,7 @@ impl<C: HandlerInput<Outcome = ()>> HandlerFn<C> {
 enum HandlerFault {
     /// It was not called.
     Rejected(Rejection),
-    /// It panicked.
+    /// It panicked: the panic is in the log.
     Panicked,
 }
 
