@@ -22,11 +22,8 @@ use crate::endpoints::Endpoints;
 use crate::flow::FlowGate;
 use crate::load::LoadMeter;
 use crate::presence::Snapshot;
-<<<<<<< HEAD
 use crate::shard_group::ShardGroup;
-=======
 use crate::states::States;
->>>>>>> 9cf3981 (Give handlers state, extensions, later acks and handlers before them)
 use crate::sync::{lock, remember};
 
 /// Something for the driver.
@@ -165,13 +162,9 @@ impl Posted {
 impl Shared {
     pub(crate) fn new(
         endpoints: Endpoints,
-<<<<<<< HEAD
         addresses: Arc<Addresses>,
         group: Arc<ShardGroup<Self>>,
-=======
-        addresses: Addresses,
         states: States,
->>>>>>> 9cf3981 (Give handlers state, extensions, later acks and handlers before them)
         sleep: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
     ) -> Self {
         Self {

@@ -139,17 +139,9 @@ impl<A: App + Send + 'static> Builder<A> {
         if let Some(what) = self.twice.into_iter().next() {
             return Err(StartError::RegisteredTwice(what));
         }
-<<<<<<< HEAD
-=======
         if let Some(missing) = self.needed.iter().find(|needed| !self.states.has(needed.id)) {
             return Err(StartError::StateMissing(missing.name));
         }
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
-        let clock = Clock::start();
-        let start = Start { node: self.node, now: clock.now(), wall: wall_now(), seed };
-        let addresses = Addresses::new(self.proxies, self.http.conns_per_address_max);
->>>>>>> 9cf3981 (Give handlers state, extensions, later acks and handlers before them)
         let endpoints = Endpoints::new(&self.config, self.http);
         let place = places.take(&endpoints, || Addresses::new(self.proxies, self.http.conns_per_address_max))?;
         let clock = Clock::start();
@@ -171,11 +163,7 @@ impl<A: App + Send + 'static> Builder<A> {
             let runtime = runtime.clone();
             Box::new(move |span| Sleep(Box::pin(runtime.sleep(span))))
         };
-<<<<<<< HEAD
-        let shared = Arc::new(Shared::new(endpoints, place.addresses, places.group.clone(), sleep));
-=======
-        let shared = Arc::new(Shared::new(endpoints, addresses, self.states, sleep));
->>>>>>> 9cf3981 (Give handlers state, extensions, later acks and handlers before them)
+        let shared = Arc::new(Shared::new(endpoints, place.addresses, places.group.clone(), self.states, sleep));
         let service = Service::new(Handle::new(shared.clone()), Pages::new(self.pages));
         let stack = core::Stack::new(core, self.app);
         let app = AppSide::new(self.store, self.on_notice, self.app_mail.clone());

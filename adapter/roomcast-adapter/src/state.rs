@@ -13,7 +13,8 @@ use crate::handler::{
 use crate::handler_arguments::HandlerArguments;
 
 /// A value of the server, given to [`Builder::state`](crate::Builder::state), as an argument of handlers. The server does
-/// not start while a handler takes one that is missing.
+/// not start while a handler takes one that is missing. In a server of several shards each builder is given its own, so that
+/// what all are to share is an `Arc`.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
