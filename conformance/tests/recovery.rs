@@ -394,6 +394,26 @@ fn a_client_that_breaks_off_again_and_again_misses_nothing_unnoticed() {
     assert_eq!(connect.recovered, None, "it is not there any more, and the client has to know");
 }
 
+/// More visits to rooms than are remembered: it comes back if it has what was said in those that are forgotten.
+#[test]
+fn a_client_that_walks_through_many_rooms_misses_nothing_unnoticed() {
+    for (takes, is_known) in [(usize::MAX, true), (0, false)] {
+        let mut world = World::new();
+        let mut one = world.join(Via::WebSocket);
+        for number in 0..300 {
+            let room = ByteString::from(format!("room {number}"));
+            world.pair.command(Command::Join { target: Target::Socket(one.socket), room: room.clone() });
+            world.emit_to(world.room(&room), "x", Delivery::Reliable);
+            world.pair.command(Command::Leave { target: Target::Socket(one.socket), room });
+        }
+        assert_eq!(world.take_some(&mut one, takes).len(), takes.min(300));
+        world.pair.vanish(one.peer);
+        world.gone();
+        assert_eq!(world.come_back(&mut one, Via::WebSocket).recovered.is_some(), is_known, "{takes}");
+        assert_eq!(world.take(&mut one), [""; 0]);
+    }
+}
+
 #[test]
 fn nothing_is_kept_without_clients_and_nothing_is_told_without_recovery() {
     let mut world = World::new();
