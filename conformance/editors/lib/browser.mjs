@@ -140,7 +140,7 @@ export class Browser extends Editor {
 }
 
 /** The front end's awareness: the states of all, and the changed ones go out as JSON. */
-class PlainAwareness {
+export class PlainAwareness {
   states = new Map();
   #handlers = new Set();
 

@@ -27,8 +27,8 @@ export class Editor {
   }
 
   /** Shows the document, with the cursors that `awareness` knows of. */
-  open(awareness) {
-    const plugins = [ySyncPlugin(this.fragment), yUndoPlugin(), yCursorPlugin(awareness)];
+  open(awareness, more = []) {
+    const plugins = [...more, ySyncPlugin(this.fragment), yUndoPlugin(), yCursorPlugin(awareness)];
     const state = EditorState.create({ schema, plugins });
     this.view = new EditorView(document.body.appendChild(document.createElement("div")), {
       state,

@@ -29,10 +29,10 @@ process.once("SIGTERM", () => process.exit(1));
 
 export class Program {
   /** Where it stands: `own`, a file of roomcast's own; `webui`, Open WebUI's tables and that file beside them. */
-  static async start(t, stands) {
+  static async start(t, stands, flags = []) {
     const folder = mkdtempSync(join(tmpdir(), "roomcast-editors-"));
     folders.add(folder);
-    const program = new Program(folder, stands);
+    const program = new Program(folder, stands, flags);
     t.after(() => program.child && program.kill());
     if (stands === "webui") await program.sql("webui.db", TABLES + ROWS);
     await program.run();
@@ -40,8 +40,9 @@ export class Program {
     return program;
   }
 
-  constructor(folder, stands) {
+  constructor(folder, stands, flags) {
     this.folder = folder;
+    this.flags = flags;
     /** The file with users and notes. */
     this.rows = stands === "webui" ? "webui.db" : "roomcast.db";
     this.port = 0;
@@ -52,7 +53,7 @@ export class Program {
   async run() {
     const env = { PATH: process.env.PATH, WEBUI_SECRET_KEY: SECRET, ROOMCAST_API_KEY: API_KEY, DATA_DIR: this.folder };
     if (this.rows === "roomcast.db") env.ROOMCAST_STORE = "own";
-    const args = ["--port", String(this.port), "--log", "info"];
+    const args = ["--port", String(this.port), "--log", "info", ...this.flags];
     const child = spawn(executable(), args, { env, stdio: ["ignore", "pipe", "pipe"] });
     children.add(child);
     child.unref();
