@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use roomcast_openwebui::Release;
 use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer, StoreError};
-use roomcast_stores::shared::{RedisDocuments, RedisRevocations};
+use roomcast_stores::shared::{AbandonedDocuments, RedisDocuments, RedisRevocations};
 use roomcast_stores::{
     DatabaseOptions, DatabaseUrl, Embedded, OpenError, Own, RevocableToken, Revocations, Rows, Seeded, ShardDocuments,
     Store, WebUi,
@@ -142,6 +142,9 @@ impl StoreClient {
                 let sharing = Sharing::start(bus, prefix, instance).map_err(StoreFailure::Redis)?;
                 let keys = RedisKeys::start(RedisConfig::new(bus.url.clone())).map_err(StoreFailure::Redis)?;
                 let process: String = instance.iter().map(|byte| format!("{byte:02x}")).collect();
+                if release == Release::V0_12 {
+                    tokio::spawn(remove_abandoned(AbandonedDocuments::new(keys.clone(), prefix)));
+                }
                 (Some(sharing), CommonDocuments::in_redis(keys, prefix, process, 0))
             }
             None if settings.shards.get() > 1 => {
@@ -365,6 +368,19 @@ async fn own(path: &Path, options: DatabaseOptions, handover: Duration) -> Resul
     opened.map_err(|error| StoreFailure::Own(path.to_owned(), error))
 }
 
+/// Removes documents that processes of Open WebUI have left in Redis: at the start, and once more when those have removed
+/// the sessions of one that was killed, which they do after at least two minutes.
+async fn remove_abandoned(documents: AbandonedDocuments) {
+    for wait in [Duration::ZERO, ABANDONED_AFTER] {
+        tokio::time::sleep(wait).await;
+        match documents.remove().await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "documents that processes of Open WebUI left in Redis are removed"),
+            Err(_) => tracing::debug!("documents that processes of Open WebUI left in Redis cannot be looked for"),
+        }
+    }
+}
+
 /// Opens Open WebUI's database, and finds out its release unless it is named.
 async fn web_ui(
     url: &DatabaseUrl,
@@ -426,6 +442,8 @@ fn release_name(release: Release) -> &'static str {
     if release == Release::V0_12 { "0.12" } else { "0.6" }
 }
 
+/// Sessions end after four heartbeats, of 90 s at most.
+const ABANDONED_AFTER: Duration = Duration::from_secs(600);
 /// How often a database is looked at that does not tell its release yet.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// So many looks in a row find the same release before it is believed.

@@ -4,7 +4,7 @@ mod common;
 mod fleet;
 
 use common::{Client, Program};
-use fleet::{SECRET, token};
+use fleet::{Fleet, SECRET, token};
 
 const RELEASE: (&str, &str) = ("ROOMCAST_RELEASE", "0.12");
 
@@ -31,4 +31,18 @@ fn a_socket_that_speaks_without_a_login_is_told_to_go() {
     client.send(&format!(r#"421["user-join",{{"auth":{{"token":"{}"}}}}]"#, token("ghost", "t")));
     client.send(r#"422["heartbeat",{}]"#);
     assert_eq!(client.next(), "41");
+}
+
+#[test]
+fn documents_that_a_killed_process_of_open_webui_left_are_removed_at_the_start() {
+    let mut fleet = Fleet::start(0, &[RELEASE]);
+    let key = |name: &str, part: &str| format!("open-webui:ydoc:documents:note:{name}:{part}");
+    fleet.raw::<i64>(&["HSET", "open-webui:session_pool", "live", "{}"]);
+    for (name, sid) in [("old", "dead"), ("new", "live")] {
+        fleet.raw::<i64>(&["SADD", &key(name, "users"), sid]);
+        fleet.raw::<i64>(&["RPUSH", &key(name, "updates"), "[0,0]"]);
+    }
+    fleet.add();
+    while fleet.raw::<bool>(&["EXISTS", &key("old", "updates")]) {}
+    assert_eq!(fleet.raw::<Vec<String>>(&["SMEMBERS", &key("new", "users")]), ["live"]);
 }

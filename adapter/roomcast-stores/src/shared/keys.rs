@@ -2,6 +2,8 @@
 //!
 //! Owns: the layout. Must never know: who asks.
 
+use std::borrow::Cow;
+
 use bytestring::ByteString;
 use roomcast_openwebui::query::StoreError;
 use roomcast_redis::RedisFault;
@@ -62,8 +64,25 @@ impl Keys {
         self.of(&format!("roomcast:node:{node}:sessions"))
     }
 
-    /// The keys of one document. In a Redis Cluster they lie on one node, by what stands in braces.
+    /// What Open WebUI's own processes keep of documents begins so.
+    pub(super) fn webui_documents(&self) -> String {
+        self.of("ydoc:documents:")
+    }
+
+    /// SET: the tasks that save a document of Open WebUI's processes.
+    pub(super) fn webui_tasks_of(&self, document: &str) -> String {
+        self.of(&format!("tasks:item:{document}"))
+    }
+
+    /// STRING with an end, there while a task is alive: its name goes behind this.
+    pub(super) fn webui_task(&self) -> String {
+        self.of("tasks:")
+    }
+
+    /// The keys of one document. In a Redis Cluster they lie on one node, by what stands in braces. Nothing stands there
+    /// in a name that begins with a closing one, and a name has no control characters.
     pub(super) fn document(&self, name: &str) -> DocumentKeys {
+        let name = if name.starts_with('}') { Cow::Owned(format!("\u{1}{name}")) } else { Cow::Borrowed(name) };
         let of = |part: &str| ByteString::from(self.of(&format!("roomcast:document:{{{name}}}:{part}")));
         DocumentKeys { head: of("head"), log: of("log"), nodes: of("nodes"), claim: of("claim") }
     }

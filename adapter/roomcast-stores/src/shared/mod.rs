@@ -2,6 +2,7 @@
 //!
 //! Owns: the seam [`SharedState`]. Must never know: Redis, a socket.
 
+mod abandoned;
 mod keys;
 mod memory_state;
 mod redis_documents;
@@ -15,6 +16,7 @@ use std::pin::Pin;
 use bytestring::ByteString;
 use roomcast_openwebui::query::StoreError;
 
+pub use self::abandoned::AbandonedDocuments;
 pub use self::memory_state::MemoryState;
 pub use self::redis_documents::RedisDocuments;
 pub use self::redis_revocations::RedisRevocations;

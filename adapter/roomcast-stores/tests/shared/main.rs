@@ -5,6 +5,7 @@
 #[path = "../../../roomcast-redis/tests/redis/server.rs"]
 mod server;
 
+mod abandoned;
 mod documents;
 
 use std::time::Duration;

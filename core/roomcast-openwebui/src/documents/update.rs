@@ -255,7 +255,7 @@ impl OpenWebUi {
     }
 
     /// A browser of 0.12 has come back and brought all that it has, without a content. What it wrote while it was away, and
-    /// what was written at once before all left, has been rendered by none. To an update of another it answers with its
+    /// what was written at once before all left, has not been rendered. To an update of another it answers with its
     /// content half a second later, also if there is nothing in it.
     fn ask_content(&self, document: DocumentId, id: MemberKey, cx: &mut Cx<'_>) {
         let is_note = self.documents.notes.get(&document).is_some_and(|note| note.id.is_some());
