@@ -23,7 +23,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 # The output goes through a pipe, so that the summary can quote it.
 [[ -t 1 ]] && export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-always}
 
-sections=(fmt clippy doc test planted wasm publish deny fuzz fresh clients bus editors)
+sections=(fmt clippy doc test planted wasm publish deny fuzz fresh clients bus editors page)
 
 # The same cases in every run; section fresh takes others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
@@ -211,6 +211,22 @@ section_editors() {
     cargo build -p roomcast-async-std --features documents,smol,stores --example documents_smol --locked
     # Most of their time is waiting: more files at once than there are cores.
     (cd conformance/editors && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast npm test --silent)
+}
+
+# The page of the program: what is committed is what its sources make, and Chromium shows it at work.
+section_page() {
+    needs node nodejs
+    needs npm npm
+    needs chromium chromium
+    npm_packages server/page
+    (cd server/page && npm run --silent check && npm run --silent build -- --outDir "$CARGO_TARGET_DIR/page" --emptyOutDir)
+    diff -r server/page/dist "$CARGO_TARGET_DIR/page" || {
+        printf 'error: server/page/dist is not what its sources make; npm run build makes it\n'
+        return 1
+    }
+    cargo build -p roomcast-server --locked
+    # Pictures of what failed are in server/page/failures.
+    (cd server/page && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast npm test --silent)
 }
 
 # fuzz_targets: builds the binaries of every target with coverage.

@@ -20,6 +20,7 @@ use crate::bridge::{Bridge, BridgeDesk};
 use crate::bus::Bus;
 use crate::health::Health;
 use crate::metrics::{self, Metrics};
+use crate::page::PageAccess;
 use crate::settings::{Secret, Settings};
 use crate::shard_apps::ShardApps;
 use crate::store::StoreClient;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Responses to `/health` and `/ready`.
     pub health: Health,
+    /// The page that shows the system at work, if there is one.
+    pub page: Option<PageAccess>,
     /// Randomness from the operating system.
     pub seed: [u8; 32],
     /// Randomness by which this process is told from the one before it.
@@ -56,7 +59,7 @@ pub struct Parts {
 ///
 /// The secret cannot be used as one.
 pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
-    let Parts { secret, api_key, store, metrics, health, seed, instance, release, bus, shards, bridge } = parts;
+    let Parts { secret, api_key, store, metrics, health, page, seed, instance, release, bus, shards, bridge } = parts;
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
     rules.auth = settings.entry;
     rules.yjs_endpoint = Some(EndpointId::new(1));
@@ -120,7 +123,8 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
         Some(Bus { settings, nodes }) => builder.redis(settings, nodes),
         None => builder,
     };
-    Ok(pages(api.routes(bridge.routes(builder)), health, (metrics, shards)))
+    let builder = pages(api.routes(bridge.routes(builder)), health, (metrics, shards));
+    Ok(with_page(builder, page, &settings.path))
 }
 
 /// What differs between releases of Open WebUI.
@@ -161,6 +165,13 @@ fn log_notice(notice: Notice) {
         }
         Notice::UserActive { .. } | Notice::UserIdle { .. } => {}
         _ => {}
+    }
+}
+
+fn with_page(builder: Builder<OpenWebUi>, page: Option<PageAccess>, path: &str) -> Builder<OpenWebUi> {
+    match page {
+        Some(page) => page.routes(builder, path),
+        None => builder,
     }
 }
 

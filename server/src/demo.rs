@@ -1,6 +1,6 @@
 //! The demonstration: a random secret, tokens of the made-up users, and commands to try.
 //!
-//! Owns: what is printed. Must never know: how a client is served.
+//! Owns: what is printed, and what the page is told. Must never know: how a client is served.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use roomcast_auth::sign_hs256;
-use roomcast_stores::Rows;
+use roomcast_stores::{Rows, UserRow};
 use roomcast_tokio::wall_now;
+use serde_json::json;
 
 use crate::settings::Secret;
 
@@ -53,17 +54,33 @@ impl Demo {
         &self.api_key
     }
 
+    /// What the page has to know: the made-up rows, a token of each user, and the key of the HTTP API. A key from the
+    /// environment is left out, as it is not this process's to tell.
+    pub fn setup(&self) -> serde_json::Value {
+        let Rows { users, channels, notes, chats, .. } = Rows::demo();
+        let users: Vec<_> = users
+            .iter()
+            .map(|user| json!({ "id": *user.id, "name": *user.name, "role": *user.role, "token": self.token(user) }))
+            .collect();
+        let channel = channels.first().map(|channel| json!({ "id": *channel.id, "name": *channel.name }));
+        let note = notes.first().map(|note| {
+            let data = note.data.as_deref().and_then(|data| serde_json::from_str::<serde_json::Value>(data).ok());
+            json!({ "id": *note.id, "title": *note.title, "data": data })
+        });
+        let chat = chats.first().map(|chat| json!({ "id": *chat.id, "title": *chat.title }));
+        let api_key = (self.api_key_shown == KeyShown::Yes).then(|| self.api_key.reveal());
+        json!({ "api_key": api_key, "users": users, "channel": channel, "note": note, "chat": chat })
+    }
+
+    fn token(&self, user: &UserRow) -> String {
+        let claims = json!({ "id": *user.id, "jti": format!("demo-{}", user.id), "iat": wall_now().as_unix_secs() });
+        sign_hs256(self.secret.reveal().as_bytes(), &claims.to_string())
+    }
+
     /// Tokens of all users, and commands that use them.
     pub fn text(&self, address: SocketAddr, path: &str) -> String {
-        let now = wall_now().as_unix_secs();
-        let tokens: Vec<_> = Rows::demo()
-            .users
-            .iter()
-            .map(|user| {
-                let claims = serde_json::json!({ "id": &*user.id, "jti": format!("demo-{}", user.id), "iat": now });
-                (user.id.clone(), user.role.clone(), sign_hs256(self.secret.reveal().as_bytes(), &claims.to_string()))
-            })
-            .collect();
+        let tokens: Vec<_> =
+            Rows::demo().users.iter().map(|user| (user.id.clone(), user.role.clone(), self.token(user))).collect();
         let mut text = String::from(
             "Demonstration mode: the secret and the tokens below are random and valid until this process ends.\n\
              To run beside Open WebUI, set its WEBUI_SECRET_KEY and DATABASE_URL; --help lists all settings.\n\n",

@@ -12,6 +12,7 @@
 //! | `app` | endpoints, application and pages, put together |
 //! | `api`, `health`, `metrics` | the pages |
 //! | `shard_apps` | the application in all shards, for pages that one of them serves |
+//! | `page` | the page that shows the system at work |
 //! | `bridge` | the connections of the backend's own processes |
 //! | `memory` | what a burst took, given back |
 //! | `sessions` | how many clients came and left, for the log |
@@ -25,6 +26,7 @@ mod demo;
 mod health;
 mod memory;
 mod metrics;
+mod page;
 mod reply;
 mod sessions;
 mod settings;
@@ -37,6 +39,7 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -51,7 +54,8 @@ use crate::bus::Bus;
 use crate::demo::Demo;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::settings::{Flags, Mode, Settings};
+use crate::page::PageAccess;
+use crate::settings::{Flags, Mode, PageSetting, Settings};
 use crate::shard_apps::ShardApps;
 use crate::signals::Signals;
 use crate::store::StoreClient;
@@ -111,8 +115,13 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
         Mode::Production(secret, _) => (secret.clone(), settings.api_key.clone(), None),
         Mode::Demo(_) => {
             let demo = Demo::new(settings.api_key.clone()).map_err(|_| FatalError::Start(StartError::NoRandomness))?;
-            (demo.secret().clone(), Some(demo.api_key().clone()), Some(demo))
+            (demo.secret().clone(), Some(demo.api_key().clone()), Some(Arc::new(demo)))
         }
+    };
+    let page = match (settings.page, &demo, &api_key) {
+        (PageSetting::On, Some(demo), _) => Some(PageAccess::Demonstration(demo.clone())),
+        (PageSetting::On, None, Some(key)) => Some(PageAccess::Production(Arc::new(key.clone()))),
+        (PageSetting::On, None, None) | (PageSetting::Off, ..) => None,
     };
     let health = Health::new(store.clone());
     let (shards, bridge) = (ShardApps::default(), BridgeDesk::default());
@@ -124,6 +133,7 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
             store: store.of_shard(shard),
             metrics: metrics.clone(),
             health: health.clone(),
+            page: page.clone(),
             seed: random()?,
             instance,
             release,
@@ -153,7 +163,7 @@ struct RunningProgram {
     metrics: Metrics,
     store: StoreClient,
     health: Health,
-    demo: Option<Demo>,
+    demo: Option<Arc<Demo>>,
 }
 
 impl RunningProgram {
@@ -168,7 +178,7 @@ impl RunningProgram {
         tokio::spawn(sessions::log(server.handle()));
         tokio::spawn(memory::give_back());
         tokio::spawn(metrics.lag.measure(server.handle()));
-        announce(address, &settings.path, demo.as_ref());
+        announce(address, settings, demo.as_deref());
         server.serve(listener).await;
         for monitor in &metrics.bus {
             monitor.closed().await;
@@ -217,10 +227,16 @@ async fn end_on_signal(mut signals: Signals, handle: Handle, health: Health, dra
     }
 }
 
-fn announce(address: SocketAddr, path: &str, demo: Option<&Demo>) {
+fn announce(address: SocketAddr, settings: &Settings, demo: Option<&Demo>) {
+    let path = settings.path.as_str();
     let mut text = format!("roomcast listens on http://{address}{path}\n");
     if let Some(demo) = demo {
         text.push_str(&demo.text(address, path));
+    }
+    match settings.page {
+        // Last, where one looks first.
+        PageSetting::On => text.push_str(&format!("\nSee it at work in a browser: http://{address}/\n")),
+        PageSetting::Off => {}
     }
     // A closed standard output does not stop the server.
     let mut out = std::io::stdout().lock();

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -115,6 +116,54 @@ fn the_demonstration_prints_commands_that_work() {
     let kill = format!("kill -KILL -{}", terminal.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     terminal.wait().unwrap();
+}
+
+/// The page is told the tokens that were printed, and the key.
+#[test]
+fn the_demonstration_has_a_page_for_this_machine_alone() {
+    let (mut program, address) = Program::serve(&[], &[]);
+    let link = program.stdout.until("See it at work");
+    assert!(link.ends_with(&format!("http://{address}/")), "{link}");
+    for (path, content_type) in [("/", "text/html"), ("/page/app.js", "text/javascript"), ("/page/app.css", "text/css")]
+    {
+        let page = get(address, path);
+        assert!(page.status == 200 && page.head.contains(content_type), "{}", page.head);
+        let policy = page.head.lines().find(|line| line.starts_with("content-security-policy: ")).unwrap();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    }
+    let setup: serde_json::Value = serde_json::from_str(&get(address, "/page/setup").body).unwrap();
+    let told = &setup["demonstration"];
+    let mut client = Client::connect(address);
+    client.send(&format!(r#"420["user-join",{{"auth":{{"token":{}}}}}]"#, told["users"][1]["token"]));
+    assert_eq!(client.next(), r#"430[{"id":"ben","name":"Ben"}]"#);
+    let key = told["api_key"].as_str().unwrap();
+    assert_eq!(common::api(address, "/api/usage", key, "{}").status, 200);
+    assert_eq!(http(address, "POST /", &[], "").status, 405);
+    // A site elsewhere whose name points here since a moment ago.
+    let mut stream = connect(address);
+    stream.write_all(b"GET /page/setup HTTP/1.0\r\nhost: rebound.example.org\r\n\r\n").unwrap();
+    let mut refused = String::new();
+    stream.read_to_string(&mut refused).unwrap();
+    assert!(refused.contains(" 403 ") && !refused.contains("token"), "{refused}");
+    let (_program, address) = Program::serve(&[], &[("ROOMCAST_API_KEY", "a-key-of-the-environment")]);
+    let setup = get(address, "/page/setup").body;
+    assert!(setup.contains(r#""api_key":null"#) && !setup.contains("a-key-of"), "{setup}");
+}
+
+#[test]
+fn in_production_the_page_is_off_or_wants_the_key() {
+    let variables = [("WEBUI_SECRET_KEY", SECRET), ("ROOMCAST_API_KEY", "the-key-of-the-callers")];
+    let (_program, address) = Program::serve(&["--store", "own"], &variables);
+    for path in ["/", "/page/app.js", "/page/setup"] {
+        assert_eq!(get(address, path).status, 404, "{path}");
+    }
+    let (_program, address) = Program::serve(&["--store", "own", "--page", "on"], &variables);
+    assert_eq!(get(address, "/").status, 200);
+    assert_eq!(get(address, "/page/setup").status, 401);
+    let bearer = [("authorization", "Bearer the-key-of-the-callers")];
+    let setup = http(address, "GET /page/setup", &bearer, "");
+    assert_eq!(setup.status, 200);
+    assert!(setup.body.contains("/ws/socket.io") && !setup.body.contains("demonstration"), "{}", setup.body);
 }
 
 #[test]

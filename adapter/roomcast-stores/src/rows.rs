@@ -145,7 +145,7 @@ impl Rows {
         let (ada, all) = (ByteString::from_static("ada"), ByteString::from_static("all"));
         let users = vec![user("ada", "Ada", "admin"), user("ben", "Ben", "user"), user("cleo", "Cleo", "user")];
         let rules = r#"{"read":{"group_ids":["all"]},"write":{"group_ids":["all"]}}"#;
-        let content = r#"{"content":{"json":null,"html":"<p>Welcome.</p>","md":"Welcome."}}"#;
+        let content = include_str!("demo_note.json");
         let history = r#"{"history":{"messages":{"hello":{"id":"hello","parentId":null,"childrenIds":[],"role":"assistant","content":"Hello."}},"currentId":"hello"}}"#;
         Self {
             groups: vec![GroupRow {

@@ -92,7 +92,7 @@ async fn answer(
     app: AppHandle<OpenWebUi>,
 ) -> Response<Bytes> {
     let done = async {
-        check_key(api.key.as_deref(), bearer(request.headers()))?;
+        check_bearer(api.key.as_deref(), request.headers())?;
         if request.method() != Method::POST {
             return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "only POST"));
         }
@@ -112,6 +112,11 @@ async fn answer(
     };
     api.metrics.responded(route.path(), response.status());
     response
+}
+
+/// Whether a request brings the key.
+pub fn check_bearer(key: Option<&Secret>, headers: &HeaderMap) -> Result<(), ApiError> {
+    check_key(key, bearer(headers))
 }
 
 /// What stands behind `Bearer`; empty if that does not.
@@ -146,7 +151,7 @@ mod tests {
         let key = Secret::new("k3y");
         let status = |key: Option<&Secret>, header: Option<&'static str>| {
             let headers = header.map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
-            check_key(key, bearer(&HeaderMap::from_iter(headers))).map_err(|error| error.status.as_u16())
+            check_bearer(key, &HeaderMap::from_iter(headers)).map_err(|error| error.status.as_u16())
         };
         assert_eq!(status(Some(&key), Some("Bearer k3y")), Ok(()));
         assert_eq!(status(Some(&key), Some("bearer k3y")), Ok(()));

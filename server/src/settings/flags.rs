@@ -45,6 +45,10 @@ pub struct Flags {
     /// processor time.
     #[arg(long, env = "ROOMCAST_COMPRESSION", value_name = "ROOMCAST_COMPRESSION", default_value = "off")]
     pub(super) compression: CompressionFlag,
+    /// Whether there is a page at / that shows the figures and who is connected. The demonstration has one, to try things
+    /// out; in production it is off, and if it is on it wants the key of the HTTP API.
+    #[arg(long, env = "ROOMCAST_PAGE", value_name = "ROOMCAST_PAGE")]
+    pub(super) page: Option<PageFlag>,
     /// What is logged to standard error: a level, or levels by component such as info,roomcast_stores=debug.
     #[arg(long, env = "ROOMCAST_LOG", value_name = "ROOMCAST_LOG")]
     pub(super) log: Option<Targets>,
@@ -98,6 +102,12 @@ pub(super) enum EntryFlag {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum CompressionFlag {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum PageFlag {
     On,
     Off,
 }
@@ -211,7 +221,7 @@ Supported databases: those of Open WebUI {SUPPORTED_VERSIONS}."
 }
 
 /// Paths that roomcast answers itself.
-const PAGES: [&str; 4] = ["/health", "/ready", "/metrics", "/api"];
+const PAGES: [&str; 5] = ["/health", "/ready", "/metrics", "/api", "/page"];
 
 #[cfg(test)]
 mod tests {

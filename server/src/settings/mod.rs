@@ -27,7 +27,7 @@ use tracing_subscriber::filter::Targets;
 use self::environment::Environment;
 pub use self::environment::Problem;
 pub use self::flags::Flags;
-use self::flags::{CompressionFlag, EntryFlag, ReleaseFlag, StoreFlag, is_at_or_below};
+use self::flags::{CompressionFlag, EntryFlag, PageFlag, ReleaseFlag, StoreFlag, is_at_or_below};
 pub use self::redis::{BusSettings, RedisSettings};
 pub use self::secret::Secret;
 
@@ -78,6 +78,8 @@ pub struct Settings {
     pub proxies: TrustedProxies,
     /// Key of the HTTP API; `None` turns the API off.
     pub api_key: Option<Secret>,
+    /// Whether there is a page that shows the system at work.
+    pub page: PageSetting,
     /// Log levels by component.
     pub logs: Targets,
     /// Time between SIGTERM and the shutdown.
@@ -96,6 +98,15 @@ pub struct Settings {
     pub redis: RedisSettings,
     /// Remarks about settings that have no effect, for the log.
     pub warnings: Vec<String>,
+}
+
+/// Whether there is a page that shows the system at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageSetting {
+    /// There is, with made-up users in a demonstration, and else for those who have the key of the HTTP API.
+    On,
+    /// There is not.
+    Off,
 }
 
 /// Demonstration or production.
@@ -135,6 +146,8 @@ impl Settings {
         if is_at_or_below(path, yjs_path) || is_at_or_below(yjs_path, path) {
             return Err(Problem::new("ROOMCAST_YJS_PATH", "and ROOMCAST_PATH must not lie below one another"));
         }
+        let (mode, api_key) = (mode(&environment, &flags)?, environment.api_key()?);
+        let page = page(flags.page, &mode, api_key.as_ref())?;
         Ok(Self {
             entry: match flags.entry {
                 EntryFlag::Anyone => AuthRequirement::Optional,
@@ -162,13 +175,14 @@ impl Settings {
                 conns_per_address_max: flags.connections_per_address_max.unwrap_or(usize::MAX),
                 ..HttpLimits::default()
             },
-            api_key: environment.api_key()?,
+            api_key,
+            page,
             drain: Duration::from_secs(flags.drain_seconds),
             grace: Duration::from_secs(flags.grace_seconds),
             handover: Duration::from_secs(flags.handover_seconds),
             providers_per_user_max: flags.providers_per_user_max,
             token_lifetime: environment.token_lifetime()?,
-            mode: mode(&environment, &flags)?,
+            mode,
             redis: redis::read(&environment, Duration::from_secs(flags.lease_seconds))?,
             warnings: warnings(&environment, &flags)?,
             logs: levels::targets(
@@ -244,6 +258,18 @@ fn mode(environment: &Environment<'_>, flags: &Flags) -> Result<Mode, Problem> {
         (StoreFlag::OpenWebui, None) => return Err(Problem::new("DATABASE_URL", no_database(folder.as_deref()))),
     };
     Ok(Mode::Production(secret, store))
+}
+
+/// Open to all in a demonstration, which is alone on its machine. Elsewhere it must be asked for, and have a key.
+fn page(flag: Option<PageFlag>, mode: &Mode, api_key: Option<&Secret>) -> Result<PageSetting, Problem> {
+    match (flag, mode, api_key) {
+        (Some(PageFlag::Off), ..) | (None, Mode::Production(..), _) => Ok(PageSetting::Off),
+        (None | Some(PageFlag::On), Mode::Demo(_), _) | (Some(PageFlag::On), _, Some(_)) => Ok(PageSetting::On),
+        (Some(PageFlag::On), Mode::Production(..), None) => {
+            let what = "is \"on\", and ROOMCAST_API_KEY is not set: the page is for those who have that key";
+            Err(Problem::new("ROOMCAST_PAGE", what))
+        }
+    }
 }
 
 fn no_database(folder: Option<&std::path::Path>) -> String {
@@ -323,6 +349,20 @@ mod tests {
             let settings = read(&[], &[("WEBSOCKET_HEARTBEAT_INTERVAL", interval)]).unwrap();
             assert_eq!(settings.idle_after.as_secs(), seconds, "{interval}");
         }
+    }
+
+    #[test]
+    fn production_has_a_page_only_if_it_is_asked_for_and_has_a_key() {
+        let key = ("ROOMCAST_API_KEY", "the-key-of-the-callers");
+        let page = |flags: &[&str], variables: &[(&'static str, &str)]| read(flags, variables).map(|it| it.page);
+        assert_eq!(page(&[], &[]).unwrap(), PageSetting::On);
+        assert_eq!(page(&["--page", "off"], &[]).unwrap(), PageSetting::Off);
+        let own = ["--store", "own", "--page", "on"];
+        let secret = ("WEBUI_SECRET_KEY", SECRET);
+        assert_eq!(page(&own[..2], &[secret, key]).unwrap(), PageSetting::Off);
+        assert_eq!(page(&own, &[secret, key]).unwrap(), PageSetting::On);
+        let problem = page(&own, &[secret]).unwrap_err().to_string();
+        assert!(problem.starts_with("ROOMCAST_PAGE") && problem.contains("ROOMCAST_API_KEY"), "{problem}");
     }
 
     #[test]
