@@ -167,7 +167,9 @@ impl OpenWebUi {
 
     /// The session of a socket ends, or the socket is gone.
     pub(crate) fn leave_documents(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
-        self.finish_reading(socket, cx);
+        if self.documents.reading.contains(&socket) {
+            return self.leave_when_read(socket);
+        }
         let documents = self.sockets.get_mut(socket).map(|record| std::mem::take(&mut record.documents));
         for document in documents.unwrap_or_default() {
             self.leave_document(document, MemberKey::Socket(socket), cx);

@@ -22,7 +22,7 @@ use super::unstored_acks::UnstoredAcks;
 use super::visit::Visits;
 use crate::query::{QueryId, Reply, StoredNoteDocument, User};
 use roomcast_core::rng::KeyedHash;
-use roomcast_core::server::{SessionId, SocketId, Work};
+use roomcast_core::server::{SessionId, Sid, SocketId, Work};
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
 use roomcast_core::timer::{Fifo, TimerKey, Timers};
@@ -51,7 +51,9 @@ pub(crate) struct DocumentRecords {
     /// Long updates that are being tried elsewhere, and what is to be done afterwards.
     pub(super) trying: BTreeMap<MemberKey, Trying>,
     /// Long updates of sockets that are being read elsewhere.
-    pub(super) reading: BTreeMap<SocketId, UnreadUpdate>,
+    pub(super) reading: BTreeSet<SocketId>,
+    /// Those of them that have left meanwhile. They are members until what they sent is read.
+    pub(super) leaving: BTreeMap<SocketId, LeavingSocket>,
     /// Sockets that are told the state once it is encoded, and why.
     pub(super) requested: BTreeMap<(DocumentId, SocketId), ToldFor>,
     /// Sockets whose first update came too late, and is acknowledged with the state once that is encoded.
@@ -82,7 +84,8 @@ impl DocumentRecords {
             owed_states: BTreeMap::new(),
             work: VecDeque::new(),
             trying: BTreeMap::new(),
-            reading: BTreeMap::new(),
+            reading: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             requested: BTreeMap::new(),
             beginners: BTreeSet::new(),
             unstored_acks: UnstoredAcks::default(),
@@ -154,7 +157,7 @@ impl DocumentRecords {
         };
         let is_unstored =
             |(document, note): &(&DocumentId, &OpenNote)| !is_over(note) || !is_stored(document) || is_kept(document);
-        self.notes.iter().filter(is_unstored).count()
+        self.notes.iter().filter(is_unstored).count() + self.leaving.len()
     }
 
     pub(crate) fn counts(&self) -> AppDocumentCounts {
@@ -328,12 +331,13 @@ pub(super) struct Trying {
     pub(super) fields: DataFields,
 }
 
-/// A long update of a socket that is being read.
+/// A socket that left while its long update was being read.
 #[derive(Debug)]
-pub(super) struct UnreadUpdate {
-    pub(super) args: Args,
-    /// The longest update that counts, in bytes.
-    pub(super) bytes_max: usize,
+pub(super) struct LeavingSocket {
+    /// What it was in.
+    pub(super) documents: Vec<DocumentId>,
+    /// What the others know it by.
+    pub(super) sid: Sid,
 }
 
 /// What the others are told of a member.

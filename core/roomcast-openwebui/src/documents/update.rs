@@ -12,14 +12,14 @@ use super::fields::DataFields;
 use super::files::FilesVerdict;
 use super::frame::{self, ArgumentWriter, Blob, ReadUpdate, read_update};
 use super::names::{Aim, CanonicalName, MemberKey};
-use super::records::{Relayed, Trying, UnreadUpdate};
+use super::records::{LeavingSocket, Relayed, Trying};
 use super::settings::JSON_PER_BYTE;
 use super::state::{EMPTY_ARRAY, state_blob};
 use crate::OpenWebUi;
 use crate::access::Access;
 use crate::settings::Release;
 use crate::turn::{Outcome, TurnStep};
-use roomcast_core::server::{Command, Cx, Delivery, Emit, Reach, SocketId, Target};
+use roomcast_core::server::{Command, Cx, Delivery, Emit, Reach, Sid, SocketId, Target};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
@@ -32,7 +32,7 @@ impl OpenWebUi {
         let bytes_max = documents.iter().map(|document| self.update_bytes_max(*document)).max().unwrap_or(0);
         let release = self.settings.release;
         if args.json().len() > self.settings.documents.quick_json_bytes() {
-            self.documents.reading.insert(socket, UnreadUpdate { args: args.clone(), bytes_max });
+            self.documents.reading.insert(socket);
             let args = args.clone();
             self.hand_out(Aim::Read(socket), move || read_update(&args, bytes_max, release));
             return Outcome::Wait(TurnStep::DocumentUpdate);
@@ -45,20 +45,29 @@ impl OpenWebUi {
 
     /// A long update has been read.
     pub(super) fn long_update_read(&mut self, socket: SocketId, read: Option<ReadUpdate>, cx: &mut Cx<'_>) {
-        let is_awaited = self.documents.reading.remove(&socket).is_some();
-        let outcome = match read.filter(|_| is_awaited) {
+        self.documents.reading.remove(&socket);
+        let outcome = match read {
             Some(read) => self.update_read(socket, read, cx),
             None => Outcome::nothing(),
         };
         self.resume_update(socket, outcome, cx);
+        let left = self.documents.leaving.remove(&socket).map(|left| left.documents);
+        for document in left.unwrap_or_default() {
+            self.leave_document(document, MemberKey::Socket(socket), cx);
+        }
     }
 
-    /// A socket leaves its documents. What it has sent before is not lost: it is read here and now.
-    pub(super) fn finish_reading(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
-        let Some(UnreadUpdate { args, bytes_max }) = self.documents.reading.remove(&socket) else { return };
-        if let Some(read) = read_update(&args, bytes_max, self.settings.release) {
-            self.update_read(socket, read, cx);
+    /// A socket leaves its documents while its long update is being read. What it has sent before is not lost: it leaves
+    /// behind that, and is told nothing until then.
+    pub(super) fn leave_when_read(&mut self, socket: SocketId) {
+        let Some(record) = self.sockets.get_mut(socket) else { return };
+        let (documents, sid) = (std::mem::take(&mut record.documents), record.sid);
+        for document in &documents {
+            self.forget_owed_state(*document, socket);
         }
+        // A login ends first, and its socket perhaps later.
+        let leaving = self.documents.leaving.entry(socket).or_insert(LeavingSocket { documents: Vec::new(), sid });
+        leaving.documents.extend(documents);
     }
 
     pub(super) fn update_read(&mut self, socket: SocketId, read: ReadUpdate, cx: &mut Cx<'_>) -> Outcome {
@@ -312,7 +321,7 @@ impl OpenWebUi {
             None => Blob::new(update, self.array_bytes_max()),
         };
         let sid = match by {
-            Some(MemberKey::Socket(socket)) => self.sockets.get(socket).map(|record| record.sid),
+            Some(MemberKey::Socket(socket)) => self.sid_of(socket),
             Some(MemberKey::Peer(_) | MemberKey::Visitor(_)) | None => None,
         };
         let sid = sid.as_ref().map_or("", |sid| sid.as_str());
@@ -326,6 +335,12 @@ impl OpenWebUi {
             Writers::Several => Reach::Local,
         };
         self.tell_those(document, by, reach, (frame::UPDATE, frame.finish()), cx);
+    }
+
+    /// What the others know a socket by, which may have left.
+    fn sid_of(&self, socket: SocketId) -> Option<Sid> {
+        let left = || self.documents.leaving.get(&socket).map(|left| left.sid);
+        self.sockets.get(socket).map(|record| record.sid).or_else(left)
     }
 
     /// The content that a member rendered that may write. It says something.

@@ -164,6 +164,52 @@ fn what_is_long_is_parsed_elsewhere() {
     assert_eq!(world.stack.app.audit().documents, Default::default());
 }
 
+/// A browser goes right behind a long edit, or its token is revoked meanwhile. Nothing of the edit is parsed on the spot, and
+/// nothing is lost: it leaves when it is read.
+#[test]
+fn who_goes_while_its_long_update_is_read_leaves_behind_it() {
+    for is_revoked in [false, true] {
+        let mut world = World::new();
+        world.store.put_note("plan", "alice", PUBLIC);
+        let mut alice = Browser::open(&mut world, "alice");
+        let mut bob = Browser::open(&mut world, "bob");
+        settle(&mut world, &mut [&mut alice, &mut bob]);
+        bob.events.clear();
+        world.is_busy = true;
+        let content = format!(r#"{{"md":"{}","html":"","json":null}}"#, "x".repeat(200_000));
+        let update = alice.edit("the last words");
+        let array = String::from_utf8(roomcast_yjs::int_array::encode(&update)).unwrap();
+        let update = format!(r#","update":{array},"data":{{"content":{content}}}"#);
+        alice.emit(&mut world, "ydoc:document:update", &update);
+        if is_revoked {
+            world.store.revoke("of-alice");
+            world.pass(Duration::from_secs(61));
+            assert!(world.rooms(alice.client).iter().all(|room| !room.starts_with("doc_")), "it hears nothing more");
+        }
+        world.leave(alice.client);
+        bob.pump(&mut world);
+        assert_eq!((world.work.len(), bob.updates, bob.has_event("ydoc:user:left")), (1, 0, false), "{is_revoked}");
+        assert!(!world.stack.app.is_settled(), "a program that ends waits for it");
+        while world.work_one() {}
+        bob.pump(&mut world);
+        let order = |event: &str| bob.events.iter().position(|heard| heard.starts_with(event)).unwrap();
+        assert!(order("ydoc:document:update") < order("ydoc:user:left"));
+        assert!(
+            !bob.events[order("ydoc:document:update")].contains(r#""socket_id":"""#),
+            "its own sid, though it is gone"
+        );
+        assert_eq!(bob.doc.state(), alice.doc.state());
+        world.leave(bob.client);
+        for _ in 0..100 {
+            world.pass_ms(100);
+            while world.work_one() {}
+        }
+        assert!(world.store.contents()["plan"] == content);
+        assert!(world.stack.app.is_settled());
+        assert_eq!(world.stack.app.audit().documents, Default::default());
+    }
+}
+
 /// However often a newer one comes while its mark is being made.
 #[test]
 fn a_long_content_that_changes_all_the_time_is_saved_all_the_same() {
