@@ -135,6 +135,22 @@ fn an_emit_with_ack_to_one_sid_ends_with_its_answer_although_strangers_may_have_
     assert_eq!(fleet.ended(0), [(8, 0, 0, AckEnd::TimedOut)]);
 }
 
+/// Of a room there may be members on a node that says nothing of itself, however the room's name looks.
+#[test]
+fn an_emit_with_ack_to_a_room_waits_for_strangers() {
+    let mut fleet = Fleet::with(2, ClusterSettings::default());
+    for (emit, name) in [(1, "red"), (2, "room of 20 letters !"), (3, "a-room-of-21-letters_")] {
+        let client = fleet.client_in(1, name);
+        fleet.ask(0, room(name), emit);
+        let packet = fleet.received(client).pop().unwrap();
+        let id = packet.strip_prefix("42").unwrap().split('[').next().unwrap().to_owned();
+        fleet.says(client, &format!("43{id}[]"));
+        assert_eq!((fleet.ended(0), fleet.acked(0).len()), (vec![], 1), "{name}");
+        fleet.pass(Duration::from_secs(10));
+        assert_eq!(fleet.ended(0), [(emit, 1, 1, AckEnd::Complete)]);
+    }
+}
+
 #[test]
 fn remote_sockets_join_leave_and_are_disconnected() {
     let mut fleet = Fleet::of(2);
@@ -176,9 +192,13 @@ fn sockets_are_fetched_from_all_nodes_and_a_silent_one_is_missing() {
     fleet.command(0, fetch(1));
     fleet.cut = Some(2);
     fleet.command(0, fetch(2));
-    fleet.pass(Duration::from_secs(5));
-    let fetched: Vec<_> = fleet
-        .events(0)
+    fleet.pass(Duration::from_millis(4999));
+    let before = fleet.events(0).collect::<Vec<_>>();
+    assert!(matches!(&before[..], [ClusterEvent::SocketsFetched { fetch: FetchId(1), .. }]), "it is waited for");
+    fleet.pass(Duration::from_millis(1));
+    let fetched: Vec<_> = before
+        .into_iter()
+        .chain(fleet.events(0))
         .filter_map(|event| match event {
             ClusterEvent::SocketsFetched { fetch, sockets, nodes_missing } => Some((fetch.0, sockets, nodes_missing)),
             _ => None,

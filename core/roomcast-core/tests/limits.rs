@@ -681,6 +681,45 @@ fn what_is_under_way_is_in_the_audit() {
 }
 
 #[test]
+fn what_is_not_sent_and_not_answered_is_in_the_audit() {
+    let mut world = World::new(open());
+    let (conn, socket) = world.join("/");
+    world.drain();
+    let Audit { conns, session_sids, sockets, socket_sids, namespaces, rooms, .. } = world.server().audit();
+    assert_eq!((conns, session_sids, sockets, socket_sids, namespaces, rooms), (1, 1, 1, 1, 1, 0));
+    world.command(Command::Join { target: Target::Socket(socket), room: "red".into() });
+    world.command(emit(Target::Socket(socket), &format!("\"{}\"", "x".repeat(90))));
+    let bytes = "42[\"event\",\"\"]".len() + 90 + 2;
+    assert_eq!((world.server().audit().queued_bytes, world.server().audit().rooms), (bytes, 1));
+    // What a socket did not take waits in front of the queue.
+    let mut transmit = Transmit::new();
+    assert!(world.server().poll_transmit(conn, &mut transmit));
+    transmit.advance(10);
+    world.server().handle_refused(conn, &mut transmit, NOW);
+    assert_eq!(world.server().audit().queued_bytes, bytes - 10);
+    let poll = world.open_polling();
+    let poll = world.request(Method::GET, &poll, String::new());
+    assert_eq!((world.server().audit().requests, world.server().audit().session_sids), (1, 2));
+    world.kit.input(Input::HttpAborted { request: poll });
+    assert_eq!(world.server().audit().requests, 0);
+}
+
+/// A session that polls is told of its end by the next poll. Until then it is there, but says nothing any more.
+#[test]
+fn a_long_packet_of_a_session_that_has_ended_is_not_taken() {
+    let mut world = World::new(socket_io(1 << 24));
+    let sid = world.open_polling();
+    world.request(Method::POST, &sid, "40".into());
+    let [Event::Connected(connect)] = &world.drain()[..] else { panic!("not connected") };
+    let session = connect.session;
+    world.request(Method::POST, &sid, format!(r#"42["long",[{}0]]"#, "12,".repeat(1 << 20)));
+    world.command(Command::Close { session });
+    let events = world.settle();
+    assert!(matches!(&events[..], [Event::Disconnected { reason: Reason::ForcedClose, .. }]), "{events:?}");
+    assert!(world.settle().is_empty());
+}
+
+#[test]
 fn a_long_request_counts_for_an_unadmitted_peer() {
     let mut config = open();
     config.limits.unadmitted.admitted_by = AdmittedBy::Application;
