@@ -90,6 +90,8 @@ fn acks_come_from_every_node_and_are_counted() {
     let mut fleet = Fleet::of(3);
     let clients = [0, 1, 1, 2].map(|node| fleet.client_in(node, "red"));
     fleet.ask(0, room("red"), 7);
+    // The request and its emit; elsewhere, the emit and for whom it collects.
+    assert_eq!(fleet.audits(), [2, 2, 2]);
     for (n, client) in clients.into_iter().enumerate() {
         let [packet] = &fleet.received(client)[..] else { panic!("one packet") };
         let id = packet.strip_prefix("42").unwrap().split('[').next().unwrap().to_owned();
@@ -192,6 +194,8 @@ fn sockets_are_fetched_from_all_nodes_and_a_silent_one_is_missing() {
     fleet.command(0, fetch(1));
     fleet.cut = Some(2);
     fleet.command(0, fetch(2));
+    fleet.command(0, fetch(3));
+    assert_eq!(fleet.audits(), [4, 0, 0], "two requests, and what has come for each");
     fleet.pass(Duration::from_millis(4999));
     let before = fleet.events(0).collect::<Vec<_>>();
     assert!(matches!(&before[..], [ClusterEvent::SocketsFetched { fetch: FetchId(1), .. }]), "it is waited for");
@@ -204,11 +208,12 @@ fn sockets_are_fetched_from_all_nodes_and_a_silent_one_is_missing() {
             _ => None,
         })
         .collect();
-    let [(1, all, 0), (2, some, 1)] = &fetched[..] else { panic!("{fetched:?}") };
+    let [(1, all, 0), (2, some, 1), (3, same, 1)] = &fetched[..] else { panic!("{fetched:?}") };
     let sids: Vec<_> = all.iter().map(|socket| (socket.node.is_none(), &*socket.sid)).collect();
     let [a, b, c] = &clients;
     assert_eq!(sids[0], (true, a.sid.as_str()));
     assert!(sids.contains(&(false, b.sid.as_str())) && sids.contains(&(false, c.sid.as_str())) && some.len() == 2);
+    assert_eq!((same, fleet.audits()), (some, vec![0; 3]));
     assert!(all.iter().all(|socket| socket.rooms == ["red"]));
 }
 

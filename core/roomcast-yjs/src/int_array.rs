@@ -223,6 +223,44 @@ mod tests {
         }
     }
 
+    /// What is left to the slow way is what it says: it would hide any number that the fast way gives up for no reason.
+    #[test]
+    fn two_numbers_at_a_time_are_read_wherever_two_stand() {
+        let ends = ["", "0", "7", "9", "10", "25", "99", "100", "199", "255"];
+        let others =
+            ["", "00", "01", "007", "256", "260", "300", "999", "1000", "a", "/", ":", "1a", "a1", "-1", " 1", "1 "];
+        for left in ends.iter().chain(&others) {
+            for right in ends.iter().chain(&others) {
+                for behind in ["1,1,1,1", "255,255,", "]       ", "\u{e9}\u{e9}\u{e9}\u{e9}"] {
+                    let text = format!("{left},{right},{behind}");
+                    let pair = [left, right].map(|number| number.parse::<u8>().ok());
+                    let is_number = |number: &&str| ends[1..].contains(number);
+                    let is_pair = is_number(left) && is_number(right);
+                    let mut out = vec![1];
+                    let at = numbers_and_commas(text.as_bytes(), 0, 3, &mut out);
+                    let expected = match pair {
+                        [Some(left), Some(right)] if is_pair => vec![1, left, right],
+                        _ => vec![1],
+                    };
+                    assert_eq!((&out, at), (&expected, if is_pair { text.len() - behind.len() } else { 0 }), "{text}");
+                }
+            }
+        }
+        let mut out = vec![1];
+        assert_eq!((numbers_and_commas(b"1,2,3,4,", 0, 2, &mut out), out.len()), (0, 1), "one place is left, not two");
+        assert_eq!((numbers_and_commas(b"0,1,2,3,4,5", 2, 9, &mut out), out), (6, vec![1, 1, 2]), "eight characters");
+    }
+
+    #[test]
+    fn a_number_of_four_digits_is_out_of_range_wherever_it_stands() {
+        for text in ["[1000]", "[1, 1119]", "[11,22,33, 2559]", "[1, 1110]"] {
+            assert_eq!(decode(text.as_bytes(), 9), Err(NotBytes::Range), "{text}");
+        }
+        for (text, number) in [("[1, 9]", 9), ("[1, 89]", 89), ("[1, 98]", 98), ("[1, 199]", 199), ("[1, 190]", 190)] {
+            assert_eq!(decode(text.as_bytes(), 9), Ok(vec![1, number]), "{text}");
+        }
+    }
+
     #[test]
     fn blanks_are_taken_and_nothing_else() {
         assert_eq!(decode(b" [ 1 ,\n2,\t255 ] ", 3), Ok(vec![1, 2, 255]));

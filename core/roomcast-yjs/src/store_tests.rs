@@ -91,6 +91,26 @@ fn a_pair_that_is_cut_leaves_two_replacements() {
 }
 
 #[test]
+fn a_pair_is_cut_wherever_its_text_begins() {
+    let text = [&typed(1, 0, "ab\u{1f600}c\u{1f600}d")[..], &[0]].concat();
+    let front = &[0, 1, 1, 1, 0, 2][..];
+    for cut in [&[0, 1, 1, 1, 3, 1][..], &[1, 1, 2, 0, 0x84, 1, 2, 1, b'x', 0], &[1, 1, 2, 0, 0x44, 1, 6, 1, b'x', 0]] {
+        let is_deleted = cut == [0, 1, 1, 1, 3, 1];
+        let states = [[front, cut], [cut, front]].map(|updates| {
+            let mut store = StructStore::new();
+            applied(&mut store, &text);
+            updates.iter().for_each(|update| applied(&mut store, update));
+            assert_eq!((store.cuts(), store.state_vector().clock(client(1))), (usize::from(!is_deleted), 8));
+            audit(&store);
+            store.state()
+        });
+        assert_eq!(states[0], states[1]);
+        let replaced = states[0].windows(3).filter(|bytes| *bytes == "\u{fffd}".as_bytes()).count();
+        assert_eq!(replaced, if is_deleted { 1 } else { 2 }, "a deleted half has no content");
+    }
+}
+
+#[test]
 fn a_pair_is_cut_by_what_comes_in_the_same_update_from_any_client() {
     for inserter in [0, 2] {
         let text = [&[1, 1, 0, 4, 1, 1, b't', 4][..], "\u{1f600}".as_bytes()].concat();

@@ -459,3 +459,64 @@ const HAS_ORIGIN: u8 = 0x80;
 const DELETED_INFO: u8 = 1;
 /// U+FFFD, which yjs puts where half of a pair was.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scope::Keyed;
+
+    #[test]
+    fn a_front_ends_between_characters_and_takes_no_more_than_there_is() {
+        let text = "a\u{e9}\u{20ac}\u{1f600}b\u{e9}c";
+        let len = u32::try_from(text.encode_utf16().count()).unwrap();
+        let piece = Piece { header: header(Kind::Text), len, body: Body::Text(b"", text.as_bytes(), b"") };
+        for bytes_max in 1..text.len() - 1 {
+            let (front, rest) = piece.split_front(START, bytes_max).unwrap();
+            let [Body::Text(_, begin, _), Body::Text(_, end, _)] = [front.body, rest.body] else { panic!("no text") };
+            assert_eq!([begin, end].concat(), text.as_bytes());
+            let begin = std::str::from_utf8(begin).expect("whole characters");
+            assert!((bytes_max..bytes_max + 4).contains(&begin.len()), "{bytes_max}: {begin}");
+            assert_eq!((front.len as usize, front.len + rest.len), (begin.encode_utf16().count(), len));
+            let before = Id { client: START.client, clock: START.clock + front.len - 1 };
+            assert_eq!(rest.header.origin, Some(before));
+        }
+        assert!(piece.split_front(START, text.len()).is_none());
+        let values = Piece { header: header(Kind::Any), len: 3, body: Body::Values(&[126, 120, 121]) };
+        for bytes_max in 1..3 {
+            let (front, rest) = values.split_front(START, bytes_max).unwrap();
+            assert_eq!((front.len as usize, rest.len as usize), (bytes_max, 3 - bytes_max));
+        }
+        assert!(values.split_front(START, 3).is_none() && values.split_front(START, 9).is_none());
+    }
+
+    #[test]
+    fn live_values_are_one_run_unless_they_may_be_those_of_a_key() {
+        let named = Header { parent_bytes: b"\x01\x01m", ..header(Kind::Any) };
+        let [list, map] = [Keyed::No, Keyed::Yes].map(|keyed| ListScope::of_anchor(0, keyed));
+        for (left, scope, expected) in [
+            (header(Kind::Any), ListScope::UNKNOWN, false),
+            (named, ListScope::UNKNOWN, true),
+            (header(Kind::Text), ListScope::UNKNOWN, true),
+            (header(Kind::Any), list, true),
+            (named, map, false),
+            (header(Kind::Text), map, false),
+        ] {
+            let right = Header { origin: Some(START), ..header(left.kind) };
+            let runs = |left: &Header<'_>, right: &Header<'_>| joins(START.client, left, right, START.clock + 1, scope);
+            assert_eq!(runs(&left, &right), expected, "{left:?} {scope:?}");
+            let [mut keyed_left, mut keyed_right] = [left, right];
+            keyed_left.info |= HAS_KEY;
+            keyed_right.info |= HAS_KEY;
+            assert!(!runs(&keyed_left, &right) && !runs(&left, &keyed_right));
+            let elsewhere = Header { right_origin: Some(START), ..right };
+            assert!(!runs(&left, &elsewhere) && !runs(&left, &header(left.kind)));
+        }
+    }
+
+    fn header(kind: Kind) -> Header<'static> {
+        let info = (0..=10).find(|info| Kind::of(*info) == Some(kind)).unwrap();
+        Header { info, kind, origin: None, right_origin: None, parent: None, parent_bytes: &[] }
+    }
+
+    const START: Id = Id { client: ClientId::new(7).unwrap(), clock: 5 };
+}

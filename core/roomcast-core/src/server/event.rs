@@ -610,4 +610,28 @@ mod tests {
         assert_eq!((handshake.len(), handshake.is_empty()), ("/io?a=b\ncookie:secret\nx-two:2\n".len(), false));
         assert_eq!(format!("{handshake:?}"), "Handshake(30 bytes)");
     }
+
+    #[test]
+    fn a_sid_is_a_secret_of_which_a_log_has_the_beginning() {
+        let sid = Sid::parse("abcdefghijklmnopqrst").unwrap();
+        assert_eq!(
+            (format!("{sid:?}"), sid.to_string()),
+            ("Sid(abcdef\u{2026})".into(), "abcdefghijklmnopqrst".into())
+        );
+        assert_eq!((Sid::parse("abcdefghijklmnopqrs"), Sid::parse("abcdefghijklmnopqrstu")), (None, None));
+        assert_eq!(Sid::from_bytes([0; 15]).as_str(), "AAAAAAAAAAAAAAAAAAAA");
+    }
+
+    #[test]
+    fn a_close_frame_says_why_a_peer_is_gone() {
+        for (reason, code) in [
+            (Reason::ClosedWith(CloseCode::POLICY), CloseCode::POLICY),
+            (Reason::ShuttingDown, CloseCode::GOING_AWAY),
+            (Reason::TooSlow, CloseCode::POLICY),
+            (Reason::ForcedClose, CloseCode::NORMAL),
+            (Reason::Fault(PeerError::PayloadTooLarge), PeerError::PayloadTooLarge.verdict().close),
+        ] {
+            assert_eq!(reason.close_code(), code, "{reason:?}");
+        }
+    }
 }

@@ -424,3 +424,104 @@ impl Stream {
         if self.blocked || std::mem::replace(&mut self.announced, true) { Announce::No } else { Announce::Yes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SlabKey as _;
+
+    #[test]
+    fn a_peer_that_closes_too_is_waited_for_until_our_frame_is_taken() {
+        for is_blocked in [false, true] {
+            let (mut streams, conn) = stream(StreamRole::Own);
+            assert_eq!(streams.close(conn, None), Some(Announce::Yes));
+            let mut transmit = Transmit::new();
+            streams.pop_transmit(conn, &mut transmit, |_| None);
+            assert_eq!((transmit.len(), streams.priority_bytes(conn)), (2, 0));
+            transmit.advance(if is_blocked { 1 } else { 2 });
+            if is_blocked {
+                assert_eq!(streams.handle_refused(conn, &mut transmit), Some(false));
+                assert_eq!((streams.priority_bytes(conn), streams.total_bytes()), (1, 1));
+                assert_eq!(streams.closed_by_peer(conn, None), Some(Announce::No), "what is left of it goes out first");
+                streams.pop_transmit(conn, &mut transmit, |_| None);
+                assert_eq!((transmit.len(), transmit.after()), (1, After::Close));
+            } else {
+                assert_eq!(streams.closed_by_peer(conn, None), None, "both frames are through");
+            }
+        }
+        // Not even its beginning has been taken.
+        let (mut streams, conn) = stream(StreamRole::Own);
+        assert_eq!(streams.close(conn, None), Some(Announce::Yes));
+        assert_eq!(streams.close(conn, None), None, "once");
+        assert_eq!(streams.closed_by_peer(conn, None), Some(Announce::No), "the driver knows that there is something");
+        assert_eq!(streams.closed_by_peer(conn, None), Some(Announce::No));
+    }
+
+    #[test]
+    fn a_stream_that_failed_shuts_our_half_once() {
+        let (mut streams, conn) = stream(StreamRole::Own);
+        assert_eq!(streams.fail(conn, WsError::MaskMissing), Announce::Yes);
+        let mut transmit = Transmit::new();
+        streams.pop_transmit(conn, &mut transmit, |_| None);
+        assert_eq!((transmit.len(), transmit.after(), streams.is_own(conn)), (4, After::CloseWrite, None));
+        transmit.discard();
+        streams.pop_transmit(conn, &mut transmit, |_| None);
+        assert_eq!((transmit.len(), transmit.after()), (0, After::Keep));
+        assert_eq!(streams.decode(conn, &LIMITS, &mut &MESSAGE[..]), Decoded::Nothing, "what comes is discarded");
+        assert!(!streams.has_rest(conn));
+    }
+
+    #[test]
+    fn what_is_kept_comes_before_what_is_read_and_its_memory_is_given_back() {
+        let (mut streams, conn) = stream(StreamRole::Own);
+        streams.keep(conn, b"");
+        assert!(!streams.has_rest(conn));
+        streams.keep(conn, &MESSAGE[..3]);
+        streams.keep(conn, &[&MESSAGE[3..], &MESSAGE[..2]].concat());
+        assert!(streams.has_rest(conn));
+        assert_eq!(streams.pinned_bytes(conn), MESSAGE.len() + 2);
+        let message = WsMessage::Text("hi".into());
+        assert_eq!(streams.decode(conn, &LIMITS, &mut &[][..]), Decoded::Message(StreamRole::Own, message));
+        assert_eq!(streams.decode(conn, &LIMITS, &mut &[][..]), Decoded::Nothing);
+        assert!(!streams.has_rest(conn) && streams.is_partial(conn));
+        let rest = &streams.0.get(conn).unwrap().rest;
+        assert_eq!(rest.as_ptr(), Bytes::new().as_ptr(), "an empty end of a long read holds all of it");
+    }
+
+    #[test]
+    fn a_fault_behind_messages_waits_for_its_turn() {
+        let (mut streams, conn) = stream(StreamRole::Probe);
+        assert!(matches!(streams.decode(conn, &LIMITS, &mut &b"\x81\x00"[..]), Decoded::Failed(_)));
+        assert!(streams.has_rest(conn), "it is to be told");
+        assert!(
+            matches!(streams.decode(conn, &LIMITS, &mut &MESSAGE[..]), Decoded::Failed(_)),
+            "and nothing behind it"
+        );
+    }
+
+    #[test]
+    fn progress_is_what_a_socket_has_taken() {
+        let (mut streams, conn) = stream(StreamRole::Own);
+        let mut transmit = Transmit::new();
+        streams.pop_transmit(conn, &mut transmit, |_| None);
+        assert_eq!(streams.progress(conn), 0, "nothing was there");
+        for (taken, progress) in [(0, 0), (1, 1), (0, 1)] {
+            let _ = streams.push_priority(conn, Encoded::text("4abc"));
+            streams.pop_transmit(conn, &mut transmit, |_| None);
+            transmit.advance(taken);
+            assert_eq!(streams.handle_refused(conn, &mut transmit), Some(true));
+            assert_eq!(streams.progress(conn), progress, "{taken} bytes");
+            transmit.discard();
+        }
+    }
+
+    fn stream(role: StreamRole) -> (Streams, ConnId) {
+        let mut streams = Streams::default();
+        let conn = streams.open(EndpointId::new(0), SessionId::from_parts(0, 0), role);
+        (streams, conn)
+    }
+
+    const LIMITS: FrameLimits = FrameLimits { message_bytes_max: 100, fragments_max: 4 };
+    /// "hi", masked with zeros.
+    const MESSAGE: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+}
