@@ -12,8 +12,8 @@ use roomcast_core::cluster::{ClusterMessage, RoomChannel};
 use roomcast_core::server::config::{Admission, AdmittedBy, EndpointKind, HeadersKept, NamespaceRule, Pattern};
 use roomcast_core::server::{
     AckRequest, Audit, ClusterCommand, ClusterEvent, Command, Config, ConnId, Delivery, Emit, EmitId, Endpoint,
-    EndpointId, Event, Extent, FetchId, Head, Input, PeerError, Reason, RequestId, Server, SocketId, Stack, Start,
-    Target, TimerKind, Transmit, Upgrade,
+    EndpointId, Event, Extent, FetchId, Head, Input, PeerError, Reason, RequestId, RoomEvents, Server, SocketId, Stack,
+    Start, Target, TimerKind, Transmit, Upgrade,
 };
 use roomcast_core::socket_io::Args;
 use roomcast_core::time::{Instant, WallTime};
@@ -702,6 +702,49 @@ fn what_is_not_sent_and_not_answered_is_in_the_audit() {
     assert_eq!((world.server().audit().requests, world.server().audit().session_sids), (1, 2));
     world.kit.input(Input::HttpAborted { request: poll });
     assert_eq!(world.server().audit().requests, 0);
+}
+
+// RFC 6455 section 5.5.3: of several pings only the last needs its pong.
+#[test]
+fn a_pong_is_left_out_where_more_than_the_soft_limit_waits() {
+    let mut ping = Vec::new();
+    encode_frame(&mut ping, Fin::Final, Opcode::Ping, &[], Some([1, 2, 3, 4]));
+    for (queued, pong) in [(1000, 2), (1001, 0)] {
+        let mut config = open();
+        config.limits.queue_soft_bytes = 1000;
+        let mut world = World::new(config);
+        let (conn, socket) = world.join("/");
+        world.drain();
+        // The event and the four bytes of its frame's header.
+        let text = "x".repeat(queued - 4 - "42[\"event\",\"\"]".len());
+        world.command(emit(Target::Socket(socket), &format!("\"{text}\"")));
+        assert_eq!(world.server().audit().queued_bytes, queued);
+        world.feed(conn, &ping);
+        world.poll_events();
+        assert_eq!(world.server().audit().queued_bytes, queued + pong);
+    }
+}
+
+#[test]
+fn who_joins_and_leaves_is_said_where_it_is_asked_for() {
+    let mut world = World::new(open());
+    let (_, socket) = world.join("/");
+    world.drain();
+    for (events, said) in [(RoomEvents::Off, 0), (RoomEvents::On, 1), (RoomEvents::Off, 0)] {
+        world.server().set_room_events(events);
+        for _ in 0..2 {
+            world.command(Command::Join { target: Target::Socket(socket), room: "red".into() });
+        }
+        let joined = world.drain();
+        assert_eq!(joined.len(), said, "once: {joined:?}");
+        assert!(joined.iter().all(|event| matches!(event, Event::RoomJoined { room, .. } if room == "red")));
+        for _ in 0..2 {
+            world.command(Command::Leave { target: Target::Socket(socket), room: "red".into() });
+        }
+        let left = world.drain();
+        assert_eq!(left.len(), said, "once: {left:?}");
+        assert!(left.iter().all(|event| matches!(event, Event::RoomLeft { room, .. } if room == "red")));
+    }
 }
 
 /// A session that polls is told of its end by the next poll. Until then it is there, but says nothing any more.

@@ -348,6 +348,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_poll_has_taken_is_queued_no_more() {
+        let mut outbound = Outbound { flow: SessionFlow::NoPoll, ..Outbound::default() };
+        let packets = ["4a", "4bcd", "4efghi"].map(Encoded::text);
+        packets.iter().for_each(|packet| assert_ne!(outbound.push(packet, 100), Pushed::TooSlow));
+        for left in [packets[1].len() + packets[2].len(), packets[2].len(), 0] {
+            outbound.pop_polling(0, 1, &mut PollBody::default());
+            assert_eq!(outbound.bytes(), left);
+        }
+    }
+
+    #[test]
     fn a_burst_is_forgiven_until_the_queue_is_empty_by_either_transport() {
         type Take = fn(&mut Outbound);
         let by_poll: Take = |outbound| {

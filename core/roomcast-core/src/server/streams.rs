@@ -484,7 +484,7 @@ mod tests {
         assert_eq!(streams.decode(conn, &LIMITS, &mut &[][..]), Decoded::Message(StreamRole::Own, message));
         assert_eq!(streams.decode(conn, &LIMITS, &mut &[][..]), Decoded::Nothing);
         assert!(!streams.has_rest(conn) && streams.is_partial(conn));
-        let rest = &streams.0.get(conn).unwrap().rest;
+        let rest = &streams.slab.get(conn).unwrap().rest;
         assert_eq!(rest.as_ptr(), Bytes::new().as_ptr(), "an empty end of a long read holds all of it");
     }
 
@@ -516,8 +516,8 @@ mod tests {
     }
 
     fn stream(role: StreamRole) -> (Streams, ConnId) {
-        let mut streams = Streams::default();
-        let conn = streams.open(EndpointId::new(0), SessionId::from_parts(0, 0), role);
+        let mut streams = Streams::new(vec![None]);
+        let conn = streams.open(EndpointId::new(0), SessionId::from_parts(0, 0), role, None);
         (streams, conn)
     }
 
