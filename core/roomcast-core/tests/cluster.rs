@@ -90,7 +90,7 @@ fn acks_come_from_every_node_and_are_counted() {
     let mut fleet = Fleet::of(3);
     let clients = [0, 1, 1, 2].map(|node| fleet.client_in(node, "red"));
     fleet.ask(0, room("red"), 7);
-    // The request and its emit; elsewhere, the emit and for whom it collects.
+    // The request and its emit; elsewhere, the emit and the requester of its acks.
     assert_eq!(fleet.audits(), [2, 2, 2]);
     for (n, client) in clients.into_iter().enumerate() {
         let [packet] = &fleet.received(client)[..] else { panic!("one packet") };
