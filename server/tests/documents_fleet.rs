@@ -60,6 +60,19 @@ impl Fleet {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
+    /// What Open WebUI's database has of the note that was empty.
+    fn content(&self) -> String {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let options = SqliteConnectOptions::new().filename(self.folder.join("webui.db"));
+            let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+            let content = sqlx::query_scalar("SELECT data FROM note WHERE id = 'fresh'");
+            let content: String = content.fetch_one(&mut database).await.unwrap();
+            database.close().await.unwrap();
+            content
+        })
+    }
+
     fn provider(&self, node: usize, user: &str, client: u8) -> Provider {
         Provider::join(self.nodes[node].1, user, client)
     }
@@ -280,6 +293,7 @@ fn a_node_that_ends_in_order_releases_the_documents_it_had() {
     bob.edit("more");
 }
 
+// docs/openwebui-protocol.md, section 2.5, item 13.
 /// Open WebUI 0.6.41: a browser that is named alone loads the note's content into the empty document.
 #[test]
 fn of_the_browsers_of_two_nodes_one_loads_the_note() {
@@ -312,6 +326,73 @@ fn of_the_browsers_of_two_nodes_one_loads_the_note() {
         }
     });
     assert_eq!(seeds.into_inner(), 1, "one has loaded it");
+}
+
+// Item 13 as well.
+/// Open WebUI 0.12: all browsers bring the note's content, and each waits for what it is to begin with. Those of the node
+/// that may not begin the document wait for the other one's.
+#[test]
+fn of_the_first_updates_on_two_nodes_one_counts_and_all_are_answered_with_it() {
+    let fleet = Fleet::start("initialize");
+    let mut members: Vec<Client> =
+        (0..6).map(|place| Client::join(fleet.nodes[place % 2].1, &token(["alice", "bob"][place / 3]))).collect();
+    for member in &members {
+        member.send(r#"42["ydoc:document:join",{"document_id":"note:full","user_id":"x","user_name":"X"}]"#);
+    }
+    for (client, member) in (10..).zip(&members) {
+        let update = numbers(&text_update(client, 0, "the note"));
+        let payload = format!(r#"{{"document_id":"note:full","update":[{update}],"initialize":true}}"#);
+        member.send(&format!(r#"427["ydoc:document:update",{payload}]"#));
+    }
+    let acks: Vec<String> = members.iter_mut().map(|member| ack(member, 7)).collect();
+    let begun = (10..16).filter(|client| acks[0] == format!("[[{}]]", numbers(&text_update(*client, 0, "the note"))));
+    assert_eq!(begun.count(), 1, "{}", acks[0]);
+    assert!(acks.iter().all(|ack| *ack == acks[0]), "{acks:?}");
+}
+
+/// What the browsers of one node rendered is saved by that node, and taken by the others for what it is: no change from
+/// elsewhere, with which the document would begin anew.
+#[test]
+fn the_content_of_a_note_is_saved_by_the_node_of_its_author_and_known_on_the_others() {
+    let mut fleet = Fleet::start("contents");
+    let names = [("alice", 0), ("bob", 1)];
+    let mut members = names.map(|(user, node)| Client::join(fleet.nodes[node].1, &token(user)));
+    for member in &members {
+        member.send(r#"42["ydoc:document:join",{"document_id":"note:fresh","user_id":"x","user_name":"X"}]"#);
+    }
+    for round in 0..4_u8 {
+        let author = usize::from(round % 2);
+        let update = numbers(&text_update(10 + round, 0, "word "));
+        let content = format!(r#"{{"md":"round {round}","html":"","json":null}}"#);
+        let payload = format!(r#"{{"document_id":"note:fresh","update":[{update}],"data":{{"content":{content}}}}}"#);
+        members[author].send(&format!(r#"42{round}["ydoc:document:update",{payload}]"#));
+        assert_eq!(ack(&mut members[author], round), "[]");
+        while !fleet.content().contains(&format!("round {round}")) {}
+    }
+    drop(members);
+    for node in 0..2 {
+        fleet.nodes[node].0.signal("TERM");
+        fleet.nodes[node].0.end();
+    }
+    assert!(fleet.content().contains("round 3"), "{}", fleet.content());
+    fleet.nodes[0] = fleet.node();
+    let late = fleet.provider(0, "alice", 1);
+    assert_eq!((10..14).map(|client| late.clock_of(client)).collect::<Vec<_>>(), [5; 4]);
+    assert_eq!(fleet.metric(0, "roomcast_app_document_resets_total"), 0);
+}
+
+/// The arguments of an ack, behind other packets.
+fn ack(member: &mut Client, id: u8) -> String {
+    let start = format!("43{id}");
+    loop {
+        if let Some(args) = member.next().strip_prefix(&start) {
+            return args.to_owned();
+        }
+    }
+}
+
+fn numbers(bytes: &[u8]) -> String {
+    bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Whether a state names one session.

@@ -103,6 +103,7 @@ fn what_a_crashed_node_leaves_is_removed_and_nothing_else() {
     });
 }
 
+// docs/openwebui-protocol.md, section 2.5, item 17.
 /// Python reads an object, changes it and writes it back; of two writers one loses. A script does not.
 #[test]
 fn models_in_use_are_counted_by_many_nodes_at_once_and_end() {
