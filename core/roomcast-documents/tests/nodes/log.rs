@@ -70,6 +70,11 @@ impl LogOfAll {
         self.last = last;
     }
 
+    /// The store comes back without anything.
+    pub fn lose_all(&mut self) {
+        *self = Self::default();
+    }
+
     fn append(&mut self, first: u64, updates: Vec<Bytes>) -> Result<DocumentAnswer, DocumentStoreError> {
         if first <= self.up_to || first > self.last + 1 {
             return Err(DocumentStoreError::Conflict);

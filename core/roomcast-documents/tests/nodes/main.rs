@@ -109,6 +109,39 @@ fn without_the_bus_nodes_hear_of_each_other_by_the_store() {
     assert!(world.conflicts > 0);
 }
 
+/// Updates in thousands, questions for the whole state, and what is no update: those at the other node edit on, and hear
+/// of the updates in a bounded number of messages.
+#[test]
+fn a_flood_at_one_node_keeps_no_editor_at_another_from_its_work() {
+    let mut world = World::new(4, 2, false);
+    world.weather = FAIR;
+    let (flooder, editor) = (world.join(0), world.join(1));
+    world.pass(Duration::from_millis(100));
+    let before = world.published;
+    for round in 0..50 {
+        for _ in 0..100 {
+            world.edit(flooder, "f");
+        }
+        for garbage in [&[0, 2, 3, 255, 255, 255][..], &[9, 9, 9], &[0, 0, 255, 255, 255, 255, 255, 255], &[]] {
+            world.say(flooder, garbage);
+        }
+        for _ in 0..10 {
+            world.say(flooder, &[0, 0, 1, 0]);
+        }
+        world.edit(editor, "word ");
+        world.pass(Duration::from_millis(100));
+        let (flooded, edited) = (world.clients[&flooder].clock, world.clients[&editor].clock);
+        assert_eq!((flooded, edited), ((round + 1) * 100, (round + 1) * 5));
+        let seen = world.clients[&editor].doc.store().state_vector();
+        assert!(seen.iter().any(|(id, clock)| id.as_u64() == 1 && clock == flooded), "round {round}: {seen:?}");
+    }
+    let published = world.published - before;
+    assert!(published < 1000, "{published} messages");
+    world.pass(Duration::from_secs(20));
+    check(&mut world, 4);
+    assert_eq!(world.stored().store().state_vector().iter().map(|(_, clock)| clock).sum::<u32>(), 5000 + 250);
+}
+
 /// The next one does not wait until its claim and its presence have expired.
 #[test]
 fn a_node_that_ends_in_order_keeps_no_other_waiting() {
@@ -123,6 +156,40 @@ fn a_node_that_ends_in_order_keeps_no_other_waiting() {
     world.pass(Duration::from_millis(100));
     assert_eq!((world.log.held(), world.nodes[0].machine.counts().open), ((0, false), 0));
     check(&mut world, 3);
+}
+
+/// What the bus has lost shows with the next message, and is read then, and not at the next look without news.
+#[test]
+fn a_lost_message_is_made_up_for_as_soon_as_the_next_one_comes() {
+    let mut world = World::new(5, 2, false);
+    world.weather = FAIR;
+    let (one, two) = (world.join(0), world.join(1));
+    world.pass(Duration::from_millis(100));
+    world.weather = Conditions { lost: 1000, ..FAIR };
+    world.edit(one, "lost ");
+    world.pass(Duration::from_millis(60));
+    assert!(world.dropped > 0 && world.clients[&two].doc.store().is_empty());
+    world.weather = FAIR;
+    world.edit(one, "heard");
+    world.pass(Duration::from_millis(60));
+    assert_eq!(world.clients[&two].doc.store().state_vector(), world.clients[&one].doc.store().state_vector());
+}
+
+/// As after `FLUSHALL`, or of a store that keeps nothing on a disk.
+#[test]
+fn a_store_that_has_lost_everything_is_given_it_again() {
+    for millis in [100, 5_000, 20_000] {
+        let mut world = World::new(6, 2, false);
+        world.weather = FAIR;
+        let (one, two) = (world.join(0), world.join(1));
+        world.edit(one, "one ");
+        world.edit(two, "two ");
+        world.pass(Duration::from_millis(millis));
+        world.log.lose_all();
+        world.pass(Duration::from_secs(30));
+        check(&mut world, millis);
+        assert_eq!(world.stored().store().state_vector().iter().count(), 2);
+    }
 }
 
 /// As after a crash of the store that had not written everything to its disk.

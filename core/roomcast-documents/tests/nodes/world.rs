@@ -291,6 +291,14 @@ impl World {
         }
     }
 
+    /// A provider sends these bytes, which may be no message.
+    pub fn say(&mut self, id: u32, message: &[u8]) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let (node, now) = (client.node, self.now);
+        self.nodes[node].machine.handle_message(id, Bytes::copy_from_slice(message), Flow::Free, now);
+        self.run();
+    }
+
     /// A process ends without a word, with all its browsers. Another one takes its place.
     pub fn crash(&mut self, node: usize) {
         self.clients.retain(|_, client| client.node != node);
