@@ -67,8 +67,8 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     let is_alone = bus.is_none() && settings.shards.get() == 1;
     rules.documents.machine.writers = if is_alone { Writers::One } else { Writers::Several };
     rules.admin_chats = settings.admin_chats;
-    if store.sharing().is_some() {
-        rules.sharing = SessionSharing::On;
+    if let Some(sharing) = store.sharing() {
+        rules.sharing = if sharing.has_pool() { SessionSharing::WithPool } else { SessionSharing::On };
     }
     // The setting is not cut short by the application's own limit.
     rules.call_timeout_max = rules.call_timeout_max.max(settings.call_timeout);

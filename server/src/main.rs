@@ -9,6 +9,7 @@
 //! | `store` | opens the store and counts the questions under way |
 //! | `bus` | Redis, if other nodes or Open WebUI itself are to be heard |
 //! | `sharing` | sessions and models in use, as others find them in Redis |
+//! | `session_pool` | who is in a chat on any node, as Open WebUI 0.12 keeps it |
 //! | `app` | endpoints, application and pages, put together |
 //! | `api`, `health`, `metrics` | the pages |
 //! | `shard_apps` | the application in all shards, for pages that one of them serves |
@@ -28,6 +29,7 @@ mod memory;
 mod metrics;
 mod page;
 mod reply;
+mod session_pool;
 mod sessions;
 mod settings;
 mod shard_apps;

@@ -121,6 +121,7 @@ impl StoreMetrics {
             Question::ShareSession { .. } => "share_session",
             Question::UnshareSession { .. } => "unshare_session",
             Question::ShareUse { .. } => "share_use",
+            Question::SessionPool(_) => "session_pool",
             Question::Channels { .. } => "channels",
             Question::Note { .. } => "note",
             Question::Chat { .. } => "chat",

@@ -6,18 +6,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytestring::ByteString;
-use roomcast_openwebui::query::{Question, StoreError};
-use roomcast_stores::shared::{Lease, MemoryState, RedisState, SharedState};
+use roomcast_openwebui::query::{PoolQuestion, Question, StoreAnswer, StoreError};
+use roomcast_stores::shared::{Lease, MemoryState, PoolChange, RedisSessionPool, RedisState, SharedState};
 use roomcast_tokio::redis::{RedisConfig, RedisFault, RedisKeys};
 use roomcast_tokio::wall_now;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::session_pool::SessionPool;
 use crate::settings::BusSettings;
 
 /// The state that this node shares. Cheap to clone.
@@ -26,7 +28,12 @@ pub struct Sharing {
     state: Arc<dyn SharedState>,
     desk: Arc<SharingDesk>,
     worker: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// What Open WebUI 0.12 keeps besides.
+    pool: Option<SessionPool>,
 }
+
+/// What a question comes to.
+pub type SharedAnswer = Pin<Box<dyn Future<Output = Result<StoreAnswer, StoreError>> + Send>>;
 
 /// What the worker has to do.
 #[derive(Default)]
@@ -43,6 +50,8 @@ struct SharingWork {
     dirty: BTreeSet<ByteString>,
     /// Told once these are stored, or cannot be.
     waiting: BTreeMap<ByteString, Vec<oneshot::Sender<()>>>,
+    /// What has changed of sessions of the pool, in order, and who is told once that is stored.
+    changes: Vec<(ByteString, PoolChange, oneshot::Sender<()>)>,
     /// When a model was last used by a socket, where that is not stored.
     uses: BTreeMap<(ByteString, ByteString), u64>,
     /// Redis did not answer when it was last asked.
@@ -50,33 +59,52 @@ struct SharingWork {
 }
 
 impl Sharing {
-    /// Begins to share, on the runtime of the caller. `instance` tells this process from all others.
+    /// Begins to share, on the runtime of the caller. `instance` tells this process from all others. `idle_after`: with Open
+    /// WebUI 0.12, the time for which a session counts since it was last seen.
     ///
     /// # Errors
     ///
     /// The URL wants TLS, and this program has none.
-    pub fn start(settings: &BusSettings, prefix: &str, instance: [u8; 16]) -> Result<Self, RedisFault> {
+    pub fn start(
+        settings: &BusSettings,
+        prefix: &str,
+        instance: [u8; 16],
+        idle_after: Option<Duration>,
+    ) -> Result<Self, RedisFault> {
         let keys = RedisKeys::start(RedisConfig::new(settings.url.clone()))?;
         let node: String = instance.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self::of(Arc::new(RedisState::new(keys, prefix, &node, settings.lease)), settings.lease / 3))
+        let stored = idle_after.map(|_| RedisSessionPool::new(keys.clone(), prefix));
+        let state = RedisState::new(keys, prefix, &node, settings.lease);
+        let state = match &stored {
+            Some(pool) => state.with_pool(pool.clone()),
+            None => state,
+        };
+        let pool = stored.zip(idle_after).map(|(pool, idle_after)| SessionPool::start(pool, idle_after));
+        Ok(Self::of(Arc::new(state), settings.lease / 3, pool))
     }
 
     /// Begins to share between the shards of this process, which is the only one.
     pub fn in_memory() -> Self {
-        Self::of(Arc::new(MemoryState::new()), SWEEP_INTERVAL)
+        Self::of(Arc::new(MemoryState::new()), SWEEP_INTERVAL, None)
     }
 
-    fn of(state: Arc<dyn SharedState>, renewal: Duration) -> Self {
+    fn of(state: Arc<dyn SharedState>, renewal: Duration, pool: Option<SessionPool>) -> Self {
         let desk = Arc::new(SharingDesk::default());
-        let worker = SharingWorker { state: state.clone(), desk: desk.clone(), stored: BTreeSet::new() };
+        let worker = SharingWorker {
+            state: state.clone(),
+            desk: desk.clone(),
+            stored: BTreeSet::new(),
+            pool: pool.as_ref().map(|pool| pool.stored.clone()),
+        };
         let worker = tokio::spawn(worker.run(renewal));
-        Self { state, desk, worker: Arc::new(Mutex::new(Some(worker))) }
+        Self { state, desk, worker: Arc::new(Mutex::new(Some(worker))), pool }
     }
 
     /// Takes what the application tells other processes; `None` for every other question. It is taken with this call; the
     /// future ends once it is stored, or cannot be at the moment.
-    pub fn take(&self, question: &Question) -> Option<impl Future<Output = ()> + Send + use<>> {
+    pub fn take(&self, question: &Question) -> Option<SharedAnswer> {
         let stored = match as_change(question)? {
+            SharedChange::Pool(question) => return Some(self.take_pool(question)),
             SharedChange::Session(sid, profile) => {
                 let (sender, stored) = oneshot::channel();
                 let mut todo = self.desk.todo();
@@ -100,12 +128,45 @@ impl Sharing {
             }
         };
         self.desk.changed.notify_one();
-        Some(async move {
-            if let Some(stored) = stored {
-                // Dropped by a worker that has ended.
-                let _ = timeout(STORED_TIMEOUT, stored).await;
+        Some(done(stored))
+    }
+
+    fn take_pool(&self, question: &PoolQuestion) -> SharedAnswer {
+        let Some(pool) = &self.pool else { return done(None) };
+        let (sid, change) = match question {
+            PoolQuestion::Seen { sid } => (sid, PoolChange::Seen),
+            PoolQuestion::EnterChat { sid, chat } => (sid, PoolChange::Enter(chat.clone())),
+            PoolQuestion::LeaveChat { sid, chat } => (sid, PoolChange::Leave(chat.clone())),
+            PoolQuestion::Present { chat } => return Box::pin(pool.present(chat.clone())),
+            PoolQuestion::Told { chat } => {
+                pool.told(chat.clone());
+                return done(None);
             }
-        })
+            PoolQuestion::Reap => {
+                let (pool, state) = (pool.clone(), self.state.clone());
+                return Box::pin(async move { pool.reap(&*state).await });
+            }
+            PoolQuestion::Line { event, data } => {
+                pool.say(event.clone(), data.clone());
+                return done(None);
+            }
+        };
+        let (sender, stored) = oneshot::channel();
+        {
+            let mut todo = self.desk.todo();
+            // A chat does not wait for a Redis that is away.
+            if todo.is_away {
+                return done(None);
+            }
+            todo.changes.push((sid.clone(), change, sender));
+        }
+        self.desk.changed.notify_one();
+        done(Some(stored))
+    }
+
+    /// Whether the session pool is kept as Open WebUI 0.12 does.
+    pub const fn has_pool(&self) -> bool {
+        self.pool.is_some()
     }
 
     /// The profiles of sockets of any nodes, in their order.
@@ -147,6 +208,18 @@ enum SharedChange<'a> {
     Session(&'a ByteString, &'a ByteString),
     NoSession(&'a ByteString),
     Use(&'a ByteString, &'a ByteString, u64),
+    Pool(&'a PoolQuestion),
+}
+
+/// Ends once something is stored, or cannot be at the moment.
+fn done(stored: Option<oneshot::Receiver<()>>) -> SharedAnswer {
+    Box::pin(async move {
+        if let Some(stored) = stored {
+            // Dropped by a worker that has ended, or has given up.
+            let _ = timeout(STORED_TIMEOUT, stored).await;
+        }
+        Ok(StoreAnswer::Done)
+    })
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other questions are for stores")]
@@ -155,6 +228,7 @@ fn as_change(question: &Question) -> Option<SharedChange<'_>> {
         Question::ShareSession { sid, profile } => Some(SharedChange::Session(sid, profile)),
         Question::UnshareSession { sid } => Some(SharedChange::NoSession(sid)),
         Question::ShareUse { sid, model, at_secs } => Some(SharedChange::Use(sid, model, *at_secs)),
+        Question::SessionPool(question) => Some(SharedChange::Pool(question)),
         _ => None,
     }
 }
@@ -181,6 +255,7 @@ struct SharingWorker {
     desk: Arc<SharingDesk>,
     /// The sockets that have been stored.
     stored: BTreeSet<ByteString>,
+    pool: Option<RedisSessionPool>,
 }
 
 impl SharingWorker {
@@ -231,7 +306,11 @@ impl SharingWorker {
                 }
             }
         }
-        let removed = self.state.reap().await?;
+        if self.pool.is_some() {
+            // The application asks for that, and tells those who were in a chat with them.
+            return Ok(());
+        }
+        let removed = self.state.reap().await?.len();
         if removed > 0 {
             tracing::info!(removed, "sessions that a crashed node left in Redis are removed");
         }
@@ -240,15 +319,18 @@ impl SharingWorker {
 
     /// Stores some of what is not stored.
     async fn step(&mut self) -> Result<SharingTurn, StoreError> {
-        let (sids, uses) = {
+        let (sids, uses, changes) = {
             let mut todo = self.desk.todo();
             let sids: Vec<_> = todo.dirty.iter().take(AT_ONCE).cloned().collect();
             for sid in &sids {
                 todo.dirty.remove(sid);
             }
-            (sids, std::mem::take(&mut todo.uses))
+            // Behind all sessions: what has left a chat may have left altogether.
+            let most = if todo.dirty.is_empty() { todo.changes.len().min(AT_ONCE) } else { 0 };
+            let changes: Vec<_> = todo.changes.drain(..most).collect();
+            (sids, std::mem::take(&mut todo.uses), changes)
         };
-        if sids.is_empty() && uses.is_empty() {
+        if sids.is_empty() && uses.is_empty() && changes.is_empty() {
             return Ok(SharingTurn::Nothing);
         }
         let done = self.store(&sids).await;
@@ -256,11 +338,33 @@ impl SharingWorker {
             self.desk.todo().dirty.extend(sids);
         }
         done?;
+        self.change(changes).await?;
         for ((sid, model), at_secs) in uses {
             // One that is lost ends by itself.
             self.state.use_model(model, sid, at_secs).await?;
         }
         Ok(SharingTurn::Some)
+    }
+
+    /// Changes entries of the pool; of sessions that are gone, nothing is left to change.
+    async fn change(&self, changes: Vec<(ByteString, PoolChange, oneshot::Sender<()>)>) -> Result<(), StoreError> {
+        let Some(pool) = &self.pool else { return Ok(()) };
+        let (mut entries, mut waiting) = (Vec::new(), Vec::new());
+        {
+            let todo = self.desk.todo();
+            for (sid, change, sender) in changes {
+                if let Some(user) = todo.sessions.get(&sid).cloned() {
+                    entries.push((sid, user, change));
+                }
+                waiting.push(sender);
+            }
+        }
+        // Dropped where this fails, which ends the waiting as well.
+        pool.change(&entries, wall_now().as_unix_secs()).await?;
+        for waiting in waiting {
+            let _ = waiting.send(());
+        }
+        Ok(())
     }
 
     async fn store(&mut self, sids: &[ByteString]) -> Result<(), StoreError> {
@@ -278,7 +382,7 @@ impl SharingWorker {
         // Said to have been stored even if that fails on the way.
         self.stored.extend(put.iter().map(|(sid, _)| sid.clone()));
         // Dropped where this fails, which ends the waiting as well.
-        self.state.put_sessions(put).await?;
+        self.state.put_sessions(put, wall_now().as_unix_secs()).await?;
         for waiting in waiting {
             // Dropped by a login that waits no longer.
             let _ = waiting.send(());
@@ -299,6 +403,7 @@ impl SharingWorker {
             );
         }
         todo.release();
+        todo.changes.clear();
     }
 }
 

@@ -136,10 +136,11 @@ impl StoreClient {
             }
             None => None,
         };
+        let idle_after = (release == Release::V0_12).then_some(settings.idle_after);
         let (sharing, documents) = match &settings.redis.bus {
             Some(bus) => {
                 let prefix = &settings.redis.prefix;
-                let sharing = Sharing::start(bus, prefix, instance).map_err(StoreFailure::Redis)?;
+                let sharing = Sharing::start(bus, prefix, instance, idle_after).map_err(StoreFailure::Redis)?;
                 let keys = RedisKeys::start(RedisConfig::new(bus.url.clone())).map_err(StoreFailure::Redis)?;
                 let process: String = instance.iter().map(|byte| format!("{byte:02x}")).collect();
                 if release == Release::V0_12 {
@@ -182,10 +183,7 @@ impl StoreClient {
             let _guard = guard;
             let (id, kind, asked_at) = (query.id, StoreMetrics::kind(&query.question), Instant::now());
             let result = match (told, is_revoked(shared.as_ref(), &query.question).await) {
-                (Some(told), _) => {
-                    told.await;
-                    Ok(StoreAnswer::Done)
-                }
+                (Some(told), _) => told.await,
                 (None, Ok(false)) => match documents.answer(query.question).await {
                     Ok(answer) => answer,
                     Err(question) => store.ask(question).await,

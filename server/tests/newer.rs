@@ -46,3 +46,30 @@ fn documents_that_a_killed_process_of_open_webui_left_are_removed_at_the_start()
     while fleet.raw::<bool>(&["EXISTS", &key("old", "updates")]) {}
     assert_eq!(fleet.raw::<Vec<String>>(&["SMEMBERS", &key("new", "users")]), ["live"]);
 }
+
+/// The layout and channels of Open WebUI 0.12.
+#[test]
+fn processes_find_sessions_chats_and_lines_in_redis() {
+    let mut fleet = Fleet::start(2, &[RELEASE]);
+    let pool = "open-webui:session_pool";
+    let entry = |fleet: &Fleet, sid: &str| fleet.raw::<Option<String>>(&["HGET", pool, sid]);
+    let ada = fleet.join(0, "ada");
+    while !entry(&fleet, &ada.sid).is_some_and(|entry| entry.ends_with(r#","chat_ids":[]}"#)) {}
+    assert!(entry(&fleet, &ada.sid).unwrap().contains(r#""last_seen_at":"#));
+    // A process waits for lines.
+    let mut waiting = fleet.redis.admin();
+    waiting.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let mut channel = waiting.as_pubsub();
+    channel.subscribe("open-webui:direct_completion").unwrap();
+    for line in 0..20 {
+        ada.send(&format!(r#"42["ada:sid:request",{{"n":{line}}}]"#));
+    }
+    for line in 0..20 {
+        let said: String = channel.get_message().unwrap().get_payload().unwrap();
+        assert_eq!(said, format!(r#"{{"channel":"ada:sid:request","data":{{"n":{line}}}}}"#));
+    }
+    ada.send("41");
+    while entry(&fleet, &ada.sid).is_some() {}
+    fleet.nodes[0].0.signal("TERM");
+    fleet.nodes[0].0.end();
+}

@@ -267,9 +267,10 @@ impl State {
             // As 0.6, which does not look at files.
             Question::Files { files, .. } => Ok(StoreAnswer::Files(vec![true; files.len()])),
             // No other process looks here.
-            Question::ShareSession { .. } | Question::UnshareSession { .. } | Question::ShareUse { .. } => {
-                Ok(StoreAnswer::Done)
-            }
+            Question::ShareSession { .. }
+            | Question::UnshareSession { .. }
+            | Question::ShareUse { .. }
+            | Question::SessionPool(_) => Ok(StoreAnswer::Done),
             Question::TouchUsers { touches } => Ok(self.touch_users(touches)),
             Question::ReadChannel { channel, user, at_nanos } => Ok(self.read_channel(&channel, &user, at_nanos)),
             Question::ReadChat { chat, user, at_secs } => Ok(self.read_chat(&chat, &user, at_secs)),

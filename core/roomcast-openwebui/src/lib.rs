@@ -55,6 +55,7 @@
 //! | `turns`, `ration` | the events of each socket in order, and how many dear ones it may send |
 //! | `sockets`, `activity` | sockets, logins and users, their expiry and checks, and who is idle |
 //! | `channel_reads`, `typing`, `usage`, `calls` | channels, typing, models in use, events with an ack |
+//! | `pool` | what this node does for the sessions that it shares with others |
 //! | `queries`, `writes`, `touches`, `flushes` | questions under way, what is not written yet, and waiting for that |
 //! | `documents` | documents, by `ydoc:*` and by y-protocols, on top of `roomcast-documents` |
 //! | `app` | [`OpenWebUi`], which composes them |
@@ -69,6 +70,7 @@ mod chat;
 mod documents;
 mod elsewhere;
 mod flushes;
+mod pool;
 mod purpose;
 mod queries;
 pub mod query;

@@ -30,6 +30,12 @@ pub(crate) enum Purpose {
     NoteRoom { socket: SocketId, epoch: u64, note: ByteString },
     /// Whether a socket may stay in a chat's room.
     ChatRoom { socket: SocketId, epoch: u64, chat: ByteString },
+    /// The session pool is told that a socket has left a chat: then the others are.
+    ChatLeft { chat: ByteString },
+    /// Who is in a chat, by the session pool.
+    Presence { chat: ByteString },
+    /// Sessions that were left behind.
+    Reaped,
     /// A write to a row.
     Write(WriteId),
     /// A write of when users were active, by its flight.

@@ -80,6 +80,9 @@ pub enum Question {
         /// Seconds since the epoch.
         at_secs: u64,
     },
+    /// Something about the session pool that Open WebUI's processes share. With
+    /// [`SessionSharing::WithPool`](crate::SessionSharing) alone.
+    SessionPool(PoolQuestion),
     /// A chat's owner, and what others have shared of it with a user. Answered by [`StoreAnswer::Chat`].
     Chat {
         /// Id of the chat.
@@ -187,6 +190,69 @@ pub enum Question {
     SharedDocument(DocumentQuestion),
 }
 
+/// What is asked of the session pool of 0.12: which session is in which chats, and what else the processes are told of
+/// sessions. Answered by [`StoreAnswer::Done`] if nothing else is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolQuestion {
+    /// The front end of a socket says that it is there.
+    Seen {
+        /// The socket's Socket.IO id.
+        sid: ByteString,
+    },
+    /// A socket is in a chat now.
+    EnterChat {
+        /// The socket's Socket.IO id.
+        sid: ByteString,
+        /// Id of the chat.
+        chat: ByteString,
+    },
+    /// A socket is in a chat no more.
+    LeaveChat {
+        /// The socket's Socket.IO id.
+        sid: ByteString,
+        /// Id of the chat.
+        chat: ByteString,
+    },
+    /// Who is in a chat, by any node or process. Answered by [`StoreAnswer::Present`]; the answer is told under a lock of
+    /// the chat, until [`PoolQuestion::Told`].
+    Present {
+        /// Id of the chat.
+        chat: ByteString,
+    },
+    /// It has been told who is in a chat.
+    Told {
+        /// Id of the chat.
+        chat: ByteString,
+    },
+    /// Remove sessions that were left behind. Answered by [`StoreAnswer::Reaped`].
+    Reap,
+    /// Give a line of a direct connection to the process that waits for it, behind all earlier ones.
+    Line {
+        /// The event's name.
+        event: ByteString,
+        /// Its first argument, as JSON.
+        data: ByteString,
+    },
+}
+
+/// A user in a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatUser {
+    /// Id of the user.
+    pub id: ByteString,
+    /// Name of the user, as others see it.
+    pub name: ByteString,
+}
+
+/// A session that was left behind, and is removed from the pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReapedSession {
+    /// The socket's Socket.IO id.
+    pub sid: ByteString,
+    /// Ids of the chats that it was in.
+    pub chats: Vec<ByteString>,
+}
+
 /// When a user was last active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Touch {
@@ -265,6 +331,10 @@ pub enum StoreAnswer {
     Document(StoredNoteDocument),
     /// To [`Question::SharedDocument`].
     SharedDocument(DocumentAnswer),
+    /// Who is in a chat, each user once, in order of their ids.
+    Present(Vec<ChatUser>),
+    /// The sessions that were removed from the pool.
+    Reaped(Vec<ReapedSession>),
     /// It is written.
     Done,
     /// No store gives this: it is the result of work that the application has handed out.

@@ -63,6 +63,8 @@ pub struct Settings {
     pub write_age_max: Duration,
     /// The longest that a call may wait for its answer; a request for more is refused. 5 min.
     pub call_timeout_max: Duration,
+    /// Time between two looks for sessions that others have left in the pool. 30 s.
+    pub reap_interval: Duration,
     /// Time in which other nodes must say which sockets they have. 2 s.
     pub fetch_timeout: Duration,
     /// Whether [`Notice`](super::Notice)s are made.
@@ -118,6 +120,7 @@ impl Settings {
             write_retry_max: Duration::from_secs(30),
             write_age_max: Duration::from_secs(3600),
             call_timeout_max: Duration::from_secs(300),
+            reap_interval: Duration::from_secs(30),
             fetch_timeout: Duration::from_secs(2),
             notices: Notices::Off,
             sharing: SessionSharing::Off,
@@ -204,6 +207,9 @@ pub enum Notices {
 pub enum SessionSharing {
     /// A login waits until its session is stored, and has no room before, so that a socket that is seen in a room has a user.
     On,
+    /// The same with Open WebUI's processes of 0.12, which share the session pool: who is in a chat, and lines of direct
+    /// connections.
+    WithPool,
     /// This is the only process.
     Off,
 }

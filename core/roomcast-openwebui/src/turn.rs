@@ -37,6 +37,8 @@ pub(crate) enum TurnStep {
     Note(ByteString),
     /// The chat of an `events:chat` has been asked for.
     Chat(ChatRequest),
+    /// The session pool is told that the socket is in this chat.
+    ChatEntered(ByteString),
     /// The note of a document has been asked for.
     DocumentJoin(Joiner),
     /// The document is being loaded, for others too.
@@ -67,6 +69,7 @@ impl TurnStep {
             | Self::Channels
             | Self::Note(_)
             | Self::Chat(_)
+            | Self::ChatEntered(_)
             | Self::DocumentJoin(_)
             | Self::DocumentLoad
             | Self::DocumentUpdate

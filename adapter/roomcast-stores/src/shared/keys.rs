@@ -34,6 +34,21 @@ impl Keys {
         self.of("session_cleanup_lock")
     }
 
+    /// The lock of those who tell who is in a chat. As that of Open WebUI 0.12.
+    pub(super) fn presence_lock(&self, chat: &str) -> String {
+        self.of(&format!("chat:{chat}:presence:lock"))
+    }
+
+    /// The channel on which processes wait for lines of direct connections. As that of Open WebUI 0.12.
+    pub(super) fn direct_completion(&self) -> String {
+        self.of("direct_completion")
+    }
+
+    /// The lock of those who remove what crashed nodes have left, where processes of Open WebUI hold the other one for good.
+    pub(super) fn node_cleanup_lock(&self) -> String {
+        self.of("roomcast:node_cleanup_lock")
+    }
+
     /// STRING: there while a token is revoked.
     pub(super) fn token_revoked(&self, jti: &str) -> String {
         self.of(&format!("auth:token:{jti}:revoked"))

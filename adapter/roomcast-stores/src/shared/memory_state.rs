@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytestring::ByteString;
 
-use super::{Lease, SharedReply, SharedState};
+use super::{Lease, ReapedSession, SharedReply, SharedState};
 
 /// [`SharedState`] that no other program sees. Nothing is left behind by a crash, so that there are no leases. Clones are
 /// the same state.
@@ -34,7 +34,7 @@ impl MemoryState {
 }
 
 impl SharedState for MemoryState {
-    fn put_sessions(&self, sessions: Vec<(ByteString, ByteString)>) -> SharedReply<'_, ()> {
+    fn put_sessions(&self, sessions: Vec<(ByteString, ByteString)>, _now_secs: u64) -> SharedReply<'_, ()> {
         self.pools().sessions.extend(sessions);
         Box::pin(ready(Ok(())))
     }
@@ -76,8 +76,8 @@ impl SharedState for MemoryState {
         Box::pin(ready(Ok(Lease::Kept)))
     }
 
-    fn reap(&self) -> SharedReply<'_, usize> {
-        Box::pin(ready(Ok(0)))
+    fn reap(&self) -> SharedReply<'_, Vec<ReapedSession>> {
+        Box::pin(ready(Ok(Vec::new())))
     }
 
     fn leave(&self) -> SharedReply<'_, ()> {
@@ -94,7 +94,7 @@ mod tests {
     fn sessions_and_uses_are_there_until_they_are_removed() {
         let state = MemoryState::new();
         let now = |reply: SharedReply<'_, Vec<ByteString>>| ready_now(reply).unwrap();
-        let _put = state.put_sessions(vec![("a".into(), "{}".into()), ("b".into(), "{}".into())]);
+        let _put = state.put_sessions(vec![("a".into(), "{}".into()), ("b".into(), "{}".into())], 9);
         for (model, sid, at) in [("m", "a", 10), ("m", "b", 12), ("n", "a", 11)] {
             let _used = state.use_model(model.into(), sid.into(), at);
         }
@@ -104,7 +104,7 @@ mod tests {
         let found = ready_now(state.sessions(vec!["b".into(), "a".into()]));
         assert_eq!(found, Ok(vec![Some("{}".into()), None]));
         assert_eq!(now(state.models_in_use(13)), Vec::<ByteString>::new());
-        assert_eq!((ready_now(state.renew_lease(1)), ready_now(state.reap())), (Ok(Lease::Kept), Ok(0)));
+        assert_eq!((ready_now(state.renew_lease(1)), ready_now(state.reap())), (Ok(Lease::Kept), Ok(Vec::new())));
         let _left = state.leave();
         assert_eq!(ready_now(state.sessions(vec!["b".into()])), Ok(vec![None]));
     }

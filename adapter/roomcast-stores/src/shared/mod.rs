@@ -6,6 +6,7 @@ mod abandoned;
 mod keys;
 mod memory_state;
 mod redis_documents;
+mod redis_pool;
 mod redis_revocations;
 mod redis_state;
 mod usage;
@@ -14,11 +15,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytestring::ByteString;
-use roomcast_openwebui::query::StoreError;
+use roomcast_openwebui::query::{ReapedSession, StoreError};
 
 pub use self::abandoned::AbandonedDocuments;
 pub use self::memory_state::MemoryState;
 pub use self::redis_documents::RedisDocuments;
+pub use self::redis_pool::{PoolChange, RedisSessionPool};
 pub use self::redis_revocations::RedisRevocations;
 pub use self::redis_state::RedisState;
 
@@ -31,12 +33,12 @@ pub type SharedReply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// All of it fails with [`StoreError::Unavailable`] while the state cannot be reached, and is then to be done again: once
 /// [`renew_lease`](Self::renew_lease) says [`Lease::Lost`], everything that the node has.
 pub trait SharedState: Send + Sync + 'static {
-    /// Stores who is logged in on sockets: each with its user as a JSON object.
+    /// Stores who is logged in on sockets: each with its user as a JSON object. `now_secs`: since the epoch.
     ///
     /// # Errors
     ///
     /// They may be stored or not.
-    fn put_sessions(&self, sessions: Vec<(ByteString, ByteString)>) -> SharedReply<'_, ()>;
+    fn put_sessions(&self, sessions: Vec<(ByteString, ByteString)>, now_secs: u64) -> SharedReply<'_, ()>;
 
     /// Removes sockets, and their entries among the models in use.
     ///
@@ -74,12 +76,12 @@ pub trait SharedState: Send + Sync + 'static {
     /// The lease may end.
     fn renew_lease(&self, sessions: usize) -> SharedReply<'_, Lease>;
 
-    /// Removes what nodes without a lease have left, unless another node is at it; how many sockets those were.
+    /// Removes what nodes without a lease have left, unless another node is at it; which sockets those were.
     ///
     /// # Errors
     ///
     /// Some may be left, for the next time.
-    fn reap(&self) -> SharedReply<'_, usize>;
+    fn reap(&self) -> SharedReply<'_, Vec<ReapedSession>>;
 
     /// Removes everything of this node, at its end.
     ///

@@ -9,7 +9,8 @@ use roomcast_redis::redis::{Cmd, FromRedisValue, cmd};
 use roomcast_redis::{RedisKeys, RedisLock};
 
 use super::keys::{Keys, unavailable};
-use super::{Lease, SharedReply, SharedState, StoreError, usage};
+use super::redis_pool::{PoolChange, RedisSessionPool, reaped};
+use super::{Lease, ReapedSession, SharedReply, SharedState, StoreError, usage};
 
 /// [`SharedState`] where Open WebUI's processes look for it: `{prefix}:session_pool` and `{prefix}:usage_pool`. Which of
 /// the sockets there are this node's is kept beside them, below `{prefix}:roomcast:`, so that nothing ever has to be
@@ -20,13 +21,21 @@ pub struct RedisState {
     keys: Keys,
     node: String,
     lease: Duration,
+    /// Writes the entries, where they hold more than their users.
+    pool: Option<RedisSessionPool>,
 }
 
 impl RedisState {
     /// The state as this node keeps it. `node` must differ among all nodes and from those of earlier processes. `prefix`
     /// is Open WebUI's `REDIS_KEY_PREFIX`. A node whose lease was not renewed for the span of `lease` counts as crashed.
     pub fn new(redis: RedisKeys, prefix: &str, node: &str, lease: Duration) -> Self {
-        Self { redis, keys: Keys::new(prefix), node: node.to_owned(), lease }
+        Self { redis, keys: Keys::new(prefix), node: node.to_owned(), lease, pool: None }
+    }
+
+    /// The same with entries as Open WebUI 0.12 has them.
+    #[must_use]
+    pub fn with_pool(self, pool: RedisSessionPool) -> Self {
+        Self { pool: Some(pool), ..self }
     }
 
     async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
@@ -48,10 +57,10 @@ impl RedisState {
         self.ask(command("EXISTS", &self.keys.lease(node))).await
     }
 
-    /// Removes all sockets of a node, some at a time; how many those were.
-    async fn remove_node(&self, node: &str) -> Result<usize, StoreError> {
+    /// Removes all sockets of a node, some at a time; which those were.
+    async fn remove_node(&self, node: &str) -> Result<Vec<ReapedSession>, StoreError> {
         let index = self.keys.sessions_of(node);
-        let mut removed = 0;
+        let mut removed = Vec::new();
         loop {
             if node != self.node && self.is_alive(node).await? {
                 // It was silent and not dead: what it stores from now on is its own again.
@@ -61,8 +70,9 @@ impl RedisState {
             if sids.is_empty() {
                 break;
             }
-            removed += sids.len();
+            let users = self.sessions(sids.iter().map(|sid| sid.as_str().into()).collect()).await?;
             self.remove(node, &sids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+            removed.extend(sids.into_iter().zip(users).map(|(sid, user)| reaped(&sid, user.as_deref())));
         }
         self.ask::<i64>(command("SREM", &self.keys.nodes()).arg(node).take()).await?;
         Ok(removed)
@@ -70,7 +80,7 @@ impl RedisState {
 }
 
 impl SharedState for RedisState {
-    fn put_sessions(&self, sessions: Vec<(ByteString, ByteString)>) -> SharedReply<'_, ()> {
+    fn put_sessions(&self, sessions: Vec<(ByteString, ByteString)>, now_secs: u64) -> SharedReply<'_, ()> {
         Box::pin(async move {
             if sessions.is_empty() {
                 return Ok(());
@@ -83,8 +93,13 @@ impl SharedState for RedisState {
             }
             // The index first: what is in the pool can be found.
             self.ask::<i64>(index).await?;
-            self.ask::<i64>(pool).await?;
-            Ok(())
+            match &self.pool {
+                Some(pool) => {
+                    let put = sessions.into_iter().map(|(sid, user)| (sid, user, PoolChange::Put));
+                    pool.change(&put.collect::<Vec<_>>(), now_secs).await
+                }
+                None => self.ask::<i64>(pool).await.map(drop),
+            }
         })
     }
 
@@ -133,13 +148,16 @@ impl SharedState for RedisState {
         })
     }
 
-    fn reap(&self) -> SharedReply<'_, usize> {
+    fn reap(&self) -> SharedReply<'_, Vec<ReapedSession>> {
         Box::pin(async move {
-            let key = self.keys.session_cleanup_lock();
+            let key = match &self.pool {
+                Some(_) => self.keys.node_cleanup_lock(),
+                None => self.keys.session_cleanup_lock(),
+            };
             let lock = RedisLock::take(&self.redis, &key, LOCK_SPAN).await.map_err(|fault| unavailable(&fault))?;
-            let Some(lock) = lock else { return Ok(0) };
+            let Some(lock) = lock else { return Ok(Vec::new()) };
             let nodes: Vec<String> = self.ask(command("SMEMBERS", &self.keys.nodes())).await?;
-            let mut removed = 0;
+            let mut removed = Vec::new();
             for node in nodes {
                 if node == self.node || self.is_alive(&node).await? {
                     continue;
@@ -147,7 +165,7 @@ impl SharedState for RedisState {
                 if !lock.renew().await.map_err(|fault| unavailable(&fault))? {
                     return Ok(removed);
                 }
-                removed += self.remove_node(&node).await?;
+                removed.extend(self.remove_node(&node).await?);
             }
             // Should it have ended meanwhile: what was removed belonged to no login.
             lock.release().await.map_err(|fault| unavailable(&fault))?;

@@ -74,7 +74,10 @@ impl Tables {
                 return Ok(StoreAnswer::Channels(together::channels(self, users).await?));
             }
             // What nodes share is in no table.
-            Question::ShareSession { .. } | Question::UnshareSession { .. } | Question::ShareUse { .. } => {
+            Question::ShareSession { .. }
+            | Question::UnshareSession { .. }
+            | Question::ShareUse { .. }
+            | Question::SessionPool(_) => {
                 return Ok(StoreAnswer::Done);
             }
             Question::TouchUsers { touches } => {
@@ -131,7 +134,8 @@ impl Tables {
             | Question::TouchUsers { .. }
             | Question::ShareSession { .. }
             | Question::UnshareSession { .. }
-            | Question::ShareUse { .. } => Err(StoreError::Unavailable.into()),
+            | Question::ShareUse { .. }
+            | Question::SessionPool(_) => Err(StoreError::Unavailable.into()),
             Question::Note { note, user } => {
                 let rows = link.rows(statements::NOTE, &[Arg::Text(&note)]).await?;
                 let Some(row) = rows.into_iter().next() else { return Ok(StoreAnswer::Note(None)) };
@@ -199,6 +203,7 @@ impl Tables {
             | Question::ShareSession { .. }
             | Question::UnshareSession { .. }
             | Question::ShareUse { .. }
+            | Question::SessionPool(_)
             | Question::LoadDocument { .. }
             | Question::AppendUpdates { .. }
             | Question::SaveSnapshot { .. }
@@ -373,7 +378,10 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreE
         | Question::AppendUpdates { .. }
         | Question::SaveSnapshot { .. }
         | Question::SharedDocument(_) => return None,
-        Question::ShareSession { .. } | Question::UnshareSession { .. } | Question::ShareUse { .. } => return None,
+        Question::ShareSession { .. }
+        | Question::UnshareSession { .. }
+        | Question::ShareUse { .. }
+        | Question::SessionPool(_) => return None,
     };
     ids.iter().any(|id| id.contains('\0')).then_some(result)
 }

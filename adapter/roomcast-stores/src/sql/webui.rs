@@ -106,6 +106,7 @@ fn is_of_documents(question: &Question) -> bool {
         | Question::ShareSession { .. }
         | Question::UnshareSession { .. }
         | Question::ShareUse { .. }
+        | Question::SessionPool(_)
         | Question::TouchUsers { .. }
         | Question::ReadChannel { .. }
         | Question::ReadChat { .. }

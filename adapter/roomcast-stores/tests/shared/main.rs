@@ -10,8 +10,9 @@ mod documents;
 
 use std::time::Duration;
 
+use bytestring::ByteString;
 use roomcast_redis::{RedisConfig, RedisKeys, RedisUrl};
-use roomcast_stores::shared::{Lease, RedisRevocations, RedisState, SharedState};
+use roomcast_stores::shared::{Lease, PoolChange, RedisRevocations, RedisSessionPool, RedisState, SharedState};
 use roomcast_stores::{RevocableToken, Revocations};
 
 use self::server::RedisServer;
@@ -48,7 +49,7 @@ fn sessions_lie_where_open_webui_looks_for_them() {
     let world = World::new();
     let (a, b) = (world.node("a"), world.node("b"));
     block_on(async {
-        a.put_sessions(vec![("s1".into(), r#"{"id": "u1", "name": "Ä"}"#.into())]).await.unwrap();
+        a.put_sessions(vec![("s1".into(), r#"{"id": "u1", "name": "Ä"}"#.into())], 100).await.unwrap();
         let stored: String = world.raw(&["HGET", "open-webui:session_pool", "s1"]);
         assert_eq!(stored, r#"{"id": "u1", "name": "Ä"}"#);
         assert_eq!(session(&b, "s1").await.as_deref(), Some(stored.as_str()));
@@ -73,20 +74,20 @@ fn what_a_crashed_node_leaves_is_removed_and_nothing_else() {
             assert_eq!(node.renew_lease(0).await.unwrap(), Lease::Kept);
         }
         let sessions = (0..1_200).map(|number| (format!("a{number}").into(), "{}".into()));
-        a.put_sessions(sessions.collect()).await.unwrap();
+        a.put_sessions(sessions.collect(), 100).await.unwrap();
         a.use_model("m".into(), "a7".into(), 100).await.unwrap();
-        b.put_sessions(vec![("b".into(), "{}".into())]).await.unwrap();
+        b.put_sessions(vec![("b".into(), "{}".into())], 100).await.unwrap();
         b.use_model("m".into(), "b".into(), 100).await.unwrap();
         world.raw::<i64>(&["HSET", "open-webui:session_pool", "python", "{}"]);
-        assert_eq!(b.reap().await.unwrap(), 0, "both are alive");
+        assert_eq!(b.reap().await.unwrap().len(), 0, "both are alive");
         // The lease of the node has ended.
         world.raw::<i64>(&["DEL", "open-webui:roomcast:node:a:lease"]);
         // Another one is at it.
         world.raw::<String>(&["SET", "open-webui:session_cleanup_lock", "python", "EX", "60"]);
-        assert_eq!(b.reap().await.unwrap(), 0);
+        assert_eq!(b.reap().await.unwrap().len(), 0);
         assert_eq!(world.raw::<String>(&["GET", "open-webui:session_cleanup_lock"]), "python");
         world.raw::<i64>(&["DEL", "open-webui:session_cleanup_lock"]);
-        assert_eq!(b.reap().await.unwrap(), 1_200);
+        assert_eq!(b.reap().await.unwrap().len(), 1_200);
         let mut left: Vec<String> = world.raw(&["HKEYS", "open-webui:session_pool"]);
         left.sort();
         assert_eq!(left, ["b", "python"]);
@@ -94,7 +95,7 @@ fn what_a_crashed_node_leaves_is_removed_and_nothing_else() {
         assert_eq!(world.raw::<i64>(&["EXISTS", "open-webui:session_cleanup_lock"]), 0);
         assert_eq!(a.renew_lease(1_200).await.unwrap(), Lease::Lost, "it was not dead: it stores everything again");
         assert_eq!(a.renew_lease(1_200).await.unwrap(), Lease::Lost, "which it has not done");
-        a.put_sessions(vec![("a".into(), "{}".into())]).await.unwrap();
+        a.put_sessions(vec![("a".into(), "{}".into())], 100).await.unwrap();
         assert_eq!(a.renew_lease(1).await.unwrap(), Lease::Kept);
         a.remove_sessions(vec!["a".into()]).await.unwrap();
         b.leave().await.unwrap();
@@ -103,8 +104,86 @@ fn what_a_crashed_node_leaves_is_removed_and_nothing_else() {
     });
 }
 
-// docs/openwebui-protocol.md, section 2.5, item 17.
+/// As Open WebUI 0.12 has them.
+#[test]
+fn entries_of_the_pool_keep_what_processes_have_written_of_their_chats() {
+    let world = World::new();
+    let pool = RedisSessionPool::new(world.keys.clone(), "open-webui");
+    let node = world.node("a").with_pool(pool.clone());
+    let entry = || world.raw::<Option<String>>(&["HGET", "open-webui:session_pool", "s"]);
+    let user = ByteString::from_static(r#"{"id":"u","name":"Ü/","settings":{"list":[],"n":1.50}}"#);
+    let head = user.strip_suffix('}').unwrap().to_owned();
+    block_on(async {
+        let change =
+            async |change: PoolChange, at| pool.change(&[("s".into(), user.clone(), change)], at).await.unwrap();
+        node.put_sessions(vec![("s".into(), user.clone())], 100).await.unwrap();
+        assert_eq!(entry().unwrap(), format!(r#"{head},"last_seen_at":100}}"#));
+        change(PoolChange::Seen, 101).await;
+        assert_eq!(entry().unwrap(), format!(r#"{head},"last_seen_at":101,"chat_ids":[]}}"#));
+        change(PoolChange::Enter("c".into()), 102).await;
+        change(PoolChange::Enter("d".into()), 102).await;
+        assert_eq!(entry().unwrap(), format!(r#"{head},"last_seen_at":101,"chat_ids":["c","d"]}}"#));
+        // A process takes one away.
+        world.raw::<i64>(&[
+            "HSET",
+            "open-webui:session_pool",
+            "s",
+            r#"{"id":"u","last_seen_at":101,"chat_ids":["d"]}"#,
+        ]);
+        node.put_sessions(vec![("s".into(), user.clone())], 103).await.unwrap();
+        change(PoolChange::Seen, 104).await;
+        assert_eq!(entry().unwrap(), format!(r#"{head},"last_seen_at":104,"chat_ids":["d"]}}"#));
+        change(PoolChange::Leave("d".into()), 105).await;
+        assert_eq!(entry().unwrap(), format!(r#"{head},"last_seen_at":104,"chat_ids":[]}}"#));
+        // One that a process has removed does not come back by leaving.
+        world.raw::<i64>(&["HDEL", "open-webui:session_pool", "s"]);
+        change(PoolChange::Leave("d".into()), 106).await;
+        assert_eq!(entry(), None);
+        change(PoolChange::Seen, 107).await;
+        assert_eq!(entry().unwrap(), format!(r#"{head},"last_seen_at":107,"chat_ids":[]}}"#));
+    });
+}
+
+#[test]
+fn who_is_in_a_chat_and_what_was_left_behind_is_found_in_the_whole_pool() {
+    let world = World::new();
+    let pool = RedisSessionPool::new(world.keys.clone(), "open-webui");
+    let put = |sid: &str, entry: &str| world.raw::<i64>(&["HSET", "open-webui:session_pool", sid, entry]);
+    for number in 0..500 {
+        put(&format!("x{number}"), r#"{"id":"x","name":"X","last_seen_at":100,"chat_ids":[]}"#);
+    }
+    put("a", r#"{"id":"b","name":"Bo","last_seen_at":100,"chat_ids":["c","d"]}"#);
+    put("b", r#"{"id": "a", "name": "Al", "chat_ids": ["c"], "last_seen_at": 101}"#);
+    put("d", r#"{"id":"a","name":"Al","last_seen_at":100,"chat_ids":["c"]}"#);
+    put("old", r#"{"id":"z","name":"Z","last_seen_at":99,"chat_ids":["c"]}"#);
+    put("odd", r#"{"id":7,"chat_ids":["c"]}"#);
+    block_on(async {
+        let chats = ["c", "d", "e"].map(ByteString::from).into_iter().collect();
+        let found = pool.present(&chats, 100).await.unwrap();
+        let ids = |chat: &str| found[chat].iter().map(|user| format!("{} {}", user.id, user.name)).collect::<Vec<_>>();
+        assert_eq!(
+            (ids("c"), ids("d"), ids("e")),
+            (vec!["a Al".into(), "b Bo".into()], vec!["b Bo".to_owned()], vec![])
+        );
+        let lock = pool.lock_presence("c").await.unwrap().unwrap();
+        assert!(pool.lock_presence("c").await.unwrap().is_none());
+        assert_eq!(world.raw::<i64>(&["EXISTS", "open-webui:chat:c:presence:lock"]), 1);
+        assert!(lock.release().await.unwrap());
+        // A process is at it.
+        world.raw::<String>(&["SET", "open-webui:session_cleanup_lock", "python", "EX", "60"]);
+        assert_eq!(pool.reap(100).await.unwrap(), []);
+        world.raw::<i64>(&["DEL", "open-webui:session_cleanup_lock"]);
+        let reaped = pool.reap(100).await.unwrap();
+        assert_eq!(
+            reaped.iter().map(|session| (&*session.sid, &*session.chats[0])).collect::<Vec<_>>(),
+            [("old", "c")]
+        );
+        assert_eq!(world.raw::<i64>(&["HLEN", "open-webui:session_pool"]), 504);
+    });
+}
+
 /// Python reads an object, changes it and writes it back; of two writers one loses. A script does not.
+// docs/openwebui-protocol.md, section 2.5, item 17.
 #[test]
 fn models_in_use_are_counted_by_many_nodes_at_once_and_end() {
     let world = World::new();

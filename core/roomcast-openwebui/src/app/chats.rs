@@ -4,8 +4,6 @@
 //!
 //! A chat is its owner's; admins may look at it, and so may those that it is shared with in 0.12.
 
-use std::collections::BTreeMap;
-
 use bytestring::ByteString;
 
 use super::OpenWebUi;
@@ -16,7 +14,7 @@ use crate::settings::Release;
 use crate::sockets::ChatAccess;
 use crate::turn::{Outcome, TurnStep};
 use crate::typing::TypingPlace;
-use crate::wire::{self, ChatList, ChatPresence, ChatRead, ClientEvent, TypedEvent, UserJoinAck, UsersEvent};
+use crate::wire::{self, ChatList, ChatRead, ClientEvent, TypedEvent};
 use crate::writes::Row;
 use roomcast_core::server::{ClusterEvent, Command, Cx, SocketId, Target};
 use roomcast_core::socket_io::Args;
@@ -93,8 +91,10 @@ impl OpenWebUi {
                 if let Some(record) = self.sockets.get_mut(socket) {
                     record.chats.insert(chat.clone(), access);
                 }
-                self.publish_presence(&chat, cx);
-                answer(true)
+                match self.chat_to_share(socket, &chat) {
+                    Some(question) => Outcome::Ask(question, TurnStep::ChatEntered(chat)),
+                    None => self.chat_entered(&chat, cx),
+                }
             }
             (ChatRequest::Join(_), None) => answer(false),
             (ChatRequest::LastRead(chat), _) if is_owner => {
@@ -104,6 +104,12 @@ impl OpenWebUi {
             }
             (ChatRequest::LastRead(_), Some(ChatAccess::Read | ChatAccess::Write) | None) => Outcome::nothing(),
         }
+    }
+
+    /// A socket is in a chat, as far as others can know.
+    pub(super) fn chat_entered(&mut self, chat: &ByteString, cx: &mut Cx<'_>) -> Outcome {
+        self.publish_presence(chat, cx);
+        answer(true)
     }
 
     /// When a chat was read has been written: its owner's lists of chats follow.
@@ -136,21 +142,14 @@ impl OpenWebUi {
         }
     }
 
-    /// A socket has left a room. Whether that was a chat's that it was in, with 0.12.
-    pub(super) fn chat_room_left(&mut self, socket: SocketId, room: &str) -> bool {
+    /// A socket has left a room. The chat whose room that was, if it was in it, with 0.12.
+    pub(super) fn chat_room_left(&mut self, socket: SocketId, room: &str) -> Option<ByteString> {
         let chat = match self.settings.release {
             Release::V0_6 => None,
             Release::V0_12 => room.strip_prefix(wire::CHAT_ROOM),
         };
-        let record = self.sockets.get_mut(socket);
-        chat.zip(record).is_some_and(|(chat, record)| record.chats.remove(chat).is_some())
-    }
-
-    /// The others are told that a socket has left a chat's room.
-    pub(super) fn chat_left(&mut self, room: &str, cx: &mut Cx<'_>) {
-        if let Some(chat) = room.strip_prefix(wire::CHAT_ROOM) {
-            self.publish_presence(chat, cx);
-        }
+        let (chat, record) = chat.zip(self.sockets.get_mut(socket))?;
+        record.chats.remove(chat).map(|_| chat.into())
     }
 
     /// Takes a socket out of a chat's room, if it is in it.
@@ -158,23 +157,8 @@ impl OpenWebUi {
         let Some(record) = self.sockets.get_mut(socket) else { return };
         if record.chats.remove(chat).is_some() {
             cx.command(Command::Leave { target: Target::Socket(socket), room: wire::chat_room(chat) });
-            self.publish_presence(chat, cx);
+            self.chat_left(socket, chat, cx);
         }
-    }
-
-    /// Tells those in a chat's room who is there: users with an active login, each once.
-    pub(super) fn publish_presence(&self, chat: &str, cx: &mut Cx<'_>) {
-        let room = wire::chat_room(chat);
-        let mut people = BTreeMap::new();
-        for socket in cx.server.members(&self.settings.scope, &room) {
-            if let Some(user) = self.user_of(socket).filter(|_| self.activity.is_active(socket)) {
-                people.insert(&*user.id, &*user.name);
-            }
-        }
-        let users = people.into_iter().map(|(id, name)| UserJoinAck { id, name }).collect();
-        let data = TypedEvent { kind: "chat:presence", data: UsersEvent { users } };
-        let args = wire::args(&ChatPresence { chat_id: chat, shared: true, data });
-        self.emit_to_room(room, wire::EVENTS, args, cx);
     }
 
     fn join_chat(&self, socket: SocketId, chat: ByteString) -> Outcome {

@@ -97,7 +97,7 @@ impl OpenWebUi {
             self.tell_unavailable(socket, cx);
         }
         let is_user_join = matches!(turn.step, TurnStep::UserJoinChannels);
-        let outcome = if is_user_join { self.joined(socket) } else { Outcome::nothing() };
+        let outcome = if is_user_join { self.joined(socket, cx) } else { Outcome::nothing() };
         self.resume_with(socket, turn.origin, outcome, cx);
     }
 
@@ -138,6 +138,10 @@ impl OpenWebUi {
             }
         };
         let Some(built_in) = BuiltIn::named(&name) else {
+            if self.share_line(socket, &name, &args, cx) {
+                self.settle(peer, socket, TurnOrigin::Event(ack), Outcome::nothing(), cx);
+                return None;
+            }
             return Some(Event::Received { session: peer, socket, name, args, ack });
         };
         let outcome = match self.refusal(socket, built_in, &args, cx) {
@@ -221,6 +225,8 @@ impl OpenWebUi {
             }
             TurnStep::Note(note) => self.note_answered(socket, &note, found_note(result), cx),
             TurnStep::Chat(request) => self.chat_answered(socket, request, found_chat(result), cx),
+            // Stored or not: the chat does not depend on it.
+            TurnStep::ChatEntered(chat) => self.chat_entered(&chat, cx),
             TurnStep::Confirm { event, epoch } => self.confirmed(socket, (event, epoch), result, cx),
             TurnStep::DocumentJoin(joiner) => self.document_join_answered(socket, joiner, found_note(result), cx),
             TurnStep::DocumentFiles(turn) => self.document_files_answered(socket, turn, result, cx),

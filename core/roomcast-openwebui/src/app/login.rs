@@ -125,7 +125,8 @@ impl OpenWebUi {
     }
 
     /// What `user-join` is acknowledged with.
-    pub(super) fn joined(&self, socket: SocketId) -> Outcome {
+    pub(super) fn joined(&mut self, socket: SocketId, cx: &Cx<'_>) -> Outcome {
+        self.share_seen(socket, cx);
         match self.user_of(socket) {
             Some(user) => Outcome::Done(wire::args(&UserJoinAck { id: &user.id, name: &user.name })),
             // Withdrawn while the channels were being read.
@@ -243,7 +244,7 @@ impl OpenWebUi {
             self.activity_changed(change, cx);
         }
         for chat in chats.keys() {
-            self.publish_presence(chat, cx);
+            self.chat_left(socket, chat, cx);
         }
         self.notice(Notice::LoggedOut { socket, user: user.id, why });
     }

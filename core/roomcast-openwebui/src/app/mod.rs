@@ -10,6 +10,7 @@
 //! | `sharing` | sessions and uses of models, as other processes are to know them |
 //! | `rooms`, `chats` | channels, notes and chats: rooms, typing, what was read |
 //! | `found` | what a store has found, by its kind |
+//! | `presence` | who is in a chat, over all nodes |
 //! | `emitter`, `requests` | what the rest of the program asks for |
 //!
 //! To add a timer or an event to a machine, change the machine and its lines in [`OpenWebUi::pump`],
@@ -22,6 +23,7 @@ mod events;
 mod found;
 mod guard;
 mod login;
+mod presence;
 mod requests;
 mod rooms;
 mod sharing;
@@ -37,6 +39,7 @@ use crate::channel_reads::ChannelReads;
 use crate::documents::{AppDocumentCounts, DocumentRecords};
 use crate::elsewhere::Elsewhere;
 use crate::flushes::Flushes;
+use crate::pool::PoolDuties;
 use crate::purpose::Purpose;
 use crate::queries::{Late, Queries};
 use crate::query::{Query, QueryId, Question, Reply, StoreAnswer, StoreError, User};
@@ -50,7 +53,6 @@ use crate::turn::TurnStep;
 use crate::turns::Turns;
 use crate::typing::Typing;
 use crate::usage::Usage;
-use crate::wire;
 use crate::writes::{Output, Row, WritePace, Writes};
 use roomcast_core::rng::Rng;
 use roomcast_core::server::{
@@ -76,6 +78,7 @@ pub struct OpenWebUi {
     usage: Usage,
     calls: Calls,
     elsewhere: Elsewhere,
+    pool: PoolDuties,
     pub(crate) queries: Queries<Purpose>,
     writes: Writes,
     touches: Touches,
@@ -104,6 +107,7 @@ impl OpenWebUi {
             usage: Usage::new(settings.usage_expiry, limits.models_per_socket_max),
             calls: Calls::new(limits.calls_max),
             elsewhere: Elsewhere::default(),
+            pool: PoolDuties::new(settings.reap_interval),
             queries: Queries::default(),
             writes: Writes::new(&settings, rng.keyed_hash()),
             touches: Touches::new(&settings),
@@ -135,7 +139,7 @@ impl OpenWebUi {
             writes: self.writes.len() + self.touches.len(),
             change_bytes: self.writes.change_bytes(),
             calls: self.calls.len(),
-            fetches: self.elsewhere.len(),
+            fetches: self.elsewhere.len() + self.pool.len(),
             documents: self.documents.counts(),
             timers: self.sockets.armed()
                 + self.activity.armed()
@@ -143,6 +147,7 @@ impl OpenWebUi {
                 + self.typing.armed()
                 + self.usage.armed()
                 + self.flushes.len()
+                + self.pool.armed()
                 + self.writes.armed()
                 + self.touches.armed(),
             outputs: self.queries.unpolled() + self.given_back.len() + self.answers.len() + self.notices.len(),
@@ -236,6 +241,10 @@ impl OpenWebUi {
             // Stored or not: a login does not depend on it.
             Purpose::Shared { socket, epoch, user } => self.checked(socket, epoch, Ok(Ok(user)), cx),
             Purpose::Told => {}
+            // Stored or not: who is there is told as far as is known.
+            Purpose::ChatLeft { chat } => self.publish_presence(&chat, cx),
+            Purpose::Presence { chat } => self.presence_answered(chat, reply, cx),
+            Purpose::Reaped => self.reaped(reply, cx),
             Purpose::Channels(flight) => {
                 let channels = match reply {
                     Ok(StoreAnswer::Channels(found)) => Ok(found),
@@ -329,13 +338,6 @@ impl OpenWebUi {
 
     fn emit_to_room(&self, room: ByteString, name: ByteString, args: Args, cx: &mut Cx<'_>) {
         let target = Target::Room { namespace: self.settings.scope.clone(), room };
-        cx.command(Command::Emit(Emit { target, name, args, delivery: Delivery::Reliable, ack: None }));
-    }
-
-    /// Tells a peer that a store has not answered, and so that the peer is not at fault.
-    fn tell_unavailable(&self, socket: SocketId, cx: &mut Cx<'_>) {
-        let args = Args::from_json_values(ByteString::from_static(wire::UNAVAILABLE)).unwrap_or_default();
-        let (target, name) = (Target::Socket(socket), wire::ERROR);
         cx.command(Command::Emit(Emit { target, name, args, delivery: Delivery::Reliable, ack: None }));
     }
 
@@ -478,6 +480,9 @@ impl App for OpenWebUi {
                 | Purpose::Recheck { .. }
                 | Purpose::Shared { .. }
                 | Purpose::Told
+                | Purpose::ChatLeft { .. }
+                | Purpose::Presence { .. }
+                | Purpose::Reaped
                 | Purpose::Channels(_)
                 | Purpose::NoteRoom { .. }
                 | Purpose::ChatRoom { .. }
@@ -492,6 +497,7 @@ impl App for OpenWebUi {
         while let Some(socket) = self.sockets.pop_check(cx.now) {
             self.check(socket, cx);
         }
+        self.look_after_pool(cx);
         self.activity.handle_timeout(cx.now);
         self.channel_reads.handle_timeout(cx.now);
         self.typing.handle_timeout(cx.now);
@@ -536,6 +542,7 @@ impl App for OpenWebUi {
             self.touches.next_deadline(),
             self.documents.next_deadline(),
             self.flushes.next_deadline(),
+            self.pool.next_deadline(),
         ]
         .into_iter()
         .flatten()

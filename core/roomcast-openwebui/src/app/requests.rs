@@ -140,8 +140,8 @@ impl OpenWebUi {
                     cx.command(Command::Leave { target, room: room.clone() });
                     for socket in meant {
                         self.document_room_left(socket, &room, cx);
-                        if self.chat_room_left(socket, &room) {
-                            self.chat_left(&room, cx);
+                        if let Some(chat) = self.chat_room_left(socket, &room) {
+                            self.chat_left(socket, &chat, cx);
                         }
                     }
                 }

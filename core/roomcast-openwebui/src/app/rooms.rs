@@ -182,6 +182,7 @@ impl OpenWebUi {
 
     /// A front end's event of every 30 s, for each connection: the user's row is written less often than that.
     pub(super) fn heartbeat(&mut self, socket: SocketId, cx: &Cx<'_>) -> Outcome {
+        self.share_seen(socket, cx);
         if let Some(user) = self.user_of(socket).map(|user| user.id.clone()) {
             self.touches.handle_touch(user, cx.server.wall().as_unix_secs(), cx.now);
         }
@@ -259,6 +260,13 @@ impl OpenWebUi {
                 }));
             }
         }
+    }
+
+    /// Tells a peer that a store has not answered, and so that the peer is not at fault.
+    pub(super) fn tell_unavailable(&self, socket: SocketId, cx: &mut Cx<'_>) {
+        let args = Args::from_json_values(ByteString::from_static(wire::UNAVAILABLE)).unwrap_or_default();
+        let (target, name) = (Target::Socket(socket), wire::ERROR);
+        cx.command(Command::Emit(Emit { target, name, args, delivery: Delivery::Reliable, ack: None }));
     }
 
     /// An id from a peer, if it can be one. Copied: a slice of a message would keep all of it in memory.

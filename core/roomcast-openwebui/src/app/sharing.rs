@@ -44,6 +44,9 @@ impl OpenWebUi {
 
     /// A login has begun: its session is stored, should it have been removed while the login waited for that.
     pub(super) fn share_login(&mut self, socket: SocketId, cx: &Cx<'_>) {
+        if self.has_pool() {
+            self.pool.handle_session(cx.now);
+        }
         let is_shared = self.sockets.get(socket).is_some_and(|record| record.shared.is_some());
         if is_shared {
             return;
@@ -75,7 +78,7 @@ impl OpenWebUi {
     pub(super) fn share_use(&mut self, socket: SocketId, model: ByteString, cx: &Cx<'_>) {
         match self.settings.sharing {
             SessionSharing::Off => {}
-            SessionSharing::On => {
+            SessionSharing::On | SessionSharing::WithPool => {
                 let Some(sid) = self.sockets.get(socket).map(|record| record.sid.as_str().into()) else { return };
                 let at_secs = cx.server.wall().as_unix_secs();
                 self.ask(Question::ShareUse { sid, model, at_secs }, Purpose::Told, cx);

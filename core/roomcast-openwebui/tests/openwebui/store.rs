@@ -8,8 +8,8 @@ use std::ops::Deref;
 
 use bytestring::ByteString;
 use roomcast_openwebui::query::{
-    Account, Chat, ChatShare, Features, MessageChange, Mfa, Permission, Query, Question, ReadOutcome, Reply,
-    StoreAnswer, StoreError, User,
+    Account, Chat, ChatShare, ChatUser, Features, MessageChange, Mfa, Permission, PoolQuestion, Query, Question,
+    ReadOutcome, ReapedSession, Reply, StoreAnswer, StoreError, User,
 };
 use roomcast_stores::{
     ChannelKind, ChannelRow, ChannelState, ChatRow, GroupRow, MemberRow, Memory, NoteRow, Rows, UserRow,
@@ -34,6 +34,12 @@ pub struct Store {
     /// What other processes are told: profiles by socket, and seconds by socket and model.
     pub sessions: BTreeMap<String, String>,
     pub uses: BTreeMap<(String, String), u64>,
+    /// The chats of sessions by the pool, sockets whose front end said that it is there, and lines of direct connections.
+    pub pool_chats: BTreeSet<(String, String)>,
+    pub seen: Vec<String>,
+    pub lines: Vec<(String, String)>,
+    /// Sessions that are found to have been left behind.
+    pub left_behind: Vec<ReapedSession>,
     /// What a database of 0.12 has besides, by user and by user and chat.
     pub accounts: BTreeMap<String, Account>,
     pub shares: BTreeMap<(String, String), ChatShare>,
@@ -98,6 +104,10 @@ impl Store {
             changes: BTreeMap::new(),
             sessions: BTreeMap::new(),
             uses: BTreeMap::new(),
+            pool_chats: BTreeSet::new(),
+            seen: Vec::new(),
+            lines: Vec::new(),
+            left_behind: Vec::new(),
             accounts: BTreeMap::new(),
             shares: BTreeMap::new(),
             internal_chats: BTreeSet::new(),
@@ -144,6 +154,7 @@ impl Store {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are as they were")]
     fn as_newer(&mut self, question: &Question, answer: StoreAnswer) -> StoreAnswer {
         match (question, answer) {
+            (Question::SessionPool(question), _) => self.ask_pool(question),
             (_, StoreAnswer::User(Some(user))) => {
                 let account = self.accounts.get(&*user.id).cloned();
                 StoreAnswer::User(Some(User { account, ..user }))
@@ -165,6 +176,32 @@ impl Store {
             },
             (_, answer) => answer,
         }
+    }
+
+    fn ask_pool(&mut self, question: &PoolQuestion) -> StoreAnswer {
+        match question {
+            PoolQuestion::Seen { sid } => self.seen.push(sid.to_string()),
+            PoolQuestion::EnterChat { sid, chat } => {
+                self.pool_chats.insert((chat.to_string(), sid.to_string()));
+            }
+            PoolQuestion::LeaveChat { sid, chat } => {
+                self.pool_chats.remove(&(chat.to_string(), sid.to_string()));
+            }
+            PoolQuestion::Present { chat } => {
+                let there = self.pool_chats.iter().filter(|(there, _)| *there == **chat);
+                let user = |sid: &String| {
+                    let user: serde_json::Value = serde_json::from_str(self.sessions.get(sid)?).ok()?;
+                    Some((user["id"].as_str()?.to_owned(), user["name"].as_str()?.to_owned()))
+                };
+                let users: BTreeMap<_, _> = there.filter_map(|(_, sid)| user(sid)).collect();
+                let user = |(id, name): (String, String)| ChatUser { id: id.into(), name: name.into() };
+                return StoreAnswer::Present(users.into_iter().map(user).collect());
+            }
+            PoolQuestion::Told { .. } => {}
+            PoolQuestion::Reap => return StoreAnswer::Reaped(std::mem::take(&mut self.left_behind)),
+            PoolQuestion::Line { event, data } => self.lines.push((event.to_string(), data.to_string())),
+        }
+        StoreAnswer::Done
     }
 
     /// A user's account in 0.12, as it is without a second factor and with all features.

@@ -2,6 +2,7 @@
 
 mod chats;
 mod entry;
+mod pool;
 mod rooms;
 mod tokens;
 
