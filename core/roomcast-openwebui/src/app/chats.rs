@@ -17,14 +17,14 @@ use crate::typing::TypingPlace;
 use crate::wire::{self, ChatList, ChatRead, ClientEvent, TypedEvent};
 use crate::writes::Row;
 use roomcast_core::server::{ClusterEvent, Command, Cx, SocketId, Target};
-use roomcast_core::socket_io::Args;
+use roomcast_core::socket_io::{Args, ArgsError};
 
 impl OpenWebUi {
     pub(super) fn chat_events(&mut self, socket: SocketId, args: &Args, cx: &mut Cx<'_>) -> Outcome {
         let (chat, data) = match self.chat_payload(args) {
             Ok(Some(payload)) => payload,
             Ok(None) => return Outcome::nothing(),
-            Err(unreadable) => return unreadable,
+            Err(_) => return self.unreadable(),
         };
         let release = self.settings.release;
         let chat = chat.and_then(|chat| self.id(chat)).filter(|chat| is_saved(chat, release));
@@ -55,11 +55,11 @@ impl OpenWebUi {
     }
 
     /// The chat's id, if there is one, and what is said of it. `Ok(None)`: nothing that has a kind.
-    fn chat_payload(&self, args: &Args) -> Result<Option<(Option<String>, ClientEvent)>, Outcome> {
+    fn chat_payload(&self, args: &Args) -> Result<Option<(Option<String>, ClientEvent)>, ArgsError> {
         match self.settings.release {
             Release::V0_6 => Ok(args.parse::<wire::ChatEvents>().ok().map(|payload| (payload.chat_id, payload.data))),
             Release::V0_12 => {
-                let payload = args.parse::<wire::LooseChatEvents>().map_err(|_| self.unreadable())?;
+                let payload = args.parse::<wire::LooseChatEvents>()?;
                 let chat = payload.chat_id().map(str::to_owned);
                 Ok(payload.event().map(|event| (chat, event)))
             }
