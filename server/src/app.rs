@@ -132,11 +132,11 @@ fn follow_release(rules: &mut Rules, release: Release, settings: &Settings) {
     rules.release = release;
     rules.documents = DocumentSettings::of(release);
     match release {
+        Release::V0_6 => {}
         Release::V0_12 => {
             rules.recheck_interval = RECHECK_INTERVAL;
             rules.idle_after = settings.idle_after;
         }
-        _ => {}
     }
 }
 
@@ -144,7 +144,7 @@ fn follow_release(rules: &mut Rules, release: Release, settings: &Settings) {
 fn unhandled(release: Release, forwarded: Option<Args>) -> Option<Args> {
     match release {
         Release::V0_12 => Some(forwarded.unwrap_or_default()),
-        _ => forwarded,
+        Release::V0_6 => forwarded,
     }
 }
 

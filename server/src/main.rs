@@ -150,6 +150,7 @@ async fn run(settings: &Settings) -> Result<(), FatalError> {
         Ok([builder]) => program.serve(settings, builder.start(Tokio).map_err(FatalError::Start)?).await,
         Err(builders) => {
             let mut builders = builders.into_iter();
+            #[expect(clippy::expect_used, reason = "one builder was made for each shard above")]
             let next = |_| builders.next().expect("invariant: there is a builder for each shard");
             let (server, _apps) = start_shards(settings.shards, next).map_err(FatalError::Start)?;
             tracing::info!(shards = settings.shards, "several threads serve clients");

@@ -71,6 +71,7 @@ impl PageAccess {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "a refused request is rare, and its response is made here either way")]
 fn only_get(method: &Method) -> Result<(), Response<Bytes>> {
     if method == Method::GET || method == Method::HEAD {
         return Ok(());

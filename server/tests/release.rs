@@ -1,4 +1,5 @@
 //! Which release of Open WebUI is beside the program: what its tables tell. docs/operation.md, "Releases".
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The program with two shards: to its clients and to the backend it is one server.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows the test functions only")]
 
 mod common;
 mod fleet;

@@ -39,7 +39,7 @@ async fn measure(folder: &Path, users: usize, release: Release) -> Result<(), Bo
     let path = folder.join("webui.db");
     match release {
         Release::V0_12 => fill_0_12(&path, users).await?,
-        _ => fill(&path, users).await?,
+        Release::V0_6 => fill(&path, users).await?,
     }
     let own = Arc::new(Embedded::open(&folder.join("roomcast.db"), DatabaseOptions::default()).await?);
     let url = DatabaseUrl::Sqlite { path: path.clone() };

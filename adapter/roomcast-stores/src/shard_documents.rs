@@ -144,10 +144,10 @@ impl ShardDocuments {
     }
 
     async fn ask(&self, question: DocumentQuestion) -> Result<DocumentAnswer, StoreError> {
-        match self.store.ask(Question::SharedDocument(question)).await? {
-            StoreAnswer::SharedDocument(answer) => Ok(answer),
-            _ => Err(StoreError::Corrupt),
-        }
+        let StoreAnswer::SharedDocument(answer) = self.store.ask(Question::SharedDocument(question)).await? else {
+            return Err(StoreError::Corrupt);
+        };
+        Ok(answer)
     }
 
     /// Changes what is said of a document, which is forgotten once nothing is.

@@ -5,7 +5,6 @@
 /// Which release of Open WebUI is beside this. They differ in rights, in what a socket may do before it has a login, and in
 /// how a browser loads a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Release {
     /// 0.6.41 to 0.7: sockets wait for `user-join`, and the one session that a state names loads the note's content into
     /// an empty document.

@@ -21,10 +21,9 @@ impl TwoShards {
     }
 
     async fn ask(&self, shard: usize, question: DocumentQuestion) -> Result<DocumentAnswer, StoreError> {
-        match self.0[shard].answer(Question::SharedDocument(question)).await? {
-            StoreAnswer::SharedDocument(answer) => Ok(answer),
-            answer => panic!("{answer:?}"),
-        }
+        let answer = self.0[shard].answer(Question::SharedDocument(question)).await?;
+        let StoreAnswer::SharedDocument(answer) = answer else { panic!("{answer:?}") };
+        Ok(answer)
     }
 
     async fn append(&self, shard: usize, first_sequence: u64, updates: &[&'static str]) -> Result<(), StoreError> {
@@ -49,10 +48,10 @@ impl TwoShards {
     }
 
     async fn claim(&self, shard: usize, after_sequence: u64, span: Duration) -> Result<Claimed, StoreError> {
-        match self.ask(shard, DocumentQuestion::Claim { document: NOTE.into(), after_sequence, span }).await? {
-            DocumentAnswer::Claimed(claimed) => Ok(claimed),
-            answer => panic!("{answer:?}"),
-        }
+        let question = DocumentQuestion::Claim { document: NOTE.into(), after_sequence, span };
+        let answer = self.ask(shard, question).await?;
+        let DocumentAnswer::Claimed(claimed) = answer else { panic!("{answer:?}") };
+        Ok(claimed)
     }
 
     async fn release(&self, shard: usize) {

@@ -151,7 +151,6 @@ impl Store {
 
 /// What a database of 0.12 knows more.
 impl Store {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are as they were")]
     fn as_newer(&mut self, question: &Question, answer: StoreAnswer) -> StoreAnswer {
         match (question, answer) {
             (Question::SessionPool(question), _) => self.ask_pool(question),

@@ -33,10 +33,7 @@ fn presence_is_of_all_sessions_in_the_pool_and_told_once_it_knows() {
     let order: Vec<_> = world
         .questions()
         .into_iter()
-        .filter_map(|asked| match asked {
-            Question::SessionPool(question) => Some(question),
-            _ => None,
-        })
+        .filter_map(|asked| if let Question::SessionPool(question) = asked { Some(question) } else { None })
         .collect();
     assert!(
         matches!(&order[..], [PoolQuestion::LeaveChat { .. }, PoolQuestion::Present { .. }, PoolQuestion::Told { .. }]),
