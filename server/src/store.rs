@@ -100,35 +100,7 @@ impl StoreClient {
         metrics: StoreMetrics,
         instance: [u8; 16],
     ) -> Result<(Self, Release), StoreFailure> {
-        let options = || DatabaseOptions {
-            features_default: settings.features_default,
-            mfa_default: settings.mfa_default,
-            stored_config: settings.stored_config,
-            ..DatabaseOptions::default()
-        };
-        let mut release = settings.release.unwrap_or(Release::V0_6);
-        let (store, own): (Arc<dyn Store>, Arc<dyn Own>) = match &settings.mode {
-            Mode::Demo(path) => {
-                let store = Arc::new(own(path, options(), settings.handover).await?);
-                match store.seed(&Rows::demo()).await {
-                    Ok(Seeded::Filled | Seeded::NotEmpty) => {}
-                    Err(error) => return Err(StoreFailure::Seed(path.clone(), error)),
-                }
-                (store.clone(), store)
-            }
-            Mode::Production(_, StoreAt::Own(path)) => {
-                tracing::info!(path = %path.display(), "the store is a file of roomcast's own");
-                let store = Arc::new(own(path, options(), settings.handover).await?);
-                (store.clone(), store)
-            }
-            Mode::Production(_, StoreAt::WebUi { url, schema, beside }) => {
-                let own: Arc<dyn Own> = Arc::new(own(beside, options(), settings.handover).await?);
-                let options = DatabaseOptions { schema: schema.clone(), release: settings.release, ..options() };
-                let (store, found) = web_ui(url, options, own.clone()).await?;
-                release = found;
-                (Arc::new(store), own)
-            }
-        };
+        let OpenStore { store, own, release } = open(settings).await?;
         let shared = match &settings.redis.revocations {
             Some(url) => {
                 let keys = RedisKeys::start(RedisConfig::new(url.clone())).map_err(StoreFailure::Redis)?;
@@ -346,6 +318,45 @@ impl fmt::Display for StoreFailure {
             Self::Seed(path, error) => write!(f, "cannot write to {}: {error:?}", path.display()),
             Self::Redis(fault) => write!(f, "cannot use Redis: {fault}"),
             Self::WebUi(error) => write!(f, "cannot use the database (DATABASE_URL): {error}"),
+        }
+    }
+}
+
+/// The store that the settings name, and which release of Open WebUI it belongs to.
+struct OpenStore {
+    store: Arc<dyn Store>,
+    /// Keeps revocations, and documents where nodes do not share them.
+    own: Arc<dyn Own>,
+    release: Release,
+}
+
+async fn open(settings: &Settings) -> Result<OpenStore, StoreFailure> {
+    let options = || DatabaseOptions {
+        features_default: settings.features_default,
+        mfa_default: settings.mfa_default,
+        stored_config: settings.stored_config,
+        ..DatabaseOptions::default()
+    };
+    let release = settings.release.unwrap_or(Release::V0_6);
+    match &settings.mode {
+        Mode::Demo(path) => {
+            let store = Arc::new(own(path, options(), settings.handover).await?);
+            match store.seed(&Rows::demo()).await {
+                Ok(Seeded::Filled | Seeded::NotEmpty) => {}
+                Err(error) => return Err(StoreFailure::Seed(path.clone(), error)),
+            }
+            Ok(OpenStore { store: store.clone(), own: store, release })
+        }
+        Mode::Production(_, StoreAt::Own(path)) => {
+            tracing::info!(path = %path.display(), "the store is a file of roomcast's own");
+            let store = Arc::new(own(path, options(), settings.handover).await?);
+            Ok(OpenStore { store: store.clone(), own: store, release })
+        }
+        Mode::Production(_, StoreAt::WebUi { url, schema, beside }) => {
+            let own: Arc<dyn Own> = Arc::new(own(beside, options(), settings.handover).await?);
+            let options = DatabaseOptions { schema: schema.clone(), release: settings.release, ..options() };
+            let (store, release) = web_ui(url, options, own.clone()).await?;
+            Ok(OpenStore { store: Arc::new(store), own, release })
         }
     }
 }
