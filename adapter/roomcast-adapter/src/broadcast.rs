@@ -114,7 +114,7 @@ impl Broadcast {
     }
 
     /// The core has a short way for all members of one room.
-    fn into_target(self) -> Target {
+    pub(crate) fn into_target(self) -> Target {
         let mut selection = self.selection;
         let plain = selection.sockets.is_empty()
             && selection.except_rooms.is_empty()

@@ -45,6 +45,7 @@ mod documents;
 mod driver;
 mod emit_error;
 mod endpoints;
+mod fetched;
 mod flow;
 mod handle;
 mod handler;
@@ -76,7 +77,7 @@ mod worker;
 pub use ipnet::IpNet;
 pub use roomcast_core as core;
 pub use roomcast_core::server::{
-    AckEnd, Delivery, Extent, Handshake, Message, Reason, Sid, SocketId,
+    AckEnd, Delivery, Extent, FetchedSocket, Handshake, Message, Reason, Sid, SocketId,
     config::{
         Compression, ConnectionRecovery, EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits, Transports,
     },
@@ -96,6 +97,7 @@ pub use crate::cluster::{ClusterBus, ClusterInbox, MemoryBus, MemoryLink};
 #[cfg(feature = "documents")]
 pub use crate::documents::DocumentRoutes;
 pub use crate::emit_error::EmitError;
+pub use crate::fetched::FetchedSockets;
 pub use crate::handle::Handle;
 pub use crate::handler::{
     Ack, Arriving, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, HandlerInput,

@@ -14,11 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
-use roomcast_core::server::{ClusterInput, Command, Emit, EndpointId, RequestId, SessionId, SocketId};
+use roomcast_core::server::{ClusterInput, Command, Emit, EndpointId, RequestId, SessionId, SocketId, Target};
 
 use crate::acks::Acks;
 use crate::addresses::{AddressGuard, Addresses};
 use crate::endpoints::Endpoints;
+use crate::fetched::FetchedSockets;
 use crate::flow::FlowGate;
 use crate::load::LoadMeter;
 use crate::presence::Snapshot;
@@ -36,6 +37,8 @@ pub(crate) enum Mail {
     LeaveAll(SocketId),
     /// An emit whose acks are wanted.
     Ask(Emit, Duration, oneshot::Sender<Acks>),
+    /// A question for the sockets of a target on all nodes.
+    Fetch(Target, Duration, oneshot::Sender<FetchedSockets>),
     /// An HTTP request: its head, and its body unless that follows as [`Mail::Body`].
     Http(Box<HttpRequest>),
     /// The body of a request that was sent without it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use roomcast_adapter::core::cluster::{ClusterSettings, Strangers, Subscriptions};
 use roomcast_adapter::{AckEnd, Builder, MemoryBus};
 
-use self::nodes::{Node, builder, hear_each_other, in_hall};
+use self::nodes::{Node, builder, find_each_other, hear_each_other, in_hall};
 
 /// A node on tokio and one on smol, which know each other.
 fn pair(settings: &ClusterSettings) -> [Node; 2] {
@@ -35,6 +35,15 @@ fn an_emit_of_any_node_reaches_the_members_on_all() {
         let nodes = pair(&settings(subscriptions));
         let [mut one, mut two] = in_hall(&nodes);
         hear_each_other(&nodes, [&mut one, &mut two]);
+        find_each_other(&nodes, &[one, two]);
+    }
+}
+
+#[test]
+fn a_room_that_was_left_gets_nothing_from_any_node() {
+    for subscriptions in [Subscriptions::Everything, Subscriptions::PerRoom] {
+        let nodes = pair(&settings(subscriptions));
+        let [mut one, mut two] = in_hall(&nodes);
         assert_eq!(one.ask(r#"422["leave","hall"]"#), "432[]");
         nodes[1].emit("hall", "news", "tea");
         assert_eq!(two.next(), r#"42["news","tea"]"#);
@@ -60,6 +69,19 @@ fn acks_of_all_nodes_are_gathered() {
     assert_eq!((acks.asked, acks.end), (2, AckEnd::Complete));
     assert_eq!(acks.answers[0].1.json(), r#""here""#);
     assert_eq!(acks.remote[0].json(), r#""there""#);
+}
+
+/// Without other nodes the question is answered at once; after the end of the server it has no answer.
+#[test]
+fn sockets_are_fetched_on_one_node_as_well() {
+    let node = Node::on_tokio(builder());
+    let mut one = node.client();
+    assert_eq!(one.ask(r#"421["join","hall"]"#), "431[]");
+    assert_eq!(node.fetch("hall"), (vec![one.sid.clone()], 0));
+    let handle = node.handle.clone();
+    drop(one);
+    node.end();
+    assert_eq!(smol::block_on(handle.of("/").to("hall").fetch_sockets(Duration::from_secs(60))), None);
 }
 
 #[test]

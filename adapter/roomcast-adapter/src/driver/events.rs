@@ -9,9 +9,10 @@ use roomcast_core::time::Instant;
 use tracing::Span;
 
 use super::Driver;
-use super::jobs::{Ask, HandlerOwner, RunningHandler, ask_id, poll_once};
+use super::jobs::{Ask, HandlerOwner, RunningHandler, ask_id, fetch_key, poll_once};
 use crate::acks::Acks;
 use crate::args::weight;
+use crate::fetched::FetchedSockets;
 use crate::handler::{Closed, Connected, Connecting, Disconnected, MessageReceived, Opened, Received};
 use crate::handler_queue::HandlerJob;
 use crate::own_handlers::own_handler;
@@ -82,6 +83,12 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             ClusterEvent::Acked { emit, node: _, args } => {
                 if let Some(ask) = self.asks.get_mut(ask_id(emit)) {
                     ask.remote.push(args);
+                }
+            }
+            ClusterEvent::SocketsFetched { fetch, sockets, nodes_missing } => {
+                if let Some(asked) = self.fetches.remove(fetch_key(fetch)) {
+                    // Dropped by a task that waits no longer.
+                    let _ = asked.send(FetchedSockets { sockets, nodes_missing });
                 }
             }
             ClusterEvent::NodeJoined { node } => tracing::info!(%node, "another node is there"),

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 use roomcast_core::id::SlabKey as _;
-use roomcast_core::server::{EmitId, SessionId, SocketId};
+use roomcast_core::server::{EmitId, FetchId, SessionId, SocketId};
 use roomcast_core::socket_io::Args;
 
 use crate::acks::Acks;
@@ -19,6 +19,11 @@ use crate::presence::Presence;
 roomcast_core::slab_key! {
     /// An emit whose acks are awaited.
     pub struct AskId;
+}
+
+roomcast_core::slab_key! {
+    /// A question for sockets of all nodes.
+    pub struct FetchKey;
 }
 
 /// An emit whose acks are awaited.
@@ -95,6 +100,12 @@ pub(super) fn ask_id(emit: EmitId) -> AskId {
     let EmitId(number) = emit;
     let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
     AskId::from_parts(low, u32::try_from(number >> 32).unwrap_or(u32::MAX))
+}
+
+pub(super) fn fetch_key(fetch: FetchId) -> FetchKey {
+    let FetchId(number) = fetch;
+    let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    FetchKey::from_parts(low, u32::try_from(number >> 32).unwrap_or(u32::MAX))
 }
 
 /// Events of one session that are read ahead of an ack.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use futures_channel::oneshot;
 use roomcast_core::server::{
-    AckRequest, App, Command, Emit, EmitId, EndpointId, Head, Input, RequestId, SessionId, Target, Upgrade,
+    AckRequest, App, ClusterCommand, Command, Emit, EmitId, EndpointId, FetchId, Head, Input, RequestId, SessionId,
+    Target, Upgrade,
 };
 use roomcast_core::time::Instant;
 
@@ -46,6 +47,10 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 }
             }
             Mail::Ask(emit, timeout, acks) => self.ask(emit, timeout, acks, now),
+            Mail::Fetch(target, timeout, sockets) => {
+                let fetch = FetchId(self.fetches.insert(sockets).as_u64());
+                self.command(Command::Cluster(ClusterCommand::FetchSockets { fetch, target, timeout }), now);
+            }
             Mail::Http(request) => self.http(*request, now),
             Mail::Body(request, body) => self.stack.server.handle_http_body(request, body, now),
             Mail::Aborted(ticket) => self.aborted(ticket, now),

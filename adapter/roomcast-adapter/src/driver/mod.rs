@@ -34,12 +34,13 @@ use roomcast_core::slab::Slab;
 use roomcast_core::time::Instant;
 
 use self::conns::Conns;
-use self::jobs::{Ask, AskId, Lending, RunningHandler};
+use self::jobs::{Ask, AskId, FetchKey, Lending, RunningHandler};
 use self::memory::{shrink_list, shrink_queue, shrink_slots};
 use self::slice::TimeSlice;
 use crate::app::AppSide;
 use crate::clock::{Clock, wall_now};
 use crate::cluster::ClusterBus;
+use crate::fetched::FetchedSockets;
 use crate::flow::FlowGate;
 use crate::mailbox::{HttpTicket, Mail, Shared, Sleep};
 use crate::peer::Peer;
@@ -70,6 +71,7 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     /// Connected sockets of which handlers have never heard, while DEBUG is on.
     kept: BTreeMap<SocketId, (Scope, Sid)>,
     asks: Slab<AskId, Ask>,
+    fetches: Slab<FetchKey, oneshot::Sender<FetchedSockets>>,
     lending: BTreeMap<SessionId, Lending>,
     congested: BTreeMap<SessionId, Vec<Arc<FlowGate>>>,
     /// Handlers that did not end at once.
@@ -147,6 +149,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             peers: Vec::new(),
             kept: BTreeMap::new(),
             asks: Slab::new(),
+            fetches: Slab::new(),
             lending: BTreeMap::new(),
             congested: BTreeMap::new(),
             running: Vec::new(),

@@ -101,6 +101,16 @@ impl Node {
         thread::spawn(move || smol::block_on(asking).unwrap())
     }
 
+    /// The ids of the sockets of all nodes in a room, in order, and how many nodes have not answered.
+    pub fn fetch(&self, room: &'static str) -> (Vec<String>, u32) {
+        let fetched = smol::block_on(self.handle.of("/").to(room).fetch_sockets(PATIENCE)).unwrap();
+        assert!(fetched.sockets.iter().all(|socket| socket.rooms.iter().any(|name| &**name == room)));
+        assert!(fetched.sockets.first().is_none_or(|socket| socket.node.is_none()), "those of this node first");
+        let mut sids: Vec<String> = fetched.sockets.into_iter().map(|socket| socket.sid.to_string()).collect();
+        sids.sort();
+        (sids, fetched.nodes_missing)
+    }
+
     pub fn client(&self) -> Client {
         Client::connect(self.address)
     }
@@ -127,6 +137,16 @@ pub fn hear_each_other(nodes: &[Node; 2], [one, two]: [&mut Client; 2]) {
     assert_eq!(two.next(), r#"42["news","dinner"]"#);
     one.send(r#"42["say","hall","hi"]"#);
     assert_eq!(two.next(), r#"42["said","hi"]"#);
+}
+
+/// Each node finds the sockets of both.
+pub fn find_each_other(nodes: &[Node; 2], clients: &[Client; 2]) {
+    let mut sids = clients.each_ref().map(|client| client.sid.clone());
+    sids.sort();
+    for node in nodes {
+        assert_eq!(node.fetch("hall"), (sids.to_vec(), 0));
+        assert_eq!(node.fetch("nowhere"), (Vec::new(), 0));
+    }
 }
 
 /// A WebSocket client in the namespace `/`.
