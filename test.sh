@@ -99,6 +99,10 @@ section_publish() {
     # The registry that cargo makes for this has no host, and its unpacked packages outlive it: cargo would build today's
     # packages against those of an earlier run in the same folder, as they have the same version.
     rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/roomcast-*
+    # What was built from them counts as fresh for the same reason.
+    if [ -d "$CARGO_TARGET_DIR/package/tmp-registry" ]; then
+        rm -rf "$CARGO_TARGET_DIR"/debug/.fingerprint/roomcast-*
+    fi
     # Not `--locked`: the packages' own lock files are made on the way.
     cargo publish --workspace --dry-run --allow-dirty
 }

@@ -34,7 +34,7 @@ describe("a store that fails", { concurrency: true }, () => {
     await until(() => late.closings.length > 0, "refusal of the late provider");
     assert.deepEqual(states, []);
     assert(!late.provider.synced && late.isEmpty);
-    await program.failure("save_note_content");
+    await program.failure("save_note_data");
 
     await unlock();
     await until(async () => (await program.content())?.md === wanted, "what was typed, in the note's table", BACK_MS);
