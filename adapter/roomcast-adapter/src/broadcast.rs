@@ -12,6 +12,7 @@ use roomcast_core::server::{Command, Delivery, Emit, Extent, Scope, Selection, T
 use crate::acks::AcksFuture;
 use crate::args::{IntoArgs, weight};
 use crate::emit_error::{emittable, emittable_or_log};
+use crate::fetched::FetchedSockets;
 use crate::handle::Handle;
 use crate::mailbox::{Mail, Shared};
 use crate::sent::Sent;
@@ -93,6 +94,27 @@ impl Broadcast {
         let (sender, acks) = oneshot::channel();
         shared.send(Mail::Ask(emit, timeout, sender), 0);
         AcksFuture(Ok(acks))
+    }
+
+    /// The sockets that are meant, on this node and on all others of its cluster. Waits until the nodes that are known have
+    /// answered, for `timeout` at most. `None` if the server has ended. For sockets of this node alone there is
+    /// [`sockets`](Self::sockets), which does not wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use roomcast_adapter::Handle;
+    ///
+    /// async fn guests(handle: Handle) -> Vec<String> {
+    ///     let fetched = handle.of("/").to("hall").fetch_sockets(Duration::from_secs(1)).await.unwrap_or_default();
+    ///     fetched.sockets.into_iter().map(|socket| socket.sid.to_string()).collect()
+    /// }
+    /// ```
+    pub async fn fetch_sockets(self, timeout: Duration) -> Option<FetchedSockets> {
+        let (sender, fetched) = oneshot::channel();
+        let shared = self.shared.clone();
+        shared.send(Mail::Fetch(self.into_target(), timeout, sender), 0);
+        fetched.await.ok()
     }
 
     /// Puts them into a room.
