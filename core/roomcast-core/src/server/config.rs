@@ -287,8 +287,7 @@ impl Default for EngineIo {
 pub struct Compression {
     /// Shorter messages are sent as they are, in bytes. 1 KiB.
     pub threshold_bytes: usize,
-    /// Longer messages are sent as they are: no other client is served while one is compressed, which takes about 1 ms for
-    /// 100 KB. 256 KiB.
+    /// Longer messages are sent as they are: no other client is served while one is compressed. 256 KiB.
     pub bytes_max: usize,
 }
 
