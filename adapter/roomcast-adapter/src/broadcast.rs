@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use futures_channel::oneshot;
-use roomcast_core::server::{Command, Delivery, Emit, Extent, Scope, Selection, Target};
+use roomcast_core::server::{ClusterCommand, Command, Delivery, Emit, Extent, Reach, Scope, Selection, Target};
 
 use crate::acks::AcksFuture;
 use crate::args::{IntoArgs, weight};
-use crate::emit_error::{emittable, emittable_or_log};
+use crate::emit_error::{EmitError, emittable, emittable_or_log, tellable};
 use crate::fetched::FetchedSockets;
 use crate::handle::Handle;
-use crate::mailbox::{Mail, Shared};
+use crate::mailbox::{Mail, ServersQuestion, Shared};
 use crate::sent::Sent;
+use crate::server_replies::ServerRepliesFuture;
 
 /// A selection of the sockets in a namespace: all of them, until rooms are named.
 ///
@@ -48,6 +49,13 @@ impl Broadcast {
     /// Not the members of this room.
     pub fn except(mut self, room: impl Into<ByteString>) -> Self {
         self.selection.except_rooms.push(room.into());
+        self
+    }
+
+    /// The sockets of this server alone, not those of other nodes of its cluster; other
+    /// [shards](crate::Server::start_shards) are other nodes.
+    pub const fn local(mut self) -> Self {
+        self.selection.reach = Reach::Local;
         self
     }
 
@@ -117,6 +125,66 @@ impl Broadcast {
         fetched.await.ok()
     }
 
+    /// Tells the applications of the other servers something: their
+    /// [`on_server_side`](crate::Namespace::on_server_side) handlers, and `io.of(…).on(…)` of JavaScript servers. The
+    /// application of this server does not hear it, and clients do not. Other [shards](crate::Server::start_shards) are other
+    /// servers. Awaiting the result lets the server write before the next one is made. What cannot be sent is logged as an
+    /// error: see [`Sent::checked`].
+    ///
+    /// ```
+    /// # use roomcast_adapter::Handle;
+    /// async fn reload(handle: Handle) {
+    ///     handle.of("/").server_side_emit("reload", "settings").await;
+    /// }
+    /// ```
+    pub fn server_side_emit<M>(self, name: impl Into<ByteString>, args: impl IntoArgs<M>) -> Sent {
+        let name = name.into();
+        let told = self.of_servers().and_then(|()| tellable(&name, args));
+        let args = match told.inspect_err(|error| tracing::error!(event = &*name, %error, "servers are not told")) {
+            Ok(args) => args,
+            Err(error) => return Sent::nothing(error),
+        };
+        let bytes = name.len() + weight(&args);
+        let namespace = self.selection.scope.namespace;
+        let command = ClusterCommand::ServerEmit { namespace, name, args, ack: None };
+        Sent::to_many(&self.shared, self.shared.send(Mail::Command(Command::Cluster(command)), bytes))
+    }
+
+    /// Tells the applications of the other servers something, and gathers what they reply. Waits until all have, for
+    /// `timeout` at most: then there are the replies that came.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use roomcast_adapter::Handle;
+    ///
+    /// async fn elsewhere(handle: Handle) -> u64 {
+    ///     let asked = handle.of("/").server_side_emit_with_ack("clients?", "hall", Duration::from_secs(1));
+    ///     let Ok(answer) = asked.await else { return 0 };
+    ///     answer.replies.iter().filter_map(|(_, args)| args.parse::<(u64,)>().ok()).map(|(count,)| count).sum()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The event cannot be sent, or the server is gone. That some did not reply is no error.
+    pub fn server_side_emit_with_ack<M>(
+        self,
+        name: impl Into<ByteString>,
+        args: impl IntoArgs<M>,
+        timeout: Duration,
+    ) -> ServerRepliesFuture {
+        let name = name.into();
+        let args = match self.of_servers().and_then(|()| tellable(&name, args)) {
+            Ok(args) => args,
+            Err(error) => return ServerRepliesFuture(Err(error)),
+        };
+        let (replies, answer) = oneshot::channel();
+        let namespace = self.selection.scope.namespace;
+        self.shared.send(Mail::AskServers(Box::new(ServersQuestion { namespace, name, args, timeout, replies })), 0);
+        ServerRepliesFuture(Ok(answer))
+    }
+
     /// Puts them into a room.
     pub fn join(self, room: impl Into<ByteString>) {
         let shared = self.shared.clone();
@@ -135,12 +203,25 @@ impl Broadcast {
         shared.command(Command::Disconnect { target: self.into_target(), extent });
     }
 
+    /// Whether the selection is what all servers share.
+    fn of_servers(&self) -> Result<(), EmitError> {
+        let Selection { scope, rooms, sockets, except_rooms, except_sockets, reach } = &self.selection;
+        let is_whole = rooms.is_empty()
+            && sockets.is_empty()
+            && except_rooms.is_empty()
+            && except_sockets.is_empty()
+            && *reach == Reach::Cluster;
+        let is_shared = scope.endpoint == self.shared.endpoints.first_socket_io();
+        if is_shared && is_whole { Ok(()) } else { Err(EmitError::NotOfServers) }
+    }
+
     /// The core has a short way for all members of one room.
     pub(crate) fn into_target(self) -> Target {
         let mut selection = self.selection;
         let plain = selection.sockets.is_empty()
             && selection.except_rooms.is_empty()
             && selection.except_sockets.is_empty()
+            && selection.reach == Reach::Cluster
             && selection.rooms.len() == 1;
         match selection.rooms.pop() {
             Some(room) if plain => Target::Room { namespace: selection.scope, room },

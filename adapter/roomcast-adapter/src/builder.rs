@@ -26,6 +26,7 @@ use crate::handler::{
 use crate::handler_arguments::StateType;
 use crate::http_limits::HttpLimits;
 use crate::registry::{HandlerFn, HandlerGate, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
+use crate::server_side::ServerSideReceived;
 use crate::states::States;
 
 /// The endpoints of a server, the handlers of their events, and its limits. [`start`](Self::start) makes a server of them.
@@ -347,6 +348,7 @@ impl SocketIoRoutes {
             disconnected: None,
             events: BTreeMap::new(),
             any: None,
+            server_side: BTreeMap::new(),
         };
         let mut namespace =
             Namespace { routes, admit: Vec::new(), before: Vec::new(), twice: Vec::new(), needed: Vec::new() };
@@ -436,6 +438,28 @@ impl Namespace {
         self.note(&handler);
         if self.routes.disconnected.replace(HandlerFn::hook(handler)).is_some() {
             self.note_twice("`on_disconnect`");
+        }
+    }
+
+    /// Another server of the cluster said this, to the applications of the others: see
+    /// [`server_side_emit`](crate::Broadcast::server_side_emit). What the handler returns is the reply, if that server wants
+    /// one, and [`NoAck`](crate::NoAck) none; JavaScript servers take the first argument of it alone. Handlers begin in the
+    /// order of the events, and none waits for another. An event without a handler is dropped without a reply. 4,096
+    /// handlers are at work at most; what comes then is dropped as well, and logged.
+    ///
+    /// ```
+    /// # use roomcast_adapter::{Data, Handle, Namespace};
+    /// fn set_up(ns: &mut Namespace) {
+    ///     ns.on_server_side("clients?", async |handle: Handle, Data((room,)): Data<(String,)>| {
+    ///         handle.of("/").to(room).sockets().await.map_or(0, |sockets| sockets.len())
+    ///     });
+    /// }
+    /// ```
+    pub fn on_server_side<M>(&mut self, name: impl Into<String>, handler: impl Handler<ServerSideReceived, M>) {
+        self.note(&handler);
+        let name = name.into();
+        if self.routes.server_side.insert(name.clone(), HandlerFn::server_side(handler)).is_some() {
+            self.note_twice(&format!("the handler of {name:?} of other servers"));
         }
     }
 

@@ -16,6 +16,12 @@ pub enum EmitError {
     /// `newListener` and `removeListener`. A JavaScript client closes its connection when it receives one (socket.io-parser
     /// 4.2, `RESERVED_EVENTS`).
     ReservedName,
+    /// JavaScript servers keep the name for events of their own (socket.io 4.8, `RESERVED_EVENTS` of a namespace): `connect`,
+    /// `connection` and `new_namespace`. For server-side emits alone.
+    ReservedByServers,
+    /// A server-side emit is for the applications of all servers: rooms cannot be selected, nor an endpoint other than the
+    /// first one of Socket.IO, which is what servers share.
+    NotOfServers,
     /// The arguments have no JSON form.
     Args(ArgsError),
 }
@@ -24,6 +30,8 @@ impl fmt::Display for EmitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReservedName => f.write_str("the event name is reserved by clients"),
+            Self::ReservedByServers => f.write_str("the event name is reserved by JavaScript servers"),
+            Self::NotOfServers => f.write_str("a server-side emit is for all servers that share the namespace"),
             Self::Args(error) => error.fmt(f),
         }
     }
@@ -35,6 +43,14 @@ impl std::error::Error for EmitError {}
 pub(crate) fn emittable<M>(event: &str, args: impl IntoArgs<M>) -> Result<Args, EmitError> {
     if is_reserved_event(event) {
         return Err(EmitError::ReservedName);
+    }
+    args.into_args().map_err(EmitError::Args)
+}
+
+/// The arguments in the form that is sent, if applications of other servers can be told the event.
+pub(crate) fn tellable<M>(event: &str, args: impl IntoArgs<M>) -> Result<Args, EmitError> {
+    if matches!(event, "connect" | "connection" | "new_namespace") {
+        return Err(EmitError::ReservedByServers);
     }
     args.into_args().map_err(EmitError::Args)
 }

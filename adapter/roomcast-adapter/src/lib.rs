@@ -64,6 +64,8 @@ mod registry;
 mod runtime;
 mod sent;
 mod server;
+mod server_replies;
+mod server_side;
 mod shard_group;
 mod shard_hub;
 mod siblings;
@@ -76,6 +78,7 @@ mod worker;
 
 pub use ipnet::IpNet;
 pub use roomcast_core as core;
+pub use roomcast_core::cluster::NodeId;
 pub use roomcast_core::server::{
     AckEnd, Delivery, Extent, FetchedSocket, Handshake, Message, Reason, Sid, SocketId,
     config::{
@@ -114,6 +117,8 @@ pub use crate::redis_nodes::{RedisMonitor, RedisNodes};
 pub use crate::runtime::Runtime;
 pub use crate::sent::Sent;
 pub use crate::server::{Server, StartError};
+pub use crate::server_replies::{ServerReplies, ServerRepliesFuture};
+pub use crate::server_side::ServerSideReceived;
 pub use crate::socket::Socket;
 pub use crate::state::{Extension, State};
 pub use crate::view::View;

@@ -12,9 +12,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
 use roomcast_core::server::{ClusterInput, Command, Emit, EndpointId, RequestId, SessionId, SocketId, Target};
+use roomcast_core::socket_io::Args;
 
 use crate::acks::Acks;
 use crate::addresses::{AddressGuard, Addresses};
@@ -23,6 +25,7 @@ use crate::fetched::FetchedSockets;
 use crate::flow::FlowGate;
 use crate::load::LoadMeter;
 use crate::presence::Snapshot;
+use crate::server_replies::ServerReplies;
 use crate::shard_group::ShardGroup;
 use crate::states::States;
 use crate::sync::{lock, remember};
@@ -39,6 +42,8 @@ pub(crate) enum Mail {
     Ask(Emit, Duration, oneshot::Sender<Acks>),
     /// A question for the sockets of a target on all nodes.
     Fetch(Target, Duration, oneshot::Sender<FetchedSockets>),
+    /// A question for the applications of the other servers.
+    AskServers(Box<ServersQuestion>),
     /// An HTTP request: its head, and its body unless that follows as [`Mail::Body`].
     Http(Box<HttpRequest>),
     /// The body of a request that was sent without it.
@@ -59,6 +64,15 @@ pub(crate) enum Mail {
     SiblingEnded,
     /// Something changed that only matters to a server which ends.
     Nudge,
+}
+
+/// A server-side emit whose replies are wanted.
+pub(crate) struct ServersQuestion {
+    pub(crate) namespace: ByteString,
+    pub(crate) name: ByteString,
+    pub(crate) args: Args,
+    pub(crate) timeout: Duration,
+    pub(crate) replies: oneshot::Sender<ServerReplies>,
 }
 
 /// The number of an HTTP request on its way to the driver.

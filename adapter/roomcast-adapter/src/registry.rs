@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use roomcast_core::server::config::Pattern;
-use roomcast_core::server::{Command, EndpointId};
+use roomcast_core::server::{ClusterCommand, Command, EndpointId};
 use roomcast_core::socket_io::Args;
 
 use crate::ack_result::error_args;
@@ -19,6 +19,7 @@ use crate::handler::{
     Received, Refusal, Rejection,
 };
 use crate::handler_queue::{HandlerJob, guarded};
+use crate::server_side::ServerSideReceived;
 
 /// The handlers of all endpoints, by endpoint.
 pub(crate) struct Routes(Vec<KindRoutes>);
@@ -39,6 +40,8 @@ pub(crate) struct NamespaceRoutes {
     pub(crate) disconnected: Option<HandlerFn<Disconnected>>,
     pub(crate) events: BTreeMap<String, HandlerFn<Received>>,
     pub(crate) any: Option<HandlerFn<Received>>,
+    /// For events of other servers, by their names.
+    pub(crate) server_side: BTreeMap<String, HandlerFn<ServerSideReceived>>,
 }
 
 /// The handlers of an endpoint without namespaces.
@@ -227,6 +230,25 @@ impl HandlerFn<Received> {
                     socket.ack(ack, args);
                 }
                 socket.shared().command(Command::Handled { session: socket.session() });
+            })
+        }))
+    }
+}
+
+impl HandlerFn<ServerSideReceived> {
+    /// Replies if the other server asks for it.
+    pub(crate) fn server_side<M>(handler: impl Handler<ServerSideReceived, M>) -> Self {
+        let handler = Arc::new(handler);
+        Self(Box::new(move |mut input| {
+            let (handler, shared, reply) = (handler.clone(), input.shared.clone(), input.reply.take());
+            HandlerJob::new(async move {
+                let args = match run(&*handler, input).await {
+                    Ok(Ack(args)) => args,
+                    Err(fault) => Some(error_args(&fault.message())),
+                };
+                if let (Some(reply), Some(args)) = (reply, args) {
+                    shared.command(Command::Cluster(ClusterCommand::ServerReply { reply, args }));
+                }
             })
         }))
     }

@@ -31,7 +31,7 @@ use crate::handler_arguments::HandlerArguments;
 /// });
 /// # let _ = builder;
 /// ```
-pub struct State<T>(Arc<T>);
+pub struct State<T>(pub(crate) Arc<T>);
 
 /// A value that was kept with the socket by [`Socket::extend`](crate::Socket::extend), in an
 /// [`admit`](crate::Namespace::admit) handler for one, as an argument of the handlers after it. Where it is missing the

@@ -8,9 +8,9 @@ mod nodes;
 use std::time::Duration;
 
 use roomcast_adapter::core::cluster::{ClusterSettings, Strangers, Subscriptions};
-use roomcast_adapter::{AckEnd, Builder, MemoryBus};
+use roomcast_adapter::{AckEnd, AckError, Builder, EmitError, MemoryBus};
 
-use self::nodes::{Node, builder, find_each_other, hear_each_other, in_hall};
+use self::nodes::{Node, PATIENCE, builder, find_each_other, hear_each_other, in_hall, servers_hear_each_other};
 
 /// A node on tokio and one on smol, which know each other.
 fn pair(settings: &ClusterSettings) -> [Node; 2] {
@@ -35,8 +35,61 @@ fn an_emit_of_any_node_reaches_the_members_on_all() {
         let nodes = pair(&settings(subscriptions));
         let [mut one, mut two] = in_hall(&nodes);
         hear_each_other(&nodes, [&mut one, &mut two]);
-        find_each_other(&nodes, &[one, two]);
+        let mut clients = [one, two];
+        find_each_other(&nodes, &clients);
+        servers_hear_each_other(&nodes, &mut clients);
     }
+}
+
+/// The handler does not reply, and its node ends: what there is is told. Arguments that do not fit are answered.
+#[test]
+fn replies_of_servers_end_without_those_that_do_not_come() {
+    let bus = MemoryBus::new();
+    let on = |number: u16| {
+        let bus = bus.clone();
+        let settings = settings(Subscriptions::Everything);
+        builder().node(number).cluster(settings, move |_, inbox| Ok(bus.join(inbox)))
+    };
+    let [first, second, third] = [0, 1, 2].map(|number| Node::on_smol(on(number)));
+    let mut one = second.client();
+    let fetched = smol::block_on(first.handle.of("/").fetch_sockets(PATIENCE)).unwrap();
+    assert_eq!((fetched.sockets.len(), fetched.nodes_missing), (1, 0), "all know each other");
+    let asked = first.handle.of("/").server_side_emit_with_ack("double", "no number", PATIENCE);
+    let replies = smol::block_on(asked).unwrap().replies;
+    assert!(replies.len() == 2 && replies[0].1.json().starts_with(r#"{"error":"invalid arguments: "#), "{replies:?}");
+    for name in ["silence", "unheard"] {
+        let asked = first.handle.of("/").server_side_emit_with_ack(name, 1, Duration::from_millis(200));
+        let answer = smol::block_on(asked).unwrap();
+        assert_eq!((answer.replies, answer.asked, answer.end), (vec![], 2, AckEnd::TimedOut), "{name}");
+    }
+    assert_eq!(one.next(), r#"42["silent"]"#);
+    let asking = first.handle.of("/").server_side_emit_with_ack("silence", (), PATIENCE);
+    assert_eq!(one.next(), r#"42["silent"]"#, "it has been heard");
+    drop(one);
+    second.end();
+    third.end();
+    let answer = smol::block_on(asking).unwrap();
+    assert_eq!((answer.replies.len(), answer.asked, answer.end), (0, 2, AckEnd::Gone));
+}
+
+#[test]
+fn servers_are_not_told_what_they_cannot_hear() {
+    let node = Node::on_tokio(builder().socket_io("/other", |io| io.namespace("/", |_| {})));
+    let (all, other) = (node.handle.of("/"), node.handle.of_endpoint("/other", "/").unwrap());
+    for narrow in [all.clone().to("hall"), all.clone().except("hall"), all.clone().local(), other] {
+        assert_eq!(narrow.clone().server_side_emit("tell", 1).checked().unwrap_err(), EmitError::NotOfServers);
+        let asked = smol::block_on(narrow.server_side_emit_with_ack("tell", 1, PATIENCE));
+        assert_eq!(asked, Err(AckError::Emit(EmitError::NotOfServers)));
+    }
+    for name in ["connect", "connection", "new_namespace"] {
+        assert_eq!(all.clone().server_side_emit(name, 1).checked().unwrap_err(), EmitError::ReservedByServers);
+    }
+    // Without a cluster there are no others.
+    let alone = node.ask_servers("double", 1);
+    assert_eq!((alone.replies.len(), alone.asked, alone.end), (0, 0, AckEnd::Gone));
+    node.end();
+    let asked = smol::block_on(all.server_side_emit_with_ack("tell", 1, PATIENCE));
+    assert_eq!(asked, Err(AckError::ServerEnded));
 }
 
 #[test]

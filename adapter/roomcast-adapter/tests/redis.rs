@@ -16,7 +16,7 @@ use roomcast_adapter::core::cluster::{
 use roomcast_adapter::redis::{BusStats, RedisConfig, RedisUrl};
 use roomcast_adapter::{AckEnd, RedisMonitor, RedisNodes};
 
-use self::nodes::{Node, builder, find_each_other, hear_each_other, in_hall};
+use self::nodes::{Node, builder, find_each_other, hear_each_other, in_hall, servers_hear_each_other};
 use self::server::RedisServer;
 
 struct Fleet {
@@ -75,7 +75,9 @@ fn an_emit_of_any_node_reaches_the_members_on_all() {
         two.send(r#"430["there"]"#);
         let acks = asking.join().unwrap();
         assert_eq!((acks.asked, acks.end, acks.remote[0].json()), (2, AckEnd::Complete, r#""there""#));
-        find_each_other(&nodes, &[one, two]);
+        let mut clients = [one, two];
+        find_each_other(&nodes, &clients);
+        servers_hear_each_other(&nodes, &mut clients);
     }
 }
 

@@ -15,7 +15,8 @@ use nodes::{Client, builder};
 use roomcast_adapter::core::cluster::{BusState, ClusterMessage, ClusterSettings, RoomChannel, Strangers};
 use roomcast_adapter::core::server::config::PathMatch;
 use roomcast_adapter::{
-    Builder, ClusterBus, ClusterInbox, Extent, Handle, MemoryBus, MemoryLink, Message, Peer, Server, Socket, StartError,
+    AckEnd, Builder, ClusterBus, ClusterInbox, Extent, Handle, MemoryBus, MemoryLink, Message, Peer, Server, Socket,
+    StartError,
 };
 use roomcast_tokio::{TokioThread, start_shards};
 
@@ -104,6 +105,27 @@ fn clients_of_both_shards_hear_every_handle_and_each_other() {
     assert_eq!(one.next(), r#"42["said","ho"]"#, "and not what it has said itself");
     assert_eq!(smol::block_on(server.handle.of("/").to("hall").sockets()).len(), 2);
     assert_eq!(smol::block_on(server.handle.audit()).unwrap().sessions, 2);
+    server.end();
+}
+
+/// Each shard is a server to the other, which has handlers of its own.
+#[test]
+fn applications_of_shards_hear_each_other() {
+    let server = ShardedServer::start(|_| builder());
+    let mut clients = server.in_hall();
+    let shards = server.handle.shards();
+    for (asking, client) in [0, 1].into_iter().zip([1, 0]) {
+        let all = shards[asking].of("/");
+        let answer = smol::block_on(all.clone().server_side_emit_with_ack("double", 21, PATIENCE)).unwrap();
+        let replies: Vec<&str> = answer.replies.iter().map(|(_, args)| args.json()).collect();
+        assert_eq!((replies, answer.asked, answer.end), (vec![r#""double",42"#], 1, AckEnd::Complete));
+        smol::block_on(all.clone().server_side_emit("tell", "news"));
+        assert_eq!(clients[client].next(), r#"42["told","news"]"#);
+        smol::block_on(all.emit("end", ()));
+        for client in &mut clients {
+            assert_eq!(client.next(), r#"42["end"]"#, "the shard's own application does not hear it");
+        }
+    }
     server.end();
 }
 

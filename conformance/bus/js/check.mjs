@@ -43,15 +43,18 @@ async function javascript (pub, sub, options) {
     socket.on('room-cast', (room, ...data) => io.to(room).emit('room-event', room, ...data))
   })
   const heard = []
-  io.on('ask', (...args) => {
-    const reply = typeof args.at(-1) === 'function' ? args.pop() : () => {}
+  const told = []
+  const ask = (...args) => {
+    const reply = args.pop()
     heard.push(args)
     reply({ javascript: args })
-  })
+  }
+  io.on('ask', ask)
+  io.on('tell', (...args) => told.push(args))
   http.listen(0, '127.0.0.1')
   await once(http, 'listening')
   endings.push(() => { io.close(); pub.disconnect(); sub.disconnect() })
-  return { io, heard, port: http.address().port }
+  return { io, heard, told, ask, port: http.address().port }
 }
 
 /** A client that keeps what it gets. */
@@ -242,10 +245,27 @@ async function serverSide (servers, emitter, clients) {
     const javascript = [{ javascript: [...args, buffer] }]
     assert.deepEqual([sorted(replies), isComplete], [sorted([roomcast, javascript, javascript]), true])
   }
+  // It writes its events as JSON, too.
   for (const say of [first.io, emitter]) {
-    say.serverSideEmit('ask', 'no reply')
-    for (const client of [a, b]) await client.expect(['server-event', 'no reply'])
+    say.serverSideEmit('tell', 'no reply', Buffer.from([6]))
+    for (const client of [a, b]) await client.expect(['server-event', 'no reply', { type: 'Buffer', data: [6] }])
   }
+  for (const server of servers) server.told.splice(0)
+  a.socket.emit('server-tell', 'no reply', Buffer.from([6]))
+  await b.expect(['server-event', 'no reply', Buffer.from([6])])
+  for (const { told } of servers) assert.deepEqual(told, [['no reply', Buffer.from([6])]])
+  // One server does not answer: the others' replies are there in the end.
+  second.io.removeAllListeners('ask')
+  const partial = await new Promise(resolve => {
+    first.io.of('/').adapter.requestsTimeout = 2000
+    first.io.serverSideEmit('ask', 1, (error, replies) => resolve([error, replies]))
+  })
+  first.io.of('/').adapter.requestsTimeout = PATIENCE
+  assert.match(String(partial[0]), /timeout reached: only 2 responses received out of 3/)
+  assert.deepEqual(partial[1], [{ roomcast: [1] }, { roomcast: [1] }])
+  const [some, isComplete] = await a.askAll('server-ask-briefly', 1)
+  assert.deepEqual([sorted(some), isComplete], [sorted([[{ roomcast: [1] }], [{ javascript: [1] }]]), false])
+  second.io.on('ask', second.ask)
   await a.askAll('server-emit', END)
   for (const { heard } of [second]) assert.deepEqual(heard.splice(0).at(-1), [END])
 }

@@ -19,6 +19,7 @@ use crate::own_handlers::own_handler;
 use crate::peer::Peer;
 use crate::presence::Presence;
 use crate::runtime::Runtime;
+use crate::server_side::ServerSideReceived;
 use crate::socket::Socket;
 
 impl<R: Runtime, A: App + 'static> Driver<R, A> {
@@ -91,6 +92,12 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                     let _ = asked.send(FetchedSockets { sockets, nodes_missing });
                 }
             }
+            ClusterEvent::ServerReceived { node, namespace, name, args, reply } => {
+                let shared = self.shared.clone();
+                self.server_said(&namespace, ServerSideReceived { shared, node, name, args, reply });
+            }
+            ClusterEvent::ServerReplied { emit, node, args } => self.server_replied(emit, node, args),
+            ClusterEvent::ServerRepliesEnded { emit, asked, answered: _, end } => self.servers_asked(emit, asked, end),
             ClusterEvent::NodeJoined { node } => tracing::info!(%node, "another node is there"),
             ClusterEvent::NodeLeft { node, leaving } => tracing::info!(%node, ?leaving, "another node is gone"),
             _ => {}
@@ -199,7 +206,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     }
 
     /// Runs a handler: at once if that is all it takes, and after those before it.
-    fn run(&mut self, owner: HandlerOwner, job: HandlerJob) {
+    pub(super) fn run(&mut self, owner: HandlerOwner, job: HandlerJob) {
         let mut next = owner.queue().enter(job);
         while let Some(mut job) = next {
             if poll_once(&mut job).is_pending() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
+use roomcast_core::cluster::NodeId;
 use roomcast_core::id::SlabKey as _;
 use roomcast_core::server::{EmitId, FetchId, SessionId, SocketId};
 use roomcast_core::socket_io::Args;
@@ -15,6 +16,7 @@ use crate::acks::Acks;
 use crate::handler_queue::{HandlerJob, HandlerQueue};
 use crate::peer::Peer;
 use crate::presence::Presence;
+use crate::server_replies::ServerReplies;
 
 roomcast_core::slab_key! {
     /// An emit whose acks are awaited.
@@ -24,6 +26,17 @@ roomcast_core::slab_key! {
 roomcast_core::slab_key! {
     /// A question for sockets of all nodes.
     pub struct FetchKey;
+}
+
+roomcast_core::slab_key! {
+    /// A question for the applications of other servers.
+    pub struct QuestionKey;
+}
+
+/// What other servers have replied so far to a question.
+pub(super) struct AskedServers {
+    pub(super) answer: oneshot::Sender<ServerReplies>,
+    pub(super) replies: Vec<(NodeId, Args)>,
 }
 
 /// An emit whose acks are awaited.
@@ -75,11 +88,13 @@ pub(super) struct RunningHandler {
     pub(super) job: HandlerJob,
 }
 
-/// The client whose events a handler keeps in order.
+/// The client or server whose events a handler keeps in order.
 #[derive(Clone)]
 pub(super) enum HandlerOwner {
     Socket(Arc<Presence>),
     Peer(Peer),
+    /// A server: what one handler of its events waits for holds up no other.
+    Server(Arc<HandlerQueue>),
 }
 
 impl HandlerOwner {
@@ -87,6 +102,7 @@ impl HandlerOwner {
         match self {
             Self::Socket(presence) => &presence.queue,
             Self::Peer(peer) => peer.queue(),
+            Self::Server(queue) => queue,
         }
     }
 }
@@ -100,6 +116,12 @@ pub(super) fn ask_id(emit: EmitId) -> AskId {
     let EmitId(number) = emit;
     let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
     AskId::from_parts(low, u32::try_from(number >> 32).unwrap_or(u32::MAX))
+}
+
+pub(super) fn question_key(emit: EmitId) -> QuestionKey {
+    let EmitId(number) = emit;
+    let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    QuestionKey::from_parts(low, u32::try_from(number >> 32).unwrap_or(u32::MAX))
 }
 
 pub(super) fn fetch_key(fetch: FetchId) -> FetchKey {

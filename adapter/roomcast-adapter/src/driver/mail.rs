@@ -51,6 +51,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 let fetch = FetchId(self.fetches.insert(sockets).as_u64());
                 self.command(Command::Cluster(ClusterCommand::FetchSockets { fetch, target, timeout }), now);
             }
+            Mail::AskServers(question) => self.ask_servers(*question, now),
             Mail::Http(request) => self.http(*request, now),
             Mail::Body(request, body) => self.stack.server.handle_http_body(request, body, now),
             Mail::Aborted(ticket) => self.aborted(ticket, now),

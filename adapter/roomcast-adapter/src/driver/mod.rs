@@ -16,6 +16,7 @@ mod io;
 mod jobs;
 mod mail;
 mod memory;
+mod servers;
 mod slice;
 mod telling;
 
@@ -34,7 +35,7 @@ use roomcast_core::slab::Slab;
 use roomcast_core::time::Instant;
 
 use self::conns::Conns;
-use self::jobs::{Ask, AskId, FetchKey, Lending, RunningHandler};
+use self::jobs::{Ask, AskId, AskedServers, FetchKey, Lending, QuestionKey, RunningHandler};
 use self::memory::{shrink_list, shrink_queue, shrink_slots};
 use self::slice::TimeSlice;
 use crate::app::AppSide;
@@ -72,6 +73,9 @@ pub(crate) struct Driver<R: Runtime, A: App> {
     kept: BTreeMap<SocketId, (Scope, Sid)>,
     asks: Slab<AskId, Ask>,
     fetches: Slab<FetchKey, oneshot::Sender<FetchedSockets>>,
+    questions: Slab<QuestionKey, AskedServers>,
+    /// Held by each handler of an event of another server while it is at work.
+    server_side: Arc<()>,
     lending: BTreeMap<SessionId, Lending>,
     congested: BTreeMap<SessionId, Vec<Arc<FlowGate>>>,
     /// Handlers that did not end at once.
@@ -150,6 +154,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
             kept: BTreeMap::new(),
             asks: Slab::new(),
             fetches: Slab::new(),
+            questions: Slab::new(),
+            server_side: Arc::default(),
             lending: BTreeMap::new(),
             congested: BTreeMap::new(),
             running: Vec::new(),

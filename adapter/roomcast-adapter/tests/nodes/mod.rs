@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use roomcast_adapter::{Acks, Builder, Data, Handle, Runtime, Socket};
+use roomcast_adapter::{AckEnd, Acks, Args, Builder, Data, EventName, Handle, NoAck, Runtime, ServerReplies, Socket};
 use tungstenite::{Message, WebSocket};
 
 /// A server with events to join and leave rooms, and to say something to one.
@@ -20,6 +20,16 @@ pub fn builder() -> Builder {
             ns.on("leave", async |socket: Socket, Data((room,)): Data<(String,)>| socket.leave(room));
             ns.on("say", async |socket: Socket, Data((room, text)): Data<(String, String)>| {
                 socket.to(room).emit("said", text).await;
+            });
+            ns.on_server_side("double", async |EventName(name): EventName, Data((number,)): Data<(u32,)>| {
+                (name.to_string(), number * 2)
+            });
+            ns.on_server_side("tell", async |handle: Handle, text: Args| {
+                handle.of("/").local().emit("told", text).await;
+            });
+            ns.on_server_side("silence", async |handle: Handle| {
+                handle.of("/").local().emit("silent", ()).await;
+                NoAck
             });
         });
     })
@@ -111,6 +121,11 @@ impl Node {
         (sids, fetched.nodes_missing)
     }
 
+    /// Asks the applications of the other nodes.
+    pub fn ask_servers(&self, name: &'static str, args: u32) -> ServerReplies {
+        smol::block_on(self.handle.of("/").server_side_emit_with_ack(name, args, PATIENCE)).unwrap()
+    }
+
     pub fn client(&self) -> Client {
         Client::connect(self.address)
     }
@@ -146,6 +161,23 @@ pub fn find_each_other(nodes: &[Node; 2], clients: &[Client; 2]) {
     for node in nodes {
         assert_eq!(node.fetch("hall"), (sids.to_vec(), 0));
         assert_eq!(node.fetch("nowhere"), (Vec::new(), 0));
+    }
+}
+
+/// The applications of both tell each other something, and ask each other. They know each other already.
+pub fn servers_hear_each_other(nodes: &[Node; 2], clients: &mut [Client; 2]) {
+    for (here, other) in [(0, 1), (1, 0)] {
+        let told = nodes[here].handle.of("/").server_side_emit("tell", ("news", here));
+        smol::block_on(told.checked().unwrap());
+        assert_eq!(clients[other].next(), format!(r#"42["told","news",{here}]"#));
+        let ServerReplies { replies, asked, end, .. } = nodes[here].ask_servers("double", 21);
+        let texts: Vec<&str> = replies.iter().map(|(_, args)| args.json()).collect();
+        assert_eq!((texts, asked, end), (vec![r#""double",42"#], 1, AckEnd::Complete));
+        // Its own application has not heard it.
+        nodes[here].emit_to_all("end", "");
+        for client in &mut *clients {
+            assert_eq!(client.next(), r#"42["end",""]"#);
+        }
     }
 }
 
@@ -230,4 +262,4 @@ pub fn connect_to(address: SocketAddr, target: &str) -> TcpStream {
 }
 
 /// Only a test that fails waits as long.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);

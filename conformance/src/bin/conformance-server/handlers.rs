@@ -2,7 +2,6 @@
 //!
 //! Owns: its endpoints, namespaces and events. Must never know: the runtime, beyond its timers.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::time::Duration;
 
@@ -16,10 +15,10 @@ use roomcast_tokio::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{Fleet, listed};
+use crate::fleet::{listed, of_fleet};
 use crate::settings::{BusDialect, Settings};
 
-pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder<Fleet>, Box<dyn Error>> {
+pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, Box<dyn Error>> {
     let policy = Policy { required: vec![Claim::Expiry, Claim::Subject], ..Policy::default() };
     let verifier = Verifier::new(policy, vec![Key::hmac(settings.jwt_secret.as_bytes())?])?;
     let compression = (settings.compression == "1").then(Compression::default);
@@ -30,7 +29,7 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder<Fl
         compression,
         ..EngineIo::default()
     };
-    let builder = Builder::with_app(Fleet::default(), async |question: Infallible| match question {})
+    let builder = Builder::new()
         .socket_io("/socket.io", |io| {
             io.engine = engine.clone();
             io.connect_timeout = settings.connect_timeout;
@@ -184,6 +183,7 @@ fn events(ns: &mut Namespace, runtime: impl Runtime, settings: &Settings) {
     });
     in_rooms(ns);
     of_others(ns);
+    of_fleet(ns);
     if settings.load != "1" {
         to_all(ns);
     }
