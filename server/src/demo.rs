@@ -112,6 +112,12 @@ impl Demo {
     }
 }
 
+/// What is said below the link to the page.
+pub const PAGE_TEXT: &str = "\
+Open it in a browser: a demonstration with made-up users and tokens, until this process ends.
+Tokens and commands for a terminal: --page off. Beside Open WebUI: docs/operation.md. All settings: --help.
+";
+
 /// Draws 256 bits and encodes them as text.
 fn random() -> Result<Secret, getrandom::Error> {
     let mut bytes = [0; 32];

@@ -14,6 +14,7 @@
 //! | `api`, `health`, `metrics` | the pages |
 //! | `shard_apps` | the application in all shards, for pages that one of them serves |
 //! | `page` | the page that shows the system at work |
+//! | `probe` | a look at a roomcast that runs |
 //! | `bridge` | the connections of the backend's own processes |
 //! | `memory` | what a burst took, given back |
 //! | `sessions` | how many clients came and left, for the log |
@@ -28,6 +29,7 @@ mod health;
 mod memory;
 mod metrics;
 mod page;
+mod probe;
 mod reply;
 mod session_pool;
 mod sessions;
@@ -65,6 +67,14 @@ use crate::store::StoreClient;
 fn main() -> ExitCode {
     // Ends the process with 2 if a flag, or the variable in its place, cannot be used.
     let flags = Flags::parse();
+    match flags.probe() {
+        Some(Ok(())) => return ExitCode::SUCCESS,
+        Some(Err(failure)) => {
+            eprintln!("roomcast: {failure}");
+            return ExitCode::FAILURE;
+        }
+        None => {}
+    }
     let settings = match Settings::read(flags, &|name| std::env::var_os(name)) {
         Ok(settings) => settings,
         Err(problem) => {
@@ -232,15 +242,19 @@ async fn end_on_signal(mut signals: Signals, handle: Handle, health: Health, dra
 
 fn announce(address: SocketAddr, settings: &Settings, demo: Option<&Demo>) {
     let path = settings.path.as_str();
-    let mut text = format!("roomcast listens on http://{address}{path}\n");
-    if let Some(demo) = demo {
-        text.push_str(&demo.text(address, path));
-    }
-    match settings.page {
-        // Last, where one looks first.
-        PageSetting::On => text.push_str(&format!("\nSee it at work in a browser: http://{address}/\n")),
-        PageSetting::Off => {}
-    }
+    let text = match (settings.page, demo) {
+        // One link for a newcomer; what there is for a terminal is asked for.
+        (PageSetting::On, Some(_)) => format!("roomcast listens on http://{address}/\n{}", demo::PAGE_TEXT),
+        (PageSetting::Off, Some(demo)) => {
+            format!("roomcast listens on http://{address}{path}\n{}", demo.text(address, path))
+        }
+        (PageSetting::On, None) => {
+            format!(
+                "roomcast listens on http://{address}{path}\nIts page, for the key of the HTTP API: http://{address}/\n"
+            )
+        }
+        (PageSetting::Off, None) => format!("roomcast listens on http://{address}{path}\n"),
+    };
     // A closed standard output does not stop the server.
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -312,7 +312,7 @@ impl DemoProgram {
     }
 
     fn start_with(variables: &[(&str, &str)]) -> Self {
-        let (mut program, address) = Program::serve(&[], variables);
+        let (mut program, address) = Program::serve(&["--page", "off"], variables);
         let last = |line: String| line.rsplit(' ').next().unwrap().to_owned();
         let tokens = ["ada", "ben", "cleo"];
         let tokens =

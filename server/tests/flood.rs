@@ -14,7 +14,7 @@ use common::{Client, POLLING, Program, connect, get};
 #[test]
 fn four_clients_without_pause_keep_it_neither_from_serving_nor_from_ending() {
     for (event, reads) in [(r#"42["usage"]"#, true), (r#"421["usage"]"#, true), (r#"421["usage"]"#, false)] {
-        let (mut program, address) = Program::serve(&["--grace-seconds", "1"], &[]);
+        let (mut program, address) = Program::serve(&["--grace-seconds", "1", "--page", "off"], &[]);
         let token = program.stdout.until("token of ada").rsplit(' ').next().unwrap().to_owned();
         let attackers: Vec<_> = (0..4).map(|_| Attacker::start(websocket(address), event, reads)).collect();
         for attacker in &attackers {

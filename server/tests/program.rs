@@ -86,7 +86,7 @@ fn ends_with_these_tables(what: &str, tables: String, missing: &str) {
 
 #[test]
 fn the_demonstration_prints_tokens_that_work() {
-    let (mut program, address) = Program::serve(&[], &[]);
+    let (mut program, address) = Program::serve(&["--page", "off"], &[]);
     for (user, name) in [("ada", "Ada"), ("ben", "Ben"), ("cleo", "Cleo")] {
         let line = program.stdout.until(&format!("token of {user}"));
         let token = line.rsplit(' ').next().unwrap();
@@ -101,7 +101,7 @@ fn the_demonstration_prints_tokens_that_work() {
 /// The commands are run as a user would run them, in two terminals.
 #[test]
 fn the_demonstration_prints_commands_that_work() {
-    let (mut program, _) = Program::serve(&[], &[]);
+    let (mut program, _) = Program::serve(&["--page", "off"], &[]);
     let join = program.stdout.until("U='http://");
     let emit = program.stdout.until("/api/emit");
     let mut terminal = Command::new("sh");
@@ -118,12 +118,45 @@ fn the_demonstration_prints_commands_that_work() {
     terminal.wait().unwrap();
 }
 
+#[test]
+fn a_probe_tells_a_program_that_is_well_from_one_that_is_not() {
+    let (mut program, address) = Program::serve(&["--drain-seconds", "60"], &[]);
+    let probe = |page: &str, port: u16| {
+        // As in a container, where it listens on all addresses; the rest of the environment is of no concern.
+        let (port, secret) = (port.to_string(), ("WEBUI_SECRET_KEY", "a"));
+        Program::spawn(&["--probe", page, "--host", "0.0.0.0", "--port", &port], &[secret]).end()
+    };
+    for page in ["health", "ready"] {
+        assert_eq!(probe(page, address.port()).0.code(), Some(0), "{page}");
+    }
+    program.signal("TERM");
+    program.stderr.until("SIGTERM");
+    assert_eq!(probe("health", address.port()).0.code(), Some(0));
+    let (status, said) = probe("ready", address.port());
+    assert!(status.code() == Some(1) && said.contains("draining"), "{said}");
+    program.signal("TERM");
+    program.end();
+    let (status, said) = probe("health", address.port());
+    assert!(status.code() == Some(1) && said.contains("cannot be reached"), "{said}");
+}
+
 /// The page is told the tokens that were printed, and the key.
 #[test]
 fn the_demonstration_has_a_page_for_this_machine_alone() {
     let (mut program, address) = Program::serve(&[], &[]);
-    let link = program.stdout.until("See it at work");
-    assert!(link.ends_with(&format!("http://{address}/")), "{link}");
+    // One link, and no token or key.
+    program.stdout.until("--help");
+    assert!(
+        program.stdout.seen.starts_with(&format!("roomcast listens on http://{address}/\n")),
+        "{}",
+        program.stdout.seen
+    );
+    assert_eq!(program.stdout.seen.matches("http://").count(), 1, "{}", program.stdout.seen);
+    assert!(
+        program.stdout.seen.lines().count() == 3 && !program.stdout.seen.contains("eyJ"),
+        "{}",
+        program.stdout.seen
+    );
     for (path, content_type) in [("/", "text/html"), ("/page/app.js", "text/javascript"), ("/page/app.css", "text/css")]
     {
         let page = get(address, path);
@@ -168,7 +201,7 @@ fn in_production_the_page_is_off_or_wants_the_key() {
 
 #[test]
 fn another_secret_than_the_tokens_lets_nobody_be_anybody() {
-    let (mut first, _) = Program::serve(&[], &[]);
+    let (mut first, _) = Program::serve(&["--page", "off"], &[]);
     let token = first.stdout.until("token of ada").rsplit(' ').next().unwrap().to_owned();
     let (_second, address) = Program::serve(&["--entry", "authenticated"], &[]);
     let open = get(address, POLLING);
@@ -266,7 +299,7 @@ fn a_limit_per_address_without_a_known_proxy_is_warned_of_and_counts_peers() {
 
 #[test]
 fn health_readiness_and_metrics_have_pages() {
-    let (mut program, address) = Program::serve(&[], &[]);
+    let (mut program, address) = Program::serve(&["--page", "off"], &[]);
     let token = program.stdout.until("token of ada").rsplit(' ').next().unwrap().to_owned();
     let _client = Client::join(address, &token);
     for (path, body) in [("/health", r#"{"status":"up"}"#), ("/ready", r#"{"status":"ready"}"#)] {
@@ -373,7 +406,7 @@ fn while_it_drains_it_works_and_is_not_ready() {
 /// At DEBUG each client can be followed; a wrong secret is told at any level that production has.
 #[test]
 fn logins_and_refusals_are_logged() {
-    let (mut program, address) = Program::serve(&[], &[("ROOMCAST_LOG", "debug")]);
+    let (mut program, address) = Program::serve(&["--page", "off"], &[("ROOMCAST_LOG", "debug")]);
     let token = program.stdout.until("token of ada").rsplit(' ').next().unwrap().to_owned();
     let mut client = Client::connect(address);
     let sid = format!("sid={}", client.sid);

@@ -10,6 +10,8 @@ use roomcast_stores::SUPPORTED_VERSIONS;
 use roomcast_tokio::{IpNet, ServerLimits, TrustedProxies};
 use tracing_subscriber::filter::Targets;
 
+use crate::probe::{HealthProbe, ProbeFailure};
+
 /// The real-time layer of Open WebUI as a program of its own: sessions, channels, chats, model usage and collaborative
 /// notes over Socket.IO, on Open WebUI's database.
 ///
@@ -49,6 +51,10 @@ pub struct Flags {
     /// out; in production it is off, and if it is on it wants the key of the HTTP API.
     #[arg(long, env = "ROOMCAST_PAGE", value_name = "ROOMCAST_PAGE")]
     pub(super) page: Option<PageFlag>,
+    /// Asks the roomcast that runs at this host and port, instead of starting one, and ends with 0 if it is well and with 1
+    /// if not: the health check of a container.
+    #[arg(long, value_name = "PAGE")]
+    pub(super) probe: Option<HealthProbe>,
     /// What is logged to standard error: a level, or levels by component such as info,roomcast_stores=debug.
     #[arg(long, env = "ROOMCAST_LOG", value_name = "ROOMCAST_LOG")]
     pub(super) log: Option<Targets>,
@@ -92,6 +98,13 @@ pub struct Flags {
     /// stands around it.
     #[arg(long, env = "ROOMCAST_API_BYTES_MAX", value_name = "ROOMCAST_API_BYTES_MAX", default_value_t = (16 << 20) + (64 << 10), value_parser = at_least::<1024>)]
     pub(super) api_bytes_max: usize,
+}
+
+impl Flags {
+    /// Looks at a roomcast that runs, if that is what the program was started for.
+    pub fn probe(&self) -> Option<Result<(), ProbeFailure>> {
+        Some(self.probe?.ask(&self.host, self.port))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
