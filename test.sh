@@ -23,7 +23,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 # The output goes through a pipe, so that the summary can quote it.
 [[ -t 1 ]] && export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-always}
 
-sections=(fmt clippy doc test planted wasm publish deny fuzz fresh clients bus editors page)
+sections=(fmt clippy doc test planted wasm publish deny fuzz fresh clients bus editors deploy page)
 
 # The same cases in every run; section fresh takes others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
@@ -215,6 +215,18 @@ section_editors() {
     cargo build -p roomcast-async-std --features documents,smol,stores --example documents_smol --locked
     # Most of their time is waiting: more files at once than there are cores.
     (cd conformance/editors && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast npm test --silent)
+}
+
+# The lines of the deployment guide: nginx and Caddy in front of the program, and the image's and the unit's files.
+section_deploy() {
+    needs node nodejs
+    needs npm npm
+    needs python3 python3
+    needs nginx nginx
+    needs caddy caddy
+    npm_packages conformance/editors
+    cargo build -p roomcast-server --locked
+    (cd conformance/deploy && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast node --test --test-timeout=60000 --test-reporter=spec)
 }
 
 # The page of the program: what is committed is what its sources make, and Chromium shows it at work.

@@ -28,11 +28,14 @@ process.once("exit", () => {
 process.once("SIGTERM", () => process.exit(1));
 
 export class Program {
-  /** Where it stands: `own`, a file of roomcast's own; `webui`, Open WebUI's tables and that file beside them. */
-  static async start(t, stands, flags = []) {
+  /**
+   * Where it stands: `own`, a file of roomcast's own; `webui`, Open WebUI's tables and that file beside them. `variables`
+   * stand in its environment besides.
+   */
+  static async start(t, stands, flags = [], variables = {}) {
     const folder = mkdtempSync(join(tmpdir(), "roomcast-editors-"));
     folders.add(folder);
-    const program = new Program(folder, stands, flags);
+    const program = new Program(folder, stands, flags, variables);
     t.after(() => program.child && program.kill());
     if (stands === "webui") await program.sql("webui.db", TABLES + ROWS);
     await program.run();
@@ -40,9 +43,10 @@ export class Program {
     return program;
   }
 
-  constructor(folder, stands, flags) {
+  constructor(folder, stands, flags, variables) {
     this.folder = folder;
     this.flags = flags;
+    this.variables = variables;
     /** The file with users and notes. */
     this.rows = stands === "webui" ? "webui.db" : "roomcast.db";
     this.port = 0;
@@ -51,7 +55,7 @@ export class Program {
 
   /** Starts, at the port and on the files of the time before. */
   async run() {
-    const env = { PATH: process.env.PATH, WEBUI_SECRET_KEY: SECRET, ROOMCAST_API_KEY: API_KEY, DATA_DIR: this.folder };
+    const env = { PATH: process.env.PATH, WEBUI_SECRET_KEY: SECRET, ROOMCAST_API_KEY: API_KEY, DATA_DIR: this.folder, ...this.variables };
     if (this.rows === "roomcast.db") env.ROOMCAST_STORE = "own";
     const args = ["--port", String(this.port), "--log", "info", ...this.flags];
     const child = spawn(executable(), args, { env, stdio: ["ignore", "pipe", "pipe"] });
