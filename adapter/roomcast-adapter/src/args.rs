@@ -51,5 +51,5 @@ pub struct Fallible<M>(std::marker::PhantomData<M>);
 
 /// About how much memory arguments hold while they wait.
 pub(crate) fn weight(args: &Args) -> usize {
-    args.json().len() + args.attachments().iter().map(bytes::Bytes::len).sum::<usize>()
+    args.json_bytes() + args.attachments().iter().map(bytes::Bytes::len).sum::<usize>()
 }

@@ -44,7 +44,7 @@ impl BusPayload {
     /// Bytes of arguments that were made on this node. Those that came over a bus are that bus's to count: 0.
     pub fn own_bytes(&self) -> usize {
         match &self.0 {
-            PayloadForm::Args(args) => args.json().len() + args.attachments().iter().map(Bytes::len).sum::<usize>(),
+            PayloadForm::Args(args) => args.json_bytes() + args.attachments().iter().map(Bytes::len).sum::<usize>(),
             PayloadForm::Values(..) | PayloadForm::Python(_) | PayloadForm::JavaScript(_) => 0,
         }
     }

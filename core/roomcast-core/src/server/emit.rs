@@ -17,7 +17,6 @@ use super::{NewPeers, Server};
 use crate::engine_io::session::SessionEvent;
 use crate::socket_io;
 use crate::time::Instant;
-use crate::websocket::Opcode;
 
 impl Server {
     /// The application wants something.
@@ -131,16 +130,9 @@ impl Server {
     fn send_message(&mut self, session: SessionId, message: &Message) {
         let Some(record) = self.sessions.get(session) else { return self.stale() };
         let packet = match (record.kind, message) {
-            (SessionKind::WebSocket, Message::Text(text)) => Encoded::frame(Opcode::Text, text.as_bytes()),
+            (SessionKind::WebSocket, Message::Text(text)) => Encoded::bare_text(text),
             (SessionKind::WebSocket, Message::Binary(bytes)) => self.shared_frame.of(bytes),
-            (SessionKind::SocketIo | SessionKind::EngineIo, Message::Text(text)) => Encoded::packet(
-                1 + text.len(),
-                |out| {
-                    out.push(b'4');
-                    out.extend_from_slice(text.as_bytes());
-                },
-                &[],
-            ),
+            (SessionKind::SocketIo | SessionKind::EngineIo, Message::Text(text)) => Encoded::text_message(text),
             (SessionKind::SocketIo | SessionKind::EngineIo, Message::Binary(bytes)) => Encoded::binary(bytes),
         };
         self.send(session, &packet);
@@ -238,13 +230,13 @@ impl Server {
 }
 
 fn encode(namespace: &str, emit: &Emit, ack_id: Option<u64>) -> Arc<Encoded> {
-    let capacity = 1 + socket_io::HEADER_BYTES_MAX + namespace.len() + emit.name.len() + emit.args.json().len();
-    Encoded::packet(
-        capacity,
+    Encoded::with_args(
+        1 + socket_io::HEADER_BYTES_MAX + namespace.len() + emit.name.len(),
+        &emit.args,
         |out| {
             out.push(b'4');
-            socket_io::encode_event(out, namespace, ack_id, &emit.name, &emit.args);
+            socket_io::encode_event_front(out, namespace, ack_id, &emit.name, &emit.args);
         },
-        emit.args.attachments(),
+        |out| out.push(b']'),
     )
 }

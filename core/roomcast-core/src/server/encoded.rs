@@ -3,23 +3,28 @@
 //! Owns: [`Encoded`], a packet in the form that goes out, and [`Slice`], a part of one. Must never know: where it waits, or
 //! who is sent what.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::config::Compression;
+use super::packet_bytes::{PacketBytes, PacketWriter, PiecesFrom, own_bytes};
 use crate::engine_io::PayloadWriter;
+use crate::socket_io::Args;
 use crate::websocket::{Deflater, Opcode, SERVER_HEADER_BYTES_MAX, compressed_header, server_header};
 
 /// One packet as it goes out: whole WebSocket frames, header and all. Server frames are not masked, so the same bytes
 /// serve every recipient; the long-polling form is a part of them, or made once when the first poll wants it.
 #[derive(Debug)]
 pub(super) struct Encoded {
-    bytes: Vec<u8>,
+    bytes: PacketBytes,
     /// The room in front of the first frame that its header did not need.
     start: usize,
     parts: EncodedParts,
-    base64: OnceLock<Box<[Bytes]>>,
+    /// Long-polling forms that are no piece of the bytes.
+    polling: OnceLock<Box<[Bytes]>>,
     /// The same with compressed messages, where that is shorter; made when the first recipient wants it.
     deflated: OnceLock<Option<Arc<Encoded>>>,
 }
@@ -61,73 +66,97 @@ impl PartKind {
 impl Encoded {
     /// An Engine.IO text packet (with its type digit) and the binary messages that belong to it.
     pub(super) fn packet(capacity: usize, write: impl FnOnce(&mut Vec<u8>), attachments: &[Bytes]) -> Arc<Self> {
-        let binary: usize = attachments.iter().map(|bytes| bytes.len() + SERVER_HEADER_BYTES_MAX).sum();
-        let mut bytes = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + capacity + binary);
-        bytes.resize(SERVER_HEADER_BYTES_MAX, 0);
-        write(&mut bytes);
-        let start = put_header(&mut bytes, Opcode::Text);
-        let first = Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: bytes.len(), kind: PartKind::Text };
+        Self::text_packet(capacity, |out| write(out.own()), attachments)
+    }
+
+    /// The same with arguments between what `front` and `behind` write, the latter in about `capacity` bytes together.
+    pub(super) fn with_args(
+        capacity: usize,
+        args: &Args,
+        front: impl FnOnce(&mut Vec<u8>),
+        behind: impl FnOnce(&mut Vec<u8>),
+    ) -> Arc<Self> {
+        let pieces = args.json_pieces();
+        let own: usize = pieces.iter().map(|piece| own_bytes(piece.len())).sum();
+        let write = |out: &mut PacketWriter| {
+            front(out.own());
+            pieces.iter().for_each(|piece| out.push(piece.as_bytes()));
+            behind(out.own());
+        };
+        Self::text_packet(capacity + own, write, args.attachments())
+    }
+
+    /// An Engine.IO text message.
+    pub(super) fn text_message(text: &ByteString) -> Arc<Self> {
+        let write = |out: &mut PacketWriter| {
+            out.own().push(b'4');
+            out.push(text.as_bytes());
+        };
+        Self::text_packet(1 + own_bytes(text.len()), write, &[])
+    }
+
+    fn text_packet(capacity: usize, write: impl FnOnce(&mut PacketWriter), attachments: &[Bytes]) -> Arc<Self> {
+        let binary: usize = attachments.iter().map(|bytes| own_bytes(bytes.len()) + SERVER_HEADER_BYTES_MAX).sum();
+        let mut out = PacketWriter::new(SERVER_HEADER_BYTES_MAX + capacity + binary);
+        out.own().resize(SERVER_HEADER_BYTES_MAX, 0);
+        write(&mut out);
+        let payload_bytes = out.len() - SERVER_HEADER_BYTES_MAX;
+        let start = put_header(out.front(), Opcode::Text, payload_bytes);
+        let first = Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: out.len(), kind: PartKind::Text };
         if attachments.is_empty() {
-            return Arc::new(Self {
-                bytes,
-                start,
-                parts: EncodedParts::One(first),
-                base64: OnceLock::new(),
-                deflated: OnceLock::new(),
-            });
+            return Self::made(out, start, EncodedParts::One(first));
         }
         let mut parts = Vec::with_capacity(1 + attachments.len());
         parts.push(first);
         for attachment in attachments {
-            parts.push(append_binary(&mut bytes, attachment));
+            parts.push(append_binary(&mut out, attachment));
         }
-        Arc::new(Self {
-            bytes,
-            start,
-            parts: EncodedParts::Many(parts.into()),
-            base64: OnceLock::new(),
-            deflated: OnceLock::new(),
-        })
+        Self::made(out, start, EncodedParts::Many(parts.into()))
     }
 
     /// An Engine.IO binary message.
-    pub(super) fn binary(payload: &[u8]) -> Arc<Self> {
-        let mut bytes = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
-        let part = append_binary(&mut bytes, payload);
-        Arc::new(Self {
-            bytes,
-            start: 0,
-            parts: EncodedParts::One(part),
-            base64: OnceLock::new(),
-            deflated: OnceLock::new(),
-        })
+    pub(super) fn binary(payload: &Bytes) -> Arc<Self> {
+        let mut out = PacketWriter::new(SERVER_HEADER_BYTES_MAX + own_bytes(payload.len()));
+        let part = append_binary(&mut out, payload);
+        Self::made(out, 0, EncodedParts::One(part))
     }
 
-    /// A frame without a long-polling form.
-    pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Arc<Self> {
+    /// A message of a bare WebSocket.
+    pub(super) fn bare_text(text: &ByteString) -> Arc<Self> {
+        Self::bare(Opcode::Text, PartKind::Text, text.as_bytes())
+    }
+
+    /// A message of a bare WebSocket.
+    pub(super) fn bare_binary(payload: &Bytes) -> Arc<Self> {
+        Self::bare(Opcode::Binary, PartKind::Binary, payload)
+    }
+
+    fn bare(opcode: Opcode, kind: PartKind, payload: &Bytes) -> Arc<Self> {
         let header = server_header(opcode, payload.len());
-        let mut bytes = Vec::with_capacity(header.as_slice().len() + payload.len());
-        bytes.extend_from_slice(header.as_slice());
-        let payload_start = bytes.len();
-        bytes.extend_from_slice(payload);
-        let part = |kind| EncodedParts::Bare(Part { frame: 0, payload: payload_start, end: bytes.len(), kind });
-        let parts = match opcode {
-            Opcode::Text => part(PartKind::Text),
-            Opcode::Binary => part(PartKind::Binary),
-            Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => EncodedParts::Frames,
-        };
-        Arc::new(Self { bytes, start: 0, parts, base64: OnceLock::new(), deflated: OnceLock::new() })
+        let mut out = PacketWriter::new(header.as_slice().len() + own_bytes(payload.len()));
+        out.own().extend_from_slice(header.as_slice());
+        let payload_start = out.len();
+        out.push(payload);
+        let part = Part { frame: 0, payload: payload_start, end: out.len(), kind };
+        Self::made(out, 0, EncodedParts::Bare(part))
+    }
+
+    /// A control frame.
+    pub(super) fn control(opcode: Opcode, payload: &[u8]) -> Arc<Self> {
+        let header = server_header(opcode, payload.len());
+        Self::frames([header.as_slice(), payload].concat())
     }
 
     /// Frames, encoded already, without a long-polling form.
     pub(super) fn frames(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self {
-            bytes,
-            start: 0,
-            parts: EncodedParts::Frames,
-            base64: OnceLock::new(),
-            deflated: OnceLock::new(),
-        })
+        let bytes = PacketBytes::Whole(bytes);
+        let (polling, deflated) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { bytes, start: 0, parts: EncodedParts::Frames, polling, deflated })
+    }
+
+    fn made(out: PacketWriter, start: usize, parts: EncodedParts) -> Arc<Self> {
+        let (bytes, polling, deflated) = (out.finish(), OnceLock::new(), OnceLock::new());
+        Arc::new(Self { bytes, start, parts, polling, deflated })
     }
 
     /// Bytes on a WebSocket.
@@ -149,11 +178,12 @@ impl Encoded {
 
     /// A packet's long-polling form.
     pub(super) fn polling_form(&self, index: usize) -> &[u8] {
-        match self.parts().get(index) {
-            Some(part) if part.kind == PartKind::Text => self.bytes.get(part.payload..part.end).unwrap_or(&[]),
-            Some(_) => self.base64_forms().get(index).map_or(&[], |form| form.as_ref()),
-            None => &[],
-        }
+        let Some(part) = self.parts().get(index) else { return &[] };
+        let as_it_is = match part.kind {
+            PartKind::Text => self.bytes.part_in_one_piece(part.payload..part.end),
+            PartKind::Binary => None,
+        };
+        as_it_is.unwrap_or_else(|| self.polling_forms().get(index).map_or(&[], |form| form.as_ref()))
     }
 
     fn parts(&self) -> &[Part] {
@@ -179,30 +209,31 @@ impl Encoded {
         };
         let (mut bytes, mut payload, mut left) = (Vec::new(), Vec::new(), compression.bytes_max);
         for part in parts {
-            let plain = self.bytes.get(part.payload..part.end).unwrap_or(&[]);
             payload.clear();
-            let is_worth_it = (compression.threshold_bytes..=left).contains(&plain.len());
-            if is_worth_it && deflater.deflate(plain, &mut payload) {
-                left -= plain.len();
+            let plain_bytes = part.end - part.payload;
+            let is_worth_it = (compression.threshold_bytes..=left).contains(&plain_bytes);
+            if is_worth_it && deflater.deflate(&self.bytes.part(part.payload..part.end), &mut payload) {
+                left -= plain_bytes;
                 bytes.extend_from_slice(compressed_header(part.kind.opcode(), payload.len()).as_slice());
                 bytes.extend_from_slice(&payload);
             } else {
-                bytes.extend_from_slice(self.bytes.get(part.frame..part.end).unwrap_or(&[]));
+                bytes.extend_from_slice(&self.bytes.part(part.frame..part.end));
             }
         }
         bytes.shrink_to_fit();
         (left < compression.bytes_max).then(|| Self::frames(bytes))
     }
 
-    /// `b` and base64 of each binary packet, at the packet's index (Engine.IO protocol, "Packet encoding").
-    fn base64_forms(&self) -> &[Bytes] {
-        self.base64.get_or_init(|| {
-            let form = |part: &Part| match part.kind {
-                PartKind::Text => Bytes::new(),
-                PartKind::Binary => {
-                    let payload = self.bytes.get(part.payload..part.end).unwrap_or(&[]);
+    /// Each packet at its index: of a text that is in several pieces the whole, and of a binary one `b` and base64 (Engine.IO
+    /// protocol, "Packet encoding").
+    fn polling_forms(&self) -> &[Bytes] {
+        self.polling.get_or_init(|| {
+            let form = |part: &Part| match (part.kind, self.bytes.part(part.payload..part.end)) {
+                (PartKind::Text, Cow::Borrowed(_)) => Bytes::new(),
+                (PartKind::Text, Cow::Owned(text)) => text.into(),
+                (PartKind::Binary, payload) => {
                     let mut form = PayloadWriter::new();
-                    form.push_binary(payload);
+                    form.push_binary(&payload);
                     form.finish()
                 }
             };
@@ -211,17 +242,17 @@ impl Encoded {
     }
 }
 
-fn append_binary(bytes: &mut Vec<u8>, payload: &[u8]) -> Part {
-    let frame = bytes.len();
-    bytes.extend_from_slice(server_header(Opcode::Binary, payload.len()).as_slice());
-    let start = bytes.len();
-    bytes.extend_from_slice(payload);
-    Part { frame, payload: start, end: bytes.len(), kind: PartKind::Binary }
+fn append_binary(out: &mut PacketWriter, payload: &Bytes) -> Part {
+    let frame = out.len();
+    out.own().extend_from_slice(server_header(Opcode::Binary, payload.len()).as_slice());
+    let start = out.len();
+    out.push(payload);
+    Part { frame, payload: start, end: out.len(), kind: PartKind::Binary }
 }
 
 /// Writes the header right in front of the payload that begins behind the reserved room; where the frame begins.
-fn put_header(bytes: &mut [u8], opcode: Opcode) -> usize {
-    let header = server_header(opcode, bytes.len() - SERVER_HEADER_BYTES_MAX);
+fn put_header(bytes: &mut [u8], opcode: Opcode, payload_bytes: usize) -> usize {
+    let header = server_header(opcode, payload_bytes);
     let header = header.as_slice();
     let start = SERVER_HEADER_BYTES_MAX - header.len();
     if let Some(room) = bytes.get_mut(start..SERVER_HEADER_BYTES_MAX) {
@@ -279,9 +310,18 @@ impl Slice {
         self.start += bytes;
     }
 
+    /// The bytes that are left, piece by piece.
     #[inline]
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.packet.bytes.get(self.start..).unwrap_or(&[])
+    pub(super) fn pieces(&self) -> PiecesFrom<'_> {
+        self.packet.bytes.pieces_from(self.start)
+    }
+
+    /// The same, if they are one piece.
+    #[inline]
+    pub(super) fn single(&self) -> Option<&[u8]> {
+        let mut pieces = self.pieces();
+        let first = pieces.next().unwrap_or(&[]);
+        pieces.next().is_none().then_some(first)
     }
 
     #[inline]

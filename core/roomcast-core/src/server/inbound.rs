@@ -275,10 +275,10 @@ impl Server {
             }
             (_, StreamRole::Closing | StreamRole::Closed | StreamRole::Failed) => {}
             (WsMessage::Ping(payload), StreamRole::Own) => {
-                self.outputs.push_back(Queued::Pong(conn, Encoded::frame(Opcode::Pong, &payload)));
+                self.outputs.push_back(Queued::Pong(conn, Encoded::control(Opcode::Pong, &payload)));
             }
             (WsMessage::Ping(payload), StreamRole::Probe) => {
-                self.send_pong(conn, Encoded::frame(Opcode::Pong, &payload));
+                self.send_pong(conn, Encoded::control(Opcode::Pong, &payload));
             }
             (message, StreamRole::Own) => self.handle_own_message(session, message, now),
             (WsMessage::Pong(_), StreamRole::Probe) => {}

@@ -55,6 +55,7 @@ mod inbound;
 mod intake;
 mod namespaces;
 mod outbound;
+mod packet_bytes;
 mod packet_log;
 #[cfg(feature = "test-hooks")]
 mod planted;
@@ -551,7 +552,7 @@ impl Constants {
         Self {
             ping: Encoded::packet(1, |out| out.push(b'2'), &[]),
             probe_answer: Encoded::packet(6, |out| out.extend_from_slice(b"3probe"), &[]),
-            ws_ping: Encoded::frame(websocket::Opcode::Ping, &[]),
+            ws_ping: Encoded::control(websocket::Opcode::Ping, &[]),
         }
     }
 }

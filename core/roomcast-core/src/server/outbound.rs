@@ -302,7 +302,7 @@ mod tests {
         let mut body = PollBody::default();
         outbound.pop_polling(PACKETS_PER_ANSWER_MAX - 2, 1000, &mut body);
         assert_eq!(body.finish(), &b"452-[\"x\"]\x1ebAQI="[..]);
-        assert_eq!(outbound.pop().unwrap().as_bytes(), b"\x82\x01\x03");
+        assert_eq!(outbound.pop().unwrap().single().unwrap(), b"\x82\x01\x03");
         assert_eq!((outbound.bytes(), outbound.is_empty()), (0, true));
     }
 
@@ -327,9 +327,9 @@ mod tests {
         queue.push_back(Slice::whole(Encoded::frames(b"second".to_vec())));
         queue.push_front(Slice::whole(Encoded::frames(b"first".to_vec())));
         assert!(!queue.is_empty() && queue.bytes() == 11);
-        assert_eq!(queue.pop_front().unwrap().as_bytes(), b"first");
+        assert_eq!(queue.pop_front().unwrap().single().unwrap(), b"first");
         assert!(!queue.is_empty() && queue.bytes() == 6);
-        assert_eq!(queue.pop_front().unwrap().as_bytes(), b"second");
+        assert_eq!(queue.pop_front().unwrap().single().unwrap(), b"second");
         assert!(queue.is_empty() && queue.bytes() == 0);
     }
 

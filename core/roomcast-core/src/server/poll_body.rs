@@ -94,7 +94,7 @@ mod tests {
 
         let mut body = PollBody::default();
         body.push_part(&packet, 0);
-        body.push_part(&Encoded::binary(b"\x01"), 0);
+        body.push_part(&Encoded::binary(&Bytes::from_static(b"\x01")), 0);
         body.push(b"1");
         assert_eq!((body.packets(), body.bytes()), (3, 10));
         assert_eq!(body.finish(), &b"4a\x1ebAQ==\x1e1"[..]);

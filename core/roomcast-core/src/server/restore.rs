@@ -278,18 +278,21 @@ fn encode_at(namespace: &str, emit: &Emit, offset: &str) -> Arc<Encoded> {
     let (name, args) = (&emit.name, &emit.args);
     // A volatile event is lost with its connection. But where its last argument is a string, a client takes that for the
     // offset, and could not come back: it is given one.
-    let has_offset = emit.delivery == Delivery::Reliable || args.is_empty() || args.json().ends_with('"');
-    let capacity = 4 + socket_io::HEADER_BYTES_MAX + namespace.len() + name.len() + args.json().len() + offset.len();
-    Encoded::packet(
-        capacity,
+    let ends_with_text = args.json_pieces().last().is_some_and(|piece| piece.ends_with('"'));
+    let has_offset = emit.delivery == Delivery::Reliable || args.is_empty() || ends_with_text;
+    Encoded::with_args(
+        4 + socket_io::HEADER_BYTES_MAX + namespace.len() + name.len() + offset.len(),
+        args,
         |out| {
             out.push(b'4');
+            socket_io::encode_event_front(out, namespace, None, name, args);
+        },
+        |out| {
             if has_offset {
-                socket_io::encode_event_at(out, namespace, name, args, offset);
+                socket_io::encode_offset(out, offset);
             } else {
-                socket_io::encode_event(out, namespace, None, name, args);
+                out.push(b']');
             }
         },
-        args.attachments(),
     )
 }

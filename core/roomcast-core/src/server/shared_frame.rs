@@ -14,7 +14,6 @@ use bytestring::ByteString;
 use super::encoded::Encoded;
 use super::event::Emit;
 use crate::socket_io::Args;
-use crate::websocket::Opcode;
 
 /// The longest binary messages, and their frames for as long as a queue holds them.
 #[derive(Debug, Default)]
@@ -23,7 +22,7 @@ pub(super) struct SharedFrame(Longest<Bytes>);
 impl SharedFrame {
     /// A binary frame. The same `Bytes` (not only equal ones) give the same frame.
     pub(super) fn of(&mut self, payload: &Bytes) -> Arc<Encoded> {
-        let encode = || Encoded::frame(Opcode::Binary, payload);
+        let encode = || Encoded::bare_binary(payload);
         let is_same = |other: &Bytes| place(other) == place(payload);
         self.0.of(payload.len(), is_same, || payload.clone(), encode)
     }
@@ -41,7 +40,7 @@ impl SharedEvent {
         emit: &Emit,
         encode: impl FnOnce() -> Arc<Encoded>,
     ) -> Arc<Encoded> {
-        let bytes = emit.args.json().len() + emit.args.attachments().iter().map(Bytes::len).sum::<usize>();
+        let bytes = emit.args.json_bytes() + emit.args.attachments().iter().map(Bytes::len).sum::<usize>();
         let is_it = |(of, name, args): &(ByteString, ByteString, Args)| {
             (of, name) == (namespace, &emit.name) && is_same(args, &emit.args)
         };
@@ -92,8 +91,9 @@ impl<K> Longest<K> {
 }
 
 fn is_same(one: &Args, other: &Args) -> bool {
-    place(one.json().as_bytes()) == place(other.json().as_bytes())
-        && one.attachments().iter().map(|bytes| place(bytes)).eq(other.attachments().iter().map(|bytes| place(bytes)))
+    let pieces = |args| Args::json_pieces(args).iter().map(|piece| place(piece.as_bytes()));
+    let attachments = |args| Args::attachments(args).iter().map(|bytes| place(bytes));
+    pieces(one).eq(pieces(other)) && attachments(one).eq(attachments(other))
 }
 
 fn place(bytes: &[u8]) -> (*const u8, usize) {

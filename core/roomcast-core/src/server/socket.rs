@@ -343,13 +343,14 @@ impl Server {
     pub(super) fn send_ack_now(&mut self, socket: SocketId, ack: AckId, args: &Args) {
         let Some(session) = self.namespaces.session(socket) else { return self.stale() };
         let Some(name) = self.namespaces.scope(socket).map(|scope| &scope.namespace) else { return };
-        let packet = Encoded::packet(
-            1 + socket_io::HEADER_BYTES_MAX + name.len() + args.json().len(),
+        let packet = Encoded::with_args(
+            1 + socket_io::HEADER_BYTES_MAX + name.len(),
+            args,
             |out| {
                 out.push(b'4');
-                socket_io::encode_ack(out, name, ack.0, args);
+                socket_io::encode_ack_front(out, name, ack.0, args);
             },
-            args.attachments(),
+            |out| out.push(b']'),
         );
         self.send(session, &packet);
     }

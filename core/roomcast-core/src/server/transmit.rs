@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::encoded::{Encoded, Slice};
+use super::packet_bytes::PiecesFrom;
 
 /// Frames for one write. The driver keeps one and uses it for all connections.
 ///
@@ -54,11 +55,13 @@ impl Transmit {
         }
     }
 
-    /// Fills `slices` from the front with what is to be written; how many. There are 16 at most.
+    /// Fills `slices` from the front with what is to be written; how many. 16 hold all of it as a rule; what found no place
+    /// comes after [`advance`](Self::advance).
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let alone = self.alone.iter().map(Slice::as_bytes);
+        let alone = self.alone.iter().flat_map(Slice::pieces);
         let mut count = 0;
-        for (slice, bytes) in slices.iter_mut().zip(alone.chain(self.pieces.iter().map(|piece| self.bytes_of(piece)))) {
+        let pieces = self.pieces.iter().flat_map(|piece| self.pieces_of(piece));
+        for (slice, bytes) in slices.iter_mut().zip(alone.chain(pieces)) {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
@@ -69,8 +72,9 @@ impl Transmit {
     #[inline]
     pub fn single(&self) -> Option<&[u8]> {
         match (&self.alone, self.pieces.front()) {
-            (Some(slice), _) => Some(slice.as_bytes()),
-            (None, Some(piece)) if self.pieces.len() == 1 => Some(self.bytes_of(piece)),
+            (Some(slice), _) => slice.single(),
+            (None, Some(WritePiece::Shared(slice))) if self.pieces.len() == 1 => slice.single(),
+            (None, Some(WritePiece::Copied { start, end })) if self.pieces.len() == 1 => self.scratch.get(*start..*end),
             (None, Some(_) | None) => None,
         }
     }
@@ -170,7 +174,7 @@ impl Transmit {
             return self.pieces.push_back(WritePiece::Shared(slice));
         }
         let begin = self.scratch.len();
-        self.scratch.extend_from_slice(slice.as_bytes());
+        slice.pieces().for_each(|piece| self.scratch.extend_from_slice(piece));
         match self.pieces.back_mut() {
             Some(WritePiece::Copied { end, .. }) => *end = self.scratch.len(),
             Some(WritePiece::Shared(_)) | None => {
@@ -194,10 +198,10 @@ impl Transmit {
         Some(slice)
     }
 
-    fn bytes_of<'a>(&'a self, piece: &'a WritePiece) -> &'a [u8] {
+    fn pieces_of<'a>(&'a self, piece: &'a WritePiece) -> PiecesFrom<'a> {
         match piece {
-            WritePiece::Shared(slice) => slice.as_bytes(),
-            WritePiece::Copied { start, end } => self.scratch.get(*start..*end).unwrap_or(&[]),
+            WritePiece::Shared(slice) => slice.pieces(),
+            WritePiece::Copied { start, end } => PiecesFrom::of(self.scratch.get(*start..*end).unwrap_or(&[])),
         }
     }
 }
@@ -223,7 +227,7 @@ mod tests {
         transmit.advance(3);
         let mut rest = Vec::new();
         while let Some(slice) = transmit.take_back() {
-            rest.push(slice.as_bytes().to_vec());
+            rest.push(slice.single().unwrap().to_vec());
         }
         assert_eq!(rest, [b"one\x81\x044two\x81\x064three".to_vec()]);
         assert!(transmit.is_empty());

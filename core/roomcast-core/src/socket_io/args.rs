@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::args_text::ArgsText;
 use super::json::{self, JsonError, JsonLimits, Placeholders, Values};
 use super::positional::{Arity, arity_of, from_values};
 
@@ -18,14 +19,14 @@ use super::positional::{Arity, arity_of, from_values};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Args {
     /// Checked values parted by commas, no blanks around them.
-    json: ByteString,
+    text: ArgsText,
     attachments: Vec<Bytes>,
 }
 
 impl Args {
     /// No arguments.
     pub const fn empty() -> Self {
-        Self { json: ByteString::new(), attachments: Vec::new() }
+        Self { text: ArgsText::empty(), attachments: Vec::new() }
     }
 
     /// What [`split_event`](super::split_event) and [`ack_args`](super::ack_args) cut out of a decoded packet, and the
@@ -34,7 +35,15 @@ impl Args {
     /// Not checked again. With a text from elsewhere the arguments mean nothing: use
     /// [`from_json_values`](Self::from_json_values).
     pub const fn from_checked(json: ByteString, attachments: Vec<Bytes>) -> Self {
-        Self { json, attachments }
+        Self { text: ArgsText::Whole(json), attachments }
+    }
+
+    /// The same with a text in several pieces, which make checked values together. Long pieces are shared with the packets
+    /// that are made of these arguments: what surrounds a long value is written without copying the value.
+    ///
+    /// [`json`](Self::json) joins them when it is called first.
+    pub fn from_checked_pieces(pieces: Vec<ByteString>, attachments: Vec<Bytes>) -> Self {
+        Self { text: ArgsText::of_pieces(pieces), attachments }
     }
 
     /// Arguments as JSON values parted by commas, without brackets: `1,{"a":[]}`.
@@ -45,7 +54,7 @@ impl Args {
     pub fn from_json_values(json: impl Into<ByteString>) -> Result<Self, ArgsError> {
         let json = json.into();
         let values = json::check_values(&json, values_limits(), Placeholders::Data).map_err(ArgsError::Json)?;
-        Ok(Self { json: json.slice_ref(values), attachments: Vec::new() })
+        Ok(Self { text: json.slice_ref(values).into(), attachments: Vec::new() })
     }
 
     /// Arguments as JSON values parted by commas, without brackets, and the attachments that they refer to, from elsewhere
@@ -61,7 +70,7 @@ impl Args {
             Err(_) => return Err(ArgsError::Json(JsonError::Placeholder)),
         };
         let values = json::check_values(&json, values_limits(), placeholders).map_err(ArgsError::Json)?;
-        Ok(Self { json: json.slice_ref(values), attachments })
+        Ok(Self { text: json.slice_ref(values).into(), attachments })
     }
 
     /// The elements of a tuple (or of an array of fixed length) as arguments, `()` as none, and anything else as the one
@@ -80,12 +89,22 @@ impl Args {
             (Arity::Many, Some(inner)) => json.slice_ref(inner),
             (Arity::Many | Arity::One | Arity::None, Some(_) | None) => json,
         };
-        Ok(Self { json, attachments: Vec::new() })
+        Ok(Self { text: json.into(), attachments: Vec::new() })
     }
 
     /// The values, parted by commas, without brackets.
     pub fn json(&self) -> &str {
-        &self.json
+        self.text.whole()
+    }
+
+    /// The pieces of which [`json`](Self::json) consists; one as a rule.
+    pub fn json_pieces(&self) -> &[ByteString] {
+        self.text.pieces()
+    }
+
+    /// How long [`json`](Self::json) is, in bytes.
+    pub fn json_bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// The binary messages that the placeholders refer to, in order.
@@ -100,7 +119,7 @@ impl Args {
 
     /// Whether there are no arguments.
     pub fn is_empty(&self) -> bool {
-        self.json.is_empty()
+        self.text.len() == 0
     }
 
     /// How many arguments there are. Walks over the text.
@@ -110,7 +129,7 @@ impl Args {
 
     /// The JSON text of each argument.
     pub fn iter(&self) -> Values<'_> {
-        json::values(&self.json)
+        json::values(self.json())
     }
 
     /// The JSON text of one argument. Walks over the text up to it.
@@ -157,7 +176,7 @@ impl Args {
             return Self::empty();
         }
         if self.attachments.is_empty() || json::placeholders(trim_comma(dropped)).is_empty() {
-            return Self { json: self.json.slice_ref(kept), attachments: self.attachments.clone() };
+            return Self { text: self.text.whole().slice_ref(kept).into(), attachments: self.attachments.clone() };
         }
         self.renumbered(kept)
     }
@@ -165,7 +184,7 @@ impl Args {
     fn renumbered(&self, kept: &str) -> Self {
         let found = json::placeholders(kept);
         if found.is_empty() {
-            return Self { json: self.json.slice_ref(kept), attachments: Vec::new() };
+            return Self { text: self.text.whole().slice_ref(kept).into(), attachments: Vec::new() };
         }
         let mut new_nums = vec![None; self.attachments.len()];
         let (mut text, mut attachments) = (String::with_capacity(kept.len()), Vec::new());
@@ -186,7 +205,7 @@ impl Args {
             copied = placeholder.digits.end;
         }
         text.push_str(&kept[copied..]);
-        Self { json: text.into(), attachments }
+        Self { text: ByteString::from(text).into(), attachments }
     }
 }
 
@@ -253,7 +272,7 @@ impl ArgsBuilder {
         if let (Ok(count @ 1..), text) = (u32::try_from(self.attachments.len()), &json) {
             json::check_values(text, values_limits(), Placeholders::Attachments(count)).map_err(ArgsError::Json)?;
         }
-        Ok(Args { json, attachments: self.attachments })
+        Ok(Args { text: json.into(), attachments: self.attachments })
     }
 }
 

@@ -4,6 +4,7 @@
 //! event means.
 
 pub mod args;
+mod args_text;
 pub mod flags;
 pub mod json;
 pub mod packet;
@@ -16,3 +17,4 @@ pub use packet::{
     HEADER_BYTES_MAX, Packet, PacketCheck, PacketError, PacketLimits, PacketType, ack_args, encode_ack, encode_event,
     encode_event_at, encode_header, is_reserved_event, split_event,
 };
+pub(crate) use packet::{encode_ack_front, encode_event_front, encode_offset};

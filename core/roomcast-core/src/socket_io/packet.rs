@@ -292,23 +292,33 @@ pub fn encode_header(out: &mut Vec<u8>, kind: PacketType, attachments: u32, name
 
 /// Appends an event: EVENT, or BINARY_EVENT if there are attachments, which the caller sends behind it in order.
 pub fn encode_event(out: &mut Vec<u8>, namespace: &str, ack_id: Option<u64>, event: &str, args: &Args) {
-    out.reserve(HEADER_BYTES_MAX + namespace.len() + event.len() + args.json().len());
+    out.reserve(HEADER_BYTES_MAX + namespace.len() + event.len() + args.json_bytes());
+    encode_event_front(out, namespace, ack_id, event, args);
+    append_json(out, args);
+    out.push(b']');
+}
+
+/// What stands in front of the arguments of an event.
+pub(crate) fn encode_event_front(out: &mut Vec<u8>, namespace: &str, ack_id: Option<u64>, event: &str, args: &Args) {
     let kind = if args.attachments().is_empty() { PacketType::Event } else { PacketType::BinaryEvent };
     encode_header(out, kind, attachment_count(args.attachments()), namespace, ack_id);
     out.push(b'[');
     json::write_string(out, event);
     if !args.is_empty() {
         out.push(b',');
-        out.extend_from_slice(args.json().as_bytes());
     }
-    out.push(b']');
 }
 
 /// The same without an ack, and with the offset of
 /// [connection state recovery](https://socket.io/docs/v4/connection-state-recovery) behind the arguments.
 pub fn encode_event_at(out: &mut Vec<u8>, namespace: &str, event: &str, args: &Args, offset: &str) {
-    encode_event(out, namespace, None, event, args);
-    out.pop();
+    encode_event_front(out, namespace, None, event, args);
+    append_json(out, args);
+    encode_offset(out, offset);
+}
+
+/// What stands behind the arguments of an event with an offset.
+pub(crate) fn encode_offset(out: &mut Vec<u8>, offset: &str) {
     out.push(b',');
     json::write_string(out, offset);
     out.push(b']');
@@ -316,12 +326,21 @@ pub fn encode_event_at(out: &mut Vec<u8>, namespace: &str, event: &str, args: &A
 
 /// Appends an ack: ACK, or BINARY_ACK if there are attachments, which the caller sends behind it in order.
 pub fn encode_ack(out: &mut Vec<u8>, namespace: &str, ack_id: u64, args: &Args) {
-    out.reserve(HEADER_BYTES_MAX + namespace.len() + args.json().len());
+    out.reserve(HEADER_BYTES_MAX + namespace.len() + args.json_bytes());
+    encode_ack_front(out, namespace, ack_id, args);
+    append_json(out, args);
+    out.push(b']');
+}
+
+/// What stands in front of the arguments of an ack.
+pub(crate) fn encode_ack_front(out: &mut Vec<u8>, namespace: &str, ack_id: u64, args: &Args) {
     let kind = if args.attachments().is_empty() { PacketType::Ack } else { PacketType::BinaryAck };
     encode_header(out, kind, attachment_count(args.attachments()), namespace, Some(ack_id));
     out.push(b'[');
-    out.extend_from_slice(args.json().as_bytes());
-    out.push(b']');
+}
+
+fn append_json(out: &mut Vec<u8>, args: &Args) {
+    args.json_pieces().iter().for_each(|piece| out.extend_from_slice(piece.as_bytes()));
 }
 
 /// Why a text is no packet.

@@ -171,9 +171,12 @@ pub(super) fn array_text(text: impl Into<Bytes>) -> ByteString {
     ByteString::try_from(text.into()).unwrap_or_default()
 }
 
-/// One argument, an object, under construction.
+/// One argument, an object, under construction. Long values stay where they are.
 #[derive(Debug)]
 pub(super) struct ArgumentWriter {
+    /// What is finished: up to the last long value.
+    pieces: Vec<ByteString>,
+    /// The short members that came since.
     json: Vec<u8>,
     attachments: Vec<Bytes>,
 }
@@ -181,7 +184,7 @@ pub(super) struct ArgumentWriter {
 impl ArgumentWriter {
     /// An object that begins with the document's id.
     pub(super) fn of(document: &str) -> Self {
-        Self { json: vec![b'{'], attachments: Vec::new() }.text("document_id", document)
+        Self { pieces: Vec::new(), json: vec![b'{'], attachments: Vec::new() }.text("document_id", document)
     }
 
     pub(super) fn text(mut self, name: &str, value: &str) -> Self {
@@ -210,6 +213,13 @@ impl ArgumentWriter {
         self
     }
 
+    /// The same, of a value that may be long.
+    pub(super) fn json(mut self, name: &str, json: &ByteString) -> Self {
+        self.name(name);
+        self.push_json(json);
+        self
+    }
+
     pub(super) fn blob(mut self, name: &str, blob: &Blob) -> Self {
         self.name(name);
         self.push_blob(blob);
@@ -223,23 +233,34 @@ impl ArgumentWriter {
 
     /// Bytes as the one argument.
     pub(super) fn of_blob(blob: &Blob) -> Args {
-        let mut frame = Self { json: Vec::new(), attachments: Vec::new() };
+        let mut frame = Self { pieces: Vec::new(), json: Vec::new(), attachments: Vec::new() };
         frame.push_blob(blob);
         frame.into_args()
     }
 
-    fn into_args(self) -> Args {
+    fn into_args(mut self) -> Args {
+        self.end_piece();
         // Made of strings that serde_json wrote and of values that were checked when they came.
-        Args::from_checked(ByteString::try_from(self.json).unwrap_or_default(), self.attachments)
+        Args::from_checked_pieces(self.pieces, self.attachments)
+    }
+
+    fn end_piece(&mut self) {
+        self.pieces.push(ByteString::try_from(std::mem::take(&mut self.json)).unwrap_or_default());
+    }
+
+    fn push_json(&mut self, json: &ByteString) {
+        if json.len() >= SHARED_JSON_BYTES_MIN {
+            self.end_piece();
+            return self.pieces.push(json.clone());
+        }
+        // With room for what follows, so that much is not moved once more.
+        self.json.reserve(json.len() + MEMBER_BYTES);
+        self.json.extend_from_slice(json.as_bytes());
     }
 
     fn push_blob(&mut self, blob: &Blob) {
         match &blob.form {
-            BlobForm::Array(text) => {
-                // With room for what follows, so that megabytes are not moved once more.
-                self.json.reserve(text.len() + MEMBER_BYTES);
-                self.json.extend_from_slice(text.as_bytes());
-            }
+            BlobForm::Array(text) => self.push_json(text),
             BlobForm::Attachment => {
                 let placeholder = format!(r#"{{"_placeholder":true,"num":{}}}"#, self.attachments.len());
                 self.json.extend_from_slice(placeholder.as_bytes());
@@ -249,7 +270,7 @@ impl ArgumentWriter {
     }
 
     fn name(&mut self, name: &str) {
-        if self.json.len() > 1 {
+        if self.json.len() > 1 || !self.pieces.is_empty() {
             self.json.push(b',');
         }
         self.string(name);
@@ -265,8 +286,10 @@ impl ArgumentWriter {
     }
 }
 
-/// What stands behind a long array: a name or two.
+/// What stands behind an array: a name or two.
 const MEMBER_BYTES: usize = 256;
+/// Shorter values are copied: the server shares none that are shorter.
+const SHARED_JSON_BYTES_MIN: usize = 1 << 20;
 pub(super) const STATE: ByteString = ByteString::from_static("ydoc:document:state");
 pub(super) const UPDATE: ByteString = ByteString::from_static("ydoc:document:update");
 pub(super) const AWARENESS: ByteString = ByteString::from_static("ydoc:awareness:update");
@@ -275,3 +298,24 @@ pub(super) const LEFT: ByteString = ByteString::from_static("ydoc:user:left");
 pub(super) const JOIN_REFUSED: &str = r#"{"message":"Failed to join document"}"#;
 pub(super) const FILES_REFUSED: &str = r#"{"message":"Cannot attach files you cannot access"}"#;
 pub(super) const UPDATE_REFUSED: &str = r#"{"message":"Failed to update document"}"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_stays_where_it_is_and_a_short_one_is_copied() {
+        for (len, pieces) in [(SHARED_JSON_BYTES_MIN - 2, 1), (SHARED_JSON_BYTES_MIN, 3)] {
+            let text = ByteString::from(format!("[{}]", "1".repeat(len - 2)));
+            let blob = Blob { bytes: Bytes::new(), form: BlobForm::Array(text.clone()) };
+            let args = ArgumentWriter::of("note:plan").blob("update", &blob).text("socket_id", "s").finish();
+            assert_eq!(args.json_pieces().len(), pieces);
+            assert_eq!(args.json_pieces().iter().any(|piece| piece.as_ptr() == text.as_ptr()), pieces == 3);
+            assert_eq!(args.json(), format!(r#"{{"document_id":"note:plan","update":{text},"socket_id":"s"}}"#));
+
+            let args = ArgumentWriter::of("note:plan").json("content", &text).blob("state", &blob).finish();
+            assert_eq!(args.json(), format!(r#"{{"document_id":"note:plan","content":{text},"state":{text}}}"#));
+            assert_eq!(ArgumentWriter::of_blob(&blob).json(), &*text);
+        }
+    }
+}

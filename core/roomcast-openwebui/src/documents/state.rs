@@ -141,7 +141,7 @@ impl OpenWebUi {
         let content = self.documents.notes.get(&document).and_then(|note| note.content.current()).cloned();
         let text = content.clone().unwrap_or_else(|| NULL.into());
         self.told(document, state, content, |_| {
-            ArgumentWriter::of(&name).blob("state", state).raw("content", &text).finish()
+            ArgumentWriter::of(&name).blob("state", state).json("content", &text).finish()
         })
     }
 

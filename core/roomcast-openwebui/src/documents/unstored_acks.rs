@@ -33,7 +33,7 @@ impl UnstoredAcks {
     /// for lost, and brings it again.
     pub(super) fn hold(&mut self, document: DocumentId, changes: u64, held: HeldAck) {
         let (acks, bytes) = self.by_socket.entry(held.socket).or_default();
-        let added = held.args.json().len();
+        let added = held.args.json_bytes();
         if *acks > 0 && (*acks >= ACKS_PER_SOCKET_MAX || *bytes + added > BYTES_PER_SOCKET_MAX) {
             return;
         }
@@ -75,7 +75,7 @@ impl UnstoredAcks {
 
     fn released(&mut self, held: &HeldAck) {
         let Some((acks, bytes)) = self.by_socket.get_mut(&held.socket) else { return };
-        (*acks, *bytes) = (*acks - 1, *bytes - held.args.json().len());
+        (*acks, *bytes) = (*acks - 1, *bytes - held.args.json_bytes());
         if *acks == 0 {
             self.by_socket.remove(&held.socket);
         }
