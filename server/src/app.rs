@@ -15,12 +15,14 @@ use roomcast_tokio::core::server::EndpointId;
 use roomcast_tokio::core::server::config::WebSocket;
 use roomcast_tokio::{AppHandle, Args, Builder, EngineIo, EventName, Handle, PathMatch, Refusal, Socket};
 
+use crate::additions::Additions;
 use crate::api::{Api, Means};
 use crate::bridge::{Bridge, BridgeDesk};
 use crate::bus::Bus;
 use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::page::PageAccess;
+use crate::realtime::Realtime;
 use crate::settings::{Secret, Settings};
 use crate::shard_apps::ShardApps;
 use crate::store::StoreClient;
@@ -58,7 +60,7 @@ pub struct Parts {
 /// # Errors
 ///
 /// The secret cannot be used as one.
-pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, SettingsError> {
+pub fn builder(settings: &Settings, parts: Parts, additions: &Additions) -> Result<Builder<OpenWebUi>, SettingsError> {
     let Parts { secret, api_key, store, metrics, health, page, seed, instance, release, bus, shards, bridge } = parts;
     let mut rules = Rules::new(EndpointId::new(0), secret.reveal().as_bytes())?;
     rules.auth = settings.entry;
@@ -86,6 +88,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
     };
     let builder = Builder::with_app(OpenWebUi::new(rules, seed), move |query| store.ask(query));
     shards.add(builder.app_link());
+    let builder = Realtime::provide(builder);
     let bridge = Bridge::new(api.clone(), builder.app_link(), instance, bridge);
     let forward = bridge.clone();
     let builder = builder
@@ -108,6 +111,7 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
                     // Decided by the application, before this is asked.
                     AuthRequirement::Required => ns.admit(async || Err::<(), _>(Refusal::new("Not authenticated"))),
                 }
+                additions.register(ns);
                 ns.on_any(move |socket: Socket, event: EventName, args: Args| {
                     let bridge = forward.clone();
                     async move { unhandled(release, bridge.forward(socket, event, args).await) }
@@ -119,11 +123,8 @@ pub fn builder(settings: &Settings, parts: Parts) -> Result<Builder<OpenWebUi>, 
             yjs.path_match = PathMatch::Below;
             yjs.ws = protocol;
         });
-    let builder = match bus {
-        Some(Bus { settings, nodes }) => builder.redis(settings, nodes),
-        None => builder,
-    };
-    let builder = pages(api.routes(bridge.routes(builder)), health, (metrics, shards));
+    let builder = with_bus(builder, bus);
+    let builder = pages(additions.serve(api.routes(bridge.routes(builder)), &api), health, (metrics, shards));
     Ok(with_page(builder, page, &settings.path))
 }
 
@@ -165,6 +166,13 @@ fn log_notice(notice: Notice) {
         }
         Notice::UserActive { .. } | Notice::UserIdle { .. } => {}
         _ => {}
+    }
+}
+
+fn with_bus(builder: Builder<OpenWebUi>, bus: Option<Bus>) -> Builder<OpenWebUi> {
+    match bus {
+        Some(Bus { settings, nodes }) => builder.redis(settings, nodes),
+        None => builder,
     }
 }
 

@@ -34,8 +34,9 @@ pub(super) fn python(name: &str) -> Option<LevelFilter> {
 }
 
 pub(super) const PYTHON_NAMES: [&str; 6] = ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET"];
+// The program itself is the library beneath it; `roomcast` covers that too, and what else begins so.
 const PROGRAM: [&str; 2] = ["roomcast", "roomcast_stores"];
-const SOCKET: [&str; 4] = ["roomcast::sessions", "roomcast_core", "roomcast_adapter", "roomcast_tokio"];
+const SOCKET: [&str; 4] = ["roomcast_server::sessions", "roomcast_core", "roomcast_adapter", "roomcast_tokio"];
 
 #[cfg(test)]
 mod tests {
@@ -47,15 +48,17 @@ mod tests {
     fn the_socket_component_has_a_level_of_its_own() {
         let targets = targets(python("warning"), python("DEBUG"), None);
         assert!(targets.would_enable("roomcast_adapter::driver", &Level::DEBUG));
-        assert!(targets.would_enable("roomcast::sessions", &Level::DEBUG));
-        assert!(!targets.would_enable("roomcast::api", &Level::INFO));
+        assert!(targets.would_enable("roomcast_server::sessions", &Level::DEBUG));
+        assert!(!targets.would_enable("roomcast_server::api", &Level::INFO));
         assert!(!targets.would_enable("roomcast_stores::sql", &Level::INFO));
     }
 
     #[test]
     fn dependencies_stay_quiet_unless_they_are_named() {
         let all = targets(python("NOTSET"), None, None);
-        assert!(all.would_enable("roomcast::api", &Level::TRACE) && !all.would_enable("sqlx::query", &Level::INFO));
+        assert!(
+            all.would_enable("roomcast_server::api", &Level::TRACE) && !all.would_enable("sqlx::query", &Level::INFO)
+        );
         let named = targets(None, None, Some("sqlx=debug".parse().unwrap()));
         assert!(named.would_enable("sqlx::query", &Level::DEBUG) && named.would_enable("roomcast", &Level::INFO));
         let quiet = targets(python("DEBUG"), python("DEBUG"), Some("error".parse().unwrap()));
