@@ -15,6 +15,7 @@ use roomcast_core::server::config::{
     SocketIo, WebSocket,
 };
 use roomcast_core::server::{App, Config, Endpoint};
+use roomcast_core::socket_io::Parser;
 
 use crate::addresses::TrustedProxies;
 use crate::app::{AppHandle, AppLink, AppMail, AskStore, OnNotice};
@@ -130,6 +131,7 @@ impl<A: App> Builder<A> {
             engine: EngineIo::default(),
             connect_timeout: SocketIo::default().connect_timeout,
             recovery: None,
+            parser: Parser::Json,
             namespaces: Vec::new(),
             twice: Vec::new(),
             needed: Vec::new(),
@@ -145,7 +147,8 @@ impl<A: App> Builder<A> {
                 admission: if routes.admit.is_empty() { Admission::Open } else { Admission::Ask },
             })
             .collect();
-        let socket = SocketIo { namespaces, connect_timeout: io.connect_timeout, recovery: io.recovery };
+        let SocketIoRoutes { connect_timeout, recovery, parser, .. } = io;
+        let socket = SocketIo { namespaces, connect_timeout, recovery, parser };
         self.config.endpoints.push(Endpoint {
             path: path.into(),
             path_match: PathMatch::Exact,
@@ -324,6 +327,9 @@ pub struct SocketIoRoutes {
     /// # let _ = builder;
     /// ```
     pub recovery: Option<ConnectionRecovery>,
+    /// In which form packets are written: clients must have the same. [`Parser::Json`], which they have unless told otherwise.
+    /// [`Parser::MessagePack`] is for clients with the npm package `socket.io-msgpack-parser`.
+    pub parser: Parser,
     namespaces: Vec<NamespaceRoutes>,
     twice: Vec<String>,
     needed: Vec<StateType>,

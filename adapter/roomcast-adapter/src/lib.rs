@@ -85,7 +85,7 @@ pub use roomcast_core::server::{
         Compression, ConnectionRecovery, EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits, Transports,
     },
 };
-pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment};
+pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment, PacketParser, Parser};
 
 pub use crate::ack_result::ErrorArgs;
 pub use crate::ack_sender::AckSender;

@@ -83,7 +83,7 @@ impl Conformance {
                 rule(Pattern::Exact("/jwt".into()), Admission::Ask),
             ],
             connect_timeout: profile.connect_timeout,
-            recovery: None,
+            ..SocketIo::default()
         };
         let web_socket = WebSocket {
             message_bytes_max: 64 << 20,

@@ -15,7 +15,7 @@ use super::namespaces::Lookup;
 use super::state::SessionKind;
 use super::{NewPeers, Server};
 use crate::engine_io::session::SessionEvent;
-use crate::socket_io;
+use crate::socket_io::{self, OutgoingPacket, Parser};
 use crate::time::Instant;
 
 impl Server {
@@ -84,7 +84,7 @@ impl Server {
         if self.emit_recoverable(emit, now) {
             return;
         }
-        let Some(namespace) = self.namespaces.name_of_target(&emit.target).cloned() else {
+        let Some(scope) = self.namespaces.scope_of_target(&emit.target).cloned() else {
             return match &emit.target {
                 Target::Socket(_) => self.stale(),
                 // A target in a namespace without sockets: there are no recipients.
@@ -93,8 +93,14 @@ impl Server {
         };
         let packet = match emit.target {
             // An application tells many sockets the same, one at a time.
-            Target::Socket(_) => self.shared_event.of(&namespace, emit, || encode(&namespace, emit, None)),
-            Target::Room { .. } | Target::Select(_) => encode(&namespace, emit, None),
+            Target::Socket(_) => {
+                let Self { config, shared_event, .. } = self;
+                let parser = config.parser(scope.endpoint);
+                shared_event.of(&scope, emit, || encode(parser, &scope.namespace, emit, None))
+            }
+            Target::Room { .. } | Target::Select(_) => {
+                encode(self.config.parser(scope.endpoint), &scope.namespace, emit, None)
+            }
         };
         let Self { namespaces, queues, .. } = self;
         let mut fan = queues.fan(&packet, emit.delivery);
@@ -105,14 +111,14 @@ impl Server {
     /// The same with acks; how many sockets are asked.
     pub(super) fn emit_asking(&mut self, emit: &Emit, asker: Asker, timeout: Duration, now: Instant) -> u32 {
         let asked = self.namespaces.select(&emit.target).unwrap_or_default();
-        let namespace = self.namespaces.name_of_target(&emit.target).filter(|_| !asked.is_empty()).cloned();
-        let Some(namespace) = namespace else {
+        let scope = self.namespaces.scope_of_target(&emit.target).filter(|_| !asked.is_empty()).cloned();
+        let Some(scope) = scope else {
             self.end_without_recipients(asker);
             return 0;
         };
         let count = u32::try_from(asked.len()).unwrap_or(u32::MAX);
         let packet_id = self.acks.next_packet_id();
-        let packet = encode(&namespace, emit, Some(packet_id));
+        let packet = encode(self.config.parser(scope.endpoint), &scope.namespace, emit, Some(packet_id));
         let mut fan = self.queues.fan(&packet, emit.delivery);
         self.namespaces.walk_outbounds(&emit.target, |outbound| fan.push(outbound));
         fan.finish();
@@ -229,14 +235,7 @@ impl Server {
     }
 }
 
-fn encode(namespace: &str, emit: &Emit, ack_id: Option<u64>) -> Arc<Encoded> {
-    Encoded::with_args(
-        1 + socket_io::HEADER_BYTES_MAX + namespace.len() + emit.name.len(),
-        &emit.args,
-        |out| {
-            out.push(b'4');
-            socket_io::encode_event_front(out, namespace, ack_id, &emit.name, &emit.args);
-        },
-        |out| out.push(b']'),
-    )
+fn encode(parser: &Parser, namespace: &str, emit: &Emit, ack_id: Option<u64>) -> Arc<Encoded> {
+    let (name, args) = (&*emit.name, &emit.args);
+    Encoded::socket_packet(parser, &OutgoingPacket::Event { namespace, ack_id, name, args, offset: None })
 }

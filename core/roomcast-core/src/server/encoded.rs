@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use super::config::Compression;
 use super::packet_bytes::{PacketBytes, PacketWriter, PiecesFrom, own_bytes};
 use crate::engine_io::PayloadWriter;
-use crate::socket_io::Args;
+use crate::socket_io::{Args, OutgoingPacket, PacketForm, Parser};
 use crate::websocket::{Deflater, Opcode, SERVER_HEADER_BYTES_MAX, compressed_header, server_header};
 
 /// One packet as it goes out: whole WebSocket frames, header and all. Server frames are not masked, so the same bytes
@@ -69,23 +69,6 @@ impl Encoded {
         Self::text_packet(capacity, |out| write(out.own()), attachments)
     }
 
-    /// The same with arguments between what `front` and `behind` write, the latter in about `capacity` bytes together.
-    pub(super) fn with_args(
-        capacity: usize,
-        args: &Args,
-        front: impl FnOnce(&mut Vec<u8>),
-        behind: impl FnOnce(&mut Vec<u8>),
-    ) -> Arc<Self> {
-        let pieces = args.json_pieces();
-        let own: usize = pieces.iter().map(|piece| own_bytes(piece.len())).sum();
-        let write = |out: &mut PacketWriter| {
-            front(out.own());
-            pieces.iter().for_each(|piece| out.push(piece.as_bytes()));
-            behind(out.own());
-        };
-        Self::text_packet(capacity + own, write, args.attachments())
-    }
-
     /// An Engine.IO text message.
     pub(super) fn text_message(text: &ByteString) -> Arc<Self> {
         let write = |out: &mut PacketWriter| {
@@ -97,12 +80,7 @@ impl Encoded {
 
     fn text_packet(capacity: usize, write: impl FnOnce(&mut PacketWriter), attachments: &[Bytes]) -> Arc<Self> {
         let binary: usize = attachments.iter().map(|bytes| own_bytes(bytes.len()) + SERVER_HEADER_BYTES_MAX).sum();
-        let mut out = PacketWriter::new(SERVER_HEADER_BYTES_MAX + capacity + binary);
-        out.own().resize(SERVER_HEADER_BYTES_MAX, 0);
-        write(&mut out);
-        let payload_bytes = out.len() - SERVER_HEADER_BYTES_MAX;
-        let start = put_header(out.front(), Opcode::Text, payload_bytes);
-        let first = Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: out.len(), kind: PartKind::Text };
+        let (mut out, start, first) = first_part(PartKind::Text, capacity + binary, write);
         if attachments.is_empty() {
             return Self::made(out, start, EncodedParts::One(first));
         }
@@ -112,6 +90,37 @@ impl Encoded {
             parts.push(append_binary(&mut out, attachment));
         }
         Self::made(out, start, EncodedParts::Many(parts.into()))
+    }
+
+    /// A Socket.IO packet in the form of its endpoint.
+    pub(super) fn socket_packet(parser: &Parser, packet: &OutgoingPacket<'_>) -> Arc<Self> {
+        let capacity = 1 + packet.frame_bytes();
+        match (parser, parser.form()) {
+            (Parser::Json, _) => {
+                let pieces = packet.args().map_or(&[][..], Args::json_pieces);
+                let own: usize = pieces.iter().map(|piece| own_bytes(piece.len())).sum();
+                let write = |out: &mut PacketWriter| {
+                    out.own().push(b'4');
+                    packet.encode_front(out.own());
+                    pieces.iter().for_each(|piece| out.push(piece.as_bytes()));
+                    packet.encode_behind(out.own());
+                };
+                Self::text_packet(capacity + own, write, packet.attachments())
+            }
+            (_, PacketForm::Text) => {
+                let write = |out: &mut PacketWriter| {
+                    out.own().push(b'4');
+                    parser.encode(packet, out.own());
+                };
+                Self::text_packet(capacity + packet.args().map_or(0, Args::json_bytes), write, &[])
+            }
+            (_, PacketForm::Binary) => {
+                let attachments: usize = packet.attachments().iter().map(|bytes| bytes.len() + LENGTH_BYTES_MAX).sum();
+                let capacity = capacity + packet.args().map_or(0, Args::json_bytes) + attachments;
+                let (out, start, part) = first_part(PartKind::Binary, capacity, |out| parser.encode(packet, out.own()));
+                Self::made(out, start, EncodedParts::One(part))
+            }
+        }
     }
 
     /// An Engine.IO binary message.
@@ -242,6 +251,17 @@ impl Encoded {
     }
 }
 
+/// Writes a packet behind the room for its header, and that into it; where the frame begins.
+fn first_part(kind: PartKind, capacity: usize, write: impl FnOnce(&mut PacketWriter)) -> (PacketWriter, usize, Part) {
+    let mut out = PacketWriter::new(SERVER_HEADER_BYTES_MAX + capacity);
+    out.own().resize(SERVER_HEADER_BYTES_MAX, 0);
+    write(&mut out);
+    let payload_bytes = out.len() - SERVER_HEADER_BYTES_MAX;
+    let start = put_header(out.front(), kind.opcode(), payload_bytes);
+    let part = Part { frame: start, payload: SERVER_HEADER_BYTES_MAX, end: out.len(), kind };
+    (out, start, part)
+}
+
 fn append_binary(out: &mut PacketWriter, payload: &Bytes) -> Part {
     let frame = out.len();
     out.own().extend_from_slice(server_header(Opcode::Binary, payload.len()).as_slice());
@@ -261,6 +281,8 @@ fn put_header(bytes: &mut [u8], opcode: Opcode, payload_bytes: usize) -> usize {
     start
 }
 
+/// What MessagePack writes in front of bytes.
+const LENGTH_BYTES_MAX: usize = 5;
 /// What a compressed message refers to at most.
 const FULL_WINDOW_BYTES: usize = 1 << 15;
 

@@ -342,7 +342,7 @@ impl Server {
                 SessionKind::EngineIo | SessionKind::WebSocket => self.deliver_packet(session, Message::Text(text)),
             },
             Packet::Binary(bytes) => match kind {
-                SessionKind::SocketIo => self.handle_attachment(session, bytes, now)?,
+                SessionKind::SocketIo => self.handle_socket_binary(session, bytes, now)?,
                 SessionKind::EngineIo | SessionKind::WebSocket => self.deliver_packet(session, Message::Binary(bytes)),
             },
             Packet::Noop => {}

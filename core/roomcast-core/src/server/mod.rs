@@ -40,6 +40,7 @@ mod cluster;
 pub mod cluster_event;
 mod cluster_link;
 pub mod config;
+mod connection_recovery;
 mod counts;
 mod deadlines;
 mod delivery;

@@ -268,14 +268,14 @@ impl Namespaces {
         self.walk(target, |member| each(member.outbound));
     }
 
-    /// The name of the namespace of a target, if it has sockets.
-    pub(super) fn name_of_target(&self, target: &Target) -> Option<&ByteString> {
+    /// The namespace of a target, if it has sockets.
+    pub(super) fn scope_of_target(&self, target: &Target) -> Option<&Scope> {
         let namespace = match target {
             Target::Socket(socket) => self.member(*socket)?.0,
             Target::Room { namespace, .. } => *self.names.get(namespace)?,
             Target::Select(selection) => *self.names.get(&selection.scope)?,
         };
-        Some(&self.namespaces.get(namespace)?.scope.namespace)
+        Some(&self.namespaces.get(namespace)?.scope)
     }
 
     /// How far a socket is; `None` for a stale handle.
@@ -483,7 +483,7 @@ mod tests {
         let socket = open(&mut all, 0, "/", 1);
         let (room, every) = (ByteString::from("r"), Target::everyone(scope("/")));
         assert_eq!(all.stage(socket), Some(SocketStage::Connecting));
-        assert_eq!(all.name_of_target(&Target::Socket(socket)), None);
+        assert_eq!(all.scope_of_target(&Target::Socket(socket)), None);
         all.join(&every, &room, 9);
         assert_eq!((all.is_in(socket, "r"), all.socket(&scope("/"), all.sid(socket).unwrap().as_str())), (false, None));
         assert!(all.let_in(socket).unwrap().is_empty() && all.let_in(socket).is_none());

@@ -14,7 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::config::{Config, ConnectionRecovery, EndpointKind};
+use super::config::{Config, EndpointKind};
+use super::connection_recovery::ConnectionRecovery;
 use super::encoded::Encoded;
 use super::event::{Sid, SocketId};
 use super::packet_log::{Dropped, LogLimits, LoggedFor, LoggedPacket, PacketLog};

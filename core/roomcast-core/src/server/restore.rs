@@ -9,7 +9,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::Server;
-use super::config::{EndpointId, Readmission};
+use super::config::EndpointId;
+use super::connection_recovery::Readmission;
 use super::encoded::Encoded;
 use super::event::{
     Delivery, Emit, Event, Reason, RecoveredState, RoomEvents, Scope, Selection, SessionId, Sid, SocketId, Target,
@@ -18,7 +19,7 @@ use super::namespaces::SocketStage;
 use super::outbound_of;
 use super::packet_log::LoggedFor;
 use super::recovery::Recovery;
-use crate::socket_io;
+use crate::socket_io::{OutgoingPacket, Parser};
 use crate::time::Instant;
 
 impl Server {
@@ -191,7 +192,8 @@ impl Server {
         let meant_for = self.logged_for(&emit.target);
         let Some(recovery) = machine(&mut self.recoveries, scope.endpoint) else { return false };
         let Some(meant_for) = meant_for else { return true };
-        let encode = |offset: &str| encode_at(&scope.namespace, emit, offset);
+        let parser = self.config.parser(scope.endpoint);
+        let encode = |offset: &str| encode_at(parser, &scope.namespace, emit, offset);
         let packet = match emit.delivery {
             Delivery::Reliable => recovery.append(&scope.namespace, meant_for, now, encode),
             Delivery::Volatile => encode(&recovery.offset()),
@@ -274,25 +276,12 @@ fn machine(machines: &mut [Option<Box<Recovery>>], endpoint: EndpointId) -> Opti
     machines.get_mut(endpoint.index())?.as_deref_mut()
 }
 
-fn encode_at(namespace: &str, emit: &Emit, offset: &str) -> Arc<Encoded> {
+fn encode_at(parser: &Parser, namespace: &str, emit: &Emit, offset: &str) -> Arc<Encoded> {
     let (name, args) = (&emit.name, &emit.args);
     // A volatile event is lost with its connection. But where its last argument is a string, a client takes that for the
     // offset, and could not come back: it is given one.
     let ends_with_text = args.json_pieces().last().is_some_and(|piece| piece.ends_with('"'));
     let has_offset = emit.delivery == Delivery::Reliable || args.is_empty() || ends_with_text;
-    Encoded::with_args(
-        4 + socket_io::HEADER_BYTES_MAX + namespace.len() + name.len() + offset.len(),
-        args,
-        |out| {
-            out.push(b'4');
-            socket_io::encode_event_front(out, namespace, None, name, args);
-        },
-        |out| {
-            if has_offset {
-                socket_io::encode_offset(out, offset);
-            } else {
-                out.push(b']');
-            }
-        },
-    )
+    let offset = has_offset.then_some(offset);
+    Encoded::socket_packet(parser, &OutgoingPacket::Event { namespace, ack_id: None, name, args, offset })
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::encoded::Encoded;
-use super::event::Emit;
+use super::event::{Emit, Scope};
 use crate::socket_io::Args;
 
 /// The longest binary messages, and their frames for as long as a queue holds them.
@@ -30,21 +30,16 @@ impl SharedFrame {
 
 /// The longest events that were emitted to single sockets, and their packets for as long as a queue holds them.
 #[derive(Debug, Default)]
-pub(super) struct SharedEvent(Longest<(ByteString, ByteString, Args)>);
+pub(super) struct SharedEvent(Longest<(Scope, ByteString, Args)>);
 
 impl SharedEvent {
     /// The packet of an event. The same arguments (not only equal ones) give the same packet.
-    pub(super) fn of(
-        &mut self,
-        namespace: &ByteString,
-        emit: &Emit,
-        encode: impl FnOnce() -> Arc<Encoded>,
-    ) -> Arc<Encoded> {
+    pub(super) fn of(&mut self, scope: &Scope, emit: &Emit, encode: impl FnOnce() -> Arc<Encoded>) -> Arc<Encoded> {
         let bytes = emit.args.json_bytes() + emit.args.attachments().iter().map(Bytes::len).sum::<usize>();
-        let is_it = |(of, name, args): &(ByteString, ByteString, Args)| {
-            (of, name) == (namespace, &emit.name) && is_same(args, &emit.args)
+        let is_it = |(of, name, args): &(Scope, ByteString, Args)| {
+            (of, name) == (scope, &emit.name) && is_same(args, &emit.args)
         };
-        self.0.of(bytes, is_it, || (namespace.clone(), emit.name.clone(), emit.args.clone()), encode)
+        self.0.of(bytes, is_it, || (scope.clone(), emit.name.clone(), emit.args.clone()), encode)
     }
 }
 
@@ -107,6 +102,7 @@ const HELD_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::EndpointId;
     use super::super::event::{Delivery, Target};
     use super::*;
     use crate::id::SlabKey;
@@ -156,20 +152,23 @@ mod tests {
             ack: None,
         };
         let (mut shared, json) = (SharedEvent::default(), ByteString::from(r#"{"_placeholder":true,"num":0}"#));
-        let mut of = |namespace: &str, emit: &Emit| {
-            let (args, namespace) = (&emit.args, ByteString::from(namespace));
+        let mut of = |endpoint: u16, namespace: &str, emit: &Emit| {
+            let scope = Scope { endpoint: EndpointId::new(endpoint), namespace: namespace.into() };
+            let args = &emit.args;
             let write = |out: &mut Vec<u8>| out.extend_from_slice(args.json().as_bytes());
-            shared.of(&namespace, emit, || Encoded::packet(64, write, args.attachments()))
+            shared.of(&scope, emit, || Encoded::packet(64, write, args.attachments()))
         };
-        let first = of("/", &emit(&json, &state));
-        assert!(Arc::ptr_eq(&first, &of("/", &emit(&json, &state))));
-        for (namespace, other) in [
-            ("/a", emit(&json, &state)),
-            ("/", emit(&json, &state.slice(1..))),
-            ("/", emit(&ByteString::from(json.to_string()), &state)),
-            ("/", Emit { name: "other".into(), ..emit(&json, &state) }),
+        let first = of(0, "/", &emit(&json, &state));
+        assert!(Arc::ptr_eq(&first, &of(0, "/", &emit(&json, &state))));
+        for (endpoint, namespace, other) in [
+            (0, "/a", emit(&json, &state)),
+            // Another endpoint may have another parser.
+            (1, "/", emit(&json, &state)),
+            (0, "/", emit(&json, &state.slice(1..))),
+            (0, "/", emit(&ByteString::from(json.to_string()), &state)),
+            (0, "/", Emit { name: "other".into(), ..emit(&json, &state) }),
         ] {
-            assert!(!Arc::ptr_eq(&first, &of(namespace, &other)));
+            assert!(!Arc::ptr_eq(&first, &of(endpoint, namespace, &other)));
         }
         let held = Arc::downgrade(&first);
         drop(first);
@@ -193,8 +192,9 @@ mod tests {
             let args = Args::from_checked(ByteString::from("x".repeat(json)), attachments);
             let target = Target::Socket(SocketId::from_parts(0, 0));
             let emit = Emit { target, name: "state".into(), args, delivery: Delivery::Reliable, ack: None };
-            let (mut shared, namespace) = (SharedEvent::default(), ByteString::from("/"));
-            let mut of = || shared.of(&namespace, &emit, || Encoded::text("4"));
+            let scope = Scope { endpoint: EndpointId::new(0), namespace: "/".into() };
+            let mut shared = SharedEvent::default();
+            let mut of = || shared.of(&scope, &emit, || Encoded::text("4"));
             let first = of();
             assert_eq!(Arc::ptr_eq(&first, &of()), is_shared, "{json} and {state} bytes");
         }

@@ -18,8 +18,10 @@ use super::event::{AckId, Connect, Event, Reason, Scope, SessionId, Sid, SocketI
 use super::fault::PeerError;
 use super::held_answers::HeldAnswer;
 use super::namespaces::SocketStage;
-use super::state::PartialPacket;
-use crate::socket_io::{self, Args, Packet, PacketCheck, PacketType};
+use super::state::{LongPacket, PartialPacket};
+use crate::socket_io::{
+    self, Args, OutgoingPacket, PackedPacketCheck, Packet, PacketCheck, PacketForm, PacketType, Parser,
+};
 use crate::time::Instant;
 
 impl Server {
@@ -32,13 +34,22 @@ impl Server {
     ) -> Result<(), PeerError> {
         let limits = self.socket_limits();
         let Some(record) = self.sessions.get_mut(session) else { return Ok(()) };
+        match self.config.parser(record.endpoint) {
+            Parser::Json => {}
+            Parser::Other(parser) if parser.form() == PacketForm::Text => {
+                let decoded = socket_io::decode_by(&**parser, text.into_bytes(), &limits);
+                let (packet, attachments) = decoded.map_err(|_| PeerError::BadSocketPacket)?;
+                return self.handle_socket_packet(session, packet, attachments, now);
+            }
+            Parser::Other(_) | Parser::MessagePack => return Err(PeerError::BadSocketPacket),
+        }
         if record.partial.is_some() {
             return Err(PeerError::BadSocketPacket);
         }
         let bytes = text.len();
         if bytes > CHECK_SLICE_BYTES {
             let check = PacketCheck::begin(text, &limits).map_err(|_| PeerError::BadSocketPacket)?;
-            record.check = Some(Box::new(check));
+            record.check = Some(Box::new(LongPacket::Text(check)));
             return Ok(());
         }
         let packet = Packet::decode(text, &limits).map_err(|_| PeerError::BadSocketPacket)?;
@@ -54,14 +65,27 @@ impl Server {
     pub(super) fn check_on(&mut self, session: SessionId, now: Instant) -> bool {
         let Some(record) = self.sessions.get_mut(session) else { return false };
         let Some(mut check) = record.check.take() else { return true };
-        let taken = match check.step(CHECK_SLICE_BYTES) {
+        let step = match &mut *check {
+            LongPacket::Text(check) => check.step(CHECK_SLICE_BYTES).map(|packet| packet.map(|packet| (packet, None))),
+            LongPacket::Packed(check) => check
+                .step(CHECK_SLICE_BYTES)
+                .map(|whole| whole.map(|(packet, attachments)| (packet, Some(attachments)))),
+        };
+        let taken = match step {
             // The application has been told that the session ended.
             _ if record.gone => Ok(()),
             Ok(None) => {
                 record.check = Some(check);
                 return true;
             }
-            Ok(Some(packet)) => self.take_packet(session, packet, check.len(), now),
+            Ok(Some((packet, Some(attachments)))) => self.handle_socket_packet(session, packet, attachments, now),
+            Ok(Some((packet, None))) => {
+                let bytes = match &*check {
+                    LongPacket::Text(check) => check.len(),
+                    LongPacket::Packed(check) => check.len(),
+                };
+                self.take_packet(session, packet, bytes, now)
+            }
             Err(_) => Err(PeerError::BadSocketPacket),
         };
         let goes_on = taken.is_ok();
@@ -86,13 +110,39 @@ impl Server {
         Ok(())
     }
 
-    /// A binary message of a Socket.IO session: the next attachment of the packet that announced it.
-    pub(super) fn handle_attachment(
+    /// A binary message of a Socket.IO session: a packet, or the next attachment of the packet that announced it.
+    pub(super) fn handle_socket_binary(
         &mut self,
         session: SessionId,
         bytes: Bytes,
         now: Instant,
     ) -> Result<(), PeerError> {
+        let limits = self.socket_limits();
+        let Some(record) = self.sessions.get_mut(session) else { return Ok(()) };
+        let decoded = match self.config.parser(record.endpoint) {
+            Parser::Json => return self.handle_attachment(session, bytes, now),
+            Parser::MessagePack => {
+                let mut check = PackedPacketCheck::begin(bytes, &limits).map_err(|_| PeerError::BadSocketPacket)?;
+                match check.step(CHECK_SLICE_BYTES) {
+                    Ok(None) => {
+                        record.check = Some(Box::new(LongPacket::Packed(check)));
+                        return Ok(());
+                    }
+                    Ok(Some(whole)) => Ok(whole),
+                    Err(error) => Err(error),
+                }
+            }
+            Parser::Other(parser) if parser.form() == PacketForm::Binary => {
+                socket_io::decode_by(&**parser, bytes, &limits)
+            }
+            Parser::Other(_) => return Err(PeerError::BadSocketPacket),
+        };
+        let (packet, attachments) = decoded.map_err(|_| PeerError::BadSocketPacket)?;
+        self.handle_socket_packet(session, packet, attachments, now)
+    }
+
+    /// The next attachment of the packet that announced it.
+    fn handle_attachment(&mut self, session: SessionId, bytes: Bytes, now: Instant) -> Result<(), PeerError> {
         let packet_bytes_max = self.message_bytes_max(session, self.config.limits.packet_bytes_max);
         let Some(record) = self.sessions.get_mut(session) else { return Ok(()) };
         let partial = record.partial.as_mut().ok_or(PeerError::BadSocketPacket)?;
@@ -276,18 +326,12 @@ impl Server {
 
     pub(super) fn send_connected(&mut self, socket: SocketId) {
         let (Some(session), Some(sid)) = (self.namespaces.session(socket), self.namespaces.sid(socket)) else { return };
-        let Some(namespace) = self.namespaces.scope(socket).map(|scope| scope.namespace.clone()) else { return };
-        let pid = self.pid(socket);
-        self.send_packet(session, 64 + namespace.len(), |out| {
-            socket_io::encode_header(out, PacketType::Connect, 0, &namespace, None);
-            out.extend_from_slice(br#"{"sid":""#);
-            out.extend_from_slice(sid.as_str().as_bytes());
-            if let Some(pid) = pid {
-                out.extend_from_slice(br#"","pid":""#);
-                out.extend_from_slice(pid.as_str().as_bytes());
-            }
-            out.extend_from_slice(br#""}"#);
-        });
+        let Some(scope) = self.namespaces.scope(socket).cloned() else { return };
+        let data = match self.pid(socket) {
+            Some(pid) => format!(r#"{{"sid":"{}","pid":"{}"}}"#, sid.as_str(), pid.as_str()),
+            None => format!(r#"{{"sid":"{}"}}"#, sid.as_str()),
+        };
+        self.send_packet(session, &OutgoingPacket::Connect { namespace: &scope.namespace, data: &data });
     }
 
     /// DISCONNECT, for a socket that was let in.
@@ -296,28 +340,17 @@ impl Server {
             return;
         }
         let Some(name) = self.namespaces.scope(socket).map(|scope| scope.namespace.clone()) else { return };
-        self.send_packet(session, 8 + name.len(), |out| {
-            socket_io::encode_header(out, PacketType::Disconnect, 0, &name, None);
-        });
+        self.send_packet(session, &OutgoingPacket::Disconnect { namespace: &name });
     }
 
     fn send_connect_error(&mut self, session: SessionId, namespace: &str, data: &str) {
-        self.send_packet(session, 8 + namespace.len() + data.len(), |out| {
-            socket_io::encode_header(out, PacketType::ConnectError, 0, namespace, None);
-            out.extend_from_slice(data.as_bytes());
-        });
+        self.send_packet(session, &OutgoingPacket::ConnectError { namespace, data });
     }
 
-    /// An Engine.IO message packet to one session.
-    fn send_packet(&mut self, session: SessionId, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let packet = Encoded::packet(
-            capacity + 1,
-            |out| {
-                out.push(b'4');
-                write(out);
-            },
-            &[],
-        );
+    /// A packet to one session.
+    fn send_packet(&mut self, session: SessionId, packet: &OutgoingPacket<'_>) {
+        let Some(record) = self.sessions.get(session) else { return };
+        let packet = Encoded::socket_packet(self.config.parser(record.endpoint), packet);
         self.send(session, &packet);
     }
 
@@ -342,16 +375,9 @@ impl Server {
     /// Answers a client's event, ahead of events that are held back.
     pub(super) fn send_ack_now(&mut self, socket: SocketId, ack: AckId, args: &Args) {
         let Some(session) = self.namespaces.session(socket) else { return self.stale() };
-        let Some(name) = self.namespaces.scope(socket).map(|scope| &scope.namespace) else { return };
-        let packet = Encoded::with_args(
-            1 + socket_io::HEADER_BYTES_MAX + name.len(),
-            args,
-            |out| {
-                out.push(b'4');
-                socket_io::encode_ack_front(out, name, ack.0, args);
-            },
-            |out| out.push(b']'),
-        );
+        let Some(scope) = self.namespaces.scope(socket) else { return };
+        let packet = OutgoingPacket::Ack { namespace: &scope.namespace, ack_id: ack.0, args };
+        let packet = Encoded::socket_packet(self.config.parser(scope.endpoint), &packet);
         self.send(session, &packet);
     }
 

@@ -10,7 +10,7 @@ use super::config::EndpointId;
 use super::deadlines::DeadlineKey;
 use super::event::{ConnId, Handshake, Sid};
 use crate::engine_io::session::State;
-use crate::socket_io::{Packet, PacketCheck};
+use crate::socket_io::{PackedPacketCheck, Packet, PacketCheck};
 
 /// The state of one session: its endpoint, its handshake and its transports.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Session {
     pub(super) close_deadline: Option<DeadlineKey>,
     pub(super) partial: Option<Box<PartialPacket>>,
     /// A long packet that is being checked. What came behind it waits.
-    pub(super) check: Option<Box<PacketCheck>>,
+    pub(super) check: Option<Box<LongPacket>>,
     /// Whether the application has been told of its end.
     pub(super) gone: bool,
     pub(super) handshake: Arc<Handshake>,
@@ -40,6 +40,13 @@ pub(super) enum SessionKind {
     SocketIo,
     EngineIo,
     WebSocket,
+}
+
+/// A packet that takes a while to check.
+#[derive(Debug)]
+pub(super) enum LongPacket {
+    Text(PacketCheck),
+    Packed(PackedPacketCheck),
 }
 
 /// A binary packet whose attachments are coming.

@@ -42,6 +42,29 @@ impl Packet {
         Ok(head.packet(text.slice_ref(data)))
     }
 
+    /// Checks a packet that was not decoded here, with its attachments, as [`decode`](Self::decode) does.
+    ///
+    /// # Errors
+    ///
+    /// As there. Its number of attachments must be that of those which are there.
+    pub(super) fn check(&self, attachments: &[Bytes], limits: &PacketLimits) -> Result<(), PacketError> {
+        let Self { kind, attachments: _, namespace, ack_id, data } = self;
+        let count = u32::try_from(attachments.len()).ok().filter(|count| *count <= limits.attachments_max);
+        let count = count.ok_or(PacketError::TooManyAttachments)?;
+        if namespace.len() > limits.namespace_bytes_max {
+            return Err(PacketError::NamespaceTooLong);
+        }
+        if ack_id.is_none() && matches!(kind, PacketType::Ack | PacketType::BinaryAck) {
+            return Err(PacketError::AckId);
+        }
+        if data.is_empty() && matches!(kind, PacketType::Connect | PacketType::Disconnect) {
+            return Ok(());
+        }
+        let placeholders = if count == 0 { Placeholders::Data } else { Placeholders::Attachments(count) };
+        let checked = json::check_value(data, limits.json(), placeholders).map_err(PacketError::Json)?;
+        if checked.len() == data.len() && fits(*kind, data) { Ok(()) } else { Err(PacketError::Data) }
+    }
+
     /// Appends the text form.
     ///
     /// A namespace with a comma or a query in it would be read as another one.
@@ -215,7 +238,7 @@ pub struct PacketLimits {
 }
 
 impl PacketLimits {
-    const fn json(&self) -> JsonLimits {
+    pub(super) const fn json(&self) -> JsonLimits {
         JsonLimits { depth_max: self.json_depth_max, number_bytes_max: self.json_number_bytes_max }
     }
 }
@@ -363,6 +386,10 @@ pub enum PacketError {
     Json(JsonError),
     /// The data is not what this kind of packet has.
     Data,
+    /// Not MessagePack, or not that of a packet: a member is missing, comes twice or is of another type.
+    Packed,
+    /// What a [`PacketParser`](super::PacketParser) of the application's own refuses.
+    Foreign,
 }
 
 impl std::fmt::Display for PacketError {
@@ -376,6 +403,8 @@ impl std::fmt::Display for PacketError {
             Self::AckId => "missing or malformed ack id",
             Self::Json(error) => return error.fmt(f),
             Self::Data => "data does not fit the packet type",
+            Self::Packed => "malformed packet in MessagePack",
+            Self::Foreign => "refused by the application's parser",
         })
     }
 }
@@ -438,7 +467,7 @@ fn decode_data<'a>(head: &PacketHead, text: &'a str, limits: &PacketLimits) -> R
 }
 
 /// Whether a value is of the shape that the kind has.
-fn fits(kind: PacketType, data: &str) -> bool {
+pub(super) fn fits(kind: PacketType, data: &str) -> bool {
     match kind {
         PacketType::Connect => data.starts_with('{'),
         PacketType::Disconnect => false,

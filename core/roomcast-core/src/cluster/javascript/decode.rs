@@ -5,9 +5,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::data::{PackedArgs, write_values};
+use super::data::PackedArgs;
 use super::kinds;
-use super::msgpack::{PackedHead, PackedMembers, PackedReader};
 use super::request_id;
 use crate::cluster::codec::DecodeError;
 use crate::cluster::fields::Fields;
@@ -16,6 +15,7 @@ use crate::cluster::message::{
 };
 use crate::cluster::payload::BusPayload;
 use crate::socket_io::json::{self, JsonLimits, Placeholders};
+use crate::socket_io::msgpack::{PackedHead, PackedMembers, PackedReader, write_values};
 use crate::socket_io::{Delivery, Extent};
 
 type DecodedMessage = Result<Option<ClusterMessage>, DecodeError>;

@@ -5,12 +5,11 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::data::write_values;
-use super::msgpack::{write_array, write_bool, write_map, write_text, write_unsigned};
 use super::{kinds, request_id};
 use crate::cluster::codec::EncodeError;
 use crate::cluster::message::{Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket};
 use crate::cluster::payload::BusPayload;
+use crate::socket_io::msgpack::{write_array, write_bool, write_map, write_text, write_unsigned, write_values};
 use crate::socket_io::{Args, Delivery, Extent};
 
 /// Which way a message goes.

@@ -17,13 +17,10 @@
 //! Owns: these forms. Must never know: what a message brings about.
 
 pub(super) mod data;
-mod date;
 mod decode;
 mod encode;
 mod kinds;
-mod msgpack;
 mod request_id;
-mod tokens;
 
 use bytes::Bytes;
 use bytestring::ByteString;

@@ -4,7 +4,7 @@
 //! It is not a crate: of those that read it, one is looking for a maintainer and the others build trees by recursion. What a
 //! relay needs is the table of types and a skip without recursion.
 //!
-//! Owns: values one after the other, and objects cut into their members. Must never know: messages, JSON.
+//! Owns: values one after the other, and objects cut into their members. Must never know: packets, messages, JSON.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use bytestring::ByteString;
 
 /// What stands at a place: a value, or the beginning of one that has others in it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum PackedHead {
+pub(crate) enum PackedHead {
     Nil,
     Bool(bool),
     Unsigned(u64),
@@ -34,33 +34,38 @@ pub(super) enum PackedHead {
 
 /// A place in a message. Nothing is reserved for a length that is announced: `None` where the bytes are not there.
 #[derive(Clone, Debug)]
-pub(super) struct PackedReader {
+pub(crate) struct PackedReader {
     bytes: Bytes,
     at: usize,
 }
 
 impl PackedReader {
-    pub(super) const fn new(bytes: Bytes) -> Self {
+    pub(crate) const fn new(bytes: Bytes) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// Whether nothing is left.
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.at >= self.bytes.len()
     }
 
+    /// How many bytes are read.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
     /// What is left.
-    pub(super) fn rest(&self) -> Bytes {
+    pub(crate) fn rest(&self) -> Bytes {
         self.bytes.slice(self.at..)
     }
 
     /// A part of the message.
-    pub(super) fn slice(&self, range: Range<usize>) -> Bytes {
+    pub(crate) fn slice(&self, range: Range<usize>) -> Bytes {
         self.bytes.slice(range)
     }
 
     /// The next value, or the beginning of it.
-    pub(super) fn head(&mut self) -> Option<PackedHead> {
+    pub(crate) fn head(&mut self) -> Option<PackedHead> {
         let [mark] = self.be()?;
         Some(match mark {
             0x00..=0x7f => PackedHead::Unsigned(mark.into()),
@@ -107,7 +112,7 @@ impl PackedReader {
     }
 
     /// Passes over one value with all that is in it, and says where it was.
-    pub(super) fn skip(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn skip(&mut self) -> Option<Range<usize>> {
         let start = self.at;
         let mut owed: u64 = 1;
         while owed > 0 {
@@ -130,12 +135,12 @@ impl PackedReader {
     }
 
     /// A list's length.
-    pub(super) fn array(&mut self) -> Option<u32> {
+    pub(crate) fn array(&mut self) -> Option<u32> {
         if let PackedHead::Array(count) = self.head()? { Some(count) } else { None }
     }
 
     /// A name. JavaScript's keys and rooms may be numbers: their digits are what it takes them for.
-    pub(super) fn name(&mut self) -> Option<ByteString> {
+    pub(crate) fn name(&mut self) -> Option<ByteString> {
         match self.head()? {
             PackedHead::Text(range) => Some(self.text(range)),
             PackedHead::Unsigned(number) => Some(number.to_string().into()),
@@ -152,7 +157,7 @@ impl PackedReader {
     }
 
     /// Text that shares the bytes of the message. What is no UTF-8 becomes U+FFFD, as in JavaScript.
-    pub(super) fn text(&self, range: Range<usize>) -> ByteString {
+    pub(crate) fn text(&self, range: Range<usize>) -> ByteString {
         let bytes = self.bytes.slice(range);
         ByteString::try_from(bytes.clone()).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into())
     }
@@ -191,14 +196,14 @@ fn signed(number: impl Into<i64>) -> PackedHead {
 
 /// The members of a map, each of which is read when it is needed.
 #[derive(Clone, Debug)]
-pub(super) struct PackedMembers {
+pub(crate) struct PackedMembers {
     message: PackedReader,
     members: Vec<(ByteString, Range<usize>)>,
 }
 
 impl PackedMembers {
     /// Cuts the map that comes next. `None` if it is none, or has more members than any message.
-    pub(super) fn read(reader: &mut PackedReader) -> Option<Self> {
+    pub(crate) fn read(reader: &mut PackedReader) -> Option<Self> {
         let PackedHead::Map(count) = reader.head()? else { return None };
         if count > MEMBERS_MAX {
             return None;
@@ -211,25 +216,25 @@ impl PackedMembers {
     }
 
     /// A map that is the whole message.
-    pub(super) fn whole(bytes: Bytes) -> Option<Self> {
+    pub(crate) fn whole(bytes: Bytes) -> Option<Self> {
         let mut reader = PackedReader::new(bytes);
         Self::read(&mut reader).filter(|_| reader.is_at_end())
     }
 
     /// A value, to be read; `None` if there is no such member, or it is nil. Of a name that comes twice the last counts.
-    pub(super) fn get(&self, name: &str) -> Option<PackedReader> {
+    pub(crate) fn get(&self, name: &str) -> Option<PackedReader> {
         let value = self.get_or_nil(name)?;
         (value.bytes.get(value.at) != Some(&0xc0)).then_some(value)
     }
 
     /// A value, nil among them.
-    pub(super) fn get_or_nil(&self, name: &str) -> Option<PackedReader> {
+    pub(crate) fn get_or_nil(&self, name: &str) -> Option<PackedReader> {
         let (_, range) = self.members.iter().rev().find(|(key, _)| key == name)?;
         Some(PackedReader { bytes: self.message.bytes.clone(), at: range.start })
     }
 
     /// The bytes of a value, nil among them.
-    pub(super) fn raw(&self, name: &str) -> Option<Bytes> {
+    pub(crate) fn raw(&self, name: &str) -> Option<Bytes> {
         let (_, range) = self.members.iter().rev().find(|(key, _)| key == name)?;
         Some(self.message.slice(range.clone()))
     }
@@ -255,25 +260,25 @@ fn write_length(out: &mut Vec<u8>, length: usize, [short, short_max, wide]: [u8;
     }
 }
 
-pub(super) fn write_array(out: &mut Vec<u8>, count: usize) {
+pub(crate) fn write_array(out: &mut Vec<u8>, count: usize) {
     write_length(out, count, [0x90, 0x0f, 0xdc], false);
 }
 
-pub(super) fn write_map(out: &mut Vec<u8>, count: usize) {
+pub(crate) fn write_map(out: &mut Vec<u8>, count: usize) {
     write_length(out, count, [0x80, 0x0f, 0xde], false);
 }
 
-pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     write_length(out, text.len(), [0xa0, 0x1f, 0xd9], true);
     out.extend_from_slice(text.as_bytes());
 }
 
-pub(super) fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
     write_length(out, bytes.len(), [0, 0, 0xc4], true);
     out.extend_from_slice(bytes);
 }
 
-pub(super) fn write_unsigned(out: &mut Vec<u8>, number: u64) {
+pub(crate) fn write_unsigned(out: &mut Vec<u8>, number: u64) {
     if let Ok(number) = u8::try_from(number) {
         if number >= 0x80 {
             out.push(0xcc);
@@ -292,7 +297,7 @@ pub(super) fn write_unsigned(out: &mut Vec<u8>, number: u64) {
 }
 
 /// A number below zero.
-pub(super) fn write_negative(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn write_negative(out: &mut Vec<u8>, number: i64) {
     if let Ok(number) = i8::try_from(number) {
         if number < -0x20 {
             out.push(0xd0);
@@ -310,16 +315,16 @@ pub(super) fn write_negative(out: &mut Vec<u8>, number: i64) {
     }
 }
 
-pub(super) fn write_float(out: &mut Vec<u8>, number: f64) {
+pub(crate) fn write_float(out: &mut Vec<u8>, number: f64) {
     out.push(0xcb);
     out.extend_from_slice(&number.to_be_bytes());
 }
 
-pub(super) fn write_bool(out: &mut Vec<u8>, is_true: bool) {
+pub(crate) fn write_bool(out: &mut Vec<u8>, is_true: bool) {
     out.push(if is_true { 0xc3 } else { 0xc2 });
 }
 
-pub(super) fn write_nil(out: &mut Vec<u8>) {
+pub(crate) fn write_nil(out: &mut Vec<u8>) {
     out.push(0xc0);
 }
 
