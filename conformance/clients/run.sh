@@ -151,7 +151,7 @@ for runtime in ${runtimes:-tokio smol async-std}; do
   compression=$([ "$runtime" = smol ] && echo 1 || echo 0)
   start_server
   cd "$here/js"
-  for file in clients-events clients-namespaces clients-rooms clients-lifecycle clients-recovery; do node_suite $file 300; done
+  for file in clients-events clients-namespaces clients-rooms clients-lifecycle clients-recovery clients-msgpack; do node_suite $file 300; done
   for file in wire-http wire-websocket wire-engine-io wire-socket-io wire-hostile; do node_suite $file 300; done
   [ -n "$reference" ] || node_suite wire-compression 300
   [ -z "$slow" ] || node_suite slow 300
@@ -159,6 +159,7 @@ for runtime in ${runtimes:-tokio smol async-std}; do
   suite python 300 .venv/bin/python -m pytest -q -p no:cacheprovider --tb=short test_clients.py
   cd "$here/js"
   suite audit 60 node audit.mjs
+  suite msgpack-vectors 60 node "$root/core/roomcast-core/tests/msgpack-parser/vectors.mjs" "$here/js" --check
   if ! stop_server; then
     echo "$runtime: the shared server did not end in good order" >&2
     failed=1

@@ -8,6 +8,7 @@
 
 pub mod bus;
 pub mod frame;
+pub mod msgpack;
 pub mod packet;
 pub mod payload;
 pub mod session;
@@ -23,6 +24,7 @@ pub const TARGETS: &[(&str, TargetBody)] = &[
     ("bus_javascript", bus::bus_javascript),
     ("bus_python", bus::bus_python),
     ("frame", frame::frame),
+    ("msgpack", msgpack::msgpack),
     ("packet", packet::packet),
     ("payload", payload::payload),
     ("session", session::session),

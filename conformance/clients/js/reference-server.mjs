@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { Server as EngineServer } from "engine.io";
 import { Server as SocketServer } from "socket.io";
+import parser from "socket.io-msgpack-parser";
 import { WebSocketServer } from "ws";
 
 const env = process.env;
@@ -42,6 +43,17 @@ const io = new SocketServer({
 });
 io.attach(http);
 
+// The same namespaces with another parser.
+const packed = new SocketServer({
+  ...engineOptions,
+  parser,
+  path: "/msgpack",
+  serveClient: false,
+  destroyUpgrade: false,
+  ...(Number(env.RECOVERY) && { connectionStateRecovery: { maxDisconnectionDuration: Number(env.RECOVERY) } }),
+});
+packed.attach(http);
+
 const engine = new EngineServer(engineOptions);
 engine.attach(http, { path: "/engine.io", destroyUpgrade: false });
 engine.on("connection", (session) => session.on("message", (data) => session.send(data)));
@@ -56,22 +68,24 @@ http.on("upgrade", (request, socket, head) => {
   const { pathname } = new URL(request.url, "http://server");
   if (pathname === "/websocket") {
     echo.handleUpgrade(request, socket, head, (ws) => echo.emit("connection", ws, request));
-  } else if (!["/socket.io/", "/engine.io/"].includes(pathname)) {
+  } else if (!["/socket.io/", "/msgpack/", "/engine.io/"].includes(pathname)) {
     socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   }
 });
 http.on("connection", (socket) => socket.setNoDelay(true));
 
-for (const namespace of [io.of("/"), io.of("/custom"), io.of(/^\/dyn-\d+$/)]) {
+for (const namespace of [io, packed].flatMap((server) => [server.of("/"), server.of("/custom"), server.of(/^\/dyn-\d+$/)])) {
   namespace.on("connection", (socket) => {
     socket.emit("auth", socket.handshake.auth);
     handle(socket);
   });
 }
 
-io.of("/deny").use((_socket, next) => {
-  next(Object.assign(new Error("not authorized"), { data: { code: "E_AUTH" } }));
-});
+for (const server of [io, packed]) {
+  server.of("/deny").use((_socket, next) => {
+    next(Object.assign(new Error("not authorized"), { data: { code: "E_AUTH" } }));
+  });
+}
 
 io.of("/jwt")
   .use((socket, next) => {
@@ -159,9 +173,9 @@ function verify(token) {
 }
 
 function audit() {
-  const namespaces = [...io._nsps.values()];
+  const namespaces = [io, packed].flatMap((server) => [...server._nsps.values()]);
   return {
-    connections: io.engine.clientsCount + engine.clientsCount + echo.clients.size,
+    connections: io.engine.clientsCount + packed.engine.clientsCount + engine.clientsCount + echo.clients.size,
     sockets: namespaces.reduce((sum, namespace) => sum + namespace.sockets.size, 0),
     rooms: namespaces.reduce((sum, namespace) => sum + namespace.adapter.rooms.size, 0),
   };
@@ -170,6 +184,7 @@ function audit() {
 process.once("SIGTERM", () => {
   http.close();
   io.engine.close();
+  packed.engine.close();
   engine.close();
   for (const socket of echo.clients) socket.close(1001);
   // What was written above leaves in this turn of the loop; idle keep-alive connections go then.

@@ -11,7 +11,7 @@ use roomcast_core::cluster::{ClusterSettings, JavaScript, Python, Strangers};
 use roomcast_tokio::redis::{RedisConfig, RedisUrl};
 use roomcast_tokio::{
     Args, ArgsError, Builder, Compression, ConnectionRecovery, Data, EngineIo, Extent, Handle, Message, Namespace,
-    NoAck, Pattern, Peer, PeerHandlers, RedisNodes, Refusal, Runtime, Socket, wall_now,
+    NoAck, Parser, Pattern, Peer, PeerHandlers, RedisNodes, Refusal, Runtime, Socket, SocketIoRoutes, wall_now,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,21 +29,15 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
         compression,
         ..EngineIo::default()
     };
+    let with_parser = |io: &mut SocketIoRoutes, parser: Parser| {
+        io.engine = engine.clone();
+        io.parser = parser;
+        let verifier = verifier.clone();
+        namespaces(io, &runtime, verifier, settings);
+    };
     let builder = Builder::new()
-        .socket_io("/socket.io", |io| {
-            io.engine = engine.clone();
-            io.connect_timeout = settings.connect_timeout;
-            let max_age = settings.recovery;
-            io.recovery = (!max_age.is_zero()).then(|| ConnectionRecovery { max_age, ..ConnectionRecovery::default() });
-            for open in ["/", "/custom"] {
-                io.namespace(open, |ns| open_to_all(ns, runtime.clone(), settings));
-            }
-            io.namespaces(Pattern::Digits("/dyn-".into()), |ns| open_to_all(ns, runtime.clone(), settings));
-            io.namespace("/deny", |ns| {
-                ns.admit(async || Err::<(), _>(Refusal::with_data("not authorized", &ErrorData { code: "E_AUTH" })));
-            });
-            io.namespace("/jwt", |ns| with_token(ns, runtime.clone(), verifier, settings));
-        })
+        .socket_io("/socket.io", |io| with_parser(io, Parser::Json))
+        .socket_io("/msgpack", |io| with_parser(io, Parser::MessagePack))
         .engine_io("/engine.io", |eio| {
             eio.engine = engine.clone();
             echo(&mut eio.peers);
@@ -72,6 +66,20 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
             builder.redis(cluster, RedisNodes::new(config, JavaScript::default().specific_responses()))
         }
     })
+}
+
+fn namespaces(io: &mut SocketIoRoutes, runtime: &impl Runtime, verifier: Verifier, settings: &Settings) {
+    io.connect_timeout = settings.connect_timeout;
+    let max_age = settings.recovery;
+    io.recovery = (!max_age.is_zero()).then(|| ConnectionRecovery { max_age, ..ConnectionRecovery::default() });
+    for open in ["/", "/custom"] {
+        io.namespace(open, |ns| open_to_all(ns, runtime.clone(), settings));
+    }
+    io.namespaces(Pattern::Digits("/dyn-".into()), |ns| open_to_all(ns, runtime.clone(), settings));
+    io.namespace("/deny", |ns| {
+        ns.admit(async || Err::<(), _>(Refusal::with_data("not authorized", &ErrorData { code: "E_AUTH" })));
+    });
+    io.namespace("/jwt", |ns| with_token(ns, runtime.clone(), verifier, settings));
 }
 
 fn echo(peers: &mut PeerHandlers) {
