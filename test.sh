@@ -159,15 +159,18 @@ section_clients() {
     needs npm npm
     needs python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || debian_packages python3-venv
-    cargo build -p roomcast-conformance --bins --locked
+    programs
     conformance/clients/run.sh
-    cargo build -p roomcast-server --bins --locked
     conformance/clients/run.sh --app
     # The package for Open WebUI's backend, with the newest python-socketio.
     ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast conformance/clients/python/.venv/bin/python -m pytest -q server/python
-    # The core without a runtime; `run.sh` has installed the client.
-    cargo build -p roomcast-core --example blocking --locked
+    # The core without a runtime, over poll and over io_uring; `run.sh` has installed the client.
     (cd conformance/clients/js && node --test blocking.test.mjs)
+    if "$CARGO_TARGET_DIR/debug/examples/uring" --check; then
+        (cd conformance/clients/js && ROOMCAST_BLOCKING_CMD=$CARGO_TARGET_DIR/debug/examples/uring node --test blocking.test.mjs)
+    else
+        not_run uring "the kernel does not let this process have an io_uring"
+    fi
 }
 
 # The unchanged Open WebUI 0.6.41 with a fake model, the package of server/python in it, and roomcast in front. What only
@@ -198,7 +201,7 @@ section_bus() {
     needs python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || debian_packages python3-venv
     needs redis-server redis-server
-    cargo build -p roomcast-conformance --bins --locked
+    programs
     npm_packages conformance/bus/js
     conformance/bus/run.sh
 }
@@ -209,10 +212,7 @@ section_editors() {
     needs npm npm
     needs python3 python3
     npm_packages conformance/editors
-    cargo build -p roomcast-server --locked
-    # Documents without Open WebUI, on both kinds of runtime.
-    cargo build -p roomcast-tokio --features documents,sqlite --example documents --locked
-    cargo build -p roomcast-async-std --features documents,smol,stores --example documents_smol --locked
+    programs
     # Most of their time is waiting: more files at once than there are cores.
     (cd conformance/editors && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast npm test --silent)
 }
@@ -240,9 +240,14 @@ section_page() {
         printf 'error: server/page/dist is not what its sources make; npm run build makes it\n'
         return 1
     }
-    cargo build -p roomcast-server --locked
+    programs
     # Pictures of what failed are in server/page/failures.
     (cd server/page && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast npm test --silent)
+}
+
+# programs: every program and example, of the same parts as in section test, which leaves nothing to build here.
+programs() {
+    cargo build --workspace --features "$features" --bins --examples --locked
 }
 
 # fuzz_targets: builds the binaries of every target with coverage.
