@@ -437,6 +437,7 @@ impl ClientStructs {
             assert_eq!(chunk.live(), places().filter(|&index| !chunk.is_deleted(index)).count());
             for index in places() {
                 let (clock, header) = (chunk.clock(index, self.end), chunk.header(index));
+                assert!(clock < chunk.clock(index + 1, self.chunk_end(at)), "the struct at {clock} is empty");
                 let joins =
                     before.is_some_and(|(left, scope)| super::structs::joins(self.id, &left, &header, clock, scope));
                 assert_eq!(chunk.is_joined(index), joins, "the struct at {clock}");

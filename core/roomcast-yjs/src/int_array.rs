@@ -264,13 +264,22 @@ mod tests {
     #[test]
     fn blanks_are_taken_and_nothing_else() {
         assert_eq!(decode(b" [ 1 ,\n2,\t255 ] ", 3), Ok(vec![1, 2, 255]));
-        assert_eq!(decode(b"[]", 0), Ok(vec![]));
+        assert_eq!(
+            decode(b"[1,2, 3,4,5, 6]", 9),
+            Ok(vec![1, 2, 3, 4, 5, 6]),
+            "behind two numbers that were read at once"
+        );
+        assert_eq!((encode(&[]).as_slice(), decode(b"[]", 0)), (&b"[]"[..], Ok(vec![])));
         assert_eq!(decode(b"[256]", 9), Err(NotBytes::Range));
         assert_eq!(decode(b"[1000]", 9), Err(NotBytes::Range));
         for bad in
             ["", "[", "[1", "[1,", "[1,]", "[,1]", "[01]", "[1.0]", "[1e1]", "[-1]", "[1]]", "[1] x", "{}", "[1 2]"]
         {
             assert_eq!(decode(bad.as_bytes(), 9), Err(NotBytes::Syntax), "{bad}");
+        }
+        // Digits but for their high bit.
+        for byte in 0xb0..=0xb9 {
+            assert_eq!(decode(&[b'[', byte, b',', byte, b',', b'1', b',', b'1', b']'], 9), Err(NotBytes::Syntax));
         }
     }
 }

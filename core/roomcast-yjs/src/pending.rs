@@ -233,6 +233,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_back_waits_for_what_it_misses_now_and_leaves_room_while_it_is_out() {
+        let limits = PendingLimits { update_bytes_max: 20, ..PendingLimits::default() };
+        let mut pending = Pending::new(limits);
+        let mut store = StructStore::new();
+        store.apply(&letter(0), &LIMITS);
+        let id = |clock| Id { client: MISSING.client, clock };
+        pending.hold('a', Bytes::from(vec![0; 15]), id(0), at(0));
+        let held = pending.take_ready(&store).unwrap();
+        pending.hold('b', Bytes::from(vec![0; 20]), id(7), at(0));
+        assert_eq!((pending.len(), pending.poll_dropped()), (1, None), "there is room for twenty bytes");
+        pending.forget('b');
+        pending.put_back(held, id(1));
+        assert_eq!(pending.take_ready(&store), None, "it was put back for another");
+        store.apply(&letter(1), &LIMITS);
+        assert!(pending.take_ready(&store).is_some());
+    }
+
+    #[test]
     fn limits_are_what_may_wait_and_not_one_less() {
         let limits = PendingLimits { updates_max: 2, update_bytes_max: 20, ..PendingLimits::default() };
         let mut pending = Pending::new(limits);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::chunk::RUN_BYTES_MAX;
 use crate::wire::write_buffer;
 
 /// A reader looks up the neighbours that a struct names even if it knows the struct, and splits there
@@ -245,7 +246,6 @@ proptest! {
 fn stretches_are_cut_and_put_together_as_they_grow_and_shrink() {
     let mut store = StructStore::new();
     applied(&mut store, &[&typed(1, 0, &"x".repeat(30_000))[..], &[0]].concat());
-    let stretches = |store: &StructStore| store.clients.values().map(ClientStructs::stretches).sum::<usize>();
     let whole = stretches(&store);
     assert!((4..=8).contains(&whole), "{whole}");
     // Every second letter goes: many short structs.
@@ -266,6 +266,59 @@ fn stretches_are_cut_and_put_together_as_they_grow_and_shrink() {
     }
     assert_eq!(stretches(&store), 1);
     assert_eq!(store.state()[..2], [1, 1], "one struct is written");
+}
+
+/// A long document in few edits and in many takes the same memory.
+#[test]
+fn what_is_typed_and_deleted_letter_by_letter_takes_no_more_than_at_once() {
+    let mut typed_at_once = StructStore::new();
+    applied(&mut typed_at_once, &[&typed(1, 0, &"x".repeat(500))[..], &[0]].concat());
+    let mut store = StructStore::new();
+    for clock in 0..500 {
+        applied(&mut store, &[&typed(1, clock, "x")[..], &[0]].concat());
+    }
+    assert_eq!(store.footprint(), typed_at_once.footprint());
+    let forwards: Vec<u32> = (100..400).collect();
+    let backwards: Vec<u32> = (100..400).rev().collect();
+    let inwards: Vec<u32> = (100..250).flat_map(|at| [at, 499 - at]).collect();
+    applied(&mut typed_at_once, &[&[0, 1, 1, 1][..], &number(100), &number(300)].concat());
+    for order in [forwards, backwards, inwards] {
+        let mut store = store.clone();
+        for at in order {
+            applied(&mut store, &[&[0, 1, 1, 1][..], &number(at), &[1]].concat());
+        }
+        audit(&store);
+        assert_eq!((store.footprint(), store.state()), (typed_at_once.footprint(), typed_at_once.state()));
+    }
+}
+
+/// A change moves the bytes of one stretch: none may hold a long value beside others once it was changed.
+#[test]
+fn a_long_value_gets_a_stretch_of_its_own() {
+    let update =
+        [&[1, 2, 1, 0, 4, 1, 1, b't', 8][..], b"abcdefgh", &[3, 1, 1, b'b'], &number(20_000), &[7; 20_000], &[0]];
+    let mut store = StructStore::new();
+    applied(&mut store, &update.concat());
+    applied(&mut store, &[0, 1, 1, 1, 2, 1]);
+    assert_eq!(stretches(&store), 2);
+    audit(&store);
+    let mut again = StructStore::new();
+    applied(&mut again, &store.state());
+    assert_eq!(again.state(), store.state());
+}
+
+#[test]
+fn stretches_are_put_together_only_once_they_are_short() {
+    let mut store = StructStore::new();
+    applied(&mut store, &[&typed(1, 0, &"x".repeat(30_000))[..], &[0]].concat());
+    let whole = stretches(&store);
+    for at in [1, 15_000, 29_998] {
+        applied(&mut store, &[vec![0, 1, 1, 1], number(at), vec![1]].concat());
+        assert!(stretches(&store) >= whole, "{} of {whole}", stretches(&store));
+    }
+    applied(&mut store, &[&[0, 1, 1, 1, 0][..], &number(30_000)].concat());
+    assert_eq!(stretches(&store), 1, "all of them are short");
+    audit(&store);
 }
 
 #[test]
@@ -324,6 +377,108 @@ fn what_is_deleted_before_it_is_known_is_split_off() {
     assert_eq!(split.missing, Id { client: client(1), clock: 8 });
     assert_eq!((split.now, split.later), (vec![0, 1, 1, 1, 2, 2], vec![0, 1, 1, 1, 4, 5]));
     assert_eq!(store.split(&[0, 1, 1, 1, 2, 2], &LIMITS), None);
+    let split = store.split(&[0, 1, 1, 1, 4, 5], &LIMITS).unwrap();
+    assert_eq!(split.now, [0, 0], "none of it is known");
+}
+
+/// Long texts are kept in pieces, each marked as one with the piece before: no longer once that one is deleted.
+#[test]
+fn what_follows_a_deleted_piece_of_a_long_text_stands_apart() {
+    let text = "0123456789".repeat(500);
+    for len in [RUN_BYTES_MAX - 1, RUN_BYTES_MAX, RUN_BYTES_MAX + 1, 2 * RUN_BYTES_MAX] {
+        let mut store = StructStore::new();
+        applied(&mut store, &[&typed(1, 0, &text)[..], &[0]].concat());
+        let len = u32::try_from(len).unwrap();
+        applied(&mut store, &[&[0, 1, 1, 1, 0][..], &number(len)].concat());
+        audit(&store);
+        let mut expected = [&[1, 2, 1, 0, 1, 1, 1, b't'][..], &number(len), &[0x84, 1], &number(len - 1)].concat();
+        write_buffer(&mut expected, &text.as_bytes()[len as usize..]);
+        expected.extend([&[1, 1, 1, 0][..], &number(len)].concat());
+        assert_eq!(store.state(), expected, "{len}");
+    }
+}
+
+/// `Item.getMissing`: a struct is judged by what it builds on, of clients before and behind its own.
+#[test]
+fn what_clients_wrote_into_each_others_deleted_types_is_collected() {
+    // A text of client 2, in which client 1 writes.
+    let mut store = StructStore::new();
+    applied(&mut store, &[1, 1, 2, 0, 7, 1, 1, b'a', 2, 0]);
+    applied(&mut store, &[1, 1, 1, 0, 4, 0, 2, 0, 2, b'h', b'i', 0]);
+    applied(&mut store, &[0, 1, 2, 1, 0, 1]);
+    store.compact(100);
+    audit(&store);
+    assert_eq!(store.state(), [2, 1, 2, 0, 1, 1, 1, b'a', 1, 1, 1, 0, 0, 2, 2, 2, 1, 0, 1, 1, 1, 0, 2]);
+    // An array of client 2, in it a text of client 1 behind an array of its own, and in the text client 2 writes.
+    let mut store = StructStore::new();
+    applied(&mut store, &[1, 1, 2, 0, 7, 1, 1, b'b', 0, 0]);
+    applied(&mut store, &[1, 2, 1, 0, 7, 1, 1, b'a', 0, 7, 0, 2, 0, 2, 0]);
+    applied(&mut store, &[1, 1, 2, 1, 4, 0, 1, 1, 1, b'x', 0]);
+    applied(&mut store, &[0, 1, 2, 1, 0, 1]);
+    store.compact(100);
+    audit(&store);
+    let structs = [2, 2, 2, 0, 1, 1, 1, b'b', 1, 0, 1, 2, 1, 0, 7, 1, 1, b'a', 0, 0, 1];
+    assert_eq!(store.state(), [&structs[..], &[2, 2, 1, 0, 2, 1, 1, 1, 1]].concat());
+}
+
+/// A reader who applies one update after the other keeps what came first.
+#[test]
+fn what_several_updates_have_is_merged_from_the_first_of_them() {
+    let whole = [1, 2, 1, 0, 4, 1, 1, b't', 1, b'a', 0x84, 1, 0, 5, b'b', b'c', b'd', b'e', b'f', 0];
+    let deleted = [1, 1, 1, 2, 0x81, 1, 1, 2, 0];
+    let first_deleted = [1, 3, 1, 0, 4, 1, 1, b't', 2, b'a', b'b', 0x81, 1, 1, 2, 0x84, 1, 3, 2, b'e', b'f', 0];
+    assert_eq!(crate::merge_updates([&deleted[..], &whole]).unwrap(), first_deleted);
+    let joined = [&[1, 1, 1, 0, 4, 1, 1, b't', 6][..], b"abcdef", &[0]].concat();
+    assert_eq!(crate::merge_updates([&whole[..], &deleted]).unwrap(), joined);
+    // Their delete sets become one, in order and without overlaps.
+    let deletes = [&[0, 1, 1, 2, 4, 2, 0, 1][..], &[0, 1, 1, 1, 1, 4]];
+    assert_eq!(crate::merge_updates(deletes).unwrap(), [0, 1, 1, 1, 0, 6]);
+    // Values of one map key are no run, although only the first of them names the key.
+    let keys = [&[1, 1, 1, 0, 0x28, 1, 1, b'm', 1, b'k', 1, 126, 0][..], &[1, 1, 1, 1, 0xa8, 1, 0, 1, 120, 0]];
+    let apart = [1, 2, 1, 0, 0x28, 1, 1, b'm', 1, b'k', 1, 126, 0xa8, 1, 0, 1, 120, 0];
+    assert_eq!(crate::merge_updates(keys).unwrap(), apart);
+}
+
+/// `ContentJSON.write`: `undefined` stands for what JSON has no word for.
+#[test]
+fn values_in_json_are_json_or_undefined() {
+    let verdict = |value: &str| {
+        let mut update = vec![1, 1, 1, 0, 2, 1, 1, b't', 1];
+        write_buffer(&mut update, value.as_bytes());
+        update.push(0);
+        StructStore::new().check(&update, &LIMITS)
+    };
+    for value in ["undefined", "null", "1", "{\"a\":[]}"] {
+        assert_eq!(verdict(value), Verdict::Applied, "{value}");
+    }
+    for value in ["", "{", "undefine", "[1"] {
+        assert_eq!(verdict(value), Verdict::Bad(BadUpdate::Malformed(Malformed::Json)), "{value}");
+    }
+}
+
+/// Structs of one update that wait for each other are judged as those that come alone.
+#[test]
+fn what_builds_on_another_client_of_the_same_update_is_examined() {
+    let texts = [2, 2, 0, 4, 1, 1, b't', 1, b'a', 4, 1, 1, b'u', 1, b'b'];
+    let between = [1, 1, 0, 0xc4, 2, 0, 2, 1, 1, b'x'];
+    let together = [&[2][..], &texts, &between, &[0]].concat();
+    assert_eq!(StructStore::new().check(&together, &LIMITS), Verdict::Bad(BadUpdate::Unsound(Unsound::Parents)));
+    let behind = [&[2][..], &texts, &[1, 1, 0, 0x84, 2, 0, 1, b'x', 0]].concat();
+    assert_eq!(StructStore::new().check(&behind, &LIMITS), Verdict::Applied);
+}
+
+#[test]
+fn what_misses_a_client_that_does_not_come_along_is_split_off() {
+    // Client 1 writes behind client 3, client 2 on its own.
+    let waits = [1, 1, 0, 0x84, 3, 0, 1, b'x'];
+    let sound = [1, 2, 0, 4, 1, 1, b't', 1, b'a'];
+    let update = [&[2][..], &sound, &waits, &[0]].concat();
+    let mut store = StructStore::new();
+    let split = store.split(&update, &LIMITS).unwrap();
+    assert_eq!(split.missing, Id { client: client(3), clock: 0 });
+    assert_eq!((split.now, split.later), ([&[1][..], &sound, &[0]].concat(), [&[1][..], &waits, &[0]].concat()));
+    applied(&mut store, &[1, 1, 3, 0, 4, 1, 1, b't', 1, b'c', 0]);
+    assert_eq!(store.split(&update, &LIMITS), None, "nothing is missing any more");
 }
 
 /// The content of each kind is kept as it came, and takes as many clocks as it has elements.
@@ -422,6 +577,10 @@ fn a_compaction_is_due_from_an_eighth_as_many_deletions_as_structs_on() {
 
 fn applied(store: &mut StructStore, update: &[u8]) {
     assert_eq!(store.apply(update, &LIMITS), Verdict::Applied);
+}
+
+fn stretches(store: &StructStore) -> usize {
+    store.clients.values().map(ClientStructs::stretches).sum()
 }
 
 fn audit(store: &StructStore) {
