@@ -151,7 +151,7 @@ for runtime in ${runtimes:-tokio smol async-std}; do
   compression=$([ "$runtime" = smol ] && echo 1 || echo 0)
   start_server
   cd "$here/js"
-  for file in clients-events clients-namespaces clients-rooms clients-lifecycle clients-recovery clients-msgpack; do node_suite $file 300; done
+  for file in clients-events clients-namespaces clients-rooms clients-lifecycle clients-recovery clients-msgpack clients-handshake; do node_suite $file 300; done
   for file in wire-http wire-websocket wire-engine-io wire-socket-io wire-hostile; do node_suite $file 300; done
   [ -n "$reference" ] || node_suite wire-compression 300
   [ -z "$slow" ] || node_suite slow 300

@@ -2,7 +2,7 @@
 
 use http::Method;
 use roomcast_conformance::pair::{Conformance, Pair, Profile, Via};
-use roomcast_core::server::config::{Config, EndpointKind, Origins, Transports};
+use roomcast_core::server::config::{Config, ConfigError, EndpointKind, Origins, SessionCookie, Transports};
 
 #[test]
 fn any_origin_may_read_every_answer() {
@@ -78,6 +78,51 @@ fn polling_alone() {
     let target = pair.upgrade_target(peer);
     assert_eq!(pair.try_web_socket(&target, None).unwrap_err().status, 400);
     assert_eq!(pair.ask(peer, "4x"), ["4x"]);
+}
+
+/// As with engine.io's `allowUpgrades: false`: nothing is offered. A client that tries all the same stays where it is.
+#[test]
+fn both_transports_without_upgrades() {
+    let mut pair = Pair::new(with_transports(Transports::BothWithoutUpgrades), Conformance::new());
+    let open = pair.get(OPEN);
+    let open = pair.answered(open);
+    assert!(open.body.contains(r#""upgrades":[]"#), "{}", open.body);
+    let polling = pair.open("/engine.io/", Via::Polling);
+    let target = pair.upgrade_target(polling);
+    assert_eq!(pair.try_web_socket(&target, None).unwrap_err().status, 400);
+    let stream = pair.open("/engine.io/", Via::WebSocket);
+    for peer in [polling, stream] {
+        assert_eq!(pair.ask(peer, "4x"), ["4x"]);
+    }
+}
+
+/// engine.io's option `cookie`: on the response that opens a session, and on no other.
+#[test]
+fn a_cookie_has_the_id_of_the_session() {
+    let mut config = with_transports(Transports::Both);
+    for endpoint in &mut config.endpoints {
+        if let EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) = &mut endpoint.kind {
+            engine.cookie = Some(SessionCookie::default());
+        }
+    }
+    let mut pair = Pair::new(config.clone(), Conformance::new());
+    let open = pair.get(OPEN);
+    let open = pair.answered(open);
+    let sid = open.body.split('"').nth(3).unwrap();
+    assert_eq!(open.header("set-cookie"), format!("io={sid}; Path=/; HttpOnly; SameSite=Lax"));
+    let sent = pair.post(&format!("{OPEN}&sid={sid}"), "4x");
+    let sent = pair.answered(sent);
+    let got = pair.get(&format!("{OPEN}&sid={sid}"));
+    let got = pair.answered(got);
+    assert_eq!((sent.brief(), got.brief()), ((200, "ok"), (200, "4x")));
+    assert_eq!((sent.header("set-cookie"), got.header("set-cookie")), ("", ""));
+    let refused = pair.get("/engine.io/?EIO=3&transport=polling");
+    assert_eq!(pair.answered(refused).header("set-cookie"), "");
+
+    if let EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) = &mut config.endpoints[0].kind {
+        engine.cookie = Some(SessionCookie { name: "a b".into(), ..SessionCookie::default() });
+    }
+    assert_eq!(config.check(), Err(ConfigError::CookieMalformed));
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::handler::{
     Arriving, Closed, Connected, Connecting, Disconnected, Handler, HandlerInput, MessageReceived, Opened, Received,
 };
 use crate::handler_arguments::StateType;
+use crate::http::header_hooks::HeaderHooks;
 use crate::http_limits::HttpLimits;
 use crate::registry::{HandlerFn, HandlerGate, KindRoutes, NamespaceRoutes, Page, PeerRoutes};
 use crate::server_side::ServerSideReceived;
@@ -63,6 +64,7 @@ pub struct Builder<A: App = ()> {
     pub(crate) config: Config,
     pub(crate) kinds: Vec<KindRoutes>,
     pub(crate) pages: BTreeMap<String, Page>,
+    pub(crate) hooks: HeaderHooks,
     pub(crate) http: HttpLimits,
     pub(crate) proxies: TrustedProxies,
     pub(crate) node: u16,
@@ -228,6 +230,36 @@ impl<A: App> Builder<A> {
         self.page(path, move |request, handle| page(request, link.of(handle)))
     }
 
+    /// Adds headers to the response that opens a session, at any endpoint, by long polling or as a WebSocket handshake:
+    /// engine.io's event `initial_headers`. A refusal has none of them.
+    ///
+    /// ```
+    /// use roomcast_adapter::Builder;
+    /// use http::HeaderValue;
+    ///
+    /// let builder = Builder::new().socket_io("/socket.io", |_| {}).initial_headers(|_request, headers| {
+    ///     headers.insert("x-served-by", HeaderValue::from_static("node-1"));
+    /// });
+    /// # let _ = builder;
+    /// ```
+    #[must_use]
+    pub fn initial_headers(
+        mut self,
+        hook: impl Fn(&http::Request<()>, &mut http::HeaderMap) + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.add_initial(hook);
+        self
+    }
+
+    /// Adds headers to each response of a session, the first one too, behind
+    /// [`initial_headers`](Self::initial_headers): engine.io's event `headers`. It is called for every request of long
+    /// polling.
+    #[must_use]
+    pub fn headers(mut self, hook: impl Fn(&http::Request<()>, &mut http::HeaderMap) + Send + Sync + 'static) -> Self {
+        self.hooks.add(hook);
+        self
+    }
+
     /// Reaches the application from handlers, which are made before the server is.
     pub fn app_link(&self) -> AppLink<A> {
         AppLink::new(self.app_mail.clone())
@@ -280,6 +312,7 @@ impl<A: App> Builder<A> {
             config: Config::new([]),
             kinds: Vec::new(),
             pages: BTreeMap::new(),
+            hooks: HeaderHooks::default(),
             http: HttpLimits::default(),
             proxies: TrustedProxies::default(),
             node: 0,

@@ -109,6 +109,7 @@ impl Builder {
             config: self.config,
             kinds: self.kinds,
             pages: self.pages,
+            hooks: self.hooks,
             http: self.http,
             node: self.node,
             ..builder

@@ -38,6 +38,8 @@ mod app;
 mod args;
 mod broadcast;
 mod builder;
+#[cfg(feature = "serve-client")]
+mod client_files;
 mod clock;
 mod cluster;
 #[cfg(feature = "documents")]
@@ -82,7 +84,8 @@ pub use roomcast_core::cluster::NodeId;
 pub use roomcast_core::server::{
     AckEnd, Delivery, Extent, FetchedSocket, Handshake, Message, Reason, Sid, SocketId,
     config::{
-        Compression, ConnectionRecovery, EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits, Transports,
+        Compression, ConnectionRecovery, EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits,
+        SessionCookie, Transports,
     },
 };
 pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment, PacketParser, Parser};

@@ -164,7 +164,7 @@ impl<A: App + Send + 'static> Builder<A> {
             Box::new(move |span| Sleep(Box::pin(runtime.sleep(span))))
         };
         let shared = Arc::new(Shared::new(endpoints, place.addresses, places.group.clone(), self.states, sleep));
-        let service = Service::new(Handle::new(shared.clone()), Pages::new(self.pages));
+        let service = Service::new(Handle::new(shared.clone()), Pages::new(self.pages), self.hooks);
         let stack = core::Stack::new(core, self.app);
         let app = AppSide::new(self.store, self.on_notice, self.app_mail.clone());
         let siblings = place.hub.is_some().then(|| Arc::new(Siblings::new(places.names.clone())));

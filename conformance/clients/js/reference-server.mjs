@@ -23,6 +23,8 @@ const engineOptions = {
   maxHttpBufferSize: Number(env.MAX_PAYLOAD ?? 1_000_000),
   httpCompression: false,
   cors: { origin: "*" },
+  allowUpgrades: env.UPGRADES !== "0",
+  ...(env.COOKIE === "1" && { cookie: true }),
 };
 
 const http = createServer((request, response) => {
@@ -34,7 +36,6 @@ const http = createServer((request, response) => {
 const io = new SocketServer({
   ...engineOptions,
   connectTimeout: Number(env.CONNECT_TIMEOUT ?? 45_000),
-  serveClient: false,
   destroyUpgrade: false,
   cleanupEmptyChildNamespaces: true,
   ...(Number(env.RECOVERY) && {
@@ -42,6 +43,9 @@ const io = new SocketServer({
   }),
 });
 io.attach(http);
+let responses = 0;
+io.engine.on("initial_headers", (headers, request) => (headers["x-initial"] = request.headers["x-user"] ?? "a guest"));
+io.engine.on("headers", (headers) => (headers["x-response"] = String((responses += 1))));
 
 // The same namespaces with another parser.
 const packed = new SocketServer({

@@ -4,5 +4,6 @@
 //! stands alone. Must never know: Engine.IO.
 
 pub(crate) mod head_watch;
+pub(crate) mod header_hooks;
 mod serve;
 pub(crate) mod service;

@@ -22,6 +22,7 @@ use roomcast_core::server::{EndpointId, PeerError, RequestId};
 
 use crate::addresses::{AddressGuard, ClientAddress, TooMany};
 use crate::handle::Handle;
+use crate::http::header_hooks::HeaderHooks;
 use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, Shared, StreamHome, UpgradeRequest};
 use crate::registry::Pages;
 use crate::shard_group::{name_below, sid_of};
@@ -34,12 +35,13 @@ use crate::shard_group::{name_below, sid_of};
 pub struct Service {
     handle: Handle,
     pages: Pages,
+    hooks: Arc<HeaderHooks>,
     mounted: Option<EndpointId>,
 }
 
 impl Service {
-    pub(crate) const fn new(handle: Handle, pages: Pages) -> Self {
-        Self { handle, pages, mounted: None }
+    pub(crate) fn new(handle: Handle, pages: Pages, hooks: HeaderHooks) -> Self {
+        Self { handle, pages, hooks: Arc::new(hooks), mounted: None }
     }
 
     /// The endpoint with this path alone, for a router that cuts the path off before it calls the service: every
@@ -78,19 +80,22 @@ impl Service {
         let elsewhere = elsewhere(shared, endpoint, &parts.uri, by_serve);
         let shared = elsewhere.as_ref().unwrap_or(shared);
         let request = Request::from_parts(parts, ());
-        if asks_for_web_socket(request.headers()) {
+        let noted = self.hooks.note(&request);
+        let mut response = if asks_for_web_socket(request.headers()) {
             let Some(stream) = upgrade else { return fault(PeerError::BadHandshake) };
             let (response, responded) = oneshot::channel();
             let is_here = by_serve && Arc::ptr_eq(shared, self.handle.shared());
             let home = if is_here { StreamHome::Here } else { StreamHome::Elsewhere };
             let asked = UpgradeRequest { endpoint, request, stream, home, guard, response };
             shared.send(Mail::Upgrade(Box::new(asked)), 0);
-            return finish(responded.await.ok());
+            finish(responded.await.ok())
+        } else {
+            ask(shared, endpoint, request, body).await.unwrap_or_else(BodyError::response)
+        };
+        if let Some(request) = noted {
+            self.hooks.apply(&request, &mut response);
         }
-        match ask(shared, endpoint, request, body).await {
-            Ok(response) => response,
-            Err(error) => error.response(),
-        }
+        response
     }
 
     async fn page<B: Body>(&self, parts: http::request::Parts, body: B) -> Response<Full<Bytes>> {

@@ -3,15 +3,18 @@
 //! Owns: its endpoints, namespaces and events. Must never know: the runtime, beyond its timers.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use roomcast_auth::{Claim, Claims, Key, Policy, Verifier};
 use roomcast_core::cluster::{ClusterSettings, JavaScript, Python, Strangers};
 use roomcast_tokio::redis::{RedisConfig, RedisUrl};
 use roomcast_tokio::{
     Args, ArgsError, Builder, Compression, ConnectionRecovery, Data, EngineIo, Extent, Handle, Message, Namespace,
-    NoAck, Parser, Pattern, Peer, PeerHandlers, RedisNodes, Refusal, Runtime, Socket, SocketIoRoutes, wall_now,
+    NoAck, Parser, Pattern, Peer, PeerHandlers, RedisNodes, Refusal, Runtime, SessionCookie, Socket, SocketIoRoutes,
+    Transports, wall_now,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +30,8 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
         ping_timeout: settings.ping_timeout,
         max_payload_bytes: settings.max_payload,
         compression,
+        cookie: (settings.cookie == "1").then(SessionCookie::default),
+        transports: if settings.upgrades == "0" { Transports::BothWithoutUpgrades } else { Transports::Both },
         ..EngineIo::default()
     };
     let with_parser = |io: &mut SocketIoRoutes, parser: Parser| {
@@ -35,7 +40,15 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
         let verifier = verifier.clone();
         namespaces(io, &runtime, verifier, settings);
     };
+    let counted = AtomicU64::new(0);
     let builder = Builder::new()
+        .initial_headers(|request, headers| {
+            let user = request.headers().get("x-user").cloned();
+            headers.insert("x-initial", user.unwrap_or(HeaderValue::from_static("a guest")));
+        })
+        .headers(move |_request, headers| {
+            headers.insert("x-response", HeaderValue::from(counted.fetch_add(1, Ordering::Relaxed)));
+        })
         .socket_io("/socket.io", |io| with_parser(io, Parser::Json))
         .socket_io("/msgpack", |io| with_parser(io, Parser::MessagePack))
         .engine_io("/engine.io", |eio| {
@@ -48,6 +61,7 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
             ws.ws.compression = compression;
             echo(&mut ws.peers);
         })
+        .serve_client("/socket.io")
         .page("/debug/audit", async |_request: http::Request<Bytes>, handle: Handle| {
             let body = handle.audit().await.and_then(|audit| serde_json::to_vec(&audit).ok());
             http::Response::new(Bytes::from(body.unwrap_or_default()))

@@ -33,6 +33,12 @@ pub struct Settings {
     /// `1`: messages are compressed for clients that offer it.
     #[arg(long, env = "COMPRESSION", default_value = "0")]
     pub compression: String,
+    /// `1`: opening responses have engine.io's cookie.
+    #[arg(long, env = "COOKIE", default_value = "0")]
+    pub cookie: String,
+    /// `0`: no session goes from long polling to WebSocket.
+    #[arg(long, env = "UPGRADES", default_value = "1")]
+    pub upgrades: String,
     /// Redis at which this node meets others.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,

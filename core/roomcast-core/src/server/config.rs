@@ -7,6 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 pub use super::connection_recovery::{ConnectionRecovery, Readmission};
+pub use super::cookie::SessionCookie;
+pub use super::transports::Transports;
 use crate::cluster::{ClusterSettings, NodeId};
 use crate::socket_io::Parser;
 
@@ -69,6 +71,11 @@ impl Config {
                 }
                 EndpointKind::WebSocket(ws) => vec![ws.ping_interval, ws.ping_timeout],
             };
+            if let EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) = &endpoint.kind
+                && engine.cookie.as_ref().is_some_and(|cookie| !cookie.is_valid())
+            {
+                return Err(ConfigError::CookieMalformed);
+            }
             if spans.iter().any(|span| span.is_zero() || *span > SPAN_MAX) {
                 return Err(ConfigError::SpanOutOfRange);
             }
@@ -121,6 +128,8 @@ pub enum ConfigError {
     SpanOutOfRange,
     /// A namespace must start with `/`.
     NamespaceWithoutSlash,
+    /// The name or the attributes of a cookie cannot stand in a header.
+    CookieMalformed,
     /// `queue_soft_bytes` is above `queue_bytes_max`.
     SoftLimitAboveHard,
     /// The endpoint of the cluster does not exist or does not speak Socket.IO.
@@ -134,6 +143,7 @@ impl fmt::Display for ConfigError {
             Self::PathTwice => "two endpoints have the same path",
             Self::SpanOutOfRange => "an interval or timeout must be above zero and at most a day",
             Self::NamespaceWithoutSlash => "a namespace must start with '/'",
+            Self::CookieMalformed => "the name or the attributes of a cookie cannot stand in a header",
             Self::SoftLimitAboveHard => "queue_soft_bytes must not exceed queue_bytes_max",
             Self::ClusterWithoutEndpoint => "the endpoint of the cluster must be one of Socket.IO",
         })
@@ -273,6 +283,8 @@ pub struct EngineIo {
     pub errors: ErrorStyle,
     /// Whether messages on WebSockets are compressed for clients that offer it. Not, as in engine.io.
     pub compression: Option<Compression>,
+    /// A cookie with the session's id, for proxies that keep a session at one server by it. None.
+    pub cookie: Option<SessionCookie>,
 }
 
 impl Default for EngineIo {
@@ -286,6 +298,7 @@ impl Default for EngineIo {
             post_answer: "ok",
             errors: ErrorStyle::Object,
             compression: None,
+            cookie: None,
         }
     }
 }
@@ -315,18 +328,6 @@ pub enum ErrorStyle {
     Object,
     /// `"Invalid transport"`: a string of JSON, as python-engineio has it.
     Text,
-}
-
-/// Which transports an endpoint offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transports {
-    /// Long polling, with upgrades, and WebSocket.
-    Both,
-    /// Long polling alone.
-    Polling,
-    /// WebSocket alone.
-    WebSocket,
 }
 
 /// Socket.IO's settings.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 
 use super::encoded::Encoded;
 use super::event::{ConnId, Delivery, Event, Output, RequestId, SessionId};
@@ -106,6 +107,12 @@ impl Server {
 
     pub(super) fn respond(&mut self, request: RequestId, body: Bytes) {
         let response = self.requests.respond(request, body);
+        self.output(response);
+    }
+
+    /// As [`respond`](Self::respond), with the cookie of the session that the request opened.
+    pub(super) fn respond_opening(&mut self, request: RequestId, body: Bytes, cookie: Option<HeaderValue>) {
+        let response = self.requests.respond_opening(request, body, cookie);
         self.output(response);
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::header::{HeaderValue, ORIGIN};
 use http::{Method, Request};
 
-use super::config::{EndpointId, EndpointKind, Transports};
+use super::config::{EndpointId, EndpointKind};
 use super::event::{Handshake, Reason, RequestId, SessionId, Sid};
 use super::fault::PeerError;
 use super::requests::RequestKind;
@@ -54,12 +54,10 @@ impl Server {
         let query = UrlQuery::of(request);
         query.check()?;
         match (query.transport, engine.transports) {
-            (Some("polling"), Transports::Both | Transports::Polling) => {}
+            (Some("polling"), offered) if offered.has_polling() => {}
             // A handshake without its headers, as a proxy that knows no WebSocket makes of it.
-            (Some("websocket"), Transports::Both | Transports::WebSocket) => return Err(PeerError::BadRequest.into()),
-            (Some(_) | None, Transports::Both | Transports::Polling | Transports::WebSocket) => {
-                return Err(PeerError::UnknownTransport.into());
-            }
+            (Some("websocket"), offered) if offered.has_web_socket() => return Err(PeerError::BadRequest.into()),
+            (Some(_) | None, _) => return Err(PeerError::UnknownTransport.into()),
         }
         let Some(sid) = query.sid else {
             if request.method() != Method::GET {

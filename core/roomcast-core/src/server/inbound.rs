@@ -39,7 +39,8 @@ impl Server {
                 }
                 let session = self.open_session(endpoint, State::Polling, handshake, now);
                 let open = self.open_packet(session);
-                self.respond(request, open);
+                let cookie = self.cookie(session);
+                self.respond_opening(request, open, cookie);
                 self.announce_session(session);
             }
             RequestKind::Poll(session) => self.handle_poll(request, session, now),

@@ -41,6 +41,7 @@ pub mod cluster_event;
 mod cluster_link;
 pub mod config;
 mod connection_recovery;
+mod cookie;
 mod counts;
 mod deadlines;
 mod delivery;
@@ -79,6 +80,7 @@ mod target;
 pub mod test_hooks;
 mod timer_kind;
 mod transmit;
+mod transports;
 mod unadmitted;
 mod upgrade;
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, CONTENT_TYPE,
-    HeaderMap, HeaderValue, ORIGIN, UPGRADE, VARY,
+    HeaderMap, HeaderValue, ORIGIN, SET_COOKIE, UPGRADE, VARY,
 };
 use http::{Request, Response, StatusCode};
 
@@ -334,8 +334,22 @@ impl Requests {
 
     /// Answers a request with success; `None` for a stale handle.
     pub(super) fn respond(&mut self, request: RequestId, body: Bytes) -> Option<Output> {
+        self.respond_opening(request, body, None)
+    }
+
+    /// The same for a request that opened a session, which may have a cookie.
+    pub(super) fn respond_opening(
+        &mut self,
+        request: RequestId,
+        body: Bytes,
+        cookie: Option<HeaderValue>,
+    ) -> Option<Output> {
         let OpenRequest { endpoint, origin, .. } = self.open.remove(request)?;
-        Some(Output::Respond(request, Box::new(success(&self.endpoints, endpoint, origin.as_ref(), body))))
+        let mut response = success(&self.endpoints, endpoint, origin.as_ref(), body);
+        if let Some(cookie) = cookie {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        Some(Output::Respond(request, Box::new(response)))
     }
 
     /// Answers a request with a fault; `None` for a stale handle.

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 
-use super::config::{EndpointId, EndpointKind, Transports};
+use super::config::{EndpointId, EndpointKind};
 use super::deadlines::{DeadlineKind, DeadlineSubject};
 use super::event::{ConnId, Event, Handshake, Reason, SessionId, SocketId};
 use super::fault::PeerError;
@@ -85,7 +86,7 @@ impl Server {
         let (EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine)) = &endpoint.kind else {
             return Bytes::new();
         };
-        let can_upgrade = record.state == State::Polling && engine.transports == Transports::Both;
+        let can_upgrade = record.state == State::Polling && engine.transports.can_upgrade();
         let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let handshake = engine_io::OpenData {
             sid: record.sid.as_str(),
@@ -95,6 +96,17 @@ impl Server {
             max_payload_bytes: engine.max_payload_bytes,
         };
         Bytes::from(format!("0{}", handshake.encode()))
+    }
+
+    /// The cookie of a session by long polling, if its endpoint has one.
+    pub(super) fn cookie(&self, session: SessionId) -> Option<HeaderValue> {
+        let record = self.sessions.get(session)?;
+        let (EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine)) =
+            &self.endpoint(record.endpoint)?.kind
+        else {
+            return None;
+        };
+        engine.cookie.as_ref()?.header(record.sid.as_str())
     }
 
     /// Takes a step of the table and carries out what concerns the session; what concerns the request or the WebSocket

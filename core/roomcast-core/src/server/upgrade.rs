@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::header::{HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS};
 use http::{Request, Response};
 
-use super::config::{EndpointId, EndpointKind, Transports};
+use super::config::{EndpointId, EndpointKind};
 use super::encoded::Encoded;
 use super::event::{Handshake, Reason, SessionId, Upgrade};
 use super::fault::PeerError;
@@ -70,13 +70,15 @@ impl Server {
                 let query = UrlQuery::of(request);
                 query.check()?;
                 match (query.transport, engine.transports) {
-                    (Some("websocket"), Transports::Both | Transports::WebSocket) => {}
-                    (Some("polling"), Transports::Both | Transports::Polling) => return Err(PeerError::BadRequest),
-                    (_, Transports::Both | Transports::Polling | Transports::WebSocket) => {
-                        return Err(PeerError::UnknownTransport);
-                    }
+                    (Some("websocket"), offered) if offered.has_web_socket() => {}
+                    (Some("polling"), offered) if offered.has_polling() => return Err(PeerError::BadRequest),
+                    (Some(_) | None, _) => return Err(PeerError::UnknownTransport),
                 }
-                self.session_of_query(endpoint, &query)?
+                let existing = self.session_of_query(endpoint, &query)?;
+                if existing.is_some() && !engine.transports.can_upgrade() {
+                    return Err(PeerError::BadRequest);
+                }
+                existing
             }
         };
         if existing.is_none() && !self.takes_sessions() {
