@@ -31,7 +31,7 @@ impl World {
     }
 
     fn node(&self, name: &str) -> RedisState {
-        RedisState::new(self.keys.clone(), "open-webui", name, Duration::from_secs(3600))
+        RedisState::new(self.keys.clone(), "open-webui", name, LEASE)
     }
 
     fn revocations(&self) -> RedisRevocations {
@@ -73,6 +73,9 @@ fn what_a_crashed_node_leaves_is_removed_and_nothing_else() {
             assert_eq!(node.renew_lease(0).await.unwrap(), Lease::Lost);
             assert_eq!(node.renew_lease(0).await.unwrap(), Lease::Kept);
         }
+        // Redis ends it by itself if it is not renewed.
+        let left_ms: i64 = world.raw(&["PTTL", "open-webui:roomcast:node:a:lease"]);
+        assert!((1..=i64::try_from(LEASE.as_millis()).unwrap()).contains(&left_ms), "{left_ms}");
         let sessions = (0..1_200).map(|number| (format!("a{number}").into(), "{}".into()));
         a.put_sessions(sessions.collect(), 100).await.unwrap();
         a.use_model("m".into(), "a7".into(), 100).await.unwrap();
@@ -271,3 +274,6 @@ async fn session(node: &RedisState, sid: &'static str) -> Option<String> {
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
+
+/// Longer than a test takes.
+const LEASE: Duration = Duration::from_secs(3600);
