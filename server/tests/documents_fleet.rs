@@ -42,6 +42,11 @@ impl Fleet {
 
     /// A program with files of its own beside what it shares.
     fn node(&self) -> (Program, SocketAddr) {
+        self.node_with(&[])
+    }
+
+    /// The same with variables of its own.
+    fn node_with(&self, more: &[(&str, &str)]) -> (Program, SocketAddr) {
         let (redis, database) = (self.redis.url(), format!("sqlite:///{}", self.folder.join("webui.db").display()));
         let variables = [
             ("WEBUI_SECRET_KEY", SECRET),
@@ -49,6 +54,7 @@ impl Fleet {
             ("WEBSOCKET_REDIS_URL", redis.as_str()),
             ("DATABASE_URL", database.as_str()),
         ];
+        let variables: Vec<(&str, &str)> = variables.into_iter().chain(more.iter().copied()).collect();
         let node = Program::serve(&[], &variables);
         while !get(node.1, "/metrics").body.lines().any(|line| line == "roomcast_redis_receiving 1") {}
         node
@@ -71,6 +77,13 @@ impl Fleet {
             database.close().await.unwrap();
             content
         })
+    }
+
+    /// Claims and presences of nodes in documents.
+    fn held(&self) -> usize {
+        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut self.redis.admin()).unwrap();
+        let of_node = |key: &String| key.ends_with(":claim") || key.ends_with(":nodes");
+        keys.into_iter().filter(|key| key.contains("roomcast:document") && of_node(key)).count()
     }
 
     fn provider(&self, node: usize, user: &str, client: u8) -> Provider {
@@ -279,15 +292,27 @@ fn a_node_that_ends_in_order_releases_the_documents_it_had() {
     member.send(r#"42["ydoc:document:join",{"document_id":"note:full","user_id":"x","user_name":"X"}]"#);
     let mut alice = fleet.provider(0, "alice", 1);
     alice.edit("something");
-    let keys = |fleet: &Fleet| {
-        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut fleet.redis.admin()).unwrap();
-        let of_node = |key: &String| key.ends_with(":claim") || key.ends_with(":nodes");
-        keys.into_iter().filter(|key| key.contains("roomcast:document") && of_node(key)).count()
-    };
-    while keys(&fleet) < 2 {}
+    while fleet.held() < 2 {}
     fleet.nodes[0].0.signal("TERM");
     fleet.nodes[0].0.end();
-    assert_eq!(keys(&fleet), 0, "neither a claim nor a presence");
+    assert_eq!(fleet.held(), 0, "neither a claim nor a presence");
+    let mut bob = fleet.provider(1, "bob", 2);
+    assert_eq!(bob.clock_of(1), 9, "and all is stored");
+    bob.edit("more");
+}
+
+/// No time is left for clients to go by themselves: they are cut off.
+#[test]
+fn a_node_whose_grace_is_over_releases_the_documents_of_those_that_are_left() {
+    let mut fleet = Fleet::start("cut-off");
+    let node = fleet.node_with(&[("ROOMCAST_GRACE_SECONDS", "0")]);
+    fleet.nodes[0] = node;
+    let mut alice = fleet.provider(0, "alice", 1);
+    alice.edit("something");
+    while fleet.held() == 0 {}
+    fleet.nodes[0].0.signal("TERM");
+    fleet.nodes[0].0.end();
+    assert_eq!(fleet.held(), 0, "neither a claim nor a presence");
     let mut bob = fleet.provider(1, "bob", 2);
     assert_eq!(bob.clock_of(1), 9, "and all is stored");
     bob.edit("more");

@@ -551,6 +551,7 @@ impl App for OpenWebUi {
 
     fn handle_end(&mut self, cx: &mut Cx<'_>) {
         self.flushes.handle_end();
+        self.leave_all_documents(cx);
         self.hurry(cx);
         self.pump(cx);
     }

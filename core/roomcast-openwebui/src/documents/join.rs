@@ -17,7 +17,7 @@ use crate::query::{Note, Question, StoreError, User};
 use crate::settings::Release;
 use crate::turn::{HeldEvent, Outcome, TurnStep};
 use crate::{OpenWebUi, wire};
-use roomcast_core::server::{Command, Cx, Delivery, Emit, Reach, Selection, SocketId, Target};
+use roomcast_core::server::{Command, Cx, Delivery, Emit, Reach, Selection, SessionId, SocketId, Target};
 use roomcast_core::socket_io::Args;
 
 impl OpenWebUi {
@@ -173,6 +173,18 @@ impl OpenWebUi {
         let documents = self.sockets.get_mut(socket).map(|record| std::mem::take(&mut record.documents));
         for document in documents.unwrap_or_default() {
             self.leave_document(document, MemberKey::Socket(socket), cx);
+        }
+    }
+
+    /// The server ends: clients that are still there are cut off, and other nodes are not to wait for what they have open.
+    pub(crate) fn leave_all_documents(&mut self, cx: &mut Cx<'_>) {
+        let sockets: Vec<SocketId> = self.sockets.iter().map(|record| record.socket).collect();
+        for socket in sockets {
+            self.leave_documents(socket, cx);
+        }
+        let sessions: Vec<SessionId> = self.documents.peers.sessions().collect();
+        for session in sessions {
+            self.peer_closed(session, cx);
         }
     }
 

@@ -59,6 +59,10 @@ impl Peers {
         Some(session)
     }
 
+    pub(super) fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.peers.keys().copied()
+    }
+
     pub(super) fn of_user<'a>(&'a self, user: &'a str) -> impl Iterator<Item = SessionId> + 'a {
         let is_of = move |peer: &DocumentPeer| peer.token.as_ref().is_some_and(|token| &*token.user == user);
         self.peers.iter().filter(move |(_, peer)| is_of(peer)).map(|(session, _)| *session)

@@ -164,7 +164,7 @@ impl OpenWebUi {
         self.pump_documents(cx);
     }
 
-    fn peer_closed(&mut self, session: SessionId, cx: &mut Cx<'_>) {
+    pub(super) fn peer_closed(&mut self, session: SessionId, cx: &mut Cx<'_>) {
         let Some(peer) = self.documents.peers.remove(session) else { return };
         if let Some(query) = peer.query {
             self.queries.forget(query);

@@ -396,6 +396,22 @@ fn at_the_end_everything_is_written() {
     }
 }
 
+/// Clients that are cut off because the time is over: other nodes would wait for a document until a claim has expired.
+#[test]
+fn at_the_end_no_document_has_members_that_are_left() {
+    let mut world = World::new();
+    let (mut alice, mut bob) = (Browser::open(&mut world, "alice"), Browser::open(&mut world, "bob"));
+    settle(&mut world, &mut [&mut alice, &mut bob]);
+    alice.type_text(&mut world, "x");
+    world.stack.handle_end(world.now);
+    world.run();
+    while world.work_one() {}
+    assert!(world.stack.app.is_settled());
+    let documents = world.stack.app.audit().documents;
+    assert_eq!((documents.open, documents.members), (0, 0));
+    assert_eq!(world.store.contents()["plan"], alice.content());
+}
+
 #[test]
 fn a_calendar_set_back_keeps_no_content_from_the_store() {
     let mut world = World::new();
