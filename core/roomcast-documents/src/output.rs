@@ -259,6 +259,13 @@ pub enum DocumentNotice {
         /// The document's name.
         name: ByteString,
     },
+    /// A message of another node cannot be read: it runs another version. Said once; further ones are counted
+    /// ([`DocumentCounters::node_messages_unreadable`](crate::DocumentCounters::node_messages_unreadable)). What they would
+    /// have told of documents is found in their logs, some seconds later; cursors are not.
+    NodeMessageUnreadable {
+        /// The form that it names. This version's is 1.
+        form: u8,
+    },
     /// What another program has written to a document's log cannot be applied here. This program stores no snapshots of
     /// it any more.
     Unreadable {

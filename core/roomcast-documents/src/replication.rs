@@ -33,7 +33,11 @@ impl<M: Copy + Ord> Documents<M> {
     /// Another node has [published](Output::Publish) this. Messages about documents that are not in memory are ignored,
     /// and so is what cannot be read.
     pub fn handle_node_message(&mut self, message: Bytes, now: Instant) {
+        let form = message.first().copied().unwrap_or_default();
         let Some(NodeMessage { document: name, says }) = NodeMessage::decode(message) else {
+            if self.counters.node_messages_unreadable == 0 {
+                self.output(Output::Notice(DocumentNotice::NodeMessageUnreadable { form }));
+            }
             self.counters.node_messages_unreadable += 1;
             return;
         };

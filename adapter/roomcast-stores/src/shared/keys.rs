@@ -110,7 +110,7 @@ impl Keys {
 /// The keys of one document.
 #[derive(Clone, Debug)]
 pub(super) struct DocumentKeys {
-    /// HASH: `snapshot`, `tag`, and `up_to`, the number of the last entry that the snapshot holds.
+    /// HASH: `form`, `snapshot`, `tag`, and `up_to`, the number of the last entry that the snapshot holds.
     pub(super) head: ByteString,
     /// LIST: the entries behind that.
     pub(super) log: ByteString,

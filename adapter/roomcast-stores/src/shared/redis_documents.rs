@@ -53,7 +53,7 @@ impl RedisDocuments {
     }
 
     async fn run<T: FromRedisValue>(&self, script: Cmd) -> Result<T, DocumentStoreError> {
-        self.redis.ask(script).await.map_err(|fault| unavailable(&fault))
+        self.redis.ask(script).await.map_err(|fault| refused(&fault))
     }
 
     async fn load(
@@ -132,8 +132,8 @@ impl RedisDocuments {
 
     async fn release(&self, document: &str) -> Result<DocumentAnswer, DocumentStoreError> {
         let DocumentKeys { nodes, claim, .. } = self.keys.document(document);
-        let mut script = script(RELEASE, &[&nodes, &claim]);
-        script.arg(&self.node);
+        let mut script = cmd("EVAL");
+        script.arg(RELEASE).arg(2).arg(&*nodes).arg(&*claim).arg(&self.node);
         self.run::<u8>(script).await.map(|_| DocumentAnswer::Done)
     }
 }
@@ -164,9 +164,10 @@ impl DocumentStore for RedisDocuments {
     }
 }
 
+/// `text` begins with what refuses a document of another form, whose head is the first key.
 fn script(text: &str, keys: &[&ByteString]) -> Cmd {
     let mut eval = cmd("EVAL");
-    eval.arg(text).arg(keys.len());
+    eval.arg(format!("{IN_FORM}{text}")).arg(keys.len());
     for key in keys {
         eval.arg(&***key);
     }
@@ -182,6 +183,17 @@ fn unavailable(fault: &RedisFault) -> DocumentStoreError {
     DocumentStoreError::Unavailable
 }
 
+/// A document of another form is left alone: what this program would make of it may be wrong.
+fn refused(fault: &RedisFault) -> DocumentStoreError {
+    if let RedisFault::Other(why) = fault
+        && why.contains(OTHER_FORM)
+    {
+        tracing::warn!(%why, known = FORM, "a document in Redis has the form of another version of roomcast, and is not touched");
+        return DocumentStoreError::Corrupt;
+    }
+    unavailable(fault)
+}
+
 const fn told(error: DocumentStoreError) -> StoreError {
     match error {
         DocumentStoreError::Conflict => StoreError::Conflict,
@@ -192,6 +204,18 @@ const fn told(error: DocumentStoreError) -> StoreError {
 
 /// How long a node counts as having a document in memory after it has said so: six times as long as it says nothing.
 const PRESENCE_SPAN: Duration = Duration::from_secs(30);
+
+/// The form of documents that this version writes and reads, as `form` of their heads. Earlier versions wrote none: it is the
+/// same.
+const FORM: &str = "1";
+
+/// What Redis answers of a document that has another form.
+const OTHER_FORM: &str = "ROOMCASTFORM";
+
+const IN_FORM: &str = r"
+local form = redis.call('HGET', KEYS[1], 'form')
+if form and form ~= '1' then return redis.error_reply('ROOMCASTFORM ' .. form) end
+";
 
 /// What is behind `ARGV[1]`, with the snapshot if that has cut the log there.
 const LOAD: &str = r"
@@ -220,6 +244,7 @@ local up_to = tonumber(redis.call('HGET', KEYS[1], 'up_to') or '0')
 local last, first, count = up_to + redis.call('LLEN', KEYS[2]), tonumber(ARGV[1]), #ARGV - 1
 if first <= up_to or first > last + 1 then return 0 end
 if first == last + 1 then
+  if last == 0 then redis.call('HSET', KEYS[1], 'form', '1') end
   for i = 1, count do redis.call('RPUSH', KEYS[2], ARGV[i + 1]) end
   return 1
 end
@@ -235,7 +260,7 @@ const SNAPSHOT: &str = r"
 local up_to, after = tonumber(redis.call('HGET', KEYS[1], 'up_to') or '0'), tonumber(ARGV[1])
 if after < up_to then return 0 end
 redis.call('LTRIM', KEYS[2], after - up_to, -1)
-redis.call('HSET', KEYS[1], 'up_to', ARGV[1], 'snapshot', ARGV[2])
+redis.call('HSET', KEYS[1], 'up_to', ARGV[1], 'snapshot', ARGV[2], 'form', '1')
 if ARGV[3] then redis.call('HSET', KEYS[1], 'tag', ARGV[3]) else redis.call('HDEL', KEYS[1], 'tag') end
 return 1
 ";

@@ -104,6 +104,44 @@ fn a_snapshot_cuts_the_log_and_an_older_one_comes_to_nothing() {
     });
 }
 
+/// Two versions of roomcast on one Redis.
+#[test]
+fn a_document_in_the_form_of_another_version_is_refused_and_not_touched() {
+    let world = World::new();
+    let node = node(&world, "a");
+    let head = "open-webui:roomcast:document:{note:a}:head";
+    let form = || world.raw::<Option<String>>(&["HGET", head, "form"]);
+    block_on(async {
+        assert_eq!(form(), None);
+        assert!(append(&node, 1, &["one"]).await);
+        assert_eq!(form().as_deref(), Some("1"));
+        // As versions before this one have left it.
+        world.raw::<i64>(&["HDEL", head, "form"]);
+        assert_eq!(texts(&load(&node).await), ["one"]);
+        snapshot(&node, 1, "one").await;
+        assert_eq!(form().as_deref(), Some("1"));
+        world.raw::<i64>(&["HSET", head, "form", "2"]);
+        let document = || "note:a".into();
+        let updates = vec![Bytes::from_static(b"two")];
+        let snapshot = Bytes::from_static(b"two");
+        for question in [
+            DocumentQuestion::Load { document: document() },
+            DocumentQuestion::Since { document: document(), after_sequence: 1, presence: Holding::Told },
+            DocumentQuestion::Append { document: document(), first_sequence: 2, updates },
+            DocumentQuestion::Snapshot { document: document(), snapshot, tag: None, up_to_sequence: 2 },
+            DocumentQuestion::Claim { document: document(), after_sequence: 1, span: Duration::from_secs(1) },
+        ] {
+            assert_eq!(node.ask(question.clone()).await, Err(DocumentStoreError::Corrupt), "{question:?}");
+        }
+        assert_eq!(node.ask(DocumentQuestion::Release { document: document() }).await, Ok(DocumentAnswer::Done));
+    });
+    let mut keys: Vec<String> = world.raw(&["KEYS", "*"]);
+    keys.sort();
+    assert_eq!(keys, [head]);
+    assert_eq!(world.raw::<String>(&["HGET", head, "snapshot"]), "one");
+    assert_eq!(world.raw::<i64>(&["HLEN", head]), 4, "up_to, snapshot, tag and form");
+}
+
 #[test]
 fn one_node_may_begin_a_document_and_another_when_it_has_left_or_is_gone() {
     let world = World::new();

@@ -7,6 +7,7 @@ mod world;
 
 use std::time::Duration;
 
+use roomcast_documents::DocumentNotice;
 use world::{Conditions, World};
 
 const FAIR: Conditions =
@@ -155,6 +156,25 @@ fn a_node_that_ends_in_order_keeps_no_other_waiting() {
     world.end(0);
     world.pass(Duration::from_millis(100));
     assert_eq!((world.log.held(), world.nodes[0].machine.counts().open), ((0, false), 0));
+    check(&mut world, 3);
+}
+
+/// Two versions on one Redis: the message is not understood by halves, an operator is told once, and the log has what it said.
+#[test]
+fn a_message_of_another_version_is_refused_and_told_once() {
+    let mut world = World::new(3, 2, false);
+    world.weather = FAIR;
+    let one = world.join(0);
+    world.join(1);
+    world.pass(Duration::from_secs(3));
+    for _ in 0..3 {
+        world.hear_node(1, &[2, 0, 0, 0, 4, b'p', b'l', b'a', b'n', 5]);
+    }
+    world.hear_node(1, &[]);
+    assert_eq!(world.nodes[1].notices, [DocumentNotice::NodeMessageUnreadable { form: 2 }]);
+    assert_eq!(world.nodes[1].machine.counters().node_messages_unreadable, 4);
+    world.edit(one, "more");
+    world.pass(Duration::from_secs(10));
     check(&mut world, 3);
 }
 

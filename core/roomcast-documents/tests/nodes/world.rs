@@ -9,8 +9,8 @@ use roomcast_core::time::Instant;
 use roomcast_documents::yjs::journal::Writers;
 use roomcast_documents::yjs::{Document, DocumentLimits, ProtocolMessage, Source, StateVector, Verdict};
 use roomcast_documents::{
-    Access, Beginning, Brings, Close, DocumentAnswer, DocumentId, DocumentQuestion, DocumentStoreError, Documents,
-    DocumentsConfig, Flow, Form, Joining, MayBegin, Output, Pace, QuestionKind, read_stored,
+    Access, Beginning, Brings, Close, DocumentAnswer, DocumentId, DocumentNotice, DocumentQuestion, DocumentStoreError,
+    Documents, DocumentsConfig, Flow, Form, Joining, MayBegin, Output, Pace, QuestionKind, read_stored,
 };
 use roomcast_testkit::yjs_update::text_update;
 
@@ -57,6 +57,7 @@ pub struct Node {
     seeder: Option<u32>,
     /// Edits that are acknowledged once so many changes are stored: the Yjs client, and how far.
     unacked: Vec<(u64, u8, u32)>,
+    pub notices: Vec<DocumentNotice>,
 }
 
 pub struct Client {
@@ -146,7 +147,7 @@ impl World {
         self.last_node += 1;
         let config = DocumentsConfig { writers: Writers::Several, ..DocumentsConfig::default() };
         let machine = Documents::new(config, self.rng.keyed_hash());
-        Node { number: self.last_node, machine, is_to_begin, seeder: None, unacked: Vec::new() }
+        Node { number: self.last_node, machine, is_to_begin, seeder: None, unacked: Vec::new(), notices: Vec::new() }
     }
 
     pub fn chance(&mut self, of_thousand: u64) -> bool {
@@ -332,6 +333,13 @@ impl World {
         *kept = clock.max(*kept);
     }
 
+    /// A message comes over the bus.
+    pub fn hear_node(&mut self, node: usize, message: &[u8]) {
+        let now = self.now;
+        self.nodes[node].machine.handle_node_message(Bytes::copy_from_slice(message), now);
+        self.run();
+    }
+
     pub fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         loop {
@@ -462,9 +470,9 @@ impl World {
                 }
             }
             Output::Stored { changes, .. } => self.acknowledge(node, changes),
+            Output::Notice(notice) => self.nodes[node].notices.push(notice),
             Output::Left { .. } | Output::Joined { .. } => {}
             Output::Handled { .. }
-            | Output::Notice(_)
             | Output::Taken { .. }
             | Output::State { .. }
             | Output::Refused { .. }

@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use super::data::PackedArgs;
 use super::kinds;
 use super::request_id;
-use crate::cluster::codec::DecodeError;
+use crate::cluster::codec::{DecodeError, FORM};
 use crate::cluster::fields::Fields;
 use crate::cluster::message::{
     Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket, RequestToken,
@@ -132,6 +132,10 @@ pub(super) fn decode_response(namespace: &ByteString, payload: Bytes) -> Decoded
 /// What only nodes of roomcast say.
 pub(super) fn decode_between_nodes(payload: Bytes) -> DecodedMessage {
     let members = members(payload)?;
+    // Nodes of this form name none.
+    if let Some(form) = number(&members, "form")?.filter(|form| *form != FORM) {
+        return Err(DecodeError::Form(form));
+    }
     let body = match text(&members, "word")?.as_deref() {
         Some("heartbeat") => ClusterBody::Heartbeat(if flag(&members, "first") { Beat::First } else { Beat::Regular }),
         Some("goodbye") => ClusterBody::Goodbye,
@@ -274,4 +278,18 @@ fn expect_number(members: &PackedMembers, name: &'static str) -> Result<u64, Dec
 
 fn flag(members: &PackedMembers, name: &str) -> bool {
     members.get(name).and_then(|mut value| value.head()) == Some(PackedHead::Bool(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nodes_say_in_a_later_form_is_refused_and_a_new_member_is_passed_over() {
+        let decoded = |text: &'static str| decode_between_nodes(Bytes::from_static(text.as_bytes()));
+        assert_eq!(decoded(r#"{"word":"goodbye","uid":"h","form":2}"#), Err(DecodeError::Form(2)));
+        for text in [r#"{"word":"goodbye","uid":"h","form":1}"#, r#"{"word":"goodbye","uid":"h","why":{"form":2}}"#] {
+            assert_eq!(decoded(text).unwrap().unwrap().body, ClusterBody::Goodbye, "{text}");
+        }
+    }
 }

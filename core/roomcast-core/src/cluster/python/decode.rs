@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::data::PythonData;
-use crate::cluster::codec::{DecodeError, Glance};
+use crate::cluster::codec::{DecodeError, FORM, Glance};
 use crate::cluster::fields::Fields;
 use crate::cluster::message::{
     Beat, ClusterBody, ClusterEmit, ClusterMessage, NodeId, Recipients, RemoteSocket, RequestToken,
@@ -27,6 +27,10 @@ pub(super) fn decode(payload: Bytes) -> Result<Option<ClusterMessage>, DecodeErr
         Some(fields) => fields,
         None => Fields::of(&payload)?,
     };
+    // Nodes of this form name none.
+    if let Some(form) = fields.number("form")?.filter(|form| *form != FORM) {
+        return Err(DecodeError::Form(form));
+    }
     let method = fields.expect_string("method")?;
     let Some(body) = decode_body(&method, &fields)? else { return Ok(None) };
     let sender = if matches!(body, ClusterBody::Ack { .. }) { "from" } else { "host_id" };
@@ -202,6 +206,26 @@ const BEHIND_DATA: [&str; 2] = ["binary", "args_count"];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_of_a_later_form_is_refused_and_members_of_a_later_version_are_passed_over() {
+        let decoded = |text: &'static str| decode(Bytes::from_static(text.as_bytes()));
+        for text in [
+            r#"{"method":"goodbye","host_id":"h","form":2}"#,
+            r#"{"method":"emit","event":"e","data":1,"binary":false,"room":"r","form":2,"host_id":"h"}"#,
+            r#"{"method":"another word","form":2}"#,
+        ] {
+            assert_eq!(decoded(text), Err(DecodeError::Form(2)), "{text}");
+        }
+        for text in [
+            r#"{"method":"goodbye","host_id":"h","form":1}"#,
+            r#"{"method":"goodbye","host_id":"h"}"#,
+            r#"{"method":"goodbye","why":[{"form":2}],"host_id":"h"}"#,
+        ] {
+            assert_eq!(decoded(text).unwrap().unwrap().body, ClusterBody::Goodbye, "{text}");
+        }
+        assert_eq!(decoded(r#"{"method":"another word","host_id":"h"}"#), Ok(None));
+    }
 
     /// The room of what concerns its members alone, for any content of the event; of all else nothing.
     #[test]
