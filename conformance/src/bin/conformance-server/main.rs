@@ -10,11 +10,12 @@ mod settings;
 use std::error::Error;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use roomcast_tokio::{Runtime, Server};
+use roomcast_tokio::{Runtime, Server, Tokio, TokioThread, start_shards};
 
 use crate::settings::{On, Settings};
 
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     let run = match settings.runtime {
-        On::Tokio => on_tokio(&settings),
+        On::Tokio => on_tokio(&settings, || Ok(handlers::builder(Tokio, &settings)?.start(Tokio)?)),
+        On::Shards => on_tokio(&settings, || on_shards(&settings)),
         On::Smol => smol::block_on(on_smol(&settings)),
         On::AsyncStd => async_std::task::block_on(on_async_std(&settings)),
     };
@@ -38,8 +40,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn on_tokio(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    use roomcast_tokio::Tokio;
+/// Two threads of tokio beside the one that accepts.
+fn on_shards(settings: &Settings) -> Result<Server<TokioThread>, Box<dyn Error>> {
+    let timers = TokioThread::start("timers")?;
+    // What can fail has succeeded before it is done for each shard.
+    handlers::builder(timers.clone(), settings)?;
+    let build = |_| handlers::builder(timers.clone(), settings).unwrap_or_default();
+    Ok(start_shards(SHARDS, build)?.0)
+}
+
+fn on_tokio<R: Runtime<Listener = tokio::net::TcpListener>>(
+    settings: &Settings,
+    start: impl FnOnce() -> Result<Server<R>, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     // One thread: a message that crosses threads costs more than it saves.
@@ -47,7 +60,7 @@ fn on_tokio(settings: &Settings) -> Result<(), Box<dyn Error>> {
         let listener = tokio::net::TcpListener::bind((settings.host.as_str(), settings.port)).await?;
         let address = listener.local_addr()?;
         let mut term = signal(SignalKind::terminate())?;
-        let server = handlers::builder(Tokio, settings)?.start(Tokio)?;
+        let server = start()?;
         let handle = server.handle();
         tokio::spawn(async move {
             term.recv().await;
@@ -99,4 +112,5 @@ async fn serve<R: Runtime>(
     Ok(())
 }
 
+const SHARDS: NonZeroU16 = NonZeroU16::new(2).expect("invariant: two is not zero");
 const GRACE: Duration = Duration::from_secs(5);

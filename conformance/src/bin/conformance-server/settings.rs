@@ -67,6 +67,8 @@ pub enum On {
     Tokio,
     Smol,
     AsyncStd,
+    /// One server in two shards, each on a thread of tokio.
+    Shards,
 }
 
 fn millis() -> impl clap::builder::TypedValueParser<Value = Duration> {
