@@ -183,6 +183,39 @@ fn remote_sockets_join_leave_and_are_disconnected() {
     assert!(fleet.server(1).sid(b.socket).is_some());
 }
 
+/// Only servers of other makes say several rooms in one message, and close or ask for rooms.
+#[test]
+fn servers_of_other_makes_join_leave_close_and_list_rooms() {
+    let mut fleet = Fleet::of(1);
+    let client = fleet.client_in(0, "red");
+    let other = fleet.client_in(0, "green");
+    let rooms = |fleet: &mut Fleet| -> Vec<String> {
+        let token = RequestToken { key: "k".into(), id: 7 };
+        fleet.stranger_says(0, ClusterBody::FetchRooms { namespace: "/".into(), token: token.clone() });
+        let body = fleet.published(0).pop().unwrap().body;
+        let ClusterBody::Rooms { to, token: answered, rooms } = body else { panic!("{body:?}") };
+        assert_eq!((to.as_str(), answered), ("stranger", token));
+        rooms.iter().map(|room| room.to_string()).collect()
+    };
+    let listed = |names: &[&str]| {
+        let own = [client, other].map(|client| client.sid.as_str().to_owned());
+        let mut all: Vec<String> = names.iter().map(|name| (*name).to_owned()).chain(own).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(rooms(&mut fleet), listed(&["green", "red"]));
+    let of = |room: &str| Recipients::room("/".into(), room.to_owned().into());
+    let several = |names: &[&'static str]| names.iter().map(|name| (*name).into()).collect();
+    let sid = client.sid.as_str();
+    fleet.stranger_says(0, ClusterBody::JoinRooms { recipients: of(sid), rooms: several(&["blue", "grey", "green"]) });
+    assert_eq!(rooms(&mut fleet), listed(&["blue", "green", "grey", "red"]));
+    fleet.stranger_says(0, ClusterBody::LeaveRooms { recipients: of("red"), rooms: several(&["blue", "red"]) });
+    assert_eq!(rooms(&mut fleet), listed(&["green", "grey"]));
+    fleet.stranger_says(0, ClusterBody::CloseRoom { namespace: "/".into(), room: "green".into() });
+    assert_eq!(rooms(&mut fleet), listed(&["grey"]));
+    assert!(fleet.server(0).rooms(client.socket).eq(["grey"]));
+}
+
 #[test]
 fn sockets_are_fetched_from_all_nodes_and_a_silent_one_is_missing() {
     let mut fleet = Fleet::of(3);

@@ -235,6 +235,22 @@ mod tests {
     }
 
     #[test]
+    fn a_session_keeps_nothing_of_the_rhythm_of_the_one_before_in_its_place() {
+        let millis = Duration::from_millis;
+        let rhythms = [(millis(100), millis(40)), (millis(1000), millis(40))];
+        let mut beats = Heartbeats::new(rhythms, Rng::from_seed([1; 32]));
+        beats.start(session(0), A, at(0));
+        due(&mut beats, 100);
+        beats.handle_pong(session(0), at(100));
+        beats.stop(session(0));
+        beats.start(session(0), EndpointId::new(1), at(100));
+        assert_eq!(beats.poll_timeout(), Some((at(1100), TimerKind::Ping)));
+        due(&mut beats, 1100);
+        beats.handle_pong(session(0), at(1100));
+        assert!(beats.poll_timeout().is_some_and(|(ping, _)| ping < at(2100)), "its second ping is spread again");
+    }
+
+    #[test]
     fn a_pong_counts_only_while_one_is_awaited() {
         let mut beats = heartbeats(100, 40);
         beats.start(session(0), A, at(0));

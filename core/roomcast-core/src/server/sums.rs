@@ -83,3 +83,58 @@ impl AddAssign for Counters {
         self.packets_replayed += packets_replayed;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_of_several_servers_is_added_to_its_own() {
+        let (mut audits, mut counts) = (audit(1), counters(1));
+        audits += audit(10);
+        counts += counters(10);
+        assert_eq!((audits, counts), (audit(11), counters(11)));
+    }
+
+    /// A different number in each place.
+    fn audit(by: usize) -> Audit {
+        Audit {
+            sessions: by,
+            conns: 2 * by,
+            requests: 3 * by,
+            sockets: 4 * by,
+            namespaces: 5 * by,
+            rooms: 6 * by,
+            session_sids: 7 * by,
+            socket_sids: 8 * by,
+            acks: 9 * by,
+            timers: 10 * by,
+            queued_bytes: 11 * by,
+            unadmitted_bytes: 12 * by,
+            outputs: 13 * by,
+            unread: 14 * by,
+            cluster: 15 * by,
+            recovery: 16 * by,
+            recovery_bytes: 17 * by,
+        }
+    }
+
+    fn counters(by: u64) -> Counters {
+        Counters {
+            sessions_opened: by,
+            sockets_connected: 2 * by,
+            packets_received: 3 * by,
+            packets_queued: 4 * by,
+            volatile_dropped: 5 * by,
+            upgrades: 6 * by,
+            too_slow: 7 * by,
+            pings_unanswered: 8 * by,
+            peer_faults: 9 * by,
+            reserved_refused: 10 * by,
+            stale_handles: 11 * by,
+            sockets_recovered: 12 * by,
+            recoveries_failed: 13 * by,
+            packets_replayed: 14 * by,
+        }
+    }
+}
