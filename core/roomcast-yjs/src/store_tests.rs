@@ -419,6 +419,15 @@ fn what_clients_wrote_into_each_others_deleted_types_is_collected() {
     audit(&store);
     let structs = [2, 2, 2, 0, 1, 1, 1, b'b', 1, 0, 1, 2, 1, 0, 7, 1, 1, b'a', 0, 0, 1];
     assert_eq!(store.state(), [&structs[..], &[2, 2, 1, 0, 2, 1, 1, 1, 1]].concat());
+    // An array of client 2, a text in it, and in the text, which goes with the array, client 1 writes.
+    let mut store = StructStore::new();
+    applied(&mut store, &[1, 2, 2, 0, 7, 1, 1, b'b', 0, 7, 0, 2, 0, 2, 0]);
+    applied(&mut store, &[1, 1, 1, 0, 4, 0, 2, 1, 1, b'x', 0]);
+    applied(&mut store, &[0, 1, 2, 1, 0, 1]);
+    store.compact(100);
+    audit(&store);
+    let structs = [2, 2, 2, 0, 1, 1, 1, b'b', 1, 0, 1, 1, 1, 0, 0, 1];
+    assert_eq!(store.state(), [&structs[..], &[2, 2, 1, 0, 2, 1, 1, 0, 1]].concat());
 }
 
 /// A reader who applies one update after the other keeps what came first.

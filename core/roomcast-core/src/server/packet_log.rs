@@ -221,6 +221,29 @@ mod tests {
     }
 
     #[test]
+    fn each_packet_keeps_its_namespace_and_costs_its_bytes_and_names() {
+        let mut log = log(1 << 20, 10);
+        let mut costs = Vec::new();
+        let rooms = |names: &[&'static str]| names.iter().map(|name| ByteString::from_static(name)).collect();
+        for (namespace, text, names, except) in [
+            ("/", "", &[][..], &[][..]),
+            ("/", "0123456789", &[], &[]),
+            ("/a", "", &["abc"], &[]),
+            ("/a", "", &["abc"], &["de", "f"]),
+            ("/", "", &[], &["abcde"]),
+        ] {
+            let before = log.bytes();
+            let meant_for = LoggedFor { rooms: rooms(names), except: rooms(except) };
+            log.append(namespace, meant_for, at(0), |_| Encoded::text(text));
+            costs.push(log.bytes() - before);
+        }
+        let (empty, name) = (costs[0], size_of::<ByteString>());
+        assert_eq!(costs, [empty, empty + 10, empty + 3 + name, empty + 6 + 3 * name, empty + 5 + name]);
+        let start = Position::default();
+        assert!(log.behind(&start).map(|logged| &*logged.namespace).eq(["/", "/", "/a", "/a", "/"]));
+    }
+
+    #[test]
     fn the_memory_of_a_burst_is_given_back() {
         let mut log = log(1 << 30, 100_000);
         (0..10_000).for_each(|_| drop(append(&mut log, 0)));

@@ -411,3 +411,142 @@ const END_OF_TIME: Instant = Instant::from_nanos(u64::MAX);
 const TAG_LEN: usize = 6;
 /// Handles of earlier connections by which a socket is still reached.
 const FORMER_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SlabKey as _;
+
+    #[test]
+    fn who_returns_is_away_no_more_and_its_time_begins_anew_with_the_next_loss() {
+        let mut recovery = recovery(ConnectionRecovery::default());
+        connect(&mut recovery, 0, at(0));
+        recovery.handle_lost(socket(0), at(0));
+        assert_eq!(recovery.poll_timeout(), Some(at(MAX_AGE)));
+        give_back(&mut recovery, 1, at(MAX_AGE - 1)).unwrap();
+        assert_eq!(recovery.poll_timeout(), None, "no one is away");
+        assert!(recovery.is_returning(socket(1)) && !recovery.is_returning(socket(0)));
+        recovery.set_data(socket(1), Bytes::from_static(b"kept"));
+        assert!(recovery.handle_connected(socket(1), &"/".into(), sid(), at(MAX_AGE - 1)).is_some());
+        assert!(!recovery.is_returning(socket(1)));
+        assert_eq!(recovery.remembered(socket(1)).unwrap().data, "kept", "said before it was let in");
+        recovery.handle_lost(socket(1), at(MAX_AGE - 1));
+        recovery.handle_timeout(at(MAX_AGE));
+        assert_eq!(recovery.poll_timeout(), Some(at(2 * MAX_AGE - 1)));
+        // Too late, although nothing has told the machine the time since.
+        assert_eq!(give_back(&mut recovery, 2, at(2 * MAX_AGE - 1)), None);
+        assert_eq!((recovery.live(), recovery.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_socket_is_reached_by_the_handles_of_its_last_losses() {
+        let mut recovery = recovery(ConnectionRecovery::default());
+        connect(&mut recovery, 0, at(0));
+        let losses = u32::try_from(FORMER_MAX).unwrap() + 3;
+        for loss in 0..losses {
+            recovery.handle_lost(socket(loss), at(0));
+            let reached: Vec<u32> = (0..losses).filter(|slot| recovery.former(socket(*slot)).is_some()).collect();
+            let first = (loss + 1).saturating_sub(u32::try_from(FORMER_MAX).unwrap());
+            assert_eq!(reached, (first..=loss).collect::<Vec<_>>());
+            assert_eq!(recovery.live(), 1 + reached.len());
+            give_back(&mut recovery, loss + 1, at(0)).unwrap();
+            recovery.handle_connected(socket(loss + 1), &"/".into(), sid(), at(0));
+        }
+        recovery.handle_gone(socket(losses));
+        assert_eq!(recovery.live(), 0);
+    }
+
+    #[test]
+    fn the_longest_away_are_forgotten_for_bytes_above_the_limit_and_not_at_it() {
+        let mut one = recovery(ConnectionRecovery::default());
+        connect(&mut one, 0, at(0));
+        one.handle_lost(socket(0), at(0));
+        let bytes = one.bytes();
+        for (session_bytes_max, kept) in [(2 * bytes - 1, 1), (2 * bytes, 2), (3 * bytes, 3)] {
+            let mut recovery = recovery(ConnectionRecovery { session_bytes_max, ..ConnectionRecovery::default() });
+            for slot in 0..3 {
+                connect(&mut recovery, slot, at(0));
+                recovery.handle_lost(socket(slot), at(slot.into()));
+            }
+            assert_eq!((recovery.lost.len(), recovery.bytes()), (kept, kept * bytes));
+            assert_eq!(recovery.poll_timeout(), Some(at(3 - kept as u64 + MAX_AGE)), "the first are forgotten");
+        }
+    }
+
+    #[test]
+    fn rooms_are_awaited_for_as_long_as_one_who_is_in_them_is_away() {
+        let mut recovery = recovery(ConnectionRecovery::default()).with_awaited_rooms();
+        for slot in [0, 1] {
+            connect(&mut recovery, slot, at(0));
+            recovery.set_room(socket(slot), &"m".into(), true, at(0));
+        }
+        assert!(!recovery.is_awaited("/", Some("m")), "they are there");
+        recovery.handle_lost(socket(0), at(0));
+        recovery.handle_lost(socket(1), at(1));
+        let awaited = |recovery: &Recovery| {
+            let rooms = [None, Some("a"), Some("m"), Some("z")];
+            (rooms.map(|room| recovery.is_awaited("/", room)), recovery.is_awaited("/a", None))
+        };
+        assert_eq!(awaited(&recovery), ([true, false, true, false], false));
+        recovery.handle_timeout(at(MAX_AGE));
+        assert_eq!(awaited(&recovery), ([true, false, true, false], false), "one of them is away still");
+        while recovery.poll_released().is_some_and(|channel| channel.room != "m") {}
+        recovery.handle_timeout(at(MAX_AGE + 1));
+        assert_eq!(awaited(&recovery), ([false; 4], false));
+        let released: Vec<_> = std::iter::from_fn(|| recovery.poll_released()).map(|channel| channel.room).collect();
+        assert!(released.iter().any(|room| *room == "m"), "{released:?}");
+    }
+
+    #[test]
+    fn no_packet_is_kept_once_no_socket_could_miss_it() {
+        let ends: [fn(&mut Recovery); 3] = [
+            |recovery| recovery.handle_gone(socket(0)),
+            |recovery| {
+                recovery.handle_lost(socket(0), at(0));
+                recovery.clear();
+            },
+            |recovery| {
+                recovery.handle_lost(socket(0), at(0));
+                recovery.handle_timeout(at(MAX_AGE));
+            },
+        ];
+        for end in ends {
+            let mut recovery = recovery(ConnectionRecovery::default());
+            connect(&mut recovery, 0, at(0));
+            recovery.append("/", LoggedFor::default(), at(0), |_| Encoded::text("x"));
+            assert_eq!(recovery.live(), 2, "a socket and a packet");
+            end(&mut recovery);
+            assert_eq!((recovery.live(), recovery.bytes(), recovery.poll_timeout()), (0, 0, None));
+        }
+    }
+
+    fn recovery(settings: ConnectionRecovery) -> Recovery {
+        let settings = ConnectionRecovery { max_age: Duration::from_millis(MAX_AGE), ..settings };
+        let seconds = Duration::from_secs;
+        Recovery::new(settings, seconds(25), seconds(20), Rng::from_seed([3; 32]))
+    }
+
+    fn connect(recovery: &mut Recovery, slot: u32, now: Instant) {
+        assert!(recovery.handle_connected(socket(slot), &"/".into(), sid(), now).is_none());
+    }
+
+    /// The only socket that is away comes back.
+    fn give_back(recovery: &mut Recovery, slot: u32, now: Instant) -> Option<Sid> {
+        let pid = *recovery.lost.keys().next().unwrap();
+        recovery.handle_return(socket(slot), "/", pid.as_str(), None, now)
+    }
+
+    fn socket(slot: u32) -> SocketId {
+        SocketId::from_parts(slot, 0)
+    }
+
+    fn sid() -> Sid {
+        Sid::from_bytes([7; 15])
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    const MAX_AGE: u64 = 1000;
+}

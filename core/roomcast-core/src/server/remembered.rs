@@ -133,3 +133,100 @@ impl Remembered {
 const ENDED_MAX: usize = 256;
 /// What a room costs beside its name.
 const ROOM_BYTES: usize = 96;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::encoded::Encoded;
+    use super::super::packet_log::{LogLimits, PacketLog};
+    use super::*;
+
+    #[test]
+    fn what_was_said_in_a_room_was_meant_for_who_was_in_it_then() {
+        let mut socket = remembered();
+        socket.enter(&"r".into(), &at(1));
+        socket.enter(&"r".into(), &at(2));
+        socket.leave("r", &at(3), &at(0), NOW);
+        socket.leave("r", &at(4), &at(0), NOW);
+        socket.enter(&"r".into(), &at(5));
+        assert_eq!(meant(&socket, 7), [2, 3, 6, 7]);
+        assert!(socket.rooms().eq(["r"]));
+        socket.leave("r", &at(6), &at(0), NOW);
+        assert_eq!((meant(&socket, 7), socket.rooms().count()), (vec![2, 3, 6], 0));
+    }
+
+    #[test]
+    fn rooms_in_which_nothing_was_said_and_rooms_that_were_left_cost_what_they_take() {
+        let mut socket = remembered();
+        let empty = socket.bytes();
+        for room in ["r", "blue"] {
+            socket.enter(&room.into(), &at(4));
+            assert_eq!(socket.bytes(), empty + room.len() + ROOM_BYTES);
+            socket.leave(room, &at(4), &at(0), NOW);
+            assert_eq!(socket.bytes(), empty, "nothing was said meanwhile");
+        }
+        for (stays, number) in [(1, 5), (2, 7)] {
+            socket.enter(&"r".into(), &at(number));
+            socket.leave("r", &at(number + 1), &at(0), NOW);
+            assert_eq!(socket.bytes(), empty + 1 + ROOM_BYTES + stays * ROOM_BYTES);
+        }
+        socket.enter(&"r".into(), &at(9));
+        socket.leave("r", &at(9), &at(0), NOW);
+        socket.data = Bytes::from_static(b"0123456789");
+        assert_eq!(socket.bytes(), empty + 1 + 3 * ROOM_BYTES + 10, "earlier stays are kept");
+        assert_eq!(meant(&socket, 9), [6, 8]);
+    }
+
+    #[test]
+    fn of_many_stays_those_are_forgotten_that_no_log_reaches_back_to_and_otherwise_all() {
+        let max = u64::try_from(ENDED_MAX).unwrap();
+        let walked = |last_dropped: u64| {
+            let mut socket = remembered();
+            socket.enter(&"hall".into(), &at(0));
+            // In the room for every second packet.
+            for stay in 0..=max {
+                assert_eq!(socket.forgotten().until, START, "stay {stay}");
+                socket.enter(&"r".into(), &at(2 * stay));
+                let dropped = if stay == max { last_dropped } else { 0 };
+                socket.leave("r", &at(2 * stay + 1), &at(dropped), NOW);
+            }
+            assert!(socket.rooms().eq(["hall"]));
+            socket
+        };
+        let all = 2 * max + 1;
+        let some = walked(101);
+        assert_eq!((some.forgotten().until, some.forgotten().position.clone()), (START, Position::default()));
+        assert_eq!(meant(&some, all), (103..=all).step_by(2).collect::<Vec<_>>());
+        let none = walked(0);
+        assert_eq!((none.forgotten().until, none.forgotten().position.clone()), (NOW, at(all)));
+        assert!(meant(&none, all).is_empty());
+        assert!(none.bytes() < some.bytes());
+    }
+
+    fn remembered() -> Remembered {
+        let sid = |byte| Sid::from_bytes([byte; 15]);
+        Remembered::new(sid(1), sid(2), "/".into(), Position::default(), START)
+    }
+
+    /// The numbers of those packets, each for the room `r`, that were meant for a socket.
+    fn meant(socket: &Remembered, packets: u64) -> Vec<u64> {
+        let limits = LogLimits { age_max: Duration::from_secs(1), bytes_max: 1 << 30, packets_max: 1 << 20 };
+        let mut log = PacketLog::new("t".into(), limits);
+        for _ in 0..packets {
+            let meant_for = LoggedFor { rooms: ["r".into()].into(), except: [].into() };
+            log.append("/", meant_for, START, Encoded::text);
+        }
+        let start = Position::default();
+        log.behind(&start).filter(|logged| socket.was_meant(logged)).map(|logged| logged.number).collect()
+    }
+
+    fn at(number: u64) -> Position {
+        let mut position = Position::default();
+        position.advance(0, number);
+        position
+    }
+
+    const START: Instant = Instant::from_millis(1);
+    const NOW: Instant = Instant::from_millis(9);
+}
