@@ -340,6 +340,7 @@ fn a_join_is_acknowledged_when_its_subscription_is_confirmed() {
         fleet.command(0, Command::Join { target: Target::Socket(client.socket), room: format!("room{n}").into() });
         fleet.says(client, r#"427["event"]"#);
         assert_eq!(fleet.received(client), [""; 0], "{n}");
+        assert!(fleet.audits()[0] > 0, "an answer is held");
         fleet.input(0, release);
         assert_eq!(fleet.received(client), ["437[]"], "{n}");
     }
@@ -364,6 +365,8 @@ fn rooms_without_members_are_not_subscribed_to() {
     fleet.command(0, Command::Leave { target: Target::Socket(a.socket), room: "red".into() });
     fleet.emit(1, room("red"), "x");
     assert_eq!((fleet.received(a).len(), fleet.received(b).len()), (0, 1));
+    fleet.command(0, Command::Leave { target: Target::Socket(b.socket), room: "red".into() });
+    assert_eq!(fleet.subscriptions(0), 2, "none is in the room");
     for client in [a, b] {
         fleet.command(0, Command::Disconnect { target: Target::Socket(client.socket), extent: Extent::Connection });
     }

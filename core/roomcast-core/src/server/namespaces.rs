@@ -522,6 +522,20 @@ mod tests {
     }
 
     #[test]
+    fn a_target_means_no_socket_of_another_namespace_and_no_member_in_its_place() {
+        let mut all = namespaces();
+        let [one, two] = [("/", 0), ("/b", 1)].map(|(namespace, slot)| open(&mut all, slot, namespace, 1));
+        assert!(all.let_in(one).is_some() && all.let_in(two).is_some());
+        let select = |sockets: &[SocketId], except: &[SocketId]| {
+            let all = Selection::of(scope("/"));
+            Target::Select(Box::new(Selection { sockets: sockets.into(), except_sockets: except.into(), ..all }))
+        };
+        assert_eq!(all.select(&select(&[two], &[])), Some(vec![]));
+        assert_eq!(all.select(&select(&[one, two], &[])), Some(vec![one]));
+        assert_eq!(all.select(&select(&[], &[two])), Some(vec![one]));
+    }
+
+    #[test]
     fn further_connects_wait_only_while_the_first_is_decided() {
         let mut all = namespaces();
         let socket = open(&mut all, 0, "/", 1);

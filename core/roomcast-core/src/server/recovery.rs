@@ -420,10 +420,10 @@ mod tests {
     #[test]
     fn who_returns_is_away_no_more_and_its_time_begins_anew_with_the_next_loss() {
         let mut recovery = recovery(ConnectionRecovery::default());
-        connect(&mut recovery, 0, at(0));
+        let pid = connect(&mut recovery, 0, at(0));
         recovery.handle_lost(socket(0), at(0));
         assert_eq!(recovery.poll_timeout(), Some(at(MAX_AGE)));
-        give_back(&mut recovery, 1, at(MAX_AGE - 1)).unwrap();
+        give_back(&mut recovery, pid, 1, at(MAX_AGE - 1)).unwrap();
         assert_eq!(recovery.poll_timeout(), None, "no one is away");
         assert!(recovery.is_returning(socket(1)) && !recovery.is_returning(socket(0)));
         recovery.set_data(socket(1), Bytes::from_static(b"kept"));
@@ -434,14 +434,14 @@ mod tests {
         recovery.handle_timeout(at(MAX_AGE));
         assert_eq!(recovery.poll_timeout(), Some(at(2 * MAX_AGE - 1)));
         // Too late, although nothing has told the machine the time since.
-        assert_eq!(give_back(&mut recovery, 2, at(2 * MAX_AGE - 1)), None);
+        assert_eq!(give_back(&mut recovery, pid, 2, at(2 * MAX_AGE - 1)), None);
         assert_eq!((recovery.live(), recovery.bytes()), (0, 0));
     }
 
     #[test]
     fn a_socket_is_reached_by_the_handles_of_its_last_losses() {
         let mut recovery = recovery(ConnectionRecovery::default());
-        connect(&mut recovery, 0, at(0));
+        let pid = connect(&mut recovery, 0, at(0));
         let losses = u32::try_from(FORMER_MAX).unwrap() + 3;
         for loss in 0..losses {
             recovery.handle_lost(socket(loss), at(0));
@@ -449,7 +449,7 @@ mod tests {
             let first = (loss + 1).saturating_sub(u32::try_from(FORMER_MAX).unwrap());
             assert_eq!(reached, (first..=loss).collect::<Vec<_>>());
             assert_eq!(recovery.live(), 1 + reached.len());
-            give_back(&mut recovery, loss + 1, at(0)).unwrap();
+            give_back(&mut recovery, pid, loss + 1, at(0)).unwrap();
             recovery.handle_connected(socket(loss + 1), &"/".into(), sid(), at(0));
         }
         recovery.handle_gone(socket(losses));
@@ -526,13 +526,13 @@ mod tests {
         Recovery::new(settings, seconds(25), seconds(20), Rng::from_seed([3; 32]))
     }
 
-    fn connect(recovery: &mut Recovery, slot: u32, now: Instant) {
+    /// A socket connects for the first time; its private id.
+    fn connect(recovery: &mut Recovery, slot: u32, now: Instant) -> Sid {
         assert!(recovery.handle_connected(socket(slot), &"/".into(), sid(), now).is_none());
+        recovery.remembered(socket(slot)).unwrap().pid
     }
 
-    /// The only socket that is away comes back.
-    fn give_back(recovery: &mut Recovery, slot: u32, now: Instant) -> Option<Sid> {
-        let pid = *recovery.lost.keys().next().unwrap();
+    fn give_back(recovery: &mut Recovery, pid: Sid, slot: u32, now: Instant) -> Option<Sid> {
         recovery.handle_return(socket(slot), "/", pid.as_str(), None, now)
     }
 

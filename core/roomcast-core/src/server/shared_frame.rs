@@ -142,6 +142,21 @@ mod tests {
     }
 
     #[test]
+    fn of_too_many_the_longest_are_shared() {
+        let mut shared = SharedFrame::default();
+        let bytes = |len| Bytes::from(vec![7; len]);
+        let states: Vec<Bytes> = (0..HELD_MAX).map(|at| bytes(3000 + at)).collect();
+        let held: Vec<_> = states.iter().map(|state| shared.of(state)).collect();
+        let mut is_shared = |state: &Bytes| Arc::ptr_eq(&shared.of(state), &shared.of(state));
+        assert!(!is_shared(&bytes(2999)), "it would take the place of a longer one");
+        let longer = bytes(5000);
+        let first = shared.of(&longer);
+        assert!(Arc::ptr_eq(&first, &shared.of(&longer)));
+        let lost: Vec<usize> = (0..HELD_MAX).filter(|at| !Arc::ptr_eq(&held[*at], &shared.of(&states[*at]))).collect();
+        assert_eq!(lost, [0], "the shortest made place");
+    }
+
+    #[test]
     fn the_same_long_event_shares_a_packet_while_it_is_held() {
         let state = Bytes::from(vec![7; 5000]);
         let emit = |json: &ByteString, state: &Bytes| Emit {
