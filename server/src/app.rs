@@ -69,7 +69,11 @@ pub fn builder(settings: &Settings, parts: Parts, additions: &Additions) -> Resu
     let is_alone = bus.is_none() && settings.shards.get() == 1;
     rules.documents.machine.writers = if is_alone { Writers::One } else { Writers::Several };
     rules.admin_chats = settings.admin_chats;
+    rules.encrypted_channels = settings.encrypted_channels;
     if let Some(sharing) = store.sharing() {
+        // Also what a crashed node has left, as soon as its lease has ended.
+        let lease = settings.redis.bus.as_ref().map_or(rules.reap_interval, |bus| bus.lease);
+        rules.reap_interval = rules.reap_interval.min(lease);
         rules.sharing = if sharing.has_pool() { SessionSharing::WithPool } else { SessionSharing::On };
     }
     // The setting is not cut short by the application's own limit.

@@ -55,6 +55,7 @@ mod api;
 mod app;
 mod bridge;
 mod bus;
+mod conversations;
 mod demo;
 mod health;
 mod memory;

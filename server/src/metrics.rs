@@ -122,6 +122,8 @@ impl StoreMetrics {
             Question::UnshareSession { .. } => "unshare_session",
             Question::ShareUse { .. } => "share_use",
             Question::SessionPool(_) => "session_pool",
+            Question::Encryption(_) => "encryption",
+            Question::EncryptionUsers { .. } => "encryption_users",
             Question::Channels { .. } => "channels",
             Question::Note { .. } => "note",
             Question::Chat { .. } => "chat",

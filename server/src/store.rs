@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use roomcast_openwebui::Release;
 use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer, StoreError};
-use roomcast_stores::shared::{AbandonedDocuments, RedisDocuments, RedisRevocations};
+use roomcast_stores::shared::{
+    AbandonedDocuments, MemoryConversations, RedisConversations, RedisDocuments, RedisRevocations,
+};
 use roomcast_stores::{
     DatabaseOptions, DatabaseUrl, Embedded, OpenError, Own, RevocableToken, Revocations, Rows, Seeded, ShardDocuments,
     Store, WebUi,
@@ -21,6 +23,7 @@ use roomcast_tokio::wall_now;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::conversations::Conversations;
 use crate::metrics::StoreMetrics;
 use crate::settings::{Mode, Settings, StoreAt};
 use crate::sharing::Sharing;
@@ -37,6 +40,8 @@ pub struct StoreClient {
     sharing: Option<Sharing>,
     /// The documents, if other nodes or shards have them too.
     documents: CommonDocuments,
+    /// What is kept of encrypted channels.
+    conversations: Conversations,
     metrics: StoreMetrics,
     in_flight: Arc<InFlight>,
     /// Lifetime of tokens, if they end.
@@ -109,7 +114,7 @@ impl StoreClient {
             None => None,
         };
         let idle_after = (release == Release::V0_12).then_some(settings.idle_after);
-        let (sharing, documents) = match &settings.redis.bus {
+        let (sharing, documents, conversations) = match &settings.redis.bus {
             Some(bus) => {
                 let prefix = &settings.redis.prefix;
                 let sharing = Sharing::start(bus, prefix, instance, idle_after).map_err(StoreFailure::Redis)?;
@@ -118,12 +123,14 @@ impl StoreClient {
                 if release == Release::V0_12 {
                     tokio::spawn(remove_abandoned(AbandonedDocuments::new(keys.clone(), prefix)));
                 }
-                (Some(sharing), CommonDocuments::in_redis(keys, prefix, process, 0))
+                let conversations = Conversations::in_redis(RedisConversations::new(keys.clone(), prefix));
+                (Some(sharing), CommonDocuments::in_redis(keys, prefix, process, 0), conversations)
             }
             None if settings.shards.get() > 1 => {
-                (Some(Sharing::in_memory()), CommonDocuments::Shards(ShardDocuments::new(store.clone())))
+                let documents = CommonDocuments::Shards(ShardDocuments::new(store.clone()));
+                (Some(Sharing::in_memory()), documents, Conversations::Memory(MemoryConversations::new()))
             }
-            None => (None, CommonDocuments::None),
+            None => (None, CommonDocuments::None, Conversations::Memory(MemoryConversations::new())),
         };
         let client = Self {
             store,
@@ -131,6 +138,7 @@ impl StoreClient {
             shared,
             sharing,
             documents,
+            conversations,
             metrics,
             in_flight: Arc::default(),
             token_lifetime: settings.token_lifetime,
@@ -150,10 +158,15 @@ impl StoreClient {
         let (store, metrics, shared) = (self.store.clone(), self.metrics.clone(), self.shared.clone());
         // In the order of the questions.
         let told = self.sharing.as_ref().and_then(|sharing| sharing.take(&query.question));
-        let documents = self.documents.clone();
+        let (documents, conversations) = (self.documents.clone(), self.conversations.clone());
         async move {
             let _guard = guard;
             let (id, kind, asked_at) = (query.id, StoreMetrics::kind(&query.question), Instant::now());
+            if let Question::Encryption(question) = query.question {
+                let result = conversations.answer(question).await;
+                metrics.answered(kind, asked_at.elapsed(), result.as_ref().err());
+                return Reply { id, result };
+            }
             let result = match (told, is_revoked(shared.as_ref(), &query.question).await) {
                 (Some(told), _) => told.await,
                 (None, Ok(false)) => match documents.answer(query.question).await {
@@ -333,6 +346,8 @@ struct OpenStore {
 async fn open(settings: &Settings) -> Result<OpenStore, StoreFailure> {
     let options = || DatabaseOptions {
         features_default: settings.features_default,
+        channels_default: settings.channels_default.0,
+        encrypted_channels_default: settings.channels_default.1,
         mfa_default: settings.mfa_default,
         stored_config: settings.stored_config,
         ..DatabaseOptions::default()

@@ -47,6 +47,16 @@ impl RedisLock {
         self.keys.ask::<u8>(eval).await.map(|renewed| renewed == 1)
     }
 
+    /// The key. A script that compares its value with the [`token`](Self::token) writes only under the lock.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The token that is the value of the [`key`](Self::key).
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Gives it back. `false` if it had ended, or is another's: what was done under it may have met another owner.
     ///
     /// # Errors

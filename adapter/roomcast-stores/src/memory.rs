@@ -271,6 +271,9 @@ impl State {
             | Question::UnshareSession { .. }
             | Question::ShareUse { .. }
             | Question::SessionPool(_) => Ok(StoreAnswer::Done),
+            // As 0.6, which has no encrypted channels.
+            Question::EncryptionUsers { .. } => Ok(StoreAnswer::EncryptionUsers(Vec::new())),
+            Question::Encryption(_) => Err(StoreError::Unavailable),
             Question::TouchUsers { touches } => Ok(self.touch_users(touches)),
             Question::ReadChannel { channel, user, at_nanos } => Ok(self.read_channel(&channel, &user, at_nanos)),
             Question::ReadChat { chat, user, at_secs } => Ok(self.read_chat(&chat, &user, at_secs)),

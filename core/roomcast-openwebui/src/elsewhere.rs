@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytestring::ByteString;
 
 use super::requests::{Response, SocketInfo, SocketPlace};
+use super::wire::CHAT_ROOM;
 use roomcast_core::server::{AppRequestId, EmitId, FetchId, FetchedSocket};
 
 /// The requests that wait for other nodes. The server says when these have answered, or have not in time.
@@ -41,7 +42,9 @@ impl Elsewhere {
             Response::Done { sockets } => *sockets += elsewhere.count(),
             Response::Members(members) => members.extend(elsewhere.map(|FetchedSocket { sid, rooms, .. }| {
                 // Its user is known there.
-                SocketInfo { sid, user: None, place: SocketPlace::Elsewhere { rooms } }
+                let chats =
+                    rooms.iter().filter_map(|room| room.strip_prefix(CHAT_ROOM)).map(ByteString::from).collect();
+                SocketInfo { sid, user: None, chats, place: SocketPlace::Elsewhere { rooms } }
             })),
             _ => {}
         }

@@ -55,6 +55,7 @@
 //! | `turns`, `ration` | the events of each socket in order, and how many dear ones it may send |
 //! | `sockets`, `activity` | sockets, logins and users, their expiry and checks, and who is idle |
 //! | `channel_reads`, `typing`, `usage`, `calls` | channels, typing, models in use, events with an ack |
+//! | `encryption`, `encryption_query` | conversations of encrypted channels, and the vocabulary with what keeps them |
 //! | `pool` | what this node does for the sessions that it shares with others |
 //! | `queries`, `writes`, `touches`, `flushes` | questions under way, what is not written yet, and waiting for that |
 //! | `documents` | documents, by `ydoc:*` and by y-protocols, on top of `roomcast-documents` |
@@ -69,6 +70,8 @@ mod channel_reads;
 mod chat;
 mod documents;
 mod elsewhere;
+mod encryption;
+mod encryption_query;
 mod flushes;
 mod pool;
 mod purpose;
@@ -103,7 +106,8 @@ pub use self::requests::{
 pub use roomcast_documents::Writers;
 
 pub use self::settings::{
-    AdminChats, AppLimits, AuthRequirement, Notices, Release, SessionSharing, Settings, SettingsError,
+    AdminChats, AppLimits, AuthRequirement, EncryptedChannels, Notices, Release, SessionSharing, Settings,
+    SettingsError,
 };
 
 /// The examples of the README are tests.

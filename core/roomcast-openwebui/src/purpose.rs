@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     ChatLeft { chat: ByteString },
     /// Who is in a chat, by the session pool.
     Presence { chat: ByteString },
+    /// The job about an encrypted channel's conversation that is under way.
+    Talk { channel: ByteString },
     /// Sessions that were left behind.
     Reaped,
     /// A write to a row.

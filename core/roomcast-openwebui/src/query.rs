@@ -13,6 +13,7 @@ use bytestring::ByteString;
 
 use roomcast_documents::{DocumentAnswer, DocumentQuestion};
 
+pub use super::encryption_query::{ConversationBegun, ConversationChange, EncryptionQuestion, TalkCharge, TalkRation};
 use super::rules::AccessControl;
 
 /// The number of a question: its answer carries it back. A late answer, after the question's deadline, is ignored.
@@ -83,6 +84,17 @@ pub enum Question {
     /// Something about the session pool that Open WebUI's processes share. With
     /// [`SessionSharing::WithPool`](crate::SessionSharing) alone.
     SessionPool(PoolQuestion),
+    /// Something about the conversation of an encrypted channel, which is nowhere in the tables. Of 0.12 alone.
+    Encryption(EncryptionQuestion),
+    /// Which of these users may take part in the conversation of an encrypted channel: those who are active members of it,
+    /// if it is a direct message or a private group, and may use channels and encrypted ones. Answered by
+    /// [`StoreAnswer::EncryptionUsers`]; none in 0.6.
+    EncryptionUsers {
+        /// Id of the channel.
+        channel: ByteString,
+        /// Ids of the users.
+        users: Vec<ByteString>,
+    },
     /// A chat's owner, and what others have shared of it with a user. Answered by [`StoreAnswer::Chat`].
     Chat {
         /// Id of the chat.
@@ -235,7 +247,7 @@ pub enum PoolQuestion {
     },
 }
 
-/// A user in a chat.
+/// A user as others in a chat or channel see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatUser {
     /// Id of the user.
@@ -333,6 +345,10 @@ pub enum StoreAnswer {
     SharedDocument(DocumentAnswer),
     /// Who is in a chat, each user once, in order of their ids.
     Present(Vec<ChatUser>),
+    /// A conversation of an encrypted channel.
+    Conversation(ConversationBegun),
+    /// Those who may take part in one, in order of their ids.
+    EncryptionUsers(Vec<ChatUser>),
     /// The sessions that were removed from the pool.
     Reaped(Vec<ReapedSession>),
     /// It is written.

@@ -305,6 +305,8 @@ pub struct SocketInfo {
     pub sid: ByteString,
     /// Its user, if it is logged in here.
     pub user: Option<User>,
+    /// Ids of the chats whose rooms it is in.
+    pub chats: Vec<ByteString>,
     /// Whether it is on this node.
     pub place: SocketPlace,
 }

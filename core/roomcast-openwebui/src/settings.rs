@@ -71,6 +71,10 @@ pub struct Settings {
     pub notices: Notices,
     /// Whether sessions and uses of models are stored where other processes look for them.
     pub sharing: SessionSharing,
+    /// Whether there are conversations of encrypted channels, with [`Release::V0_12`]. They are served.
+    pub encrypted_channels: EncryptedChannels,
+    /// Time between two looks at conversations of encrypted channels. 30 s.
+    pub talk_interval: Duration,
     /// Whether admins may read the chats of others, as 0.12.4's `ENABLE_ADMIN_CHAT_ACCESS` says (on there).
     pub admin_chats: AdminChats,
     /// Where documents are served by y-protocols, if they are: an endpoint of
@@ -124,6 +128,8 @@ impl Settings {
             fetch_timeout: Duration::from_secs(2),
             notices: Notices::Off,
             sharing: SessionSharing::Off,
+            encrypted_channels: EncryptedChannels::Served,
+            talk_interval: Duration::from_secs(30),
             admin_chats: AdminChats::Readable,
             yjs_endpoint: None,
             documents: DocumentSettings::default(),
@@ -212,6 +218,18 @@ pub enum SessionSharing {
     WithPool,
     /// This is the only process.
     Off,
+}
+
+/// Whether there are conversations of encrypted channels. All of it is by WebSocket alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncryptedChannels {
+    /// Their packets are passed on.
+    Served,
+    /// The same, for sockets that have come by TLS, as `X-Forwarded-Proto` of their request says.
+    ServedByTls,
+    /// All of it is refused, as where what is received is logged.
+    Refused,
 }
 
 /// Whether admins may read the chats of others.

@@ -432,6 +432,8 @@ pub(crate) struct SocketRecord {
     pub(crate) parked: VecDeque<Parked>,
     /// The profile that other processes were last told of its user.
     pub(crate) shared: Option<ByteString>,
+    /// Whether its request has come by TLS.
+    pub(crate) is_secure: bool,
 }
 
 impl SocketRecord {
@@ -449,6 +451,7 @@ impl SocketRecord {
             documents: Vec::new(),
             parked: VecDeque::new(),
             shared: None,
+            is_secure: false,
         }
     }
 

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 
 use super::chat::ChatRequest;
 use super::documents::{FilesTurn, Joiner};
+use super::encryption::{ConversationCall, TalkAction};
 use super::query::{Question, StoreAnswer, StoreError, User};
 use super::refusals::LoginRefused;
 use super::token::TokenClaims;
@@ -47,6 +48,10 @@ pub(crate) enum TurnStep {
     DocumentUpdate,
     /// The files of an update have been asked for.
     DocumentFiles(Box<FilesTurn>),
+    /// It has been asked whether the user may take part in an encrypted channel's conversation.
+    EncryptionUser(Box<TalkTurn>),
+    /// The call waits for those before it in the conversation, and for what keeps it.
+    Encryption,
     /// The user of the login's token has been asked for again, before this event.
     Confirm {
         event: HeldEvent,
@@ -74,6 +79,8 @@ impl TurnStep {
             | Self::DocumentLoad
             | Self::DocumentUpdate
             | Self::DocumentFiles(_)
+            | Self::EncryptionUser(_)
+            | Self::Encryption
             | Self::Confirm { .. } => None,
         }
     }
@@ -82,6 +89,15 @@ impl TurnStep {
     pub(crate) fn is_of_channels(&self) -> bool {
         matches!(self, Self::UserJoinChannels | Self::Channels)
     }
+}
+
+/// A call about an encrypted channel's conversation.
+#[derive(Debug)]
+pub(crate) struct TalkTurn {
+    pub(crate) action: TalkAction,
+    pub(crate) call: ConversationCall,
+    /// Bytes of the call.
+    pub(crate) bytes: u64,
 }
 
 /// What became of an event, or of the answer to its query.

@@ -153,17 +153,19 @@ pub(super) struct ChatRead<'a> {
     pub(super) folder_unread_counts: Option<&'a serde_json::value::RawValue>,
 }
 
-/// The ack of `encryption:*` where there is none.
+/// The ack of `encryption:*` where that is refused.
 #[derive(Serialize)]
 pub(super) struct EncryptionRefused {
     ok: bool,
     error: &'static str,
 }
 
-impl Default for EncryptionRefused {
-    fn default() -> Self {
-        Self { ok: false, error: "Private chat is unavailable or the session changed." }
-    }
+impl EncryptionRefused {
+    /// The member is not one, or what it asks for cannot be.
+    pub(super) const UNAVAILABLE: Self =
+        Self { ok: false, error: "Private chat is unavailable or the session changed." };
+    /// What keeps conversations has failed.
+    pub(super) const ENDED: Self = Self { ok: false, error: "Private chat ended." };
 }
 
 /// `{"type","data"}`.
@@ -221,6 +223,8 @@ pub(super) const CHAT_ROOM: &str = "chat:";
 
 pub(super) const EVENTS: ByteString = ByteString::from_static("events");
 pub(super) const CHANNEL_EVENTS: ByteString = ByteString::from_static("events:channel");
+pub(super) const ENCRYPTION_EVENT: ByteString = ByteString::from_static("encryption:event");
+pub(super) const ENCRYPTION_AVAILABLE: ByteString = ByteString::from_static("encryption:available");
 pub(super) const ERROR: ByteString = ByteString::from_static("error");
 
 /// What a refused CONNECT is answered with.

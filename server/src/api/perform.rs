@@ -221,7 +221,11 @@ impl FoundSocket {
             .user
             .as_ref()
             .map(|StoredProfile { id, name, role, .. }| json!({ "id": id, "name": name, "role": role }));
-        json!({ "session": &*self.member.sid, "user": user })
+        let mut summary = json!({ "session": &*self.member.sid, "user": user });
+        if !self.member.chats.is_empty() {
+            summary["chats"] = self.member.chats.iter().map(|chat| &**chat).collect();
+        }
+        summary
     }
 }
 

@@ -8,8 +8,8 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use roomcast_openwebui::AdminChats;
 use roomcast_openwebui::query::{Features, Mfa, Permission};
+use roomcast_openwebui::{AdminChats, EncryptedChannels};
 use roomcast_stores::{DatabaseUrl, StoredConfig};
 use roomcast_tokio::{Origins, Transports};
 use tracing::level_filters::LevelFilter;
@@ -107,6 +107,24 @@ impl Environment<'_> {
             notes: permission(self.is_true("USER_PERMISSIONS_FEATURES_NOTES")?),
             channels: permission(self.is_true("USER_PERMISSIONS_FEATURES_CHANNELS")?),
             encrypted_channels: permission(self.switch("USER_PERMISSIONS_FEATURES_ENCRYPTED_CHANNELS", false)?),
+        })
+    }
+
+    /// Whether there are channels, and whether they may be encrypted, where the configuration in the database does not say.
+    pub(super) fn channels_default(&self) -> Result<(Permission, Permission), Problem> {
+        let permission = |is_granted| if is_granted { Permission::Granted } else { Permission::Denied };
+        let channels = self.switch("ENABLE_CHANNELS", false)?;
+        Ok((permission(channels), permission(self.switch("ENABLE_ENCRYPTED_CHANNELS", false)?)))
+    }
+
+    /// Whether conversations of encrypted channels are served: not where Open WebUI's own server would log them.
+    pub(super) fn encrypted_channels(&self) -> Result<EncryptedChannels, Problem> {
+        let is_logged = self.switch("WEBSOCKET_SERVER_LOGGING", false)?
+            || self.switch("WEBSOCKET_SERVER_ENGINEIO_LOGGING", false)?;
+        Ok(match self.text("ENV")?.as_deref() {
+            _ if is_logged => EncryptedChannels::Refused,
+            Some("prod") => EncryptedChannels::ServedByTls,
+            Some(_) | None => EncryptedChannels::Served,
         })
     }
 

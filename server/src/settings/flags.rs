@@ -213,6 +213,11 @@ Variables of Open WebUI that roomcast reads, so that one environment serves both
           Whether admins may read the chats of others [default: True]
   USER_PERMISSIONS_FEATURES_CHANNELS
           Whether users may use channels where the configuration in the database does not say [default: True]
+  ENABLE_CHANNELS, ENABLE_ENCRYPTED_CHANNELS
+          Whether there are channels, and encrypted ones, where the configuration in the database does not say [default:
+          False]
+  ENV, WEBSOCKET_SERVER_LOGGING, WEBSOCKET_SERVER_ENGINEIO_LOGGING
+          With prod, encrypted channels need TLS; where Open WebUI would log messages, there are none
   WEBSOCKET_MANAGER
           redis: other nodes and Open WebUI's own processes are heard over Redis, and find sessions and models in use
           there [default: this is the only node]

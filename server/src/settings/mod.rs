@@ -17,8 +17,8 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use roomcast_openwebui::query::{Features, Mfa};
-use roomcast_openwebui::{AdminChats, AuthRequirement, Release};
+use roomcast_openwebui::query::{Features, Mfa, Permission};
+use roomcast_openwebui::{AdminChats, AuthRequirement, EncryptedChannels, Release};
 use roomcast_stores::{DatabaseUrl, StoredConfig};
 use roomcast_tokio::core::server::config::{AdmittedBy, HeadersKept, UnadmittedLimits};
 use roomcast_tokio::{Compression, HttpLimits, Origins, ServerLimits, Transports, TrustedProxies};
@@ -52,6 +52,10 @@ pub struct Settings {
     pub admin_chats: AdminChats,
     /// What users have where the configuration in the database does not say.
     pub features_default: Features,
+    /// Whether there are channels, and encrypted ones, where the configuration in the database does not say.
+    pub channels_default: (Permission, Permission),
+    /// Whether conversations of encrypted channels are served.
+    pub encrypted_channels: EncryptedChannels,
     /// When a second factor is needed where the configuration in the database does not say.
     pub mfa_default: Mfa,
     /// Whether the configuration in the database counts.
@@ -159,6 +163,8 @@ impl Settings {
             },
             admin_chats: environment.admin_chats()?,
             features_default: environment.features_default()?,
+            channels_default: environment.channels_default()?,
+            encrypted_channels: environment.encrypted_channels()?,
             mfa_default: environment.mfa_default()?,
             stored_config: environment.stored_config()?,
             idle_after: environment.idle_after()?,
@@ -214,7 +220,8 @@ fn limits(flags: &Flags) -> ServerLimits {
         queue_soft_bytes: defaults.queue_soft_bytes.min(flags.queue_bytes_max),
         // Sockets are open to those who are not logged in; what is kept of them is small until they are.
         unadmitted: UnadmittedLimits { admitted_by: AdmittedBy::Application, ..UnadmittedLimits::default() },
-        handshake_headers: HeadersKept::Listed(Vec::new()),
+        // By it a socket is known to have come by TLS.
+        handshake_headers: HeadersKept::Listed(vec!["x-forwarded-proto".into()]),
         ..defaults
     }
 }
@@ -308,10 +315,8 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-    use roomcast_openwebui::query::Permission;
-
     use super::*;
+    use clap::Parser as _;
 
     #[test]
     fn nothing_at_all_is_a_demonstration() {
@@ -534,10 +539,13 @@ mod tests {
         let features = Features { notes: Granted, channels: Granted, encrypted_channels: Denied };
         assert_eq!((settings.features_default, settings.mfa_default), (features, Mfa::default()));
         assert_eq!(settings.stored_config, StoredConfig::Read);
+        assert_eq!(settings.channels_default, (Denied, Denied));
         let variables = [
             ("USER_PERMISSIONS_FEATURES_NOTES", "False"),
             ("USER_PERMISSIONS_FEATURES_CHANNELS", "false"),
             ("USER_PERMISSIONS_FEATURES_ENCRYPTED_CHANNELS", "True"),
+            ("ENABLE_CHANNELS", "True"),
+            ("ENABLE_ENCRYPTED_CHANNELS", "true"),
             ("ENABLE_MFA", "true"),
             ("MFA_ALLOW_OAUTH_BYPASS", "True"),
             ("MFA_ALLOW_TRUSTED_HEADER_BYPASS", "true"),
@@ -548,6 +556,21 @@ mod tests {
         let mfa = Mfa { is_required: true, oauth_is_exempt: true, trusted_header_is_exempt: true, ..Mfa::default() };
         assert_eq!((settings.features_default, settings.mfa_default), (features, mfa));
         assert_eq!(settings.stored_config, StoredConfig::Ignored);
+        assert_eq!(settings.channels_default, (Granted, Granted));
+    }
+
+    #[test]
+    fn encrypted_channels_are_refused_where_messages_are_logged_and_need_tls_in_production() {
+        use EncryptedChannels::{Refused, Served, ServedByTls};
+        for (variables, expected) in [
+            (&[][..], Served),
+            (&[("ENV", "dev"), ("WEBSOCKET_SERVER_LOGGING", "False")], Served),
+            (&[("ENV", "prod")], ServedByTls),
+            (&[("ENV", "prod"), ("WEBSOCKET_SERVER_LOGGING", "True")], Refused),
+            (&[("WEBSOCKET_SERVER_ENGINEIO_LOGGING", "true")], Refused),
+        ] {
+            assert_eq!(read(&[], variables).unwrap().encrypted_channels, expected, "{variables:?}");
+        }
     }
 
     #[test]

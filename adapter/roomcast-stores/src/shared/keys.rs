@@ -44,6 +44,11 @@ impl Keys {
         self.of("direct_completion")
     }
 
+    /// What is kept of an encrypted channel, by the SHA-256 of its name in hexadecimal digits. As those of Open WebUI 0.12.
+    pub(super) fn encryption(&self, digest: &str) -> String {
+        self.of(&format!("encryption:{{{digest}}}"))
+    }
+
     /// The lock of those who remove what crashed nodes have left, where processes of Open WebUI hold the other one for good.
     pub(super) fn node_cleanup_lock(&self) -> String {
         self.of("roomcast:node_cleanup_lock")

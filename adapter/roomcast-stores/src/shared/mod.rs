@@ -4,7 +4,9 @@
 
 mod abandoned;
 mod keys;
+mod memory_conversations;
 mod memory_state;
+mod redis_conversations;
 mod redis_documents;
 mod redis_pool;
 mod redis_revocations;
@@ -18,7 +20,9 @@ use bytestring::ByteString;
 use roomcast_openwebui::query::{ReapedSession, StoreError};
 
 pub use self::abandoned::AbandonedDocuments;
+pub use self::memory_conversations::MemoryConversations;
 pub use self::memory_state::MemoryState;
+pub use self::redis_conversations::RedisConversations;
 pub use self::redis_documents::RedisDocuments;
 pub use self::redis_pool::{PoolChange, RedisSessionPool};
 pub use self::redis_revocations::RedisRevocations;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 use roomcast_openwebui::access::{AccessControl, Grants};
-use roomcast_openwebui::query::{Account, Features, Mfa, Note, Permission, StoreError};
+use roomcast_openwebui::query::{Account, ChatUser, Features, Mfa, Note, Permission, StoreError};
 use serde_json::{Map, Value};
 
 use super::crowd::is_true;
@@ -21,6 +21,8 @@ struct Accounts {
     said: BTreeMap<String, Map<String, Value>>,
     default: Map<String, Value>,
     config: BTreeMap<String, Value>,
+    /// Name and role of each member of a channel.
+    people: BTreeMap<String, (String, String)>,
 }
 
 /// A row of `auth`.
@@ -45,28 +47,67 @@ pub(super) fn accounts_of(
     rows: Vec<Vec<Option<String>>>,
     options: &DatabaseOptions,
 ) -> Result<Vec<Account>, StoreError> {
-    let mut found = Accounts::default();
-    for row in rows {
-        let Ok([Some(kind), first, second]) = <[Option<String>; 3]>::try_from(row) else {
-            return Err(StoreError::Corrupt);
-        };
-        // A group or a configuration without a word on features.
-        let Some(second) = second else { continue };
-        let first = first.unwrap_or_default();
-        match kind.as_str() {
-            "auth" => drop(found.rows.insert(first, AuthRow::parse(&second)?)),
-            "in" => found.groups.entry(first).or_default().push(second),
-            "group" => drop(found.said.insert(first, object(&second)?)),
-            "default" | "config" if options.stored_config == StoredConfig::Ignored => {}
-            "default" => found.default = object(&second)?,
-            "config" => drop(found.config.insert(first, value(&second)?)),
-            _ => return Err(StoreError::Corrupt),
-        }
-    }
+    let found = Accounts::read(rows, options)?;
     Ok(users.iter().map(|user| found.of(user, options)).collect())
 }
 
+/// Who may take part in the conversation of an encrypted channel, in order of their ids: rows as above, and
+///
+/// | kind | first | second |
+/// |---|---|---|
+/// | `user` | user, who is an active member of the channel | JSON array: name, role |
+pub(super) fn encryption_users_of(
+    rows: Vec<Vec<Option<String>>>,
+    options: &DatabaseOptions,
+) -> Result<Vec<ChatUser>, StoreError> {
+    let found = Accounts::read(rows, options)?;
+    // What is no boolean opens nothing.
+    let is_on =
+        |key, default: Permission| found.config(key).map_or(default == Permission::Granted, |said| said == Some(true));
+    if !is_on("channels.enable", options.channels_default)
+        || !is_on("channels.encryption.enable", options.encrypted_channels_default)
+    {
+        return Ok(Vec::new());
+    }
+    let may = |id: &str, role: &str| match role {
+        "admin" => true,
+        "user" => {
+            let features = found.of(id, options).features;
+            features.channels == Permission::Granted && features.encrypted_channels == Permission::Granted
+        }
+        _ => false,
+    };
+    let eligible = found.people.iter().filter(|(id, (_, role))| may(id, role));
+    Ok(eligible.map(|(id, (name, _))| ChatUser { id: id.as_str().into(), name: name.as_str().into() }).collect())
+}
+
 impl Accounts {
+    fn read(rows: Vec<Vec<Option<String>>>, options: &DatabaseOptions) -> Result<Self, StoreError> {
+        let mut found = Self::default();
+        for row in rows {
+            let Ok([Some(kind), first, second]) = <[Option<String>; 3]>::try_from(row) else {
+                return Err(StoreError::Corrupt);
+            };
+            // A group or a configuration without a word on features.
+            let Some(second) = second else { continue };
+            let first = first.unwrap_or_default();
+            match kind.as_str() {
+                "auth" => drop(found.rows.insert(first, AuthRow::parse(&second)?)),
+                "in" => found.groups.entry(first).or_default().push(second),
+                "group" => drop(found.said.insert(first, object(&second)?)),
+                "user" => {
+                    let who = serde_json::from_str(&second).map_err(|_| StoreError::Corrupt)?;
+                    found.people.insert(first, who);
+                }
+                "default" | "config" if options.stored_config == StoredConfig::Ignored => {}
+                "default" => found.default = object(&second)?,
+                "config" => drop(found.config.insert(first, value(&second)?)),
+                _ => return Err(StoreError::Corrupt),
+            }
+        }
+        Ok(found)
+    }
+
     fn of(&self, user: &str, options: &DatabaseOptions) -> Account {
         let row = self.rows.get(user);
         let default = &options.features_default;

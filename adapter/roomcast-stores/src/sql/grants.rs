@@ -26,6 +26,9 @@ pub(super) struct GrantStatements {
     pub(super) chat: SqlStr,
     /// Of the files in the JSON array `$1` and user `$2`: the rows that [`readable`](super::file_access::readable) reads.
     pub(super) files: SqlStr,
+    /// Of the users in the JSON array `$1` and channel `$2`: the rows that
+    /// [`encryption_users_of`](super::accounts::encryption_users_of) reads.
+    pub(super) encryption_users: SqlStr,
     /// Chat `$1` of user `$2`: `unread` if it is that. The row is locked.
     pub(super) read_state: &'static str,
     /// Folders of user `$1`: id, id of the parent, and the number of unread chats in it.
@@ -55,6 +58,7 @@ impl GrantStatements {
             note: fixed(words.note()),
             chat: fixed(words.chat()),
             files: fixed(words.files()),
+            encryption_users: fixed(words.encryption_users()),
             read_state: words.pick(
                 "SELECT CASE WHEN last_read_at IS NULL OR updated_at > last_read_at THEN 'unread' END FROM chat \
                  WHERE id = $1 AND user_id = $2",
@@ -205,6 +209,26 @@ impl Words {
              UNION ALL SELECT 'default', NULL, {default} FROM config WHERE key = 'user.permissions' \
              UNION ALL SELECT 'config', key, CAST(value AS TEXT) FROM config WHERE key IN \
              ('auth.mfa.enable', 'auth.mfa.allow_oauth_bypass', 'auth.mfa.allow_trusted_header_bypass')"
+        )
+    }
+
+    fn encryption_users(self) -> String {
+        let (once, ids, belongs) = (self.once, self.ids, self.belongs());
+        let of_group = self.json("g.permissions", &["features"]);
+        let default = self.json("value", &["features"]);
+        let who = self.pick("json_array(p.name, p.role)", "json_build_array(p.name, p.role)::text");
+        format!(
+            "WITH RECURSIVE u(id) {once} ({ids}), {belongs} \
+             SELECT 'user', p.id, {who} FROM \"user\" p WHERE p.id IN (SELECT id FROM u) AND p.id IN \
+             (SELECT m.user_id FROM channel_member m JOIN channel c ON c.id = m.channel_id WHERE c.id = $2 \
+             AND m.is_active AND (c.type = 'dm' OR c.type = 'group' AND c.is_private IS TRUE) \
+             AND c.deleted_at IS NULL AND c.archived_at IS NULL) \
+             UNION ALL SELECT 'in', user_id, group_id FROM belongs \
+             UNION ALL SELECT 'group', g.id, {of_group} FROM \"group\" g \
+             WHERE g.id IN (SELECT group_id FROM belongs) \
+             UNION ALL SELECT 'default', NULL, {default} FROM config WHERE key = 'user.permissions' \
+             UNION ALL SELECT 'config', key, CAST(value AS TEXT) FROM config WHERE key IN \
+             ('channels.enable', 'channels.encryption.enable')"
         )
     }
 

@@ -34,6 +34,12 @@ pub struct DatabaseOptions {
     /// `USER_PERMISSIONS_FEATURES_NOTES` and so on. Notes and channels.
     #[cfg(feature = "openwebui")]
     pub features_default: Features,
+    /// Whether there are channels, where the stored configuration does not say: `ENABLE_CHANNELS`. Not.
+    #[cfg(feature = "openwebui")]
+    pub channels_default: Permission,
+    /// Whether channels may be encrypted, where the stored configuration does not say: `ENABLE_ENCRYPTED_CHANNELS`. Not.
+    #[cfg(feature = "openwebui")]
+    pub encrypted_channels_default: Permission,
     /// When a second factor is needed, where the stored configuration does not say: `ENABLE_MFA` and so on. Whether there
     /// is one says the account. Never.
     #[cfg(feature = "openwebui")]
@@ -72,6 +78,10 @@ impl Default for DatabaseOptions {
                 channels: Permission::Granted,
                 encrypted_channels: Permission::Denied,
             },
+            #[cfg(feature = "openwebui")]
+            channels_default: Permission::Denied,
+            #[cfg(feature = "openwebui")]
+            encrypted_channels_default: Permission::Denied,
             #[cfg(feature = "openwebui")]
             mfa_default: Mfa::default(),
             #[cfg(feature = "openwebui")]

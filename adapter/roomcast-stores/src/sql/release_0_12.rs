@@ -5,13 +5,14 @@
 use bytestring::ByteString;
 use roomcast_openwebui::query::{Chat, ChatShare, MessageChange, ReadOutcome, StoreAnswer, StoreError};
 
-use super::accounts::note_of;
+use super::accounts::{encryption_users_of, note_of};
 use super::chat_reads::{cancelled, folders_of, unread_counts};
 use super::crowd::ids_of;
 use super::fault::Fault;
 use super::file_access::readable;
 use super::grants::GrantStatements;
 use super::messages::{MessageRow, touches_chat};
+use super::options::DatabaseOptions;
 use super::pool::{Arg, Conn, Executor, transaction};
 use super::statements::READ_CHAT;
 use crate::message::change_chat_of_0_12;
@@ -55,6 +56,17 @@ impl GrantStatements {
     ) -> Result<StoreAnswer, Fault> {
         let rows = link.rows(self.files.clone(), &[Arg::Text(&ids_of(files)), Arg::Text(user)]).await?;
         Ok(StoreAnswer::Files(readable(files, rows)?))
+    }
+
+    pub(super) async fn answer_encryption_users(
+        &self,
+        link: &mut Executor<'_>,
+        (channel, users): (&str, &[ByteString]),
+        options: &DatabaseOptions,
+    ) -> Result<StoreAnswer, Fault> {
+        let args = [Arg::Text(&ids_of(users)), Arg::Text(channel)];
+        let rows = link.rows(self.encryption_users.clone(), &args).await?;
+        Ok(StoreAnswer::EncryptionUsers(encryption_users_of(rows, options)?))
     }
 
     /// Marks a chat as read, counts what is unread now, and cancels timers, in this order: a cancelled timer is a chat that

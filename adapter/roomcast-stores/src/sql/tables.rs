@@ -83,9 +83,11 @@ impl Tables {
             Question::TouchUsers { touches } => {
                 return together::touch(self, touches).await.map(|()| StoreAnswer::Done);
             }
+            Question::Encryption(_) => return Err(StoreError::Unavailable),
             Question::Note { .. }
             | Question::Chat { .. }
             | Question::Files { .. }
+            | Question::EncryptionUsers { .. }
             | Question::NoteContent { .. }
             | Question::NoteFiles { .. }
             | Question::LoadDocument { .. } => (LoanPurpose::Read, None),
@@ -135,7 +137,9 @@ impl Tables {
             | Question::ShareSession { .. }
             | Question::UnshareSession { .. }
             | Question::ShareUse { .. }
-            | Question::SessionPool(_) => Err(StoreError::Unavailable.into()),
+            | Question::SessionPool(_)
+            | Question::Encryption(_) => Err(StoreError::Unavailable.into()),
+            Question::EncryptionUsers { .. } => Ok(StoreAnswer::EncryptionUsers(Vec::new())),
             Question::Note { note, user } => {
                 let rows = link.rows(statements::NOTE, &[Arg::Text(&note)]).await?;
                 let Some(row) = rows.into_iter().next() else { return Ok(StoreAnswer::Note(None)) };
@@ -189,6 +193,9 @@ impl Tables {
             Question::Note { note, user } => grants.answer_note(&mut conn.link(), &note, &user).await,
             Question::Chat { chat, user } => grants.answer_chat(&mut conn.link(), &chat, &user).await,
             Question::Files { user, files } => grants.answer_files(&mut conn.link(), &user, &files).await,
+            Question::EncryptionUsers { channel, users } => {
+                grants.answer_encryption_users(&mut conn.link(), (&channel, &users), &self.options).await
+            }
             Question::ReadChat { chat, user, at_secs } => grants.answer_read_chat(conn, &chat, &user, at_secs).await,
             Question::ChangeMessage { chat, message, changes } => {
                 grants.answer_change_message(conn, &chat, &message, changes).await
@@ -204,6 +211,7 @@ impl Tables {
             | Question::UnshareSession { .. }
             | Question::ShareUse { .. }
             | Question::SessionPool(_)
+            | Question::Encryption(_)
             | Question::LoadDocument { .. }
             | Question::AppendUpdates { .. }
             | Question::SaveSnapshot { .. }
@@ -372,6 +380,7 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreE
         Question::NoteContent { note } => (&[note], Ok(StoreAnswer::NoteContent(None))),
         Question::NoteFiles { note } => (&[note], Ok(StoreAnswer::NoteFiles(Vec::new()))),
         Question::SaveNoteData { note, .. } => (&[note], Err(StoreError::NotFound)),
+        Question::EncryptionUsers { channel, .. } => (&[channel], Ok(StoreAnswer::EncryptionUsers(Vec::new()))),
         // Of several users or files some may be there.
         Question::Channels { .. } | Question::TouchUsers { .. } | Question::Files { .. } => return None,
         Question::LoadDocument { .. }
@@ -381,7 +390,8 @@ fn unknown_by_its_name(question: &Question) -> Option<Result<StoreAnswer, StoreE
         Question::ShareSession { .. }
         | Question::UnshareSession { .. }
         | Question::ShareUse { .. }
-        | Question::SessionPool(_) => return None,
+        | Question::SessionPool(_)
+        | Question::Encryption(_) => return None,
     };
     ids.iter().any(|id| id.contains('\0')).then_some(result)
 }

@@ -107,6 +107,8 @@ fn is_of_documents(question: &Question) -> bool {
         | Question::UnshareSession { .. }
         | Question::ShareUse { .. }
         | Question::SessionPool(_)
+        | Question::Encryption(_)
+        | Question::EncryptionUsers { .. }
         | Question::TouchUsers { .. }
         | Question::ReadChannel { .. }
         | Question::ReadChat { .. }

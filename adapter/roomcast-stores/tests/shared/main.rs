@@ -6,6 +6,7 @@
 mod server;
 
 mod abandoned;
+mod conversations;
 mod documents;
 
 use std::time::Duration;

@@ -22,6 +22,11 @@ use crate::time::Instant;
 use crate::websocket::{CloseCode, WsError};
 
 impl Server {
+    /// Whether the transport of a session is a WebSocket by now, from its beginning or after an upgrade.
+    pub fn is_by_websocket(&self, session: SessionId) -> bool {
+        self.sessions.get(session).is_some_and(|record| record.state == State::WebSocket)
+    }
+
     /// A new session. The application hears of it by [`announce_session`](Self::announce_session).
     pub(super) fn open_session(
         &mut self,

@@ -40,6 +40,7 @@ impl OpenWebUi {
             self.writes.put_change(&chat, &message, change, cx.now);
         }
         self.look_for_channels(to, &event, data, cx);
+        self.look_for_ended_talk(to, &event, data);
         cx.command(Command::Emit(Emit { target, name: event, args, delivery: Delivery::Reliable, ack: None }));
         Response::Emitted
     }

@@ -90,6 +90,14 @@ impl OpenWebUi {
         }
     }
 
+    /// The call of an encrypted channel's member that a turn waits for has been carried out, or refused.
+    pub(super) fn resume_encryption(&mut self, socket: SocketId, args: Args, cx: &mut Cx<'_>) {
+        let is_call = |step: &TurnStep| matches!(step, TurnStep::Encryption);
+        if let Some(turn) = self.turns.end_if(socket, is_call) {
+            self.resume_with(socket, turn.origin, Outcome::Done(args), cx);
+        }
+    }
+
     /// The channels that a turn waits for have been read, or could not be.
     pub(super) fn resume_channels(&mut self, socket: SocketId, is_read: bool, cx: &mut Cx<'_>) {
         let Some(turn) = self.turns.end_if(socket, TurnStep::is_of_channels) else { return };
@@ -137,6 +145,11 @@ impl OpenWebUi {
                 return None;
             }
         };
+        if let Some(action) = self.encryption_action(&name) {
+            let outcome = self.encryption_call(socket, action, &args, cx);
+            self.settle(peer, socket, TurnOrigin::Event(ack), outcome, cx);
+            return None;
+        }
         let Some(built_in) = BuiltIn::named(&name) else {
             if self.share_line(socket, &name, &args, cx) {
                 self.settle(peer, socket, TurnOrigin::Event(ack), Outcome::nothing(), cx);
@@ -230,11 +243,13 @@ impl OpenWebUi {
             TurnStep::Confirm { event, epoch } => self.confirmed(socket, (event, epoch), result, cx),
             TurnStep::DocumentJoin(joiner) => self.document_join_answered(socket, joiner, found_note(result), cx),
             TurnStep::DocumentFiles(turn) => self.document_files_answered(socket, turn, result, cx),
+            TurnStep::EncryptionUser(turn) => self.encryption_user_answered(socket, *turn, result, cx),
             // These wait for no question of their own.
             TurnStep::UserJoinChannels
             | TurnStep::Channels
             | TurnStep::DocumentLoad
             | TurnStep::DocumentUpdate
+            | TurnStep::Encryption
             | TurnStep::Shared(..) => Outcome::nothing(),
         }
     }

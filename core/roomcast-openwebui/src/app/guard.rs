@@ -4,6 +4,7 @@
 //! again before an event. Must never know: what an event does.
 
 use super::OpenWebUi;
+use crate::encryption::is_encryption_event;
 use crate::query::{StoreAnswer, StoreError};
 use crate::refusals::LoginRefused;
 use crate::requests::LogoutReason;
@@ -38,7 +39,7 @@ impl OpenWebUi {
             EventFamily::Other => return Guarded::Passes(event),
             EventFamily::BuiltIn(built_in) => self.built_in_refusal(socket, built_in, &event.args),
             EventFamily::Encryption if self.user_of(socket).is_none() => Some(Outcome::Ended(Some(no_encryption()))),
-            EventFamily::Encryption => Some(Outcome::Done(no_encryption())),
+            EventFamily::Encryption => None,
             EventFamily::Stream => self.user_of(socket).is_none().then_some(Outcome::Ended(None)),
         };
         if let Some(outcome) = ended {
@@ -46,8 +47,8 @@ impl OpenWebUi {
         }
         let is_checked = match EventFamily::of(&event) {
             EventFamily::BuiltIn(built_in) => !built_in.brings_token(),
-            EventFamily::Stream => true,
-            EventFamily::Encryption | EventFamily::Other => false,
+            EventFamily::Stream | EventFamily::Encryption => true,
+            EventFamily::Other => false,
         };
         match self.sockets.trust(socket, cx.now) {
             LoginTrust::Due(token, epoch) if is_checked => {
@@ -137,7 +138,7 @@ impl EventFamily {
     fn of(event: &HeldEvent) -> Self {
         match BuiltIn::named(&event.name) {
             Some(built_in) => Self::BuiltIn(built_in),
-            None if ENCRYPTION_EVENTS.contains(&&*event.name) => Self::Encryption,
+            None if is_encryption_event(&event.name) => Self::Encryption,
             None if is_stream(&event.name) && !event.args.is_empty() => Self::Stream,
             None => Self::Other,
         }
@@ -149,16 +150,6 @@ pub(super) fn is_stream(name: &str) -> bool {
     name.bytes().filter(|byte| *byte == b':').count() == 2
 }
 
-fn no_encryption() -> Args {
-    wire::args(&wire::EncryptionRefused::default())
+pub(super) fn no_encryption() -> Args {
+    wire::args(&wire::EncryptionRefused::UNAVAILABLE)
 }
-
-const ENCRYPTION_EVENTS: [&str; 7] = [
-    "encryption:start",
-    "encryption:status",
-    "encryption:join",
-    "encryption:bind",
-    "encryption:packet",
-    "encryption:leave",
-    "encryption:ping",
-];

@@ -53,7 +53,9 @@ impl OpenWebUi {
 
     fn open(&mut self, connect: &Connect, stage: Stage, cx: &Cx<'_>) {
         let Connect { socket, session: peer, sid, .. } = *connect;
-        self.sockets.insert(SocketRecord::new(socket, peer, sid, stage));
+        let mut record = SocketRecord::new(socket, peer, sid, stage);
+        record.is_secure = is_by_tls(connect);
+        self.sockets.insert(record);
         self.turns.open(socket);
         self.rations.open(socket, cx.now);
     }
@@ -309,4 +311,10 @@ pub(super) enum Given {
     Refused,
     /// None yet: the store has not answered.
     Unknown,
+}
+
+/// Whether the proxy in front says that the request has come by TLS, as uvicorn hears it.
+fn is_by_tls(connect: &Connect) -> bool {
+    let proto = connect.request.header("x-forwarded-proto").unwrap_or_default();
+    matches!(proto.trim(), "https" | "wss")
 }

@@ -11,6 +11,7 @@
 //! | `rooms`, `chats` | channels, notes and chats: rooms, typing, what was read |
 //! | `found` | what a store has found, by its kind |
 //! | `presence` | who is in a chat, over all nodes |
+//! | `encryption` | conversations of encrypted channels |
 //! | `emitter`, `requests` | what the rest of the program asks for |
 //!
 //! To add a timer or an event to a machine, change the machine and its lines in [`OpenWebUi::pump`],
@@ -19,6 +20,7 @@
 mod chats;
 mod checks;
 mod emitter;
+mod encryption;
 mod events;
 mod found;
 mod guard;
@@ -38,6 +40,7 @@ use crate::calls::{self, Calls};
 use crate::channel_reads::ChannelReads;
 use crate::documents::{AppDocumentCounts, DocumentRecords};
 use crate::elsewhere::Elsewhere;
+use crate::encryption::TalkQueues;
 use crate::flushes::Flushes;
 use crate::pool::PoolDuties;
 use crate::purpose::Purpose;
@@ -79,6 +82,8 @@ pub struct OpenWebUi {
     calls: Calls,
     elsewhere: Elsewhere,
     pool: PoolDuties,
+    talks: TalkQueues,
+    talk_rng: Rng,
     pub(crate) queries: Queries<Purpose>,
     writes: Writes,
     touches: Touches,
@@ -108,6 +113,8 @@ impl OpenWebUi {
             calls: Calls::new(limits.calls_max),
             elsewhere: Elsewhere::default(),
             pool: PoolDuties::new(settings.reap_interval),
+            talks: TalkQueues::new(settings.talk_interval),
+            talk_rng: rng.fork(),
             queries: Queries::default(),
             writes: Writes::new(&settings, rng.keyed_hash()),
             touches: Touches::new(&settings),
@@ -139,7 +146,7 @@ impl OpenWebUi {
             writes: self.writes.len() + self.touches.len(),
             change_bytes: self.writes.change_bytes(),
             calls: self.calls.len(),
-            fetches: self.elsewhere.len() + self.pool.len(),
+            fetches: self.elsewhere.len() + self.pool.len() + self.talks.len(),
             documents: self.documents.counts(),
             timers: self.sockets.armed()
                 + self.activity.armed()
@@ -148,6 +155,7 @@ impl OpenWebUi {
                 + self.usage.armed()
                 + self.flushes.len()
                 + self.pool.armed()
+                + self.talks.armed()
                 + self.writes.armed()
                 + self.touches.armed(),
             outputs: self.queries.unpolled() + self.given_back.len() + self.answers.len() + self.notices.len(),
@@ -217,6 +225,7 @@ impl OpenWebUi {
     /// A socket is gone. How far it had come.
     fn handle_disconnected(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Option<Stage> {
         self.log_out(socket, LogoutReason::Disconnected, cx);
+        self.encryption_left(socket);
         self.unshare(socket, cx);
         self.documents.unstored_acks.forget_socket(socket);
         let record = self.sockets.remove(socket)?;
@@ -244,6 +253,7 @@ impl OpenWebUi {
             // Stored or not: who is there is told as far as is known.
             Purpose::ChatLeft { chat } => self.publish_presence(&chat, cx),
             Purpose::Presence { chat } => self.presence_answered(chat, reply, cx),
+            Purpose::Talk { channel } => self.talk_answered(&channel, reply, cx),
             Purpose::Reaped => self.reaped(reply, cx),
             Purpose::Channels(flight) => {
                 let channels = match reply {
@@ -292,6 +302,7 @@ impl OpenWebUi {
             while let Some((flight, question)) = self.channel_reads.poll_question() {
                 self.ask(question, Purpose::Channels(flight), cx);
             }
+            self.begin_talks(cx);
             let mut is_quiet = asked == self.queries.len();
             while let Some(found) = self.channel_reads.poll_found() {
                 self.channels_found(&found.user, found.channels, cx);
@@ -482,6 +493,7 @@ impl App for OpenWebUi {
                 | Purpose::Told
                 | Purpose::ChatLeft { .. }
                 | Purpose::Presence { .. }
+                | Purpose::Talk { .. }
                 | Purpose::Reaped
                 | Purpose::Channels(_)
                 | Purpose::NoteRoom { .. }
@@ -498,6 +510,7 @@ impl App for OpenWebUi {
             self.check(socket, cx);
         }
         self.look_after_pool(cx);
+        self.look_after_talks(cx);
         self.activity.handle_timeout(cx.now);
         self.channel_reads.handle_timeout(cx.now);
         self.typing.handle_timeout(cx.now);
@@ -543,6 +556,7 @@ impl App for OpenWebUi {
             self.documents.next_deadline(),
             self.flushes.next_deadline(),
             self.pool.next_deadline(),
+            self.talks.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -585,7 +599,7 @@ pub struct Audit {
     pub change_bytes: usize,
     /// Calls without an answer.
     pub calls: usize,
-    /// Requests that wait for other nodes.
+    /// Requests that wait for other nodes, and what is under way about encrypted channels.
     pub fetches: usize,
     /// Documents and their members.
     pub documents: AppDocumentCounts,

@@ -121,8 +121,9 @@ impl OpenWebUi {
     fn members(&self, to: &To, cx: &Cx<'_>) -> Vec<SocketInfo> {
         let sockets = self.sockets_meant(to, cx);
         let member = |socket| {
-            let sid = self.sockets.get(socket)?.sid.as_str().into();
-            Some(SocketInfo { sid, user: self.user_of(socket).cloned(), place: SocketPlace::Here })
+            let record = self.sockets.get(socket)?;
+            let (sid, chats) = (record.sid.as_str().into(), record.chats.keys().cloned().collect());
+            Some(SocketInfo { sid, user: self.user_of(socket).cloned(), chats, place: SocketPlace::Here })
         };
         sockets.into_iter().filter_map(member).collect()
     }

@@ -14,5 +14,6 @@ mod random;
 mod sharing;
 mod store;
 mod stores;
+mod talks;
 mod v0_12;
 mod world;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
+use super::talks::Talks;
 use bytestring::ByteString;
 use roomcast_openwebui::query::{
     Account, Chat, ChatShare, ChatUser, Features, MessageChange, Mfa, Permission, PoolQuestion, Query, Question,
@@ -38,6 +39,8 @@ pub struct Store {
     pub pool_chats: BTreeSet<(String, String)>,
     pub seen: Vec<String>,
     pub lines: Vec<(String, String)>,
+    /// Conversations of encrypted channels.
+    pub talks: Talks,
     /// Sessions that are found to have been left behind.
     pub left_behind: Vec<ReapedSession>,
     /// What a database of 0.12 has besides, by user and by user and chat.
@@ -107,6 +110,7 @@ impl Store {
             pool_chats: BTreeSet::new(),
             seen: Vec::new(),
             lines: Vec::new(),
+            talks: Talks::default(),
             left_behind: Vec::new(),
             accounts: BTreeMap::new(),
             shares: BTreeMap::new(),
@@ -127,6 +131,12 @@ impl Store {
     }
 
     fn carry_out(&mut self, question: Question) -> Result<StoreAnswer, StoreError> {
+        if let Question::Encryption(question) = question {
+            return self.talks.answer(question);
+        }
+        if let Question::EncryptionUsers { channel, users } = &question {
+            return Ok(self.talks.users(channel, users));
+        }
         self.note_shared(&question);
         let answer = self.memory.answer(question.clone());
         let mut result = answer.map(|answer| self.as_newer(&question, answer));

@@ -89,6 +89,13 @@ pub struct Client {
     pub close_code: Option<u16>,
 }
 
+impl Client {
+    /// What was read comes again.
+    pub fn put_back(&mut self, said: Vec<String>) {
+        self.unread.splice(..0, said);
+    }
+}
+
 impl World {
     /// Alice the admin, bob, carol, and pending pete; one channel for alice and bob, a note of alice's.
     pub fn new() -> Self {

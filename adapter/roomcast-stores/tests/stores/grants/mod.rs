@@ -1,6 +1,7 @@
 //! The tables of Open WebUI 0.12, where rules are rows of `access_grant`.
 
 mod changes;
+mod encrypted;
 mod model;
 mod place;
 mod release;

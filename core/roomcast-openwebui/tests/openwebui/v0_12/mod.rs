@@ -1,6 +1,7 @@
 //! What is otherwise beside Open WebUI 0.12. Section 2.3 of the protocol.
 
 mod chats;
+mod encryption;
 mod entry;
 mod pool;
 mod rooms;
