@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep};
 pub enum Conversations {
     /// All nodes and processes have them.
     Redis(RedisConversations, Arc<Mutex<HeldLocks>>),
-    /// The shards of this program have them.
-    Memory(MemoryConversations),
+    /// The shards of this program have them. And since when.
+    Memory(MemoryConversations, Instant),
 }
 
 /// The locks that were given to the application, by number.
@@ -33,6 +33,11 @@ impl Conversations {
     /// Those of all nodes and processes.
     pub fn in_redis(stored: RedisConversations) -> Self {
         Self::Redis(stored, Arc::default())
+    }
+
+    /// Those of the shards of this program.
+    pub fn in_memory() -> Self {
+        Self::Memory(MemoryConversations::new(), Instant::now())
     }
 
     /// Answers a question.
@@ -51,7 +56,7 @@ impl Conversations {
                         let lock = locks(held).locks.remove(&lock).ok_or(StoreError::Unavailable)?.0;
                         stored.end(&channel, lock, change).await?;
                     }
-                    Self::Memory(talks) => talks.end(&channel, lock, change, std::time::Instant::now())?,
+                    Self::Memory(talks, start) => talks.end(&channel, lock, change, start.elapsed())?,
                 }
                 Ok(StoreAnswer::Done)
             }
@@ -62,7 +67,7 @@ impl Conversations {
         let may = match (self, charge) {
             (_, None) => true,
             (Self::Redis(stored, _), Some(charge)) => stored.charge(&charge).await?,
-            (Self::Memory(talks), Some(charge)) => talks.charge(&charge, std::time::Instant::now()),
+            (Self::Memory(talks, start), Some(charge)) => talks.charge(&charge, start.elapsed()),
         };
         if !may {
             return Ok(ConversationBegun::OverRation);
@@ -87,8 +92,8 @@ impl Conversations {
                 let lock = locks(held).keep(lock);
                 Ok(Some(ConversationBegun::Locked { lock, conversation }))
             }
-            Self::Memory(talks) => {
-                let locked = talks.lock(channel, std::time::Instant::now());
+            Self::Memory(talks, start) => {
+                let locked = talks.lock(channel, start.elapsed());
                 Ok(locked.map(|(lock, conversation)| ConversationBegun::Locked { lock, conversation }))
             }
         }

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use roomcast_openwebui::Release;
 use roomcast_openwebui::query::{Query, Question, Reply, StoreAnswer, StoreError};
-use roomcast_stores::shared::{
-    AbandonedDocuments, MemoryConversations, RedisConversations, RedisDocuments, RedisRevocations,
-};
+use roomcast_stores::shared::{AbandonedDocuments, RedisConversations, RedisDocuments, RedisRevocations};
 use roomcast_stores::{
     DatabaseOptions, DatabaseUrl, Embedded, OpenError, Own, RevocableToken, Revocations, Rows, Seeded, ShardDocuments,
     Store, WebUi,
@@ -128,9 +126,9 @@ impl StoreClient {
             }
             None if settings.shards.get() > 1 => {
                 let documents = CommonDocuments::Shards(ShardDocuments::new(store.clone()));
-                (Some(Sharing::in_memory()), documents, Conversations::Memory(MemoryConversations::new()))
+                (Some(Sharing::in_memory()), documents, Conversations::in_memory())
             }
-            None => (None, CommonDocuments::None, Conversations::Memory(MemoryConversations::new())),
+            None => (None, CommonDocuments::None, Conversations::in_memory()),
         };
         let client = Self {
             store,

@@ -130,6 +130,7 @@ fn change_message(stored: Option<&str>, id: &str, changes: &[MessageChange]) -> 
             }
             MessageChange::ReplaceContent(text) => ("content", quoted(&text.replace('\0', ""))),
             MessageChange::ExtendEmbeds(list) => ("embeds", with_first(message.member("embeds"), list)?),
+            MessageChange::ReplaceEmbeds(list) => ("embeds", with_first(None, list)?),
             MessageChange::ExtendFiles(list) => ("files", with_first(message.member("files"), list)?),
             MessageChange::AppendSource(source) => ("sources", with_last(message.member("sources"), source)?),
         };
@@ -207,6 +208,11 @@ mod tests {
         assert_eq!(change(before, &changes), Ok(Some(after.into())));
         let replaced = change(before, &[MessageChange::ReplaceContent("x".into()), append("y")]).unwrap().unwrap();
         assert_eq!(replaced, before.replace(r#""content":"a""#, r#""content":"xy""#));
+        for list in ["[1, 2]", "[]"] {
+            let changes = [MessageChange::ExtendEmbeds("[7]".into()), MessageChange::ReplaceEmbeds(list.into())];
+            let expected = before.replace(r#""embeds":[]"#, &format!(r#""embeds":{list}"#));
+            assert_eq!(change(before, &changes), Ok(Some(expected)));
+        }
     }
 
     #[test]

@@ -300,6 +300,8 @@ pub enum MessageChange {
     ReplaceContent(ByteString),
     /// Put these values (a JSON array) in front of those of `embeds`.
     ExtendEmbeds(ByteString),
+    /// Let these values (a JSON array) be `embeds`.
+    ReplaceEmbeds(ByteString),
     /// Put these values (a JSON array) in front of those of `files`.
     ExtendFiles(ByteString),
     /// Append this object to `sources`.

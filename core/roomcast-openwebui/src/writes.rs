@@ -518,6 +518,7 @@ fn merge(changes: &mut Vec<MessageChange>, change: MessageChange) -> usize {
                 AppendContent(text) | ReplaceContent(text) => Some(text),
                 MessageChange::AppendStatus(_)
                 | MessageChange::ExtendEmbeds(_)
+                | MessageChange::ReplaceEmbeds(_)
                 | MessageChange::ExtendFiles(_)
                 | MessageChange::AppendSource(_) => None,
             });
@@ -531,6 +532,7 @@ fn merge(changes: &mut Vec<MessageChange>, change: MessageChange) -> usize {
         }
         MessageChange::AppendStatus(_)
         | MessageChange::ExtendEmbeds(_)
+        | MessageChange::ReplaceEmbeds(_)
         | MessageChange::ExtendFiles(_)
         | MessageChange::AppendSource(_) => {}
     }
@@ -544,6 +546,7 @@ pub(crate) fn bytes_of(change: &MessageChange) -> usize {
     | MessageChange::AppendContent(text)
     | MessageChange::ReplaceContent(text)
     | MessageChange::ExtendEmbeds(text)
+    | MessageChange::ReplaceEmbeds(text)
     | MessageChange::ExtendFiles(text)
     | MessageChange::AppendSource(text)) = change;
     CHANGE_BYTES + text.len()

@@ -130,6 +130,7 @@ pub(super) const fn touches_chat(change: &MessageChange) -> bool {
         MessageChange::AppendContent(_) | MessageChange::ReplaceContent(_) => true,
         MessageChange::AppendStatus(_)
         | MessageChange::ExtendEmbeds(_)
+        | MessageChange::ReplaceEmbeds(_)
         | MessageChange::ExtendFiles(_)
         | MessageChange::AppendSource(_) => false,
     }
@@ -139,7 +140,7 @@ const fn member_of(change: &MessageChange) -> &'static str {
     match change {
         MessageChange::AppendStatus(_) => "statusHistory",
         MessageChange::AppendContent(_) | MessageChange::ReplaceContent(_) => "content",
-        MessageChange::ExtendEmbeds(_) => "embeds",
+        MessageChange::ExtendEmbeds(_) | MessageChange::ReplaceEmbeds(_) => "embeds",
         MessageChange::ExtendFiles(_) => "files",
         MessageChange::AppendSource(_) => "sources",
     }

@@ -93,7 +93,7 @@ fn message_change(data: &str, release: Release) -> Option<(ByteString, ByteStrin
         "status" => MessageChange::AppendStatus(object(data)?.into()),
         "message" => MessageChange::AppendContent(content(data)?.into()),
         "replace" => MessageChange::ReplaceContent(content(data)?.into()),
-        "embeds" => MessageChange::ExtendEmbeds(list(serde_json::from_str::<Lists<'_>>(data).ok()?.embeds)?.into()),
+        "embeds" => embeds(serde_json::from_str(data).ok()?, release)?,
         "files" => MessageChange::ExtendFiles(list(serde_json::from_str::<Lists<'_>>(data).ok()?.files)?.into()),
         "source" | "citation" => {
             let typed: Untyped<'_> = serde_json::from_str(object(data)?).ok()?;
@@ -105,6 +105,16 @@ fn message_change(data: &str, release: Release) -> Option<(ByteString, ByteStrin
         _ => return None,
     };
     Some((chat.into(), message.into(), change))
+}
+
+/// 0.12 lets them take the place of those that are there, if it is told to; then none are some as well.
+fn embeds(lists: Lists<'_>, release: Release) -> Option<MessageChange> {
+    let replaces = release == Release::V0_12 && lists.replace == Some(serde_json::Value::Bool(true));
+    if replaces {
+        let json = lists.embeds.map_or("[]", RawValue::get);
+        return json.starts_with('[').then(|| MessageChange::ReplaceEmbeds(json.into()));
+    }
+    Some(MessageChange::ExtendEmbeds(list(lists.embeds)?.into()))
 }
 
 fn is_channel_created(data: &str) -> bool {
@@ -161,6 +171,8 @@ struct Lists<'a> {
     embeds: Option<&'a RawValue>,
     #[serde(borrow, default)]
     files: Option<&'a RawValue>,
+    #[serde(default)]
+    replace: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +201,22 @@ mod tests {
         ] {
             let data = format!(r#"{{"chat_id":"c","message_id":"m","data":{event}}}"#);
             assert_eq!(message_change(&data, Release::V0_6), Some(("c".into(), "m".into(), change)), "{event}");
+        }
+    }
+
+    #[test]
+    fn embeds_take_the_place_of_others_with_0_12_if_that_is_said() {
+        use MessageChange::{ExtendEmbeds, ReplaceEmbeds};
+        for (data, release, expected) in [
+            (r#"{"embeds":[1],"replace":true}"#, Release::V0_12, Some(ReplaceEmbeds("[1]".into()))),
+            (r#"{"embeds":[],"replace":true}"#, Release::V0_12, Some(ReplaceEmbeds("[]".into()))),
+            (r#"{"replace":true}"#, Release::V0_12, Some(ReplaceEmbeds("[]".into()))),
+            (r#"{"embeds":{},"replace":true}"#, Release::V0_12, None),
+            (r#"{"embeds":[1],"replace":false}"#, Release::V0_12, Some(ExtendEmbeds("[1]".into()))),
+            (r#"{"embeds":[1],"replace":true}"#, Release::V0_6, Some(ExtendEmbeds("[1]".into()))),
+        ] {
+            let data = format!(r#"{{"chat_id":"c","message_id":"m","data":{{"type":"embeds","data":{data}}}}}"#);
+            assert_eq!(message_change(&data, release).map(|(_, _, change)| change), expected, "{data}");
         }
     }
 

@@ -84,6 +84,8 @@ impl OpenWebUi {
                 if let Some(user) = changed {
                     self.share_changed(socket, &user, cx);
                 }
+                // Beside the event: each update would otherwise wait for the store.
+                self.recheck_documents(socket, cx);
             }
             Checked::Stale | Checked::Unknown | Checked::LogsIn(..) | Checked::NotWanted(_) => {}
         }

@@ -140,7 +140,7 @@ impl World {
         let wall = WallTime::from_unix_millis(START_MILLIS);
         let server = Server::new(config, Start { node: 0, now, wall, seed: [number; 32] }).unwrap();
         Self {
-            stack: Stack::new(server, OpenWebUi::new(settings, [2; 32])),
+            stack: Stack::new(server, OpenWebUi::new(settings, [number + 1; 32])),
             now,
             wall_step: Duration::ZERO,
             outside: Outside {

@@ -494,3 +494,23 @@ fn state(id: &str, state: &str, content: &str) -> String {
 fn array(bytes: &[u8]) -> String {
     String::from_utf8(int_array::encode(bytes)).unwrap()
 }
+
+/// Section 2.5, item 33: an edit asks, beside itself, whether its author may still write.
+#[test]
+fn who_may_only_read_by_now_writes_for_5_seconds_at_most() {
+    let mut world = world();
+    world.store.put_note("plan", "alice", BOTH);
+    let bob = connect(&mut world, "bob");
+    world.send(bob, &join("2", NOTE));
+    world.read(bob);
+    world.store.put_note("plan", "alice", Some(r#"{"read":{"user_ids":["bob"]},"write":{}}"#));
+    let update = |world: &mut World, clock: u32, text: &str| {
+        let update = array(&text_update(1, clock, text));
+        world.send(bob, &format!(r#"21["ydoc:document:update",{{"document_id":"{NOTE}","update":{update}}}]"#));
+        world.read(bob).iter().any(|text| text.contains(r#""error""#))
+    };
+    assert!(!update(&mut world, 0, "a"), "not asked again yet");
+    world.pass_ms(5_000);
+    assert!(!update(&mut world, 1, "b"), "it asks");
+    assert!(update(&mut world, 2, "c"), "and the next one finds that it may not");
+}

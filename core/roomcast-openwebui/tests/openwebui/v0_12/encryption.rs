@@ -295,7 +295,9 @@ fn members_of_two_nodes_talk_and_one_that_is_killed_ends_it() {
     let bob = connect(&mut two, "bob");
     exchange(&mut one, &mut two);
     let guest = text(&call(&mut two, bob, "join", json!({"session": session}))["participation"]);
-    call(&mut two, bob, "bind", json!({"session": session, "participation": guest, "key": KEY, "packet": "S1AA"}));
+    let bound =
+        call(&mut two, bob, "bind", json!({"session": session, "participation": guest, "key": KEY, "packet": "S1AA"}));
+    assert_eq!(bound["ok"], json!(true));
     exchange(&mut one, &mut two);
     assert_eq!(kinds(&mut one, alice), ["candidate"]);
     // The first node is gone without a word: the other one ends it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomcast_core::cluster::{BusPayload, ClusterBody, ClusterEmit, Recipients};
-use roomcast_core::server::Delivery;
+use roomcast_core::server::{Delivery, Extent};
 use roomcast_openwebui::query::{Permission, Question};
 
 use super::super::store::PUBLIC;
@@ -82,4 +82,22 @@ fn a_channel_that_a_process_has_created_is_read_by_its_event() {
     }
     assert_eq!(world.rooms(bob), ["channel:dm", "channel:general", "user:bob"]);
     assert_eq!(world.read(bob).len(), 3);
+}
+
+/// A process tells a page that its rights have changed, and cuts it: the page reads them again because it was told before.
+#[test]
+fn what_a_process_tells_before_it_cuts_a_socket_comes_before_the_cut() {
+    let mut world = world_on_bus();
+    let bob = connect(&mut world, "bob");
+    let sid = world.clients[bob].sid.clone();
+    let recipients = || Recipients::room("/".into(), sid.clone().into());
+    world.hear(ClusterBody::Emit(ClusterEmit {
+        recipients: recipients(),
+        name: "access:updated".into(),
+        args: BusPayload::from_unchecked("{}".into(), Vec::new()),
+        delivery: Delivery::Reliable,
+        ack: None,
+    }));
+    world.hear(ClusterBody::Disconnect { recipients: recipients(), extent: Extent::Namespace });
+    assert_eq!(world.read(bob), [r#"2["access:updated",{}]"#, "1"]);
 }
