@@ -70,12 +70,7 @@ pub fn builder(settings: &Settings, parts: Parts, additions: &Additions) -> Resu
     rules.documents.machine.writers = if is_alone { Writers::One } else { Writers::Several };
     rules.admin_chats = settings.admin_chats;
     rules.encrypted_channels = settings.encrypted_channels;
-    if let Some(sharing) = store.sharing() {
-        // Also what a crashed node has left, as soon as its lease has ended.
-        let lease = settings.redis.bus.as_ref().map_or(rules.reap_interval, |bus| bus.lease);
-        rules.reap_interval = rules.reap_interval.min(lease);
-        rules.sharing = if sharing.has_pool() { SessionSharing::WithPool } else { SessionSharing::On };
-    }
+    share(&mut rules, &store, settings);
     // The setting is not cut short by the application's own limit.
     rules.call_timeout_max = rules.call_timeout_max.max(settings.call_timeout);
     // All of these are logged, except for those that are sent regardless of what is set here.
@@ -130,6 +125,16 @@ pub fn builder(settings: &Settings, parts: Parts, additions: &Additions) -> Resu
     let builder = with_bus(builder, bus);
     let builder = pages(additions.serve(api.routes(bridge.routes(builder)), &api), health, (metrics, shards));
     Ok(with_page(builder, page, &settings.path))
+}
+
+/// What other processes are told.
+fn share(rules: &mut Rules, store: &StoreClient, settings: &Settings) {
+    if let Some(sharing) = store.sharing() {
+        // Also what a crashed node has left, as soon as its lease has ended.
+        let lease = settings.redis.bus.as_ref().map_or(rules.reap_interval, |bus| bus.lease);
+        rules.reap_interval = rules.reap_interval.min(lease);
+        rules.sharing = if sharing.has_pool() { SessionSharing::WithPool } else { SessionSharing::On };
+    }
 }
 
 /// What differs between releases of Open WebUI.

@@ -81,7 +81,7 @@ pub enum ConversationBegun {
 }
 
 impl fmt::Debug for ConversationBegun {
-    /// Not who talks with whom.
+    /// Not its users.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OverRation => f.write_str("OverRation"),
@@ -102,7 +102,7 @@ pub enum ConversationChange {
 }
 
 impl fmt::Debug for ConversationChange {
-    /// Not who talks with whom.
+    /// Not its users.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "None",

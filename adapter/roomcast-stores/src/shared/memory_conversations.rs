@@ -36,7 +36,7 @@ struct RationSpan {
 }
 
 impl MemoryConversations {
-    /// Without any.
+    /// A program that has just started: nothing is locked or counted.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,6 +1,6 @@
 //! Conversations of encrypted channels.
 //!
-//! Owns: who may call, what is asked for a call and in which order, and who is told what has come of it. Must never know:
+//! Owns: who may call, what is asked for a call and in which order, and who is told of the result. Must never know:
 //! what a member may do in a conversation, or what its packets are.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use bytestring::ByteString;
 use super::OpenWebUi;
 use super::guard::no_encryption;
 use crate::encryption::{
-    Conversation, ConversationCall, TalkAction, TalkEvent, TalkJob, TalkMoment, TalkOutcome, TalkPhase, close, depart,
+    ConversationCall, EncryptedTalk, TalkAction, TalkEvent, TalkJob, TalkMoment, TalkOutcome, TalkPhase, close, depart,
     ended_here, prune, take_call,
 };
 use crate::purpose::Purpose;
@@ -73,7 +73,7 @@ impl OpenWebUi {
             Ok(StoreAnswer::EncryptionUsers(users)) if users.is_empty() => Outcome::Done(no_encryption()),
             Ok(StoreAnswer::EncryptionUsers(_)) => self.encryption_queued(socket, turn),
             Ok(_) | Err(_) => {
-                // It is not known who may take part, and so nobody does.
+                // It is not known who may take part, and so none of them does.
                 let channel = turn.call.channel.unwrap_or_default();
                 self.end_talk_here(&channel, cx);
                 Outcome::Done(wire::args(&wire::EncryptionRefused::ENDED))
@@ -137,7 +137,7 @@ impl OpenWebUi {
             let charge = match job {
                 TalkJob::Call { socket, action, bytes, .. } => {
                     let Some(user) = self.sockets.user_of(*socket).map(|user| user.id.clone()) else {
-                        // It is gone, or nobody's any more.
+                        // It is gone, or has no user any more.
                         let socket = *socket;
                         self.talks.take(channel);
                         self.resume_encryption(socket, no_encryption(), cx);
@@ -166,7 +166,7 @@ impl OpenWebUi {
                 self.answer_talk(&job, no_encryption(), cx);
             }
             (TalkPhase::Begin, Ok(StoreAnswer::Conversation(ConversationBegun::Locked { lock, conversation }))) => {
-                match Conversation::parse(conversation.as_deref(), now_secs(cx)) {
+                match EncryptedTalk::parse(conversation.as_deref(), now_secs(cx)) {
                     Ok(talk) => return self.judge_talk(channel, job, (lock, talk), cx),
                     Err(_) => {
                         let change = ConversationChange::None;
@@ -204,7 +204,7 @@ impl OpenWebUi {
         &mut self,
         channel: &ByteString,
         job: TalkJob,
-        (lock, talk): (u64, Option<Conversation>),
+        (lock, talk): (u64, Option<EncryptedTalk>),
         cx: &mut Cx<'_>,
     ) {
         let members = talk.iter().flat_map(|talk| &talk.members.0).map(|(_, member)| member.user.as_str().into());
@@ -217,12 +217,12 @@ impl OpenWebUi {
         self.ask(question, Purpose::Talk { channel: channel.clone() }, cx);
     }
 
-    /// Does what the job is, and stores what has come of it.
+    /// Does what the job is, and stores the result.
     fn carry_out_talk(
         &mut self,
         channel: &ByteString,
         job: TalkJob,
-        (lock, talk): (u64, Option<Conversation>),
+        (lock, talk): (u64, Option<EncryptedTalk>),
         eligible: &BTreeMap<ByteString, ByteString>,
         cx: &mut Cx<'_>,
     ) {

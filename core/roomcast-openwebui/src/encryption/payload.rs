@@ -104,7 +104,7 @@ fn is_packet(text: &str) -> bool {
     decoded_len(text).is_some_and(|len| (1..=PACKET_BYTES_MAX).contains(&len))
 }
 
-/// The bytes that base64 stands for, if it is any: with padding, whatever the bits in front of that are.
+/// The bytes that base64 stands for, if it is any: with padding, and any bits in front of that.
 fn decoded_len(text: &str) -> Option<usize> {
     if text.len() > PACKET_BYTES_MAX.div_ceil(3) * 4 {
         return None;

@@ -10,11 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The conversation of a channel. It holds no packets: only who takes part, and since when each was last heard of.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Conversation {
+pub(crate) struct EncryptedTalk {
     pub(crate) channel: String,
     /// Tells it from earlier ones of the channel.
     pub(crate) session: String,
-    /// The participation of the member who started it, and without whom it ends.
+    /// The participation of the member who started it, by whose leaving it ends.
     pub(crate) host: String,
     pub(crate) members: TalkMembers,
     /// Seconds since the epoch, from which on it does not count.
@@ -43,14 +43,14 @@ pub(crate) struct TalkMember {
     pub(crate) admitted: bool,
 }
 
-impl fmt::Debug for Conversation {
+impl fmt::Debug for EncryptedTalk {
     /// Not who it is with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Conversation({} members)", self.members.0.len())
+        write!(f, "EncryptedTalk({} members)", self.members.0.len())
     }
 }
 
-impl Conversation {
+impl EncryptedTalk {
     /// As stored, unless it has expired. `Err`: it cannot be read.
     pub(crate) fn parse(stored: Option<&str>, now_secs: f64) -> Result<Option<Self>, serde_json::Error> {
         let Some(text) = stored.filter(|text| !text.is_empty()) else { return Ok(None) };
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_conversation_is_stored_as_open_webui_does_and_read_back() {
-        let talk = Conversation::parse(Some(STORED), 99.0).unwrap().unwrap();
+        let talk = EncryptedTalk::parse(Some(STORED), 99.0).unwrap().unwrap();
         assert_eq!((talk.is_open(), talk.members.admitted()), (true, vec!["z".to_owned()]));
         assert!(talk.members.has_socket("sa") && !talk.members.has_socket("sb"));
         let again = talk.clone().stored(20.0);
@@ -206,11 +206,11 @@ mod tests {
 
     #[test]
     fn what_has_expired_or_has_no_host_is_none() {
-        assert_eq!(Conversation::parse(Some(STORED), 100.25).unwrap(), None);
-        assert_eq!(Conversation::parse(Some(&STORED.replace(r#""host":"z""#, r#""host":"y""#)), 1.0).unwrap(), None);
+        assert_eq!(EncryptedTalk::parse(Some(STORED), 100.25).unwrap(), None);
+        assert_eq!(EncryptedTalk::parse(Some(&STORED.replace(r#""host":"z""#, r#""host":"y""#)), 1.0).unwrap(), None);
         for nothing in [None, Some(""), Some("null")] {
-            assert_eq!(Conversation::parse(nothing, 1.0).unwrap(), None);
+            assert_eq!(EncryptedTalk::parse(nothing, 1.0).unwrap(), None);
         }
-        assert!(Conversation::parse(Some("{"), 1.0).is_err() && Conversation::parse(Some("[]"), 1.0).is_err());
+        assert!(EncryptedTalk::parse(Some("{"), 1.0).is_err() && EncryptedTalk::parse(Some("[]"), 1.0).is_err());
     }
 }

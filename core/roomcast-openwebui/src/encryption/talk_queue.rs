@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::payload::{ConversationCall, TalkAction};
-use super::talk::Conversation;
+use super::talk::EncryptedTalk;
 use super::talk_rules::{TalkEvent, TalkPlace};
 use roomcast_core::server::SocketId;
 use roomcast_core::socket_io::Args;
@@ -34,8 +34,8 @@ pub(crate) enum TalkPhase {
     /// The conversation has been asked for.
     Begin,
     /// The conversation is locked, and it has been asked who may take part.
-    Judge { lock: u64, talk: Option<Conversation> },
-    /// What has come of it is being stored; then these are told, and the caller gets its ack.
+    Judge { lock: u64, talk: Option<EncryptedTalk> },
+    /// The result is being stored; then these are told, and the caller gets its ack.
     Store { events: Vec<TalkEvent>, ack: Option<Args> },
 }
 
@@ -98,7 +98,7 @@ impl TalkQueues {
         self.channels.get_mut(channel)?.open.take()
     }
 
-    /// It goes on.
+    /// A job that was taken is under way again, waiting for its next answer.
     pub(crate) fn go_on(&mut self, channel: &ByteString, job: TalkJob, phase: TalkPhase) {
         self.channels.entry(channel.clone()).or_default().open = Some(TalkUnderWay { job, phase });
     }

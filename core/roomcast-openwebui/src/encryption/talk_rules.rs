@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use serde::Serialize;
 
 use super::payload::{ConversationCall, TalkAction};
-use super::talk::{Conversation, TalkMember, TalkMembers, TalkView};
+use super::talk::{EncryptedTalk, TalkMember, TalkMembers, TalkView};
 use crate::wire;
 use roomcast_core::rng::Rng;
 use roomcast_core::socket_io::Args;
@@ -42,10 +42,10 @@ pub(crate) enum TalkPlace {
     Elsewhere,
 }
 
-/// What has come of something: the conversation as it is then, if there is one, and who is to be told.
+/// The result: the conversation as it is then, if there is one, and who is to be told.
 #[derive(Debug, Default)]
 pub(crate) struct TalkOutcome {
-    pub(crate) talk: Option<Conversation>,
+    pub(crate) talk: Option<EncryptedTalk>,
     /// Whether that is other than before.
     pub(crate) is_changed: bool,
     /// In this order.
@@ -67,11 +67,11 @@ pub(crate) enum TalkEvent {
 
 impl TalkOutcome {
     /// Nothing has come of anything yet.
-    pub(crate) fn of(talk: Option<Conversation>) -> Self {
+    pub(crate) fn of(talk: Option<EncryptedTalk>) -> Self {
         Self { talk, ..Self::default() }
     }
 
-    fn tell(&mut self, recipients: &[String], said: &Said<'_>) {
+    fn tell(&mut self, recipients: &[String], said: &SaidToMember<'_>) {
         let Some(talk) = self.talk.as_mut() else { return };
         self.is_changed = true;
         for recipient in recipients {
@@ -90,7 +90,7 @@ impl TalkOutcome {
     }
 
     fn end_for(&mut self, member: TalkMember, channel: &str, session: &str) {
-        let ended = Ended { kind: "ended", channel, session: Some(session) };
+        let ended = TalkEnded { kind: "ended", channel, session: Some(session) };
         self.events.push(TalkEvent::ToMember(member.sid.clone(), wire::args(&ended)));
         self.gone.push(member.sid);
     }
@@ -98,7 +98,7 @@ impl TalkOutcome {
 
 /// The conversation ends for all.
 pub(crate) fn close(outcome: &mut TalkOutcome, channel: &str) {
-    if let Some(Conversation { session, members, .. }) = outcome.talk.take() {
+    if let Some(EncryptedTalk { session, members, .. }) = outcome.talk.take() {
         outcome.is_changed = true;
         for (_, member) in members.0 {
             outcome.end_for(member, channel, &session);
@@ -146,7 +146,8 @@ fn remove(outcome: &mut TalkOutcome, channel: &str, participations: &[String]) {
         let admitted = Some(member.admitted);
         outcome.end_for(member, channel, &session);
         let others = outcome.talk.as_ref().map(|talk| talk.members.admitted()).unwrap_or_default();
-        let said = Said { kind: "departed", participation: Some(participation), admitted, ..Said::default() };
+        let said =
+            SaidToMember { kind: "departed", participation: Some(participation), admitted, ..SaidToMember::default() };
         outcome.tell(&others, &said);
     }
 }
@@ -196,7 +197,7 @@ fn start(outcome: &mut TalkOutcome, at: &TalkMoment<'_>, name: &str, rng: &mut R
     let (host, session) = (uuid(rng), uuid(rng));
     let channel = at.channel.to_owned();
     let members = TalkMembers::default();
-    outcome.talk = Some(Conversation { channel, session, host: host.clone(), members, expires: 0.0 });
+    outcome.talk = Some(EncryptedTalk { channel, session, host: host.clone(), members, expires: 0.0 });
     enter(outcome, at, (host, name), true)
 }
 
@@ -269,7 +270,8 @@ fn bind(outcome: &mut TalkOutcome, participation: &String, call: &ConversationCa
     member.key = Some(key);
     match packet {
         Some(_) => {
-            let said = Said { kind: "candidate", sender: Some(participation), packet, ..Said::default() };
+            let said =
+                SaidToMember { kind: "candidate", sender: Some(participation), packet, ..SaidToMember::default() };
             outcome.tell(&[host], &said);
         }
         None => outcome.invite(at.channel),
@@ -277,7 +279,7 @@ fn bind(outcome: &mut TalkOutcome, participation: &String, call: &ConversationCa
     Some(())
 }
 
-/// A packet for all other members, or for one whom the host admits by it.
+/// A packet for all other members, or for one that the host admits by it.
 fn forward(outcome: &mut TalkOutcome, participation: &String, call: &ConversationCall) -> Option<()> {
     let talk = outcome.talk.as_mut()?;
     let sender = talk.members.get(participation)?;
@@ -286,7 +288,7 @@ fn forward(outcome: &mut TalkOutcome, participation: &String, call: &Conversatio
     }
     let packet = Some(call.packet()?);
     let others: Vec<String> = talk.members.admitted().into_iter().filter(|pid| pid != participation).collect();
-    let message = Said { kind: "mls", sender: Some(participation), packet, ..Said::default() };
+    let message = SaidToMember { kind: "mls", sender: Some(participation), packet, ..SaidToMember::default() };
     match call.kind.as_deref() {
         Some("mls") => outcome.tell(&others, &message),
         Some("admit") if *participation == talk.host => {
@@ -298,7 +300,7 @@ fn forward(outcome: &mut TalkOutcome, participation: &String, call: &Conversatio
             }
             joining.admitted = true;
             outcome.tell(&others, &message);
-            let said = Said { kind: "welcome", packet: welcome, ..message };
+            let said = SaidToMember { kind: "welcome", packet: welcome, ..message };
             outcome.tell(&[target.to_owned()], &said);
         }
         Some(_) | None => return None,
@@ -308,7 +310,7 @@ fn forward(outcome: &mut TalkOutcome, participation: &String, call: &Conversatio
 
 /// The conversation of a channel cannot be kept up: what a node tells its own members.
 pub(crate) fn ended_here(channel: &str) -> Args {
-    wire::args(&Ended { kind: "ended", channel, session: None })
+    wire::args(&TalkEnded { kind: "ended", channel, session: None })
 }
 
 /// A version 4 UUID (RFC 9562, section 5.4).
@@ -323,7 +325,7 @@ fn uuid(rng: &mut Rng) -> String {
 
 /// What is said to a member.
 #[derive(Clone, Copy, Default, Serialize)]
-struct Said<'a> {
+struct SaidToMember<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<&'a str>,
@@ -339,7 +341,7 @@ struct Said<'a> {
 #[derive(Serialize)]
 struct MemberEvent<'a> {
     #[serde(flatten)]
-    said: &'a Said<'a>,
+    said: &'a SaidToMember<'a>,
     #[serde(flatten)]
     view: TalkView<'a>,
     sequence: u64,
@@ -347,7 +349,7 @@ struct MemberEvent<'a> {
 
 /// `encryption:event` to those who are out.
 #[derive(Serialize)]
-struct Ended<'a> {
+struct TalkEnded<'a> {
     kind: &'static str,
     channel: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -35,14 +35,14 @@ async fn all(place: Place) {
         assert_eq!(who(&store, "dm").await.len(), found, "{channels} {encrypted}");
     }
     set("channels.encryption.enable", "true").await;
-    // An admin needs no group; of the others, those whom one of their groups, or one above it, lets in; and those only who
+    // An admin needs no group; of the others, those that one of their groups, or one above it, lets in; and those only who
     // are in it and are no guests of a role that is none.
     assert_eq!(who(&store, "dm").await, ["ann Ann", "bob Bob"]);
     assert_eq!(who(&store, "private").await, ["ann Ann", "bob Bob"]);
     for closed in ["open", "standard", "gone", "old", "no-such", "no\0such"] {
         assert_eq!(who(&store, closed).await, [""; 0], "{closed}");
     }
-    // Whom the configuration lets in, groups need not.
+    // Those that the configuration lets in need no group.
     set("user.permissions", r#"{"features":{"channels":true,"encrypted_channels":true}}"#).await;
     assert_eq!(who(&store, "dm").await, ["ann Ann", "bob Bob", "cy Cy"]);
     set("user.permissions", r#"{"features":{"channels":false,"encrypted_channels":true}}"#).await;

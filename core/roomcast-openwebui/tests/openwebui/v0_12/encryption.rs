@@ -12,7 +12,7 @@ use super::{connect, newer, world, world_with};
 
 const REFUSED: &str = r#"{"ok":false,"error":"Private chat is unavailable or the session changed."}"#;
 const ENDED: &str = r#"{"ok":false,"error":"Private chat ended."}"#;
-/// 32 bytes.
+/// A public key in base64, which has to be of this length.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 #[test]
