@@ -3,7 +3,7 @@
 #
 #   ./test.sh                everything
 #   ./test.sh fmt clippy     these sections, in this order
-#   ./test.sh openwebui      not among everything: the real Open WebUI from PyPI, 2 GB, with roomcast in front of it
+#   ./test.sh openwebui      not among everything: the real Open WebUI from PyPI, 0.6.41 and 0.12.4, 3 GB, with roomcast in front
 #
 # It needs Rust, Node and Python; what else is missing it installs: rustup components, npm packages, a Python venv,
 # cargo-deny below the target directory and, as root or with sudo, Debian packages. The summary at the end names every section, and
@@ -13,7 +13,7 @@
 #   ROOMCAST_TRANSCRIPTS   folder of traffic recorded at Open WebUI; the golden tests replay it as well
 #   ROOMCAST_TRACES        folder of recorded Yjs traces (.ytr); the tests of roomcast-yjs replay them as well
 #   FUZZ_SECONDS (5)       time of each fuzz target; FUZZ_SEED (1) its seed
-#   OPENWEBUI_VENV         a Python environment that has open-webui, for the section of that name
+#   OPENWEBUI_VENV         a Python environment that has open-webui 0.6.41, for the section of that name
 #   FRESH_SECONDS (60)     time of the section fresh; FRESH_SEED its seed, drawn anew in each run and printed
 set -euo pipefail
 
@@ -174,25 +174,36 @@ section_clients() {
     fi
 }
 
-# The unchanged Open WebUI 0.6.41 with a fake model, the package of server/python in it, and roomcast in front. What only
-# models on the machine itself need is left out. Not among the default sections: it downloads 1 GB.
+# The unchanged Open WebUI, 0.6.41 and 0.12.4, with a fake model, the package of server/python in it, and roomcast in front;
+# 0.12.4 with its own front end in Chromium. What only models on the machine itself need is left out. Not among the default
+# sections: it downloads 2 GB.
 section_openwebui() {
     needs python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || debian_packages python3-venv
-    local venv=${OPENWEBUI_VENV:-$CARGO_TARGET_DIR/openwebui}
-    if [[ ! -x $venv/bin/open-webui ]]; then
-        python3 -m venv "$venv"
-        "$venv/bin/pip" install --quiet --requirement server/python/checks/requirements.txt
-        "$venv/bin/pip" install --quiet --no-deps open-webui==0.6.41
-    fi
-    "$venv/bin/pip" install --quiet --no-deps --force-reinstall ./server/python
     cargo build -p roomcast-server --locked
-    # One of the backends that are checked keeps its state there.
+    # Some of the backends that are checked keep their state there.
     needs redis-server redis-server
+    needs chromium chromium
     export ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast
+    local venv=${OPENWEBUI_VENV:-$CARGO_TARGET_DIR/openwebui}
+    open_webui "$venv" 0.6.41 requirements.txt
     # The version of python-socketio that Open WebUI has.
     "$venv/bin/python" -m pytest -q server/python
     "$venv/bin/python" server/python/checks/checks.py --roomcast "$ROOMCAST_PROGRAM"
+    venv=$CARGO_TARGET_DIR/openwebui-0.12.4
+    open_webui "$venv" 0.12.4 requirements-0.12.4.txt
+    "$venv/bin/python" -m pytest -q server/python
+    "$venv/bin/python" server/python/checks/newer.py --roomcast "$ROOMCAST_PROGRAM"
+}
+
+# open_webui VENV VERSION REQUIREMENTS: an environment with that version and the package of server/python as it is.
+open_webui() {
+    if [[ ! -x $1/bin/open-webui ]]; then
+        python3 -m venv "$1"
+        "$1/bin/pip" install --quiet --requirement "server/python/checks/$3"
+        "$1/bin/pip" install --quiet --no-deps "open-webui==$2"
+    fi
+    "$1/bin/pip" install --quiet --no-deps --force-reinstall ./server/python
 }
 
 # Two nodes and real python-socketio servers of several versions on one Redis; the same with JavaScript servers.

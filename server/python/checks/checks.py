@@ -53,6 +53,8 @@ class Cast:
         await self.admin.ask("POST", "/api/v1/functions/id/events/toggle")
         for user in self.all:
             ui = {"notifications": {"webhook_url": f"{self.model.url}/hook/{user.name}"}}
+            # Or a page begins with what is new in it.
+            ui["version"] = (await user.ask("GET", "/api/version"))["version"]
             await user.ask("POST", "/api/v1/users/user/settings/update", {"ui": ui})
 
     async def sign_in(self, user):

@@ -23,6 +23,9 @@ class FakeModel:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_post("/hook/{user}", self._hook)
+        # Pages ask it as well, for direct connections.
+        app.router.add_route("OPTIONS", "/{path:.*}", self._allow)
+        app.on_response_prepare.append(self._let_pages_read)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -32,6 +35,14 @@ class FakeModel:
 
     async def stop(self):
         await self._runner.cleanup()
+
+    async def _allow(self, _):
+        return web.Response(status=204)
+
+    @staticmethod
+    async def _let_pages_read(_, response):
+        for what in ("Origin", "Headers", "Methods"):
+            response.headers[f"Access-Control-Allow-{what}"] = "authorization, content-type" if what == "Headers" else "*"
 
     async def _models(self, _):
         model = {"id": "fake", "object": "model", "created": 1, "owned_by": "fake"}

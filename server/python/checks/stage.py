@@ -26,9 +26,11 @@ def free_port():
 class Stage:
     """The processes, in a folder of their own."""
 
-    def __init__(self, folder, program, model_url, workers=1, redis=False):
-        """``redis``: the backend keeps its own state in a Redis; its events go by the bridge all the same."""
+    def __init__(self, folder, program, model_url, workers=1, redis=False, bridge=True):
+        """``redis``: the backend keeps its own state in a Redis. ``bridge``: its events go by the package of this folder; else
+        over that Redis, to which roomcast listens as well, and the package does nothing."""
         self.folder, self.program, self.model_url, self.workers = pathlib.Path(folder), program, model_url, workers
+        self.is_bridged = bridge
         self.backend_port, self.roomcast_port = free_port(), free_port()
         self.backend_url = f"http://127.0.0.1:{self.backend_port}"
         self.roomcast_url = f"http://127.0.0.1:{self.roomcast_port}"
@@ -49,8 +51,6 @@ class Stage:
             "HOME": str(self.folder),
             "DATA_DIR": str(self.folder / "data"),
             "WEBUI_SECRET_KEY": SECRET,
-            "ROOMCAST_URL": self.roomcast_url,
-            "ROOMCAST_API_KEY": KEY,
             "OPENAI_API_BASE_URL": f"{self.model_url}/v1",
             "OPENAI_API_KEY": "none",
             "ENABLE_OLLAMA_API": "false",
@@ -64,10 +64,18 @@ class Stage:
             "ANONYMIZED_TELEMETRY": "false",
             "DO_NOT_TRACK": "true",
             "UVICORN_WORKERS": str(self.workers),
+            # Off in newer versions.
+            "ENABLE_USER_WEBHOOKS": "true",
+            "USER_PERMISSIONS_FEATURES_USER_WEBHOOKS": "true",
+            # The receiver of webhooks is on this machine.
+            "ENABLE_LOCAL_WEB_FETCH": "true",
+            "ENABLE_RAG_LOCAL_WEB_FETCH": "true",
+            "USER_PERMISSIONS_FEATURES_DIRECT_TOOL_SERVERS": "true",
+            "USER_PERMISSIONS_SETTINGS_DIRECT_CONNECTIONS": "true",
         }
-        if self.redis_port:
-            url = f"redis://127.0.0.1:{self.redis_port}/0"
-            environment |= {"WEBSOCKET_MANAGER": "redis", "WEBSOCKET_REDIS_URL": url, "REDIS_URL": url}
+        environment |= self._redis()
+        if self.is_bridged:
+            environment |= {"ROOMCAST_URL": self.roomcast_url, "ROOMCAST_API_KEY": KEY}
         log = open(self.folder / "backend.log", "a")
         command = [str(pathlib.Path(sys.executable).parent / "open-webui"), "serve"]
         command += ["--host", "127.0.0.1", "--port", str(self.backend_port)]
@@ -76,18 +84,28 @@ class Stage:
         )
         await self.answers(f"{self.backend_url}/health", self.backend, 180)
 
+    def _redis(self):
+        if not self.redis_port:
+            return {}
+        url = f"redis://127.0.0.1:{self.redis_port}/0"
+        return {"WEBSOCKET_MANAGER": "redis", "WEBSOCKET_REDIS_URL": url, "REDIS_URL": url}
+
     async def start_roomcast(self):
         environment = {
             "WEBUI_SECRET_KEY": SECRET,
             "ROOMCAST_API_KEY": KEY,
             "DATA_DIR": str(self.folder / "data"),
             "ROOMCAST_LOG": "info",
+            "ENABLE_CHANNELS": "true",
         }
+        if not self.is_bridged:
+            environment |= self._redis()
         log = open(self.folder / "roomcast.log", "a")
         command = [self.program, "--port", str(self.roomcast_port)]
         self.roomcast = subprocess.Popen(command, env=environment, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT)
         await self.answers(f"{self.roomcast_url}/ready", self.roomcast, 30)
-        await self.bridged()
+        if self.is_bridged:
+            await self.bridged()
 
     async def bridged(self):
         """Every worker is connected."""

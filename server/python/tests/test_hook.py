@@ -31,6 +31,91 @@ def get_event_call(request_info):
 get_event_caller = get_event_call
 """
 
+#: What 0.12 has in other forms.
+MAIN_NEWER = """
+import asyncio, socketio
+from socketio.packet import Packet
+
+sio = socketio.AsyncServer(cors_allowed_origins="*", async_mode="asgi", serializer=Packet, always_connect=True)
+SESSION_POOL, USAGE_POOL, EVENT_QUEUES = {}, {}, {}
+
+def get_room_sid_map(manager, namespace, room):
+    return manager.rooms.get(namespace, {}).get(room)
+
+async def get_user_ids_from_room(room):
+    raise AssertionError("of sockets of its own")
+
+def get_session_ids_from_room(room):
+    members = get_room_sid_map(sio.manager, "/", room)
+    return list(members) if members else []
+
+@sio.on("*")
+async def socket_event_handler(event, sid, *args):
+    raise AssertionError("a socket of its own")
+
+async def get_event_call(request_info):
+    async def __event_caller__(event_data):
+        return await sio.call("events", {"data": event_data}, to=request_info["session_id"], timeout=None)
+    return __event_caller__ if "session_id" in request_info else None
+"""
+
+PLAY_NEWER = """
+import asyncio, sys
+from open_webui.socket.main import (
+    EVENT_QUEUES, SESSION_POOL, get_event_call, get_session_ids_from_room, get_user_ids_from_room, sio
+)
+import socketio
+
+token, = sys.argv[1:]
+
+async def play():
+    import os, uuid
+    client = socketio.AsyncClient()
+    await client.connect(os.environ["ROOMCAST_URL"], socketio_path="ws/socket.io", transports=["websocket"])
+    client.on("events", lambda data: {"answer": data["data"]} if isinstance(data["data"], int) else None)
+    await client.call("user-join", {"auth": {"token": token}})
+    await client.call("events:chat", {"chat_id": "first", "data": {"type": "join"}})
+    sio.bridge.start()
+    while not sio.bridge.is_connected:
+        await asyncio.sleep(0.01)
+    sid = client.get_sid()
+    assert get_session_ids_from_room("user:ada") == [sid] and get_session_ids_from_room("nowhere") == []
+    assert await get_user_ids_from_room("user:ada") == {"ada"} and await get_user_ids_from_room("nowhere") == set()
+    # The pool: in which chats a session is, by all three ways of reading it; what others write does not count.
+    entries = [SESSION_POOL.get(sid), dict(SESSION_POOL.items())[sid], dict(next(SESSION_POOL.scan_batches()))[sid]]
+    for entry in entries:
+        assert entry["id"] == "ada" and entry["chat_ids"] == ["first"] and entry["last_seen_at"] > 1_600_000_000, entry
+    SESSION_POOL[sid] = {"id": "other"}
+    SESSION_POOL.delete_many(sid)
+    del SESSION_POOL[sid]
+    assert SESSION_POOL[sid]["id"] == "ada"
+    for gone in (lambda: SESSION_POOL["no"], lambda: SESSION_POOL.__delitem__("no")):
+        try:
+            gone()
+        except KeyError:
+            continue
+        raise AssertionError("there is no such session")
+    # Calls are of their user, and lines come in order while they are waited for.
+    assert await get_event_call({}) is None
+    info = {"session_id": sid, "user_id": "ada", "chat_id": "c", "message_id": "m"}
+    assert await (await get_event_call(info))(7) == {"answer": 7}
+    channel = f"ada:{sid}:{uuid.uuid4()}"
+    queue = EVENT_QUEUES[channel] = asyncio.Queue()
+    while channel not in sio.bridge._listening:
+        await asyncio.sleep(0.01)
+    # Behind what tells that it is listened for.
+    await (await get_event_call(info))(8)
+    for line in range(50):
+        await client.emit(channel, f"line {line}")
+    assert [await queue.get() for _ in range(50)] == [f"line {line}" for line in range(50)]
+    assert EVENT_QUEUES.pop(channel, None) is queue and EVENT_QUEUES.pop(channel, None) is None
+    assert sio.bridge._listening == {}
+    await client.disconnect()
+    print("played")
+
+asyncio.run(play())
+"""
+
 PLAY = """
 import asyncio, sys
 from open_webui.socket.main import (
@@ -72,13 +157,13 @@ asyncio.run(play())
 """
 
 
-def run(tmp_path, code, arguments=(), **variables):
+def run(tmp_path, code, arguments=(), main=MAIN, **variables):
     """A new interpreter with the package's .pth file, as pip installs it."""
     package = tmp_path / "open_webui" / "socket"
     package.mkdir(parents=True, exist_ok=True)
     for folder in (package, package.parent):
         (folder / "__init__.py").touch()
-    (package / "main.py").write_text(textwrap.dedent(MAIN))
+    (package / "main.py").write_text(textwrap.dedent(main))
     source = pathlib.Path(__file__).parents[1]
     # `-S` with this is what site does in its folders.
     start = f"import site; site.addsitedir({str(tmp_path / 'site')!r})"
@@ -93,6 +178,12 @@ def run(tmp_path, code, arguments=(), **variables):
 def test_an_unchanged_open_webui_is_served_by_roomcast(tmp_path, roomcast):
     variables = {"ROOMCAST_URL": roomcast.url, "ROOMCAST_API_KEY": roomcast.key}
     played = run(tmp_path, PLAY, [roomcast.tokens["ada"]], **variables)
+    assert played.returncode == 0 and played.stdout == "played\n", played.stderr
+
+
+def test_0_12_is_served_as_well(tmp_path, roomcast):
+    variables = {"ROOMCAST_URL": roomcast.url, "ROOMCAST_API_KEY": roomcast.key}
+    played = run(tmp_path, PLAY_NEWER, [roomcast.tokens["ada"]], MAIN_NEWER, **variables)
     assert played.returncode == 0 and played.stdout == "played\n", played.stderr
 
 

@@ -5,13 +5,14 @@ Owns: what stands in the place of which of its names. Must never know: how an ev
 
 import contextlib
 import functools
+import inspect
 import logging
 from types import ModuleType
 from typing import Any, Iterator
 
 import socketio
 
-from . import pools
+from . import pools, queues
 from .server import RoomcastServer, call_owner
 from .settings import Settings
 
@@ -40,6 +41,8 @@ def adopt(module: ModuleType) -> None:
     module.USAGE_POOL = pools.UsagePool(server.bridge)
     server.manager.on_member = sessions.see
     module.get_event_call = module.get_event_caller = _with_owner(module.get_event_call)
+    if hasattr(module, "get_room_sid_map"):
+        _adopt_newer(module, server)
     # The handlers until now are for events that roomcast handles itself.
     server.own_handlers = False
     # In the parent of several workers too, where it has nothing to do; but a worker's first call finds it connected.
@@ -47,12 +50,25 @@ def adopt(module: ModuleType) -> None:
     log.info("roomcast: clients of this process are served by %s", server.bridge.settings.url)
 
 
+def _adopt_newer(module: ModuleType, server: RoomcastServer) -> None:
+    """What 0.12 reads of its own sockets besides."""
+
+    def get_room_sid_map(manager: Any, namespace: str, room: str) -> dict[str, str]:
+        return dict(manager.get_participants(namespace, room))
+
+    async def get_user_ids_from_room(room: str) -> set[str]:
+        # roomcast looks after the tokens of its sockets: who is there is logged in.
+        return {user["id"] for user in server.manager.users_in("/", room)}
+
+    module.get_room_sid_map = get_room_sid_map
+    module.get_user_ids_from_room = get_user_ids_from_room
+    module.EVENT_QUEUES = queues.EventQueues(server)
+
+
 def _with_owner(get_event_call: Any) -> Any:
     """A call names a session, which a client has named; with the user that it is for, no other user's is called."""
 
-    @functools.wraps(get_event_call)
-    def get_owned_event_call(request_info: dict) -> Any:
-        call = get_event_call(request_info)
+    def with_owner(call: Any, request_info: dict) -> Any:
         if call is None:
             return None
 
@@ -66,4 +82,13 @@ def _with_owner(get_event_call: Any) -> Any:
 
         return __event_caller__
 
-    return get_owned_event_call
+    @functools.wraps(get_event_call)
+    def get_owned_event_call(request_info: dict) -> Any:
+        return with_owner(get_event_call(request_info), request_info)
+
+    @functools.wraps(get_event_call)
+    async def get_owned_event_call_later(request_info: dict) -> Any:
+        return with_owner(await get_event_call(request_info), request_info)
+
+    # A coroutine in 0.12.
+    return get_owned_event_call_later if inspect.iscoroutinefunction(get_event_call) else get_owned_event_call

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import MutableMapping
-from typing import Any, Iterator, Optional
+from typing import Any, Iterable, Iterator, Optional
 
 from . import wire
 from .bridge import Bridge
@@ -22,13 +22,15 @@ class SessionPool(MutableMapping):
         self._seen: OrderedDict[str, tuple[float, dict]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def see(self, sid: str, user: dict) -> None:
-        """A session that has just been read with others."""
+    def see(self, sid: str, user: dict, chats: Iterable[str] = ()) -> dict:
+        """A session that has just been read with others: its entry."""
+        entry = _entry(user, chats)
         with self._lock:
-            self._seen[sid] = (time.monotonic(), user)
+            self._seen[sid] = (time.monotonic(), entry)
             self._seen.move_to_end(sid)
             while len(self._seen) > SEEN_MAX:
                 self._seen.popitem(last=False)
+        return entry
 
     def __getitem__(self, sid: str) -> dict:
         if sid in self._own:
@@ -42,18 +44,39 @@ class SessionPool(MutableMapping):
         return sid in self._own or (isinstance(sid, str) and self._find(sid) is not None)
 
     def __setitem__(self, sid: str, user: Any) -> None:
-        self._own[sid] = user
+        # Of a session here the rooms say in which chats it is: 0.12 has it leave those that it takes away as well.
+        if sid in self._own or self._find(sid) is None:
+            self._own[sid] = user
 
     def __delitem__(self, sid: str) -> None:
-        del self._own[sid]
+        if sid in self._own:
+            del self._own[sid]
+        elif self._find(sid) is None:
+            raise KeyError(sid)
 
     def __iter__(self) -> Iterator[str]:
+        return iter([sid for sid, _ in self.items()])
+
+    def items(self) -> list[tuple[str, dict]]:
+        """All sessions with their users, read at once."""
         found = self._bridge.read("members", wire.body(to={"all": True})) or {"members": ()}
+        entries = []
         for member in found["members"]:
             if member["user"] is not None:
-                self.see(member["session"], member["user"])
-                yield member["session"]
-        yield from self._own
+                entry = self.see(member["session"], member["user"], member.get("chats", ()))
+                entries.append((member["session"], entry))
+        return entries + list(self._own.items())
+
+    def scan_batches(self, count: int = 200) -> Iterator[list[tuple[str, dict]]]:
+        """The same in parts, as 0.12 reads its pool in Redis."""
+        entries = self.items()
+        for start in range(0, len(entries), count):
+            yield entries[start : start + count]
+
+    def delete_many(self, *sids: str) -> None:
+        """What 0.12 calls for sessions that are heard of no more. roomcast forgets its own by itself."""
+        for sid in sids:
+            self._own.pop(sid, None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -64,7 +87,10 @@ class SessionPool(MutableMapping):
         if user is not None and time.monotonic() - seen_at < SEEN_SECONDS:
             return user
         found = self._bridge.read("session", wire.body(session=sid))
-        return found["user"] if found else None
+        if not found or found["user"] is None:
+            return None
+        rooms = found.get("rooms", [])
+        return _entry(found["user"], [room[len(CHAT_ROOM) :] for room in rooms if room.startswith(CHAT_ROOM)])
 
 
 class UsagePool(MutableMapping):
@@ -111,5 +137,12 @@ class UsagePool(MutableMapping):
         return {"roomcast": {"updated_at": int(time.time())}}
 
 
+def _entry(user: dict, chats: Iterable[str]) -> dict:
+    """As 0.12 keeps a session. One that is not heard of any more is none of roomcast's."""
+    return {**user, "last_seen_at": int(time.time()), "chat_ids": list(chats)}
+
+
+#: What the names of rooms of chats begin with.
+CHAT_ROOM = "chat:"
 #: Seconds for which a session that was read with others is known, and how many are.
 SEEN_SECONDS, SEEN_MAX = 2.0, 100_000

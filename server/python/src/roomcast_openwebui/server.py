@@ -7,7 +7,7 @@ import asyncio
 import contextvars
 import logging
 import re
-from typing import Any, Iterator, Optional
+from typing import Any, Iterable, Iterator, Optional
 
 import socketio
 
@@ -152,16 +152,23 @@ class Manager(socketio.AsyncManager):
 
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
         """The logged-in sessions of a room as they are now, in all of roomcast."""
+        return iter([(member["session"], member["session"]) for member in self._logged_in(namespace, room)])
+
+    def users_in(self, namespace: str, room: Any) -> list[dict]:
+        """The users of these, each as often as it has sessions."""
+        return [member["user"] for member in self._logged_in(namespace, room)]
+
+    def _logged_in(self, namespace: str, room: Any) -> list[dict]:
         if not _is_served(namespace):
-            return iter(())
+            return []
         found = self.bridge.read("members", wire.body(to=wire.to_room(room) or {"all": True})) or {"members": ()}
         logged_in = [member for member in found["members"] if member["user"] is not None]
         for member in logged_in:
-            self.on_member(member["session"], member["user"])
-        return iter([(member["session"], member["session"]) for member in logged_in])
+            self.on_member(member["session"], member["user"], member.get("chats", ()))
+        return logged_in
 
-    def on_member(self, sid: str, user: dict) -> None:
-        """Told of each session that :meth:`get_participants` finds."""
+    def on_member(self, sid: str, user: dict, chats: Iterable[str]) -> None:
+        """Told of each session that :meth:`get_participants` finds, with the ids of its chats."""
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
         found = self.bridge.read("session", wire.body(session=sid)) if _is_served(namespace) else None
