@@ -149,6 +149,8 @@ fn acks_of_clients() {
     assert!(acks.answers.iter().all(|(_, args)| args.json() == r#""yes""#));
 
     let sockets = server.runtime.block_on(server.handle.of("/").to("r").sockets());
+    let answered = |socket: &Socket| acks.answers.iter().filter(|(sid, _)| *sid == socket.sid()).count();
+    assert_eq!(sockets.iter().map(answered).collect::<Vec<_>>(), [1, 1], "by sid");
     let asking = sockets[0].emit_with_ack("gone", (), Duration::from_secs(20));
     drop((client, other));
     assert_eq!(server.runtime.block_on(asking), Err(AckError::Disconnected));

@@ -297,7 +297,7 @@ fn an_answer_in_time_and_none_in_time_to_who_asks_to_come_in() {
     assert_eq!(pair.take(peer), [r#"44/deny,{"message":"Connect timeout"}"#]);
     let ends: Vec<_> = pair.events();
     assert!(
-        matches!(&ends[..], [Event::Disconnected { socket: gone, reason: Reason::ConnectTimeout }] if *gone == socket),
+        matches!(&ends[..], [Event::Disconnected { socket: gone, reason: Reason::ConnectTimeout, .. }] if *gone == socket),
         "{ends:?}"
     );
     assert_eq!(pair.over(peer), None);
@@ -364,7 +364,7 @@ fn the_application_is_told_why_each_socket_ended() {
         expected.push(reason);
         let ends = pair.events();
         assert!(
-            matches!(&ends[..], [Event::Disconnected { socket: gone, reason: why }] if *gone == socket && *why == reason),
+            matches!(&ends[..], [Event::Disconnected { socket: gone, reason: why, .. }] if *gone == socket && *why == reason),
             "{how}: {ends:?}"
         );
     }

@@ -309,7 +309,7 @@ fn a_slow_member_does_not_hold_up_the_room() {
     }
     let ends = pair.events();
     assert!(
-        matches!(&ends[..], [Event::Disconnected { socket, reason: Reason::TooSlow }] if *socket == sockets[2]),
+        matches!(&ends[..], [Event::Disconnected { socket, reason: Reason::TooSlow, .. }] if *socket == sockets[2]),
         "{ends:?}"
     );
 }

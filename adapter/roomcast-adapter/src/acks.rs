@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
-use roomcast_core::server::{AckEnd, SocketId};
+use roomcast_core::server::{AckEnd, Sid};
 use roomcast_core::socket_io::Args;
 
 use crate::emit_error::EmitError;
@@ -17,8 +17,8 @@ use crate::emit_error::EmitError;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Acks {
-    /// The answers with the sockets that gave them, in the order of their arrival.
-    pub answers: Vec<(SocketId, Args)>,
+    /// The answers with the sids of the sockets that gave them, in the order of their arrival.
+    pub answers: Vec<(Sid, Args)>,
     /// The answers of sockets on other nodes of a cluster, in the order of their arrival.
     pub remote: Vec<Args>,
     /// How many were asked, as far as other nodes say.

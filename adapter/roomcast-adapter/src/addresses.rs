@@ -12,11 +12,6 @@ use ipnet::IpNet;
 
 use crate::sync::lock;
 
-/// The address of a client, in the extensions of a request. [`Server::serve`](crate::Server::serve) knows it by itself; a
-/// web framework that mounts the [`Service`](crate::Service) may insert it, so that its clients are counted too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAddress(pub IpAddr);
-
 /// Proxies that are believed when they say which address a request is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedProxies {

@@ -100,7 +100,11 @@ pub struct Arriving(pub(crate) Received);
 
 /// A client left a namespace.
 #[derive(Clone, Debug)]
-pub struct Disconnected(pub(crate) Socket, pub(crate) Reason);
+pub struct Disconnected {
+    pub(crate) socket: Socket,
+    pub(crate) reason: Reason,
+    pub(crate) rooms: Box<[ByteString]>,
+}
 
 /// A client of a bare endpoint is there.
 #[derive(Clone, Debug)]
@@ -125,6 +129,22 @@ pub struct Data<T>(pub T);
 /// The name of an event, for handlers of any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventName(pub ByteString);
+
+/// The rooms in which a client was until it left, without its own, for [`on_disconnect`](crate::Namespace::on_disconnect).
+/// Those who are still there can be told by [`Socket::to`].
+///
+/// ```
+/// # use roomcast_adapter::{Namespace, RoomsLeft, Socket};
+/// fn set_up(ns: &mut Namespace) {
+///     ns.on_disconnect(async |socket: Socket, RoomsLeft(rooms): RoomsLeft| {
+///         for room in rooms {
+///             socket.to(room).emit("left", socket.sid().as_str()).await;
+///         }
+///     });
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomsLeft(pub Box<[ByteString]>);
 
 /// Returned by a handler of an event: no ack, even where the client asks for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -322,9 +342,10 @@ extract! {
         EventName = |it| EventName(it.0.name.clone());
     }
     Disconnected {
-        Socket = |it| it.0.clone();
-        Handle = |it| it.0.handle();
-        Reason = |it| it.1;
+        Socket = |it| it.socket.clone();
+        Handle = |it| it.socket.handle();
+        Reason = |it| it.reason;
+        RoomsLeft = |it| RoomsLeft(it.rooms.clone());
     }
     Opened {
         Peer = |it| it.0.clone();

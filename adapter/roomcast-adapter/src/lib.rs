@@ -82,7 +82,7 @@ pub use ipnet::IpNet;
 pub use roomcast_core as core;
 pub use roomcast_core::cluster::NodeId;
 pub use roomcast_core::server::{
-    AckEnd, Delivery, Extent, FetchedSocket, Handshake, Message, Reason, Sid, SocketId,
+    AckEnd, ClientAddress, Delivery, Extent, FetchedSocket, Handshake, Message, Reason, Sid, SocketId,
     config::{
         Compression, ConnectionRecovery, EngineIo, ErrorStyle, Origins, PathMatch, Pattern, ServerLimits,
         SessionCookie, Transports,
@@ -93,7 +93,7 @@ pub use roomcast_core::socket_io::{Args, ArgsBuilder, ArgsError, Attachment, Pac
 pub use crate::ack_result::ErrorArgs;
 pub use crate::ack_sender::AckSender;
 pub use crate::acks::{AckError, AckFuture, Acks, AcksFuture};
-pub use crate::addresses::{ClientAddress, TrustedProxies};
+pub use crate::addresses::TrustedProxies;
 pub use crate::app::{AppHandle, AppLink};
 pub use crate::args::{Fallible, IntoArgs, Raw, Typed};
 pub use crate::broadcast::Broadcast;
@@ -107,10 +107,11 @@ pub use crate::fetched::FetchedSockets;
 pub use crate::handle::Handle;
 pub use crate::handler::{
     Ack, Arriving, Closed, Connected, Connecting, Data, Disconnected, EventName, Extract, Handler, HandlerInput,
-    IntoOutcome, MessageReceived, NoAck, Opened, Received, Refusal, Rejection,
+    IntoOutcome, MessageReceived, NoAck, Opened, Received, Refusal, Rejection, RoomsLeft,
 };
 pub use crate::handler_arguments::HandlerArguments;
 pub use crate::http::head_watch::read_with;
+pub use crate::http::layer::{Layer, Layered, Layering};
 pub use crate::http::service::{Responding, Service};
 pub use crate::http_limits::HttpLimits;
 pub use crate::load::DriverLoad;

@@ -20,6 +20,8 @@ pub(crate) struct Presence {
     pub(crate) scope: Scope,
     /// The index of the namespace's rules.
     pub(crate) rule: Option<usize>,
+    /// What stands in the namespace's name for the keys of its pattern.
+    pub(crate) params: Box<[(String, String)]>,
     pub(crate) queue: HandlerQueue,
     pub(crate) flow: Arc<FlowGate>,
     connected: AtomicBool,
@@ -32,12 +34,13 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    pub(crate) fn new(connect: Box<Connect>, rule: Option<usize>) -> Self {
+    pub(crate) fn new(connect: Box<Connect>, rule: Option<usize>, params: Box<[(String, String)]>) -> Self {
         let scope = Scope { endpoint: connect.endpoint, namespace: connect.namespace.clone() };
         Self {
             connect,
             scope,
             rule,
+            params,
             queue: HandlerQueue::default(),
             flow: Arc::default(),
             connected: AtomicBool::new(false),

@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,6 +217,22 @@ impl Socket {
         &self.presence.connect.namespace
     }
 
+    /// What stands in the namespace's name for `{key}` in its [`Pattern::Segments`](crate::Pattern::Segments).
+    ///
+    /// ```
+    /// use roomcast_adapter::{Builder, Pattern, Socket};
+    ///
+    /// let builder = Builder::new().socket_io("/socket.io", |io| {
+    ///     io.namespaces(Pattern::Segments("/projects/{project}".into()), |ns| {
+    ///         ns.on("which", async |socket: Socket| socket.param("project").map(str::to_owned));
+    ///     });
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn param(&self, key: &str) -> Option<&str> {
+        self.presence.params.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
     /// Its namespace, and the endpoint of that.
     pub fn scope(&self) -> &Scope {
         &self.presence.scope
@@ -229,6 +246,13 @@ impl Socket {
     /// The HTTP request that opened the connection.
     pub fn handshake(&self) -> &Handshake {
         &self.presence.connect.request
+    }
+
+    /// The address of the client when it opened the connection: behind [trusted
+    /// proxies](crate::Builder::trusted_proxies) the one that they say. Below a web framework, only if a layer there inserts
+    /// [`ClientAddress`](crate::ClientAddress).
+    pub fn address(&self) -> Option<IpAddr> {
+        self.handshake().address()
     }
 
     /// The server that it is connected to.

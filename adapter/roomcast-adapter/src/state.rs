@@ -73,7 +73,7 @@ extract_state! {
     Connected: |it| it.0.shared();
     Received: |it| it.socket.shared();
     Arriving: |it| it.0.socket.shared();
-    Disconnected: |it| it.0.shared();
+    Disconnected: |it| it.socket.shared();
     Opened: |it| it.0.shared();
     MessageReceived: |it| it.0.shared();
     Closed: |it| it.0.shared();
@@ -100,7 +100,7 @@ extract_extension! {
     Connected: |it| it.0;
     Received: |it| it.socket;
     Arriving: |it| it.0.socket;
-    Disconnected: |it| it.0;
+    Disconnected: |it| it.socket;
 }
 
 macro_rules! shares {

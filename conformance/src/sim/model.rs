@@ -192,7 +192,7 @@ impl Model {
                     self.accuse(format!("{emit:?} ends as {end:?} of {answered} acks, of which {acks} were reported"));
                 }
             }
-            Event::Disconnected { socket, reason } => {
+            Event::Disconnected { socket, reason, .. } => {
                 self.coverage.meet(format!("reason: {}", reason_text(*reason)));
                 if *reason == Reason::Fault(PeerError::PayloadTooLarge) {
                     // No client sends a message of that length: it is a packet with its attachments.

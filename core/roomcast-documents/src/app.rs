@@ -91,9 +91,7 @@ pub struct Visitor {
 impl Visitor {
     /// A parameter of the request's query, percent-decoded: providers of y-websocket put their `params` there.
     pub fn param(&self, name: &str) -> Option<String> {
-        let (_, query) = self.request.target().split_once('?')?;
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(other, _)| *other == name).and_then(|(_, value)| percent_decoded(value))
+        self.request.param(name)
     }
 }
 

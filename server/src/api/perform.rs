@@ -335,20 +335,10 @@ async fn call_many(
         return Err(reserved());
     }
     let acks = meant(app, to).emit_with_ack(event, args, timeout).await.map_err(unasked)?;
-    let ids: Vec<_> = acks.answers.iter().map(|(socket, _)| *socket).collect();
-    let sids = app
-        .handle()
-        .query(move |view| ids.iter().map(|id| view.socket(*id).map(|socket| socket.sid())).collect::<Vec<_>>())
-        .await
-        .unwrap_or_default();
     let answers: Vec<String> = acks
         .answers
         .iter()
-        .zip(sids)
-        .map(|((_, args), sid)| {
-            let sid = json!(sid.as_ref().map(|sid| sid.as_str()));
-            format!(r#"{{"session":{sid},{}}}"#, acked(args))
-        })
+        .map(|(sid, args)| format!(r#"{{"session":{},{}}}"#, json!(sid.as_str()), acked(args)))
         // Which of another node's sockets has answered is not said.
         .chain(acks.remote.iter().map(|args| format!(r#"{{"session":null,{}}}"#, acked(args))))
         .collect();

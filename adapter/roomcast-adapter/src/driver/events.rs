@@ -47,8 +47,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 }
             }
             Event::Acked { emit, socket, args } => {
-                if let Some(ask) = self.asks.get_mut(ask_id(emit)) {
-                    ask.answers.push((socket, args));
+                if let (Some(ask), Some(sid)) = (self.asks.get_mut(ask_id(emit)), self.stack.server.sid(socket)) {
+                    ask.answers.push((sid, args));
                 }
             }
             Event::AcksEnded { emit, asked, answered: _, end } => {
@@ -58,7 +58,7 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                     let _ = acks.send(Acks { answers, remote, asked, end });
                 }
             }
-            Event::Disconnected { socket, reason } => {
+            Event::Disconnected { socket, reason, rooms } => {
                 let Some(presence) = self.remove_presence(socket) else { return };
                 self.span(&presence, "disconnect").in_scope(|| tracing::debug!(?reason, "disconnected"));
                 let routes = self.routes.namespace(presence.scope.endpoint, presence.rule);
@@ -66,7 +66,8 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                     && let Some(call) = routes.and_then(|routes| routes.disconnected.as_ref())
                 {
                     let socket = Socket::new(self.shared.clone(), presence.clone());
-                    let job = call.job(Disconnected(socket, reason)).in_span(self.span(&presence, "disconnect"));
+                    let job =
+                        call.job(Disconnected { socket, reason, rooms }).in_span(self.span(&presence, "disconnect"));
                     self.run(HandlerOwner::Socket(presence), job);
                 }
             }
@@ -178,7 +179,11 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
     fn add_presence(&mut self, connect: Box<Connect>) -> Arc<Presence> {
         let rule = self.routes.rule(connect.endpoint, &connect.namespace);
         let slot = connect.socket.slot();
-        let presence = Arc::new(Presence::new(connect, rule));
+        let routes = self.routes.namespace(connect.endpoint, rule);
+        let params = routes.map_or_else(Box::default, |routes| {
+            routes.pattern.params(&connect.namespace).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        });
+        let presence = Arc::new(Presence::new(connect, rule, params));
         put(&mut self.presences, slot, presence.clone());
         presence
     }

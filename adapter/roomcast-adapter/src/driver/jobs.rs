@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use futures_channel::oneshot;
 use roomcast_core::cluster::NodeId;
 use roomcast_core::id::SlabKey as _;
-use roomcast_core::server::{EmitId, FetchId, SessionId, SocketId};
+use roomcast_core::server::{EmitId, FetchId, SessionId, Sid};
 use roomcast_core::socket_io::Args;
 
 use crate::acks::Acks;
@@ -42,7 +42,7 @@ pub(super) struct AskedServers {
 /// An emit whose acks are awaited.
 pub(super) struct Ask {
     pub(super) acks: oneshot::Sender<Acks>,
-    pub(super) answers: Vec<(SocketId, Args)>,
+    pub(super) answers: Vec<(Sid, Args)>,
     /// Of sockets on other nodes.
     pub(super) remote: Vec<Args>,
     /// The session of the one socket that is asked.

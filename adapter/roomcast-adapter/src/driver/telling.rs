@@ -25,7 +25,9 @@ impl<R: Runtime, A: App + 'static> Driver<R, A> {
                 Event::Connecting(connect) => (connect.socket, "admit".into(), SocketStep::Asks),
                 Event::Connected(connect) => (connect.socket, "connect".into(), SocketStep::Comes),
                 Event::Received { socket, name, .. } => (*socket, name.clone(), SocketStep::Sends),
-                Event::Disconnected { socket, reason } => (*socket, "disconnect".into(), SocketStep::Leaves(*reason)),
+                Event::Disconnected { socket, reason, .. } => {
+                    (*socket, "disconnect".into(), SocketStep::Leaves(*reason))
+                }
                 Event::RoomJoined { socket, room } => (*socket, "join".into(), SocketStep::JoinsRoom(room.clone())),
                 Event::RoomLeft { socket, room } => (*socket, "leave".into(), SocketStep::LeavesRoom(room.clone())),
                 Event::Acked { .. }

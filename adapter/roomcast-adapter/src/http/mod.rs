@@ -5,5 +5,6 @@
 
 pub(crate) mod head_watch;
 pub(crate) mod header_hooks;
+pub(crate) mod layer;
 mod serve;
 pub(crate) mod service;

@@ -18,9 +18,9 @@ use http_body::Body;
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use roomcast_core::server::config::ErrorStyle;
-use roomcast_core::server::{EndpointId, PeerError, RequestId};
+use roomcast_core::server::{ClientAddress, EndpointId, PeerError, RequestId};
 
-use crate::addresses::{AddressGuard, ClientAddress, TooMany};
+use crate::addresses::{AddressGuard, TooMany};
 use crate::handle::Handle;
 use crate::http::header_hooks::HeaderHooks;
 use crate::mailbox::{HttpRequest, HttpTicket, Mail, RequestBody, Shared, StreamHome, UpgradeRequest};
@@ -48,6 +48,14 @@ impl Service {
     /// request for `/` is for this endpoint. `None` if there is no such endpoint.
     pub fn endpoint(&self, path: &str) -> Option<Self> {
         Some(Self { mounted: Some(self.handle.endpoint(path)?), ..self.clone() })
+    }
+
+    /// Whether a path is one of the endpoints' or the pages'.
+    pub(super) fn takes(&self, path: &str) -> bool {
+        match self.mounted {
+            Some(_) => path.is_empty() || path == "/",
+            None => self.handle.shared().endpoints.route(path).is_some() || self.pages.at(path).is_some(),
+        }
     }
 
     /// The server's handle.
@@ -200,6 +208,10 @@ fn admit(shared: &Shared, parts: &mut http::request::Parts) -> Result<Option<Arc
         Some(via) => (Some(via.peer), via.guard),
         None => (known, None),
     };
+    // Who opens a session is kept with it.
+    if let Some(peer) = peer.filter(|_| sid_of(parts.uri.query()).is_none()) {
+        parts.extensions.insert(ClientAddress(shared.addresses.client(peer, &parts.headers)));
+    }
     match (guard, peer) {
         (None, Some(peer)) if shared.addresses.has_limit() => {
             let client = shared.addresses.client(peer, &parts.headers);

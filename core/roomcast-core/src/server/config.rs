@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub use super::connection_recovery::{ConnectionRecovery, Readmission};
 pub use super::cookie::SessionCookie;
+pub use super::pattern::Pattern;
 pub use super::transports::Transports;
 use crate::cluster::{ClusterSettings, NodeId};
 use crate::socket_io::Parser;
@@ -260,6 +261,9 @@ pub enum EndpointKind {
 pub enum Origins {
     /// Every origin, without credentials (`Access-Control-Allow-Origin: *`).
     Any,
+    /// The origin of the server itself, with credentials: where what stands behind `//` is the `Host` of the request. Behind a
+    /// proxy, that has to pass `Host` on. Requests without an `Origin` are no browser's and pass.
+    Same,
     /// These alone, with credentials. Requests without an `Origin` are no browser's and pass.
     List(Vec<String>),
 }
@@ -361,37 +365,6 @@ pub struct NamespaceRule {
     pub pattern: Pattern,
     /// How a CONNECT to such a namespace is answered.
     pub admission: Admission,
-}
-
-/// Names of namespaces. A name begins with `/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Pattern {
-    /// This name alone.
-    Exact(String),
-    /// This, followed by one or more decimal digits and nothing else.
-    Digits(String),
-    /// Every name that begins with this. The application sees the name before it accepts.
-    Prefix(String),
-}
-
-impl Pattern {
-    /// Whether `name` is one of them.
-    pub fn matches(&self, name: &str) -> bool {
-        match self {
-            Self::Exact(exact) => name == exact,
-            Self::Digits(prefix) => name
-                .strip_prefix(prefix.as_str())
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())),
-            Self::Prefix(prefix) => name.starts_with(prefix.as_str()),
-        }
-    }
-
-    fn text(&self) -> &str {
-        match self {
-            Self::Exact(text) | Self::Digits(text) | Self::Prefix(text) => text,
-        }
-    }
 }
 
 /// How a CONNECT to a namespace is answered.

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::cluster_event::{ClusterCommand, ClusterEvent, ClusterInput};
-use super::config::{EndpointId, HeadersKept};
+use super::config::EndpointId;
 use super::fault::PeerError;
 pub use super::handles::{AckId, ConnId, EmitId, RequestId, SessionId, SocketId};
+pub use super::handshake::{ClientAddress, Handshake};
 pub use super::target::{AckEnd, AckRequest, Reach, Scope, Selection, Target};
 use crate::cluster::{ClusterMessage, RoomChannel};
 use crate::socket_io::Args;
@@ -169,6 +170,8 @@ pub enum Event {
         socket: SocketId,
         /// Why the socket left.
         reason: Reason,
+        /// The rooms that it was in by joining until now, in no particular order.
+        rooms: Box<[ByteString]>,
     },
     /// A socket is in a room from now on. Said where [`Server::set_room_events`](super::Server::set_room_events) asks for it,
     /// for logs.
@@ -221,76 +224,6 @@ pub struct Connect {
 pub struct RecoveredState {
     /// As [`Command::KeepData`] gave it last; empty if it did not.
     pub data: Bytes,
-}
-
-/// The request that opened a session, as text: what an application may want to look at, in one small allocation that
-/// lives as long as the session.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Handshake {
-    text: Box<[u8]>,
-}
-
-impl std::fmt::Debug for Handshake {
-    /// Not its fields: cookies and tokens do not belong into a log.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Handshake({} bytes)", self.text.len())
-    }
-}
-
-impl Handshake {
-    /// Keeps the target and the header fields of a request, every one.
-    pub fn of<T>(request: &http::Request<T>) -> Self {
-        Self::with(request, &HeadersKept::All)
-    }
-
-    /// Keeps the target of a request and those header fields that are asked for.
-    pub fn with<T>(request: &http::Request<T>, kept: &HeadersKept) -> Self {
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let fields = || request.headers().iter().filter(|(name, _)| kept.keeps(name.as_str()));
-        let bytes =
-            target.len() + 1 + fields().map(|(name, value)| name.as_str().len() + value.len() + 2).sum::<usize>();
-        let mut text = Vec::with_capacity(bytes);
-        text.extend_from_slice(target.as_bytes());
-        text.push(b'\n');
-        for (name, value) in fields() {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.push(b':');
-            text.extend_from_slice(value.as_bytes());
-            text.push(b'\n');
-        }
-        Self { text: text.into_boxed_slice() }
-    }
-
-    /// Bytes in memory.
-    pub fn len(&self) -> usize {
-        self.text.len()
-    }
-
-    /// Whether nothing is kept.
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-
-    /// Path and query.
-    pub fn target(&self) -> &str {
-        let line = self.text.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
-        std::str::from_utf8(line).unwrap_or("/")
-    }
-
-    /// The header fields, names in lower case.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.text.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            let (name, value) = line.split_at(colon);
-            Some((std::str::from_utf8(name).ok()?, value.get(1..)?))
-        })
-    }
-
-    /// The first header field of this name (in lower case), if it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.headers().find(|(other, _)| *other == name)?;
-        std::str::from_utf8(value).ok()
-    }
 }
 
 /// A message of a bare Engine.IO or WebSocket peer.
@@ -599,16 +532,6 @@ mod tests {
             assert_eq!(reason.to_string(), text);
             assert_eq!(reason.fault(), (reason == Reason::Fault(fault)).then_some(fault));
         }
-    }
-
-    #[test]
-    fn a_handshake_keeps_target_and_fields_and_shows_neither_in_a_log() {
-        let request = http::Request::get("/io?a=b").header("cookie", "secret").header("x-two", "2").body(()).unwrap();
-        let handshake = Handshake::of(&request);
-        assert_eq!((handshake.target(), handshake.header("cookie")), ("/io?a=b", Some("secret")));
-        assert_eq!(handshake.headers().collect::<Vec<_>>(), [("cookie", &b"secret"[..]), ("x-two", &b"2"[..])]);
-        assert_eq!((handshake.len(), handshake.is_empty()), ("/io?a=b\ncookie:secret\nx-two:2\n".len(), false));
-        assert_eq!(format!("{handshake:?}"), "Handshake(30 bytes)");
     }
 
     #[test]

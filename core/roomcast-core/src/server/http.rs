@@ -50,7 +50,7 @@ impl Server {
         if request.method() == Method::OPTIONS {
             return Err(EarlyResponse::Preflight);
         }
-        self.requests.check_origin(endpoint, origin.as_ref())?;
+        self.requests.check_origin(endpoint, request)?;
         let query = UrlQuery::of(request);
         query.check()?;
         match (query.transport, engine.transports) {

@@ -50,6 +50,7 @@ mod encoded;
 pub mod event;
 pub mod fault;
 mod handles;
+mod handshake;
 mod heartbeats;
 mod held_answers;
 mod http;
@@ -59,6 +60,7 @@ mod namespaces;
 mod outbound;
 mod packet_bytes;
 mod packet_log;
+mod pattern;
 #[cfg(feature = "test-hooks")]
 mod planted;
 mod poll_body;

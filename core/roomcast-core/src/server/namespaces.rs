@@ -89,6 +89,8 @@ pub(super) struct RemovedSocket {
     pub(super) scope: Scope,
     /// The auth payloads of further CONNECT packets that were waiting for this one to be decided.
     pub(super) waiting: VecDeque<ByteString>,
+    /// The rooms that it was in by joining.
+    pub(super) rooms: Box<[ByteString]>,
 }
 
 impl Namespaces {
@@ -167,23 +169,20 @@ impl Namespaces {
             own.retain(|other| *other != socket);
         }
         let namespace = self.namespaces.get_mut(record.namespace)?;
-        let waiting = match record.stage {
+        let (waiting, rooms) = match record.stage {
             Stage::Connecting { timer, waiting } => {
                 self.connecting.cancel(timer);
-                waiting
+                (waiting, Box::default())
             }
             Stage::Connected(member) => {
-                let left: Vec<_> = match &self.room_changes {
-                    Some(_) => namespace.rooms.of(member).cloned().collect(),
-                    None => Vec::new(),
-                };
+                let left: Box<[_]> = namespace.rooms.of(member).cloned().collect();
                 namespace.rooms.exit(member);
                 if let Some(changes) = &mut self.room_changes {
                     changes.note(&namespace.scope, record.sid.as_str(), false);
                     let gone = left.iter().filter(|room| namespace.rooms.members(room).next().is_none());
                     gone.for_each(|room| changes.note(&namespace.scope, room, false));
                 }
-                VecDeque::new()
+                (VecDeque::new(), left)
             }
         };
         namespace.sockets -= 1;
@@ -192,7 +191,7 @@ impl Namespaces {
             self.namespaces.remove(record.namespace);
             self.names.remove(&scope);
         }
-        Some(RemovedSocket { scope, waiting })
+        Some(RemovedSocket { scope, waiting, rooms })
     }
 
     /// A socket of a session, as long as it has any: for ending all of them.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, CONTENT_TYPE,
-    HeaderMap, HeaderValue, ORIGIN, SET_COOKIE, UPGRADE, VARY,
+    HOST, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE, UPGRADE, VARY,
 };
 use http::{Request, Response, StatusCode};
 
@@ -397,12 +397,15 @@ impl Requests {
         response
     }
 
-    /// Whether requests of this origin are accepted.
-    pub(super) fn check_origin(&self, endpoint: EndpointId, origin: Option<&HeaderValue>) -> Result<(), PeerError> {
-        match (self.endpoints.get(endpoint.index()).map(|form| &form.origins), origin) {
-            (Some(Origins::List(list)), Some(origin)) if !is_listed(list, origin) => Err(PeerError::ForbiddenOrigin),
-            (Some(Origins::List(_) | Origins::Any) | None, Some(_) | None) => Ok(()),
-        }
+    /// Whether requests of this origin, if it is a browser's, are accepted.
+    pub(super) fn check_origin(&self, endpoint: EndpointId, request: &Request<()>) -> Result<(), PeerError> {
+        let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
+        let is_accepted = match self.endpoints.get(endpoint.index()).map(|form| &form.origins) {
+            Some(Origins::List(list)) => is_listed(list, origin),
+            Some(Origins::Same) => is_same(origin, request),
+            Some(Origins::Any) | None => true,
+        };
+        if is_accepted { Ok(()) } else { Err(PeerError::ForbiddenOrigin) }
     }
 
     /// Headers by which a browser may read an answer.
@@ -450,6 +453,8 @@ fn allow_origin(origins: &Origins, origin: Option<&HeaderValue>, headers: &mut H
         Origins::Any => {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         }
+        // A browser asks no leave for its own origin, and another one is refused.
+        Origins::Same => {}
         Origins::List(list) => {
             headers.insert(VARY, HeaderValue::from_static("Origin"));
             if let Some(origin) = origin.filter(|origin| is_listed(list, origin)) {
@@ -458,6 +463,16 @@ fn allow_origin(origins: &Origins, origin: Option<&HeaderValue>, headers: &mut H
             }
         }
     }
+}
+
+/// Whether an origin is on the host that it asks. Not the scheme: TLS may end at a proxy.
+fn is_same(origin: &HeaderValue, request: &Request<()>) -> bool {
+    let origin = origin.as_bytes();
+    let theirs = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
+    // HTTP/2 has it in the URI.
+    let in_uri = || request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let ours = request.headers().get(HOST).map(HeaderValue::as_bytes).or_else(in_uri);
+    theirs.zip(ours).is_some_and(|(theirs, ours)| theirs.eq_ignore_ascii_case(ours))
 }
 
 fn is_listed(list: &[String], origin: &HeaderValue) -> bool {

@@ -328,7 +328,7 @@ impl Server {
         if let Some(link) = self.cluster.as_deref_mut() {
             link.held.handle_gone(socket);
         }
-        self.event(Event::Disconnected { socket, reason });
+        self.event(Event::Disconnected { socket, reason, rooms: removed.rooms });
         // CONNECT packets that waited for the decision on this socket end with it, and count as handled.
         for _ in removed.waiting {
             session.into_iter().for_each(|session| self.intake.handle_handled(session));

@@ -292,7 +292,7 @@ impl Server {
 
     /// The application was asked and did not answer.
     pub(super) fn connecting_overdue(&mut self, socket: SocketId, now: Instant) {
-        self.event(Event::Disconnected { socket, reason: Reason::ConnectTimeout });
+        self.event(Event::Disconnected { socket, reason: Reason::ConnectTimeout, rooms: Box::default() });
         self.turn_away(socket, CONNECT_TIMEOUT, now);
     }
 

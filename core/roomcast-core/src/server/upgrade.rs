@@ -26,7 +26,7 @@ impl Server {
     pub fn handle_upgrade(&mut self, endpoint: EndpointId, request: &Request<()>, now: Instant) -> Upgrade {
         self.now = now;
         let origin = request.headers().get(ORIGIN);
-        let refused = match self.admit_upgrade(endpoint, request, origin) {
+        let refused = match self.admit_upgrade(endpoint, request) {
             Ok(existing) => match websocket::handshake::accept(request) {
                 Ok(mut response) => {
                     let deflate = self.streams.agree(endpoint, request.headers());
@@ -56,14 +56,9 @@ impl Server {
         Upgrade::Refuse(Box::new(refused))
     }
 
-    fn admit_upgrade(
-        &self,
-        endpoint: EndpointId,
-        request: &Request<()>,
-        origin: Option<&HeaderValue>,
-    ) -> Result<Option<SessionId>, PeerError> {
+    fn admit_upgrade(&self, endpoint: EndpointId, request: &Request<()>) -> Result<Option<SessionId>, PeerError> {
         let settings = self.endpoint(endpoint).ok_or(PeerError::BadRequest)?;
-        self.requests.check_origin(endpoint, origin)?;
+        self.requests.check_origin(endpoint, request)?;
         let existing = match &settings.kind {
             EndpointKind::WebSocket(_) => None,
             EndpointKind::SocketIo(engine, _) | EndpointKind::EngineIo(engine) => {

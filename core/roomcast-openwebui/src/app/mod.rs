@@ -408,10 +408,10 @@ impl OpenWebUi {
                 self.calls.handle_ended(emit, end);
                 None
             }
-            Event::Disconnected { socket, reason } => match self.handle_disconnected(socket, cx) {
+            Event::Disconnected { socket, reason, rooms } => match self.handle_disconnected(socket, cx) {
                 // The layer above has never heard of it.
                 Some(Stage::Asking) => None,
-                Some(Stage::In) | None => Some(Event::Disconnected { socket, reason }),
+                Some(Stage::In) | None => Some(Event::Disconnected { socket, reason, rooms }),
             },
             Event::Opened { .. } | Event::Message { .. } | Event::Closed { .. } => self.protocol_event(event, cx),
             Event::Cluster(event) => {
