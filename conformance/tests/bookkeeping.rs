@@ -108,6 +108,24 @@ fn a_heartbeat_ends_with_its_session_at_every_stage() {
     }
 }
 
+/// The time for a packet with attachments ends with the packet: none of it is left for the next one.
+#[test]
+fn a_packet_with_attachments_has_a_deadline_until_it_is_whole_or_its_session_ends() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let (peer, _) = pair.join_namespace(Via::WebSocket, "/");
+    let (ws, idle) = (pair.ws(peer), timers(&pair));
+    for _ in 0..2 {
+        pair.send(peer, r#"451-["a",{"_placeholder":true,"num":0}]"#);
+        assert_eq!(timers(&pair), idle + 1);
+        pair.frame(ws, Fin::Final, Opcode::Binary, b"x");
+        assert_eq!(timers(&pair), idle);
+    }
+    pair.send(peer, r#"451-["a",{"_placeholder":true,"num":0}]"#);
+    assert_eq!(timers(&pair), idle + 1);
+    pair.vanish(peer);
+    assert_eq!(timers(&pair), 0);
+}
+
 #[test]
 fn joining_a_namespace_ends_the_time_for_it() {
     let mut pair = Pair::manual(Conformance::config(Profile::APP));

@@ -134,6 +134,26 @@ fn an_emit_by_the_handle_of_the_lost_connection_arrives() {
     assert_eq!(world.pair.server().counters().stale_handles, stale + 1);
 }
 
+/// By the handles of the lost connections, among those who are meant and among those who are not.
+#[test]
+fn handles_of_lost_connections_are_meant_and_excepted_as_those_that_came_after() {
+    let mut world = World::new();
+    let mut members = [(); 2].map(|()| world.join(Via::WebSocket));
+    let first = [members[0].socket, members[1].socket];
+    for member in &mut members {
+        world.pair.vanish(member.peer);
+        world.gone();
+        world.come_back(member, Via::WebSocket);
+    }
+    for (sockets, except, got) in
+        [(vec![first[0]], vec![], [1, 0]), (vec![], vec![first[0]], [0, 1]), (first.into(), vec![first[1]], [1, 0])]
+    {
+        let selection = Selection { sockets, except_sockets: except, ..Selection::of(world.scope()) };
+        world.emit_to(Target::Select(Box::new(selection)), "to some", Delivery::Reliable);
+        assert_eq!([0, 1].map(|at| world.take(&mut members[at]).len()), got);
+    }
+}
+
 #[test]
 fn acks_that_are_awaited_end_with_the_connection() {
     let mut world = World::new();

@@ -1,9 +1,14 @@
 //! What a server counts, and what it does with handles and requests that mean nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Request;
 use roomcast_conformance::pair::{Conformance, Pair, Profile, Via, handshake};
-use roomcast_core::server::{Command, Counters, Event, Input, Reason};
+use roomcast_core::server::{
+    AckRequest, Command, Counters, Delivery, Emit, EmitId, Event, Input, Reason, Scope, Target, Transmit,
+};
+use roomcast_core::socket_io::Args;
 use roomcast_core::websocket::CloseCode;
 
 #[test]
@@ -19,6 +24,63 @@ fn whatever_happens_is_counted_once() {
         assert_eq!((sessions_opened, sockets_connected, upgrades), (2 * n, n, n));
         assert_eq!((packets_received, peer_faults), (2 * n, 0), "a CONNECT and a message");
     }
+}
+
+#[test]
+fn faults_of_peers_and_packets_for_each_recipient_are_counted() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let peer = pair.open(ENGINE, Via::WebSocket);
+    pair.send(peer, "no packet");
+    assert_eq!(pair.server().counters().peer_faults, 1);
+    let ws = pair.web_socket("/websocket");
+    pair.raw(ws, &[0xff; 8]);
+    assert_eq!(pair.server().counters().peer_faults, 2, "a frame that is none");
+
+    let members = [Via::WebSocket, Via::Polling].map(|via| pair.join_namespace(via, "/").0);
+    let endpoint = pair.server().route("/socket.io/").unwrap();
+    let everyone = Target::everyone(Scope { endpoint, namespace: "/".into() });
+    let ack = AckRequest { emit: EmitId(1), timeout: Duration::from_secs(1) };
+    for ack in [None, Some(ack)] {
+        let before = pair.server().counters().packets_queued;
+        let (target, delivery) = (everyone.clone(), Delivery::Reliable);
+        pair.command(Command::Emit(Emit { target, name: "n".into(), args: Args::empty(), delivery, ack }));
+        assert_eq!(pair.server().counters().packets_queued - before, 2);
+    }
+    assert!(members.into_iter().all(|peer| pair.over(peer).is_none()));
+}
+
+/// Each limit of Socket.IO packets, at its edge and above.
+#[test]
+fn packets_have_the_limits_of_the_settings() {
+    for (packet, is_taken) in [
+        (r#"42["a",[1]]"#, true),
+        (r#"42["a",[[1]]]"#, false),
+        (r#"451-["a",{"_placeholder":true,"num":0}]"#, true),
+        (r#"452-["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#, false),
+        ("41/abcd,", true),
+        ("41/abcde,", false),
+    ] {
+        let mut config = Conformance::config(Profile::APP);
+        let limits = &mut config.limits;
+        (limits.json_depth_max, limits.attachments_max, limits.namespace_bytes_max) = (2, 1, 5);
+        let mut pair = Pair::manual(config);
+        let (peer, _) = pair.join_namespace(Via::WebSocket, "/");
+        pair.send(peer, packet);
+        assert_eq!(pair.over(peer).is_none(), is_taken, "{packet}");
+    }
+}
+
+#[test]
+fn what_a_stream_that_is_gone_refuses_is_dropped() {
+    let mut pair = Pair::manual(Conformance::config(Profile::APP));
+    let ws = pair.web_socket("/websocket");
+    let (conn, now) = (pair.conn(ws), pair.now());
+    pair.hang_up(ws);
+    let stale = pair.server().counters().stale_handles;
+    let mut rest = Transmit::new();
+    pair.server().handle_refused(conn, &mut rest, now);
+    assert!(rest.is_empty());
+    assert_eq!(pair.server().counters().stale_handles, stale + 1);
 }
 
 // RFC 6455 section 4.4; Engine.IO protocol, "HTTP long-polling".
