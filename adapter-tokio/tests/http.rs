@@ -5,6 +5,7 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use common::{Client, RawTcp, Running, frame, handshake};
 use hyper_util::rt::TokioIo;
 use roomcast_tokio::{
-    Args, Builder, Handle, HttpLimits, IpNet, Message, PathMatch, Peer, Runtime, Tokio, TrustedProxies,
+    Args, Builder, Data, Handle, HttpLimits, IpNet, Message, PathMatch, Peer, Runtime, Socket, Tokio, TrustedProxies,
+    start_shards,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -52,6 +54,59 @@ fn axum_serves_it_beside_other_routes() {
     assert_echoes(&mut raw);
     assert_eq!(server.client().ask(r#"422["echo",1]"#), "432[1]");
     assert_eq!(Client::open(server.address, "/inner/engine/").ask("4hi"), "4hi");
+}
+
+/// Sessions are spread over the shards, and found from any connection that axum has accepted.
+#[test]
+fn axum_serves_the_shards_of_one_server() {
+    let build = |_| {
+        Builder::new().socket_io("/socket.io", |io| {
+            io.namespace("/", |ns| {
+                ns.on("join", async |socket: Socket, Data((room,)): Data<(String,)>| socket.join(room));
+                ns.on("say", async |socket: Socket, text: Args| {
+                    socket.to("hall").emit("said", text).await;
+                });
+            });
+        })
+    };
+    let (sharded, _apps) = start_shards(2.try_into().unwrap(), build).unwrap();
+    let handle = sharded.handle();
+    let server = Running::start_with(echo(), move |_, listener| async move {
+        let app = Router::new().route("/hello", get(async || "hello")).fallback_service(sharded.service());
+        axum::serve(listener, app).await.unwrap();
+    });
+    let mut clients = [(); 4].map(|()| server.client());
+    let on_shard = |shard: Handle| {
+        server.runtime.block_on(async move { shard.query(|view| view.server.audit().sessions).await.unwrap() })
+    };
+    assert_eq!(handle.shards().into_iter().map(on_shard).collect::<Vec<_>>(), [2, 2]);
+    for client in &mut clients {
+        assert_eq!(client.ask(r#"421["join","hall"]"#), "431[]");
+    }
+    for speaker in 0..clients.len() {
+        clients[speaker].send(r#"42["say","hi"]"#);
+        for (place, client) in clients.iter_mut().enumerate() {
+            if place != speaker {
+                assert_eq!(client.next(), r#"42["said","hi"]"#, "{place} of {speaker}");
+            }
+        }
+    }
+    // Long polling, each request on a connection of its own.
+    let poll = |request: &str, body: &str| {
+        let mut raw = server.raw();
+        let length = body.len();
+        let head = format!("Host: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+        raw.send(format!("{request} HTTP/1.1\r\n{head}").as_bytes());
+        raw.rest()
+    };
+    for _ in 0..4 {
+        let open = poll("GET /socket.io/?EIO=4&transport=polling", "");
+        let sid = open.split(r#""sid":""#).nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+        let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+        assert!(poll(&format!("POST {target}"), "40").ends_with("ok"));
+        assert!(poll(&format!("GET {target}"), "").contains("40{"));
+    }
+    server.runtime.block_on(handle.shutdown(Duration::ZERO));
 }
 
 #[test]

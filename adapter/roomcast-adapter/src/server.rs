@@ -80,9 +80,10 @@ impl<R: Runtime> Server<R> {
     /// WebSockets of an endpoint for all [paths below](roomcast_core::server::config::PathMatch::Below) its own are served
     /// by one shard for each path.
     ///
-    /// What is particular to shards: limits are each shard's own, except for those on addresses. A [`View`](crate::View) is
-    /// of one shard, see [`Handle::shards`]. Bare endpoints have no rooms, so that their clients know those of their own
-    /// shard alone. Of what different shards emit to one room, the order may differ from one member to another.
+    /// What is particular to shards: rooms of the first Socket.IO endpoint alone are those of all shards. Limits are each
+    /// shard's own, except for those on addresses. A [`View`](crate::View) is of one shard, see [`Handle::shards`]. Bare
+    /// endpoints have no rooms, so that their clients know those of their own shard alone. Of what different shards emit to
+    /// one room, the order may differ from one member to another.
     ///
     /// On tokio, `roomcast_tokio::start_shards` makes the threads.
     ///
