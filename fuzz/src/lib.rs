@@ -8,6 +8,7 @@
 
 pub mod bus;
 pub mod frame;
+pub mod inflate;
 pub mod msgpack;
 pub mod packet;
 pub mod payload;
@@ -24,6 +25,7 @@ pub const TARGETS: &[(&str, TargetBody)] = &[
     ("bus_javascript", bus::bus_javascript),
     ("bus_python", bus::bus_python),
     ("frame", frame::frame),
+    ("inflate", inflate::inflate),
     ("msgpack", msgpack::msgpack),
     ("packet", packet::packet),
     ("payload", payload::payload),
