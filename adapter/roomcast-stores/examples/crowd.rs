@@ -3,13 +3,16 @@
 //! `cargo run --release -p roomcast-stores --features openwebui,sqlite --example crowd [USERS [0.6|0.12]]`
 //!
 //! Each user asks what the application asks at a login: who it is and which channels it is in. Then 2,000 heartbeats
-//! arrive at once while another process writes to the same file, as Open WebUI does.
+//! arrive at once while another process writes to the same file, as Open WebUI does; and 2,000 users have read their
+//! channel at once, and then a chat of theirs, while as many others log in.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytestring::ByteString;
 use roomcast_openwebui::Release;
 use roomcast_openwebui::query::{Question, StoreAnswer, Touch};
 use roomcast_stores::{DatabaseOptions, DatabaseUrl, Embedded, Store, WebUi};
@@ -46,17 +49,39 @@ async fn measure(folder: &Path, users: usize, release: Release) -> Result<(), Bo
     let store = Arc::new(WebUi::open(&url, DatabaseOptions::default(), own)?);
     store.examine().await?;
     for round in ["cold", "warm"] {
-        come_back(&store, users, round).await;
+        come_back(&store, 0..users, round).await;
     }
-    beat(&store, &path, users.min(2000)).await?;
+    let some = users.min(2000);
+    let beat = |user| Question::TouchUsers { touches: vec![Touch { user: user_id(user), at_secs: 7 }] };
+    write_at_once(&store, &path, "heartbeats", (0..some).map(beat)).await?;
+    for round in ["with logins", "alone"] {
+        let channel = |user| format!("channel-{}", (user + 1) % 1000).into();
+        let mark = |user| Question::ReadChannel { channel: channel(user), user: user_id(user), at_nanos: 7 };
+        let logins = tokio::spawn({
+            let (store, range) = (store.clone(), some..(2 * some).min(users));
+            async move {
+                if round == "with logins" {
+                    come_back(&store, range, "meanwhile").await;
+                }
+            }
+        });
+        write_at_once(&store, &path, "channels read", (0..some).map(mark)).await?;
+        logins.await?;
+        let mark = |user| Question::ReadChat { chat: format!("chat-{user}").into(), user: user_id(user), at_secs: 7 };
+        write_at_once(&store, &path, "chats read", (0..some).map(mark)).await?;
+    }
     store.close().await;
     Ok(())
 }
 
-async fn come_back(store: &Arc<WebUi>, users: usize, round: &str) {
-    let started = Instant::now();
+fn user_id(user: usize) -> ByteString {
+    format!("user-{user}").into()
+}
+
+async fn come_back(store: &Arc<WebUi>, range: Range<usize>, round: &str) {
+    let (started, users) = (Instant::now(), range.len());
     let mut tasks = JoinSet::new();
-    for user in 0..users {
+    for user in range {
         let store = store.clone();
         tasks.spawn(async move {
             let id = format!("user-{user}");
@@ -87,26 +112,29 @@ async fn come_back(store: &Arc<WebUi>, users: usize, round: &str) {
     );
 }
 
-async fn beat(store: &Arc<WebUi>, path: &Path, users: usize) -> Result<(), BoxedError> {
+async fn write_at_once(
+    store: &Arc<WebUi>,
+    path: &Path,
+    what: &str,
+    questions: impl Iterator<Item = Question>,
+) -> Result<(), BoxedError> {
     let ended = Arc::new(AtomicBool::new(false));
     let other = tokio::task::spawn_blocking({
         let (ended, path) = (ended.clone(), path.to_owned());
         move || write_beside(&path, &ended)
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for user in 0..users {
+    for question in questions {
         let store = store.clone();
-        let touches = vec![Touch { user: format!("user-{user}").into(), at_secs: 7 }];
-        tasks.spawn(async move { store.ask(Question::TouchUsers { touches }).await.is_ok() });
+        tasks.spawn(async move { store.ask(question).await.is_ok() });
     }
     let results = tasks.join_all().await;
     let after = started.elapsed();
     ended.store(true, Ordering::Relaxed);
     let (writes, longest) = other.await??;
     let failed = results.iter().filter(|is_done| !**is_done).count();
-    println!("{users} heartbeats: {failed} failed, the last after {after:.2?}");
+    println!("{} {what}: {failed} failed, the last after {after:.2?}", results.len());
     println!("meanwhile another writer: {writes} writes, the longest took {longest:.2?}");
     Ok(())
 }
@@ -153,6 +181,7 @@ async fn fill(path: &Path, users: usize) -> Result<(), BoxedError> {
          SELECT 'open-' || i, 'nobody', i, json_object('read', json_object('group_ids', json_array('group-' || (i % 50)))) FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 10)
          INSERT INTO channel (id, user_id, name, access_control) SELECT 'public-' || i, 'nobody', i, 'null' FROM n;
+         INSERT INTO chat (id, user_id, chat) SELECT 'chat-' || substr(id, 6), id, '{{}}' FROM \"user\";
          INSERT INTO config (data, version) VALUES ('{{}}', 0);
          COMMIT;"
     );
@@ -196,6 +225,7 @@ async fn fill_0_12(path: &Path, users: usize) -> Result<(), BoxedError> {
          INSERT INTO access_grant SELECT 'p' || i, 'channel', 'public-' || i, 'user', '*', 'read', 0 FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {users})
          INSERT INTO access_grant SELECT 'n' || i, 'note', 'note-' || i, 'user', 'user-' || i, 'read', 0 FROM n;
+         INSERT INTO chat (id, user_id, chat, updated_at) SELECT 'chat-' || substr(id, 6), id, '{{}}', 5 FROM \"user\";
          COMMIT;"
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await?;
@@ -216,7 +246,8 @@ CREATE TABLE channel_member (id TEXT NOT NULL, channel_id TEXT NOT NULL, user_id
     is_active BOOLEAN DEFAULT (1) NOT NULL, joined_at BIGINT NOT NULL, last_read_at BIGINT, updated_at BIGINT,
     PRIMARY KEY (id), UNIQUE (id));
 CREATE TABLE note (id TEXT NOT NULL PRIMARY KEY, user_id TEXT, access_control JSON, data JSON, updated_at BIGINT);
-CREATE TABLE "chat" ("id" VARCHAR(255) NOT NULL PRIMARY KEY, "user_id" VARCHAR(255) NOT NULL, "updated_at" DATETIME, chat JSON);
+CREATE TABLE "chat" ("id" VARCHAR(255) NOT NULL PRIMARY KEY, "user_id" VARCHAR(255) NOT NULL, "updated_at" DATETIME, chat JSON,
+    last_read_at BIGINT);
 CREATE TABLE "group" (id TEXT NOT NULL, name TEXT, permissions JSON, PRIMARY KEY (id), UNIQUE (id));
 CREATE TABLE group_member (id TEXT NOT NULL, group_id TEXT NOT NULL, user_id TEXT NOT NULL, PRIMARY KEY (id),
     CONSTRAINT uq_group_member_group_user UNIQUE (group_id, user_id), UNIQUE (id));

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytestring::ByteString;
-use roomcast_openwebui::query::{Permission, StoreError, Touch, User, UserChannels};
+use roomcast_openwebui::query::{Permission, Question, StoreError, Touch, User, UserChannels};
 
 use super::options::StoredConfig;
 
@@ -26,6 +26,19 @@ pub(super) fn moments_of(touches: &[Touch]) -> String {
         *at_secs = touch.at_secs.min(i64::MAX.unsigned_abs()).max(*at_secs);
     }
     serde_json::json!(latest.into_iter().collect::<Vec<_>>()).to_string()
+}
+
+/// The latest moment for each channel and user, as a JSON array of triples. `None`: no channel is marked.
+pub(super) fn channel_marks_of(marks: &[Question]) -> Option<String> {
+    let mut latest: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for mark in marks {
+        if let Question::ReadChannel { channel, user, at_nanos } = mark {
+            let at = latest.entry((channel, user)).or_default();
+            *at = (*at_nanos).min(i64::MAX.unsigned_abs()).max(*at);
+        }
+    }
+    let triples: Vec<_> = latest.into_iter().map(|((channel, user), at)| (channel, user, at)).collect();
+    (!triples.is_empty()).then(|| serde_json::json!(triples).to_string())
 }
 
 /// The user of each id, from rows of id, name, role and profile.

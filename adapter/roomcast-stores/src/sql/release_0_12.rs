@@ -82,7 +82,7 @@ impl GrantStatements {
         Ok(StoreAnswer::ChatRead(outcome))
     }
 
-    async fn read_chat(
+    pub(super) async fn read_chat(
         &self,
         link: &mut Executor<'_>,
         chat: &str,

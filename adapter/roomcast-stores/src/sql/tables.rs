@@ -84,6 +84,9 @@ impl Tables {
                 return together::touch(self, touches).await.map(|()| StoreAnswer::Done);
             }
             Question::Encryption(_) => return Err(StoreError::Unavailable),
+            mark @ (Question::ReadChannel { .. } | Question::ReadChat { .. }) if self.dialect.is_file() => {
+                return together::mark(self, mark).await;
+            }
             Question::Note { .. }
             | Question::Chat { .. }
             | Question::Files { .. }
@@ -351,6 +354,31 @@ impl Crowds for Tables {
         conn.link().run(self.dialect.touch_users(), &[Arg::Text(&crowd::moments_of(touches))]).await?;
         Ok(())
     }
+
+    async fn mark(&self, conn: &mut Conn, marks: &[Question]) -> Result<Vec<StoreAnswer>, Fault> {
+        let schema = self.schema(conn).await?;
+        Ok(transaction!(conn, link => mark(&mut link, &schema, marks)))
+    }
+}
+
+/// Writes marks in one transaction; those of channels by one statement, as 0.6.41 has no index for them.
+async fn mark(link: &mut Executor<'_>, schema: &Schema, marks: &[Question]) -> Result<Vec<StoreAnswer>, Fault> {
+    if let Some(channels) = crowd::channel_marks_of(marks) {
+        link.run(statements::READ_CHANNELS, &[Arg::Text(&channels)]).await?;
+    }
+    let mut answers = Vec::with_capacity(marks.len());
+    for question in marks {
+        let mut answer = StoreAnswer::Done;
+        if let Question::ReadChat { chat, user, at_secs } = question {
+            if let Some(grants) = &schema.grants {
+                answer = StoreAnswer::ChatRead(grants.read_chat(link, chat, user, *at_secs).await?);
+            } else if schema.has_read_mark {
+                link.run(statements::READ_CHAT, &[Arg::Text(chat), Arg::Text(user), Arg::Number(*at_secs)]).await?;
+            }
+        }
+        answers.push(answer);
+    }
+    Ok(answers)
 }
 
 async fn rewrite<W>(link: &mut Executor<'_>, sql: Rewrite, args: &[Arg<'_>], work: W) -> Result<(), Fault>

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytestring::ByteString;
-use roomcast_openwebui::query::{StoreError, Touch, User, UserChannels};
+use roomcast_openwebui::query::{Question, StoreAnswer, StoreError, Touch, User, UserChannels};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -23,7 +23,8 @@ pub(super) struct Together {
     users: BatchQueue<ByteString, Option<User>>,
     channels: BatchQueue<ByteString, UserChannels>,
     touches: BatchQueue<Touch, ()>,
-    /// Writes that wait for a connection or have one, but for touches.
+    marks: BatchQueue<Question, StoreAnswer>,
+    /// Writes that wait for a connection or have one, but for touches and marks.
     writes: AtomicUsize,
     written: Notify,
     is_closing: AtomicBool,
@@ -57,9 +58,12 @@ pub(super) trait Crowds: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<UserChannels>, Fault>> + Send;
 
     fn touch(&self, conn: &mut Conn, touches: &[Touch]) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    fn mark(&self, conn: &mut Conn, marks: &[Question])
+    -> impl Future<Output = Result<Vec<StoreAnswer>, Fault>> + Send;
 }
 
-/// A write other than a touch, until it is dropped.
+/// A write other than a touch or a mark, until it is dropped.
 pub(super) struct RowWrite<'a>(&'a Together);
 
 impl Together {
@@ -69,6 +73,7 @@ impl Together {
             users: BatchQueue::new(),
             channels: BatchQueue::new(),
             touches: BatchQueue::new(),
+            marks: BatchQueue::new(),
             writes: AtomicUsize::new(0),
             written: Notify::new(),
             is_closing: AtomicBool::new(false),
@@ -77,7 +82,7 @@ impl Together {
         }
     }
 
-    /// Counts a write that touches wait for.
+    /// Counts a write that touches and marks wait for.
     pub(super) fn write(&self) -> RowWrite<'_> {
         self.writes.fetch_add(1, Ordering::AcqRel);
         RowWrite(self)
@@ -90,6 +95,7 @@ impl Together {
         self.users.idle().await;
         self.channels.idle().await;
         self.touches.idle().await;
+        self.marks.idle().await;
     }
 
     /// Waits until no other write wants the database, for a while.
@@ -141,6 +147,13 @@ pub(super) async fn touch<T: Crowds>(tables: &Arc<T>, touches: Vec<Touch>) -> Re
     ask::<T, TouchQuestions>(tables, touches).await.map(drop)
 }
 
+/// Writes what a user has read. Only for a file, of which each transaction keeps others out: elsewhere one mark would wait
+/// for the row of another.
+pub(super) async fn mark<T: Crowds>(tables: &Arc<T>, question: Question) -> Result<StoreAnswer, StoreError> {
+    let mut answers = ask::<T, MarkQuestions>(tables, vec![question]).await?;
+    answers.pop().ok_or(StoreError::Unavailable)
+}
+
 /// A kind of question.
 trait BatchKind: Send + 'static {
     type Item: Clone + Send + Sync + 'static;
@@ -164,6 +177,7 @@ trait BatchKind: Send + 'static {
 struct UserQuestions;
 struct ChannelQuestions;
 struct TouchQuestions;
+struct MarkQuestions;
 
 impl BatchKind for UserQuestions {
     type Item = ByteString;
@@ -216,6 +230,26 @@ impl BatchKind for TouchQuestions {
     async fn answer<T: Crowds>(tables: &T, conn: &mut Conn, items: &[Touch]) -> Result<Vec<()>, Fault> {
         tables.touch(conn, items).await?;
         Ok(vec![(); items.len()])
+    }
+}
+
+/// A message in a channel that thousands look at is read by all of them at once.
+impl BatchKind for MarkQuestions {
+    type Item = Question;
+    type Found = StoreAnswer;
+    const PURPOSE: LoanPurpose = LoanPurpose::Write;
+    const WORKERS_MAX: usize = 1;
+    /// With a chat go four statements.
+    const ITEMS_MAX: usize = 128;
+    /// As long as others sleep between two looks at a file that is busy.
+    const PACE: Duration = Duration::from_millis(100);
+
+    fn queue(together: &Together) -> &BatchQueue<Self::Item, Self::Found> {
+        &together.marks
+    }
+
+    async fn answer<T: Crowds>(tables: &T, conn: &mut Conn, items: &[Question]) -> Result<Vec<StoreAnswer>, Fault> {
+        tables.mark(conn, items).await
     }
 }
 
@@ -279,7 +313,7 @@ async fn answer<T: Crowds, K: BatchKind>(tables: &T, mut conn: Conn, entries: Ve
     }
 }
 
-/// How long touches give way: a stream of other writes must not keep them waiting without end.
+/// How long touches and marks give way: a stream of other writes must not keep them waiting without end.
 const OTHERS_FIRST_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -369,6 +403,10 @@ mod tests {
         }
 
         async fn touch(&self, _conn: &mut Conn, _touches: &[Touch]) -> Result<(), Fault> {
+            Err(StoreError::Unavailable.into())
+        }
+
+        async fn mark(&self, _conn: &mut Conn, _marks: &[Question]) -> Result<Vec<StoreAnswer>, Fault> {
             Err(StoreError::Unavailable.into())
         }
     }

@@ -245,6 +245,35 @@ fn heartbeats_of_many_users_share_transactions() {
     });
 }
 
+/// A message in a channel is read at once by all who look at it.
+#[test]
+fn what_many_users_have_read_shares_transactions() {
+    run(async {
+        let (_folder, path) = webui_db(SqliteJournalMode::Delete).await;
+        let store = Arc::new(open(&path, patient()));
+        let before = transactions(&path);
+        let tasks: Vec<_> = (0..300)
+            .map(|second: u64| {
+                let (store, user) = (store.clone(), ["ann", "bob", "nobody"][second as usize % 3]);
+                let question = match second % 2 {
+                    0 => Question::ReadChannel { channel: "pair".into(), user: user.into(), at_nanos: second },
+                    _ => Question::ReadChat { chat: "c".into(), user: user.into(), at_secs: second },
+                };
+                tokio::spawn(async move { store.ask(question).await })
+            })
+            .collect();
+        for task in tasks {
+            assert!(matches!(task.await.unwrap(), Ok(StoreAnswer::Done)));
+        }
+        let count = transactions(&path) - before;
+        assert!((1..=4).contains(&count), "{count} transactions");
+        for (user, latest) in [("ann", "294"), ("bob", "298")] {
+            assert_eq!(value(&path, Cell::LastReadAt { channel: "pair", user }).await.as_deref(), Some(latest));
+        }
+        store.close().await;
+    });
+}
+
 /// How many transactions have written to a file: the counter in its header.
 /// <https://www.sqlite.org/fileformat.html#file_change_counter>
 fn transactions(path: &Path) -> u32 {
