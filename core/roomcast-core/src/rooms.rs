@@ -408,6 +408,7 @@ mod tests {
             let member = rooms.enter(TestMember::from_parts(slot, 1), OutboundIdx(slot));
             rooms.join(member, &"r".into(), 9);
             assert_eq!((rooms.presences.places(), rooms.members("r").count()), (1, 1));
+            assert!(rooms.everyone.capacity() < 100, "{}", rooms.everyone.capacity());
             rooms.exit(member);
         }
     }

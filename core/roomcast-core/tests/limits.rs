@@ -342,6 +342,33 @@ fn connected_comes_before_disconnected_though_the_socket_is_too_slow() {
     assert_eq!(world.server().counters().too_slow, 1);
 }
 
+/// The same where a namespace is open: nothing is said of a socket before it is let in.
+#[test]
+fn connected_comes_before_disconnected_though_the_queue_was_full_before() {
+    let mut config = open();
+    let EndpointKind::SocketIo(_, settings) = &mut config.endpoints[0].kind else { panic!("Socket.IO") };
+    settings.namespaces = vec![NamespaceRule { pattern: Pattern::Prefix("/".into()), admission: Admission::Open }];
+    config.limits.queue_soft_bytes = 10;
+    config.limits.queue_bytes_max = 400;
+    let mut world = World::new(config);
+    let sid = world.open_polling();
+    // The answers that no poll takes: the last of them are those to sockets that are let in.
+    let body: Vec<_> = (0..12).map(|n| format!("40/{n},")).collect();
+    world.request(Method::POST, &sid, body.join("\x1e"));
+    let (mut connected, mut gone) = (Vec::new(), Vec::new());
+    for event in world.settle() {
+        match event {
+            Event::Connected(connect) => connected.push(connect.socket),
+            Event::Disconnected { socket, .. } => {
+                assert!(connected.contains(&socket), "{socket:?} is gone before it came");
+                gone.push(socket);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((connected.len(), world.server().counters().too_slow), (gone.len(), 1));
+}
+
 #[test]
 fn no_disconnect_is_sent_to_a_socket_that_was_never_let_in() {
     let mut world = World::new(asking());
