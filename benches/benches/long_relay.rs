@@ -154,6 +154,8 @@ impl World {
                 // Another thread does it.
                 let reply = work.run();
                 longest.time("worked", || stack.handle_reply(reply, now));
+            } else if stack.poll_timeout().is_some_and(|(deadline, _)| deadline <= now) {
+                longest.time("turn", || stack.handle_timeout(now));
             } else {
                 return delivered;
             }
