@@ -73,3 +73,28 @@ fn processes_find_sessions_chats_and_lines_in_redis() {
     fleet.nodes[0].0.signal("TERM");
     fleet.nodes[0].0.end();
 }
+
+/// Section 2.3, presence: a node that is killed says nothing.
+#[test]
+fn who_was_on_a_killed_node_is_in_no_chat_any_more() {
+    let mut fleet = Fleet::start(0, &[RELEASE, ("ROOMCAST_LEASE_SECONDS", "1")]);
+    // Ada is an admin, who may look at chats of others.
+    fleet.edit(|rows| rows.chats[0].owner = "ben".into());
+    fleet.add();
+    fleet.add();
+    let (mut ada, mut ben) = (fleet.join(0, "ada"), fleet.join(1, "ben"));
+    for client in [&ada, &ben] {
+        client.send(r#"42["events:chat",{"chat_id":"first","data":{"type":"join"}}]"#);
+    }
+    let both = r#""users":[{"id":"ada","name":"Ada"},{"id":"ben","name":"Ben"}]"#;
+    while !ben.next().contains(both) {}
+    while !ada.next().contains(both) {}
+    // One of a process of Open WebUI that was killed as well, long ago: its entry is old, and its lock is free.
+    let pool = "open-webui:session_pool";
+    let old = r#"{"id":"gone","name":"Gone","last_seen_at":1000,"chat_ids":["first"]}"#;
+    fleet.raw::<i64>(&["HSET", pool, "python", old]);
+    fleet.nodes[0].0.signal("KILL");
+    while !ben.next().contains(r#""users":[{"id":"ben","name":"Ben"}]"#) {}
+    while fleet.raw::<Vec<String>>(&["HKEYS", pool]) != [ben.sid.clone()] {}
+    assert!(!fleet.raw::<bool>(&["EXISTS", "open-webui:session_cleanup_lock"]), "given back");
+}

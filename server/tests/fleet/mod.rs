@@ -23,6 +23,8 @@ pub struct Fleet {
     pub redis: RedisServer,
     pub nodes: Vec<(Program, SocketAddr)>,
     variables: Vec<(&'static str, String)>,
+    /// What is in the store of each node.
+    rows: Rows,
     folders: Vec<Folder>,
 }
 
@@ -42,9 +44,14 @@ impl Fleet {
             ("WEBSOCKET_REDIS_URL", url.as_str()),
         ];
         let variables = own.map(|(name, value)| (name, value.to_owned())).into_iter().chain(more(&url)).collect();
-        let mut fleet = Self { redis, nodes: Vec::new(), variables, folders: Vec::new() };
+        let mut fleet = Self { redis, nodes: Vec::new(), variables, rows: Rows::demo(), folders: Vec::new() };
         (0..nodes).for_each(|_| fleet.add());
         fleet
+    }
+
+    /// What the stores of nodes have that are added from now on.
+    pub fn edit(&mut self, edit: impl FnOnce(&mut Rows)) {
+        edit(&mut self.rows);
     }
 
     /// Starts one more node.
@@ -52,7 +59,7 @@ impl Fleet {
         let folder = Folder::new();
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
             let store = Embedded::open(&folder.path().join("roomcast.db"), DatabaseOptions::default()).await.unwrap();
-            store.seed(&Rows::demo()).await.unwrap();
+            store.seed(&self.rows).await.unwrap();
             roomcast_stores::Store::close(&store).await;
         });
         let folder_name = folder.path().display().to_string();
