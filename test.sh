@@ -32,7 +32,7 @@ export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 features=roomcast-stores/openwebui,roomcast-stores/sqlite,roomcast-stores/postgres,roomcast-stores/yrs
 features+=,roomcast-auth/asymmetric,roomcast-redis/tls,roomcast-tokio/documents,roomcast-tokio/sqlite
 features+=,roomcast-adapter/redis,roomcast-stores/redis,roomcast-async-std/documents,roomcast-async-std/stores
-features+=,roomcast-adapter/serve-client
+features+=,roomcast-adapter/serve-client,roomcast-adapter/admin
 
 # The pure crates, which section wasm compiles one by one.
 pure=(core/*/Cargo.toml)

@@ -155,6 +155,8 @@ for runtime in ${runtimes:-tokio smol async-std shards}; do
   # A client is known to the shard that it was on alone (docs/recovery.md), and rooms of the first endpoint alone are those of all.
   [ "$runtime" = shards ] || for file in clients-recovery clients-msgpack; do node_suite $file 300; done
   for file in wire-http wire-websocket wire-engine-io wire-socket-io wire-hostile; do node_suite $file 300; done
+  # The reference has no dashboard.
+  [ -n "$reference" ] || node_suite clients-admin 300
   [ -n "$reference" ] || node_suite wire-compression 300
   [ -z "$slow" ] || node_suite slow 300
   cd "$here/python"

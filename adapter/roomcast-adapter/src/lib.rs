@@ -34,6 +34,8 @@ mod ack_result;
 mod ack_sender;
 mod acks;
 mod addresses;
+#[cfg(feature = "admin")]
+mod admin;
 mod app;
 mod args;
 mod broadcast;
@@ -94,6 +96,8 @@ pub use crate::ack_result::ErrorArgs;
 pub use crate::ack_sender::AckSender;
 pub use crate::acks::{AckError, AckFuture, Acks, AcksFuture};
 pub use crate::addresses::TrustedProxies;
+#[cfg(feature = "admin")]
+pub use crate::admin::{AdminDetail, AdminLogin, AdminPanel, AdminRights, BadPasswordHash};
 pub use crate::app::{AppHandle, AppLink};
 pub use crate::args::{Fallible, IntoArgs, Raw, Typed};
 pub use crate::broadcast::Broadcast;

@@ -12,16 +12,29 @@ use roomcast_auth::{Claim, Claims, Key, Policy, Verifier};
 use roomcast_core::cluster::{ClusterSettings, JavaScript, Python, Strangers};
 use roomcast_tokio::redis::{RedisConfig, RedisUrl};
 use roomcast_tokio::{
-    Args, ArgsError, Builder, Compression, ConnectionRecovery, Data, EngineIo, Extent, Handle, Message, Namespace,
-    NoAck, Parser, Pattern, Peer, PeerHandlers, RedisNodes, Refusal, Runtime, SessionCookie, Socket, SocketIoRoutes,
-    Transports, wall_now,
+    AdminLogin, AdminPanel, Args, ArgsError, BadPasswordHash, Builder, Compression, ConnectionRecovery, Data, EngineIo,
+    Extent, Handle, Message, Namespace, NoAck, Parser, Pattern, Peer, PeerHandlers, RedisNodes, Refusal, Runtime,
+    SessionCookie, Socket, SocketIoRoutes, Transports, wall_now,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{listed, of_fleet};
 use crate::settings::{BusDialect, Settings};
 
-pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, Box<dyn Error>> {
+/// Of all shards.
+static RESPONSES: AtomicU64 = AtomicU64::new(0);
+
+/// The dashboard's side of the server, if there is one. It is told of sockets by [`AdminPanel::watch`].
+pub fn panel(settings: &Settings) -> Result<Option<AdminPanel>, BadPasswordHash> {
+    let login = settings.admin.as_ref().map(|hash| AdminLogin::basic("ada", hash)).transpose()?;
+    Ok(login.map(AdminPanel::new))
+}
+
+pub fn builder<R: Runtime>(
+    runtime: R,
+    settings: &Settings,
+    panel: Option<&AdminPanel>,
+) -> Result<Builder, Box<dyn Error>> {
     let policy = Policy { required: vec![Claim::Expiry, Claim::Subject], ..Policy::default() };
     let verifier = Verifier::new(policy, vec![Key::hmac(settings.jwt_secret.as_bytes())?])?;
     let compression = (settings.compression == "1").then(Compression::default);
@@ -40,16 +53,18 @@ pub fn builder<R: Runtime>(runtime: R, settings: &Settings) -> Result<Builder, B
         let verifier = verifier.clone();
         namespaces(io, &runtime, verifier, settings);
     };
-    let counted = AtomicU64::new(0);
     let builder = Builder::new()
         .initial_headers(|request, headers| {
             let user = request.headers().get("x-user").cloned();
             headers.insert("x-initial", user.unwrap_or(HeaderValue::from_static("a guest")));
         })
-        .headers(move |_request, headers| {
-            headers.insert("x-response", HeaderValue::from(counted.fetch_add(1, Ordering::Relaxed)));
+        .headers(|_request, headers| {
+            headers.insert("x-response", HeaderValue::from(RESPONSES.fetch_add(1, Ordering::Relaxed)));
         })
-        .socket_io("/socket.io", |io| with_parser(io, Parser::Json))
+        .socket_io("/socket.io", |io| {
+            with_parser(io, Parser::Json);
+            panel.iter().for_each(|panel| panel.register(io));
+        })
         .socket_io("/msgpack", |io| with_parser(io, Parser::MessagePack))
         .engine_io("/engine.io", |eio| {
             eio.engine = engine.clone();

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use roomcast_tokio::{Runtime, Server, Tokio, TokioThread, start_shards};
+use roomcast_tokio::{AdminPanel, Runtime, Server, Tokio, TokioThread, start_shards};
 
 use crate::settings::{On, Settings};
 
@@ -25,12 +25,15 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
-    let run = match settings.runtime {
-        On::Tokio => on_tokio(&settings, || Ok(handlers::builder(Tokio, &settings)?.start(Tokio)?)),
-        On::Shards => on_tokio(&settings, || on_shards(&settings)),
-        On::Smol => smol::block_on(on_smol(&settings)),
-        On::AsyncStd => async_std::task::block_on(on_async_std(&settings)),
-    };
+    let run = handlers::panel(&settings).map_err(Into::into).and_then(|panel| {
+        let shown = panel.as_ref();
+        match settings.runtime {
+            On::Tokio => on_tokio(&settings, shown, || Ok(handlers::builder(Tokio, &settings, shown)?.start(Tokio)?)),
+            On::Shards => on_tokio(&settings, shown, || on_shards(&settings, shown)),
+            On::Smol => smol::block_on(on_smol(&settings, shown)),
+            On::AsyncStd => async_std::task::block_on(on_async_std(&settings, shown)),
+        }
+    });
     match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -41,16 +44,17 @@ fn main() -> ExitCode {
 }
 
 /// Two threads of tokio beside the one that accepts.
-fn on_shards(settings: &Settings) -> Result<Server<TokioThread>, Box<dyn Error>> {
+fn on_shards(settings: &Settings, panel: Option<&AdminPanel>) -> Result<Server<TokioThread>, Box<dyn Error>> {
     let timers = TokioThread::start("timers")?;
     // What can fail has succeeded before it is done for each shard.
-    handlers::builder(timers.clone(), settings)?;
-    let build = |_| handlers::builder(timers.clone(), settings).unwrap_or_default();
+    handlers::builder(timers.clone(), settings, panel)?;
+    let build = |_| handlers::builder(timers.clone(), settings, panel).unwrap_or_default();
     Ok(start_shards(SHARDS, build)?.0)
 }
 
 fn on_tokio<R: Runtime<Listener = tokio::net::TcpListener>>(
     settings: &Settings,
+    panel: Option<&AdminPanel>,
     start: impl FnOnce() -> Result<Server<R>, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -61,6 +65,7 @@ fn on_tokio<R: Runtime<Listener = tokio::net::TcpListener>>(
         let address = listener.local_addr()?;
         let mut term = signal(SignalKind::terminate())?;
         let server = start()?;
+        panel.cloned().into_iter().for_each(|panel| drop(tokio::spawn(panel.watch(server.handle()))));
         let handle = server.handle();
         tokio::spawn(async move {
             term.recv().await;
@@ -70,22 +75,24 @@ fn on_tokio<R: Runtime<Listener = tokio::net::TcpListener>>(
     })
 }
 
-async fn on_smol(settings: &Settings) -> Result<(), Box<dyn Error>> {
+async fn on_smol(settings: &Settings, panel: Option<&AdminPanel>) -> Result<(), Box<dyn Error>> {
     use roomcast_async_std::Smol;
 
     let listener = smol::net::TcpListener::bind((settings.host.as_str(), settings.port)).await?;
     let address = listener.local_addr()?;
-    let server = handlers::builder(Smol, settings)?.start(Smol)?;
+    let server = handlers::builder(Smol, settings, panel)?.start(Smol)?;
+    panel.cloned().into_iter().for_each(|panel| Smol.spawn(panel.watch(server.handle())));
     smol::spawn(shut_down_on_signal(server.handle())?).detach();
     serve(server, listener, address).await
 }
 
-async fn on_async_std(settings: &Settings) -> Result<(), Box<dyn Error>> {
+async fn on_async_std(settings: &Settings, panel: Option<&AdminPanel>) -> Result<(), Box<dyn Error>> {
     use roomcast_async_std::AsyncStd;
 
     let listener = async_std::net::TcpListener::bind((settings.host.as_str(), settings.port)).await?;
     let address = listener.local_addr()?;
-    let server = handlers::builder(AsyncStd, settings)?.start(AsyncStd)?;
+    let server = handlers::builder(AsyncStd, settings, panel)?.start(AsyncStd)?;
+    panel.cloned().into_iter().for_each(|panel| AsyncStd.spawn(panel.watch(server.handle())));
     drop(async_std::task::spawn(shut_down_on_signal(server.handle())?));
     serve(server, listener, address).await
 }

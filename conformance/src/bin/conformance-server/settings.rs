@@ -33,6 +33,9 @@ pub struct Settings {
     /// `1`: messages are compressed for clients that offer it.
     #[arg(long, env = "COMPRESSION", default_value = "0")]
     pub compression: String,
+    /// The bcrypt hash of the password with which `ada` may see the dashboard; without it there is none.
+    #[arg(long, env = "ADMIN", hide_env_values = true)]
+    pub admin: Option<String>,
     /// `1`: opening responses have engine.io's cookie.
     #[arg(long, env = "COOKIE", default_value = "0")]
     pub cookie: String,

@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::config::{EndpointId, EndpointKind};
 use super::deadlines::{DeadlineKind, DeadlineSubject};
-use super::event::{ConnId, Event, Handshake, Reason, SessionId, SocketId};
+use super::event::{ConnId, Event, Handshake, Reason, SessionId, Sid, SocketId};
 use super::fault::PeerError;
 use super::heartbeats::HeartbeatDue;
 use super::outbound::SessionFlow;
@@ -101,6 +101,11 @@ impl Server {
             max_payload_bytes: engine.max_payload_bytes,
         };
         Bytes::from(format!("0{}", handshake.encode()))
+    }
+
+    /// Which transport a session is on, and its sid; `None` if it has ended.
+    pub fn session_state(&self, session: SessionId) -> Option<(State, Sid)> {
+        self.sessions.get(session).map(|record| (record.state, record.sid))
     }
 
     /// The cookie of a session by long polling, if its endpoint has one.
