@@ -9,7 +9,7 @@
 //! [`RedisKeys`] sends commands for state that nodes share, [`RedisLock`] is a lock among them.
 //!
 //! The servers are one Redis, the primary that Sentinels name, or a Redis Cluster ([`RedisUrl`]). Redis 6 or later is
-//! needed, for RESP3; Valkey serves as well.
+//! needed, for RESP3; Valkey speaks the same and is not tested.
 //!
 //! Of other crates' types, only [`bytes::Bytes`] stands in this API.
 //!
