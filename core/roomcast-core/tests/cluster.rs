@@ -278,6 +278,35 @@ fn applications_talk_to_each_other() {
 }
 
 #[test]
+fn replies_of_applications_that_do_not_come_are_waited_for_until_the_deadline() {
+    let mut fleet = Fleet::of(3);
+    fleet.events(0).for_each(drop);
+    fleet.cut = Some(2);
+    let ack = Some(AckRequest { emit: EmitId(3), timeout: Duration::from_secs(1) });
+    let (namespace, name, args) = ("/".into(), "question".into(), Args::empty());
+    fleet.command(0, Command::Cluster(ClusterCommand::ServerEmit { namespace, name, args, ack }));
+    let heard = fleet.events(1).find_map(|event| match event {
+        ClusterEvent::ServerReceived { reply, .. } => reply,
+        _ => None,
+    });
+    let reply = heard.unwrap();
+    fleet.command(1, Command::Cluster(ClusterCommand::ServerReply { reply: reply.clone(), args: Args::empty() }));
+    fleet.pass(Duration::from_millis(999));
+    let early: Vec<_> = fleet.events(0).collect();
+    assert!(matches!(&early[..], [ClusterEvent::ServerReplied { emit: EmitId(3), .. }]), "{early:?}");
+    fleet.pass(Duration::from_millis(1));
+    let late: Vec<_> = fleet.events(0).collect();
+    let [ClusterEvent::ServerRepliesEnded { emit: EmitId(3), asked: 2, answered: 1, end: AckEnd::TimedOut }] =
+        &late[..]
+    else {
+        panic!("{late:?}")
+    };
+    // Behind the deadline a reply is stale.
+    fleet.command(1, Command::Cluster(ClusterCommand::ServerReply { reply, args: Args::empty() }));
+    assert_eq!((fleet.events(0).count(), fleet.audits()), (0, vec![0; 3]));
+}
+
+#[test]
 fn a_node_that_falls_silent_leaves_and_comes_back() {
     let mut fleet = Fleet::of(2);
     fleet.events(0).for_each(drop);
