@@ -183,6 +183,25 @@ fn remote_sockets_join_leave_and_are_disconnected() {
     assert!(fleet.server(1).sid(b.socket).is_some());
 }
 
+#[test]
+fn who_is_not_meant_stays_in_a_room_on_other_nodes() {
+    let mut fleet = Fleet::of(2);
+    let [a, b] = [1, 1].map(|node| fleet.client_in(node, "red"));
+    let others = Selection {
+        rooms: vec!["red".into()],
+        except_rooms: vec![b.sid.as_str().to_owned().into()],
+        ..Selection::of(scope())
+    };
+    let members = |fleet: &mut Fleet| -> Vec<SocketId> { fleet.server(1).members(&scope(), "red").collect() };
+    for target in [sid_room(a), Target::Select(Box::new(others))] {
+        fleet.command(0, Command::Join { target: sid_room(a), room: "red".into() });
+        assert_eq!(members(&mut fleet).len(), 2);
+        fleet.command(0, Command::Leave { target, room: "red".into() });
+        assert_eq!(members(&mut fleet), [b.socket]);
+        assert_eq!(fleet.server(1).everyone(&scope()).count(), 2);
+    }
+}
+
 /// Only servers of other makes say several rooms in one message, and close or ask for rooms.
 #[test]
 fn servers_of_other_makes_join_leave_close_and_list_rooms() {

@@ -321,6 +321,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_queued_before_a_peer_fell_behind_is_not_counted_against_it() {
+        let packet = Encoded::text("4abcdefgh");
+        let mut outbound = Outbound { flow: SessionFlow::Open, ..Outbound::default() };
+        outbound.push(&packet, packet.len());
+        outbound.fall_behind(SessionFlow::Blocked);
+        assert_ne!(outbound.push(&packet, packet.len()), Pushed::TooSlow, "the limit, beside what was there");
+        assert_eq!(outbound.push(&packet, packet.len()), Pushed::TooSlow);
+    }
+
+    #[test]
     fn a_priority_queue_is_empty_until_there_is_something_in_it() {
         let mut queue = PriorityQueue::default();
         assert!(queue.is_empty() && queue.bytes() == 0 && queue.pop_front().is_none());

@@ -276,6 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_a_queue_are_exceeded_above_them_and_not_at_them() {
+        let packet = packet(10);
+        for less in [0, 1] {
+            let limit = 2 * packet.len() - less;
+            let mut queues = OutboundQueues::new(limit, limit);
+            open(&mut queues, 0, SessionFlow::Blocked);
+            (0..2).for_each(|_| queues.push(OutboundIdx(0), &packet, Delivery::Reliable));
+            assert_eq!(queues.is_congested(OutboundIdx(0)), less == 1);
+            assert_eq!(queues.poll_too_slow().is_some(), less == 1);
+        }
+    }
+
+    #[test]
     fn a_new_session_does_not_pay_for_the_one_before() {
         let mut queues = OutboundQueues::new(10, 20);
         open(&mut queues, 0, SessionFlow::Blocked);

@@ -450,6 +450,7 @@ mod tests {
             assert_eq!(reached, (first..=loss).collect::<Vec<_>>());
             assert_eq!(recovery.live(), 1 + reached.len());
             give_back(&mut recovery, pid, loss + 1, at(0)).unwrap();
+            assert_eq!(recovery.live(), 1 + reached.len(), "on its way back");
             recovery.handle_connected(socket(loss + 1), &"/".into(), sid(), at(0));
         }
         recovery.handle_gone(socket(losses));

@@ -234,6 +234,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_what_is_discarded_goes_out_later() {
+        let mut transmit = Transmit::new();
+        for frames in 1..4 {
+            transmit.begin();
+            (0..frames).for_each(|_| transmit.push(Slice::whole(Encoded::text("4gone"))));
+            transmit.then(After::Close);
+            transmit.discard();
+            assert!(transmit.is_empty() && transmit.after() == After::Keep);
+            transmit.push(Slice::whole(Encoded::text("4new")));
+            assert_eq!(transmit.single(), Some(&b"\x81\x044new"[..]), "{frames}");
+            transmit.discard();
+        }
+    }
+
+    #[test]
     fn large_frames_are_not_copied() {
         let large = "4".repeat(10_000);
         let mut transmit = Transmit::new();
