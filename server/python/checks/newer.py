@@ -253,6 +253,41 @@ async def webhooks(cast, tabs):
     assert sorted(user for user, _ in cast.model.hooks[since:]) == ["carol"]
 
 
+@check("channels", "an encrypted conversation, which the backend ends when the channel changes")
+async def encrypted(cast, tabs):
+    where = (await group(cast, "sealed", cast.bob, cast.carol))["id"]
+    bob, carol, admin = [await user.browser() for user in (cast.bob, cast.carol, cast.admin)]
+
+    async def call(browser, action, **more):
+        return await browser.client.call(f"encryption:{action}", {"channel": where, **more}, timeout=PATIENCE)
+
+    def of_kind(kind):
+        return lambda name, data: name == "encryption:event" and data["kind"] == kind
+
+    key = "A" * 43 + "="
+    assert await call(bob, "status") == {"ok": True, "available": False, "session": None}
+    started = await call(bob, "start")
+    session, host = started["session"], started["participation"]
+    assert (await call(bob, "bind", session=session, participation=host, key=key))["ok"]
+    await carol.wait(lambda name, data: name == "encryption:available" and data["session"] == session)
+    guest = (await call(carol, "join", session=session))["participation"]
+    assert (await call(carol, "bind", session=session, participation=guest, key=key, packet="S1AA"))["ok"]
+    candidate = await bob.wait(of_kind("candidate"))
+    assert candidate["sender"] == guest and candidate["packet"] == "S1AA" and candidate["sequence"] == 1
+    admit = {"kind": "admit", "packet": "QUFB", "target": guest, "welcome": "V1dX"}
+    assert (await call(bob, "packet", session=session, participation=host, **admit))["ok"]
+    assert (await carol.wait(of_kind("welcome")))["packet"] == "V1dX"
+    said = {"session": session, "participation": guest, "kind": "mls", "packet": "Qk9C"}
+    assert (await call(carol, "packet", **said))["ok"]
+    assert (await bob.wait(of_kind("mls")))["packet"] == "Qk9C"
+    assert not (await call(admin, "packet", **said))["ok"], "one that takes no part"
+    await cast.admin.ask("POST", f"/api/v1/channels/{where}/update/members/remove", {"user_ids": [cast.carol.id]})
+    for browser in (bob, carol):
+        await browser.wait(of_kind("ended"))
+    assert not (await call(carol, "packet", **said))["ok"] and not (await call(carol, "status"))["ok"]
+    assert (await call(bob, "status"))["session"] is None
+
+
 # ---------------------------------------------------------------------------------------------------------- notes
 
 
@@ -389,6 +424,8 @@ async def play(options):
                         traceback.print_exc()
                         await tabs.shoot(folder, f"{mode}-{function.__name__}")
                     await tabs.close()
+                    for user in cast.all:
+                        await user.leave()
                     print(f"{verdict}  {mode:6}  {area:10} {what}  ({time.monotonic() - began:.1f} s)", flush=True)
             finally:
                 await cast.close() if hasattr(cast, "carol") else None

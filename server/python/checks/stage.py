@@ -67,6 +67,8 @@ class Stage:
             # Off in newer versions.
             "ENABLE_USER_WEBHOOKS": "true",
             "USER_PERMISSIONS_FEATURES_USER_WEBHOOKS": "true",
+            "ENABLE_ENCRYPTED_CHANNELS": "true",
+            "USER_PERMISSIONS_FEATURES_ENCRYPTED_CHANNELS": "true",
             # The receiver of webhooks is on this machine.
             "ENABLE_LOCAL_WEB_FETCH": "true",
             "ENABLE_RAG_LOCAL_WEB_FETCH": "true",
