@@ -241,17 +241,43 @@ fn who_is_away_for_too_long_is_new() {
 fn a_private_id_is_good_for_one_socket_of_its_own_namespace() {
     let mut world = World::new();
     let mut one = world.join(Via::WebSocket);
-    let mut twin = one.clone();
-    assert_eq!(world.come_back(&mut twin, Via::WebSocket).recovered, None, "the first is connected");
-    assert_ne!((&twin.sid, &twin.pid), (&one.sid, &one.pid));
-    world.pair.vanish(one.peer);
-    world.gone();
-    let mut elsewhere = Client { namespace: "/custom", ..one.clone() };
-    assert_eq!(world.come_back(&mut elsewhere, Via::WebSocket).recovered, None);
-    let mut late = one.clone();
+    for _ in ["connected", "away"] {
+        let mut elsewhere = Client { namespace: "/custom", ..one.clone() };
+        assert_eq!(world.come_back(&mut elsewhere, Via::WebSocket).recovered, None);
+        assert_ne!((&elsewhere.sid, &elsewhere.pid), (&one.sid, &one.pid));
+        if world.pair.server().sid(one.socket).is_some() {
+            world.pair.vanish(one.peer);
+            assert_eq!(world.gone(), Reason::TransportClose);
+        }
+    }
     assert!(world.come_back(&mut one, Via::WebSocket).recovered.is_some());
-    assert_eq!(world.come_back(&mut late, Via::WebSocket).recovered, None, "it was given already");
-    assert_ne!(late.pid, one.pid);
+}
+
+/// A network that has changed is noticed by the client at once, and by the server when a pong is missing.
+#[test]
+fn a_client_takes_over_from_its_old_connection_that_the_server_still_holds() {
+    for (old_via, new_via) in
+        [(Via::WebSocket, Via::WebSocket), (Via::Polling, Via::WebSocket), (Via::WebSocket, Via::Polling)]
+    {
+        let mut world = World::new();
+        let (mut one, mut other) = (world.join(old_via), world.join(Via::WebSocket));
+        world.enter(&one, "r");
+        world.emit(one.socket, "received");
+        assert_eq!(world.take(&mut one), ["received"]);
+        world.emit_to(world.room("r"), "into the dead connection", Delivery::Reliable);
+        let old = one.clone();
+        assert!(world.come_back(&mut one, new_via).recovered.is_some());
+        assert_eq!((&one.sid, &one.pid), (&old.sid, &old.pid));
+        assert_ne!(one.peer, old.peer);
+        assert_eq!(world.pair.server().sid(old.socket), None, "it is one socket");
+        assert_eq!(world.take(&mut one), ["into the dead connection"]);
+        world.emit_to(world.room("r"), "after", Delivery::Reliable);
+        assert_eq!((world.take(&mut one), world.take(&mut other)), (vec!["after".to_owned()], vec![]));
+        // Again, and with nothing left behind.
+        assert!(world.come_back(&mut one, old_via).recovered.is_some());
+        assert_eq!(world.take(&mut one), [""; 0]);
+        assert_eq!(world.pair.server().counters().sockets_recovered, 2);
+    }
 }
 
 #[test]

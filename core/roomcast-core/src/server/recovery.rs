@@ -34,6 +34,8 @@ pub(super) struct Recovery {
     silence_max: Duration,
     log: PacketLog,
     connected: BTreeMap<SocketId, Remembered>,
+    /// The connected sockets by their private ids.
+    owners: KeyedMap<Sid, SocketId>,
     /// Sockets that are coming back and are not let in yet.
     returning: BTreeMap<SocketId, Lost>,
     lost: KeyedMap<Sid, Lost>,
@@ -91,6 +93,7 @@ impl Recovery {
             silence_max,
             log: PacketLog::new(tag, limits),
             connected: BTreeMap::new(),
+            owners: KeyedMap::with_hasher(rng.keyed_hash()),
             returning: BTreeMap::new(),
             lost: KeyedMap::with_hasher(rng.keyed_hash()),
             expiries: Timers::new(),
@@ -125,6 +128,13 @@ impl Recovery {
     /// Its settings.
     pub(super) const fn settings(&self) -> &ConnectionRecovery {
         &self.settings
+    }
+
+    /// The connected socket of a private id in a namespace: a client that says the id has lost its connection, though the
+    /// server has not noticed.
+    pub(super) fn owner(&self, namespace: &str, pid: &str) -> Option<SocketId> {
+        let owner = *self.owners.get(&Sid::parse(pid)?)?;
+        self.connected.get(&owner).filter(|remembered| remembered.namespace == *namespace).map(|_| owner)
     }
 
     /// Gives back the socket of a private id to a new connection, once; its sid. `None`: it is not known, too long gone,
@@ -182,12 +192,14 @@ impl Recovery {
             remembered.base = base;
             remembered.since = now;
             self.release(&remembered);
+            self.owners.insert(remembered.pid, socket);
             self.connected.insert(socket, remembered);
             return Some(missed);
         }
         let (pid, base) = (random_sid(&mut self.rng), self.log.position().clone());
         // The name may be a part of a long message.
         let namespace = ByteString::from(&**namespace);
+        self.owners.insert(pid, socket);
         self.connected.insert(socket, Remembered::new(pid, sid, namespace, base, now));
         None
     }
@@ -198,6 +210,7 @@ impl Recovery {
             // Lost again before it was let in: its time goes on.
             (Some(lost), _) => (lost.socket, lost.at),
             (None, Some(remembered)) => {
+                self.owners.remove(&remembered.pid);
                 if let Some(awaited) = &mut self.awaited {
                     channels(&remembered).for_each(|channel| *awaited.counts.entry(channel).or_default() += 1);
                 }
@@ -228,6 +241,7 @@ impl Recovery {
             self.forget(&lost.socket);
         }
         if let Some(remembered) = self.connected.remove(&socket) {
+            self.owners.remove(&remembered.pid);
             self.forget_former(&remembered);
         }
         self.settle();
@@ -325,7 +339,12 @@ impl Recovery {
 
     /// Sockets and packets that are kept.
     pub(super) fn live(&self) -> usize {
-        self.connected.len() + self.returning.len() + self.lost.len() + self.former.len() + self.log.len()
+        self.connected.len()
+            + self.owners.len().abs_diff(self.connected.len())
+            + self.returning.len()
+            + self.lost.len()
+            + self.former.len()
+            + self.log.len()
     }
 
     /// Bytes that lost sockets and packets take.

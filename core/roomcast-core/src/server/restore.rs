@@ -19,13 +19,14 @@ use super::namespaces::SocketStage;
 use super::outbound_of;
 use super::packet_log::LoggedFor;
 use super::recovery::Recovery;
+use crate::engine_io::session::SessionEvent;
 use crate::socket_io::{OutgoingPacket, Parser};
 use crate::time::Instant;
 
 impl Server {
     /// Whether a client that connects is back: then its socket has its sid again.
     pub(super) fn handle_return(&mut self, socket: SocketId, auth: &str, now: Instant) -> bool {
-        let Some(scope) = self.namespaces.scope(socket) else { return false };
+        let Some(scope) = self.namespaces.scope(socket).cloned() else { return false };
         let Some(recovery) = machine(&mut self.recoveries, scope.endpoint) else { return false };
         // What is no object of these strings is the application's alone.
         let Ok(Back { pid: Some(pid), offset }) = serde_json::from_str(auth) else { return false };
@@ -34,6 +35,13 @@ impl Server {
             Some(Offset::Text(text)) => Some(text.as_str()),
             Some(Offset::Other(_)) => Some(""),
         };
+        let owner = recovery.owner(&scope.namespace, &pid);
+        let old = owner.and_then(|owner| self.namespaces.session(owner));
+        if let Some(old) = old.filter(|old| Some(*old) != self.namespaces.session(socket)) {
+            // The id is a secret of that client: its old connection is over, with all that it had there.
+            self.advance(old, SessionEvent::CloseCommand, Reason::ForcedClose, now);
+        }
+        let Some(recovery) = machine(&mut self.recoveries, scope.endpoint) else { return false };
         let Some(sid) = recovery.handle_return(socket, &scope.namespace, &pid, offset, now) else {
             self.counters.recoveries_failed += 1;
             return false;
