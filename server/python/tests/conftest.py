@@ -34,7 +34,7 @@ class Roomcast:
 
     def start(self):
         environment = {"ROOMCAST_API_KEY": self.key}
-        command = [PROGRAM, "--port", str(self.port)]
+        command = [PROGRAM, "--port", str(self.port), "--page", "off"]
         self.process = subprocess.Popen(
             command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
