@@ -39,7 +39,7 @@ impl Default for ConnectionRecovery {
     }
 }
 
-/// What happens to a client that comes back to a namespace of [`Admission::Ask`](super::Admission::Ask).
+/// What happens to a client that comes back to a namespace of [`Admission::Ask`](super::config::Admission::Ask).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Readmission {
     /// The application is asked as for a new one, and sees that it is recovered. If it is refused, what is known of it is
