@@ -45,8 +45,9 @@ impl<'a> JsonTokens<'a> {
         let mut members = [(ahead.next()?, ahead.next()?), (ahead.next()?, ahead.next()?)];
         let is_end = ahead.next()? == JsonToken::Close;
         members.sort_by_key(|(key, _)| *key != JsonToken::Text("_placeholder".into()));
-        let [(_, mark), (key, JsonToken::Literal(number))] = members else { return None };
-        if !is_end || mark != JsonToken::Literal("true") || key != JsonToken::Text("num".into()) {
+        let [(first, mark), (second, JsonToken::Literal(number))] = members else { return None };
+        let are_keys = first == JsonToken::Text("_placeholder".into()) && second == JsonToken::Text("num".into());
+        if !is_end || !are_keys || mark != JsonToken::Literal("true") {
             return None;
         }
         let number = number.parse().ok()?;

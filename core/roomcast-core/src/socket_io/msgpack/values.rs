@@ -361,6 +361,7 @@ mod tests {
         assert_eq!(packed("-0,1e2,-129", &[]), b"\xcb\x80\0\0\0\0\0\0\0\xcb\x40\x59\0\0\0\0\0\0\xd1\xff\x7f");
         let placeholders = r#"[{"num": 1, "_placeholder" : true}, {"_placeholder":true,"num":0}],{"num":1}"#;
         assert_eq!(packed(placeholders, &["a".into(), "b".into()]), b"\x92\xc4\x01b\xc4\x01a\x81\xa3num\x01");
+        assert_eq!(packed(r#"{"done":true,"num":0}"#, &["a".into()]), b"\x82\xa4done\xc3\xa3num\0", "data, too");
         assert_eq!(packed(r#"{"_placeholder":true,"num":0}"#, &[]), b"\x82\xac_placeholder\xc3\xa3num\0", "data");
     }
 
