@@ -2,9 +2,11 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,7 +18,7 @@ use roomcast_tokio::{
     Args, Builder, Data, Handle, HttpLimits, IpNet, Message, PathMatch, Peer, Runtime, Socket, Tokio, TrustedProxies,
     start_shards,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 #[test]
 fn bytes_right_behind_the_handshake_are_not_lost() {
@@ -148,7 +150,7 @@ fn the_plain_stream_is_taken_out_of_axum() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (found, early) = tokio::sync::oneshot::channel();
-        let found = Arc::new(std::sync::Mutex::new(Some(found)));
+        let found = Arc::new(Mutex::new(Some(found)));
         let upgrade = move |mut request: axum::extract::Request| {
             let found = found.lock().unwrap().take();
             tokio::spawn(async move {
@@ -193,6 +195,76 @@ fn any_stream_that_carries_http_will_do() {
         }
         writer.await.unwrap();
     });
+}
+
+/// Two members of a room take all that they are given: each gets a part in turn.
+#[test]
+fn a_long_message_to_one_does_not_hold_up_the_other() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = echo().start(Tokio).unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut clients = Vec::new();
+        for who in 0..2 {
+            let (mut client, stream) = tokio::io::duplex(16 << 20);
+            let stream = TokioIo::new(Insatiable { stream, who, log: log.clone() });
+            let conn = hyper::server::conn::http1::Builder::new().serve_connection(stream, server.service());
+            tokio::spawn(conn.with_upgrades());
+            client.write_all(handshake("/socket.io/?EIO=4&transport=websocket").as_bytes()).await.unwrap();
+            client.write_all(&frame("40")).await.unwrap();
+            read_past(&mut client, b"40{").await;
+            clients.push(client);
+        }
+        log.lock().unwrap().clear();
+        server.handle().of("/").emit("long", ("x".repeat(LONG), "the end")).await;
+        for client in &mut clients {
+            read_past(client, b"the end").await;
+        }
+        let log = log.lock().unwrap();
+        let both_write = log.iter().rposition(|who| *who != log[log.len() - 1]).unwrap();
+        let longest = log[..=both_write].chunk_by(|one, next| one == next).map(<[_]>::len).max();
+        assert!(longest < Some(LONG / WRITE / 4), "{longest:?} of {} writes in a row", log.len());
+    });
+}
+
+/// A stream that takes every write, up to so many bytes.
+struct Insatiable {
+    stream: tokio::io::DuplexStream,
+    who: usize,
+    log: Arc<Mutex<Vec<usize>>>,
+}
+
+const WRITE: usize = 64 << 10;
+const LONG: usize = 4 << 20;
+
+impl AsyncRead for Insatiable {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Insatiable {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.log.lock().unwrap().push(self.who);
+        Pin::new(&mut self.stream).poll_write(cx, &bytes[..bytes.len().min(WRITE)])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+async fn read_past(client: &mut tokio::io::DuplexStream, what: &[u8]) {
+    let mut got = Vec::new();
+    while !got.windows(what.len()).any(|window| window == what) {
+        // What was looked at is not needed again, but for its end.
+        got.drain(..got.len().saturating_sub(what.len()));
+        assert_ne!(client.read_buf(&mut got).await.unwrap(), 0, "the stream stays open");
+    }
 }
 
 #[test]

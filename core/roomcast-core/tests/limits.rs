@@ -731,6 +731,36 @@ fn what_is_not_sent_and_not_answered_is_in_the_audit() {
     assert_eq!(world.server().audit().requests, 0);
 }
 
+#[test]
+fn a_socket_that_refuses_bytes_may_be_too_slow_and_one_whose_bytes_are_postponed_is_not() {
+    for (is_postponed, too_slow) in [(true, 0), (false, 1)] {
+        let mut config = open();
+        config.limits.queue_soft_bytes = 1000;
+        config.limits.queue_bytes_max = 1500;
+        let mut world = World::new(config);
+        let (conn, socket) = world.join("/");
+        world.drain();
+        world.command(emit(Target::Socket(socket), "\"first\""));
+        let mut transmit = Transmit::new();
+        assert!(world.server().poll_transmit(conn, &mut transmit));
+        let rest = transmit.single().unwrap()[10..].to_vec();
+        transmit.advance(10);
+        if is_postponed {
+            world.server().handle_postponed(conn, &mut transmit, NOW);
+        } else {
+            world.server().handle_refused(conn, &mut transmit, NOW);
+        }
+        assert_eq!(world.server().audit().queued_bytes, rest.len());
+        for _ in 0..20 {
+            world.command(emit(Target::Socket(socket), &format!("\"{}\"", "x".repeat(90))));
+        }
+        assert_eq!(world.server().counters().too_slow, too_slow);
+        assert!(world.server().poll_transmit(conn, &mut transmit));
+        assert!(transmit.single().unwrap().starts_with(&rest), "before what came after it");
+        transmit.discard();
+    }
+}
+
 // RFC 6455 section 5.5.3: of several pings only the last needs its pong.
 #[test]
 fn a_pong_is_left_out_where_more_than_the_soft_limit_waits() {

@@ -213,6 +213,13 @@ impl<R: Runtime> Conn<R> {
                 return (self.flushed(cx), bytes);
             }
             while !transmit.is_empty() || !self.head.is_empty() {
+                if bytes >= WRITE_BYTES_PER_CONN {
+                    // A long frame, of which the next turn writes more.
+                    if is_filled {
+                        stack.server.handle_postponed(self.id, transmit, now);
+                    }
+                    return (StreamFate::GoesOn, bytes);
+                }
                 match self.write_some(cx, transmit) {
                     Poll::Ready(Ok(written @ 1..)) => bytes += written,
                     Poll::Ready(Ok(0) | Err(_)) => {

@@ -35,6 +35,16 @@ impl Server {
         }
     }
 
+    /// The driver has something else to do first: the rest goes with the next [`poll_transmit`](Self::poll_transmit), which the
+    /// driver calls by itself. Unlike [`handle_refused`](Self::handle_refused) this says nothing of the peer, which is no
+    /// nearer to being too slow.
+    pub fn handle_postponed(&mut self, conn: ConnId, rest: &mut Transmit, _now: Instant) {
+        if self.streams.take_back(conn, rest).is_none() {
+            rest.discard();
+            self.stale();
+        }
+    }
+
     /// Some frames for one write. `false`: nothing to send.
     pub fn poll_transmit(&mut self, conn: ConnId, transmit: &mut Transmit) -> bool {
         transmit.begin();

@@ -352,6 +352,13 @@ impl Streams {
     /// Takes back the rest of a transmit that the socket did not accept. Returns whether the stream is its session's
     /// own transport; `None` for a stale handle.
     pub(super) fn handle_refused(&mut self, conn: ConnId, rest: &mut Transmit) -> Option<bool> {
+        let role = self.take_back(conn, rest)?;
+        self.slab.get_mut(conn)?.blocked = true;
+        Some(role == StreamRole::Own)
+    }
+
+    /// The rest of a transmit goes first with the next one. `None`: no such stream.
+    pub(super) fn take_back(&mut self, conn: ConnId, rest: &mut Transmit) -> Option<StreamRole> {
         let stream = self.slab.get_mut(conn)?;
         if !rest.was_advanced() {
             stream.progress = stream.progress.saturating_sub(1);
@@ -359,8 +366,7 @@ impl Streams {
         while let Some(slice) = rest.take_back() {
             stream.priority.push_front(slice);
         }
-        stream.blocked = true;
-        Some(stream.role == StreamRole::Own)
+        Some(stream.role)
     }
 
     pub(super) fn contains(&self, conn: ConnId) -> bool {

@@ -12,7 +12,8 @@ use super::packet_bytes::PiecesFrom;
 ///
 /// Write [`slices`](Self::slices) (or [`single`](Self::single)), say [`advance`](Self::advance), and repeat until
 /// [`is_empty`](Self::is_empty); then do what [`after`](Self::after) says. When the socket takes no more, give the rest
-/// back with [`Server::handle_refused`](super::Server::handle_refused); when it breaks, [`discard`](Self::discard) it.
+/// back with [`Server::handle_refused`](super::Server::handle_refused); when others should get a turn first, with
+/// [`Server::handle_postponed`](super::Server::handle_postponed); when it breaks, [`discard`](Self::discard) it.
 #[derive(Debug, Default)]
 pub struct Transmit {
     /// The only slice, which is the usual case; there are no pieces then.
