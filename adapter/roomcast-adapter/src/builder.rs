@@ -490,7 +490,7 @@ impl Namespace {
     /// # use roomcast_adapter::{Data, Handle, Namespace};
     /// fn set_up(ns: &mut Namespace) {
     ///     ns.on_server_side("clients?", async |handle: Handle, Data((room,)): Data<(String,)>| {
-    ///         handle.of("/").to(room).sockets().await.map_or(0, |sockets| sockets.len())
+    ///         handle.of("/").to(room).sockets().await.len()
     ///     });
     /// }
     /// ```
