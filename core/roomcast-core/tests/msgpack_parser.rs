@@ -103,6 +103,8 @@ fn what_is_no_packet_is_refused() {
         (b"\x82\xa4type\x00\xa3nsp\xa1/x".to_vec(), PacketError::Packed),
         (b"\x83\xa4type\x00\xa4type\x00\xa3nsp\xa1/".to_vec(), PacketError::Packed),
         ([&b"\x82\xa4type\x00\xa3nsp\xd9\xc8"[..], &[b'/'; 200]].concat(), PacketError::NamespaceTooLong),
+        // As text it is three times as long.
+        ([&b"\x82\xa4type\x00\xa3nsp\xd9\x32"[..], &[0xab; 50]].concat(), PacketError::NamespaceTooLong),
         (b"\x82\xa4type\x02\xa3nsp\xa1/".to_vec(), PacketError::Data),
         (b"\x83\xa4type\x01\xa3nsp\xa1/\xa4data\x80".to_vec(), PacketError::Data),
         (b"\x83\xa4type\x00\xa3nsp\xa1/\xa4data\xc0".to_vec(), PacketError::Data),

@@ -134,8 +134,15 @@ impl PackedPacketCheck {
             Some(PackedHead::Text(range)) if range.len() > self.limits.namespace_bytes_max => {
                 Err(PacketError::NamespaceTooLong)
             }
-            // A part of the message would keep all of it in memory as long as the socket lives.
-            Some(PackedHead::Text(range)) => Ok(ByteString::from(&*self.reader.text(range))),
+            Some(PackedHead::Text(range)) => {
+                let text = self.reader.text(range);
+                // What is no UTF-8 has become longer.
+                if text.len() > self.limits.namespace_bytes_max {
+                    return Err(PacketError::NamespaceTooLong);
+                }
+                // A part of the message would keep all of it in memory as long as the socket lives.
+                Ok(ByteString::from(&*text))
+            }
             Some(_) | None => Err(PacketError::Packed),
         }
     }
