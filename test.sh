@@ -237,7 +237,7 @@ section_deploy() {
     needs nginx nginx
     needs caddy caddy
     npm_packages conformance/editors
-    cargo build -p roomcast-server --locked
+    programs
     (cd conformance/deploy && ROOMCAST_PROGRAM=$CARGO_TARGET_DIR/debug/roomcast node --test --test-timeout=60000 --test-reporter=spec)
 }
 
