@@ -1,5 +1,7 @@
 //! Requests as they stand on the wire, and the ways in which a stream comes to the server.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as a test does")]
+
 mod common;
 
 use std::io::{self, Read as _, Write as _};
