@@ -125,7 +125,11 @@ impl UringDriver {
                     Stage::Asks | Stage::Waits(_) => peer.input.extend_from_slice(bytes),
                     Stage::Gone => {}
                 }
+                let is_too_much = peer.input.len() > http1::REQUEST_BYTES_MAX;
                 self.ring.give_back(buffer);
+                if is_too_much {
+                    self.end(slot)?;
+                }
                 self.handle_requests(slot)?;
                 if !goes_on {
                     self.handle_read_end(slot, true)?;
@@ -252,8 +256,8 @@ impl UringDriver {
         {
             let (request, body) = match http1::take_request(&mut peer.input) {
                 Ok(Some(request)) => request,
-                Ok(None) if peer.input.len() <= http1::REQUEST_BYTES_MAX => break,
-                Ok(None) | Err(_) => return self.end(slot),
+                Ok(None) => break,
+                Err(_) => return self.end(slot),
             };
             // What is not served is the endpoint that there is not.
             let endpoint = self.server.route(request.uri().path()).unwrap_or(EndpointId::new(u16::MAX));
